@@ -1,0 +1,39 @@
+"""The exceptions of Tollgate. A refusal is a value (`entities.Refusal`), never one of these.
+
+TollgateError
+├── SettingsError       the configuration file, or a command's options: the message is for whoever wrote it
+├── BadRequest          a client's body or query: names the field, the value and what would be right
+├── NotFound            an entity that a management call names does not exist
+├── Conflict            an entity exists already, or was changed by somebody else meanwhile
+└── StoreUnavailable    Valkey did not answer, or not in time
+"""
+
+from __future__ import annotations
+
+
+class TollgateError(Exception):
+    """The base: everything that Tollgate raises on purpose."""
+
+
+class SettingsError(TollgateError):
+    """The configuration cannot be used. The message has one line per fault."""
+
+
+class BadRequest(TollgateError):
+    """A client sent what cannot be served. `param` names the field, where there is one."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class NotFound(TollgateError):
+    """What was asked for does not exist."""
+
+
+class Conflict(TollgateError):
+    """What was to be made exists, or what was to be changed has changed."""
+
+
+class StoreUnavailable(TollgateError):
+    """The store did not answer. Waiting may help."""
