@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-from tollgate.core.entities import Charge, Key, Reservation, Settlement, Standing
+from tollgate.core.entities import (
+    Budget,
+    Charge,
+    Customer,
+    Entity,
+    Key,
+    Member,
+    Reservation,
+    Settlement,
+    Spend,
+    Standing,
+    Team,
+    User,
+)
 
 
 class Clock(Protocol):
@@ -32,14 +47,88 @@ class Counters(Protocol):
         """Read where limits stand, changing nothing."""
         ...
 
+    async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
+        """What the scopes of some budget charges have spent, in the same order, changing nothing."""
+        ...
+
     async def expired(self, organization: str) -> list[Reservation]:
         """Reservations whose lease ran out unsettled, oldest first, at most a hundred."""
         ...
 
 
 class Directory(Protocol):
-    """Who there is. Reads may be up to a second old."""
+    """Who there is, for admission. Reads may be a second old. What is cached comes without suspending.
+
+    Limits come resolved: a key or customer with those of its budget, a member with those that the team gives its members.
+    """
 
     async def find_key(self, key_hash: str) -> Key | None:
-        """The key with that hash, if there is one."""
+        """The key whose secret has that SHA-256, if there is one."""
+        ...
+
+    async def find_user(self, user_id: str) -> User | None:
+        """The internal user of that id, if there is one."""
+        ...
+
+    async def find_team(self, team_id: str) -> Team | None:
+        """The team of that id, if there is one."""
+        ...
+
+    async def find_member(self, team_id: str, user_id: str) -> Member | None:
+        """The user as a member of the team, if they are one or the team limits everybody in it."""
+        ...
+
+    async def find_customer(self, customer_id: str) -> Customer | None:
+        """The customer of that id, if they are registered."""
+        ...
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        """The budget of that id, if there is one."""
+        ...
+
+
+E = TypeVar("E", Key, User, Team, Member, Customer, Budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[E]):
+    """An entity as it stood when it was read. A version is never used twice."""
+
+    entity: E
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change of one entity. No `before`: it must not exist yet. No `after`: it is removed."""
+
+    before: Stored[Any] | None
+    after: Entity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[E]):
+    """A part of a list, newest first, and how many there are in all."""
+
+    entities: tuple[E, ...]
+    total: int
+
+
+class Registry(Protocol):
+    """The entities themselves, for management. Errors are core.errors.StoreUnavailable."""
+
+    async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
+        """What there is of those ids (of a key: its hash), in their order."""
+        ...
+
+    async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
+        """The one entity that has this unique name: a key's alias, a user's e-mail address."""
+        ...
+
+    async def page(self, kind: type[E], owner: User | Team | None, offset: int, count: int) -> Page[E]:
+        """A part of all entities of a kind, or of those that belong to `owner`: keys and members have a user and a team."""
+        ...
+
+    async def write(self, *writes: Write) -> None:
+        """Do all of these, or none: core.errors.Conflict when an entity has changed since, or a unique name is taken."""
         ...

@@ -268,7 +268,11 @@ def _credential(api_key: str, number: int) -> Credential:
 def _notices(parsed: _File, document: dict[str, Any]) -> list[str]:
     """One line for each key of a LiteLLM file that we do not act on."""
     lines = [f"{key}: not served by Tollgate, ignored" for key in parsed.model_extra or {}]
-    for name, section in (("general_settings", parsed.general_settings), ("litellm_settings", parsed.litellm_settings)):
+    sections: dict[str, _Page] = {
+        "general_settings": parsed.general_settings,
+        "litellm_settings": parsed.litellm_settings,
+    }
+    for name, section in sections.items():
         lines += [f"{name}.{key}: not served by Tollgate, ignored" for key in section.model_extra or {}]
         rescheduler = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
         lines += [
@@ -277,14 +281,13 @@ def _notices(parsed: _File, document: dict[str, Any]) -> list[str]:
             if key in (document.get(name) or {})
         ]
     for entry in parsed.model_list:
-        for section, extra in (
+        for prefix, extra in (
             ("", entry.model_extra),
             ("litellm_params.", entry.litellm_params.model_extra),
             ("model_info.", entry.model_info.model_extra),
         ):
             lines += [
-                f"model_list: {entry.model_name}: {section}{key}: not served by Tollgate, ignored"
-                for key in extra or {}
+                f"model_list: {entry.model_name}: {prefix}{key}: not served by Tollgate, ignored" for key in extra or {}
             ]
     if parsed.general_settings.master_key is None:
         lines.append("general_settings.master_key: not set, so nobody can administer keys")

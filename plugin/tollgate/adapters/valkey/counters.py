@@ -1,0 +1,141 @@
+"""The Counters port over counters.lua: entities to arguments and back, nothing else."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.client import store_errors
+from tollgate.core.budget import current
+from tollgate.core.entities import Balance, Charge, LimitKind, Reservation, Settlement, Spend, Standing
+from tollgate.core.ledger import record
+
+SCRIPT = Path(__file__).with_name("counters.lua").read_bytes()
+# EVALSHA's name for the script is its version: old and new workers run side by side.
+SCRIPT_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
+
+_NO_RESERVATION = -1
+_MAX_EXPIRED = 100
+_encode = msgspec.json.Encoder().encode
+_decode_reservation = msgspec.json.Decoder(Reservation).decode
+
+
+class ValkeyCounters:
+    """Limits and spend in Valkey. `now_us` fixes the script's clock for tests; None asks the server, as everything else does."""
+
+    def __init__(self, client: Redis, lease_us: int, ledger_us: int, now_us: int | None = None) -> None:
+        self.now_us = now_us
+        self._client = client
+        self._lease_us = lease_us
+        self._ledger_us = ledger_us
+
+    async def reserve(self, reservation: Reservation) -> Standing:
+        # Charges without a limit hold nothing and refuse nothing: only settlement touches them.
+        charges = limited(reservation.charges)
+        names = [
+            *keys.organization_keys(reservation.organization),
+            *keys.counter_keys(reservation.organization, charges),
+        ]
+        reply = await self._run(
+            b"reserve", names, reservation.id, self._lease_us, _encode(reservation), *_charge_arguments(charges, None)
+        )
+        return _standing(reply)
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
+        names = [
+            *keys.organization_keys(reservation.organization),
+            *keys.counter_keys(reservation.organization, reservation.charges),
+        ]
+        reply = await self._run(
+            b"settle",
+            names,
+            reservation.id,
+            _encode(record(reservation, settlement)),
+            max(0, reservation.admitted_us - self._ledger_us) // 1000,
+            f"m:{reservation.model}",
+            settlement.cost_nanousd,
+            *_charge_arguments(reservation.charges, settlement.usage.total_tokens),
+        )
+        return None if reply[1] == _NO_RESERVATION else _standing(reply)
+
+    async def renew(self, reservation: Reservation) -> bool:
+        slots = tuple(charge for charge in reservation.charges if charge.kind is LimitKind.PARALLEL)
+        names = [
+            *keys.organization_keys(reservation.organization)[:2],
+            *keys.counter_keys(reservation.organization, slots),
+        ]
+        return bool(await self._run(b"renew", names, reservation.id, self._lease_us))
+
+    async def peek(self, organization: str, charges: tuple[Charge, ...]) -> Standing:
+        if not charges:
+            return Standing(self.now_us or 0, ())
+        return _standing(
+            await self._run(b"peek", keys.counter_keys(organization, charges), *_charge_arguments(charges, None))
+        )
+
+    async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.time()
+            for key in keys.counter_keys(organization, charges):
+                pipeline.hgetall(key)
+            (seconds, micros), *hashes = await pipeline.execute()
+        now_us = self.now_us or seconds * 1_000_000 + micros
+        return [_spend(fields, charge, now_us) for fields, charge in zip(hashes, charges, strict=True)]
+
+    async def expired(self, organization: str) -> list[Reservation]:
+        reservations, leases, _ = keys.organization_keys(organization)
+        with store_errors():
+            now_us = self.now_us
+            if now_us is None:
+                seconds, micros = await self._client.time()
+                now_us = seconds * 1_000_000 + micros
+            ids: list[Any] = await self._client.zrangebyscore(leases, "-inf", now_us, start=0, num=_MAX_EXPIRED)
+            stored: list[Any] = await self._client.hmget(reservations, ids) if ids else []
+        # One that was settled between the two reads is gone from the second.
+        return [_decode_reservation(each.partition(b"|")[2]) for each in stored if each is not None]
+
+    async def _run(self, operation: bytes, names: list[str], *arguments: Any) -> Any:
+        now = b"" if self.now_us is None else self.now_us
+        with store_errors():
+            try:
+                return await self._client.evalsha(SCRIPT_SHA, len(names), *names, operation, now, *arguments)
+            except NoScriptError:
+                # A store that was restarted or failed over has forgotten its scripts.
+                await self._client.script_load(SCRIPT)
+                return await self._client.evalsha(SCRIPT_SHA, len(names), *names, operation, now, *arguments)
+
+
+def limited(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
+    """The charges that can refuse. They come first in every reservation, so a held amount is found by its charge's number."""
+    return tuple(charge for charge in charges if charge.limit is not None)
+
+
+def _charge_arguments(charges: tuple[Charge, ...], used_tokens: int | None) -> list[Any]:
+    """Six values a charge, as counters.lua takes them. `used_tokens` replaces what token charges had estimated."""
+    arguments: list[Any] = []
+    for charge in charges:
+        amount = used_tokens if used_tokens is not None and charge.kind is LimitKind.TOKENS else charge.amount
+        period = charge.period
+        limit = -1 if charge.limit is None else charge.limit
+        arguments += (charge.kind.value, limit, amount, period.previous_us, period.start_us, period.end_us)
+    return arguments
+
+
+def _standing(reply: list[int]) -> Standing:
+    now_us, refused, *numbers = reply
+    balances = tuple(Balance(*numbers[at : at + 3]) for at in range(0, len(numbers), 3))
+    return Standing(now_us, balances, refused - 1 if refused > 0 else None)
+
+
+def _spend(fields: dict[bytes, bytes], charge: Charge, now_us: int) -> Spend:
+    stored = Balance(int(fields.get(b"used", 0)), int(fields.get(b"held", 0)), int(fields.get(b"period", 0)))
+    balance = current(stored, charge.period, now_us)
+    by_model = {name[2:].decode(): int(value) for name, value in fields.items() if name.startswith(b"m:")}
+    return Spend(balance.used, balance.held, int(fields.get(b"total", 0)), by_model)

@@ -1,0 +1,78 @@
+"""Every key that Tollgate writes. Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
+
+    tollgate:{ORG}:bucket:r|t:SCOPE:ID[@MODEL]   token bucket of requests or tokens     hash  used at_ms
+    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset  reservation id
+    tollgate:{ORG}:spend:SCOPE:ID[@MODEL]        budget and spend of an entity          hash  period used held total m:MODEL
+    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts | reservation
+    tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
+    tollgate:{ORG}:ledger                        one record per settled request         stream
+    tollgate:{entities}:version                  the last version that was given        integer
+    tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
+    tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
+    tollgate:{entities}:of:OWNER:ID:KIND         those that belong to a user or team    zset  id
+    tollgate:{entities}:name:KIND:NAME           who has a unique name                  string  id
+
+The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own limits span organizations,
+so they have a slot of their own. So have entities: one change may touch several.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote
+
+from tollgate.core.entities import Charge, LimitKind, Scope, ScopeKind
+
+CHANGES_CHANNEL = "tollgate:changes"
+"""Where writers publish `KIND:ID` of every entity that they change."""
+
+
+# Ids come from clients (the `user` of a body), so the caches are bounded; a hot scope's keys are built once.
+@lru_cache(maxsize=8192)
+def charge_key(organization: str, kind: LimitKind, scope: Scope) -> str:
+    """The counter of one limit."""
+    tag = "proxy" if scope.kind is ScopeKind.PROXY else quote(organization, safe="")
+    place = f"{scope.kind.value}:{quote(scope.id, safe='')}"
+    if scope.model is not None:
+        place += f"@{quote(scope.model, safe='')}"
+    if kind is LimitKind.PARALLEL:
+        return f"tollgate:{{{tag}}}:slots:{place}"
+    if kind is LimitKind.BUDGET:
+        return f"tollgate:{{{tag}}}:spend:{place}"
+    return f"tollgate:{{{tag}}}:bucket:{kind.value}:{place}"
+
+
+@lru_cache(maxsize=1024)
+def organization_keys(organization: str) -> tuple[str, str, str]:
+    """Reservations, leases and ledger of an organization, in the order in which the scripts take them."""
+    tag = quote(organization, safe="")
+    return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:leases", f"tollgate:{{{tag}}}:ledger"
+
+
+def counter_keys(organization: str, charges: tuple[Charge, ...]) -> list[str]:
+    """The counters of some charges, in their order."""
+    return [charge_key(organization, charge.kind, charge.scope) for charge in charges]
+
+
+ENTITIES_VERSION = "tollgate:{entities}:version"
+"""Counts up with every change of an entity, so that no version is ever used twice."""
+
+
+def entity_key(kind: str, identity: str) -> str:
+    """The document of one entity."""
+    return f"tollgate:{{entities}}:{kind}:{quote(identity, safe='')}"
+
+
+def entities_index(kind: str) -> str:
+    """The ids of all entities of a kind."""
+    return f"tollgate:{{entities}}:all:{kind}"
+
+
+def owned_index(owner_kind: str, owner_id: str, kind: str) -> str:
+    """The ids of the entities of a kind that belong to one user or team."""
+    return f"tollgate:{{entities}}:of:{owner_kind}:{quote(owner_id, safe='')}:{kind}"
+
+
+def name_key(kind: str, name: str) -> str:
+    """Who of a kind has a unique name."""
+    return f"tollgate:{{entities}}:name:{kind}:{quote(name, safe='')}"

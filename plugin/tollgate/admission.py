@@ -1,0 +1,280 @@
+"""The use case of the way in: may this request pass, where to, changed how, holding what?
+
+While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets a caller that is known pass unmetered.
+Nothing is ever counted in process memory instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+from urllib.parse import parse_qs
+
+from tollgate import telemetry
+from tollgate.core import body, refusals
+from tollgate.core.access import Model
+from tollgate.core.catalog import Catalog
+from tollgate.core.dialects import Dialect, Family, family_of_path, find_dialect, paths_of
+from tollgate.core.entities import (
+    DEFAULT_ORGANIZATION,
+    Admission,
+    Decision,
+    Deployment,
+    Edit,
+    Key,
+    Refusal,
+    Reservation,
+    Usage,
+)
+from tollgate.core.errors import BadRequest, StoreUnavailable
+from tollgate.core.headers import standing_headers
+from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.core.rules import Caller, Estimate, Policy, charges
+from tollgate.ports import Clock, Counters, Directory
+
+_BYTES_PER_TOKEN = 3  # a fair hold: low only for digits and base64, and base64 is left out
+_STORE_RETRY_S = 1
+_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it."""
+
+    master_hash: str | None
+    policy: Policy
+    default_output_tokens: int
+    unpriced_models: Literal["refuse", "free", "default_price"]
+    default_price: Price
+    on_store_error: Literal["refuse", "allow"]
+
+
+class Refused(Exception):
+    """Carries a refusal out of a step; it never leaves this module."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+class Admissions:
+    """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        counters: Counters,
+        catalog: Catalog,
+        terms: Terms,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._directory = directory
+        self._counters = counters
+        self._catalog = catalog
+        self._terms = terms
+        self._clock = clock
+        self._new_id = new_id
+
+    async def admit(self, request: Request) -> Decision:
+        """Decide. Never raises for anything that a client or the store can do."""
+        path, _, query = request.path.partition("?")
+        family = family_of_path(path)
+        try:
+            decision = await self._admit(request, path, query, family)
+        except Refused as refused:
+            decision = refused.refusal
+        except BadRequest as error:
+            decision = refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
+        except StoreUnavailable:
+            telemetry.store_failed("admit")
+            decision = refusals.unavailable(family, _STORE_RETRY_S)
+        if isinstance(decision, Refusal):
+            telemetry.refused(decision.status, decision.reason)
+        return decision
+
+    async def _admit(self, request: Request, path: str, query: str, family: Family) -> Decision:
+        key = await self._authenticate(request.headers, query, family)
+        dialect = find_dialect(path)
+        if dialect is None:
+            raise Refused(
+                refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {path}", code="unknown_url")
+            )
+        if request.method != "POST":
+            message = f"{path} takes POST, not {request.method}."
+            raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
+        if encoding := request.headers.get("content-encoding"):
+            raise BadRequest(f"The body must come uncompressed, got content-encoding {encoding!r}.")
+        facts = body.read(request.body)
+        caller = await self._caller(key, facts.customer, family)
+        name = _alias(caller, facts.model)
+        self._check_model(caller, name, family)
+        identity = self._new_id()
+        deployment = self._deployment(name, dialect, identity)
+        estimate, output_tokens = self._estimate(facts, dialect, deployment, caller)
+        now_us = self._clock.now_us()
+        hide_usage = dialect.asks_for_usage and facts.stream and not facts.include_usage
+        reservation = Reservation(
+            id=identity,
+            organization=caller.organization or DEFAULT_ORGANIZATION,
+            charges=charges(caller, self._terms.policy, name, estimate, now_us),
+            admitted_us=now_us,
+            dialect=dialect.api,
+            model=name,
+            deployment=deployment.id,
+            input_tokens=estimate.tokens - output_tokens,
+            output_tokens=output_tokens,
+            stream=facts.stream,
+            hide_usage=hide_usage,
+        )
+        edits: tuple[Edit, ...] = ()
+        if deployment.model != facts.model:
+            edits = (body.rename_model(facts, deployment.model),)
+        if hide_usage:
+            edits = tuple(sorted((*edits, body.include_usage(request.body, facts)), key=lambda each: each.offset))
+        return await self._reserve(caller, reservation, edits, family)
+
+    async def _authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
+        """The key that asks; None is the master key. Keys are compared by their hash only."""
+        secret = find_secret(headers, query)
+        if secret is None:
+            if "authorization" in headers:
+                message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
+            else:
+                message = "Authentication Error, No api key passed in."
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
+        key_hash = sha256(secret.encode()).hexdigest()
+        if key_hash == self._terms.master_hash:
+            return None
+        key = await self._directory.find_key(key_hash)
+        if key is None:
+            message = "Authentication Error, Invalid API key provided."
+            raise Refused(refusals.refusal(family, 401, "token_not_found_in_db", message, code="invalid_api_key"))
+        if key.blocked:
+            message = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
+        if key.expires_us is not None and key.expires_us <= self._clock.now_us():
+            raise Refused(
+                refusals.refusal(family, 401, "expired_key", "Authentication Error, Expired Key.", code="key_expired")
+            )
+        return key
+
+    async def _caller(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
+        """Everybody whose limits apply. What is cached comes without suspending."""
+        directory = self._directory
+        customer = await directory.find_customer(customer_id) if customer_id is not None else None
+        if customer is not None and customer.blocked:
+            message = f"Authentication Error, Customer={customer.id} is blocked. Update via `/customer/unblock` if you're an admin."
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="customer_blocked"))
+        if key is None:
+            return Caller(customer_id=customer_id, customer=customer)
+        team = await directory.find_team(key.team_id) if key.team_id is not None else None
+        if team is not None and team.blocked:
+            message = f"Authentication Error, Team={team.id} is blocked. Update via `/team/unblock` if you're an admin."
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="team_blocked"))
+        user = await directory.find_user(key.user_id) if key.user_id is not None else None
+        member = None
+        if key.team_id is not None and key.user_id is not None:
+            member = await directory.find_member(key.team_id, key.user_id)
+        return Caller(key, team, member, user, customer_id, customer)
+
+    def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
+        model = self._catalog.model(name)
+        if model is None:
+            message = f"The model {name!r} does not exist. GET /v1/models lists those that you may use."
+            raise Refused(
+                refusals.refusal(family, 404, "invalid_request_error", message, param="model", code="model_not_found")
+            )
+        if (owner := caller.models.refused_by(model)) is not None:
+            message = (
+                f"The {owner} is not allowed to use the model {name!r}. GET /v1/models lists those that you may use."
+            )
+            code = f"{owner}_model_access_denied"
+            raise Refused(refusals.refusal(family, 403, "permission_error", message, param="model", code=code))
+        return model
+
+    def _deployment(self, name: str, dialect: Dialect, identity: str) -> Deployment:
+        deployment = self._catalog.choose(name, dialect.family, draw=int(identity[-8:], 16))
+        if deployment is None:
+            other = next(family for family in Family if family is not dialect.family)
+            raise BadRequest(f"The model {name!r} is not served here; call it at {paths_of(other)}.", param="model")
+        return deployment
+
+    def _estimate(
+        self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller
+    ) -> tuple[Estimate, int]:
+        """What the request may use, and how many tokens of it are output. Held only, never billed when usage is known."""
+        input_tokens = max(1, -(-facts.prompt_bytes // _BYTES_PER_TOKEN))
+        output_tokens = 0
+        if dialect.has_output:
+            wanted = self._terms.default_output_tokens if facts.max_output_tokens is None else facts.max_output_tokens
+            if deployment.max_output_tokens is not None:
+                wanted = min(wanted, deployment.max_output_tokens)
+            output_tokens = wanted * facts.choices
+        price = self._price(deployment, caller)
+        cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
+        checks_budgets = price is not None and not price.free
+        return Estimate(input_tokens + output_tokens, max(1, cost), checks_budgets), output_tokens
+
+    def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
+        price = self._catalog.price(deployment.id)
+        if price is not None or self._terms.unpriced_models == "free":
+            return price
+        if self._terms.unpriced_models == "default_price":
+            return self._terms.default_price
+        if self._terms.policy.has_budget(caller, deployment.model_name):
+            raise BadRequest(
+                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its deployment "
+                "input_cost_per_token and output_cost_per_token, or set tollgate.unpriced_models.",
+                param="model",
+            )
+        return None
+
+    async def _reserve(
+        self, caller: Caller, reservation: Reservation, edits: tuple[Edit, ...], family: Family
+    ) -> Decision:
+        try:
+            standing = await self._counters.reserve(reservation)
+        except StoreUnavailable:
+            if self._terms.on_store_error == "refuse":
+                raise
+            telemetry.unmetered()
+            return Admission(reservation.deployment, None, edits)
+        headers = standing_headers(reservation.charges, standing, family, reservation.model)
+        if standing.refused is not None:
+            return refusals.over_limit(family, caller, reservation.charges, standing, headers)
+        telemetry.admitted()
+        return Admission(reservation.deployment, reservation, edits, headers)
+
+
+def find_secret(headers: Mapping[str, str], query: str) -> str | None:
+    """The client's key, in any of the five places where the providers' SDKs put theirs."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    for name in _KEY_HEADERS:
+        if secret := headers.get(name):
+            return secret
+    if "key=" in query and (values := parse_qs(query).get("key")):
+        return values[0]
+    return None
+
+
+def _alias(caller: Caller, model: str) -> str:
+    """The model that a name stands for with this key or team."""
+    for entity in (caller.key, caller.team):
+        for alias, actual in entity.model_aliases if entity is not None else ():
+            if alias == model:
+                return actual
+    return model

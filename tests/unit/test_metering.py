@@ -1,0 +1,150 @@
+"""What a reply is charged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import DOLLAR, budget, reservation, settlement, tokens
+
+from tollgate.core.catalog import Catalog
+from tollgate.core.entities import NO_USAGE, Certainty, Charge, Deployment, Reservation, Settlement, Standing, Usage
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.pricing import Price, Rates
+from tollgate.metering import Meter, used, used_unseen
+
+PRICE = Price(
+    "test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),)
+)  # one and two nano-dollars a token
+CATALOG = Catalog.of((Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE})
+EXACT = Usage(10, 7)
+HELD = reservation("r1", tokens(1000, 30), budget(DOLLAR, 50))  # estimated at 10 in and 20 out
+
+
+async def meter_of(*reservations: Reservation) -> tuple[Meter, MemoryCounters]:
+    counters = MemoryCounters(FixedClock())
+    for each in reservations:
+        await counters.reserve(each)
+    return Meter(counters, CATALOG, None), counters
+
+
+@pytest.mark.parametrize(
+    ("found", "seen", "status", "complete", "charged"),
+    [
+        (EXACT, 0, 200, True, EXACT),
+        (EXACT, 0, 200, False, EXACT),
+        (EXACT, 0, 500, True, EXACT),
+        (None, 0, 429, True, NO_USAGE),
+        (None, 0, 500, False, NO_USAGE),
+        (None, 0, 200, True, Usage(10, 20, certainty=Certainty.ESTIMATED)),
+        (None, 6, 200, True, Usage(10, 6, certainty=Certainty.ESTIMATED)),
+        (None, 6, 200, False, Usage(10, 6, certainty=Certainty.PARTIAL)),
+        (Usage(12, 1, certainty=Certainty.PARTIAL), 6, 200, False, Usage(12, 6, certainty=Certainty.PARTIAL)),
+        (Usage(12, 9, certainty=Certainty.PARTIAL), 6, 200, True, Usage(12, 9, certainty=Certainty.PARTIAL)),
+    ],
+)
+def test_a_reply_is_charged_by_what_it_said_or_the_rule_that_stands_in(
+    found: Usage | None, seen: int, status: int, complete: bool, charged: Usage
+) -> None:
+    """Known usage; nothing for errors; the estimate for silence; what was seen of a cut stream."""
+    assert charged == used(HELD, found, seen, status, complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("status", "reached", "charged"),
+    [
+        (503, False, NO_USAGE),
+        (0, False, NO_USAGE),
+        (504, True, NO_USAGE),
+        (0, True, Usage(10, 0, certainty=Certainty.PARTIAL)),
+        (200, True, Usage(10, 20, certainty=Certainty.ESTIMATED)),
+    ],
+)
+def test_a_reply_that_nobody_metered_is_charged_by_what_the_log_says(
+    status: int, reached: bool, charged: Usage
+) -> None:
+    """Nothing when nothing reached the provider; the input when the client left; the estimate when metering failed open."""
+    assert charged == used_unseen(HELD, status, reached_provider=reached)
+
+
+async def test_settling_tells_cost_and_where_things_stand() -> None:
+    """The headers are those of after settlement."""
+    meter, _ = await meter_of(HELD)
+    headers = {h.name: h.value for h in await meter.settle(HELD, EXACT, 200, "test")}
+    assert headers["x-litellm-response-cost"] == "2.4e-08"
+    assert headers["x-litellm-key-spend"] == "2.4e-08"
+    assert headers["x-ratelimit-remaining-tokens"] == "983"
+
+
+async def test_whoever_settles_second_tells_nothing() -> None:
+    """ext_proc and the access log may both come; one record results."""
+    meter, counters = await meter_of(HELD)
+    await meter.settle(HELD, EXACT, 200, "ext_proc")
+    assert await meter.settle(HELD, NO_USAGE, 200, "access_log") == ()
+    assert [(r.cost_nanousd, r.settled_by) for r in counters.ledger] == [(24, "ext_proc")]
+
+
+async def test_an_expired_lease_is_charged_as_held() -> None:
+    """Never silently zero: the estimate, marked expired."""
+    meter, counters = await meter_of(HELD)
+    counters.clock.us += 61_000_000
+    assert await meter.settle_expired("default") == 1
+    (record,) = counters.ledger
+    assert (record.certainty, record.input_tokens, record.output_tokens, record.cost_nanousd) == ("expired", 10, 20, 50)
+
+
+async def test_the_ledger_and_the_spend_of_each_scope_agree() -> None:
+    """To the nano-dollar, whatever was charged."""
+    calls = [reservation(f"r{n}", budget(DOLLAR, 50)) for n in range(9)]
+    meter, counters = await meter_of(*calls)
+    for n, call in enumerate(calls):
+        await meter.settle(call, Usage(n, 3 * n), 200, "test")
+    charges: Sequence[Charge] = calls[0].charges
+    (spend,) = await counters.spend("default", tuple(charges))
+    assert sum(r.cost_nanousd for r in counters.ledger) == spend.used_nanousd == spend.total_nanousd
+
+
+class _Flaky(MemoryCounters):
+    failures = 1
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("down")
+        return await super().settle(reservation, settlement)
+
+
+async def test_a_settlement_that_the_store_missed_is_tried_again() -> None:
+    """The reply goes out with its cost; the settlement follows when the store is back."""
+    counters = _Flaky(FixedClock())
+    await counters.reserve(HELD)
+    meter = Meter(counters, CATALOG, None)
+    assert [h.name for h in await meter.settle(HELD, EXACT, 200, "test")] == ["x-litellm-response-cost"]
+    await meter.drain()
+    assert [r.cost_nanousd for r in counters.ledger] == [24]
+
+
+class _Slow(MemoryCounters):
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.go = asyncio.Event()
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
+        await self.go.wait()
+        return await super().settle(reservation, settlement)
+
+
+async def test_a_cancelled_reply_does_not_cancel_its_settlement() -> None:
+    """Envoy may cancel the stream at any moment; what was used is still charged."""
+    counters = _Slow(FixedClock())
+    await counters.reserve(HELD)
+    meter = Meter(counters, CATALOG, None)
+    reply = asyncio.create_task(meter.settle(HELD, EXACT, 200, "test"))
+    await asyncio.sleep(0)
+    reply.cancel()
+    counters.go.set()
+    await meter.drain()
+    assert [r.cost_nanousd for r in counters.ledger] == [24]
+    assert await counters.settle(HELD, settlement()) is None
