@@ -1,0 +1,56 @@
+"""What a dialect is given and what it gives back: a call, and a reply as one JSON body or as the events of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from msgspec import DecodeError
+from msgspec.json import Decoder
+
+from tollgate.core.errors import BadRequest
+from tollgate.mock_llm.controls import Controls
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+JSON = b"application/json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that reached an API of the mock. `id` is the reply's `x-request-id`; `query` is what follows the question mark."""
+
+    id: str
+    path: bytes
+    query: bytes
+    body: bytes
+    controls: Controls
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A reply in events: what comes before the words, `count` events of one word each, what comes after them."""
+
+    content_type: bytes
+    opening: bytes
+    words: Iterable[bytes]
+    count: int
+    closing: bytes
+
+
+Reply = bytes | Stream
+
+
+def decode(decoder: Decoder[T], body: bytes) -> T:
+    """The fields of a body. Raises BadRequest if it is not a JSON object."""
+    try:
+        return decoder.decode(body)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not a JSON object that can be read: {error}") from error
+
+
+def event(data: bytes) -> bytes:
+    """One server-sent event without a name."""
+    return b"data: %b\n\n" % data
