@@ -30,6 +30,7 @@ from tollgate.core.entities import (
 )
 from tollgate.core.errors import BadRequest, StoreUnavailable
 from tollgate.core.headers import standing_headers
+from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, Estimate, Policy, charges
 from tollgate.ports import Clock, Counters, Directory
@@ -59,6 +60,7 @@ class Terms:
     unpriced_models: Literal["refuse", "free", "default_price"]
     default_price: Price
     on_store_error: Literal["refuse", "allow"]
+    errors: Preset
 
 
 class Refused(Exception):
@@ -122,7 +124,7 @@ class Admissions:
         self._check_model(caller, name, family)
         identity = self._new_id()
         deployment = self._deployment(name, dialect, identity)
-        estimate, output_tokens = self._estimate(facts, dialect, deployment, caller)
+        estimate = self._estimate(facts, dialect, deployment, caller)
         now_us = self._clock.now_us()
         hide_usage = dialect.asks_for_usage and facts.stream and not facts.include_usage
         reservation = Reservation(
@@ -133,8 +135,8 @@ class Admissions:
             dialect=dialect.api,
             model=name,
             deployment=deployment.id,
-            input_tokens=estimate.tokens - output_tokens,
-            output_tokens=output_tokens,
+            input_tokens=estimate.input_tokens,
+            output_tokens=estimate.output_tokens,
             stream=facts.stream,
             hide_usage=hide_usage,
         )
@@ -211,12 +213,10 @@ class Admissions:
             raise BadRequest(f"The model {name!r} is not served here; call it at {paths_of(other)}.", param="model")
         return deployment
 
-    def _estimate(
-        self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller
-    ) -> tuple[Estimate, int]:
-        """What the request may use, and how many tokens of it are output. Held only, never billed when usage is known."""
+    def _estimate(self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller) -> Estimate:
+        """What the request may use. Held only, never billed when usage is known."""
         input_tokens = max(1, -(-facts.prompt_bytes // _BYTES_PER_TOKEN))
-        output_tokens = 0
+        output_tokens, guessed = 0, facts.max_output_tokens is None
         if dialect.has_output:
             wanted = self._terms.default_output_tokens if facts.max_output_tokens is None else facts.max_output_tokens
             if deployment.max_output_tokens is not None:
@@ -225,7 +225,7 @@ class Admissions:
         price = self._price(deployment, caller)
         cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
         checks_budgets = price is not None and not price.free
-        return Estimate(input_tokens + output_tokens, max(1, cost), checks_budgets), output_tokens
+        return Estimate(input_tokens, output_tokens, max(1, cost), guessed, checks_budgets)
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
         price = self._catalog.price(deployment.id)
@@ -253,7 +253,7 @@ class Admissions:
             return Admission(reservation.deployment, None, edits)
         headers = standing_headers(reservation.charges, standing, family, reservation.model)
         if standing.refused is not None:
-            return refusals.over_limit(family, caller, reservation.charges, standing, headers)
+            return refusals.over_limit(self._terms.errors, family, caller, reservation.charges, standing, headers)
         telemetry.admitted()
         return Admission(reservation.deployment, reservation, edits, headers)
 

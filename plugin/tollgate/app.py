@@ -117,6 +117,7 @@ def terms(settings: Settings) -> Terms:
         unpriced_models=ours.unpriced_models,
         default_price=default_price(settings),
         on_store_error=ours.on_store_error,
+        errors=ours.errors,
     )
 
 
@@ -190,6 +191,11 @@ def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path)
 
 Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
 StoreUrl = Annotated[str, typer.Option("--redis", help="the store's URL")]
+
+
+@app.callback()
+def main() -> None:
+    """A part of a gateway; `tollgate up` starts all of them."""
 
 
 @app.command("worker")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
+from tollgate.core.presets import Preset
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
 MOCK_HOST = "mock-llm"
@@ -101,6 +102,9 @@ class TollgateSettings(_Ours):
     serve_http: str = Field("127.0.0.1:4002", description="`tollgate serve`: where the admin server listens")
     on_store_error: Literal["refuse", "allow"] = Field(
         "refuse", description="what happens to requests while the store is down"
+    )
+    errors: Preset = Field(
+        Preset.PAGE, description="how refusals are worded: as the page, OpenAI or LiteLLM 1.109 does"
     )
     store_timeout_ms: int = Field(250, ge=10, le=10_000, description="a store command that takes longer has failed")
     unpriced_models: Literal["refuse", "free", "default_price"] = Field(

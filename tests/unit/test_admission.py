@@ -28,6 +28,7 @@ from tollgate.core.entities import (
     User,
 )
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy
 
@@ -74,7 +75,9 @@ class Desk:
 
     people: People = field(default_factory=People)
     clock: FixedClock = field(default_factory=FixedClock)
-    terms: Terms = field(default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse"))
+    terms: Terms = field(
+        default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse", Preset.PAGE)
+    )
     deployments: tuple[Deployment, ...] = (
         Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
         Deployment("fast", "fast", "openai", "gpt-4o-mini", "http://mock-llm/v1"),
@@ -278,12 +281,66 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
     desk = Desk()
     desk.key(limits=LimitSet(max_budget_nanousd=0, budget_duration="30s", budget_since_us=desk.clock.us - 10_000_000))
     status, body, headers = refusal(await desk.ask())
-    assert status == 429
-    assert body["error"]["code"] == "insufficient_quota"
-    assert body["error"]["message"] == (
-        "The budget of key sk-...test is spent until 2027-01-15T08:00:20Z. Current spend: 0.0; Max Budget: 0.0."
-    )
+    assert status == 401
+    assert body == {
+        "detail": "Authentication Error, ExceededTokenBudget: Current spend for token: 0.0; Max Budget for Token: 0.0. "
+        "Key sk-...test, reset at 2027-01-15T08:00:20Z."
+    }
     assert (headers["retry-after"], headers["x-should-retry"]) == ("20", "false")
+
+
+@pytest.mark.parametrize(
+    ("preset", "status", "error"),
+    [
+        (
+            Preset.PAGE,
+            401,
+            {
+                "message": "Budget has been exceeded: User ishaan3 has exceeded their budget. "
+                "Current spend: 0.0; Max Budget: 0.0; never reset.",
+                "type": "auth_error",
+                "param": "None",
+                "code": 401,
+            },
+        ),
+        (
+            Preset.OPENAI,
+            429,
+            {
+                "message": "The budget of customer ishaan3 is spent: never reset. Current spend: 0.0; Max Budget: 0.0.",
+                "type": "insufficient_quota",
+                "param": None,
+                "code": "insufficient_quota",
+            },
+        ),
+        (
+            Preset.LITELLM,
+            422,
+            {
+                "message": "Budget has been exceeded! End User=ishaan3 Current cost: 0.0, Max budget: 0.0, never reset.",
+                "type": "budget_exceeded",
+                "param": None,
+                "code": "422",
+            },
+        ),
+    ],
+)
+async def test_a_spent_budget_is_worded_as_the_setting_says(preset: Preset, status: int, error: dict[str, Any]) -> None:
+    """Each preset has its status, shape and words, and none is worth retrying."""
+    desk = Desk()
+    desk.terms = replace(desk.terms, errors=preset, policy=Policy(unknown_customer=LimitSet(max_budget_nanousd=0)))
+    found, body, headers = refusal(await desk.ask(chat(user="ishaan3")))
+    assert (found, body) == (status, {"error": error})
+    assert headers["x-should-retry"] == "false"
+
+
+async def test_a_member_over_budget_reads_the_pages_words() -> None:
+    """ExceededBudget: Crossed spend within team."""
+    desk = Desk()
+    desk.people.members["t/u"] = Member("t", "u", limits=LimitSet(max_budget_nanousd=0))
+    desk.key(team_id="t", user_id="u")
+    _, body, _ = refusal(await desk.ask())
+    assert body["error"]["message"].startswith("ExceededBudget: Crossed spend within team")
 
 
 async def test_the_first_scope_in_order_refuses() -> None:
@@ -303,11 +360,8 @@ async def test_the_first_scope_in_order_refuses() -> None:
 
 async def test_the_master_key_has_no_limits_of_its_own_but_the_proxys_and_customers_hold() -> None:
     """Proxy and customer limits apply to the master key's calls too."""
-    desk = Desk(
-        terms=Terms(
-            hashed(MASTER), Policy(unknown_customer=LimitSet(max_budget_nanousd=0)), 100, "refuse", PRICE, "refuse"
-        )
-    )
+    desk = Desk()
+    desk.terms = replace(desk.terms, policy=Policy(unknown_customer=LimitSet(max_budget_nanousd=0)))
     admission(await desk.ask(secret=MASTER))
     _, body, _ = refusal(await desk.ask(chat(user="ishaan3"), secret=MASTER))
     assert "customer ishaan3" in body["error"]["message"]

@@ -13,9 +13,17 @@ from tollgate.core.budget import remaining_nanousd
 from tollgate.core.dialects import Family, error_body
 from tollgate.core.entities import Balance, Charge, Header, LimitKind, Refusal, ScopeKind, Standing
 from tollgate.core.headers import dollars
+from tollgate.core.presets import Crossed, Preset, Worded, budget_spent, rate_reached
 from tollgate.core.rules import Caller
 
 _HOLD_WAIT_MS = 1000  # calls in flight end in seconds; this is when to look again, not a promise
+_NO_RETRY = Header("x-should-retry", "false")
+_REASONS = {
+    LimitKind.REQUESTS: "requests",
+    LimitKind.TOKENS: "tokens",
+    LimitKind.PARALLEL: "parallel",
+    LimitKind.BUDGET: "budget",
+}
 _NOUNS = {LimitKind.REQUESTS: ("requests", "RPM"), LimitKind.TOKENS: ("tokens", "TPM")}
 
 
@@ -28,20 +36,27 @@ def refusal(
 
 
 def over_limit(
-    family: Family, caller: Caller, charges: tuple[Charge, ...], standing: Standing, headers: tuple[Header, ...]
+    preset: Preset,
+    family: Family,
+    caller: Caller,
+    charges: tuple[Charge, ...],
+    standing: Standing,
+    headers: tuple[Header, ...],
 ) -> Refusal:
     """The refusal of the first limit that a request did not fit. `headers` tell where all its limits stand."""
     number = standing.refused or 0
     charge, balance = charges[number], standing.balances[number]
-    whose = _whose(charge, caller)
+    crossed = _crossed(charge, balance, caller)
     if charge.kind is LimitKind.BUDGET:
-        message, kind, code, retry = _budget(whose, charge, balance, standing.now_us)
-    elif charge.kind is LimitKind.PARALLEL:
-        message = f"Limit reached for {whose} on parallel calls: Limit {charge.limit}, In flight {balance.used}."
-        kind, code, retry = "requests", "rate_limit_exceeded", _retry(_HOLD_WAIT_MS if charge.limit else None)
+        if _only_held(charge, balance):
+            worded, retry = _held(family, crossed, balance), _retry(_HOLD_WAIT_MS)
+        else:
+            worded, retry = budget_spent(preset, family, crossed), _until_reset(charge, standing.now_us)
     else:
-        message, kind, code, retry = _rate(whose, charge, balance)
-    return Refusal(429, code, message, error_body(family, 429, kind, message, code=code), (*headers, *retry))
+        message, wait_ms = _rate(charge, balance, crossed)
+        worded, retry = rate_reached(preset, family, charge.kind, message, crossed), _retry(wait_ms)
+    reason = f"{charge.scope.kind.value}_{_REASONS[charge.kind]}"
+    return Refusal(worded.status, reason, worded.message, worded.body, (*headers, *retry))
 
 
 def unavailable(family: Family, retry_after_s: int) -> Refusal:
@@ -51,37 +66,42 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
     return Refusal(503, "store_unavailable", message, body, (Header("retry-after", str(retry_after_s)),))
 
 
-def _rate(whose: str, charge: Charge, balance: Balance) -> tuple[str, str, str, tuple[Header, ...]]:
-    noun, unit = _NOUNS[charge.kind]
+def _rate(charge: Charge, balance: Balance, crossed: Crossed) -> tuple[str, int | None]:
+    """What to say of a limit of requests, tokens or calls at once, and how long to wait (None: for ever)."""
     limit = charge.limit or 0
+    if charge.kind is LimitKind.PARALLEL:
+        message = f"Limit reached for {crossed.whose} on parallel calls: Limit {limit}, In flight {balance.used}."
+        return message, _HOLD_WAIT_MS if limit else None
+    noun, unit = _NOUNS[charge.kind]
     wait_ms = bucket.wait_ms(balance.used, charge.amount, limit)
     message = (
-        f"Rate limit reached for {whose} on {noun} per min ({unit}): "
+        f"Rate limit reached for {crossed.whose} on {noun} per min ({unit}): "
         f"Limit {limit}, Used {limit - bucket.remaining(balance.used, limit)}, Requested {charge.amount}."
     )
     if wait_ms is None:
-        return f"{message} The limit allows none.", noun, "rate_limit_exceeded", _retry(None)
-    return f"{message} Please try again in {wait_ms / 1000:g}s.", noun, "rate_limit_exceeded", _retry(wait_ms)
+        return f"{message} The limit allows none.", None
+    return f"{message} Please try again in {wait_ms / 1000:g}s.", wait_ms
 
 
-def _budget(whose: str, charge: Charge, balance: Balance, now_us: int) -> tuple[str, str, str, tuple[Header, ...]]:
+def _only_held(charge: Charge, balance: Balance) -> bool:
     limit = charge.limit or 0
-    facts = f"Current spend: {dollars(balance.used)}; Max Budget: {dollars(limit)}"
-    if balance.used < limit and remaining_nanousd(balance, limit) == 0:
-        message = f"The budget of {whose} is held by calls in flight. {facts}; Held: {dollars(balance.held)}. Please try again shortly."
-        return message, "insufficient_quota", "budget_held", _retry(_HOLD_WAIT_MS)
+    return balance.used < limit and remaining_nanousd(balance, limit) == 0
+
+
+def _held(family: Family, crossed: Crossed, balance: Balance) -> Worded:
+    """A budget that calls in flight hold: when they end there may be something left, so it is no different from a rate limit."""
+    message = (
+        f"The budget of {crossed.whose} is held by calls in flight. Current spend: {crossed.spent}; "
+        f"Max Budget: {crossed.limit}; Held: {dollars(balance.held)}. Please try again shortly."
+    )
+    return Worded(429, message, error_body(family, 429, "insufficient_quota", message, code="budget_held"))
+
+
+def _until_reset(charge: Charge, now_us: int) -> tuple[Header, ...]:
+    """A spent budget: an SDK that tries again before the reset is refused again."""
     if charge.period.end_us == 0:
-        return (
-            f"The budget of {whose} is spent. {facts}; it is never reset.",
-            "insufficient_quota",
-            "insufficient_quota",
-            _retry(None),
-        )
-    end_us = max(charge.period.end_us, balance.period_start_us + 1)
-    reset = datetime.fromtimestamp(end_us / 1_000_000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    wait_ms = max(1, -(-(end_us - now_us) // 1000))
-    message = f"The budget of {whose} is spent until {reset}. {facts}."
-    return message, "insufficient_quota", "insufficient_quota", (*_retry(wait_ms), _NO_RETRY)
+        return (_NO_RETRY,)
+    return (*_retry(-(-(charge.period.end_us - now_us) // 1000)), _NO_RETRY)
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:
@@ -92,13 +112,12 @@ def _retry(wait_ms: int | None) -> tuple[Header, ...]:
     return (Header("retry-after", str(-(-wait_ms // 1000))), Header("retry-after-ms", str(wait_ms)))
 
 
-_NO_RETRY = Header("x-should-retry", "false")
-
-
-def _whose(charge: Charge, caller: Caller) -> str:
-    scope = charge.scope
+def _crossed(charge: Charge, balance: Balance, caller: Caller) -> Crossed:
+    scope, resets = charge.scope, "never reset"
+    if charge.period.end_us:
+        reset = datetime.fromtimestamp(charge.period.end_us / 1_000_000, UTC)
+        resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     name = scope.id
     if scope.kind is ScopeKind.KEY and caller.key is not None:
         name = caller.key.alias or caller.key.name
-    shown = "the proxy" if scope.kind is ScopeKind.PROXY else f"{scope.kind.value} {name}"
-    return shown if scope.model is None else f"{shown} for model {scope.model}"
+    return Crossed(scope.kind, name, scope.model, dollars(balance.used), dollars(charge.limit or 0), resets)

@@ -66,11 +66,20 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a request may use. `checks_budgets` is false for models that cost nothing."""
+    """What a request may use. `guessed`: the request names no output limit, so the output is a configured default.
+    `checks_budgets` is false for models that cost nothing."""
 
-    tokens: int
+    input_tokens: int
+    output_tokens: int
     cost_nanousd: int
+    guessed: bool = False
     checks_budgets: bool = True
+
+    def tokens_within(self, limit: int) -> int:
+        """What to hold of a token limit. A lone request meets an untouched bucket and passes, however small the bucket is; and
+        a guess takes a quarter of it at most, or else a small limit would serve one call at a time."""
+        output = min(self.output_tokens, limit // 4) if self.guessed else self.output_tokens
+        return max(1, min(self.input_tokens + output, limit))
 
 
 def charges(caller: Caller, policy: Policy, model: str, estimate: Estimate, now_us: int) -> tuple[Charge, ...]:
@@ -92,8 +101,7 @@ def _rates(scope: Scope, limits: LimitSet, estimate: Estimate) -> Iterator[Charg
     if limits.rpm is not None:
         yield Charge(LimitKind.REQUESTS, scope, limits.rpm, 1)
     if limits.tpm is not None:
-        # A lone request meets an untouched bucket and passes, however small the bucket is.
-        yield Charge(LimitKind.TOKENS, scope, limits.tpm, max(1, min(estimate.tokens, limits.tpm)))
+        yield Charge(LimitKind.TOKENS, scope, limits.tpm, estimate.tokens_within(limits.tpm))
     if limits.parallel is not None:
         yield Charge(LimitKind.PARALLEL, scope, limits.parallel, 1)
 

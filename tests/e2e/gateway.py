@@ -1,0 +1,138 @@
+"""A whole gateway as a user starts it, `tollgate up` on a file of ours, and short ways to use it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+MASTER = "sk-1234"
+CONFIG = """
+model_list:
+  - model_name: gpt-4o
+    litellm_params: {model: openai/gpt-4o, api_base: http://mock-llm/v1, api_key: provider-key}
+  - model_name: fast
+    litellm_params: {model: openai/gpt-4o-mini, api_base: http://mock-llm/v1, api_key: provider-key}
+  - model_name: claude
+    litellm_params: {model: anthropic/claude-sonnet-4-5, api_base: http://mock-llm, api_key: anthropic-key}
+  - model_name: embed
+    litellm_params: {model: openai/text-embedding-3-small, api_base: http://mock-llm/v1, api_key: provider-key}
+  - model_name: cent # a hundredth of a dollar for each token of output
+    litellm_params:
+      model: openai/made-up
+      api_base: http://mock-llm/v1
+      api_key: provider-key
+      input_cost_per_token: 0
+      output_cost_per_token: 0.01
+  - model_name: nowhere
+    litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", api_key: provider-key}
+general_settings:
+  master_key: sk-1234
+tollgate:
+  workers: 2
+  max_request_bytes: 1048576
+"""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway."""
+
+    url: str
+    process: subprocess.Popen[str]
+    client: httpx.AsyncClient
+
+    async def manage(self, path: str, **members: Any) -> Any:
+        """A management call with the master key, which must succeed."""
+        reply = await self.client.post(self.url + path, json=members, headers=bearer(MASTER))
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    async def key(self, **members: Any) -> str:
+        """A new key."""
+        return str((await self.manage("/key/generate", **members))["key"])
+
+    async def info(self, key: str) -> dict[str, Any]:
+        """What /key/info tells of a key."""
+        reply = await self.client.get(self.url + "/key/info", params={"key": key}, headers=bearer(MASTER))
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()["info"]
+        return found
+
+    async def spend(self, key: str, *, at_least: float = 0.0) -> float:
+        """The key's spend, once it has reached a value: settlement comes a moment after a stream's end."""
+        for _ in range(100):
+            spend = float((await self.info(key))["spend"])
+            if spend >= at_least and spend > 0:
+                return spend
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"the spend of the key stayed {spend}, not {at_least}")
+
+    async def chat(self, key: str, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
+        """A chat completion."""
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
+        return await self.client.post(
+            self.url + "/v1/chat/completions", json=body, headers={**bearer(key), **(headers or {})}
+        )
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key."""
+    return {"authorization": f"Bearer {key}"}
+
+
+@asynccontextmanager
+async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIterator[Gateway]:
+    """Start a gateway in a folder, and stop it as Ctrl-C does. What it said is shown when a test fails."""
+    file = folder / "tollgate.yaml"
+    file.write_text(config, encoding="utf-8")
+    arguments = [
+        sys.executable,
+        "-m",
+        "tollgate.cli",
+        "up",
+        "--config",
+        str(file),
+        "--port",
+        "0",
+        "--state-dir",
+        str(folder / "state"),
+    ]
+    process = subprocess.Popen(
+        [*arguments, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    url, said = "", []
+    while not url:
+        line = await asyncio.to_thread(process.stdout.readline)
+        assert line, "the gateway ended: " + "".join(said)
+        said.append(line)
+        if line.startswith("ready: "):
+            url = line.removeprefix("ready: ").strip()
+    reading = asyncio.create_task(asyncio.to_thread(_pass_on, process))
+    async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500)) as client:
+        yield Gateway(url, process, client)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(process.wait, 30) == 0
+    await reading
+
+
+def _pass_on(process: subprocess.Popen[str]) -> None:
+    """Show what the gateway says where pytest captures it."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="")
