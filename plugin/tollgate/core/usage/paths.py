@@ -1,0 +1,120 @@
+"""Paths into a decoded JSON document, as providers.yaml writes them.
+
+a.b             the value at b in a
+a[].b           b of every item of the list a
+a[kind=x].b     b of the items whose `kind` is the string x
+a[kind=x]       how many such items there are, where a count is wanted
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_STEP = re.compile(r"([^.\[\]=]+)(?:\[(?:([^=\[\]]+)=([^=\[\]]+))?(\]))?")
+
+# One level of the fields that somebody wants to read: name to what is wanted below it. Empty: the value itself.
+Wanted = dict[str, "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One name of a path; `each` says that the value is a list, `key` and `value` which of its items."""
+
+    name: str
+    each: bool = False
+    key: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A parsed path. `plain` holds the names alone where no step walks a list: the usual case, and the fast one."""
+
+    steps: tuple[Step, ...]
+    plain: tuple[str, ...] | None
+
+    @property
+    def counts_items(self) -> bool:
+        """Whether the path ends at items of a list, so that their number is what it tells."""
+        return bool(self.steps) and self.steps[-1].each
+
+    def find(self, document: object) -> list[object]:
+        """All values at this path, none when there is nothing."""
+        if self.plain is None:
+            found = [document]
+            for step in self.steps:
+                found = [item for node in found for item in _descend(node, step)]
+            return found
+        for name in self.plain:
+            if not isinstance(document, dict) or name not in document:
+                return []
+            document = document[name]
+        return [document]
+
+    def want(self, wanted: Wanted) -> None:
+        """Add the fields that this path reads to `wanted`."""
+        for step in self.steps:
+            wanted = wanted.setdefault(step.name, {})
+            if step.key is not None:
+                wanted.setdefault(step.key, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """True of a document when the path has a value: this very string, where one is named; anything but null, where none is.
+
+    `empty`: true when nothing is there, or an empty list.
+    """
+
+    path: Path
+    value: str | None = None
+    empty: bool = False
+
+    def holds(self, document: object) -> bool:
+        """Whether the document is so."""
+        found = self.path.find(document)
+        if self.empty:
+            return not any(found)
+        if self.value is not None:
+            return self.value in found
+        return any(item is not None for item in found)
+
+
+def parse_path(text: str) -> Path:
+    """Read a path. ValueError: it is not one. The empty text is the document itself."""
+    steps: list[Step] = []
+    for part in _split(text) if text else ():
+        match = _STEP.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part!r} in {text!r} is not a step of a path")
+        steps.append(Step(match[1], match[4] is not None, match[2], match[3]))
+    plain = None if any(step.each for step in steps) else tuple(step.name for step in steps)
+    return Path(tuple(steps), plain)
+
+
+def parse_condition(text: str) -> Condition:
+    """Read `path`, `path=value` or `!path`. ValueError: it is none of them."""
+    if text.startswith("!"):
+        return Condition(parse_path(text[1:]), empty=True)
+    head, equals, value = text.rpartition("=")
+    if not equals or "]" in value:
+        return Condition(parse_path(text))
+    return Condition(parse_path(head), value)
+
+
+def _split(text: str) -> list[str]:
+    return re.split(r"\.(?![^\[]*\])", text)
+
+
+def _descend(node: object, step: Step) -> list[object]:
+    if not isinstance(node, dict) or step.name not in node:
+        return []
+    value = node[step.name]
+    if not step.each:
+        return [value]
+    if not isinstance(value, list):
+        return []
+    if step.key is None:
+        return value
+    return [item for item in value if isinstance(item, dict) and item.get(step.key) == step.value]

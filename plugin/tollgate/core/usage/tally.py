@@ -1,0 +1,204 @@
+"""What the documents of one reply told of usage so far, and what it comes to, in one meaning for all providers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tollgate.core.entities import MAX_EXACT, Certainty, Usage
+from tollgate.core.usage.api import Api, Field, Meaning, Merge
+
+_MAX_NAME_CHARACTERS = 256
+_NAMES = (Field.MODEL, Field.SERVICE_TIER)
+# A count that is there and cannot be right: negative, fractional, boolean, text, too large.
+_DAMAGED = -1
+
+Counts = dict[Field, int | None]
+
+
+class Tally:
+    """Counts by field, merged by the API's rule. None: told as null, which is as good as untold."""
+
+    def __init__(self, api: Api, headers: Mapping[str, str], *, stream: bool) -> None:
+        self.done = False
+        self._api = api
+        self._stream = stream
+        self._counts: Counts = {}
+        self._names: dict[Field, str] = {}
+        self._early = False
+        self._final = False
+        self._seen = False
+        for field, header in api.headers.items():
+            if header in headers:
+                self._merge({field: _header_count(headers[header])}, early=False)
+
+    def read(self, document: object) -> bool:
+        """Take what one document tells. True: it told counts."""
+        api = self._api
+        if not isinstance(document, dict):
+            return False
+        if not self._final:
+            self._final = any(condition.holds(document) for condition in api.final)
+        if api.done is not None:
+            self.done = self.done or api.done.holds(document)
+        elif self._final and not api.done_line:
+            self.done = True
+        for root in api.roots:
+            if root.stream_only and not self._stream:
+                continue
+            for base in root.path.find(document):
+                counts = self._extract(base)
+                if counts or (api.zeros_omitted and self._final):
+                    self._name(base)
+                    self._merge(counts, early=root.early)
+                    return True
+        return False
+
+    def usage(self, *, broken: bool) -> Usage | None:
+        """What is known. `broken`: the body could not be read to its end, so that what is known is not all."""
+        if self._api.free:
+            return Usage()
+        if not self._seen:
+            return None
+        known = {field: count for field, count in self._counts.items() if count is not None}
+        total = normalise({field: count for field, count in known.items() if count != _DAMAGED}, self._api.meaning)
+        told = self.done or not self._api.final or self._final
+        whole = told and not self._early and not (broken and not self.done)
+        sound = total.sound and _DAMAGED not in known.values() and all(field in known for field in self._api.needs)
+        return Usage(
+            **total.tokens,
+            model=self._names.get(Field.MODEL),
+            service_tier=self._names.get(Field.SERVICE_TIER),
+            certainty=Certainty.EXACT if whole and sound else Certainty.PARTIAL,
+        )
+
+    def _merge(self, counts: Counts, *, early: bool) -> None:
+        told = any(count is not None for count in counts.values())
+        if self._api.merge is Merge.OVERRIDE:
+            self._counts |= {field: count for field, count in counts.items() if count is not None or not self._seen}
+        elif told or not self._seen:
+            self._counts = counts
+        self._early = early
+        self._seen = True
+
+    def _name(self, base: object) -> None:
+        for field in _NAMES:
+            for path in self._api.where.get(field, ()):
+                for name in path.find(base):
+                    if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_CHARACTERS:
+                        self._names[field] = name
+
+    def _extract(self, base: object) -> Counts:
+        counts: Counts = {}
+        if not isinstance(base, dict):
+            return counts
+        for field, paths in self._api.where.items():
+            if field in _NAMES:
+                continue
+            for path in paths:
+                found = path.find(base)
+                if not found:
+                    continue
+                count = len(found) if path.counts_items else _sum(found, round_up=field is Field.AUDIO_SECONDS)
+                if count is not None:
+                    counts[field] = count
+                    break
+                counts.setdefault(field, None)
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Counts under the names of `Usage`; `sound`: they agree with each other."""
+
+    tokens: dict[str, int]
+    sound: bool
+
+
+def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
+    """Bring counts to the meaning of `Usage`: input with cache and tool prompts, output with reasoning."""
+    get = counts.get
+    input_tokens, output_tokens = get(Field.INPUT, 0), get(Field.OUTPUT, 0)
+    reasoning = get(Field.REASONING, 0)
+    read = get(Field.CACHE_READ, 0)
+    write_5m, write_1h, sound = _cache_writes(counts)
+    if meaning is Meaning.EXCLUSIVE:
+        input_tokens += read + write_5m + write_1h
+    elif meaning is Meaning.GEMINI:
+        input_tokens += get(Field.TOOL_INPUT, 0)
+        output_tokens, agrees = _gemini_output(counts, input_tokens)
+        sound = sound and agrees
+    elif Field.TOTAL in counts:
+        # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of total_tokens.
+        unseen = counts[Field.TOTAL] - input_tokens - output_tokens
+        if unseen > 0 and reasoning in (0, unseen) and Field.INPUT in counts and Field.OUTPUT in counts:
+            output_tokens, reasoning = output_tokens + unseen, unseen
+    if input_tokens + output_tokens > MAX_EXACT:
+        return Total({}, sound=False)
+    parts = {
+        "input_audio_tokens": (get(Field.INPUT_AUDIO, 0), input_tokens),
+        "input_image_tokens": (get(Field.INPUT_IMAGE, 0), input_tokens),
+        "output_audio_tokens": (get(Field.OUTPUT_AUDIO, 0), output_tokens),
+        "output_image_tokens": (get(Field.OUTPUT_IMAGE, 0), output_tokens),
+        "reasoning_tokens": (reasoning, output_tokens),
+    }
+    tokens = {name: part for name, (part, whole) in parts.items() if part <= whole}
+    tokens |= {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    tokens |= {"searches": get(Field.SEARCHES, 0), "audio_seconds": get(Field.AUDIO_SECONDS, 0)}
+    cached = read + write_5m + write_1h <= input_tokens
+    if cached:
+        tokens |= {
+            "cache_read_tokens": read,
+            "cache_write_5m_tokens": write_5m,
+            "cache_write_1h_tokens": write_1h,
+        }
+    return Total(tokens, sound=sound and cached and all(name in tokens for name in parts))
+
+
+def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
+    """Five-minute writes, one-hour writes, and whether the split agrees with the sum.
+
+    A write of unknown kind is one of five minutes: that is Anthropic's default, and what other providers price alike.
+    Anthropic's last event may raise the sum without telling the split again.
+    """
+    write_5m, write_1h = counts.get(Field.CACHE_WRITE_5M, 0), counts.get(Field.CACHE_WRITE_1H, 0)
+    total = counts.get(Field.CACHE_WRITE, write_5m + write_1h)
+    if total < write_5m + write_1h:
+        return total, 0, False
+    return total - write_1h, write_1h, True
+
+
+def _gemini_output(counts: Mapping[Field, int], input_tokens: int) -> tuple[int, bool]:
+    """Output, and whether the counts agree.
+
+    Thoughts stand beside candidates in Google's definition, and inside them in some replies: the total tells which.
+    """
+    candidates, thoughts = counts.get(Field.OUTPUT, 0), counts.get(Field.REASONING, 0)
+    if Field.TOTAL not in counts:
+        return candidates + thoughts, True
+    output_tokens = counts[Field.TOTAL] - input_tokens
+    if output_tokens >= max(candidates, thoughts):
+        return output_tokens, True
+    return candidates + thoughts, False
+
+
+def _sum(values: list[object], *, round_up: bool) -> int | None:
+    counts = [_count(value, round_up=round_up) for value in values if value is not None]
+    if not counts:
+        return None
+    total = sum(counts)
+    return _DAMAGED if _DAMAGED in counts or total > MAX_EXACT else total
+
+
+def _count(value: object, *, round_up: bool) -> int:
+    if isinstance(value, float) and math.isfinite(value) and (round_up or value.is_integer()):
+        value = math.ceil(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return _DAMAGED
+    return value if 0 <= value <= MAX_EXACT else _DAMAGED
+
+
+def _header_count(text: str) -> int:
+    text = text.strip()
+    return _count(int(text), round_up=False) if text.isascii() and text.isdigit() and len(text) < 20 else _DAMAGED

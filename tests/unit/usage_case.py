@@ -1,0 +1,101 @@
+"""Bodies of replies, made by us, and what they say: the form of one case, and the framings that bodies come in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+import tollgate.core
+from tollgate.core.entities import Certainty, Usage
+from tollgate.core.usage import Api, load_apis
+
+JSON = "application/json"
+SSE = "text/event-stream"
+NDJSON = "application/x-ndjson"
+FRAMES = "application/vnd.amazon.eventstream"
+PARTIAL = Certainty.PARTIAL
+
+
+def table() -> Mapping[str, Api]:
+    """The table that Tollgate ships."""
+    path = Path(tollgate.core.__file__).with_name("providers.yaml")
+    return load_apis(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One reply, and the usage that it tells."""
+
+    name: str
+    api: str
+    body: bytes
+    usage: Usage | None
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    finished: bool = True
+
+
+def used(
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    model: str | None = None,
+    certainty: Certainty = Certainty.EXACT,
+    service_tier: str | None = None,
+    **kinds: int,
+) -> Usage:
+    """A usage in short."""
+    return Usage(input_tokens, output_tokens, model=model, certainty=certainty, service_tier=service_tier, **kinds)
+
+
+def plain(document: object) -> bytes:
+    """A JSON body without spaces, as most providers send it."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def sse(*events: object, end: str = "\n\n", done: bool = True) -> bytes:
+    """Events of `data:` lines; text goes as it is, the rest as JSON."""
+    texts = [event if isinstance(event, str) else plain(event).decode() for event in events]
+    texts += ["[DONE]"] if done else []
+    return "".join(f"data: {text}{end}" for text in texts).encode()
+
+
+def named_sse(*events: dict[str, object], end: str = "\n") -> bytes:
+    """Events with an `event:` line from their type, and no [DONE]."""
+    return "".join(f"event: {event['type']}{end}data: {plain(event).decode()}{end}{end}" for event in events).encode()
+
+
+def ndjson(*lines: object) -> bytes:
+    """One JSON document a line."""
+    return b"".join(plain(line) + b"\n" for line in lines)
+
+
+def frame(event_type: str, payload: bytes, message_type: str = "event") -> bytes:
+    """One frame of AWS's event stream."""
+    headers = b"".join(
+        struct.pack(">B", len(name)) + name + b"\x07" + struct.pack(">H", len(value)) + value
+        for name, value in (
+            (b":event-type", event_type.encode()),
+            (b":content-type", b"application/json"),
+            (b":message-type", message_type.encode()),
+        )
+    )
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    body = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
+    return body + struct.pack(">I", zlib.crc32(body))
+
+
+def frames(*events: tuple[str, object]) -> bytes:
+    """Frames with JSON payloads."""
+    return b"".join(frame(name, plain(event)) for name, event in events)
+
+
+def chunks(*events: object) -> bytes:
+    """Frames of InvokeModelWithResponseStream: each event in base64."""
+    return frames(*(("chunk", {"bytes": base64.b64encode(plain(event)).decode(), "p": "abc"}) for event in events))

@@ -1,0 +1,166 @@
+"""Replies of OpenAI's Responses API, and of those for pictures, sound and moderation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.usage_case import SSE, Case, named_sse, plain, used
+
+
+def response(status: str, usage: object, **more: object) -> dict[str, Any]:
+    return {"id": "r1", "model": "m1", "status": status, "usage": usage} | more
+
+
+RESPONSES_USAGE = {
+    "input_tokens": 30,
+    "input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0},
+    "output_tokens": 12,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 42,
+}
+RESPONSES_USED = used(30, 12, "m1", cache_read_tokens=10, reasoning_tokens=4)
+CREATED: dict[str, Any] = {"type": "response.created", "response": response("in_progress", None)}
+DELTA: dict[str, Any] = {"type": "response.output_text.delta", "delta": "hello"}
+
+RESPONSES = [
+    Case("json", "openai.responses", plain(response("completed", RESPONSES_USAGE)), RESPONSES_USED),
+    Case("json in the background", "openai.responses", plain(response("queued", None)), None),
+    Case(
+        "json with two searches",
+        "openai.responses",
+        plain(
+            response(
+                "completed",
+                {"input_tokens": 3, "output_tokens": 4},
+                output=[{"type": "web_search_call"}, {"type": "message"}, {"type": "web_search_call"}],
+            )
+        ),
+        used(3, 4, "m1", searches=2),
+    ),
+    *(
+        Case(
+            f"stream {status}",
+            "openai.responses",
+            named_sse(CREATED, DELTA, {"type": f"response.{status}", "response": response(status, RESPONSES_USAGE)}),
+            RESPONSES_USED,
+            SSE,
+        )
+        for status in ("completed", "incomplete", "failed")
+    ),
+    Case("stream cut", "openai.responses", named_sse(CREATED, DELTA, DELTA), None, SSE, finished=False),
+    Case(
+        "stream with CRLF",
+        "openai.responses",
+        named_sse(
+            CREATED,
+            DELTA,
+            {"type": "response.completed", "response": response("completed", RESPONSES_USAGE)},
+            end="\r\n",
+        ),
+        RESPONSES_USED,
+        SSE,
+    ),
+]
+
+IMAGE_USAGE = {
+    "input_tokens": 20,
+    "output_tokens": 1056,
+    "total_tokens": 1076,
+    "input_tokens_details": {"text_tokens": 12, "image_tokens": 8},
+    "output_tokens_details": {"text_tokens": 56, "image_tokens": 1000},
+}
+MEDIA = [
+    Case(
+        "images",
+        "openai.images",
+        plain({"created": 1, "data": [{"b64_json": "QUJD"}], "usage": IMAGE_USAGE}),
+        used(20, 1056, input_image_tokens=8, output_image_tokens=1000),
+    ),
+    Case(
+        "images in megabytes",
+        "openai.images",
+        plain({"created": 1, "data": [{"b64_json": "QUJD" * 80_000}], "usage": IMAGE_USAGE}),
+        used(20, 1056, input_image_tokens=8, output_image_tokens=1000),
+    ),
+    Case(
+        "images stream in megabytes",
+        "openai.images",
+        named_sse(
+            {"type": "image_generation.partial_image", "b64_json": "QUJD"},
+            {
+                "type": "image_generation.completed",
+                "b64_json": "QUJD" * 80_000,
+                "usage": {"input_tokens": 20, "output_tokens": 1056},
+            },
+        ),
+        used(20, 1056),
+        SSE,
+    ),
+    Case("images without usage", "openai.images", plain({"created": 1, "data": [{"url": "https://x/y"}]}), None),
+    Case(
+        "transcription by tokens",
+        "openai.transcription",
+        plain(
+            {
+                "text": "hi",
+                "usage": {
+                    "type": "tokens",
+                    "input_tokens": 14,
+                    "output_tokens": 3,
+                    "input_token_details": {"audio_tokens": 10, "text_tokens": 4},
+                },
+            }
+        ),
+        used(14, 3, input_audio_tokens=10),
+    ),
+    Case(
+        "transcription by time",
+        "openai.transcription",
+        b'{"text":"hi","usage":{"type":"duration","seconds":9}}',
+        used(audio_seconds=9),
+    ),
+    Case(
+        "transcription by a part of a second",
+        "openai.transcription",
+        b'{"text":"hi","usage":{"type":"duration","seconds":8.2}}',
+        used(audio_seconds=9),
+    ),
+    Case("transcription, verbose", "openai.transcription", b'{"text":"hi","duration":2.95}', used(audio_seconds=3)),
+    Case(
+        "transcription stream",
+        "openai.transcription",
+        named_sse(
+            {"type": "transcript.text.delta", "delta": "hi"},
+            {"type": "transcript.text.done", "usage": {"input_tokens": 14, "output_tokens": 3}},
+        ),
+        used(14, 3),
+        SSE,
+    ),
+    Case(
+        "transcription as subtitles",
+        "openai.transcription",
+        b"1\n00:00:00,000 --> 00:00:02,000\nhi\n",
+        None,
+        "text/plain",
+        finished=False,
+    ),
+    Case("speech", "openai.speech", b"ID3\x04\xff\xfb\x90{}[]", None, "audio/mpeg", finished=False),
+    Case(
+        "speech stream",
+        "openai.speech",
+        named_sse(
+            {"type": "speech.audio.delta", "audio": "QUJD"},
+            {"type": "speech.audio.done", "usage": {"input_tokens": 14, "output_tokens": 101, "total_tokens": 115}},
+        ),
+        used(14, 101),
+        SSE,
+    ),
+    Case(
+        "moderation is free",
+        "openai.moderation",
+        plain({"id": "m", "model": "omni", "results": [{"flagged": False}]}),
+        used(),
+    ),
+]
+
+RESPONSES_AND_MEDIA = [*RESPONSES, *MEDIA]
