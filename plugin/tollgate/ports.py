@@ -20,6 +20,7 @@ from tollgate.core.entities import (
     Team,
     User,
 )
+from tollgate.core.ledger import Record
 
 
 class Clock(Protocol):
@@ -98,6 +99,11 @@ class Stored(Generic[E]):
     version: int
 
 
+def entity_of(stored: Stored[E] | None) -> E | None:
+    """What was stored, if anything was."""
+    return None if stored is None else stored.entity
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """One change of one entity. No `before`: it must not exist yet. No `after`: it is removed."""
@@ -131,4 +137,28 @@ class Registry(Protocol):
 
     async def write(self, *writes: Write) -> None:
         """Do all of these, or none: core.errors.Conflict when an entity has changed since, or a unique name is taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A ledger record, and when it was written."""
+
+    settled_us: int
+    record: Record
+
+
+class Ledger(Protocol):
+    """What was settled, as long as it is kept. Errors are core.errors.StoreUnavailable."""
+
+    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
+        """The newest records of a time, newest first: at most `count` of them."""
+        ...
+
+
+class SpendBook(Protocol):
+    """What was spent, as an administrator may correct it. The ledger and the total of a scope stay as they are."""
+
+    async def set_spend(self, organization: str, charge: Charge, nanousd: int) -> None:
+        """Say what the scope of a budget charge has spent in its current period."""
         ...

@@ -1,0 +1,5 @@
+"""The management HTTP API: LiteLLM's paths, fields and answers over the use cases of management."""
+
+from tollgate.adapters.http_api.api import create_api
+
+__all__ = ["create_api"]

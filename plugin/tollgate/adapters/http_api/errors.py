@@ -1,0 +1,111 @@
+"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from tollgate.adapters.http_api.wire.not_served import NOT_SERVED
+from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
+from tollgate.management.callers import Denied
+
+_log = logging.getLogger(__name__)
+_RETRY_AFTER = {"retry-after": "1"}
+_LONGEST_SHOWN = 80
+# What pydantic says of common faults, and what we say: what would be right.
+_RIGHT = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "is too long; at most 256 characters",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "int_parsing": "must be a whole number",
+}
+_STATUSES: dict[type[Exception], tuple[int, str]] = {
+    BadRequest: (400, "invalid_request_error"),
+    NotFound: (404, "not_found_error"),
+    Conflict: (409, "conflict_error"),
+}
+
+
+def error(
+    status: int, kind: str, message: str, param: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """An error in LiteLLM's shape; its code is the status, as text."""
+    body = {"error": {"message": message, "type": kind, "param": param, "code": str(status)}}
+    return JSONResponse(body, status, headers)
+
+
+def install(api: FastAPI) -> None:
+    """Answer all that the routes raise."""
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(TollgateError, _ours)
+    api.add_exception_handler(Exception, _unexpected)
+
+
+async def _invalid(_: Request, exception: Exception) -> JSONResponse:
+    assert isinstance(exception, RequestValidationError)
+    faults = exception.errors()
+    param = ".".join(map(str, _place(faults[0])))
+    return error(400, "invalid_request_error", "; ".join(_fault(each) for each in faults), param or None)
+
+
+def _place(fault: dict[str, Any]) -> list[Any]:
+    """Where in the body or query a fault is."""
+    return list(fault["loc"][1:])
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    place = _place(fault)
+    name = ".".join(map(str, place)) or "the body"
+    if fault["type"] == "extra_forbidden":
+        served = place[-1] not in NOT_SERVED
+        return (
+            f"{name} is not a field of this request"
+            if served
+            else (f"{name} is a field of LiteLLM that Tollgate does not serve; leave it out")
+        )
+    right = _RIGHT.get(fault["type"], fault["msg"])
+    if fault["type"] == "missing" or not place:
+        return f"{name} {right}" if place or fault["type"] != "wrong" else right
+    shown = repr(fault.get("input"))
+    if len(shown) > _LONGEST_SHOWN:
+        shown = shown[:_LONGEST_SHOWN] + "..."
+    return f"{name} {right}. Received: {shown}"
+
+
+async def _http(_: Request, exception: Exception) -> JSONResponse:
+    assert isinstance(exception, HTTPException)
+    message = {404: "Not Found", 405: "Method Not Allowed"}.get(exception.status_code, exception.detail)
+    headers = dict(exception.headers) if exception.headers else None
+    return error(exception.status_code, "invalid_request_error", message, headers=headers)
+
+
+async def _ours(_: Request, exception: Exception) -> JSONResponse:
+    message = str(exception)
+    if isinstance(exception, Denied):
+        return error(exception.status, exception.kind, message)
+    if isinstance(exception, StoreUnavailable):
+        # What the client library says of the connection is for the log, not for a caller.
+        _log.warning("the store is unavailable: %s", message)
+        return error(503, "internal_server_error", "the store is unavailable; try again", headers=_RETRY_AFTER)
+    status, kind = _STATUSES.get(type(exception), (500, "internal_server_error"))
+    param = exception.param if isinstance(exception, BadRequest) else None
+    return error(status, kind, message, param)
+
+
+async def _unexpected(request: Request, exception: Exception) -> JSONResponse:
+    # Only the path: bodies and headers hold secrets.
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=exception)
+    return error(500, "internal_server_error", "Tollgate failed to answer; its log says why")

@@ -1,0 +1,32 @@
+"""Settled requests in Valkey: a stream, written by counters.lua with every settlement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from tollgate.adapters.valkey.client import store_errors
+from tollgate.adapters.valkey.keys import organization_keys
+from tollgate.core.ledger import Record
+from tollgate.ports import Settled
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class ValkeyLedger:
+    """The port `Ledger` on Valkey."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
+        """The newest records of a time, newest first."""
+        stream = organization_keys(organization)[2]
+        with store_errors():
+            entries: Any = await self._client.xrevrange(
+                stream, max=max(0, until_us // 1000), min=max(0, since_us // 1000), count=count
+            )
+        # A stream's id begins with the milliseconds at which it was written.
+        return [Settled(int(name.partition(b"-")[0]) * 1000, _decode(fields[b"record"])) for name, fields in entries]

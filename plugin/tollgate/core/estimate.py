@@ -1,0 +1,31 @@
+"""How many tokens a prompt may have, before anyone has counted them: bytes, and a ratio that each model's own replies teach.
+
+Three bytes a token is a fair hold for all scripts (low only for digits and base64, and base64 is left out); English has four and
+more. The ratio takes most of that away. It is a hint in one worker's memory: it decides how much is held, never what is charged.
+"""
+
+from __future__ import annotations
+
+_BYTES_PER_TOKEN = 3
+_LEAST_RATIO, _MOST_RATIO = 0.5, 2.0
+_WEIGHT = 0.05
+_LEAST_TAUGHT_BY = 64  # of short prompts, the provider's own template is the greater part
+
+
+class InputEstimates:
+    """Estimates of prompts by deployment. There are as many as the file lists."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, float] = {}
+
+    def tokens(self, deployment: str, prompt_bytes: int) -> int:
+        """What a prompt of so many bytes of text may count, at least 1."""
+        return max(1, round(prompt_bytes * self._ratios.get(deployment, 1.0) / _BYTES_PER_TOKEN))
+
+    def learn(self, deployment: str, estimated: int, counted: int) -> None:
+        """Bring the next estimate nearer to what the provider counted."""
+        if estimated < _LEAST_TAUGHT_BY or counted < 1:
+            return
+        ratio = self._ratios.get(deployment, 1.0)
+        ratio += _WEIGHT * ratio * (counted / estimated - 1)
+        self._ratios[deployment] = min(_MOST_RATIO, max(_LEAST_RATIO, ratio))

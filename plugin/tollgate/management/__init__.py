@@ -1,0 +1,35 @@
+"""Use cases on keys, users, teams, members, customers and budgets: who may change what, and what it has spent.
+
+Nothing here knows HTTP or the store. Changes are functions of an entity, tried again when somebody else changed it meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tollgate.core.entities import Key
+from tollgate.management.callers import Callers
+from tollgate.management.keys import Keys
+from tollgate.management.spending import Spending
+from tollgate.ports import Clock, Counters, Registry, SpendBook
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """All use cases of management."""
+
+    registry: Registry
+    callers: Callers
+    keys: Keys
+
+    @classmethod
+    def of(
+        cls, registry: Registry, counters: Counters, book: SpendBook, clock: Clock, master_key: str | None
+    ) -> Management:
+        """The use cases over these ports. Without a master key only keys of administrators administer."""
+        spending = Spending(registry, counters, book, clock)
+        return cls(registry, Callers(registry, clock, master_key), Keys(registry, spending, clock))
+
+    async def check_store(self) -> None:
+        """Read something. Raises StoreUnavailable."""
+        await self.registry.get(Key, ["-"])

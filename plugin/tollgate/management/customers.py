@@ -1,0 +1,34 @@
+"""Customers: the end users whom the `user` field of a body names. One that nobody registered needs none of this to be limited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tollgate.core.entities import Customer
+from tollgate.management.nouns import Noun
+from tollgate.management.spending import Live, Spending
+from tollgate.ports import Clock, Registry, Write
+
+
+class Customers(Noun[Customer]):
+    """The use cases on customers."""
+
+    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+        super().__init__(registry, spending, clock, Customer, "End User Id={} does not exist in db")
+
+    async def delete(self, identities: Sequence[str]) -> int:
+        """Delete customers, all or none; how many they were."""
+        found = await self.stored(identities)
+        await self.registry.write(*(Write(each, None) for each in found))
+        return len(found)
+
+    async def set_blocked(self, identities: Sequence[str], *, blocked: bool) -> list[Live[Customer]]:
+        """Stop customers, or let them work again. One that nobody registered is registered by it."""
+        done = []
+        for identity in dict.fromkeys(identities):
+            if await self.entities.find(identity) is None:
+                done.append(await self.create(Customer(identity), lambda each, _: replace(each, blocked=blocked)))
+            else:
+                done.append(await self.update(identity, lambda each, _: replace(each, blocked=blocked)))
+        return done

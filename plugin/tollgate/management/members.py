@@ -1,0 +1,121 @@
+"""Members: users in teams. Who is made a member and is not known as a user becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from tollgate.core.entities import Member, MemberRole, Team, User
+from tollgate.core.errors import BadRequest, Conflict, NotFound
+from tollgate.core.inherit import find_member_of
+from tollgate.core.money import dollars_of
+from tollgate.management.lookups import user_id_of
+from tollgate.management.nouns import Noun
+from tollgate.management.spending import Live, Spending
+from tollgate.ports import Clock, Registry, Stored, Write, entity_of
+
+_MOST_TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NewMember:
+    """Somebody who is to be a member, by user id or by e-mail address."""
+
+    role: MemberRole
+    user_id: str | None = None
+    email: str | None = None
+
+
+class Members(Noun[Member]):
+    """The use cases on members."""
+
+    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+        super().__init__(registry, spending, clock, Member, "User not found in team. Member: {}")
+
+    async def add(
+        self, team_id: str, new: Sequence[NewMember], change: Callable[[Member, int], Member]
+    ) -> tuple[list[User], list[Member]]:
+        """Make users members of a team, all or none. Raises NotFound, and BadRequest for one who is a member already."""
+        (team,) = await self.registry.get(Team, [team_id])
+        if team is None:
+            raise NotFound(f"Team not found for team_id={team_id}")
+        for _ in range(_MOST_TRIES):
+            writes, users, members = await self.additions(team_id, new, change)
+            for member in members:
+                if await self.entities.find(member.id) is not None:
+                    raise BadRequest(f"User already in team. Member: user_id={member.user_id}", "member")
+            try:
+                await self.registry.write(*writes)
+            except Conflict:
+                continue  # somebody made one of them a user or a member meanwhile: look again
+            return users, members
+        raise Conflict(f"team {team_id} is being changed by others all the time; try again")
+
+    async def additions(
+        self, team_id: str, new: Sequence[NewMember], change: Callable[[Member, int], Member]
+    ) -> tuple[list[Write], list[User], list[Member]]:
+        """The writes that make users members, the users, and the members."""
+        writes: list[Write] = []
+        users: dict[str, User] = {}
+        members: list[Member] = []
+        for each in new:
+            stored = await self._find_user(each)
+            user = entity_of(stored) or self._new_user(each)
+            if user.id in users:
+                raise BadRequest(f"{user.id} is named twice", "member")
+            users[user.id] = user
+            if stored is None:
+                writes.append(Write(None, user))
+            members.append(self.made(Member(team_id, user.id, each.role), change))
+        writes += [Write(None, member) for member in members]
+        return writes, list(users.values()), members
+
+    async def of_team(self, team: Team) -> list[Live[Member]]:
+        """A team's members, oldest first, with the limits that they have in effect and their numbers."""
+        found = [
+            find_member_of(team, member, member.user_id) or member
+            for member in reversed(await self.entities.all(Team(team.id)))
+        ]
+        return await self.spending.live(found, team.organization)
+
+    async def of_user(self, user_id: str) -> list[Member]:
+        """A user's memberships."""
+        return await self.entities.all(User(user_id))
+
+    async def change(
+        self, team_id: str, user_id: str | None, email: str | None, change: Callable[[Member, int], Member]
+    ) -> Member:
+        """Change a membership. Raises NotFound."""
+        identity = f"{team_id}/{await user_id_of(self.registry, user_id, email)}"
+        return await self.entities.change(identity, self.changed(change))
+
+    async def remove(self, team_id: str, user_id: str | None, email: str | None) -> None:
+        """End a membership. Raises NotFound."""
+        stored = await self.entities.get(f"{team_id}/{await user_id_of(self.registry, user_id, email)}")
+        await self.registry.write(Write(stored, None))
+
+    async def reset_spend(self, team: Team, user_id: str, to_nanousd: int) -> tuple[Live[Member], int]:
+        """Lower what a member has spent in the period; the member, and what they had spent before."""
+        stored = await self.entities.get(f"{team.id}/{user_id}")
+        member = find_member_of(team, stored.entity, user_id) or stored.entity
+        (live,) = await self.spending.live([member], team.organization)
+        spent = live.spend.used_nanousd
+        if to_nanousd > spent:
+            raise BadRequest(
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})", "reset_to"
+            )
+        await self.spending.correct(live, to_nanousd, team.organization)
+        (live,) = await self.spending.live([member], team.organization)
+        return live, spent
+
+    async def _find_user(self, new: NewMember) -> Stored[User] | None:
+        if new.user_id is not None:
+            (stored,) = await self.registry.get(User, [new.user_id])
+            return stored
+        return None if new.email is None else await self.registry.find_named(User, new.email)
+
+    def _new_user(self, new: NewMember) -> User:
+        now_us = self.clock.now_us()
+        user = User(new.user_id or str(uuid4()), email=new.email, created_us=now_us, updated_us=now_us)
+        return replace(user, limits=replace(user.limits, budget_since_us=now_us))

@@ -1,0 +1,106 @@
+"""What entities have spent, live: every number is asked of the counters, none is kept beside the entity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from tollgate.core.duration import period_at
+from tollgate.core.entities import (
+    Budget,
+    Charge,
+    Customer,
+    Key,
+    LimitKind,
+    LimitSet,
+    Member,
+    Scope,
+    ScopeKind,
+    Spend,
+    Team,
+    User,
+)
+from tollgate.core.inherit import with_budget
+from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
+
+NOTHING = Spend(0, 0, 0, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Live(Generic[E]):
+    """An entity with its own numbers: what it spent in the current period, and when that ends (None: never)."""
+
+    entity: E
+    spend: Spend = NOTHING
+    reset_us: int | None = None
+
+
+def scope_of(entity: Key | User | Team | Member | Customer) -> Scope:
+    """Whose counters an entity's are."""
+    kinds = {
+        Key: ScopeKind.KEY,
+        User: ScopeKind.USER,
+        Team: ScopeKind.TEAM,
+        Member: ScopeKind.MEMBER,
+        Customer: ScopeKind.CUSTOMER,
+    }
+    return Scope(kinds[type(entity)], entity.id)
+
+
+class Spending:
+    """Reads and corrects what was spent."""
+
+    def __init__(self, registry: Registry, counters: Counters, book: SpendBook, clock: Clock) -> None:
+        self._registry = registry
+        self._counters = counters
+        self._book = book
+        self._clock = clock
+
+    async def live(self, entities: Sequence[E], organization: str | None = None) -> list[Live[E]]:
+        """The entities with their numbers, one round trip an organization. Members need to be told theirs: the team's."""
+        charges = [self._charge(limits, entity) for limits, entity in await self._limits(entities)]
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for number, entity in enumerate(entities):
+            places[organization or _organization(entity)].append(number)
+        spends: list[Spend] = [NOTHING] * len(entities)
+        for name, numbers in places.items():
+            found = await self._counters.spend(name, tuple(charges[number] for number in numbers))
+            for number, spend in zip(numbers, found, strict=True):
+                spends[number] = spend
+        return [
+            Live(entity, spend, charge.period.end_us or None)
+            for entity, spend, charge in zip(entities, spends, charges, strict=True)
+        ]
+
+    async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
+        """Say what an entity has spent in its current period."""
+        ((limits, entity),) = await self._limits([live.entity])
+        await self._book.set_spend(organization, self._charge(limits, entity), nanousd)
+
+    async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
+        """Each entity with the limits that it has in effect: those of a budget where it has none."""
+        names = sorted({name for each in entities if (name := getattr(each, "budget_id", None)) is not None})
+        budgets = {
+            name: entity_of(stored)
+            for name, stored in zip(names, await self._registry.get(Budget, names) if names else (), strict=True)
+        }
+        found = []
+        for entity in entities:
+            limits: LimitSet = entity.limits
+            if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+                limits = with_budget(entity, budgets[entity.budget_id]).limits
+            found.append((limits, entity))
+        return found
+
+    def _charge(self, limits: LimitSet, entity: E) -> Charge:
+        period = period_at(
+            limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
+        )
+        return Charge(LimitKind.BUDGET, scope_of(entity), None, 0, period)  # type: ignore[arg-type]
+
+
+def _organization(entity: Any) -> str:
+    organization: str = entity.organization
+    return organization

@@ -1,0 +1,66 @@
+"""Teams: users who share limits, and may each have limits within."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tollgate.core.entities import Key, Member, Team
+from tollgate.core.errors import BadRequest, Conflict
+from tollgate.management.collection import Collection
+from tollgate.management.lookups import removals
+from tollgate.management.members import Members, NewMember
+from tollgate.management.nouns import Noun
+from tollgate.management.spending import Live, Spending
+from tollgate.ports import Clock, Registry, Write
+
+
+@dataclass(frozen=True, slots=True)
+class TeamInfo:
+    """A team, its members and its keys."""
+
+    team: Live[Team]
+    members: list[Live[Member]]
+    keys: list[Live[Key]]
+
+
+class Teams(Noun[Team]):
+    """The use cases on teams."""
+
+    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+        super().__init__(registry, spending, clock, Team, "Team not found, passed team id: {}.")
+        self.members = Members(registry, spending, clock)
+        self._keys = Collection(registry, Key, "Key not found.")
+
+    async def create_with(
+        self,
+        team: Team,
+        change: Callable[[Team, int], Team],
+        new: Sequence[NewMember],
+    ) -> tuple[Live[Team], list[Member]]:
+        """Make a team with its members, all or none. Raises BadRequest when its id is in use."""
+        if await self.entities.find(team.id) is not None:
+            raise BadRequest(f"Team id = {team.id} already exists. Please use a different team id.", "team_id")
+        team = self.made(team, change)
+        writes, _, members = await self.members.additions(team.id, new, lambda member, _: member)
+        # Memberships of a team of that id which was deleted went with it, so nothing can be in the way but another writer.
+        try:
+            await self.registry.write(Write(None, team), *writes)
+        except Conflict as conflict:
+            raise BadRequest(str(conflict), "team_id") from conflict
+        return await self.live_one(team), members
+
+    async def info(self, team_id: str) -> TeamInfo:
+        """A team, its members and its keys. Raises NotFound."""
+        live = await self.find(team_id)
+        keys = await self._keys.all(Team(team_id))
+        return TeamInfo(live, await self.members.of_team(live.entity), await self.spending.live(keys))
+
+    async def delete(self, team_ids: Sequence[str]) -> list[str]:
+        """Delete teams with their keys and memberships, all or none. The ledger stays."""
+        teams = await self.stored(team_ids)
+        writes = [Write(each, None) for each in teams]
+        for each in teams:
+            writes += await removals(self.registry, each.entity)
+        await self.registry.write(*writes)
+        return [each.entity.id for each in teams]

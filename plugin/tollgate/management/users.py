@@ -1,0 +1,91 @@
+"""Internal users: whoever owns keys. Their limits hold over all their keys together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from tollgate.core.entities import Key, Member, User
+from tollgate.management.collection import Collection
+from tollgate.management.keys import Made, blank, new_secret
+from tollgate.management.lookups import removals
+from tollgate.management.nouns import Noun
+from tollgate.management.spending import Live, Spending
+from tollgate.ports import Clock, Registry, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A team that a new user is to be in, and what is said of their part in it."""
+
+    team_id: str
+    change: Callable[[Member, int], Member]
+
+
+@dataclass(frozen=True, slots=True)
+class UserInfo:
+    """A user, and what they have."""
+
+    user: Live[User]
+    keys: list[Live[Key]]
+    team_ids: tuple[str, ...]
+
+
+class Users(Noun[User]):
+    """The use cases on users."""
+
+    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+        super().__init__(registry, spending, clock, User, "User not found, passed user_id={}")
+        self._keys = Collection(registry, Key, "Key not found.")
+        self._members = Collection(registry, Member, "User not found in team. Member: {}")
+
+    async def create_with(
+        self,
+        user: User,
+        change: Callable[[User, int], User],
+        memberships: Sequence[Membership],
+        key_change: Callable[[Key, int], Key] | None,
+        spend_nanousd: int = 0,
+    ) -> tuple[Live[User], Made | None]:
+        """Make a user, their memberships, and a key of theirs (unless there is no `key_change`), all or none.
+
+        Raises Conflict when the user exists.
+        """
+        user = self.made(user, change)
+        now_us = self.clock.now_us()
+        writes = [Write(None, user)]
+        for each in memberships:
+            member = Member(each.team_id, user.id, created_us=now_us, updated_us=now_us)
+            member = replace(member, limits=replace(member.limits, budget_since_us=now_us))
+            writes.append(Write(None, each.change(member, now_us)))
+        secret, key = new_secret(), None
+        if key_change is not None:
+            key = replace(key_change(blank(secret, now_us), now_us), user_id=user.id, organization=user.organization)
+            writes.append(Write(None, key))
+        await self.registry.write(*writes)
+        if spend_nanousd:
+            await self.spending.correct(Live(user), spend_nanousd, user.organization)
+        return await self.live_one(user), None if key is None else Made(secret, Live(key))
+
+    async def info(self, user_id: str) -> UserInfo:
+        """A user, their keys and teams. Raises NotFound."""
+        live = await self.find(user_id)
+        keys = await self._keys.all(User(user_id))
+        return UserInfo(live, await self.spending.live(keys), await self.team_ids(user_id))
+
+    async def team_ids(self, user_id: str) -> tuple[str, ...]:
+        """The teams that a user is in, oldest membership first."""
+        return tuple(member.team_id for member in reversed(await self._members.all(User(user_id))))
+
+    async def key_count(self, user_id: str) -> int:
+        """How many keys a user has."""
+        return (await self.registry.page(Key, User(user_id), 0, 1)).total
+
+    async def delete(self, user_ids: Sequence[str]) -> int:
+        """Delete users with their keys and memberships, all or none; how many users they were. The ledger stays."""
+        users = await self.stored(user_ids)
+        writes = [Write(each, None) for each in users]
+        for each in users:
+            writes += await removals(self.registry, each.entity)
+        await self.registry.write(*writes)
+        return len(users)

@@ -1,0 +1,314 @@
+"""What workers see of entities: resolved, remembered, and never older than the last proof that changes are heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import monotonic
+
+import pytest
+from redis.asyncio import Redis
+from tests.unit.memory_registry import MemoryRegistry
+
+from tollgate.adapters.valkey.changes import follow
+from tollgate.adapters.valkey.directory import CachedDirectory
+from tollgate.adapters.valkey.registry import ValkeyRegistry
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.ports import E, Registry, Stored, Write
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class CountingRegistry(MemoryRegistry):
+    """A registry that knows how often it was read, and can be made to wait."""
+
+    reads = 0
+    gate: asyncio.Event | None = None
+
+    async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
+        """Read as it stands now, then wait at the gate."""
+        self.reads += 1
+        found = await super().get(kind, identities)
+        if self.gate is not None:
+            await self.gate.wait()
+        return found
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The directory's clock."""
+    return Clock()
+
+
+@pytest.fixture
+def registry() -> CountingRegistry:
+    """Where entities are."""
+    return CountingRegistry()
+
+
+@pytest.fixture
+def directory(registry: CountingRegistry, clock: Clock) -> CachedDirectory:
+    """A directory that has just heard that it knows all changes."""
+    directory = CachedDirectory(registry, most_found=3, most_missing=2, clock_s=clock)
+    directory.started()
+    directory.fresh_until(clock.now_s + 1)
+    return directory
+
+
+def without_suspending(awaitable: object) -> object:
+    """The result of a coroutine that never waits for anything."""
+    with pytest.raises(StopIteration) as result:
+        awaitable.send(None)  # type: ignore[attr-defined]
+    return result.value.value
+
+
+async def change(registry: Registry, kind: type[E], identity: str, edit: Callable[[E], E]) -> None:
+    """Edit one entity that exists."""
+    (stored,) = await registry.get(kind, [identity])
+    assert stored is not None
+    await registry.write(Write(stored, edit(stored.entity)))
+
+
+async def test_what_was_read_once_comes_without_suspending(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """The second look-up of a key asks nobody and lets nothing else run."""
+    await registry.write(Write(None, Key("h", "")))
+    first = await directory.find_key("h")
+    assert without_suspending(directory.find_key("h")) is first
+    assert registry.reads == 1
+
+
+async def test_that_there_is_none_is_remembered_too(directory: CachedDirectory, registry: CountingRegistry) -> None:
+    """A wrong key that comes again does not reach the store."""
+    assert [await directory.find_key("wrong"), await directory.find_key("wrong")] == [None, None]
+    assert registry.reads == 1
+
+
+async def test_without_a_proof_every_look_up_reads(
+    directory: CachedDirectory, registry: CountingRegistry, clock: Clock
+) -> None:
+    """A second after the last proof nothing that is kept is used."""
+    await directory.find_key("h")
+    await registry.write(Write(None, Key("h", "")))
+    clock.now_s += 1
+    assert await directory.find_key("h") == Key("h", "")
+
+
+async def test_a_change_that_is_announced_is_seen(directory: CachedDirectory, registry: CountingRegistry) -> None:
+    """What was kept of an entity is dropped when it changes."""
+    await registry.write(Write(None, Key("h", "")))
+    await directory.find_key("h")
+    await change(registry, Key, "h", lambda key: replace(key, blocked=True))
+    directory.changed("key:h")
+    found = await directory.find_key("h")
+    assert found is not None
+    assert found.blocked
+
+
+async def test_a_change_during_a_look_up_is_not_kept_out(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """A look-up that read the old state just before the announcement is answered, but not remembered."""
+    registry.gate = asyncio.Event()
+    look_up = asyncio.create_task(directory.find_key("h"))
+    await asyncio.sleep(0)
+    directory.changed("key:h")
+    registry.gate.set()
+    assert await look_up is None
+    await registry.write(Write(None, Key("h", "")))
+    assert await directory.find_key("h") == Key("h", "")
+
+
+async def test_a_look_up_across_a_new_subscription_is_not_kept(
+    directory: CachedDirectory, registry: CountingRegistry, clock: Clock
+) -> None:
+    """What was read before changes were heard again may have missed one."""
+    registry.gate = asyncio.Event()
+    look_up = asyncio.create_task(directory.find_key("h"))
+    await asyncio.sleep(0)
+    directory.started()
+    directory.fresh_until(clock.now_s + 1)
+    registry.gate.set()
+    await look_up
+    await directory.find_key("h")
+    assert registry.reads == 2
+
+
+async def test_a_new_subscription_starts_with_nothing(
+    directory: CachedDirectory, registry: CountingRegistry, clock: Clock
+) -> None:
+    """Changes while nobody listened were not heard, so nothing from before is used."""
+    await directory.find_key("h")
+    directory.started()
+    directory.fresh_until(clock.now_s + 1)
+    await directory.find_key("h")
+    assert registry.reads == 2
+
+
+async def test_ids_that_are_made_up_displace_only_each_other(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """However many wrong keys come, a right one stays remembered."""
+    await registry.write(Write(None, Key("h", "")))
+    await directory.find_key("h")
+    for number in range(10):
+        await directory.find_key(f"wrong{number}")
+    without_suspending(directory.find_key("h"))
+    reads = registry.reads
+    await directory.find_key("wrong0")
+    assert registry.reads == reads + 1
+
+
+async def test_what_was_used_longest_ago_is_forgotten_first(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """The memory is bounded; what is in use stays."""
+    for number in range(4):
+        await registry.write(Write(None, Key(f"h{number}", "")))
+    for name in ("h0", "h1", "h2", "h0", "h3"):
+        await directory.find_key(name)
+    without_suspending(directory.find_key("h0"))
+    reads = registry.reads
+    await directory.find_key("h1")
+    assert registry.reads == reads + 1
+
+
+async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """The key's own limit wins; a budget brings its own duration, counted from the key's creation."""
+    budget = Budget(
+        "b",
+        LimitSet(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
+        (ModelLimits("m", LimitSet(rpm=1)),),
+    )
+    key = Key("h", "", budget_id="b", limits=LimitSet(rpm=2, budget_duration="30d", budget_since_us=7))
+    await registry.write(Write(None, budget), Write(None, key))
+    found = await directory.find_key("h")
+    assert found is not None
+    assert found.limits == LimitSet(rpm=2, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=7)
+    assert found.model_limits == budget.model_limits
+
+
+async def test_a_budget_that_changes_reaches_what_uses_it(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """A customer's limits follow the budget at once."""
+    await registry.write(Write(None, Customer("c", budget_id="free")), Write(None, Budget("other")))
+    assert await directory.find_customer("c") == Customer("c", budget_id="free")
+    await registry.write(Write(None, Budget("free", LimitSet(tpm=5))))
+    directory.changed("budget:free")
+    found = await directory.find_customer("c")
+    assert found is not None
+    assert found.limits.tpm == 5
+
+
+async def test_a_member_has_the_limits_that_the_team_gives(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """A member's own limits win; the team's apply to the rest, and to users whom nobody made a member."""
+    team = Team("t", member_limits=LimitSet(rpm=1, tpm=2), created_us=3)
+    await registry.write(Write(None, team), Write(None, Member("t", "u", limits=LimitSet(rpm=9))))
+    found = [await directory.find_member("t", user) for user in ("u", "stranger")]
+    assert [each and each.limits for each in found] == [
+        LimitSet(rpm=9, tpm=2),
+        LimitSet(rpm=1, tpm=2, budget_since_us=3),
+    ]
+
+
+async def test_a_stranger_to_a_team_without_member_limits_is_nobody(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """There is no member where nothing is said about members."""
+    await registry.write(Write(None, Team("t")))
+    assert await directory.find_member("t", "stranger") is None
+
+
+class Heard:
+    """Passes on what `follow` tells, and lets a test wait for it."""
+
+    def __init__(self, directory: CachedDirectory) -> None:
+        self._directory = directory
+        self.starts: asyncio.Queue[None] = asyncio.Queue()
+        self.changes: asyncio.Queue[str] = asyncio.Queue()
+        self.proofs: asyncio.Queue[float] = asyncio.Queue()
+
+    def started(self) -> None:
+        """Passed on."""
+        self._directory.started()
+        self.starts.put_nowait(None)
+
+    def changed(self, reference: str) -> None:
+        """Passed on."""
+        self._directory.changed(reference)
+        self.changes.put_nowait(reference)
+
+    def fresh_until(self, instant_s: float) -> None:
+        """Passed on."""
+        self._directory.fresh_until(instant_s)
+        self.proofs.put_nowait(instant_s)
+
+
+@asynccontextmanager
+async def following(store: Redis, directory: CachedDirectory) -> AsyncIterator[Heard]:
+    """Changes are heard meanwhile; nothing here may take longer than ten seconds."""
+    heard = Heard(directory)
+    task = asyncio.create_task(follow(store, heard))
+    try:
+        async with asyncio.timeout(10):
+            await heard.proofs.get()
+            yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis) -> None:
+    """The announcement reaches a worker's memory: the key is kept, changed by another, and seen as changed."""
+    registry = ValkeyRegistry(store)
+    directory = CachedDirectory(registry)
+    await registry.write(Write(None, Key("h", "")))
+    async with following(store, directory) as heard:
+        await directory.find_key("h")
+        without_suspending(directory.find_key("h"))
+        await change(registry, Key, "h", lambda key: replace(key, blocked=True))
+        assert await heard.changes.get() == "key:h"
+        found = await directory.find_key("h")
+    assert found is not None
+    assert found.blocked
+
+
+async def test_a_lost_subscription_is_made_anew(store: Redis) -> None:
+    """When the connection is cut, the directory starts again with nothing, and proofs come again."""
+    directory = CachedDirectory(ValkeyRegistry(store))
+    async with following(store, directory) as heard:
+        await heard.starts.get()
+        await store.client_kill_filter(_type="pubsub")
+        await heard.starts.get()
+        await heard.proofs.get()
+
+
+async def test_a_silent_connection_is_given_up(store: Redis) -> None:
+    """A connection that stays open but does not answer is not trusted: changes are heard over a new one."""
+    directory = CachedDirectory(ValkeyRegistry(store))
+    async with following(store, directory) as heard:
+        await heard.starts.get()
+        await store.execute_command("CLIENT", "PAUSE", "1300", "ALL")
+        await heard.starts.get()
+
+
+async def test_proofs_count_from_the_question(store: Redis) -> None:
+    """What a proof allows ends a second after it was asked for, however late the answer came."""
+    directory = CachedDirectory(ValkeyRegistry(store))
+    async with following(store, directory) as heard:
+        assert await heard.proofs.get() <= monotonic() + 1

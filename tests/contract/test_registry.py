@@ -1,0 +1,182 @@
+"""What every registry does: memory and a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+from tests.unit.memory_registry import MemoryRegistry
+
+from tollgate.adapters.valkey.client import connect
+from tollgate.adapters.valkey.registry import ValkeyRegistry
+from tollgate.core.entities import (
+    Budget,
+    Customer,
+    Entity,
+    Key,
+    LimitSet,
+    Member,
+    MemberRole,
+    ModelLimits,
+    Role,
+    Team,
+    User,
+)
+from tollgate.core.errors import Conflict, StoreUnavailable
+from tollgate.ports import Registry, Stored, Write
+
+LIMITS = LimitSet(rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7)
+EVERY_KIND: list[Entity] = [
+    Key(
+        "hash",
+        "sk-...abcd",
+        "alias",
+        limits=LIMITS,
+        model_limits=(ModelLimits("gpt-4", LIMITS),),
+        metadata='{"ä": [1.5, null]}',
+        model_aliases=(("a", "b"),),
+        expires_us=2**52,
+    ),
+    User("u@x.com", email="u@x.com", role=Role.ADMIN, limits=LIMITS),
+    Team("t", models=("gpt-4", "beta-models"), member_limits=LIMITS),
+    Member("t", "u/1", MemberRole.ADMIN, limits=LIMITS),
+    Customer("ишан:{}@", budget_id="free-tier", blocked=True),
+    Budget("free-tier", LIMITS),
+]
+
+
+@pytest.fixture(params=["memory", "valkey"])
+async def registry(request: pytest.FixtureRequest, store: Redis) -> Registry:
+    """Each implementation of the port."""
+    return MemoryRegistry() if request.param == "memory" else ValkeyRegistry(store)
+
+
+async def only(registry: Registry, kind: type, identity: str) -> Stored:
+    """The one entity of that id, which must exist."""
+    (stored,) = await registry.get(kind, [identity])
+    assert stored is not None
+    return stored
+
+
+@pytest.mark.parametrize("entity", EVERY_KIND, ids=lambda each: type(each).__name__)
+async def test_an_entity_is_read_as_it_was_written(registry: Registry, entity: Entity) -> None:
+    """Every kind survives the way there and back, whatever its ids hold."""
+    await registry.write(Write(None, entity))
+    identity = entity.hash if isinstance(entity, Key) else entity.id
+    assert (await only(registry, type(entity), identity)).entity == entity
+
+
+async def test_several_are_read_in_their_order(registry: Registry) -> None:
+    """What does not exist has its place too."""
+    await registry.write(Write(None, Team("a")), Write(None, Team("b")))
+    found = await registry.get(Team, ["b", "missing", "a"])
+    assert [each and each.entity.id for each in found] == ["b", None, "a"]
+
+
+async def test_an_entity_is_created_once(registry: Registry) -> None:
+    """The second of two that create the same is told, in LiteLLM's words."""
+    await registry.write(Write(None, Team("t", alias="first")))
+    with pytest.raises(Conflict, match="Team id = t already exists"):
+        await registry.write(Write(None, Team("t", alias="second")))
+    assert (await only(registry, Team, "t")).entity.alias == "first"
+
+
+async def test_an_entity_that_changed_meanwhile_is_not_overwritten(registry: Registry) -> None:
+    """A writer with an old version changes nothing."""
+    await registry.write(Write(None, Team("t")))
+    old = await only(registry, Team, "t")
+    await registry.write(Write(old, replace(old.entity, alias="first")))
+    with pytest.raises(Conflict):
+        await registry.write(Write(old, replace(old.entity, blocked=True)))
+    assert (await only(registry, Team, "t")).entity == Team("t", alias="first")
+
+
+async def test_a_version_does_not_come_back(registry: Registry) -> None:
+    """What was deleted and made anew is not what it was before."""
+    await registry.write(Write(None, Team("t")))
+    old = await only(registry, Team, "t")
+    await registry.write(Write(old, None))
+    await registry.write(Write(None, Team("t")))
+    with pytest.raises(Conflict):
+        await registry.write(Write(old, None))
+
+
+async def test_a_deleted_entity_is_gone_from_everywhere(registry: Registry) -> None:
+    """By id, by name and from the lists."""
+    key = Key("h", "sk-...", "alias", user_id="u", team_id="t")
+    await registry.write(Write(None, key))
+    await registry.write(Write(await only(registry, Key, "h"), None))
+    assert await registry.get(Key, ["h"]) == [None]
+    assert await registry.find_named(Key, "alias") is None
+    assert (await registry.page(Key, User("u"), 0, 10)).total == 0
+
+
+async def test_all_changes_happen_or_none(registry: Registry) -> None:
+    """One change that does not fit undoes those beside it."""
+    await registry.write(Write(None, Team("taken")))
+    with pytest.raises(Conflict):
+        await registry.write(Write(None, User("u")), Write(None, Team("taken")))
+    assert await registry.get(User, ["u"]) == [None]
+
+
+async def test_a_unique_name_is_given_once(registry: Registry) -> None:
+    """Two keys cannot have one alias."""
+    await registry.write(Write(None, Key("h1", "", "alias")))
+    with pytest.raises(Conflict, match="Key with alias 'alias' already exists"):
+        await registry.write(Write(None, Key("h2", "", "alias")))
+    assert await registry.get(Key, ["h2"]) == [None]
+
+
+async def test_a_name_follows_its_entity(registry: Registry) -> None:
+    """A new name is found, the old one is free."""
+    await registry.write(Write(None, Key("h1", "", "old")))
+    stored = await only(registry, Key, "h1")
+    await registry.write(Write(stored, replace(stored.entity, alias="new")))
+    await registry.write(Write(None, Key("h2", "", "old")))
+    found = [await registry.find_named(Key, name) for name in ("new", "old", "other")]
+    assert [each and each.entity.hash for each in found] == ["h1", "h2", None]
+
+
+async def test_a_name_can_be_handed_over_in_one_change(registry: Registry) -> None:
+    """A regenerated key keeps the alias: the old document goes and the new one comes together."""
+    await registry.write(Write(None, Key("old", "", "alias")))
+    await registry.write(Write(await only(registry, Key, "old"), None), Write(None, Key("new", "", "alias")))
+    named = await registry.find_named(Key, "alias")
+    assert named is not None
+    assert named.entity.hash == "new"
+
+
+async def test_lists_are_newest_first_and_in_parts(registry: Registry) -> None:
+    """A page is a part of the whole list."""
+    for number in range(5):
+        await registry.write(Write(None, Budget(f"b{number}", created_us=number)))
+    page = await registry.page(Budget, None, 1, 2)
+    assert ([each.id for each in page.entities], page.total) == (["b3", "b2"], 5)
+
+
+async def test_keys_are_listed_by_owner_and_move_with_it(registry: Registry) -> None:
+    """A key is found under its user and its team, those that it has now."""
+    await registry.write(Write(None, Key("h", "", user_id="u", team_id="t1")), Write(None, Key("other", "")))
+    stored = await only(registry, Key, "h")
+    await registry.write(Write(stored, replace(stored.entity, team_id="t2")))
+    totals = [(await registry.page(Key, owner, 0, 9)).total for owner in (User("u"), Team("t1"), Team("t2"), None)]
+    assert totals == [1, 0, 1, 2]
+
+
+async def test_many_writers_at_once_do_not_lose_each_others_change(registry: Registry) -> None:
+    """Of writers with the same version exactly one is let through."""
+    await registry.write(Write(None, Team("t")))
+    stored = await only(registry, Team, "t")
+    writes = (registry.write(Write(stored, replace(stored.entity, alias=str(n)))) for n in range(10))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert sum(result is None for result in results) == 1
+
+
+async def test_a_store_that_is_away_is_unavailable() -> None:
+    """The client library's errors do not come through."""
+    client = connect("unix:///nonexistent/valkey.sock", timeout_s=0.05)
+    with pytest.raises(StoreUnavailable):
+        await ValkeyRegistry(client).get(Key, ["h"])
+    await client.aclose()
