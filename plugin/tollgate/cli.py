@@ -1,0 +1,166 @@
+"""The command line: it reads options, calls, and prints. No logic. Commands that talk to a running gateway are in commands/."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+
+from tollgate import __version__, report, settings, supervisor
+from tollgate.commands.errors import complain, failing_clearly
+from tollgate.commands.mock_llm import mock_llm
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+
+app = typer.Typer(
+    help="Budgets and rate limits for LLM traffic, beside Envoy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+# Sub-applications (key, user, team, customer, budget, spend) are added here: app.add_typer(commands.key.app, name="key").
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
+]
+RedisOption = Annotated[str | None, typer.Option(help="Valkey or Redis to use instead of the embedded one")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, max=256, help="worker processes; default one per core")]
+StateOption = Annotated[Path | None, typer.Option(help="folder of the embedded Valkey's file")]
+
+
+class Mode(StrEnum):
+    """How Envoy talks to Tollgate."""
+
+    GRPC = "grpc"
+    NATIVE = "native"
+
+
+class What(StrEnum):
+    """Which part of Envoy's configuration is printed."""
+
+    BOOTSTRAP = "bootstrap"
+    FILTERS = "filters"
+    CLUSTERS = "clusters"
+
+
+ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    """Budgets and rate limits for LLM traffic, beside Envoy."""
+    if version:
+        print(__version__)
+
+
+@app.command()
+def up(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    host: Annotated[str | None, typer.Option(help="address that the gateway listens on")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
+    mode: ModeOption = None,
+    workers: WorkersOption = None,
+    state_dir: StateOption = None,
+    redis_url: RedisOption = None,
+    envoy: Annotated[Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")] = None,
+) -> None:
+    """Run the whole gateway: store, workers, management, Envoy."""
+    with failing_clearly():
+        _refuse_native(mode)
+        overrides = {"host": host, "port": port, "workers": workers, "state_dir": state_dir, "redis_url": redis_url}
+        loaded = _loaded(config, overrides)
+        programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
+        with supervisor.gateway(loaded, config, programs) as plan:
+            _finish(supervisor.run(plan, _say))
+
+
+@app.command()
+def serve(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    workers: WorkersOption = None,
+    state_dir: StateOption = None,
+    redis_url: RedisOption = None,
+) -> None:
+    """Run workers and management alone, for an Envoy of your own (see `tollgate envoy-config`)."""
+    with failing_clearly():
+        loaded = _loaded(config, {"workers": workers, "state_dir": state_dir, "redis_url": redis_url})
+        with supervisor.sidecar(loaded, config) as plan:
+            _finish(supervisor.run(plan, _say))
+
+
+@app.command("envoy-config")
+def envoy_config(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    mode: ModeOption = None,
+    what: Annotated[
+        What, typer.Option(help="the whole file, the connection manager, or the clusters")
+    ] = What.BOOTSTRAP,
+) -> None:
+    """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
+    with failing_clearly():
+        _refuse_native(mode)
+        loaded = settings.load(config)
+        print(rendered(loaded, what), end="")
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="the configuration file")]) -> None:
+    """Say what a file means; exit 1 with one line per fault when it cannot be used."""
+    with failing_clearly():
+        print("\n".join(report.describe(settings.load(file), os.environ)))
+
+
+app.command("mock-llm")(mock_llm)
+
+
+def rendered(loaded: settings.Settings, what: What) -> str:
+    """The configuration as YAML, for an Envoy beside `tollgate serve`. Raises SettingsError when an address is none."""
+    ours = loaded.tollgate
+    topology = Topology(
+        listen=Address(host=ours.host, port=ours.port),
+        workers=(Address.parse(ours.serve_grpc),),
+        admin=Address.parse(ours.serve_http),
+    )
+    match what:
+        case What.BOOTSTRAP:
+            document: object = bootstrap(loaded, topology)
+        case What.FILTERS:
+            document = connection_manager(loaded)
+        case What.CLUSTERS:
+            document = clusters(loaded, topology)
+    return yaml.safe_dump(document, sort_keys=False, width=140, allow_unicode=True)
+
+
+def _loaded(config: Path, overrides: dict[str, Any]) -> settings.Settings:
+    """The file, with what the command line says instead; its notices are printed."""
+    loaded = settings.load(config)
+    for notice in loaded.notices:
+        _say(f"notice: {notice}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return replace(loaded, tollgate=loaded.tollgate.model_copy(update=given))
+
+
+def _refuse_native(mode: Mode | None) -> None:
+    if mode is Mode.NATIVE:
+        raise SettingsError(
+            "--mode native is not there yet: it comes in a later version; leave --mode out, or say grpc"
+        )
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _finish(failure: str | None) -> NoReturn:
+    if failure is not None:
+        complain(failure)
+    raise typer.Exit(0 if failure is None else 1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,28 @@
+"""Envoy's whole bootstrap file."""
+
+from __future__ import annotations
+
+from tollgate.envoy_config.clusters import clusters, secrets
+from tollgate.envoy_config.listener import listener
+from tollgate.envoy_config.messages import Json, envoy_address, plain
+from tollgate.envoy_config.topology import Topology
+from tollgate.settings import Settings
+
+# Without it a Python server sees an ordinary end of an ext_proc stream as a cancellation (Envoy issue 38661).
+_RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True}
+
+
+def bootstrap(settings: Settings, topology: Topology) -> Json:
+    """What `envoy -c` takes."""
+    document: Json = {
+        "node": {"id": "tollgate", "cluster": "tollgate"},
+        "layered_runtime": {"layers": [{"name": "tollgate", "static_layer": _RUNTIME}]},
+        "static_resources": {
+            "secrets": secrets(settings),
+            "listeners": [listener(settings, topology)],
+            "clusters": clusters(settings, topology),
+        },
+    }
+    if topology.envoy_admin is not None:
+        document["admin"] = {"address": plain(envoy_address(topology.envoy_admin))}
+    return document

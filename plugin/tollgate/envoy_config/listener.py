@@ -1,0 +1,192 @@
+"""Envoy's listener: how a request is cleaned, admitted, edited, metered and logged. The order of the filters is the design's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog, AccessLogFilter, MetadataFilter
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, DataSource, GrpcService
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import BufferSettings, ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
+    ExternalProcessor,
+    MetadataOptions,
+    MetadataOptionsMetadataNamespaces,
+    ProcessingMode,
+    ProcessingModeBodySendMode,
+    ProcessingModeHeaderSendMode,
+)
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerHcmAccessLogOptions,
+    HttpConnectionManagerServerHeaderTransformation,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    HeaderMutation as EarlyHeaderMutation,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    ListStringMatcher,
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    StringMatcher,
+    ValueMatcher,
+)
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+from envoy_data_plane.google.protobuf import Any as AnyMessage
+
+from tollgate.envoy_config.local_replies import local_reply_config
+from tollgate.envoy_config.messages import (
+    METADATA_NAMESPACE,
+    ROUTE_HEADER,
+    Json,
+    envoy_address,
+    extension,
+    http_filter,
+    packed,
+    plain,
+    tollgate_service,
+)
+from tollgate.envoy_config.routes import route_configuration
+from tollgate.envoy_config.topology import Topology
+from tollgate.settings import Settings, TollgateSettings
+
+_EDITS = Path(__file__).with_name("edits.lua")
+# A third of the default lease: a stream is heard of twice before its lease runs out.
+_HEARTBEAT = timedelta(seconds=20)
+
+
+def listener(settings: Settings, topology: Topology) -> Json:
+    """The gateway's listener."""
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager(settings)}
+    return {
+        "name": "tollgate",
+        "address": plain(envoy_address(topology.listen)),
+        # With it a second gateway could listen on the same port, and each would get half of the requests.
+        "enable_reuse_port": False,
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def connection_manager(settings: Settings) -> Json:
+    """The HTTP connection manager: what a platform team puts into a listener of its own."""
+    silence = timedelta(seconds=settings.tollgate.upstream_timeout_seconds)
+    message = HttpConnectionManager(
+        stat_prefix="tollgate",
+        use_remote_address=True,
+        normalize_path=True,
+        merge_slashes=True,
+        server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
+        # A client that never finishes its headers holds a connection for no longer than this.
+        request_headers_timeout=timedelta(seconds=30),
+        stream_idle_timeout=silence,
+        early_header_mutation_extensions=[
+            extension("envoy.http.early_header_mutation.header_mutation", _clean_headers())
+        ],
+        access_log=[_access_log()],
+        access_log_options=HttpConnectionManagerHcmAccessLogOptions(access_log_flush_interval=_HEARTBEAT),
+    )
+    return packed(
+        message,
+        local_reply_config=local_reply_config(),
+        http_filters=[_ext_authz(settings.tollgate), _lua(), _ext_proc(), http_filter("router", _router())],
+        route_config=route_configuration(settings),
+    )
+
+
+def _clean_headers() -> EarlyHeaderMutation:
+    """Before any filter or route: Tollgate's own headers, and Envoy's, with which a client could ask for retries that cost money."""
+    return EarlyHeaderMutation(
+        mutations=[
+            HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
+            for prefix in ("x-tollgate-", "x-envoy-")
+        ]
+    )
+
+
+def _service(timeout_seconds: int) -> GrpcService:
+    service = tollgate_service()
+    service.timeout = timedelta(seconds=timeout_seconds)
+    return service
+
+
+def _ext_authz(ours: TollgateSettings) -> Json:
+    message = ExtAuthz(
+        transport_api_version=ApiVersion.V3,
+        grpc_service=_service(timeout_seconds=2),
+        failure_mode_allow=False,
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        validate_mutations=True,
+        # Not as text: a body that is not UTF-8 would arrive changed.
+        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        disallowed_headers=ListStringMatcher(patterns=[StringMatcher(exact="cookie", ignore_case=True)]),
+        # Refusals are not the provider's errors.
+        charge_cluster_response_stats=False,
+        clear_route_cache=True,
+    )
+    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+
+
+def _lua() -> Json:
+    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=_EDITS.read_text(encoding="utf-8"))))
+
+
+def _ext_proc() -> Json:
+    """Metering: reads replies, never refuses one, and lets them pass when Tollgate does not answer."""
+    skip = ProcessingModeHeaderSendMode.SKIP
+    message = ExternalProcessor(
+        grpc_service=tollgate_service(),
+        failure_mode_allow=True,
+        message_timeout=timedelta(seconds=1),
+        processing_mode=ProcessingMode(
+            request_header_mode=skip,
+            response_header_mode=ProcessingModeHeaderSendMode.SEND,
+            request_body_mode=ProcessingModeBodySendMode.NONE,
+            response_body_mode=ProcessingModeBodySendMode.NONE,
+            request_trailer_mode=skip,
+            response_trailer_mode=skip,
+        ),
+        # Tollgate says for each reply how much of it it wants to see.
+        allow_mode_override=True,
+        # Safe because request bodies are never sent here, so never changed here.
+        allow_content_length_header=True,
+        disable_immediate_response=True,
+        metadata_options=MetadataOptions(
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
+            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=["tollgate"]),
+        ),
+        response_attributes=["response.code", "response.code_details", "response.flags", "request.path"],
+    )
+    return http_filter("ext_proc", message)
+
+
+def _router() -> Router:
+    return Router(suppress_envoy_headers=True)
+
+
+def _access_log() -> AccessLog:
+    """Only what holds a reservation is logged: a refusal or a management call has nothing to settle."""
+    held = MetadataFilter(
+        matcher=MetadataMatcher(
+            filter=METADATA_NAMESPACE,
+            path=[MetadataMatcherPathSegment(key="reservation")],
+            value=ValueMatcher(present_match=True),
+        ),
+        match_if_key_not_found=False,
+    )
+    config = HttpGrpcAccessLogConfig(
+        common_config=CommonGrpcAccessLogConfig(
+            log_name="tollgate",
+            transport_api_version=ApiVersion.V3,
+            grpc_service=tollgate_service(),
+            buffer_flush_interval=timedelta(milliseconds=200),
+        )
+    )
+    return AccessLog(
+        name="envoy.access_loggers.http_grpc",
+        filter=AccessLogFilter(metadata_filter=held),
+        typed_config=AnyMessage.pack(config),
+    )

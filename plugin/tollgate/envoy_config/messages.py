@@ -1,0 +1,73 @@
+"""Small makers of the Envoy messages that every part of the configuration needs, and the step from messages to dictionaries.
+
+Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields that it lacks are added as plain dictionaries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from betterproto2 import Casing, Message
+from envoy_data_plane.envoy.config.core.v3 import (
+    Address as EnvoyAddress,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    GrpcService,
+    GrpcServiceEnvoyGrpc,
+    Pipe,
+    SocketAddress,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.google.protobuf import Any as AnyMessage
+
+from tollgate.envoy_config.topology import Address
+
+Json = dict[str, Any]
+"""A part of the configuration as Envoy reads it."""
+
+TOLLGATE_CLUSTER = "tollgate"
+"""The workers."""
+ADMIN_CLUSTER = "tollgate_admin"
+"""The management API."""
+METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
+"""Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
+ROUTE_HEADER = "x-tollgate-route"
+"""The deployment that Tollgate chose, by id."""
+
+
+def plain(message: Message) -> Json:
+    """The message as Envoy reads it."""
+    return message.to_dict(casing=Casing.SNAKE)
+
+
+def packed(message: Message, **newer: object) -> Json:
+    """The message as a `typed_config`, with fields that envoy-data-plane does not know yet."""
+    return plain(AnyMessage.pack(message)) | newer
+
+
+def http_filter(name: str, message: Message, **newer: object) -> Json:
+    """One entry of `http_filters`, of the message's own type."""
+    return {"name": f"envoy.filters.http.{name}", "typed_config": packed(message, **newer)}
+
+
+def http_filter_message(name: str, message: Message) -> HttpFilter:
+    """The same as a message, for chains that are typed as a whole."""
+    return HttpFilter(name=f"envoy.filters.http.{name}", typed_config=AnyMessage.pack(message))
+
+
+def extension(name: str, message: Message) -> TypedExtensionConfig:
+    """An extension by name, with its configuration."""
+    return TypedExtensionConfig(name=name, typed_config=AnyMessage.pack(message))
+
+
+def envoy_address(address: Address) -> EnvoyAddress:
+    """The address as Envoy writes it."""
+    if address.path:
+        return EnvoyAddress(pipe=Pipe(path=address.path))
+    return EnvoyAddress(socket_address=SocketAddress(address=address.host, port_value=address.port))
+
+
+def tollgate_service() -> GrpcService:
+    """The gRPC services of the workers."""
+    return GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=TOLLGATE_CLUSTER))

@@ -1,0 +1,239 @@
+"""Runs other programs as parts of one whole: starts them in order, waits until each serves, restarts or ends, stops them in order.
+
+It knows no part by name: what a part is, is said by whoever makes it (supervisor.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tollgate.core.errors import TollgateError
+
+_START_SECONDS = 30.0
+_PROBE_SECONDS = 0.05
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+# A part that ran for this long before it died starts again after the first pause.
+_STABLE_SECONDS = 30.0
+_KEPT_LINES = 20
+_LONGEST_LINE_BYTES = 1 << 20
+_SET_PARENT_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One program.
+
+    `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
+    `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
+    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux).
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    note: str = ""
+    probe: Callable[[], Awaitable[bool]] | None = None
+    restarts: bool = False
+    quiet: bool = False
+    drain: Callable[[], Awaitable[None]] | None = None
+    grace_seconds: float = 5.0
+    orphaned: signal.Signals = signal.SIGKILL
+    keep_open: tuple[int, ...] = ()
+
+
+class PartFailed(TollgateError):
+    """A part did not start, or has ended: the message is a sentence, and its last output."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One life of a part."""
+
+    part: Part
+    process: asyncio.subprocess.Process
+    said_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    readers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def ended(self) -> PartFailed:
+        """Wait for the end, and say how it came."""
+        code = await self.process.wait()
+        # Its children may hold the pipes open.
+        await asyncio.wait(self.readers, timeout=1)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return PartFailed("\n".join([f"{self.part.name} {how}", *(f"  {line}" for line in self.lines)]))
+
+
+class Processes:
+    """The parts, in stages: those of one stage start and stop together, later stages rest on earlier ones."""
+
+    def __init__(self, stages: Sequence[Sequence[Part]], say: Callable[[str], None]) -> None:
+        self._stages = stages
+        self._say = say
+        self._runs: dict[str, _Run] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        """Start stage after stage. Raises PartFailed when a part does not come up; then stop() is still due."""
+        for stage in self._stages:
+            runs = [await self._spawn(part) for part in stage]
+            for run in runs:
+                await self._until_ready(run)
+                self._say(_line(run.part, "ready", run.part.note))
+        self._keepers = [asyncio.create_task(self._keep(part)) for stage in self._stages for part in stage]
+
+    async def failure(self) -> PartFailed:
+        """Wait until a part that is not restarted has ended."""
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Stop the last stage first; each part gets its grace, then SIGKILL."""
+        await _cancel(self._keepers)
+        for stage in reversed(self._stages):
+            running = [run for part in stage if (run := self._runs.get(part.name)) is not None]
+            await asyncio.gather(*(_stop(run) for run in running))
+
+    async def kill(self) -> None:
+        """Stop everything at once."""
+        await _cancel(self._keepers)
+        for run in self._runs.values():
+            _signal(run, signal.SIGKILL)
+        for run in self._runs.values():
+            await run.process.wait()
+
+    async def _spawn(self, part: Part) -> _Run:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *part.argv,
+                env=dict(part.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                limit=_LONGEST_LINE_BYTES,
+                pass_fds=part.keep_open,
+                # Ctrl-C reaches the whole terminal group; who stops when is our decision.
+                start_new_session=True,
+                preexec_fn=_dies_with_us(part.orphaned),
+            )
+        except OSError as error:
+            raise PartFailed(f"{part.name} cannot be started: {part.argv[0]}: {error.strerror}") from error
+        run = _Run(part, process)
+        self._runs[part.name] = run
+        streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
+        run.readers = [asyncio.create_task(_read(run, stream)) for stream in streams]
+        return run
+
+    async def _until_ready(self, run: _Run) -> None:
+        """Wait until the part serves. Raises PartFailed when it ends or takes too long."""
+        ready = asyncio.create_task(_ready(run))
+        ended = asyncio.create_task(run.process.wait())
+        try:
+            await asyncio.wait((ready, ended), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise await run.ended()
+            if not ready.done():
+                raise PartFailed(f"{run.part.name} did not become ready within {_START_SECONDS:.0f} seconds")
+        finally:
+            await _cancel((ready, ended))
+
+    async def _keep(self, part: Part) -> None:
+        """Watch one part for as long as we run."""
+        pause = _FIRST_PAUSE_SECONDS
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            failure = await self._runs[part.name].ended()
+            if not part.restarts:
+                if not self._failure.done():
+                    self._failure.set_result(failure)
+                return
+            pause = _FIRST_PAUSE_SECONDS if clock() - began > _STABLE_SECONDS else pause
+            self._say(_line(part, "ended", f"{str(failure).splitlines()[0]}; starts again in {pause:g} s"))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            with contextlib.suppress(PartFailed):
+                run = await self._spawn(part)
+                await self._until_ready(run)
+                self._say(_line(part, "ready", "again"))
+
+
+def _line(part: Part, state: str, note: str) -> str:
+    return f"{part.name:<9} {state}" + (f"  ({note})" if note else "")
+
+
+async def _ready(run: _Run) -> None:
+    probe = run.part.probe
+    if probe is None:
+        await run.said_ready.wait()
+        return
+    while not await probe():  # noqa: ASYNC110 - another program's state sends us no event
+        await asyncio.sleep(_PROBE_SECONDS)
+
+
+async def _read(run: _Run, stream: asyncio.StreamReader) -> None:
+    """Take what the part prints, until it closes the pipe: a full pipe would stop it."""
+    while True:
+        try:
+            raw = await stream.readline()
+        except ValueError:
+            continue  # A line longer than the limit; the reader has dropped it.
+        if not raw:
+            return
+        line = raw.decode(errors="replace").rstrip()
+        if line.startswith("ready") and stream is run.process.stdout:
+            run.said_ready.set()
+            continue
+        if run.part.quiet:
+            run.lines.append(line)
+        else:
+            print(f"{run.part.name} | {line}", file=sys.stderr, flush=True)
+
+
+async def _stop(run: _Run) -> None:
+    if run.process.returncode is None and run.part.drain is not None:
+        await run.part.drain()
+    _signal(run, signal.SIGTERM)
+    try:
+        await asyncio.wait_for(run.process.wait(), run.part.grace_seconds)
+    except TimeoutError:
+        _signal(run, signal.SIGKILL)
+        await run.process.wait()
+    await asyncio.wait(run.readers, timeout=1)
+
+
+def _signal(run: _Run, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        run.process.send_signal(number)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]] | tuple[asyncio.Task[None], asyncio.Task[int]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
+    """What the child does before it becomes the program: ask the kernel for a signal at our death, however we die."""
+    if _LIBC is None:
+        return None
+    libc, parent = _LIBC, os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_SET_PARENT_DEATH_SIGNAL, number)
+        # We may have died before the kernel was asked.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,98 @@
+"""What a configuration file means, in lines for people: `tollgate check` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from tollgate.adapters.prices import price_table
+from tollgate.core.entities import Deployment
+from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.settings import Settings
+
+
+def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """The models, the limits of all, the store, and the notices. No secret is in it."""
+    own = {identity: (price.input, price.output) for identity, price in settings.prices.items()}
+    prices = price_table(settings.deployments, own)
+    return [
+        f"models: {len(settings.deployments)}",
+        *_table([_model(settings, environment, prices.get(each.id), each) for each in settings.deployments]),
+        "limits of all traffic:",
+        *_limits(settings),
+        f"store: {_store(settings)}",
+        *(f"notice: {each}" for each in settings.notices),
+    ]
+
+
+def missing_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """One line for each provider's key that is to come from an environment variable which is not set."""
+    return [
+        f"{identity}: the environment variable {credential.variable} is not set"
+        for identity, credential in settings.credentials.items()
+        if not (credential.value or environment.get(credential.variable))
+    ]
+
+
+def _model(
+    settings: Settings, environment: Mapping[str, str], price: Price | None, model: Deployment
+) -> tuple[str, ...]:
+    return (
+        f"  {model.model_name}",
+        f"{model.provider}/{model.model}",
+        model.api_base,
+        _key(settings, environment, model),
+        _price(settings, price),
+    )
+
+
+def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) -> str:
+    credential = settings.credentials.get(model.id)
+    if credential is None:
+        return "no key"
+    if credential.value is not None:
+        return "key in the file"
+    return f"key in {credential.variable}" + ("" if environment.get(credential.variable) else " (not set)")
+
+
+def _price(settings: Settings, price: Price | None) -> str:
+    if price is None:
+        return f"no price: {settings.tollgate.unpriced_models}"
+    first = price.tiers[0]
+    tiers = f", {len(price.tiers)} tiers" if len(price.tiers) > 1 else ""
+    return (
+        f"${_per_million(first.input)} in, ${_per_million(first.output)} out per million tokens ({price.source}{tiers})"
+    )
+
+
+def _per_million(femto_dollars: int) -> str:
+    return f"{(Decimal(femto_dollars) * 1_000_000 / FEMTO_PER_DOLLAR).normalize():f}"
+
+
+def _limits(settings: Settings) -> list[str]:
+    limits = settings.litellm
+    lines = []
+    if limits.max_budget is not None:
+        lines.append(f"  ${limits.max_budget} {_per(limits.budget_duration)}")
+    if limits.max_end_user_budget is not None:
+        lines.append(f"  ${limits.max_end_user_budget} for each customer that nobody registered")
+    return lines or ["  none"]
+
+
+def _per(duration: str | None) -> str:
+    return "in all, never reset" if duration is None else f"every {duration}"
+
+
+def _store(settings: Settings) -> str:
+    ours = settings.tollgate
+    return (
+        f"embedded, state in {ours.state_dir}"
+        if ours.redis_url is None
+        else "the Valkey or Redis at tollgate.redis_url"
+    )
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

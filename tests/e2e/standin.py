@@ -1,0 +1,39 @@
+"""`tollgate` with another worker and another admin server: those of envoy_lab. The supervisor is what is tested, and it is the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.envoy_lab import Gate, Server
+
+from tollgate import cli, supervisor
+
+
+async def _serve(options: dict[str, str]) -> None:
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    if "--grpc" in options:
+        serving = Gate().serving(Path(options["--grpc"].removeprefix("unix:")))
+    else:
+        serving = Server().serving(path=options["--http"].removeprefix("unix:"))
+    async with serving:
+        print("ready", flush=True)
+        await told.wait()
+
+
+def main() -> None:
+    """A part, when called as one; otherwise the command line."""
+    if sys.argv[1] in ("worker", "admin"):
+        asyncio.run(_serve(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))))
+        return
+    programs = partial(supervisor.Programs, app=(sys.executable, "-m", "tests.e2e.standin"))
+    supervisor.Programs = programs  # type: ignore[assignment, misc]
+    cli.app()
+
+
+if __name__ == "__main__":
+    main()

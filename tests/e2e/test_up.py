@@ -1,0 +1,301 @@
+"""`tollgate up`: what starts, what it says, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+ROUTE = {"test-route": "gpt-4o"}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running `tollgate up`, in a temporary folder of its own that its processes can be told by."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    lines: list[str]
+
+    @property
+    def url(self) -> str:
+        return self.lines[-1].removeprefix("ready: ")
+
+    def pids(self, name: str = "") -> list[int]:
+        """The processes of this gateway, those whose command holds `name`."""
+        return [pid for pid, command in commands() if str(self.folder) in command and name in command]
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; gives the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+def commands() -> Iterator[tuple[int, str]]:
+    """Every process's id and command line (Linux)."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+
+
+def eventually(true: Callable[[], object]) -> bool:
+    """Whether it becomes true within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "tests.e2e.standin",
+        "up",
+        "--state-dir",
+        str(folder / "state"),
+        "--workers",
+        "1",
+        *more,
+    ]
+
+
+def start(folder: Path) -> Gateway:
+    """Start a gateway on a free port and wait until it is ready."""
+    output = folder / "output"
+    with output.open("w") as file:
+        process: subprocess.Popen[str] = subprocess.Popen(
+            arguments(folder, "--port", "0"), cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)}, stdout=file, text=True
+        )
+    assert eventually(lambda: "\nready: " in output.read_text() or process.poll() is not None)
+    return Gateway(process, folder, output.read_text().splitlines())
+
+
+def finished(folder: Path, *more: str, **environment: str) -> tuple[int, str]:
+    """Run `tollgate up` to its end; gives exit code and what it complained of."""
+    done = subprocess.run(
+        arguments(folder, *more),
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name: Unix sockets go below it."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Gateway]:
+    """One gateway for the tests that leave it as it is."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as name:
+        gateway = start(Path(name))
+        yield gateway
+        gateway.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def gateway(folder: Path) -> Iterator[Gateway]:
+    """A gateway for one test to end."""
+    running = start(folder)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+def test_each_part_has_its_line_and_the_last_one_says_ready(shared: Gateway) -> None:
+    """Order: what others rest on comes first."""
+    names = [line.split()[0] for line in shared.lines if not line.startswith("notice")]
+    assert names == ["valkey", "worker-0", "admin", "mock-llm", "envoy", "ready:"]
+
+
+def test_a_call_goes_through_envoy_and_worker_to_the_built_in_provider(shared: Gateway) -> None:
+    """The example file needs no provider key."""
+    reply = httpx.post(f"{shared.url}/v1/chat/completions", json=CHAT, headers=ROUTE)
+    assert (reply.status_code, reply.json()["object"]) == (200, "chat.completion")
+
+
+def test_management_goes_to_the_admin_server(shared: Gateway) -> None:
+    """On the gateway's own port."""
+    assert httpx.get(f"{shared.url}/key/info").json() == {"ok": True}
+
+
+def test_the_runtime_folder_is_private(shared: Gateway) -> None:
+    """Envoy's file is its owner's alone, and holds no provider key."""
+    (file,) = shared.folder.glob("tollgate-*/envoy.json")
+    assert (oct(file.stat().st_mode & 0o777), "mock-provider-key" in file.read_text()) == ("0o600", False)
+
+
+def test_provider_keys_are_in_envoys_environment_and_nobody_elses(shared: Gateway) -> None:
+    """Neither the store nor a worker gets them."""
+    having = {
+        Path(f"/proc/{pid}/exe").resolve().name
+        for pid in shared.pids()
+        if b"mock-provider-key" in Path(f"/proc/{pid}/environ").read_bytes()
+    }
+    assert having == {"envoy"}
+
+
+def test_a_port_in_use_is_one_sentence(shared: Gateway, folder: Path) -> None:
+    """Exit code 1, and the state folder is not touched."""
+    port = shared.url.rpartition(":")[2]
+    code, complaint = finished(folder, "--port", port)
+    assert (code, complaint, list(folder.iterdir())) == (
+        1,
+        f"tollgate: port {port} on 127.0.0.1 is in use: end the program that has it, or choose another with --port\n",
+        [],
+    )
+
+
+def test_a_state_folder_in_use_is_one_sentence(shared: Gateway, folder: Path) -> None:
+    """Two stores on one file would destroy it."""
+    state = shared.folder / "state"
+    code, complaint = finished(folder, "--port", "0", "--state-dir", str(state))
+    assert (code, complaint.count("\n"), f"the state folder {state} is in use by another Tollgate" in complaint) == (
+        1,
+        1,
+        True,
+    )
+
+
+def test_a_worker_that_dies_is_started_again(shared: Gateway) -> None:
+    """Requests pass again soon."""
+    (before,) = shared.pids("worker-0.sock")
+    os.kill(before, signal.SIGKILL)
+
+    def passes() -> bool:
+        return httpx.post(f"{shared.url}/v1/chat/completions", json=CHAT, headers=ROUTE).status_code == 200
+
+    assert (eventually(passes), shared.pids("worker-0.sock") != [before]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("model_list: [", "is not valid YAML"),
+        ("tollgate: {colour: red}", "tollgate.colour"),
+        (
+            "model_list: [{model_name: m, litellm_params: {model: openai/m, api_key: os.environ/NOT_THERE}}]",
+            "m: the environment variable NOT_THERE is not set",
+        ),
+    ],
+)
+def test_a_broken_file_is_one_sentence(folder: Path, text: str, complaint: str) -> None:
+    """Exit code 1 before anything is started."""
+    (folder / "file.yaml").write_text(text)
+    code, said = finished(folder, "--port", "0", "--config", str(folder / "file.yaml"))
+    assert (code, complaint in said, said.count("\n")) == (1, True, 1)
+
+
+def test_native_mode_is_refused(folder: Path) -> None:
+    """It comes later, and says so."""
+    code, complaint = finished(folder, "--mode", "native")
+    assert (code, "native" in complaint) == (1, True)
+
+
+def test_an_envoy_that_cannot_run_ends_everything(folder: Path) -> None:
+    """What was started before it is stopped again, and the sentence names the program."""
+    code, complaint = finished(folder, "--port", "0", "--envoy", "/nonexistent/envoy")
+    left = [command for _, command in commands() if str(folder) in command]
+    assert (code, "/nonexistent/envoy: No such file" in complaint, left) == (1, True, [])
+
+
+def test_sigterm_lets_calls_in_flight_finish(gateway: Gateway) -> None:
+    """Exit code 0; the stream that ran is whole; nothing is left running, no folder, no port."""
+    host, _, port = gateway.url.removeprefix("http://").rpartition(":")
+    slow = ROUTE | {"x-mock-latency-ms": "1500"}
+    replies: list[int] = []
+    call = threading.Thread(
+        target=lambda: replies.append(
+            httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT, headers=slow, timeout=10).status_code
+        )
+    )
+    call.start()
+    time.sleep(0.5)
+    code = gateway.end(signal.SIGTERM)
+    call.join()
+    with socket.socket() as probe:
+        refused = probe.connect_ex((host, int(port))) != 0
+    left = {path.name for path in gateway.folder.iterdir()}
+    assert (code, replies, refused, gateway.pids(), left) == (0, [200], True, [], {"state", "output"})
+
+
+def test_a_second_signal_stops_at_once(gateway: Gateway) -> None:
+    """The call in flight is cut; nothing is left running."""
+    slow = ROUTE | {"x-mock-latency-ms": "4000"}
+    replies: list[bool] = []
+
+    def send() -> None:
+        try:
+            httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT, headers=slow, timeout=10)
+        except httpx.HTTPError:
+            replies.append(False)
+
+    call = threading.Thread(target=send)
+    call.start()
+    time.sleep(0.5)
+    gateway.process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    code = gateway.end(signal.SIGINT)
+    call.join()
+    assert (code, replies, gateway.pids()) == (1, [False], [])
+
+
+def test_sigkill_leaves_no_orphan(gateway: Gateway) -> None:
+    """The kernel tells every part that its parent is gone (Linux)."""
+    gateway.end(signal.SIGKILL)
+    assert eventually(lambda: gateway.pids() == [])
+
+
+def test_envoys_end_ends_everything(gateway: Gateway) -> None:
+    """Without it nothing can be served: exit code 1, nothing left."""
+    (envoy,) = gateway.pids("envoy.json")
+    os.kill(envoy, signal.SIGKILL)
+    assert (gateway.process.wait(20), gateway.pids()) == (1, [])
+
+
+def test_serve_runs_everything_but_envoy(folder: Path) -> None:
+    """Workers and management on the addresses of the file, until told to stop."""
+    (folder / "file.yaml").write_text(
+        f"tollgate: {{workers: 1, state_dir: {folder}/state, serve_grpc: 'unix:{folder}/g', serve_http: 'unix:{folder}/h'}}"
+    )
+    command = [sys.executable, "-m", "tests.e2e.standin", "serve", "--config", str(folder / "file.yaml")]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        while not (line := process.stdout.readline().decode()).startswith("ready:"):
+            lines.append(line.split()[0])
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(20)
+    assert (lines, line, code) == (
+        ["notice:", "valkey", "worker-0", "admin"],
+        f"ready: grpc unix:{folder}/g, http unix:{folder}/h\n",
+        0,
+    )

@@ -1,0 +1,53 @@
+"""The command line's own words; what `tollgate up` does is in e2e."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from typer.testing import CliRunner
+
+from tollgate import __version__
+from tollgate.cli import app
+from tollgate.settings import EXAMPLE_FILE
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_version_is_printed() -> None:
+    """Nothing else is."""
+    assert run("--version") == (0, f"{__version__}\n", "")
+
+
+def test_check_says_what_the_file_means() -> None:
+    """Model, provider, address, where the key is, and the price with its source; no secret."""
+    code, said, _ = run("check", str(EXAMPLE_FILE))
+    wanted = "openai/gpt-4o-mini http://mock-llm/v1 key in the file $0.15 in, $0.6 out per million tokens (openai/gpt-4o-mini)"
+    assert (code, wanted in " ".join(said.split()), "mock-provider-key" in said) == (0, True, False)
+
+
+def test_check_names_each_fault_on_its_line(tmp_path: Path) -> None:
+    """Exit code 1, nothing on stdout."""
+    file = tmp_path / "file.yaml"
+    file.write_text("tollgate: {colour: red, port: 70000}")
+    code, said, complaint = run("check", str(file))
+    assert (code, said, [line.split(":")[2].strip() for line in complaint.splitlines()]) == (
+        1,
+        "",
+        ["tollgate.port", "tollgate.colour"],
+    )
+
+
+def test_envoy_config_prints_yaml() -> None:
+    """The filters alone are the connection manager."""
+    code, said, _ = run("envoy-config", "--what", "filters")
+    assert (code, yaml.safe_load(said)["stat_prefix"]) == (0, "tollgate")
+
+
+def test_native_mode_is_refused() -> None:
+    """It comes later."""
+    code, _, complaint = run("envoy-config", "--mode", "native")
+    assert (code, complaint.count("\n"), "native" in complaint) == (1, 1, True)
