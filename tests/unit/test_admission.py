@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -28,6 +29,7 @@ from tollgate.core.entities import (
     User,
 )
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.estimate import InputEstimates
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy
@@ -85,6 +87,7 @@ class Desk:
         Deployment("unpriced", "unpriced", "openai", "made-up", "http://mock-llm/v1"),
     )
     counters: Any = None
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
@@ -102,14 +105,14 @@ class Desk:
         secret: str = SECRET,
     ) -> Decision:
         prices = {each.id: PRICE for each in self.deployments if each.id != "unpriced"}
-        ids = count(1)
         admissions = Admissions(
             self.people,
             self.counters,
             Catalog.of(self.deployments, prices),
             self.terms,
             self.clock,
-            lambda: f"{next(ids):024x}{id(ids):x}"[:24],
+            lambda: f"{next(self.ids):024x}",
+            InputEstimates(),
         )
         if headers is None:
             headers = {"authorization": f"Bearer {secret}"}
@@ -364,7 +367,7 @@ async def test_the_master_key_has_no_limits_of_its_own_but_the_proxys_and_custom
     desk.terms = replace(desk.terms, policy=Policy(unknown_customer=LimitSet(max_budget_nanousd=0)))
     admission(await desk.ask(secret=MASTER))
     _, body, _ = refusal(await desk.ask(chat(user="ishaan3"), secret=MASTER))
-    assert "customer ishaan3" in body["error"]["message"]
+    assert "User ishaan3 has exceeded" in body["error"]["message"]
 
 
 async def test_a_model_without_a_price_is_refused_where_a_budget_applies() -> None:

@@ -12,6 +12,7 @@ from tests.make import DOLLAR, budget, reservation, settlement, tokens
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import NO_USAGE, Certainty, Charge, Deployment, Reservation, Settlement, Standing, Usage
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
 from tollgate.metering import Meter, used, used_unseen
 
@@ -27,7 +28,7 @@ async def meter_of(*reservations: Reservation) -> tuple[Meter, MemoryCounters]:
     counters = MemoryCounters(FixedClock())
     for each in reservations:
         await counters.reserve(each)
-    return Meter(counters, CATALOG, None), counters
+    return Meter(counters, CATALOG, None, InputEstimates()), counters
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ async def test_a_settlement_that_the_store_missed_is_tried_again() -> None:
     """The reply goes out with its cost; the settlement follows when the store is back."""
     counters = _Flaky(FixedClock())
     await counters.reserve(HELD)
-    meter = Meter(counters, CATALOG, None)
+    meter = Meter(counters, CATALOG, None, InputEstimates())
     assert [h.name for h in await meter.settle(HELD, EXACT, 200, "test")] == ["x-litellm-response-cost"]
     await meter.drain()
     assert [r.cost_nanousd for r in counters.ledger] == [24]
@@ -140,7 +141,7 @@ async def test_a_cancelled_reply_does_not_cancel_its_settlement() -> None:
     """Envoy may cancel the stream at any moment; what was used is still charged."""
     counters = _Slow(FixedClock())
     await counters.reserve(HELD)
-    meter = Meter(counters, CATALOG, None)
+    meter = Meter(counters, CATALOG, None, InputEstimates())
     reply = asyncio.create_task(meter.settle(HELD, EXACT, 200, "test"))
     await asyncio.sleep(0)
     reply.cancel()

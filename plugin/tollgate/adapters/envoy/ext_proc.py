@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct
 from grpc.aio import ServicerContext
 
 from tollgate import telemetry
@@ -110,15 +111,17 @@ class _Reply:
         return _headers(renamed, removed, metadata=METERED, override=override)
 
     async def on_body(self, message: HttpBody) -> ProcessingResponse:
-        assert self._reader is not None, "a body came before its headers"
-        passed = self._reader.feed(message.body)
+        if self._reader is None:
+            return _PASS  # an error's body, which Envoy was not asked for
+        chunk = message.body
+        passed = self._reader.feed(chunk)
         if not message.end_of_stream:
-            return _PASS if passed is message.body or passed == message.body else _body(passed)
-        passed += self._reader.finish()
+            return _PASS if passed is chunk else _replaced(passed)
+        rest = self._reader.finish()
         if self._buffered:
-            return _body(None, await self._settle(complete=True))
+            return _settled(await self._settle(complete=True))
         self._settle_soon(complete=True)
-        return _PASS_END if passed == message.body else _body(passed, end=True)
+        return _PASS_END if passed is chunk and not rest else _replaced(passed + rest, metadata=SETTLED)
 
     def on_trailers(self) -> ProcessingResponse:
         if self._reader is not None:
@@ -166,7 +169,7 @@ def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderM
 
 
 def _headers(
-    headers: Iterable[Header], removed: Iterable[str], *, metadata: Any, override: ProcessingMode | None = None
+    headers: Iterable[Header], removed: Iterable[str], *, metadata: Struct, override: ProcessingMode | None = None
 ) -> ProcessingResponse:
     common = CommonResponse(header_mutation=_mutation(headers, removed))
     return ProcessingResponse(
@@ -174,12 +177,13 @@ def _headers(
     )
 
 
-def _body(passed: bytes | None, headers: tuple[Header, ...] = (), *, end: bool = False) -> ProcessingResponse:
-    """An answer to a body. `passed` replaces it (None: it stays); headers come with a held body, which is always the last."""
-    common = CommonResponse()
-    if passed is not None:
-        common.body_mutation.CopyFrom(BodyMutation(body=passed) if passed else BodyMutation(clear_body=True))
-    if headers:
-        common.header_mutation.CopyFrom(_mutation(headers))
-    last = end or passed is None
-    return ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED if last else None)
+def _replaced(body: bytes, *, metadata: Struct | None = None) -> ProcessingResponse:
+    """An answer that puts other bytes in the place of a piece."""
+    common = CommonResponse(body_mutation=BodyMutation(body=body) if body else BodyMutation(clear_body=True))
+    return ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=metadata)
+
+
+def _settled(headers: tuple[Header, ...]) -> ProcessingResponse:
+    """The answer to a held body: its headers, which have waited with it, tell where things stand now."""
+    common = CommonResponse(header_mutation=_mutation(headers))
+    return ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)

@@ -1,0 +1,130 @@
+"""CPU time and memory of processes, as Linux tells them in /proc (proc(5)). It starts and stops nothing."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tests.load.errors import BenchFailed
+
+_PROC = Path("/proc")
+_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+class Group(StrEnum):
+    """Whom CPU time is counted for."""
+
+    WORKERS = "workers"
+    ADMIN = "admin"
+    SUPERVISOR = "supervisor"
+    ENVOY = "envoy"
+    STORE = "valkey"
+    LITELLM = "litellm"
+    MOCK = "mock"
+    LOAD = "load"
+
+
+TOLLGATE = (Group.WORKERS, Group.ADMIN, Group.SUPERVISOR)
+"""What is ours of a gateway: design section 12 counts all of it as Tollgate."""
+GATEWAY = (*TOLLGATE, Group.ENVOY, Group.STORE, Group.LITELLM)
+"""What a gateway costs as a whole."""
+
+Groups = Mapping[Group, tuple[int, ...]]
+"""Process ids by group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What we read of /proc/PID/stat: the parent, and the time in user and kernel mode of all threads, ended ones too."""
+
+    parent: int
+    cpu_us: int
+
+
+def parse_stat(text: str, tick_us: int = _TICK_US) -> Stat:
+    """Read one /proc/PID/stat."""
+    # The name stands in parentheses, and may hold spaces and parentheses itself.
+    fields = text[text.rindex(")") + 2 :].split()
+    return Stat(parent=int(fields[1]), cpu_us=(int(fields[11]) + int(fields[12])) * tick_us)
+
+
+def parse_rss_bytes(status: str) -> int:
+    """The resident memory in one /proc/PID/status; a process that is ending has none."""
+    for line in status.splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def family(pid: int) -> tuple[int, ...]:
+    """A process and everything that it started."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for each in _PROC.iterdir():
+        if each.name.isdigit() and (stat := _find(each / "stat")) is not None:
+            children[parse_stat(stat).parent].append(int(each.name))
+    found = [pid]
+    for each_pid in found:
+        found += children[each_pid]
+    return tuple(found)
+
+
+def described(pid: int) -> str:
+    """The name that the kernel knows a process by, and its command line: Valkey overwrites the latter, Python programs share the former."""
+    name = _read(pid, "comm").strip()
+    return f"{name} {_read(pid, 'cmdline')}".replace("\0", " ")
+
+
+def group_of(description: str, other: Group) -> Group:
+    """The group of a process by its description; `other` is that of a program we do not know."""
+    name = description.partition(" ")[0]
+    if name.startswith("valkey"):
+        return Group.STORE
+    if name.startswith("envoy"):
+        return Group.ENVOY
+    for words, group in (
+        ("tollgate.app worker", Group.WORKERS),
+        ("tollgate.app admin", Group.ADMIN),
+        ("tollgate.cli up", Group.SUPERVISOR),
+        ("tollgate.commands.mock_llm", Group.MOCK),
+    ):
+        if words in description:
+            return group
+    return other
+
+
+def groups_of(pid: int, other: Group) -> dict[Group, tuple[int, ...]]:
+    """A process and all that it started, by group."""
+    found: dict[Group, tuple[int, ...]] = {}
+    for each in family(pid):
+        group = group_of(described(each), other)
+        found[group] = (*found.get(group, ()), each)
+    return found
+
+
+def cpu_us(groups: Groups) -> dict[Group, int]:
+    """The CPU time that each group has used so far. Raises BenchFailed when a process has ended."""
+    return {group: sum(parse_stat(_read(pid, "stat")).cpu_us for pid in pids) for group, pids in groups.items()}
+
+
+def rss_bytes(pids: Iterable[int]) -> tuple[int, ...]:
+    """The resident memory of each process. Raises BenchFailed when one has ended."""
+    return tuple(parse_rss_bytes(_read(pid, "status")) for pid in pids)
+
+
+def _read(pid: int, name: str) -> str:
+    text = _find(_PROC / str(pid) / name)
+    if text is None:
+        raise BenchFailed(f"process {pid} ended while it was measured")
+    return text
+
+
+def _find(path: Path) -> str | None:
+    """What a file of /proc says; None: its process is gone."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
