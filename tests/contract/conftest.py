@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.ports import Counters
 
 LEASE_US = 60_000_000
@@ -29,9 +30,9 @@ class Bench:
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def bench(request: pytest.FixtureRequest, store: Redis) -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> AsyncIterator[Bench]:
     clock = FixedClock()
     if request.param == "memory":
         yield Bench(MemoryCounters(clock, LEASE_US), clock)
     else:
-        yield Bench(ValkeyCounters(store, LEASE_US, 30 * 86_400_000_000, clock.us), clock)
+        yield Bench(ValkeyCounters(store, pipe, LEASE_US, 30 * 86_400_000_000, clock.us), clock)

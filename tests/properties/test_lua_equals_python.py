@@ -13,6 +13,7 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.core.entities import Charge, Period, Reservation, Scope, ScopeKind
 from tollgate.ports import Counters
 
@@ -109,7 +110,12 @@ def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step
     async def on_valkey() -> list[object]:
         clock = FixedClock(START_US)
         async with Redis.from_url(valkey_url) as client:
-            return await _history(ValkeyCounters(client, LEASE_US, LEASE_US, clock.us), clock, history)
+            pipe = Pipe(valkey_url, timeout_s=5)
+            counters = ValkeyCounters(client, pipe, LEASE_US, LEASE_US, clock.us)
+            try:
+                return await _history(counters, clock, history)
+            finally:
+                await pipe.aclose()
 
     async def in_memory() -> list[object]:
         clock = FixedClock(START_US)

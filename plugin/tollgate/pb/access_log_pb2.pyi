@@ -135,22 +135,94 @@ class AccessLogCommon(_message.Message):
 Global___AccessLogCommon: _TypeAlias = AccessLogCommon  # noqa: Y015
 
 @_typing.final
-class HTTPResponseProperties(_message.Message):
-    """envoy/data/accesslog/v3/accesslog.proto"""
+class HTTPRequestProperties(_message.Message):
+    """envoy/data/accesslog/v3/accesslog.proto; of the headers, those that the configuration asks for"""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RequestHeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REQUEST_HEADERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request_headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        request_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_headers", b"request_headers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HTTPRequestProperties: _TypeAlias = HTTPRequestProperties  # noqa: Y015
+
+@_typing.final
+class HTTPResponseProperties(_message.Message):
+    """envoy/data/accesslog/v3/accesslog.proto; of the headers, those that the configuration asks for"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ResponseHeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
+    RESPONSE_BODY_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
+    RESPONSE_CODE_DETAILS_FIELD_NUMBER: _builtins.int
+    response_body_bytes: _builtins.int
+    response_code_details: _builtins.str
     @_builtins.property
     def response_code(self) -> _wrappers_pb2.UInt32Value: ...
+    @_builtins.property
+    def response_headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
         response_code: _wrappers_pb2.UInt32Value | None = ...,
+        response_body_bytes: _builtins.int = ...,
+        response_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        response_code_details: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response_code", b"response_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_code", b"response_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response_body_bytes", b"response_body_bytes", "response_code", b"response_code", "response_code_details", b"response_code_details", "response_headers", b"response_headers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,20 +235,24 @@ class HTTPAccessLogEntry(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMON_PROPERTIES_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def common_properties(self) -> Global___AccessLogCommon: ...
+    @_builtins.property
+    def request(self) -> Global___HTTPRequestProperties: ...
     @_builtins.property
     def response(self) -> Global___HTTPResponseProperties: ...
     def __init__(
         self,
         *,
         common_properties: Global___AccessLogCommon | None = ...,
+        request: Global___HTTPRequestProperties | None = ...,
         response: Global___HTTPResponseProperties | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["common_properties", b"common_properties", "response", b"response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common_properties", b"common_properties", "request", b"request", "response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_properties", b"common_properties", "response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_properties", b"common_properties", "request", b"request", "response", b"response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

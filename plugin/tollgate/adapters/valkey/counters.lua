@@ -1,167 +1,175 @@
 -- Limits and spend, atomically. One call is one operation: ARGV[1] is reserve, settle, renew or peek.
 --
--- KEYS  reserve, settle   reservations, leases, ledger, then one counter for each charge
---       renew             reservations, leases, then one slots key for each parallel charge
---       peek              one counter for each charge
--- ARGV  2 now in us ('' asks the server), then
---       reserve   reservation id, lease in us, reservation (opaque), charges
---       settle    reservation id, ledger record (opaque), oldest ledger time to keep in ms, field of the model's spend, cost, charges
+-- KEYS  reservations, leases, ledger, then the counters, which the charges name by number
+--       renew: reservations, leases, then one slots key for each parallel charge
+-- ARGV  2 now in us ('' asks the server), 3 charges as MessagePack, then
+--       reserve   reservation id, lease in us, reservation (opaque)
+--       settle    reservation id, ledger record (opaque), oldest ledger time to keep in ms, field of the model's spend, cost
 --       renew     reservation id, lease in us
---       peek      charges
---       a charge is six values: kind r|t|p|b, limit (-1: none), amount, and of a budget: previous, start, end of its period in us
+--       a charge is [kind r|t|p|b, limit (nil: none), amount, [previous, start, end of its period in us], number of its key]
 -- Reply reserve, settle, peek: now in us, number of the charge that refused (0: none, -1: no such reservation),
 --       then used, held, period start of each charge.   renew: 1 or 0
 --
 -- Each operation reads all, checks all, then writes all: a script that fails keeps what it wrote. Integers only, below 2^53.
+-- A call into the store costs more than all else that is done for a charge, so all of a scope but its slots is one hash, which is
+-- read once and written once.
 -- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
 local MAX_EXACT = 9007199254740991
-local WIDTH = 6 -- values of ARGV in a charge
+local format, floor, max, min = string.format, math.floor, math.max, math.min
+local call = redis.call
 
 local now_us = tonumber(ARGV[2])
 if not now_us then
-  local time = redis.call('TIME')
+  local time = call('TIME')
   now_us = time[1] * 1000000 + time[2]
 end
-local now_ms = math.floor(now_us / 1000)
+local now_ms = floor(now_us / 1000)
+local charges = cmsgpack.unpack(ARGV[3])
 
 local function integer(value)
-  return string.format('%.0f', value)
+  return format('%.0f', value)
 end
 
-local function charge_at(first, number)
-  local at = first + (number - 1) * WIDTH
-  return {
-    kind = ARGV[at],
-    limit = tonumber(ARGV[at + 1]),
-    amount = tonumber(ARGV[at + 2]),
-    previous = tonumber(ARGV[at + 3]),
-    start = tonumber(ARGV[at + 4]),
-    finish = tonumber(ARGV[at + 5]),
-  }
-end
-
-local function period_start(charge)
-  if charge.finish == 0 then
+local function period_start(period)
+  local previous, start, finish = period[1], period[2], period[3]
+  if finish == 0 then
     return 0
-  elseif now_us < charge.start then
-    return charge.previous
-  elseif now_us < charge.finish then
-    return charge.start
+  elseif now_us < start then
+    return previous
+  elseif now_us < finish then
+    return start
   end
-  local length = charge.finish - charge.start
-  return charge.finish + math.floor((now_us - charge.finish) / length) * length
+  local length = finish - start
+  return finish + floor((now_us - finish) / length) * length
 end
 
--- Fill in what the store knows of a charge: used, held, period (and at, of a bucket), as of now.
-local function read(key, charge)
-  charge.key, charge.held, charge.period = key, 0, 0
-  if charge.kind == 'p' then
-    charge.used = redis.call('ZCOUNT', key, '(' .. integer(now_us), '+inf')
-  elseif charge.kind == 'b' then
-    local stored = redis.call('HMGET', key, 'period', 'used', 'held')
-    charge.period, charge.used, charge.held = tonumber(stored[1] or 0), tonumber(stored[2] or 0), tonumber(stored[3] or 0)
-    local start = period_start(charge)
-    if start > charge.period then
-      charge.period, charge.used, charge.turned = start, 0, true
+local hashes = {} -- by number of key: what is stored of a scope, and what is to be written of it
+
+local function hash_at(number)
+  local hash = hashes[number]
+  if not hash then
+    local stored = call('HMGET', KEYS[number], 'period', 'used', 'held', 'r', 't')
+    hash = { period = stored[1], used = stored[2], held = stored[3], r = stored[4], t = stored[5], writes = {} }
+    hashes[number] = hash
+  end
+  return hash
+end
+
+-- What the store knows of a charge, as of now: used, held, period (and at, of a bucket; turned, of a budget in a new period).
+local function read(charge)
+  local kind, number = charge[1], charge[5]
+  local state = { number = number, kind = kind, limit = charge[2], amount = charge[3], held = 0, period = 0 }
+  if kind == 'p' then
+    state.used = call('ZCOUNT', KEYS[number], '(' .. integer(now_us), '+inf')
+    return state
+  end
+  local hash = hash_at(number)
+  if kind == 'b' then
+    state.period, state.used, state.held = tonumber(hash.period or 0), tonumber(hash.used or 0), tonumber(hash.held or 0)
+    local start = period_start(charge[4])
+    if start > state.period then
+      state.period, state.used, state.turned = start, 0, true
     end
   else
-    local stored = redis.call('HMGET', key, 'used', 'at_ms')
-    local used, at = tonumber(stored[1] or 0), tonumber(stored[2] or 0)
-    charge.used = math.max(0, used - math.max(0, now_ms - at) * charge.limit)
-    charge.at = math.max(at, now_ms)
+    state.used, state.at = 0, now_ms
+    local bucket = hash[kind]
+    if bucket then
+      local colon = string.find(bucket, ':', 1, true)
+      local used, at = tonumber(string.sub(bucket, 1, colon - 1)), tonumber(string.sub(bucket, colon + 1))
+      state.used = max(0, used - max(0, now_ms - at) * state.limit)
+      state.at = max(at, now_ms)
+    end
   end
-  return charge
+  return state
 end
 
-local function read_all(first_key, first_argument)
-  local charges = {}
-  for number = 1, #KEYS - first_key + 1 do
-    charges[number] = read(KEYS[first_key + number - 1], charge_at(first_argument, number))
-  end
-  return charges
-end
-
-local function fits(charge)
-  if charge.kind == 'p' then
-    return charge.used < charge.limit
-  elseif charge.kind == 'b' then
-    return charge.limit < 0 or charge.used + charge.held < charge.limit
-  end
-  return charge.used + charge.amount * UNITS <= charge.limit * UNITS
-end
-
-local function write_bucket(charge)
-  redis.call('HSET', charge.key, 'used', integer(charge.used), 'at_ms', integer(charge.at))
-  -- Kept until it has drained, rounded up: an expired bucket is an untouched one.
-  redis.call('PEXPIRE', charge.key, integer(charge.limit > 0 and math.ceil(charge.used / charge.limit) + 1 or 60000))
-end
-
-local function write_slot(key, id, lease_us)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', integer(now_us))
-  redis.call('ZADD', key, integer(now_us + lease_us), id)
-  redis.call('PEXPIRE', key, integer(math.ceil(lease_us / 1000) + 1))
-end
-
-local function write_budget(charge, spent)
-  if charge.turned then
-    redis.call('HSET', charge.key, 'period', integer(charge.period), 'used', integer(charge.used))
-  elseif spent ~= 0 then
-    redis.call('HINCRBY', charge.key, 'used', integer(spent))
-  end
-end
-
-local function reply(refused, charges)
-  local answer = { now_us, refused }
+local function read_all()
+  local states = {}
   for number, charge in ipairs(charges) do
+    states[number] = read(charge)
+  end
+  return states
+end
+
+local function fits(state)
+  if state.kind == 'p' then
+    return state.used < state.limit
+  elseif state.kind == 'b' then
+    return state.used + state.held < state.limit
+  end
+  return state.used + state.amount * UNITS <= state.limit * UNITS
+end
+
+local function put(state, field, value)
+  local writes = hashes[state.number].writes
+  writes[#writes + 1] = field
+  writes[#writes + 1] = value
+end
+
+local function put_bucket(state)
+  put(state, state.kind, format('%.0f:%.0f', state.used, state.at))
+end
+
+local function put_budget(state)
+  put(state, 'used', integer(state.used))
+  put(state, 'held', integer(state.held))
+  if state.turned then
+    put(state, 'period', integer(state.period))
+  end
+end
+
+local function write_all()
+  for number, hash in pairs(hashes) do
+    if #hash.writes > 0 then
+      call('HSET', KEYS[number], unpack(hash.writes))
+    end
+  end
+end
+
+local function reply(refused, states)
+  local answer = { now_us, refused }
+  for number, state in ipairs(states) do
     local at = number * 3
-    answer[at], answer[at + 1], answer[at + 2] = charge.used, charge.held, charge.period
+    answer[at], answer[at + 1], answer[at + 2] = state.used, state.held, state.period
   end
   return answer
 end
 
 local function reserve()
-  local id, lease_us, reservation = ARGV[3], tonumber(ARGV[4]), ARGV[5]
-  local charges = read_all(4, 6)
-  for number, charge in ipairs(charges) do
-    if not fits(charge) then
-      return reply(number, charges)
+  local id, lease_end, reservation = ARGV[4], integer(now_us + ARGV[5]), ARGV[6]
+  local states = read_all()
+  for number, state in ipairs(states) do
+    if not fits(state) then
+      return reply(number, states)
     end
   end
   local held = {}
-  for number, charge in ipairs(charges) do
-    local amount = charge.amount
-    if charge.kind == 'b' then
-      if charge.limit >= 0 then
-        amount = math.min(amount, charge.limit - charge.used - charge.held)
-      end
-      charge.held = charge.held + amount
-    elseif charge.kind == 'p' then
-      charge.used = charge.used + 1
+  for number, state in ipairs(states) do
+    local amount = state.amount
+    if state.kind == 'b' then
+      amount = min(amount, state.limit - state.used - state.held)
+      state.held = state.held + amount
+      put_budget(state)
+    elseif state.kind == 'p' then
+      state.used = state.used + 1
+      call('ZADD', KEYS[state.number], lease_end, id)
     else
-      charge.used = charge.used + amount * UNITS
+      state.used = state.used + amount * UNITS
+      put_bucket(state)
     end
     held[number] = integer(amount)
   end
-  for number, charge in ipairs(charges) do
-    if charge.kind == 'b' then
-      write_budget(charge, 0)
-      redis.call('HINCRBY', charge.key, 'held', held[number])
-    elseif charge.kind == 'p' then
-      write_slot(charge.key, id, lease_us)
-    else
-      write_bucket(charge)
-    end
-  end
-  redis.call('HSET', KEYS[1], id, table.concat(held, ',') .. '|' .. reservation)
-  redis.call('ZADD', KEYS[2], integer(now_us + lease_us), id)
-  return reply(0, charges)
+  write_all()
+  call('HSET', KEYS[1], id, table.concat(held, ',') .. '|' .. reservation)
+  call('ZADD', KEYS[2], lease_end, id)
+  return reply(0, states)
 end
 
 local function settle()
-  local id, record, oldest_ms, model_field, cost = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-  local reservation = redis.call('HGET', KEYS[1], id)
+  local id, record, oldest_ms, model_field, cost = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+  local reservation = call('HGET', KEYS[1], id)
   if not reservation then
     return { now_us, -1 }
   end
@@ -169,50 +177,48 @@ local function settle()
   for amount in string.gmatch(string.match(reservation, '^[^|]*'), '%d+') do
     held[#held + 1] = tonumber(amount)
   end
-  local charges = read_all(4, 8)
-  for number, charge in ipairs(charges) do
+  local states = read_all()
+  for number, state in ipairs(states) do
     local amount = held[number] or 0
-    if charge.kind == 'b' then
-      charge.used, charge.held, charge.release = charge.used + cost, charge.held - amount, amount
-    elseif charge.kind == 'p' then
-      local lease_end = redis.call('ZSCORE', charge.key, id)
-      charge.used = charge.used - ((lease_end and tonumber(lease_end) > now_us) and 1 or 0)
+    if state.kind == 'b' then
+      state.used, state.held = state.used + cost, state.held - amount
+      put_budget(state)
+      if cost > 0 then
+        -- Sums of a lifetime may pass 2^53, so the store adds them up in its own integers.
+        call('HINCRBY', KEYS[state.number], 'total', ARGV[8])
+        call('HINCRBY', KEYS[state.number], model_field, ARGV[8])
+      end
+    elseif state.kind == 'p' then
+      local lease_end = call('ZSCORE', KEYS[state.number], id)
+      state.used = state.used - ((lease_end and tonumber(lease_end) > now_us) and 1 or 0)
+      -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no key.
+      call('ZREM', KEYS[state.number], id)
     else
-      charge.used = math.min(MAX_EXACT, math.max(0, charge.used + (charge.amount - amount) * UNITS))
+      state.used = min(MAX_EXACT, max(0, state.used + (state.amount - amount) * UNITS))
+      put_bucket(state)
     end
   end
-  for _, charge in ipairs(charges) do
-    if charge.kind == 'b' then
-      write_budget(charge, cost)
-      redis.call('HINCRBY', charge.key, 'held', integer(0 - charge.release)) -- a unary minus would make '-0' of 0
-      redis.call('HINCRBY', charge.key, 'total', integer(cost))
-      redis.call('HINCRBY', charge.key, model_field, integer(cost))
-    elseif charge.kind == 'p' then
-      redis.call('ZREM', charge.key, id)
-    else
-      write_bucket(charge)
-    end
-  end
-  redis.call('HDEL', KEYS[1], id)
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('XADD', KEYS[3], 'MINID', '~', oldest_ms, '*', 'record', record)
-  return reply(0, charges)
+  write_all()
+  call('HDEL', KEYS[1], id)
+  call('ZREM', KEYS[2], id)
+  call('XADD', KEYS[3], 'MINID', '~', oldest_ms, '*', 'record', record)
+  return reply(0, states)
 end
 
 local function renew()
-  local id, lease_us = ARGV[3], tonumber(ARGV[4])
-  if redis.call('HEXISTS', KEYS[1], id) == 0 then
+  local id, lease_end = ARGV[4], integer(now_us + ARGV[5])
+  if call('HEXISTS', KEYS[1], id) == 0 then
     return 0
   end
-  redis.call('ZADD', KEYS[2], integer(now_us + lease_us), id)
+  call('ZADD', KEYS[2], lease_end, id)
   for number = 3, #KEYS do
-    write_slot(KEYS[number], id, lease_us)
+    call('ZADD', KEYS[number], lease_end, id)
   end
   return 1
 end
 
 local function peek()
-  return reply(0, read_all(1, 3))
+  return reply(0, read_all())
 end
 
 local operations = { reserve = reserve, settle = settle, renew = renew, peek = peek }

@@ -1,15 +1,14 @@
 """Every key that Tollgate writes. Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
 
-    tollgate:{ORG}:bucket:r|t:SCOPE:ID[@MODEL]   token bucket of requests or tokens     hash  used at_ms
-    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset  reservation id
-    tollgate:{ORG}:spend:SCOPE:ID[@MODEL]        budget and spend of an entity          hash  period used held total m:MODEL
+    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      hash   r t (used:at_ms) period used held total m:MODEL
+    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset   reservation id
     tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts | reservation
     tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
     tollgate:{ORG}:ledger                        one record per settled request         stream
     tollgate:{entities}:version                  the last version that was given        integer
     tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
     tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
-    tollgate:{entities}:of:OWNER:ID:KIND         those that belong to a user or team    zset  id
+    tollgate:{entities}:of:OWNER:ID:KIND         those of a user, team or budget        zset  id
     tollgate:{entities}:name:KIND:NAME           who has a unique name                  string  id
 
 The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own limits span organizations,
@@ -21,7 +20,7 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from tollgate.core.entities import Charge, LimitKind, Scope, ScopeKind
+from tollgate.core.entities import LimitKind, Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
 """Where writers publish `KIND:ID` of every entity that they change."""
@@ -30,16 +29,13 @@ CHANGES_CHANNEL = "tollgate:changes"
 # Ids come from clients (the `user` of a body), so the caches are bounded; a hot scope's keys are built once.
 @lru_cache(maxsize=8192)
 def charge_key(organization: str, kind: LimitKind, scope: Scope) -> str:
-    """The counter of one limit."""
+    """The counter of one limit: its scope's hash, or its scope's slots."""
     tag = "proxy" if scope.kind is ScopeKind.PROXY else quote(organization, safe="")
     place = f"{scope.kind.value}:{quote(scope.id, safe='')}"
     if scope.model is not None:
         place += f"@{quote(scope.model, safe='')}"
-    if kind is LimitKind.PARALLEL:
-        return f"tollgate:{{{tag}}}:slots:{place}"
-    if kind is LimitKind.BUDGET:
-        return f"tollgate:{{{tag}}}:spend:{place}"
-    return f"tollgate:{{{tag}}}:bucket:{kind.value}:{place}"
+    noun = "slots" if kind is LimitKind.PARALLEL else "scope"
+    return f"tollgate:{{{tag}}}:{noun}:{place}"
 
 
 @lru_cache(maxsize=1024)
@@ -47,11 +43,6 @@ def organization_keys(organization: str) -> tuple[str, str, str]:
     """Reservations, leases and ledger of an organization, in the order in which the scripts take them."""
     tag = quote(organization, safe="")
     return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:leases", f"tollgate:{{{tag}}}:ledger"
-
-
-def counter_keys(organization: str, charges: tuple[Charge, ...]) -> list[str]:
-    """The counters of some charges, in their order."""
-    return [charge_key(organization, charge.kind, charge.scope) for charge in charges]
 
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
