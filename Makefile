@@ -1,6 +1,10 @@
 # make run     the gateway on 127.0.0.1:4000, with a provider that needs no key
 # make test    everything that runs on a fresh machine
+# make fuzz    a minute of made-up replies and bodies each (FUZZ_SECONDS)
 # make check   format, lint, types, architecture, generated files current
+# make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
+# make bench-quick    in a minute: did my change make it worse than the run before?
+# make bench-litellm  the same load on LiteLLM, in an environment of its own that is thrown away
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +14,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock
+.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm fuzz
 
 # exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
 run: $(VENV)/run
@@ -36,6 +40,27 @@ proto: $(VENV)/dev
 
 envoy: $(VENV)/run
 	$(BIN)/tollgate envoy-config --config envoy/settings.yaml > envoy/grpc.yaml
+	$(BIN)/tollgate envoy-config --config envoy/settings.yaml --mode native > envoy/native.yaml
+
+bench: $(VENV)/run
+	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+bench-quick: $(VENV)/run
+	@$(BIN)/python -m tests.load.quick $(ARGS)
+
+bench-litellm: $(VENV)/run
+	@$(BIN)/python -m tests.load.litellm $(ARGS)
+
+FUZZ_SECONDS ?= 60
+FUZZ_FOLDER ?= $(VENV)/fuzz
+# What is found is written there as crash-*: it becomes a test before it is mended.
+fuzz: $(VENV)/dev
+	$(PIP) $(CONSTRAINTS) -e '.[dev,fuzz]'
+	PYTHONPATH=. $(BIN)/python tests/fuzz/seeds.py $(FUZZ_FOLDER)
+	for target in usage body; do \
+	  $(BIN)/python tests/fuzz/fuzz_$$target.py -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_FOLDER)/ $(FUZZ_FOLDER)/$$target || exit 1; \
+	done
 
 lock: $(VENV)/dev
 	$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > constraints.txt

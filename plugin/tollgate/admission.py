@@ -7,7 +7,7 @@ Nothing is ever counted in process memory instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
 from urllib.parse import parse_qs
@@ -16,38 +16,47 @@ from tollgate import telemetry
 from tollgate.core import body, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
-from tollgate.core.dialects import Dialect, Family, family_of_path, find_dialect, paths_of
+from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
+from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, wires_of
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
     Admission,
+    Charge,
     Decision,
     Deployment,
     Edit,
     Key,
+    LimitKind,
     Refusal,
     Reservation,
     Usage,
 )
 from tollgate.core.errors import BadRequest, StoreUnavailable
 from tollgate.core.estimate import InputEstimates
-from tollgate.core.headers import standing_headers
+from tollgate.core.form import is_form, read_form
+from tollgate.core.headers import ietf_headers, misplaced_bearer, standing_headers
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, Estimate, Policy, charges
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
+# Their streams tell the counts so far with every event, if asked, so one that is cut is charged exactly:
+# https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, `continuous_usage_stats`
+_TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+_NOTHING = Estimate(0, 0, 0, guessed=False, checks_budgets=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query."""
+    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    stream_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class Terms:
     default_price: Price
     on_store_error: Literal["refuse", "allow"]
     errors: Preset
+    unknown_paths: Literal["refuse", "allow"] = "refuse"
+    ietf_headers: bool = False
 
 
 class Refused(Exception):
@@ -94,9 +105,10 @@ class Admissions:
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
         path, _, query = request.path.partition("?")
-        family = family_of_path(path)
+        endpoint = find_endpoint(path)
+        family = family_of_path(path) if endpoint is None else endpoint.dialect.family
         try:
-            decision = await self._admit(request, path, query, family)
+            decision = await self._admit(request, path, query, endpoint, family)
         except Refused as refused:
             decision = refused.refusal
         except BadRequest as error:
@@ -106,12 +118,52 @@ class Admissions:
             decision = refusals.unavailable(family, _STORE_RETRY_S)
         if isinstance(decision, Refusal):
             telemetry.refused(decision.status, decision.reason)
+            if extra := error_headers(family, decision.status):
+                decision = replace(decision, headers=(*decision.headers, *extra))
         return decision
 
-    async def _admit(self, request: Request, path: str, query: str, family: Family) -> Decision:
+    async def _admit(
+        self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
+    ) -> Decision:
         key = await self._authenticate(request.headers, query, family)
-        dialect = find_dialect(path)
-        if dialect is None:
+        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
+        facts = self._read(request, path, endpoint, family)
+        caller = await self._caller(key, facts.customer, family)
+        named = _named(endpoint, facts)
+        name = _alias(caller, named)
+        self._check_model(caller, name, family)
+        identity = self._new_id()
+        deployment = self._deployment(name, endpoint, identity)
+        estimate = _NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
+        now_us = self._clock.now_us()
+        stream = facts.stream or dialect.always_streams
+        hide_usage = dialect.asks_for_usage and stream and not facts.include_usage
+        reservation = Reservation(
+            id=identity,
+            organization=caller.organization or DEFAULT_ORGANIZATION,
+            charges=_charged(charges(caller, self._terms.policy, name, estimate, now_us), dialect),
+            admitted_us=now_us,
+            dialect=dialect.api,
+            model=name,
+            deployment=deployment.id,
+            input_tokens=estimate.input_tokens,
+            output_tokens=estimate.output_tokens,
+            stream=stream,
+            hide_usage=hide_usage,
+            stream_id=request.stream_id,
+        )
+        edits: tuple[Edit, ...] = ()
+        if facts.model not in (None, deployment.model) and (endpoint is None or endpoint.model is None):
+            edits = (body.rename_model(facts, deployment.model),)
+        if hide_usage:
+            asked = body.include_usage(request.body, facts, running=deployment.provider in _TELL_RUNNING_USAGE)
+            edits = tuple(sorted((*edits, asked), key=lambda each: each.offset))
+        upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
+        return await self._reserve(caller, reservation, edits, upstream, family)
+
+    def _read(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> body.Body:
+        """What the body says. A path that we do not know passes only where it is allowed to, and its body names a model."""
+        if endpoint is None and (self._terms.unknown_paths == "refuse" or request.method != "POST"):
             raise Refused(
                 refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {path}", code="unknown_url")
             )
@@ -120,34 +172,11 @@ class Admissions:
             raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
         if encoding := request.headers.get("content-encoding"):
             raise BadRequest(f"The body must come uncompressed, got content-encoding {encoding!r}.")
-        facts = body.read(request.body)
-        caller = await self._caller(key, facts.customer, family)
-        name = _alias(caller, facts.model)
-        self._check_model(caller, name, family)
-        identity = self._new_id()
-        deployment = self._deployment(name, dialect, identity)
-        estimate = self._estimate(facts, dialect, deployment, caller)
-        now_us = self._clock.now_us()
-        hide_usage = dialect.asks_for_usage and facts.stream and not facts.include_usage
-        reservation = Reservation(
-            id=identity,
-            organization=caller.organization or DEFAULT_ORGANIZATION,
-            charges=charges(caller, self._terms.policy, name, estimate, now_us),
-            admitted_us=now_us,
-            dialect=dialect.api,
-            model=name,
-            deployment=deployment.id,
-            input_tokens=estimate.input_tokens,
-            output_tokens=estimate.output_tokens,
-            stream=facts.stream,
-            hide_usage=hide_usage,
-        )
-        edits: tuple[Edit, ...] = ()
-        if deployment.model != facts.model:
-            edits = (body.rename_model(facts, deployment.model),)
-        if hide_usage:
-            edits = tuple(sorted((*edits, body.include_usage(request.body, facts)), key=lambda each: each.offset))
-        return await self._reserve(caller, reservation, edits, family)
+        content_type = request.headers.get("content-type", "")
+        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
+        if dialect.form and is_form(content_type):
+            return read_form(request.body, content_type)
+        return body.read(request.body, dialect.places)
 
     async def _authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
         """The key that asks; None is the master key. Keys are compared by their hash only."""
@@ -156,7 +185,7 @@ class Admissions:
             if "authorization" in headers:
                 message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
             else:
-                message = "Authentication Error, No api key passed in."
+                message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
             raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
         key_hash = sha256(secret.encode()).hexdigest()
         if key_hash == self._terms.master_hash:
@@ -179,15 +208,15 @@ class Admissions:
         directory = self._directory
         customer = await directory.find_customer(customer_id) if customer_id is not None else None
         if customer is not None and customer.blocked:
-            message = f"Authentication Error, Customer={customer.id} is blocked. Update via `/customer/unblock` if you're an admin."
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="customer_blocked"))
+            raise Refused(_blocked(family, "Customer", customer.id))
         if key is None:
             return Caller(customer_id=customer_id, customer=customer)
         team = await directory.find_team(key.team_id) if key.team_id is not None else None
         if team is not None and team.blocked:
-            message = f"Authentication Error, Team={team.id} is blocked. Update via `/team/unblock` if you're an admin."
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="team_blocked"))
+            raise Refused(_blocked(family, "Team", team.id))
         user = await directory.find_user(key.user_id) if key.user_id is not None else None
+        if user is not None and user.blocked:
+            raise Refused(_blocked(family, "User", user.id))
         member = None
         if key.team_id is not None and key.user_id is not None:
             member = await directory.find_member(key.team_id, key.user_id)
@@ -208,11 +237,13 @@ class Admissions:
             raise Refused(refusals.refusal(family, 403, "permission_error", message, param="model", code=code))
         return model
 
-    def _deployment(self, name: str, dialect: Dialect, identity: str) -> Deployment:
-        deployment = self._catalog.choose(name, dialect.family, draw=int(identity[-8:], 16))
+    def _deployment(self, name: str, endpoint: Endpoint | None, identity: str) -> Deployment:
+        wire = None if endpoint is None else endpoint.wire
+        deployment = self._catalog.choose(name, wire, draw=int(identity[-8:], 16))
         if deployment is None:
-            other = next(family for family in Family if family is not dialect.family)
-            raise BadRequest(f"The model {name!r} is not served here; call it at {paths_of(other)}.", param="model")
+            spoken = {each for other in self._catalog.by_name[name] for each in wires_of(other.provider)}
+            paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
+            raise BadRequest(f"The model {name!r} is not served here; call it at {paths}.", param="model")
         return deployment
 
     def _estimate(self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller) -> Estimate:
@@ -244,7 +275,12 @@ class Admissions:
         return None
 
     async def _reserve(
-        self, caller: Caller, reservation: Reservation, edits: tuple[Edit, ...], family: Family
+        self,
+        caller: Caller,
+        reservation: Reservation,
+        edits: tuple[Edit, ...],
+        upstream: str | None,
+        family: Family,
     ) -> Decision:
         try:
             standing = await self._counters.reserve(reservation)
@@ -252,12 +288,14 @@ class Admissions:
             if self._terms.on_store_error == "refuse":
                 raise
             telemetry.unmetered()
-            return Admission(reservation.deployment, None, edits)
+            return Admission(reservation.deployment, None, edits, path=upstream)
         headers = standing_headers(reservation.charges, standing, family, reservation.model)
+        if self._terms.ietf_headers:
+            headers += ietf_headers(reservation.charges, standing)
         if standing.refused is not None:
             return refusals.over_limit(self._terms.errors, family, caller, reservation.charges, standing, headers)
         telemetry.admitted()
-        return Admission(reservation.deployment, reservation, edits, headers)
+        return Admission(reservation.deployment, reservation, edits, headers, upstream)
 
 
 def find_secret(headers: Mapping[str, str], query: str) -> str | None:
@@ -271,6 +309,29 @@ def find_secret(headers: Mapping[str, str], query: str) -> str | None:
     if "key=" in query and (values := parse_qs(query).get("key")):
         return values[0]
     return None
+
+
+def _named(endpoint: Endpoint | None, facts: body.Body) -> str:
+    """The model that the path names, or else the body."""
+    model = facts.model if endpoint is None or endpoint.model is None else endpoint.model
+    if model is None:
+        raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
+    return model
+
+
+def _charged(charges: tuple[Charge, ...], dialect: Dialect) -> tuple[Charge, ...]:
+    """What a request is charged against: one that costs nothing uses neither tokens nor money."""
+    if not dialect.free:
+        return charges
+    return tuple(each for each in charges if each.kind in (LimitKind.REQUESTS, LimitKind.PARALLEL))
+
+
+def _blocked(family: Family, noun: str, identity: str) -> Refusal:
+    """The refusal of everything that belongs to a blocked entity, in LiteLLM's words."""
+    kind = noun.lower()
+    path = "/user/update" if kind == "user" else f"/{kind}/unblock"
+    message = f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an admin."
+    return refusals.refusal(family, 401, "auth_error", message, code=f"{kind}_blocked")
 
 
 def _alias(caller: Caller, model: str) -> str:

@@ -14,9 +14,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,6 @@ import grpc.aio
 import typer
 import uvicorn
 import uvloop
-import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from redis.asyncio import Redis
@@ -33,31 +32,37 @@ from tollgate import __version__, telemetry
 from tollgate import settings as configuration
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.authz_grpc import Authorization
+from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.http_api.api import create_api
-from tollgate.adapters.prices import price_of_file, price_table
+from tollgate.adapters.prices import PriceBook, keep_current, price_of_file
+from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.changes import follow
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.directory import CachedDirectory
+from tollgate.adapters.valkey.ledger import ValkeyLedger
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.admission import Admissions, Terms
+from tollgate.api_table import api_table
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import DEFAULT_ORGANIZATION, LimitSet
 from tollgate.core.errors import StoreUnavailable, TollgateError
 from tollgate.core.estimate import InputEstimates
+from tollgate.core.ledger import request_id
+from tollgate.core.money import nanousd_of
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Policy
-from tollgate.core.usage import Api, load_apis
 from tollgate.management import Management
+from tollgate.management.reports import Reports
 from tollgate.metering import Meter
 from tollgate.pb.access_log_pb2_grpc import add_AccessLogServiceServicer_to_server
 from tollgate.pb.ext_authz_pb2_grpc import add_AuthorizationServicer_to_server
 from tollgate.pb.ext_proc_pb2_grpc import add_ExternalProcessorServicer_to_server
 from tollgate.settings import Settings
 
-_NANO_PER_DOLLAR = 10**9
 _DAY_US = 86_400_000_000
 _DRAIN_S = 10.0
 _REAP_EVERY_S = 5.0
@@ -79,8 +84,8 @@ class SystemClock:
 
 
 def new_id() -> str:
-    """An id for a reservation: 96 random bits in hex."""
-    return secrets.token_hex(12)
+    """An id for a reservation."""
+    return request_id(time.time_ns() // 1000, secrets.randbits(64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +94,32 @@ class Core:
 
     settings: Settings
     client: Redis
+    pipe: Pipe
     counters: ValkeyCounters
     catalog: Catalog
     meter: Meter
     estimates: InputEstimates
     clock: SystemClock
+    prices: PriceBook
 
     @classmethod
     def of(cls, settings: Settings, redis_url: str) -> Core:
         """Store, prices and the use case that both need."""
         ours = settings.tollgate
-        client = connect(redis_url, ours.store_timeout_ms / 1000)
-        counters = ValkeyCounters(client, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
-        own = {identity: (price.input, price.output) for identity, price in settings.prices.items()}
-        catalog = Catalog.of(settings.deployments, price_table(settings.deployments, own))
+        timeout_s = ours.store_timeout_ms / 1000
+        client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
+        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
+        book = PriceBook(settings.deployments, settings.prices, ours.price_file)
+        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)))
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
-        return cls(
-            settings, client, counters, catalog, Meter(counters, catalog, fallback, estimates), estimates, SystemClock()
-        )
+        meter = Meter(counters, catalog, fallback, estimates, ietf=ours.ietf_headers)
+        return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book)
+
+    async def close(self) -> None:
+        """End the connections to the store."""
+        await self.pipe.aclose()
+        await self.client.aclose()
 
 
 def default_price(settings: Settings) -> Price:
@@ -122,41 +134,46 @@ def terms(settings: Settings) -> Terms:
     return Terms(
         master_hash=None if settings.master_key is None else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
-            proxy=LimitSet(max_budget_nanousd=_nanousd(limits.max_budget), budget_duration=limits.budget_duration),
-            unknown_customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+            proxy=LimitSet(
+                rpm=ours.proxy_rpm_limit,
+                tpm=ours.proxy_tpm_limit,
+                parallel=ours.proxy_max_parallel_requests,
+                max_budget_nanousd=_nanousd(limits.max_budget),
+                budget_duration=limits.budget_duration,
+            ),
+            customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
         ),
         default_output_tokens=ours.default_output_tokens,
         unpriced_models=ours.unpriced_models,
         default_price=default_price(settings),
         on_store_error=ours.on_store_error,
         errors=ours.errors,
+        unknown_paths=ours.unknown_paths,
+        ietf_headers=ours.ietf_headers,
     )
 
 
-def apis() -> dict[str, Api]:
-    """The table of where each API keeps its usage."""
-    return dict(
-        load_apis(yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8")))
-    )
-
-
-async def serve_worker(settings: Settings, redis_url: str, address: str) -> None:
-    """Envoy's three services on one address, until told to stop."""
+async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str) -> None:
+    """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop."""
     core = Core.of(settings, redis_url)
     directory = CachedDirectory(ValkeyRegistry(core.client))
     admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates)
+    apis = api_table()
+    door = AuthorizationOverHttp(admissions, core.meter, apis)
     server = grpc.aio.server(options=_GRPC_OPTIONS)
     add_AuthorizationServicer_to_server(Authorization(admissions, core.meter), server)
-    add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis()), server)
-    add_AccessLogServiceServicer_to_server(AccessLog(core.meter), server)
+    processor = ExternalProcessor(core.meter, apis, token_counters(settings.deployments))
+    add_ExternalProcessorServicer_to_server(processor, server)
+    add_AccessLogServiceServicer_to_server(AccessLog(core.meter, apis), server)
     server.add_insecure_port(address)
-    async with _beside(follow(core.client, directory)):
+    async with _beside(follow(core.client, directory)), _beside(keep_current(core.catalog, core.prices)):
         await server.start()
+        await door.start(authz_http)
         print("ready", flush=True)
         await _told_to_stop()
-        await server.stop(_DRAIN_S)
+        await asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
         await core.meter.drain()
-    await core.client.aclose()
+    await core.close()
 
 
 async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
@@ -164,12 +181,14 @@ async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
-    api = create_api(management, version=__version__, metrics=metrics)
+    policy = terms(settings).policy
+    reports = Reports(registry, core.counters, ValkeyLedger(core.client), core.catalog, core.clock, policy.proxy)
+    api = create_api(management, version=__version__, metrics=metrics, reported=reports)
     server = _Server(uvicorn.Config(api, **_bind(address), log_level="warning", access_log=False, lifespan="off"))
-    async with _beside(reap(core.meter)):
+    async with _beside(reap(core.meter)), _beside(keep_current(core.catalog, core.prices)):
         await server.serve()
         await core.meter.drain()
-    await core.client.aclose()
+    await core.close()
 
 
 def metrics() -> bytes:
@@ -207,7 +226,7 @@ async def reap(meter: Meter) -> None:
 
 
 def _nanousd(dollars: Decimal | None) -> int | None:
-    return None if dollars is None else int(dollars * _NANO_PER_DOLLAR)
+    return None if dollars is None else nanousd_of(dollars)
 
 
 @asynccontextmanager
@@ -252,9 +271,10 @@ def worker(
     config: Config,
     redis: StoreUrl,
     grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
+    authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
 ) -> None:
     """Serve ext_authz, ext_proc and the access log."""
-    _run(lambda settings: serve_worker(settings, redis, grpc_address), config)
+    _run(lambda settings: serve_worker(settings, redis, grpc_address, authz_http), config)
 
 
 @app.command("admin")

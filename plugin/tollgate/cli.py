@@ -12,9 +12,11 @@ import typer
 import yaml
 
 from tollgate import __version__, report, settings, supervisor
+from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.errors import complain, failing_clearly
+from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
-from tollgate.core.errors import SettingsError
+from tollgate.commands.top import top
 from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
 
 app = typer.Typer(
@@ -23,7 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-# Sub-applications (key, user, team, customer, budget, spend) are added here: app.add_typer(commands.key.app, name="key").
+for _noun in (key, user, team, customer, budget, spend):
+    app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
@@ -71,8 +74,9 @@ def up(
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
     with failing_clearly():
-        _refuse_native(mode)
-        overrides = {"host": host, "port": port, "workers": workers, "state_dir": state_dir, "redis_url": redis_url}
+        overrides = {
+            "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
+        }  # fmt: skip
         loaded = _loaded(config, overrides)
         programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
         with supervisor.gateway(loaded, config, programs) as plan:
@@ -103,8 +107,7 @@ def envoy_config(
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
     with failing_clearly():
-        _refuse_native(mode)
-        loaded = settings.load(config)
+        loaded = _with(settings.load(config), {"mode": mode})
         print(rendered(loaded, what), end="")
 
 
@@ -116,6 +119,8 @@ def check(file: Annotated[Path, typer.Argument(help="the configuration file")]) 
 
 
 app.command("mock-llm")(mock_llm)
+app.command("import-litellm")(import_litellm)
+app.command("top")(top)
 
 
 def rendered(loaded: settings.Settings, what: What) -> str:
@@ -125,6 +130,7 @@ def rendered(loaded: settings.Settings, what: What) -> str:
         listen=Address(host=ours.host, port=ours.port),
         workers=(Address.parse(ours.serve_grpc),),
         admin=Address.parse(ours.serve_http),
+        workers_http=(Address.parse(ours.serve_native),),
     )
     match what:
         case What.BOOTSTRAP:
@@ -141,15 +147,13 @@ def _loaded(config: Path, overrides: dict[str, Any]) -> settings.Settings:
     loaded = settings.load(config)
     for notice in loaded.notices:
         _say(f"notice: {notice}")
+    return _with(loaded, overrides)
+
+
+def _with(loaded: settings.Settings, overrides: dict[str, Any]) -> settings.Settings:
+    """The settings with what the command line says instead."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return replace(loaded, tollgate=loaded.tollgate.model_copy(update=given))
-
-
-def _refuse_native(mode: Mode | None) -> None:
-    if mode is Mode.NATIVE:
-        raise SettingsError(
-            "--mode native is not there yet: it comes in a later version; leave --mode out, or say grpc"
-        )
 
 
 def _say(line: str) -> None:

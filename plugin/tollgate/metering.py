@@ -8,18 +8,19 @@ lease with the hold. Never silently zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Set
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from tollgate import telemetry
+from tollgate.core.bill import NO_BILL
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import family_of_api
 from tollgate.core.entities import NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
-from tollgate.core.headers import COST, dollars, standing_headers
-from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
+from tollgate.core.pricing import Price, bill
 from tollgate.ports import Counters
 
 T = TypeVar("T")
@@ -30,12 +31,19 @@ class Meter:
     """Settles reservations. Every method is safe to call twice, from any worker: the first settlement wins."""
 
     def __init__(
-        self, counters: Counters, catalog: Catalog, default_price: Price | None, estimates: InputEstimates
+        self,
+        counters: Counters,
+        catalog: Catalog,
+        default_price: Price | None,
+        estimates: InputEstimates,
+        *,
+        ietf: bool = False,
     ) -> None:
         self._counters = counters
         self._catalog = catalog
         self._default_price = default_price
         self._estimates = estimates
+        self._ietf = ietf
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, reservation: Reservation, usage: Usage, status: int, by: str) -> tuple[Header, ...]:
@@ -54,7 +62,10 @@ class Meter:
         if standing is None:
             return ()
         family = family_of_api(reservation.dialect)
-        return (*standing_headers(reservation.charges, standing, family, reservation.model), cost)
+        headers = standing_headers(reservation.charges, standing, family, reservation.model)
+        if self._ietf:
+            headers += ietf_headers(reservation.charges, standing)
+        return (*headers, cost)
 
     def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:
         """Settle in a task of its own."""
@@ -67,6 +78,16 @@ class Meter:
             await self._counters.renew(reservation)
         except StoreUnavailable:
             telemetry.store_failed("renew")
+
+    async def give_back(self, organization: str, stream_ids: Set[str]) -> None:
+        """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
+        try:
+            unused = await self._counters.open(organization, stream_ids)
+        except StoreUnavailable:
+            telemetry.store_failed("give_back")
+            return
+        for reservation in unused:
+            self.settle_soon(reservation, NO_USAGE, 0, "access_log")
 
     async def settle_expired(self, organization: str) -> int:
         """Charge the holds of leases that ran out; how many there were."""
@@ -83,7 +104,8 @@ class Meter:
 
     def _settlement(self, reservation: Reservation, usage: Usage, status: int, by: str) -> Settlement:
         price = self._catalog.price(reservation.deployment) or self._default_price
-        return Settlement(usage, cost_nanousd(usage, price) if price is not None else 0, status, by)
+        charged = bill(usage, price) if price is not None else NO_BILL
+        return Settlement(usage, charged.cost_nanousd, status, by, charged)
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""

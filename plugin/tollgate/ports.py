@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -50,6 +50,10 @@ class Counters(Protocol):
 
     async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
         """What the scopes of some budget charges have spent, in the same order, changing nothing."""
+        ...
+
+    async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
+        """The unsettled reservations of these requests, by Envoy's names for them."""
         ...
 
     async def expired(self, organization: str) -> list[Reservation]:
@@ -131,12 +135,14 @@ class Registry(Protocol):
         """The one entity that has this unique name: a key's alias, a user's e-mail address."""
         ...
 
-    async def page(self, kind: type[E], owner: User | Team | None, offset: int, count: int) -> Page[E]:
-        """A part of all entities of a kind, or of those that belong to `owner`: keys and members have a user and a team."""
+    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
+        """A part of all entities of a kind, or of those that belong to `owner`: keys and members have a user and a team, keys and
+        customers a budget."""
         ...
 
     async def write(self, *writes: Write) -> None:
-        """Do all of these, or none: core.errors.Conflict when an entity has changed since, or a unique name is taken."""
+        """Do all of these, or none: core.errors.Conflict when an entity has changed since, a unique name is taken, a budget is
+        removed that somebody uses, or one is given that does not exist."""
         ...
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from tollgate.adapters.prices import price_table
+from tollgate.adapters.prices import PriceBook
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.settings import Settings
@@ -13,8 +14,7 @@ from tollgate.settings import Settings
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
     """The models, the limits of all, the store, and the notices. No secret is in it."""
-    own = {identity: (price.input, price.output) for identity, price in settings.prices.items()}
-    prices = price_table(settings.deployments, own)
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
     return [
         f"models: {len(settings.deployments)}",
         *_table([_model(settings, environment, prices.get(each.id), each) for each in settings.deployments]),

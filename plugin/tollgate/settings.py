@@ -10,28 +10,53 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tollgate.core.bucket import MAX_LIMIT
+from tollgate.core.costs import OwnPrice, costs_of, find_cost_name
 from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
 from tollgate.core.presets import Preset
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
+AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Where Envoy looks for AWS credentials by itself."""
 MOCK_HOST = "mock-llm"
 """A deployment whose api_base names this host is served by the built-in provider, which `tollgate up` then starts."""
 
 DEFAULT_API_BASES = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
+    "bedrock": "https://bedrock-runtime.{region}.amazonaws.com",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "cohere": "https://api.cohere.com",
+    "cohere_chat": "https://api.cohere.com",
+    "deepseek": "https://api.deepseek.com",
+    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
+    "gemini": "https://generativelanguage.googleapis.com",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "ollama": "http://localhost:11434",
+    "ollama_chat": "http://localhost:11434",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "perplexity": "https://api.perplexity.ai",
+    "together_ai": "https://api.together.xyz/v1",
+    "vertex_ai": "https://{vertex_location}-aiplatform.googleapis.com",
+    "xai": "https://api.x.ai/v1",
 }
-"""Where a provider is when the file does not say (reference: each provider's API documentation)."""
+"""Where a provider is when the file does not say (reference: each provider's API documentation). Azure's differs for each customer."""
+# https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no location in its name.
+_VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 
+_AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_CREDENTIALS = ("api_key", *_AWS_CREDENTIALS)
 _ENVIRONMENT = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 
 
@@ -53,8 +78,25 @@ class LitellmParams(_Page):
     model: str
     api_base: str | None = None
     api_key: str | None = None
-    input_cost_per_token: Decimal | None = Field(None, ge=0, description="dollars; wins over the price table")
-    output_cost_per_token: Decimal | None = Field(None, ge=0, description="dollars; wins over the price table")
+    weight: int = Field(1, ge=0, le=1_000_000, description="share of the calls among the deployments of one model_name")
+    api_version: str | None = Field(None, description="Azure: without one, calls go to its v1 surface")
+    aws_region_name: str | None = None
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
+    vertex_project: str | None = None
+    vertex_location: str | None = None
+
+    @model_validator(mode="after")
+    def _check_costs(self) -> Self:
+        costs_of(self.model_extra or {})
+        return self
+
+    @field_validator("api_version", mode="before")
+    @classmethod
+    def _as_it_is_written(cls, value: object) -> object:
+        """YAML reads a bare 2024-10-21 as a date."""
+        return value.isoformat() if isinstance(value, date) else value
 
 
 class ModelInfo(_Page):
@@ -63,6 +105,9 @@ class ModelInfo(_Page):
     id: str | None = None
     access_groups: tuple[str, ...] = ()
     max_output_tokens: int | None = Field(None, ge=1)
+    base_model: str | None = Field(
+        None, description="the model's name in the price table, where the deployment has another"
+    )
 
 
 class ModelEntry(_Page):
@@ -94,11 +139,14 @@ class TollgateSettings(_Ours):
 
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
     port: int = Field(4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one")
-    mode: Literal["grpc"] = Field("grpc", description="how Envoy talks to Tollgate")
+    mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
     workers: int | None = Field(None, ge=1, le=256, description="worker processes; default one per core")
     state_dir: Path = Field(Path(".tollgate"), description="folder of the embedded Valkey's append-only file")
     redis_url: str | None = Field(None, description="Valkey or Redis to use instead of the embedded one")
     serve_grpc: str = Field("127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy")
+    serve_native: str = Field(
+        "127.0.0.1:4003", description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode"
+    )
     serve_http: str = Field("127.0.0.1:4002", description="`tollgate serve`: where the admin server listens")
     on_store_error: Literal["refuse", "allow"] = Field(
         "refuse", description="what happens to requests while the store is down"
@@ -112,8 +160,19 @@ class TollgateSettings(_Ours):
     )
     default_input_cost_per_token: Decimal = Field(Decimal("0.00001"), ge=0, description="dollars, for `default_price`")
     default_output_cost_per_token: Decimal = Field(Decimal("0.00003"), ge=0, description="dollars, for `default_price`")
+    price_file: Path | None = Field(
+        None,
+        description="prices in the form of LiteLLM's model_prices_and_context_window.json, over the built-in table",
+    )
     default_output_tokens: int = Field(
         1024, ge=1, description="output held for a request that names no limit of its own"
+    )
+    proxy_rpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="requests a minute of all calls together")
+    proxy_tpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="tokens a minute of all calls together")
+    proxy_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT, description="all calls at once")
+    ietf_headers: bool = Field(default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)")
+    unknown_paths: Literal["refuse", "allow"] = Field(
+        "refuse", description="paths that we do not know: answered with 404, or passed on and counted as requests only"
     )
     max_request_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413")
     lease_seconds: int = Field(
@@ -126,31 +185,30 @@ class TollgateSettings(_Ours):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPrice:
-    """A price that the file itself gives, in dollars a token. None: ask the price table."""
-
-    input: Decimal | None
-    output: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
 class Credential:
-    """A provider's key: a name in Envoy's environment, and the value to put there when the file holds it literally."""
+    """A provider's key: a name in Envoy's environment, and the value to put there when the file holds it literally.
+
+    `aws`: it is no key but a file of AWS credentials, with which Envoy signs.
+    """
 
     variable: str
     value: str | None = None
+    aws: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A validated file. `credentials` and `prices` are by deployment id; `notices` are lines for whoever starts us."""
+    """A validated file. `credentials` and `prices` are by deployment id; `notices` are lines for whoever starts us.
+
+    Among the credentials, by their own names, are the variables from which Envoy takes AWS credentials by itself.
+    """
 
     master_key: str | None
     litellm: LitellmSettings
     tollgate: TollgateSettings
     deployments: tuple[Deployment, ...]
     credentials: Mapping[str, Credential]
-    prices: Mapping[str, ModelPrice]
+    prices: Mapping[str, OwnPrice]
     notices: tuple[str, ...] = field(default=())
 
     @property
@@ -190,13 +248,13 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
         parsed = _File.model_validate(_expanded(document, environment))
     except ValidationError as error:
         raise SettingsError("\n".join(f"{path}: {_fault(each)}" for each in error.errors())) from error
-    return _settings(parsed, document)
+    return _settings(parsed, document, environment)
 
 
 def _expanded(value: Any, environment: Mapping[str, str]) -> Any:
-    """The document with `os.environ/NAME` replaced, api_key excepted: provider keys go from the environment straight to Envoy."""
+    """The document with `os.environ/NAME` replaced, credentials excepted: they go from the environment straight to Envoy."""
     if isinstance(value, dict):
-        return {k: v if k == "api_key" else _expanded(v, environment) for k, v in value.items()}
+        return {k: v if k in _CREDENTIALS else _expanded(v, environment) for k, v in value.items()}
     if isinstance(value, list):
         return [_expanded(each, environment) for each in value]
     if isinstance(value, str) and (match := _ENVIRONMENT.match(value)):
@@ -212,17 +270,19 @@ def _fault(error: Any) -> str:
     return f"{where}: {error['msg']}{shown}"
 
 
-def _settings(parsed: _File, document: dict[str, Any]) -> Settings:
+def _settings(parsed: _File, document: dict[str, Any], environment: Mapping[str, str]) -> Settings:
     deployments: list[Deployment] = []
     credentials: dict[str, Credential] = {}
-    prices: dict[str, ModelPrice] = {}
+    prices: dict[str, OwnPrice] = {}
     for entry in parsed.model_list:
         deployment = _deployment(entry, taken={d.id for d in deployments})
         deployments.append(deployment)
         params = entry.litellm_params
-        if params.api_key:
-            credentials[deployment.id] = _credential(params.api_key, len(credentials))
-        prices[deployment.id] = ModelPrice(params.input_cost_per_token, params.output_cost_per_token)
+        if (credential := _find_credential(params, environment, len(credentials))) is not None:
+            credentials[deployment.id] = credential
+        elif deployment.provider == "bedrock":
+            credentials |= {name: Credential(name) for name in AWS_VARIABLES if name in environment}
+        prices[deployment.id] = OwnPrice(costs_of(params.model_extra or {}), entry.model_info.base_model)
     return Settings(
         master_key=parsed.general_settings.master_key,
         litellm=parsed.litellm_settings,
@@ -240,14 +300,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
     provider, slash, model = params.model.partition("/")
     if not slash:
         provider, model = "openai", params.model
-    api_base = (params.api_base or DEFAULT_API_BASES.get(provider, "")).rstrip("/")
-    parts = urlsplit(api_base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(
-            f"model_list: {name}: api_base {params.api_base!r} is not an http or https address"
-            if params.api_base
-            else f"model_list: {name}: provider {provider!r} has no default address; set litellm_params.api_base"
-        )
+    api_base = _api_base(name, provider, params)
     identity = entry.model_info.id or name
     number = 2
     while identity in taken:
@@ -260,7 +313,51 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
         api_base=api_base,
         max_output_tokens=entry.model_info.max_output_tokens,
         access_groups=entry.model_info.access_groups,
+        weight=params.weight,
+        api_version=params.api_version,
+        region=params.aws_region_name,
+        vertex_project=params.vertex_project,
+        vertex_location=params.vertex_location,
     )
+
+
+def _api_base(name: str, provider: str, params: LitellmParams) -> str:
+    """Where the deployment is. Raises SettingsError when neither the file nor the provider's own address says."""
+    api_base, places = params.api_base, {"region": params.aws_region_name, "vertex_location": params.vertex_location}
+    if api_base is None:
+        api_base = DEFAULT_API_BASES.get(provider, "")
+        if provider == "vertex_ai" and params.vertex_location == "global":
+            api_base = _VERTEX_GLOBAL
+        for place, value in places.items():
+            if f"{{{place}}}" in api_base and value is None:
+                option = "aws_region_name" if place == "region" else place
+                raise SettingsError(f"model_list: {name}: set litellm_params.{option} or litellm_params.api_base")
+            api_base = api_base.replace(f"{{{place}}}", value or "")
+    parts = urlsplit(api_base)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(
+            f"model_list: {name}: api_base {params.api_base!r} is not an http or https address"
+            if params.api_base
+            else f"model_list: {name}: provider {provider!r} has no default address; set litellm_params.api_base"
+        )
+    if provider == "bedrock" and params.api_key is None and params.aws_region_name is None:
+        raise SettingsError(f"model_list: {name}: requests are signed for a region; set litellm_params.aws_region_name")
+    return api_base.rstrip("/")
+
+
+def _find_credential(params: LitellmParams, environment: Mapping[str, str], number: int) -> Credential | None:
+    """What the file says of the deployment's credential, if it says anything."""
+    if params.api_key:
+        return _credential(params.api_key, number)
+    given = {name: text for name in _AWS_CREDENTIALS if (text := getattr(params, name))}
+    if not given:
+        return None
+    found = {
+        name: environment.get(match[1]) if (match := _ENVIRONMENT.match(text)) else text for name, text in given.items()
+    }
+    # Workers are not told the providers' keys, so that one may be missing here is no fault; `up` reports it.
+    whole = None if None in found.values() else "".join(f"{name}={text}\n" for name, text in found.items())
+    return Credential(f"TOLLGATE_AWS_CREDENTIALS_{number}", whole and f"[default]\n{whole}", aws=True)
 
 
 def _credential(api_key: str, number: int) -> Credential:
@@ -291,7 +388,9 @@ def _notices(parsed: _File, document: dict[str, Any]) -> list[str]:
             ("model_info.", entry.model_info.model_extra),
         ):
             lines += [
-                f"model_list: {entry.model_name}: {prefix}{key}: not served by Tollgate, ignored" for key in extra or {}
+                f"model_list: {entry.model_name}: {prefix}{key}: not served by Tollgate, ignored"
+                for key in extra or {}
+                if not (prefix == "litellm_params." and find_cost_name(key))
             ]
     if parsed.general_settings.master_key is None:
         lines.append("general_settings.master_key: not set, so nobody can administer keys")

@@ -114,11 +114,11 @@ class _Gateway:
         )
         return f"unix://{path}", [part]
 
-    def workers(self, addresses: Sequence[Address], redis_url: str) -> list[Part]:
-        """One process per address."""
+    def workers(self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str) -> list[Part]:
+        """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once."""
         return [
-            self._app(f"worker-{number}", "worker", redis_url, "--grpc", str(address))
-            for number, address in enumerate(addresses)
+            self._app(f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz))
+            for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
         ]
 
     def admin(self, address: Address, redis_url: str) -> Part:
@@ -169,8 +169,14 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
             mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
             envoy_admin=envoy_admin,
             trust_bundle=_trust_bundle(settings),
+            workers_http=tuple(
+                Address(path=str(folder / f"authz-{number}.sock")) for number in range(own.worker_count)
+            ),
         )
-        middle = [*own.workers(topology.workers, redis_url), own.admin(topology.admin, redis_url)]
+        middle = [
+            *own.workers(topology.workers, topology.workers_http, redis_url),
+            own.admin(topology.admin, redis_url),
+        ]
         if topology.mock is not None:
             middle.append(own.mock(topology.mock))
         envoy = own.envoy(topology, envoy_admin, folder)
@@ -182,20 +188,22 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
     """The parts of `tollgate serve`: the same without Envoy and the mock provider. Raises SettingsError like gateway()."""
     ours = settings.tollgate
     with ExitStack() as resources:
-        grpc, http = (
-            _claimed(Address.parse(text), f"tollgate.{name}")
-            for name, text in (("serve_grpc", ours.serve_grpc), ("serve_http", ours.serve_http))
+        grpc, native, http = (
+            _claimed(Address.parse(getattr(ours, name)), f"tollgate.{name}")
+            for name in ("serve_grpc", "serve_native", "serve_http")
         )
         folder = resources.enter_context(socket_folder())
         own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
-        if grpc.path and own.worker_count > 1:
-            raise SettingsError(
-                f"tollgate.serve_grpc: {ours.serve_grpc} can be served by one worker only: set tollgate.workers to 1, or name host:port"
-            )
+        for name, address in (("serve_grpc", grpc), ("serve_native", native)):
+            if address.path and own.worker_count > 1:
+                raise SettingsError(
+                    f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
+                )
         redis_url, store = own.store(resources, folder)
         # The workers share one port; the kernel spreads Envoy's connections over them.
-        parts = [*own.workers((grpc,) * own.worker_count, redis_url), own.admin(http, redis_url)]
-        yield Plan((store, parts), f"ready: grpc {grpc}, http {http}")
+        count = own.worker_count
+        parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
+        yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}")
 
 
 def _with_metrics(folder: Path) -> Mapping[str, str]:

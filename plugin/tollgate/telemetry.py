@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _log = logging.getLogger("tollgate")
 
@@ -18,11 +18,13 @@ _SETTLED = Counter(
 _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "direction"])
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
-_ADMISSION_SECONDS = Histogram(
-    "tollgate_admission_seconds",
-    "Time to decide about a request",
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+_ADMISSION_SECONDS = Histogram("tollgate_admission_seconds", "Time to decide about a request", buckets=_BUCKETS)
+_STORE_SECONDS = Histogram(
+    "tollgate_store_seconds", "Time of a store operation, its way there and back", buckets=_BUCKETS
 )
+# A gauge, because only gauges keep the workers apart when the admin server sums them.
+_DECISIONS = Gauge("tollgate_worker_decisions", "Decisions that a worker has made", multiprocess_mode="liveall")
 
 
 def admitted() -> None:
@@ -38,6 +40,12 @@ def refused(status: int, reason: str) -> None:
 def decided(seconds: float) -> None:
     """A decision was made, in this time."""
     _ADMISSION_SECONDS.observe(seconds)
+    _DECISIONS.inc()
+
+
+def store_answered(seconds: float) -> None:
+    """The store did one operation, in this time."""
+    _STORE_SECONDS.observe(seconds)
 
 
 def unmetered() -> None:
@@ -63,6 +71,11 @@ def settlement_postponed(reservation_id: str, error: Exception) -> None:
     """A settlement failed for good; the lease will run out and the hold will be charged."""
     _STORE_ERRORS.labels("settle").inc()
     _log.error("settlement of %s failed and is left to its lease: %s", reservation_id, error)
+
+
+def prices_not_read(error: Exception) -> None:
+    """The price file has become unusable; what it said before still holds."""
+    _log.error("prices stay as they were: %s", error)
 
 
 def failed(where: str) -> None:

@@ -204,9 +204,9 @@ async def test_a_budget_that_changes_reaches_what_uses_it(
     directory: CachedDirectory, registry: CountingRegistry
 ) -> None:
     """A customer's limits follow the budget at once."""
-    await registry.write(Write(None, Customer("c", budget_id="free")), Write(None, Budget("other")))
+    await registry.write(Write(None, Budget("free")), Write(None, Customer("c", budget_id="free")))
     assert await directory.find_customer("c") == Customer("c", budget_id="free")
-    await registry.write(Write(None, Budget("free", LimitSet(tpm=5))))
+    await change(registry, Budget, "free", lambda budget: replace(budget, limits=LimitSet(tpm=5)))
     directory.changed("budget:free")
     found = await directory.find_customer("c")
     assert found is not None

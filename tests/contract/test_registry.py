@@ -42,7 +42,7 @@ EVERY_KIND: list[Entity] = [
     User("u@x.com", email="u@x.com", role=Role.ADMIN, limits=LIMITS),
     Team("t", models=("gpt-4", "beta-models"), member_limits=LIMITS),
     Member("t", "u/1", MemberRole.ADMIN, limits=LIMITS),
-    Customer("ишан:{}@", budget_id="free-tier", blocked=True),
+    Customer("ишан:{}@", blocked=True),
     Budget("free-tier", LIMITS),
 ]
 
@@ -101,6 +101,26 @@ async def test_a_version_does_not_come_back(registry: Registry) -> None:
     await registry.write(Write(None, Team("t")))
     with pytest.raises(Conflict):
         await registry.write(Write(old, None))
+
+
+@pytest.mark.parametrize("user", [Key("h", "sk-...", budget_id="b"), Customer("c", budget_id="b")])
+async def test_a_budget_in_use_is_not_removed(registry: Registry, user: Key | Customer) -> None:
+    """What uses it would lose its limits; once nothing does, it goes."""
+    await registry.write(Write(None, Budget("b")), Write(None, user))
+    budget, stored = await only(registry, Budget, "b"), await only(registry, type(user), getattr(user, "hash", "c"))
+    assert (await registry.page(type(user), Budget("b"), 0, 5)).entities == (user,)
+    with pytest.raises(Conflict, match="budget b is in use"):
+        await registry.write(Write(budget, None))
+    await registry.write(Write(stored, replace(user, budget_id=None)))
+    await registry.write(Write(budget, None))
+    assert await registry.get(Budget, ["b"]) == [None]
+
+
+async def test_a_budget_that_does_not_exist_is_not_given(registry: Registry) -> None:
+    """Not even when it was deleted a moment ago."""
+    with pytest.raises(Conflict, match="budget_id=b does not exist"):
+        await registry.write(Write(None, Customer("c", budget_id="b")))
+    assert await registry.get(Customer, ["c"]) == [None]
 
 
 async def test_a_deleted_entity_is_gone_from_everywhere(registry: Registry) -> None:

@@ -8,6 +8,7 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.unit.management_fixtures import MemorySpendBook
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.core.entities import Charge, LimitKind, Period, Scope, ScopeKind
 from tollgate.ports import Counters, SpendBook
@@ -18,12 +19,12 @@ NOW = Charge(LimitKind.BUDGET, Scope(ScopeKind.KEY, "h"), None, 0, Period(1, 2, 
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def books(request: pytest.FixtureRequest, store: Redis) -> tuple[Counters, SpendBook]:
+async def books(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> tuple[Counters, SpendBook]:
     """Counters, and the book that corrects them."""
     if request.param == "memory":
         counters = MemoryCounters(FixedClock())
         return counters, MemorySpendBook(counters)
-    return ValkeyCounters(store, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    return ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
 
 
 @pytest.mark.parametrize("charge", [NEVER, NOW])

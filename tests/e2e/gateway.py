@@ -45,11 +45,12 @@ tollgate:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway."""
+    """A running gateway. `native`: its mode; otherwise grpc. envoy/README.md has the table of what differs for a client."""
 
     url: str
     process: subprocess.Popen[str]
     client: httpx.AsyncClient
+    native: bool = False
 
     async def manage(self, path: str, **members: Any) -> Any:
         """A management call with the master key, which must succeed."""
@@ -76,6 +77,11 @@ class Gateway:
                 return spend
             await asyncio.sleep(0.05)
         raise AssertionError(f"the spend of the key stayed {spend}, not {at_least}")
+
+    async def settled(self) -> None:
+        """Wait until what has been answered is settled too: native mode settles when Envoy's access log tells, 0.2 seconds after the end."""
+        if self.native:
+            await asyncio.sleep(0.6)
 
     async def chat(self, key: str, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
         """A chat completion."""
@@ -123,13 +129,16 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
         if line.startswith("ready: "):
             url = line.removeprefix("ready: ").strip()
     reading = asyncio.create_task(asyncio.to_thread(_pass_on, process))
-    async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500)) as client:
-        yield Gateway(url, process, client)
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    assert await asyncio.to_thread(process.wait, 30) == 0
-    await reading
-    process.stdout.close()
+    try:
+        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500)) as client:
+            yield Gateway(url, process, client, native="native" in options)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        code = await asyncio.to_thread(process.wait, 30)
+        await reading
+        process.stdout.close()
+    assert code == 0
 
 
 def _pass_on(process: subprocess.Popen[str]) -> None:

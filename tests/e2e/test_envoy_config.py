@@ -175,8 +175,8 @@ async def test_envoys_own_replies_are_openais(gateway: Lab, case: dict[str, str]
 @pytest.mark.parametrize(
     ("case", "status", "kind"),
     [
-        ({"test_do": "fail"}, 503, "api_error"),
-        ({"test_route": "gone"}, 503, "api_error"),
+        ({"test_do": "fail"}, 503, "overloaded_error"),
+        ({"test_route": "gone"}, 503, "overloaded_error"),
         ({"test_route": "nobody"}, 404, "not_found_error"),
         ({"body": b"x" * 6_000_001}, 413, "request_too_large"),
     ],
@@ -188,6 +188,46 @@ async def test_envoys_own_replies_are_anthropics_under_its_path(
     reply = await send(gateway, "/v1/messages", **case)  # type: ignore[arg-type]
     body = reply.json()
     assert (reply.status_code, body["type"], body["error"]["type"]) == (status, "error", kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/v1beta/models/g:generateContent", ("error", "message")),
+        ("/v1/projects/p/locations/l/publishers/google/models/g:predict", ("error", "message")),
+        ("/model/m/converse", ("message",)),
+        ("/v2/chat", ("message",)),
+        ("/api/chat", ("error",)),
+    ],
+)
+async def test_envoys_own_replies_are_those_of_the_path(gateway: Lab, path: str, place: tuple[str, ...]) -> None:
+    """In every dialect the client finds the words where it looks for them."""
+    reply = await send(gateway, path, test_do="fail")
+    said = reply.json()
+    for name in place:
+        said = said[name]
+    assert (reply.status_code, said.startswith("The model's provider")) == (503, True)
+
+
+async def test_googles_errors_hold_a_number(gateway: Lab) -> None:
+    """`code` is the status as a number, as google.rpc.Status has it."""
+    reply = await send(gateway, "/v1beta/models/g:generateContent", test_do="fail")
+    error = reply.json()["error"]
+    assert (error["code"], error["status"]) == (503, "UNAVAILABLE")
+
+
+async def test_bedrocks_errors_have_their_header(gateway: Lab) -> None:
+    """AWS's SDKs read the kind of an error there."""
+    reply = await send(gateway, "/model/m/converse", test_do="fail")
+    assert reply.headers["x-amzn-errortype"] == "ServiceUnavailableException"
+
+
+async def test_what_tollgate_said_of_a_request_wins_over_its_path(gateway: Lab) -> None:
+    """A provider's own path, which the request has by then, may look like another API's."""
+    reservation = '["id","default",[["b",["key","k"],null,1]],1800000,"ollama","m","d",1,1]'
+    reply = await send(gateway, "/v1/chat/completions", test_route="gone", test_reservation=reservation)
+    assert reply.json() == {"error": reply.json()["error"]}
+    assert isinstance(reply.json()["error"], str)
 
 
 @pytest.mark.parametrize(

@@ -212,12 +212,6 @@ def test_a_broken_file_is_one_sentence(folder: Path, text: str, complaint: str) 
     assert (code, complaint in said, said.count("\n")) == (1, True, 1)
 
 
-def test_native_mode_is_refused(folder: Path) -> None:
-    """It comes later, and says so."""
-    code, complaint = finished(folder, "--mode", "native")
-    assert (code, "native" in complaint) == (1, True)
-
-
 def test_an_envoy_that_cannot_run_ends_everything(folder: Path) -> None:
     """What was started before it is stopped again, and the sentence names the program."""
     code, complaint = finished(folder, "--port", "0", "--envoy", "/nonexistent/envoy")
@@ -281,9 +275,8 @@ def test_envoys_end_ends_everything(gateway: Gateway) -> None:
 
 def test_serve_runs_everything_but_envoy(folder: Path) -> None:
     """Workers and management on the addresses of the file, until told to stop."""
-    (folder / "file.yaml").write_text(
-        f"tollgate: {{workers: 1, state_dir: {folder}/state, serve_grpc: 'unix:{folder}/g', serve_http: 'unix:{folder}/h'}}"
-    )
+    sockets = "".join(f", serve_{name}: 'unix:{folder}/{name}'" for name in ("grpc", "native", "http"))
+    (folder / "file.yaml").write_text(f"tollgate: {{workers: 1, state_dir: {folder}/state{sockets}}}")
     command = [sys.executable, "-m", "tests.e2e.standin", "serve", "--config", str(folder / "file.yaml")]
     with subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.PIPE
@@ -296,6 +289,6 @@ def test_serve_runs_everything_but_envoy(folder: Path) -> None:
         code = process.wait(20)
     assert (lines, line, code) == (
         ["notice:", "valkey", "worker-0", "admin"],
-        f"ready: grpc unix:{folder}/g, http unix:{folder}/h\n",
+        f"ready: grpc unix:{folder}/grpc, native unix:{folder}/native, http unix:{folder}/http\n",
         0,
     )

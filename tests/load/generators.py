@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.load.errors import BenchFailed
+from tests.load.programs import Tick, run_bounded
 from tests.load.stats import percentile
 
 _HERE = Path(__file__).parent
 # Debian's names.
 _PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
-# What a run may take beyond what it was asked for, before it is ended.
-_GRACE_S = 30.0
-_TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +51,6 @@ class Load:
         return self.requests / self.seconds
 
 
-Tick = Callable[[], None]
-"""Called several times a second while a run goes on."""
-
-
 def missing_programs() -> str | None:
     """One sentence on what is not installed and how to get it; None: everything is there."""
     missing = [name for name in _PACKAGES if shutil.which(name) is None]
@@ -75,8 +66,18 @@ def wrk(target: Target, clients: int, seconds: int, tick: Tick) -> Load:
     wrk adds to its percentiles what a client would have seen had it not waited for a slow reply (its stats_correct).
     """
     environment = {"BENCH_BODY": str(target.body), "BENCH_HEADERS": "\n".join(target.header_lines)}
-    argv = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "10s", "-s", str(_HERE / "post.lua"), target.url]
-    return Load(**_json_of(_run(argv, seconds, tick, environment)))
+    argv = [
+        "wrk",
+        "-t1",
+        f"-c{clients}",
+        f"-d{seconds}s",
+        "--timeout",
+        "10s",
+        "-s",
+        str(_HERE / "post.lua"),
+        target.url,
+    ]
+    return Load(**_json_of(run_bounded(argv, seconds, tick, environment)))
 
 
 def h2load(target: Target, clients: int, requests: int, seconds: float, tick: Tick) -> Load:
@@ -85,7 +86,9 @@ def h2load(target: Target, clients: int, requests: int, seconds: float, tick: Ti
     log.unlink(missing_ok=True)
     headers = [word for line in target.header_lines for word in ("-H", line)]
     counts = [f"-c{clients}", f"-n{requests}", "-t1"]
-    _run(["h2load", "--h1", *counts, "-d", str(target.body), *headers, f"--log-file={log}", target.url], seconds, tick)
+    run_bounded(
+        ["h2load", "--h1", *counts, "-d", str(target.body), *headers, f"--log-file={log}", target.url], seconds, tick
+    )
     return parse_h2load_log(log.read_text(encoding="utf-8"), requests)
 
 
@@ -115,7 +118,7 @@ def open_loop(target: Target, rate: float, seconds: int, tick: Tick) -> Load:
     file.write_bytes(http_request(target))
     program = str(_HERE / "openloop.py")
     argv = [sys.executable, program, str(where.hostname), str(where.port), str(file), str(rate), str(seconds)]
-    said = _json_of(_run(argv, seconds, tick))
+    said = _json_of(run_bounded(argv, seconds, tick))
     times_us = sorted(said["latencies_us"])
     if not times_us:
         raise BenchFailed("the open-loop generator had no reply at all")
@@ -135,32 +138,6 @@ def http_request(target: Target) -> bytes:
     where, body = urlsplit(target.url), target.body.read_bytes()
     lines = [f"POST {where.path} HTTP/1.1", f"host: {where.netloc}", f"content-length: {len(body)}"]
     return "\r\n".join([*lines, *target.header_lines, "", ""]).encode() + body
-
-
-def _run(argv: Sequence[str], seconds: float, tick: Tick, environment: dict[str, str] | None = None) -> str:
-    """What a program printed. Raises BenchFailed when it fails or does not end."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=os.environ | (environment or {}),
-    )  # fmt: skip
-    left_s = seconds + _GRACE_S
-    try:
-        while True:
-            tick()
-            try:
-                said, _ = process.communicate(timeout=_TICK_S)
-                break
-            except subprocess.TimeoutExpired:
-                left_s -= _TICK_S
-                if left_s < 0:
-                    raise BenchFailed(f"{Path(argv[0]).name} did not end {_GRACE_S:.0f} s after its time") from None
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if process.returncode != 0:
-        raise BenchFailed(f"{Path(argv[0]).name} ended with exit code {process.returncode}:\n{said.strip()}")
-    return said
 
 
 def _json_of(said: str) -> dict[str, Any]:

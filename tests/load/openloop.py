@@ -85,6 +85,8 @@ class OpenLoop:
             wakes_s = due_s if sent < count and len(self._busy) < _MOST_CONNECTIONS else give_up_s
             self._receive(max(0.0, wakes_s - time.perf_counter()))
         self.failed += count - sent + len(self._busy)
+        for connection in (*self._busy, *self._idle):
+            connection.socket.close()
 
     def _find_free(self) -> _Connection | None:
         """A connection that carries nothing, a new one if need be; None: there are as many as there may be."""
@@ -100,6 +102,7 @@ class OpenLoop:
         try:
             connection.send(self.request, due_s)
         except OSError:
+            connection.socket.close()
             self.failed += 1
             return
         self._busy.append(connection)
@@ -113,6 +116,7 @@ class OpenLoop:
             try:
                 status = connection.status_when_complete()
             except OSError:
+                connection.socket.close()
                 self._busy.remove(connection)
                 self.failed += 1
                 continue

@@ -88,7 +88,6 @@ def group_of(description: str, other: Group) -> Group:
     for words, group in (
         ("tollgate.app worker", Group.WORKERS),
         ("tollgate.app admin", Group.ADMIN),
-        ("tollgate.cli up", Group.SUPERVISOR),
         ("tollgate.commands.mock_llm", Group.MOCK),
     ):
         if words in description:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.usage_anthropic import ANTHROPIC
 from tests.unit.usage_bedrock import BEDROCK
 from tests.unit.usage_case import FRAMES, JSON, NDJSON, SSE, Case, plain, sse, table, used
+from tests.unit.usage_compatible import CHAT_AND_TEXT
 from tests.unit.usage_google import GEMINI
 from tests.unit.usage_media import RESPONSES_AND_MEDIA
-from tests.unit.usage_openai import CHAT_AND_TEXT
 from tests.unit.usage_others import COHERE_AND_OLLAMA
 
 from tollgate.core.entities import MAX_EXACT

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import httpx
 from tests.fakes import FixedClock, MemoryCounters
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.core.catalog import Catalog
 from tollgate.core.entities import (
     Certainty,
     Charge,
+    Deployment,
     LimitKind,
+    LimitSet,
     Period,
     Reservation,
     Scope,
     Settlement,
     Usage,
 )
+from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
+from tollgate.management.reports import Reports
+from tollgate.ports import Settled
 
 MASTER = "sk-master-key-of-tests"
 
@@ -35,6 +43,33 @@ class MemorySpendBook:
         counter.period_start_us = max(counter.period_start_us, charge.period.start_us)
 
 
+class MemoryLedger:
+    """The port `Ledger` over what the counters have settled; each record was written when it was admitted."""
+
+    def __init__(self, counters: MemoryCounters) -> None:
+        self._counters = counters
+
+    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
+        """The newest records of a time, newest first."""
+        found = [
+            Settled(each.admitted_us, each)
+            for each in reversed(self._counters.ledger)
+            if since_us <= each.admitted_us <= until_us
+        ]
+        return found[:count]
+
+
+def catalog() -> Catalog:
+    """Two models: gpt-4o at $2 a million tokens in, $8 out, $1 from the cache; and one that nobody has a price for."""
+    deployments = (
+        Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
+        Deployment("unpriced", "unpriced", "openai", "x", "http://mock-llm/v1", access_groups=("beta-models",)),
+    )
+    femto = FEMTO_PER_DOLLAR // 1_000_000
+    rates = Rates(2 * femto, 8 * femto, femto, 2 * femto, 2 * femto)
+    return Catalog.of(deployments, {"gpt-4o": Price("test", (rates,))})
+
+
 @dataclass
 class World:
     """A gateway's management, and traffic that others would cause."""
@@ -47,6 +82,14 @@ class World:
         self.management = Management.of(
             self.registry, self.counters, MemorySpendBook(self.counters), self.clock, MASTER
         )
+        self.reports = Reports(
+            self.registry,
+            self.counters,
+            MemoryLedger(self.counters),
+            catalog(),
+            self.clock,
+            LimitSet(max_budget_nanousd=10_000_000_000),
+        )
         self._calls = 0
 
     async def spend(self, scope: Scope, nanousd: int, *, model: str = "gpt-4o", period: Period | None = None) -> None:
@@ -58,3 +101,39 @@ class World:
         )
         await self.counters.reserve(reservation)
         await self.counters.settle(reservation, Settlement(Usage(certainty=Certainty.EXACT), nanousd, 200, "test"))
+
+
+class Api:
+    """The API as an administrator calls it."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+
+    async def post(self, path: str, body: Any, by: str = MASTER) -> httpx.Response:
+        """POST some JSON, as whoever has that secret."""
+        return await self.client.post(path, json=body, headers={"authorization": f"Bearer {by}"})
+
+    async def get(self, path: str, by: str = MASTER, **query: Any) -> httpx.Response:
+        """GET with a query, as whoever has that secret."""
+        return await self.client.get(path, params=query, headers={"authorization": f"Bearer {by}"})
+
+    async def made(self, **fields: Any) -> dict[str, Any]:
+        """A new key."""
+        answer = await self.post("/key/generate", fields)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def info(self, key: str) -> dict[str, Any]:
+        """A key's row."""
+        answer = await self.get("/key/info", key=key)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["info"])
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    """The error of an answer, whose shape is LiteLLM's."""
+    body = answer.json()
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["message", "type", "param", "code"]
+    assert body["error"]["code"] == str(answer.status_code)
+    return dict(body["error"])

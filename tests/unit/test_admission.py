@@ -2,136 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
-from itertools import count
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR
 
-from tollgate.admission import Admissions, Request, Terms
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import (
-    Admission,
-    Budget,
-    Customer,
-    Decision,
-    Deployment,
-    Key,
-    LimitSet,
-    Member,
-    Refusal,
-    Team,
-    User,
-)
+from tollgate.core.entities import Deployment, LimitSet, Member, Refusal, Team, User
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.estimate import InputEstimates
 from tollgate.core.presets import Preset
-from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy
-
-SECRET, MASTER = "sk-test", "sk-1234"
-PRICE = Price("test", (Rates(2_500_000, 10_000_000, 1_250_000, 2_500_000, 2_500_000),))
-
-
-def hashed(secret: str) -> str:
-    return sha256(secret.encode()).hexdigest()
-
-
-@dataclass
-class People:
-    """A directory of what a test puts into it."""
-
-    keys: dict[str, Key] = field(default_factory=dict)
-    users: dict[str, User] = field(default_factory=dict)
-    teams: dict[str, Team] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
-    customers: dict[str, Customer] = field(default_factory=dict)
-
-    async def find_key(self, key_hash: str) -> Key | None:
-        return self.keys.get(key_hash)
-
-    async def find_user(self, user_id: str) -> User | None:
-        return self.users.get(user_id)
-
-    async def find_team(self, team_id: str) -> Team | None:
-        return self.teams.get(team_id)
-
-    async def find_member(self, team_id: str, user_id: str) -> Member | None:
-        return self.members.get(f"{team_id}/{user_id}")
-
-    async def find_customer(self, customer_id: str) -> Customer | None:
-        return self.customers.get(customer_id)
-
-    async def find_budget(self, budget_id: str) -> Budget | None:
-        return None
-
-
-@dataclass
-class Desk:
-    """Admissions with everything around them in memory."""
-
-    people: People = field(default_factory=People)
-    clock: FixedClock = field(default_factory=FixedClock)
-    terms: Terms = field(
-        default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse", Preset.PAGE)
-    )
-    deployments: tuple[Deployment, ...] = (
-        Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
-        Deployment("fast", "fast", "openai", "gpt-4o-mini", "http://mock-llm/v1"),
-        Deployment("claude", "claude", "anthropic", "claude-sonnet-4-5", "http://mock-llm"),
-        Deployment("unpriced", "unpriced", "openai", "made-up", "http://mock-llm/v1"),
-    )
-    counters: Any = None
-    ids: Iterator[int] = field(default_factory=lambda: count(1))
-
-    def __post_init__(self) -> None:
-        self.counters = self.counters or MemoryCounters(self.clock)
-        self.key()
-
-    def key(self, **changes: Any) -> None:
-        self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
-
-    async def ask(
-        self,
-        body: object = None,
-        path: str = "/v1/chat/completions",
-        method: str = "POST",
-        headers: dict[str, str] | None = None,
-        secret: str = SECRET,
-    ) -> Decision:
-        prices = {each.id: PRICE for each in self.deployments if each.id != "unpriced"}
-        admissions = Admissions(
-            self.people,
-            self.counters,
-            Catalog.of(self.deployments, prices),
-            self.terms,
-            self.clock,
-            lambda: f"{next(self.ids):024x}",
-            InputEstimates(),
-        )
-        if headers is None:
-            headers = {"authorization": f"Bearer {secret}"}
-        raw = body if isinstance(body, bytes) else json.dumps(chat() if body is None else body).encode()
-        return await admissions.admit(Request(method, path, headers, raw))
-
-
-def chat(**members: object) -> dict[str, object]:
-    return {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
-
-
-def refusal(decision: Decision) -> tuple[int, dict[str, Any], dict[str, str]]:
-    assert isinstance(decision, Refusal)
-    return decision.status, json.loads(decision.body), {h.name: h.value for h in decision.headers}
-
-
-def admission(decision: Decision) -> Admission:
-    assert isinstance(decision, Admission), decision
-    return decision
 
 
 @pytest.mark.parametrize(
@@ -183,10 +65,10 @@ async def test_a_blocked_or_expired_key_may_not_pass(changes: dict[str, Any], me
 @pytest.mark.parametrize(
     ("asked", "status", "code"),
     [
-        ({"body": b"nope"}, 400, None),
-        ({"body": {"messages": []}}, 400, None),
-        ({"body": chat(model="gpt-5")}, 404, "model_not_found"),
-        ({"body": chat(model="claude")}, 400, None),
+        ({"asked": b"nope"}, 400, None),
+        ({"asked": {"messages": []}}, 400, None),
+        ({"asked": chat(model="gpt-5")}, 404, "model_not_found"),
+        ({"asked": chat(model="claude")}, 400, None),
         ({"path": "/v1/nothing"}, 404, "unknown_url"),
         ({"method": "GET"}, 405, "method_not_allowed"),
         ({"headers": {"authorization": f"Bearer {SECRET}", "content-encoding": "gzip"}}, 400, None),
@@ -240,6 +122,13 @@ async def test_usage_is_asked_for_and_hidden_unless_the_client_asked() -> None:
     plain = admission(await desk.ask())
     assert plain.reservation is not None
     assert not plain.reservation.hide_usage
+
+
+async def test_a_provider_that_tells_running_counts_is_asked_for_them() -> None:
+    """vLLM's continuous_usage_stats: a stream that breaks off is charged by what it has told."""
+    desk = Desk(deployments=(Deployment("gpt-4o", "gpt-4o", "hosted_vllm", "gpt-4o", "http://mock-llm/v1"),))
+    passed = admission(await desk.ask(chat(stream=True)))
+    assert "continuous_usage_stats" in passed.edits[0].insert
 
 
 async def test_a_spent_request_limit_says_which_and_when() -> None:
@@ -331,7 +220,7 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
 async def test_a_spent_budget_is_worded_as_the_setting_says(preset: Preset, status: int, error: dict[str, Any]) -> None:
     """Each preset has its status, shape and words, and none is worth retrying."""
     desk = Desk()
-    desk.terms = replace(desk.terms, errors=preset, policy=Policy(unknown_customer=LimitSet(max_budget_nanousd=0)))
+    desk.terms = replace(desk.terms, errors=preset, policy=Policy(customer=LimitSet(max_budget_nanousd=0)))
     found, body, headers = refusal(await desk.ask(chat(user="ishaan3")))
     assert (found, body) == (status, {"error": error})
     assert headers["x-should-retry"] == "false"
@@ -364,7 +253,7 @@ async def test_the_first_scope_in_order_refuses() -> None:
 async def test_the_master_key_has_no_limits_of_its_own_but_the_proxys_and_customers_hold() -> None:
     """Proxy and customer limits apply to the master key's calls too."""
     desk = Desk()
-    desk.terms = replace(desk.terms, policy=Policy(unknown_customer=LimitSet(max_budget_nanousd=0)))
+    desk.terms = replace(desk.terms, policy=Policy(customer=LimitSet(max_budget_nanousd=0)))
     admission(await desk.ask(secret=MASTER))
     _, body, _ = refusal(await desk.ask(chat(user="ishaan3"), secret=MASTER))
     assert "User ishaan3 has exceeded" in body["error"]["message"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tollgate.core import body
+from tollgate.core import body, dialects
 from tollgate.core.errors import BadRequest
 
 CHAT = {"messages": [{"role": "user", "content": 'say "hi" {now} [ok]'}], "model": "gpt-4o"}
@@ -48,8 +48,8 @@ def test_only_the_top_level_is_read() -> None:
         (b'{"model": "gpt-4o"} x', "one JSON object"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "one JSON object"),
         (b'{"mod\xff": 1}', "UTF-8"),
-        (b"{}", "'model' is missing"),
         (b'{"model": 5}', "'model' must be the name of a model, got 5"),
+        (b'{"model": null}', "'model' must be the name of a model, got null"),
         (b'{"model": ""}', "'model' must be the name"),
         (b'{"model": "a", "model": "b"}', "'model' stands twice"),
         (b'{"model": "a", "mod\\u0065l": "b"}', "'model' stands twice"),
@@ -116,3 +116,73 @@ def test_escapes_count_as_the_characters_that_they_stand_for() -> None:
     escaped = json.dumps({"model": "m", "messages": text}).encode()
     plain = json.dumps({"model": "m", "messages": text}, ensure_ascii=False).encode()
     assert body.read(escaped).prompt_bytes == body.read(plain).prompt_bytes
+
+
+@pytest.mark.parametrize(
+    ("dialect", "members", "limit", "choices"),
+    [
+        (dialects.GEMINI_GENERATE, {"generationConfig": {"maxOutputTokens": 5, "candidateCount": 2}}, 5, 2),
+        (dialects.GEMINI_GENERATE, {"generation_config": {"max_output_tokens": 5}, "generationConfig": {}}, 5, 1),
+        (dialects.BEDROCK_CONVERSE, {"inferenceConfig": {"maxTokens": 5}}, 5, 1),
+        (dialects.BEDROCK_INVOKE, {"max_tokens": 4, "textGenerationConfig": {"maxTokenCount": 5}}, 5, 1),
+        (dialects.BEDROCK_INVOKE, {"max_gen_len": 5}, 5, 1),
+        (dialects.COHERE_CHAT, {"max_tokens": 5}, 5, 1),
+        (dialects.OLLAMA_GENERATE, {"options": {"num_predict": 5}}, 5, 1),
+        (dialects.OLLAMA_GENERATE, {"options": {"num_predict": -1}}, None, 1),
+        (dialects.OLLAMA_GENERATE, {"options": None}, None, 1),
+        (dialects.GEMINI_GENERATE, {"generationConfig": "?"}, None, 1),
+    ],
+)
+def test_each_api_keeps_its_limits_elsewhere(
+    dialect: dialects.Dialect, members: object, limit: int | None, choices: int
+) -> None:
+    """The output limit and the number of answers are read where the API has them."""
+    facts = body.read(json.dumps(members).encode(), dialect.places)
+    assert (facts.model, facts.max_output_tokens, facts.choices) == (None, limit, choices)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "content", "message"),
+    [
+        (
+            dialects.GEMINI_GENERATE,
+            {"generationConfig": {"maxOutputTokens": "5"}},
+            "'generationConfig.maxOutputTokens' must be a whole",
+        ),
+        (
+            dialects.OLLAMA_GENERATE,
+            {"options": {"num_predict": 1.5}},
+            "'options.num_predict' must be a whole number, got 1.5",
+        ),
+    ],
+)
+def test_a_nested_field_is_named_whole(dialect: dialects.Dialect, content: object, message: str) -> None:
+    """From the top to the member at fault."""
+    with pytest.raises(BadRequest, match=message):
+        body.read(json.dumps(content).encode(), dialect.places)
+
+
+@pytest.mark.parametrize(("said", "streams"), [({}, True), ({"stream": None}, True), ({"stream": False}, False)])
+def test_ollama_streams_unless_told_otherwise(said: object, streams: bool) -> None:
+    """Its default is the other way round."""
+    assert body.read(json.dumps(said).encode(), dialects.OLLAMA_GENERATE.places).stream is streams
+
+
+def test_a_body_of_the_models_own_is_prompt_as_a_whole() -> None:
+    """Bedrock's invoke hands on whatever the model takes."""
+    content = b'{"inputText": "abcdefgh"}'
+    assert body.read(content, dialects.BEDROCK_INVOKE.places).prompt_bytes == len(content)
+
+
+@pytest.mark.parametrize("member", ["model", "stream_options", "user", "metadata", "n"])
+def test_text_that_is_not_utf_8_is_a_bad_request(member: str) -> None:
+    """Wherever it stands in what is read (found by fuzzing)."""
+    with pytest.raises(BadRequest, match="must be one JSON object in UTF-8"):
+        body.read(b'{"%b":{"a\x9b":"\xff"}}' % member.encode())
+
+
+def test_running_usage_is_asked_for_where_the_provider_tells_it() -> None:
+    """vLLM's continuous_usage_stats, beside include_usage."""
+    raw = b'{"model":"m","stream":true}'
+    after = body.apply(raw, (body.include_usage(raw, body.read(raw), running=True),))
+    assert json.loads(after)["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}

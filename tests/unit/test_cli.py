@@ -47,7 +47,11 @@ def test_envoy_config_prints_yaml() -> None:
     assert (code, yaml.safe_load(said)["stat_prefix"]) == (0, "tollgate")
 
 
-def test_native_mode_is_refused() -> None:
-    """It comes later."""
-    code, _, complaint = run("envoy-config", "--mode", "native")
-    assert (code, complaint.count("\n"), "native" in complaint) == (1, 1, True)
+def test_the_mode_chooses_how_envoy_asks() -> None:
+    """Over HTTP in native mode, over gRPC in the other."""
+    said = {mode: run("envoy-config", "--mode", mode, "--what", "filters")[1] for mode in ("grpc", "native")}
+    asked = {mode: yaml.safe_load(text)["http_filters"][0]["typed_config"] for mode, text in said.items()}
+    assert {mode: [key for key in config if key.endswith("_service")] for mode, config in asked.items()} == {
+        "grpc": ["grpc_service"],
+        "native": ["http_service"],
+    }

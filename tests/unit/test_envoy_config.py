@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ def settings_of(tmp_path: Path, api_base: str, provider: str = "openai", api_key
     return load(file)
 
 
+def in_mode(settings: Settings, mode: str) -> Settings:
+    return replace(settings, tollgate=settings.tollgate.model_copy(update={"mode": mode}))
+
+
 def provider_cluster(settings: Settings) -> Any:
     return clusters(settings, TOPOLOGY)[-1]
 
@@ -45,14 +50,17 @@ def socket_of(cluster: Any) -> Any:
     return cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
 
 
-def test_the_committed_configuration_is_current() -> None:
-    """envoy/grpc.yaml is what `make envoy` writes."""
-    assert (ENVOY_FOLDER / "grpc.yaml").read_text() == rendered(load(ENVOY_FOLDER / "settings.yaml"), What.BOOTSTRAP)
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+def test_the_committed_configuration_is_current(mode: str) -> None:
+    """envoy/grpc.yaml and envoy/native.yaml are what `make envoy` writes."""
+    settings = in_mode(load(ENVOY_FOLDER / "settings.yaml"), mode)
+    assert (ENVOY_FOLDER / f"{mode}.yaml").read_text() == rendered(settings, What.BOOTSTRAP)
 
 
-def test_envoy_accepts_the_committed_configuration() -> None:
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+def test_envoy_accepts_the_committed_configuration(mode: str) -> None:
     """`envoy --mode validate` on the file that platform teams copy."""
-    command = [*Programs().envoy, "--mode", "validate", "-c", str(ENVOY_FOLDER / "grpc.yaml")]
+    command = [*Programs().envoy, "--mode", "validate", "-c", str(ENVOY_FOLDER / f"{mode}.yaml")]
     environment = {"OPENAI_API_KEY": "x", "ANTHROPIC_API_KEY": "x", "PATH": os.environ["PATH"]}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr[-300:] if done.returncode else "") == (0, "")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.make import DOLLAR, KEY, TEAM, budget, requests, tokens
+from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, tokens
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
 from tollgate.core.entities import Balance, Charge, Scope, ScopeKind, Standing
-from tollgate.core.headers import go_duration, provider_headers, standing_headers
+from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, provider_headers, standing_headers
 
 NOW_US = 1_800_000_000_000_000
 
@@ -88,3 +88,55 @@ def test_a_providers_own_limits_come_through_under_another_name() -> None:
     renamed, removed = provider_headers({"x-ratelimit-remaining-requests": "9999", "content-type": "application/json"})
     assert [(h.name, h.value) for h in renamed] == [("llm_provider-x-ratelimit-remaining-requests", "9999")]
     assert removed == ("x-ratelimit-remaining-requests",)
+
+
+def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:
+    """A policy and a state each; nothing left of one tells when there is something again; a budget is no rate."""
+    narrowed = Scope(ScopeKind.KEY, "k1", "gpt-4o")
+    charges = (requests(2, TEAM), tokens(600, 1), requests(10, narrowed), parallel(3), budget(DOLLAR, 1))
+    balances = (
+        Balance(2 * bucket.UNITS),
+        Balance(60 * bucket.UNITS),
+        Balance(bucket.UNITS),
+        Balance(1),
+        Balance(0),
+    )
+    told = ietf_headers(charges, Standing(NOW_US, balances))
+    assert [(each.name, each.value) for each in told] == [
+        (
+            "ratelimit-policy",
+            '"team-requests";q=2;w=60, "key-tokens";q=600;w=60;qu="tollgate-tokens", "key-model-requests";q=10;w=60, '
+            '"key-parallel";q=3;qu="concurrent-requests"',
+        ),
+        (
+            "ratelimit",
+            '"team-requests";r=0;t=30, "key-tokens";r=540;t=6, "key-model-requests";r=9;t=6, "key-parallel";r=2',
+        ),
+    ]
+
+
+def test_a_limit_that_allows_nothing_never_comes_back() -> None:
+    """So no time is told."""
+    told = ietf_headers((requests(0),), Standing(NOW_US, (Balance(0),)))
+    assert told[1].value == '"key-requests";r=0'
+
+
+def test_without_rates_the_ietfs_headers_are_left_out() -> None:
+    """An empty list would be no list."""
+    assert ietf_headers((budget(None, 1),), Standing(NOW_US, (Balance(0),))) == ()
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        (
+            {"autherization": "Bearer sk-1"},
+            " The header 'autherization' carries a Bearer token; its name must be 'Authorization'.",
+        ),
+        ({"authorization": "Bearer sk-1"}, ""),
+        ({"x-api-key": "sk-1"}, ""),
+    ],
+)
+def test_a_misspelt_header_is_found_by_what_it_carries(headers: dict[str, str], told: str) -> None:
+    """The page's own slip."""
+    assert misplaced_bearer(headers) == told

@@ -225,7 +225,7 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/models")).json()["object"] == "list"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/responses", "/v1beta/models/g:embedContent", "/v2/messages"])
+@pytest.mark.parametrize("path", ["/", "/v1/files", "/v1beta/models/g:deleteModel", "/v2/messages"])
 async def test_an_unknown_path_is_not_found(client: httpx.AsyncClient, path: str) -> None:
     """Anything else is 404 in OpenAI's shape."""
     reply = await client.post(path, json={})

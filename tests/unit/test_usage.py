@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.unit.usage_anthropic import ANTHROPIC
 from tests.unit.usage_bedrock import BEDROCK
-from tests.unit.usage_case import Case, table
+from tests.unit.usage_case import PRICE, Case, table
+from tests.unit.usage_compatible import CHAT_AND_TEXT
 from tests.unit.usage_google import GEMINI
 from tests.unit.usage_media import RESPONSES_AND_MEDIA
-from tests.unit.usage_openai import CHAT_AND_TEXT
 from tests.unit.usage_others import COHERE_AND_OLLAMA
 
+from tollgate.core.pricing import cost_nanousd
 from tollgate.core.usage import UsageReader
 
 APIS = table()
@@ -40,6 +41,12 @@ def test_a_body_byte_by_byte_tells_the_same(case: Case) -> None:
         read.feed(case.body[start : start + step])
     read.finish()
     assert (case.usage, case.finished) == (read.usage(), read.finished)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_body_costs_what_its_tokens_do(case: Case) -> None:
+    """To the nano-dollar; the arithmetic stands beside each body, at the prices of usage_case.PRICE."""
+    assert case.nanousd == (None if case.usage is None else cost_nanousd(case.usage, PRICE))
 
 
 def test_the_table_of_bodies_is_no_shorter_than_promised() -> None:

@@ -35,7 +35,27 @@ START = start(
 CACHED = {"cache_write_5m_tokens": 150, "cache_write_1h_tokens": 50, "cache_read_tokens": 30}
 
 ANTHROPIC = [
-    Case("json", "anthropic.messages", message({"input_tokens": 11, "output_tokens": 57}), used(11, 57, "c-1")),
+    Case(
+        "json of fast mode",
+        "anthropic.messages",
+        message({"input_tokens": 11, "output_tokens": 2, "service_tier": "standard", "speed": "fast"}),
+        used(11, 2, "c-1", service_tier="fast"),
+        nanousd=6_300,  # 11 x 300 + 2 x 1,500
+    ),
+    Case(
+        "json of a priority tier at the usual speed",
+        "anthropic.messages",
+        message({"input_tokens": 11, "output_tokens": 2, "service_tier": "priority", "speed": "standard"}),
+        used(11, 2, "c-1", service_tier="priority"),
+        nanousd=6_300,  # 11 x 300 + 2 x 1,500
+    ),
+    Case(
+        "json",
+        "anthropic.messages",
+        message({"input_tokens": 11, "output_tokens": 57}),
+        used(11, 57, "c-1"),
+        nanousd=29_600,  # 11 x 100 + 57 x 500
+    ),
     Case(
         "json with caches, thinking and searches",
         "anthropic.messages",
@@ -52,12 +72,14 @@ ANTHROPIC = [
             }
         ),
         used(241, 57, "c-1", service_tier="batch", reasoning_tokens=40, searches=2, **CACHED),
+        nanousd=20_066_650,  # 11 x 100 + 30 x 10 + 150 x 125 + 50 x 200 + 17 x 500 + 40 x 700 + 2 x 10,000,000
     ),
     Case(
         "json with a write of unknown kind",
         "anthropic.messages",
         message({"input_tokens": 1, "cache_creation_input_tokens": 9, "output_tokens": 2}),
         used(10, 2, "c-1", cache_write_5m_tokens=9),
+        nanousd=2_225,  # 1 x 100 + 9 x 125 + 2 x 500
     ),
     Case(
         "json whose caches are null",
@@ -71,12 +93,14 @@ ANTHROPIC = [
             }
         ),
         used(1, 2, "c-1"),
+        nanousd=1_100,  # 1 x 100 + 2 x 500
     ),
     Case(
         "json whose split is more than the sum",
         "anthropic.messages",
         message({"input_tokens": 1, "cache_creation_input_tokens": 9, "cache_creation": WRITES, "output_tokens": 2}),
         used(10, 2, "c-1", PARTIAL, cache_write_5m_tokens=9),
+        nanousd=2_225,  # 1 x 100 + 9 x 125 + 2 x 500
     ),
     Case(
         "json of an error", "anthropic.messages", plain({"type": "error", "error": {"type": "overloaded_error"}}), None
@@ -87,6 +111,7 @@ ANTHROPIC = [
         named_sse(START, PING, TEXT, delta(output_tokens=57), STOP),
         used(241, 57, "c-1", service_tier="standard", **CACHED),
         SSE,
+        nanousd=58_650,  # 11 x 100 + 30 x 10 + 150 x 125 + 50 x 200 + 57 x 500
     ),
     Case(
         "stream with CRLF",
@@ -94,6 +119,7 @@ ANTHROPIC = [
         named_sse(START, PING, TEXT, delta(output_tokens=57), STOP, end="\r\n"),
         used(241, 57, "c-1", service_tier="standard", **CACHED),
         SSE,
+        nanousd=58_650,  # 11 x 100 + 30 x 10 + 150 x 125 + 50 x 200 + 57 x 500
     ),
     Case(
         "stream whose delta repeats the input",
@@ -105,6 +131,7 @@ ANTHROPIC = [
         ),
         used(241, 57, "c-1", service_tier="standard", **CACHED),
         SSE,
+        nanousd=58_650,  # 11 x 100 + 30 x 10 + 150 x 125 + 50 x 200 + 57 x 500
     ),
     Case(
         "stream whose delta raises the input",
@@ -116,6 +143,7 @@ ANTHROPIC = [
         ),
         used(900, 57, "c-1", searches=1),
         SSE,
+        nanousd=10_118_500,  # 900 x 100 + 57 x 500 + 1 x 10,000,000
     ),
     Case(
         "stream whose delta has nulls",
@@ -123,6 +151,7 @@ ANTHROPIC = [
         named_sse(start(input_tokens=11, output_tokens=1), delta(input_tokens=None, output_tokens=57), STOP),
         used(11, 57, "c-1"),
         SSE,
+        nanousd=29_600,  # 11 x 100 + 57 x 500
     ),
     Case(
         "stream of two deltas",
@@ -132,6 +161,7 @@ ANTHROPIC = [
         ),
         used(11, 57, "c-1"),
         SSE,
+        nanousd=29_600,  # 11 x 100 + 57 x 500
     ),
     Case(
         "stream cut after start",
@@ -140,6 +170,7 @@ ANTHROPIC = [
         used(11, 1, "c-1", PARTIAL),
         SSE,
         finished=False,
+        nanousd=1_600,  # 11 x 100 + 1 x 500
     ),
     Case(
         "stream cut before its stop",
@@ -148,6 +179,7 @@ ANTHROPIC = [
         used(11, 57, "c-1"),
         SSE,
         finished=False,
+        nanousd=29_600,  # 11 x 100 + 57 x 500
     ),
     Case(
         "stream that fails",
@@ -156,6 +188,7 @@ ANTHROPIC = [
         used(11, 1, "c-1", PARTIAL),
         SSE,
         finished=False,
+        nanousd=1_600,  # 11 x 100 + 1 x 500
     ),
     Case(
         "stream with a damaged delta",
@@ -163,6 +196,7 @@ ANTHROPIC = [
         named_sse(start(input_tokens=11, output_tokens=1), delta(output_tokens=-5), STOP),
         used(11, 0, "c-1", PARTIAL),
         SSE,
+        nanousd=1_100,  # 11 x 100
     ),
     Case(
         "stream whose text is a type",
@@ -175,6 +209,13 @@ ANTHROPIC = [
         used(11, 5, "c-1"),
         SSE,
         finished=False,
+        nanousd=3_600,  # 11 x 100 + 5 x 500
     ),
-    Case("count_tokens is free", "anthropic.count_tokens", b'{"input_tokens":14}', used()),
+    Case(
+        "count_tokens is free",
+        "anthropic.count_tokens",
+        b'{"input_tokens":14}',
+        used(),
+        nanousd=0,  # nothing was used
+    ),
 ]

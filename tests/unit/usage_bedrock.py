@@ -20,6 +20,7 @@ BEDROCK = [
         "bedrock.converse",
         plain({"output": {"message": {"content": [{"text": "hi"}]}}, "usage": CONVERSED, "metrics": {"latencyMs": 9}}),
         used(12, 34),
+        nanousd=18_200,  # 12 x 100 + 34 x 500
     ),
     Case(
         "converse with caches",
@@ -36,6 +37,7 @@ BEDROCK = [
             }
         ),
         used(24, 34, service_tier="flex", cache_read_tokens=5, cache_write_5m_tokens=4, cache_write_1h_tokens=3),
+        nanousd=10_250,  # 12 x 50 + 5 x 10 + 4 x 125 + 3 x 200 + 34 x 250
     ),
     Case(
         "converse stream",
@@ -48,6 +50,7 @@ BEDROCK = [
         ),
         used(12, 34),
         FRAMES,
+        nanousd=18_200,  # 12 x 100 + 34 x 500
     ),
     Case(
         "converse stream cut",
@@ -71,6 +74,7 @@ BEDROCK = [
         frames(("contentBlockDelta", {"delta": {"text": "x" * 300_000}}), ("metadata", {"usage": CONVERSED})),
         used(12, 34),
         FRAMES,
+        nanousd=18_200,  # 12 x 100 + 34 x 500
     ),
     Case(
         "invoke, claude",
@@ -80,33 +84,43 @@ BEDROCK = [
         ),
         used(14, 4, "c-1", cache_read_tokens=2, cache_write_5m_tokens=3),
         headers=COUNTS,
+        nanousd=3_295,  # 9 x 100 + 2 x 10 + 3 x 125 + 4 x 500
     ),
     Case(
         "invoke, nova",
         "bedrock.invoke",
         plain({"output": {}, "usage": {"inputTokens": 9, "outputTokens": 4}}),
         used(9, 4),
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke, titan",
         "bedrock.invoke",
         plain({"inputTextTokenCount": 9, "results": [{"tokenCount": 3}, {"tokenCount": 1}]}),
         used(9, 4),
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke, llama",
         "bedrock.invoke",
         plain({"generation": "hi", "prompt_token_count": 9, "generation_token_count": 4}),
         used(9, 4),
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke, openai's open models",
         "bedrock.invoke",
         plain({"model": "o", "usage": {"prompt_tokens": 9, "completion_tokens": 4}}),
         used(9, 4, "o"),
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
-        "invoke whose headers alone tell", "bedrock.invoke", plain({"embeddings": [[0.1]]}), used(9, 4), headers=COUNTS
+        "invoke whose headers alone tell",
+        "bedrock.invoke",
+        plain({"embeddings": [[0.1]]}),
+        used(9, 4),
+        headers=COUNTS,
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke with a damaged header",
@@ -114,6 +128,7 @@ BEDROCK = [
         plain({}),
         used(0, 4, None, PARTIAL),
         headers=COUNTS | {"x-amzn-bedrock-input-token-count": "-9"},
+        nanousd=2_000,  # 4 x 500
     ),
     Case(
         "invoke stream, claude",
@@ -126,6 +141,7 @@ BEDROCK = [
         ),
         used(14, 4, "c-1", cache_read_tokens=2, cache_write_5m_tokens=3),
         FRAMES,
+        nanousd=3_295,  # 9 x 100 + 2 x 10 + 3 x 125 + 4 x 500
     ),
     Case(
         "invoke stream, claude, cut",
@@ -134,6 +150,7 @@ BEDROCK = [
         used(9, 1, "c-1", PARTIAL),
         FRAMES,
         finished=False,
+        nanousd=1_400,  # 9 x 100 + 1 x 500
     ),
     Case(
         "invoke stream, llama",
@@ -144,6 +161,7 @@ BEDROCK = [
         ),
         used(9, 4),
         FRAMES,
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke stream, nova",
@@ -154,6 +172,7 @@ BEDROCK = [
         ),
         used(9, 4),
         FRAMES,
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
     Case(
         "invoke stream with damaged base64",
@@ -162,5 +181,6 @@ BEDROCK = [
         + chunks({"amazon-bedrock-invocationMetrics": {"inputTokenCount": 9, "outputTokenCount": 4}}),
         used(9, 4),
         FRAMES,
+        nanousd=2_900,  # 9 x 100 + 4 x 500
     ),
 ]

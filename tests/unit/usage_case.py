@@ -7,13 +7,14 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 import tollgate.core
 from tollgate.core.entities import Certainty, Usage
+from tollgate.core.pricing import FEMTO_PER_NANO, Price, Rates
 from tollgate.core.usage import Api, load_apis
 
 JSON = "application/json"
@@ -31,7 +32,7 @@ def table() -> Mapping[str, Api]:
 
 @dataclass(frozen=True)
 class Case:
-    """One reply, and the usage that it tells."""
+    """One reply, the usage that it tells, and what that costs at PRICE (None: it tells nothing to be priced)."""
 
     name: str
     api: str
@@ -40,6 +41,39 @@ class Case:
     content_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     finished: bool = True
+    nanousd: int | None = None
+
+
+def _test_rates(above: int = 0, times: int = 1) -> Rates:
+    nano = FEMTO_PER_NANO * times
+    return Rates(
+        input=100 * nano,
+        output=500 * nano,
+        cache_read=10 * nano,
+        cache_write_5m=125 * nano,
+        cache_write_1h=200 * nano,
+        above_input_tokens=above,
+        input_audio=1_000 * nano,
+        input_image=300 * nano,
+        output_audio=2_000 * nano,
+        output_image=4_000 * nano,
+        reasoning=700 * nano,
+        search=10_000_000 * nano,
+        audio_second=100_000 * nano,
+    )
+
+
+# Prices that no update of the table changes, in nano-dollars a unit: as above; twice as much above 1,000 tokens of input, half of it
+# on the service tier flex, three times as much on priority and fast.
+PRICE = Price(
+    "test",
+    (_test_rates(), _test_rates(1_000, 2)),
+    {
+        "priority": (_test_rates(times=3),),
+        "fast": (_test_rates(times=3),),
+        "flex": (replace(_test_rates(), input=50 * FEMTO_PER_NANO, output=250 * FEMTO_PER_NANO),),
+    },
+)
 
 
 def used(

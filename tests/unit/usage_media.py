@@ -23,7 +23,13 @@ CREATED: dict[str, Any] = {"type": "response.created", "response": response("in_
 DELTA: dict[str, Any] = {"type": "response.output_text.delta", "delta": "hello"}
 
 RESPONSES = [
-    Case("json", "openai.responses", plain(response("completed", RESPONSES_USAGE)), RESPONSES_USED),
+    Case(
+        "json",
+        "openai.responses",
+        plain(response("completed", RESPONSES_USAGE)),
+        RESPONSES_USED,
+        nanousd=8_900,  # 20 x 100 + 10 x 10 + 8 x 500 + 4 x 700
+    ),
     Case("json in the background", "openai.responses", plain(response("queued", None)), None),
     Case(
         "json with two searches",
@@ -36,6 +42,7 @@ RESPONSES = [
             )
         ),
         used(3, 4, "m1", searches=2),
+        nanousd=20_002_300,  # 3 x 100 + 4 x 500 + 2 x 10,000,000
     ),
     *(
         Case(
@@ -44,6 +51,7 @@ RESPONSES = [
             named_sse(CREATED, DELTA, {"type": f"response.{status}", "response": response(status, RESPONSES_USAGE)}),
             RESPONSES_USED,
             SSE,
+            nanousd=8_900,  # 20 x 100 + 10 x 10 + 8 x 500 + 4 x 700
         )
         for status in ("completed", "incomplete", "failed")
     ),
@@ -59,6 +67,7 @@ RESPONSES = [
         ),
         RESPONSES_USED,
         SSE,
+        nanousd=8_900,  # 20 x 100 + 10 x 10 + 8 x 500 + 4 x 700
     ),
 ]
 
@@ -75,12 +84,14 @@ MEDIA = [
         "openai.images",
         plain({"created": 1, "data": [{"b64_json": "QUJD"}], "usage": IMAGE_USAGE}),
         used(20, 1056, input_image_tokens=8, output_image_tokens=1000),
+        nanousd=4_031_600,  # 12 x 100 + 8 x 300 + 56 x 500 + 1,000 x 4,000
     ),
     Case(
         "images in megabytes",
         "openai.images",
         plain({"created": 1, "data": [{"b64_json": "QUJD" * 80_000}], "usage": IMAGE_USAGE}),
         used(20, 1056, input_image_tokens=8, output_image_tokens=1000),
+        nanousd=4_031_600,  # 12 x 100 + 8 x 300 + 56 x 500 + 1,000 x 4,000
     ),
     Case(
         "images stream in megabytes",
@@ -95,6 +106,7 @@ MEDIA = [
         ),
         used(20, 1056),
         SSE,
+        nanousd=530_000,  # 20 x 100 + 1,056 x 500
     ),
     Case("images without usage", "openai.images", plain({"created": 1, "data": [{"url": "https://x/y"}]}), None),
     Case(
@@ -112,20 +124,29 @@ MEDIA = [
             }
         ),
         used(14, 3, input_audio_tokens=10),
+        nanousd=11_900,  # 4 x 100 + 10 x 1,000 + 3 x 500
     ),
     Case(
         "transcription by time",
         "openai.transcription",
         b'{"text":"hi","usage":{"type":"duration","seconds":9}}',
         used(audio_seconds=9),
+        nanousd=900_000,  # 9 x 100,000
     ),
     Case(
         "transcription by a part of a second",
         "openai.transcription",
         b'{"text":"hi","usage":{"type":"duration","seconds":8.2}}',
         used(audio_seconds=9),
+        nanousd=900_000,  # 9 x 100,000
     ),
-    Case("transcription, verbose", "openai.transcription", b'{"text":"hi","duration":2.95}', used(audio_seconds=3)),
+    Case(
+        "transcription, verbose",
+        "openai.transcription",
+        b'{"text":"hi","duration":2.95}',
+        used(audio_seconds=3),
+        nanousd=300_000,  # 3 x 100,000
+    ),
     Case(
         "transcription stream",
         "openai.transcription",
@@ -135,6 +156,7 @@ MEDIA = [
         ),
         used(14, 3),
         SSE,
+        nanousd=2_900,  # 14 x 100 + 3 x 500
     ),
     Case(
         "transcription as subtitles",
@@ -154,12 +176,21 @@ MEDIA = [
         ),
         used(14, 101),
         SSE,
+        nanousd=51_900,  # 14 x 100 + 101 x 500
     ),
     Case(
         "moderation is free",
         "openai.moderation",
         plain({"id": "m", "model": "omni", "results": [{"flagged": False}]}),
         used(),
+        nanousd=0,  # nothing was used
+    ),
+    Case(
+        "a path that we do not know costs nothing",
+        "openai.other",
+        plain({"usage": {"prompt_tokens": 5, "completion_tokens": 7}}),
+        used(),
+        nanousd=0,  # nothing was used
     ),
 ]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tollgate.core.dialects import OPENAI, Path, Places
 from tollgate.core.entities import Edit
 from tollgate.core.errors import BadRequest
 
@@ -23,9 +24,6 @@ _SCALAR = re.compile(rb"[^\s,}\]]++")
 _TO_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
 # Images, audio and files travel as base64, far longer than the tokens that they cost; no prose looks like this.
 _MEDIA = re.compile(rb'"(?:data:[^",]{0,100};base64,)?[A-Za-z0-9+/_-]{256,}+={0,2}"')
-
-_PROMPT_MEMBERS = ("messages", "prompt", "input", "system", "instructions", "tools")
-_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class _Object(msgspec.Struct):
@@ -47,11 +45,12 @@ class Span:
 class Body:
     """The fields of a body that admission reads, and where top-level values stand.
 
-    `prompt_bytes`: UTF-8 bytes of the prompt's JSON, media left out. `max_output_tokens`: the greatest limit that the body
-    names, for one choice; None when it names none.
+    `model` is None when the body names none. `prompt_bytes`: UTF-8 bytes of the prompt's JSON, media left out.
+    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names none. `form`: its values are
+    written as they are, not as JSON.
     """
 
-    model: str
+    model: str | None
     stream: bool
     include_usage: bool
     max_output_tokens: int | None
@@ -60,43 +59,53 @@ class Body:
     prompt_bytes: int
     opening: int
     spans: dict[str, Span]
+    form: bool = False
 
 
-def read(raw: bytes) -> Body:
-    """Read a body. Raises BadRequest that names the field, the value and what would be right."""
+def read(raw: bytes, places: Places = OPENAI) -> Body:
+    """Read a JSON body. Raises BadRequest that names the field, the value and what would be right. OpenAI's places are the commonest."""
     try:
-        _validate(raw)
-        opening, spans = _members(raw)
+        return _read(raw, places)
+    # What validation skips may still be damaged: text that is not UTF-8 shows when it is read.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body must be one JSON object in UTF-8: {error}") from error
-    limits = [limit for name in _OUTPUT_LIMITS if (limit := _integer(raw, spans, name, least=0)) is not None]
-    options = _value(raw, spans, "stream_options")
+
+
+def _read(raw: bytes, places: Places) -> Body:
+    _validate(raw)
+    opening, spans = _members(raw)
+    values = _Values(raw, spans)
+    limits = [limit for place in places.output_limits if (limit := values.limit(place, places)) is not None]
+    choices = [count for place in places.choices if (count := values.integer(place, least=1)) is not None]
+    options = values.member("stream_options")
+    prompt = [spans[name] for name in places.prompt if name in spans] if places.prompt else [Span(0, len(raw))]
     return Body(
-        model=_model(raw, spans),
-        stream=_boolean(raw, spans, "stream"),
+        model=values.model(),
+        stream=values.stream(default=places.streams),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         max_output_tokens=max(limits, default=None),
-        choices=max(_integer(raw, spans, "n", least=1) or 1, _integer(raw, spans, "best_of", least=1) or 1),
-        customer=_customer(raw, spans),
-        prompt_bytes=sum(_text_bytes(raw, spans[name]) for name in _PROMPT_MEMBERS if name in spans),
+        choices=max(choices, default=1),
+        customer=next((name for place in places.customer if (name := values.text(place))), None),
+        prompt_bytes=sum(_text_bytes(raw, span) for span in prompt),
         opening=opening,
         spans=spans,
     )
 
 
 def rename_model(body: Body, model: str) -> Edit:
-    """The edit that puts another model name into the body."""
+    """The edit that puts another model name into a body that names one."""
     span = body.spans["model"]
-    return Edit(span.start, span.end - span.start, _text(model))
+    return Edit(span.start, span.end - span.start, model if body.form else _text(model))
 
 
-def include_usage(raw: bytes, body: Body) -> Edit:
-    """The edit that asks for usage at the end of a stream, keeping the client's other stream options."""
+def include_usage(raw: bytes, body: Body, *, running: bool = False) -> Edit:
+    """The edit that asks for usage at the end of a stream, keeping the client's other stream options. `running`: with every event too."""
+    asked = {"include_usage": True, "continuous_usage_stats": True} if running else {"include_usage": True}
     if (span := body.spans.get("stream_options")) is None:
-        # The object has a member already (model), so a comma always follows.
-        return Edit(body.opening + 1, 0, '"stream_options":{"include_usage":true},')
-    options = _value(raw, body.spans, "stream_options")
-    wanted = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        # The object has a member already (stream), so a comma always follows.
+        return Edit(body.opening + 1, 0, f'"stream_options":{_text(asked)},')
+    options = msgspec.json.decode(raw[span.start : span.end])
+    wanted = {**(options if isinstance(options, dict) else {}), **asked}
     return Edit(span.start, span.end - span.start, _text(wanted))
 
 
@@ -146,52 +155,67 @@ def _end(pattern: re.Pattern[bytes], raw: bytes, start: int) -> int:
     return match.end()
 
 
-def _value(raw: bytes, spans: dict[str, Span], name: str) -> Any:
-    if (span := spans.get(name)) is None:
-        return None
-    return msgspec.json.decode(raw[span.start : span.end])
+class _Values:
+    """The values of a body by their places. A value of the wrong kind is a BadRequest that names it; null is an absent one."""
 
+    def __init__(self, raw: bytes, spans: dict[str, Span]) -> None:
+        self._raw = raw
+        self._spans = spans
 
-def _shown(raw: bytes, span: Span) -> str:
-    text = raw[span.start : span.end].decode("utf-8", "replace")
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    def member(self, name: str) -> Any:
+        """A value at the top."""
+        if (span := self._spans.get(name)) is None:
+            return None
+        return msgspec.json.decode(self._raw[span.start : span.end])
 
+    def model(self) -> str | None:
+        model = self.member("model")
+        if "model" in self._spans and (not isinstance(model, str) or not model):
+            raise self._fault(("model",), model, "the name of a model")
+        return model or None
 
-def _model(raw: bytes, spans: dict[str, Span]) -> str:
-    if (span := spans.get("model")) is None:
-        raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
-    model = _value(raw, spans, "model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest(f"The field 'model' must be the name of a model, got {_shown(raw, span)}.", param="model")
-    return model
+    def stream(self, *, default: bool) -> bool:
+        value = self.member("stream")
+        if value is None:
+            return default
+        if type(value) is not bool:
+            raise self._fault(("stream",), value, "true or false")
+        return value
 
+    def integer(self, place: Path, least: int | None) -> int | None:
+        """A whole number, at least `least`."""
+        value = self._find(place)
+        if value is None:
+            return None
+        if type(value) is not int or (least is not None and value < least):
+            right = "a whole number" if least is None else f"a whole number, at least {least},"
+            raise self._fault(place, value, right)
+        return value
 
-def _integer(raw: bytes, spans: dict[str, Span], name: str, least: int) -> int | None:
-    value = _value(raw, spans, name)
-    if value is None:
-        return None
-    if type(value) is not int or value < least:
-        raise BadRequest(
-            f"The field {name!r} must be a whole number, at least {least}, got {_shown(raw, spans[name])}.", param=name
-        )
-    return value
+    def limit(self, place: Path, places: Places) -> int | None:
+        """A limit of output."""
+        limit = self.integer(place, least=None if places.endless else 0)
+        return None if limit is not None and limit < 0 else limit
 
+    def text(self, place: Path) -> str | None:
+        value = self._find(place)
+        if value is None or isinstance(value, str):
+            return value
+        raise self._fault(place, value, "a string,")
 
-def _boolean(raw: bytes, spans: dict[str, Span], name: str) -> bool:
-    value = _value(raw, spans, name)
-    if value is not None and type(value) is not bool:
-        raise BadRequest(f"The field {name!r} must be true or false, got {_shown(raw, spans[name])}.", param=name)
-    return bool(value)
+    def _find(self, place: Path) -> Any:
+        name, *rest = place
+        value = self.member(name)
+        for name in rest:
+            # Something else than an object there holds nothing of ours: the provider will say what is wrong with it.
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
-
-def _customer(raw: bytes, spans: dict[str, Span]) -> str | None:
-    """OpenAI's `user`; Anthropic's `metadata.user_id`."""
-    user = _value(raw, spans, "user")
-    if user is None and isinstance(metadata := _value(raw, spans, "metadata"), dict):
-        user = metadata.get("user_id")
-    if user is not None and not isinstance(user, str):
-        raise BadRequest(f"The field 'user' must be a string, got {user!r}.", param="user")
-    return user or None
+    def _fault(self, place: Path, value: object, right: str) -> BadRequest:
+        name, shown = ".".join(place), _text(value)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        right = right if right.endswith(",") else f"{right},"
+        return BadRequest(f"The field {name!r} must be {right} got {shown}.", param=name)
 
 
 def _text_bytes(raw: bytes, span: Span) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tollgate.core.access import Model
-from tollgate.core.dialects import Family, family_of_provider
+from tollgate.core.endpoints import Wire, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import Price
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Catalog:
-    """Deployments by public name and by id. `prices` lacks the deployments that nobody has a price for."""
+    """Deployments by public name and by id. `prices` lacks the deployments that nobody has a price for; they alone ever change."""
 
     by_name: Mapping[str, tuple[Deployment, ...]]
     by_id: Mapping[str, Deployment]
@@ -33,10 +33,23 @@ class Catalog:
             return None
         return Model(name, frozenset(group for each in deployments for group in each.access_groups))
 
-    def choose(self, name: str, family: Family, draw: int) -> Deployment | None:
-        """One of the deployments that serve the model in that family's format; equal draws choose alike."""
-        fitting = [each for each in self.by_name[name] if family_of_provider(each.provider) is family]
-        return fitting[draw % len(fitting)] if fitting else None
+    def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
+        """One of the deployments that serve the model on that wire (None: on any), by their weights; equal draws choose alike."""
+        fitting = [each for each in self.by_name[name] if wire is None or wire in wires_of(each.provider)]
+        if len(fitting) < 2:
+            return fitting[0] if fitting else None
+        # Where all weights are 0, all are alike.
+        least = 0 if any(each.weight for each in fitting) else 1
+        point = draw % sum(max(least, each.weight) for each in fitting)
+        for each in fitting:
+            point -= max(least, each.weight)
+            if point < 0:
+                return each
+        raise AssertionError("a point below the sum of the weights is in one of them")
+
+    def reprice(self, prices: Mapping[str, Price]) -> None:
+        """Let these be the prices from now on."""
+        self.prices = prices
 
     def price(self, deployment_id: str) -> Price | None:
         """What a deployment costs; None when nobody knows."""

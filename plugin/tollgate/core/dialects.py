@@ -1,52 +1,184 @@
-"""The APIs that clients speak: which path is which, who serves it, and how each writes an error.
+"""The APIs that clients speak: what each keeps where in a request, and how each writes an error. Which path is which: core/endpoints.py.
 
-Error shapes: OpenAI's `{"error": {...}}` (platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error", ...}`
-(docs.anthropic.com/en/api/errors).
+Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's `{"error": {...}}`
+(platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error", ...}` (docs.anthropic.com/en/api/errors), Google's
+google.rpc.Status (cloud.google.com/apis/design/errors), Bedrock's message and header
+(docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html), Cohere's (docs.cohere.com/reference/errors), Ollama's
+(github.com/ollama/ollama/blob/main/docs/api.md).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
+from tollgate.core.entities import Header
+
 
 class Family(StrEnum):
-    """Whose wire format: it decides which deployments can serve a path and how errors look."""
+    """Whose wire format: it decides how errors look. The names of APIs in providers.yaml begin with it."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    VERTEX = "vertex"
+    BEDROCK = "bedrock"
+    COHERE = "cohere"
+    OLLAMA = "ollama"
+
+
+Path = tuple[str, ...]
+"""Where in a body a value stands: the names of members, from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a body keeps what admission reads.
+
+    `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several the greatest counts.
+    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `endless`: a negative output
+    limit means that there is none.
+    """
+
+    prompt: tuple[str, ...] = ()
+    output_limits: tuple[Path, ...] = ()
+    choices: tuple[Path, ...] = ()
+    customer: tuple[Path, ...] = ()
+    streams: bool = False
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only when asked.
-    `has_output`: a call costs output tokens too."""
+
+    `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
+    a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says.
+    """
 
     api: str
-    family: Family
+    places: Places
     asks_for_usage: bool = False
     has_output: bool = True
+    free: bool = False
+    form: bool = False
+    always_streams: bool = False
+
+    @property
+    def family(self) -> Family:
+        """Whose errors its clients read."""
+        return family_of_api(self.api)
 
 
-OPENAI_CHAT = Dialect("openai.chat", Family.OPENAI, asks_for_usage=True)
-_OPENAI_COMPLETIONS = Dialect("openai.completions", Family.OPENAI, asks_for_usage=True)
-_OPENAI_EMBEDDINGS = Dialect("openai.embeddings", Family.OPENAI, has_output=False)
-_ANTHROPIC_MESSAGES = Dialect("anthropic.messages", Family.ANTHROPIC)
+_CUSTOMER: tuple[Path, ...] = (("user",), ("metadata", "user_id"))
 
-_BY_PATH = {
-    "/v1/chat/completions": OPENAI_CHAT,
-    "/chat/completions": OPENAI_CHAT,
-    "/v1/completions": _OPENAI_COMPLETIONS,
-    "/completions": _OPENAI_COMPLETIONS,
-    "/v1/embeddings": _OPENAI_EMBEDDINGS,
-    "/embeddings": _OPENAI_EMBEDDINGS,
-    "/v1/messages": _ANTHROPIC_MESSAGES,
-}
+# https://platform.openai.com/docs/api-reference
+OPENAI = Places(
+    prompt=("messages", "prompt", "input", "system", "instructions", "tools"),
+    output_limits=(("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",)),
+    choices=(("n",), ("best_of",)),
+    customer=_CUSTOMER,
+)
+# https://docs.anthropic.com/en/api/messages
+_ANTHROPIC = Places(prompt=("messages", "system", "tools"), output_limits=(("max_tokens",),), customer=_CUSTOMER)
+# https://ai.google.dev/api/generate-content; proto3 JSON takes both spellings of every name
+_GEMINI = Places(
+    prompt=("contents", "content", "requests", "systemInstruction", "system_instruction", "tools"),
+    output_limits=tuple(
+        (config, limit)
+        for config in ("generationConfig", "generation_config")
+        for limit in ("maxOutputTokens", "max_output_tokens")
+    ),
+    choices=tuple(
+        (config, count)
+        for config in ("generationConfig", "generation_config")
+        for count in ("candidateCount", "candidate_count")
+    ),
+)
+# https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
+_PREDICT = Places(prompt=("instances",))
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+_CONVERSE = Places(prompt=("messages", "system", "toolConfig"), output_limits=(("inferenceConfig", "maxTokens"),))
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body of its own
+_INVOKE = Places(
+    output_limits=(
+        ("max_tokens",),
+        ("max_completion_tokens",),
+        ("max_gen_len",),
+        ("maxTokens",),
+        ("max_tokens_to_sample",),
+        ("textGenerationConfig", "maxTokenCount"),
+        ("inferenceConfig", "maxTokens"),
+        ("inferenceConfig", "max_new_tokens"),
+    ),
+    choices=(("n",), ("num_generations",)),
+)
+# https://docs.cohere.com/reference/chat
+_COHERE = Places(
+    prompt=("messages", "message", "chat_history", "documents", "tools", "texts", "inputs", "query"),
+    output_limits=(("max_tokens",),),
+)
+# https://github.com/ollama/ollama/blob/main/docs/api.md
+_OLLAMA = Places(
+    prompt=("messages", "prompt", "system", "input", "suffix", "tools"),
+    output_limits=(("options", "num_predict"),),
+    streams=True,
+    endless=True,
+)
+_OLLAMA_EMBED = Places(prompt=("input", "prompt"))
 
-# A provider that is not named here speaks OpenAI's format.
-_FAMILIES = {"anthropic": Family.ANTHROPIC}
+OPENAI_CHAT = Dialect("openai.chat", OPENAI, asks_for_usage=True)
+OPENAI_COMPLETIONS = Dialect("openai.completions", OPENAI, asks_for_usage=True)
+OPENAI_EMBEDDINGS = Dialect("openai.embeddings", OPENAI, has_output=False)
+OPENAI_RESPONSES = Dialect("openai.responses", OPENAI)
+OPENAI_IMAGES = Dialect("openai.images", OPENAI, form=True)
+OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True)
+OPENAI_SPEECH = Dialect("openai.speech", OPENAI)
+OPENAI_MODERATION = Dialect("openai.moderation", OPENAI, has_output=False, free=True)
+OPENAI_OTHER = Dialect("openai.other", OPENAI, has_output=False, free=True)
+"""A path that we do not know, where `unknown_paths` lets it pass."""
+ANTHROPIC_MESSAGES = Dialect("anthropic.messages", _ANTHROPIC)
+ANTHROPIC_MESSAGES_STREAM = Dialect("anthropic.messages", _ANTHROPIC, always_streams=True)
+ANTHROPIC_COUNT_TOKENS = Dialect("anthropic.count_tokens", _ANTHROPIC, has_output=False, free=True)
+GEMINI_GENERATE = Dialect("gemini.generate", _GEMINI)
+GEMINI_STREAM = Dialect("gemini.generate", _GEMINI, always_streams=True)
+GEMINI_EMBED = Dialect("gemini.embed", _GEMINI, has_output=False)
+GEMINI_COUNT_TOKENS = Dialect("gemini.count_tokens", _GEMINI, has_output=False, free=True)
+VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False)
+BEDROCK_CONVERSE = Dialect("bedrock.converse", _CONVERSE)
+BEDROCK_CONVERSE_STREAM = Dialect("bedrock.converse_stream", _CONVERSE, always_streams=True)
+BEDROCK_INVOKE = Dialect("bedrock.invoke", _INVOKE)
+BEDROCK_INVOKE_STREAM = Dialect("bedrock.invoke_stream", _INVOKE, always_streams=True)
+COHERE_CHAT = Dialect("cohere.chat", _COHERE)
+COHERE_INPUT = Dialect("cohere.chat", _COHERE, has_output=False)
+OLLAMA_GENERATE = Dialect("ollama", _OLLAMA)
+OLLAMA_EMBED = Dialect("ollama", _OLLAMA_EMBED, has_output=False)
+
+FAMILY_PATHS = (
+    (Family.ANTHROPIC, r"/v1/messages"),
+    (Family.GEMINI, r"/v1(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:"),
+    (Family.BEDROCK, r"/model/"),
+    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank)(?:[?]|$)"),
+    (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings)(?:[?]|$)"),
+)
+"""Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike. Envoy's own replies are worded by them too."""
+
+_FAMILIES = re.compile("|".join(f"(?P<{family.value}>{path})" for family, path in FAMILY_PATHS))
+
+
+def family_of_path(path: str) -> Family:
+    """Whose errors a client of this path can read, known or not."""
+    match = _FAMILIES.match(path)
+    return Family.OPENAI if match is None or match.lastgroup is None else Family(match.lastgroup)
+
+
+def family_of_api(api: str) -> Family:
+    """Whose format an API's name says: the names begin with the family."""
+    return Family(api.partition(".")[0])
+
 
 # Anthropic's error types by status.
 _ANTHROPIC_TYPES = {
@@ -61,39 +193,64 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+# google.rpc.Code by HTTP status.
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "RESOURCE_EXHAUSTED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    413: "INVALID_ARGUMENT",
+    422: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_BEDROCK_TYPES = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    402: "ServiceQuotaExceededException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    405: "ValidationException",
+    413: "ValidationException",
+    422: "ServiceQuotaExceededException",
+    429: "ThrottlingException",
+    503: "ServiceUnavailableException",
+    504: "ModelTimeoutException",
+}
 
 
-def find_dialect(path: str) -> Dialect | None:
-    """The API that a path (without its query) belongs to."""
-    return _BY_PATH.get(path)
-
-
-def family_of_path(path: str) -> Family:
-    """Whose errors a client of this path can read, known or not."""
-    return Family.ANTHROPIC if path.startswith("/v1/messages") else Family.OPENAI
-
-
-def family_of_provider(provider: str) -> Family:
-    """Whose format a provider speaks."""
-    return _FAMILIES.get(provider, Family.OPENAI)
-
-
-def family_of_api(api: str) -> Family:
-    """Whose format an API's name says: the names begin with the family."""
-    return Family(api.partition(".")[0])
-
-
-def paths_of(family: Family) -> str:
-    """The paths of a family, for a message that says where a model can be reached."""
-    return ", ".join(path for path, dialect in _BY_PATH.items() if dialect.family is family and path.startswith("/v1/"))
+def error_type(family: Family, status: int) -> str:
+    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's `status`, Bedrock's exception."""
+    if family is Family.ANTHROPIC:
+        return _ANTHROPIC_TYPES.get(status, "api_error")
+    if family is Family.BEDROCK:
+        return _BEDROCK_TYPES.get(status, "InternalServerException")
+    return _GOOGLE_STATUSES.get(status, "INTERNAL")
 
 
 def error_body(
     family: Family, status: int, kind: str, message: str, *, param: str | None = None, code: str | None = None
 ) -> bytes:
-    """An error as a client of the family reads it. `kind` and `code` are OpenAI's words; Anthropic has one word for each status."""
-    if family is Family.ANTHROPIC:
-        return msgspec.json.encode(
-            {"type": "error", "error": {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": message}}
-        )
-    return msgspec.json.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    """An error as a client of the family reads it. `kind`, `param` and `code` are OpenAI's words; the others have one for each status."""
+    match family:
+        case Family.OPENAI:
+            body: object = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        case Family.ANTHROPIC:
+            body = {"type": "error", "error": {"type": error_type(family, status), "message": message}}
+        case Family.GEMINI | Family.VERTEX:
+            body = {"error": {"code": status, "message": message, "status": error_type(family, status)}}
+        case Family.OLLAMA:
+            body = {"error": message}
+        case Family.BEDROCK | Family.COHERE:
+            body = {"message": message}
+    return msgspec.json.encode(body)
+
+
+def error_headers(family: Family, status: int) -> tuple[Header, ...]:
+    """The headers that an error of the family has beside its body."""
+    if family is not Family.BEDROCK:
+        return ()
+    return (Header("x-amzn-errortype", error_type(family, status)),)

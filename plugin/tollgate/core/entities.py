@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tollgate.core.bill import NO_BILL, Bill
+
 # Lua counts in doubles: integers above this are not exact, so no limit, price or sum may reach it.
 MAX_EXACT = 2**53 - 1
 DEFAULT_ORGANIZATION = "default"
@@ -71,7 +73,10 @@ class Charge(Struct, frozen=True, array_like=True):
 
 
 class Reservation(Struct, frozen=True, array_like=True):
-    """One request's holds, and all that settlement needs. It travels with the request as dynamic metadata, so any worker can settle it."""
+    """One request's holds, and all that settlement needs. It travels with the request as dynamic metadata, so any worker can settle it.
+
+    `stream_id` is Envoy's name for the request: should the client leave before Envoy has our answer, the access log knows only that.
+    """
 
     id: str
     organization: str
@@ -84,6 +89,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     output_tokens: int
     stream: bool = False
     hide_usage: bool = False
+    stream_id: str = ""
 
 
 class Balance(Struct, frozen=True, array_like=True):
@@ -164,11 +170,16 @@ class Settlement:
     cost_nanousd: int
     status: int
     settled_by: str
+    bill: Bill = NO_BILL
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One entry of `model_list`: a public model name served by one provider's endpoint."""
+    """One entry of `model_list`: a public model name served by one provider's endpoint.
+
+    `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
+    `vertex_project` and `vertex_location` are Vertex's, and replace a client's own.
+    """
 
     id: str
     model_name: str
@@ -177,6 +188,11 @@ class Deployment:
     api_base: str
     max_output_tokens: int | None = None
     access_groups: tuple[str, ...] = ()
+    weight: int = 1
+    api_version: str | None = None
+    region: str | None = None
+    vertex_project: str | None = None
+    vertex_location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +235,10 @@ class ModelLimits:
     limits: LimitSet
 
 
-# Entities are documents in the store: a field that a later version adds has a default, so that older documents still decode.
-# Opaque JSON objects of a caller's own (`metadata`, ...) are kept as text: nothing of ours looks inside.
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A virtual key. `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored."""
+    """A virtual key. `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored.
+    Opaque JSON objects (`metadata`, ...) are kept as text. New fields of entities need defaults: older documents must decode."""
 
     hash: str
     name: str
@@ -391,12 +404,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply."""
+    """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply.
+
+    `path`: the path and query to ask the provider for, where they are not the client's.
+    """
 
     deployment: str
     reservation: Reservation | None
     edits: tuple[Edit, ...] = ()
     headers: tuple[Header, ...] = ()
+    path: str | None = None
 
 
 Decision = Admission | Refusal

@@ -1,7 +1,7 @@
 """Where a caller's limits stand, as response headers: OpenAI's, Anthropic's, and those of the page.
 
 Sources: platform.openai.com/docs/guides/rate-limits (resets are Go durations until the bucket is full again),
-docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times).
+docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times), datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from tollgate.core.entities import Balance, Charge, Header, LimitKind, ScopeKind
 REQUEST_ID = "x-tollgate-request-id"
 COST = "x-litellm-response-cost"
 
+_POLICIES = {
+    LimitKind.REQUESTS: ("requests", ";w=60"),
+    LimitKind.TOKENS: ("tokens", ';w=60;qu="tollgate-tokens"'),
+    LimitKind.PARALLEL: ("parallel", ';qu="concurrent-requests"'),
+}
+
 Stand = tuple[Charge, Balance]
 
 
@@ -29,6 +35,32 @@ def standing_headers(charges: tuple[Charge, ...], standing: Standing, family: Fa
             found += _rate_headers(min(of_kind, key=_remaining), noun, family, standing.now_us)
             found += _key_headers(of_kind, noun, model)
     return (*found, *_spend_headers(stands))
+
+
+def ietf_headers(charges: tuple[Charge, ...], standing: Standing) -> tuple[Header, ...]:
+    """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one policy for each, named by its
+    scope. Tokens are no unit of its registry, so theirs is ours; budgets are no rates and stay out."""
+    policies, states = [], []
+    for charge, balance in zip(charges, standing.balances, strict=False):
+        if charge.kind is LimitKind.BUDGET or charge.limit is None:
+            continue
+        narrowed = "" if charge.scope.model is None else "-model"
+        noun, parameters = _POLICIES[charge.kind]
+        name = f'"{charge.scope.kind.value}{narrowed}-{noun}"'
+        policies.append(f"{name};q={charge.limit}{parameters}")
+        states.append(f"{name};{_ietf_state(charge, balance, charge.limit)}")
+    if not policies:
+        return ()
+    return (Header("ratelimit-policy", ", ".join(policies)), Header("ratelimit", ", ".join(states)))
+
+
+def _ietf_state(charge: Charge, balance: Balance, limit: int) -> str:
+    """What is left, and in how many seconds: something again where nothing is (so Retry-After is never earlier), else all of it."""
+    if charge.kind is LimitKind.PARALLEL:
+        return f"r={max(0, limit - balance.used)}"
+    left = bucket.remaining(balance.used, limit)
+    wait_ms = bucket.reset_ms(balance.used, limit) if left else bucket.wait_ms(balance.used, 1, limit)
+    return f"r={left}" if wait_ms is None else f"r={left};t={-(-wait_ms // 1000)}"
 
 
 def dollars(nanousd: int) -> str:
@@ -91,3 +123,10 @@ def provider_headers(headers: Mapping[str, str]) -> tuple[tuple[Header, ...], tu
     """A provider's own rate-limit headers under `llm_provider-`, and their names: ours stand under those."""
     own = tuple(name for name in headers if name.startswith(("x-ratelimit-", "anthropic-ratelimit-")))
     return tuple(Header(f"llm_provider-{name}", headers[name]) for name in own), own
+
+
+def misplaced_bearer(headers: Mapping[str, str]) -> str:
+    """A sentence about a header that carries a Bearer token and is not Authorization, as the page's own slip; else nothing."""
+    carries = (name for name, value in headers.items() if value[:7].lower() == "bearer ")
+    name = next((name for name in carries if name.lower() != "authorization"), None)
+    return "" if name is None else f" The header {name!r} carries a Bearer token; its name must be 'Authorization'."

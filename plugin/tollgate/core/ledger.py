@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 
+from tollgate.core.bill import NO_BILL, Bill
 from tollgate.core.entities import LimitKind, Reservation, Settlement
+
+_TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
+_RANDOM_DIGITS = 16
+
+
+def request_id(now_us: int, random: int) -> str:
+    """An id for a request: when it came, and 64 random bits. So the ledger is searched around that time, and needs no index."""
+    return f"{now_us // 1000:0{_TIME_DIGITS}x}{random:0{_RANDOM_DIGITS}x}"
+
+
+def find_begin_us(identity: str) -> int | None:
+    """When the request of that id came; None: no id of ours."""
+    if not re.fullmatch(rf"[0-9a-f]{{{_TIME_DIGITS + _RANDOM_DIGITS}}}", identity):
+        return None
+    return int(identity[:_TIME_DIGITS], 16) * 1000
 
 
 class Record(Struct, frozen=True, omit_defaults=True):
-    """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`."""
+    """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
+
+    `reply_model`, `service_tier`: as the provider's reply names them. `bill`: the price that was used, and the arithmetic.
+    """
 
     id: str
     admitted_us: int
@@ -31,6 +52,9 @@ class Record(Struct, frozen=True, omit_defaults=True):
     output_image_tokens: int = 0
     searches: int = 0
     audio_seconds: int = 0
+    reply_model: str | None = None
+    service_tier: str | None = None
+    bill: Bill = NO_BILL
 
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:
@@ -62,4 +86,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         output_image_tokens=usage.output_image_tokens,
         searches=usage.searches,
         audio_seconds=usage.audio_seconds,
+        reply_model=usage.model,
+        service_tier=usage.service_tier,
+        bill=settlement.bill,
     )

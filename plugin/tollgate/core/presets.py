@@ -1,5 +1,5 @@
 """How a spent limit is worded. `page`: as the page shows it, and in its manner where it shows nothing; `openai`: as OpenAI words
-its own quotas; `litellm`: as LiteLLM 1.109 does. An Anthropic client reads the same words in Anthropic's shape.
+its own quotas; `litellm`: as LiteLLM 1.109 does. Clients of another API read the same words in its shape.
 
 Each names the scope, what is spent, the limit and when it resets.
 """
@@ -55,7 +55,7 @@ class Worded:
 def budget_spent(preset: Preset, family: Family, crossed: Crossed) -> Worded:
     """The refusal of a budget that is spent."""
     status, message, body = _SPENT[preset](crossed)
-    if family is Family.ANTHROPIC:
+    if family is not Family.OPENAI:
         return Worded(status, message, error_body(family, status, "", message))
     return Worded(status, message, msgspec.json.encode(body))
 

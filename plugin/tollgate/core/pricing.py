@@ -1,4 +1,4 @@
-"""Usage x price = integer nano-dollars. No decimals and no floats: prices are whole femto-dollars (1e-15 $) a token.
+"""Usage x price = integer nano-dollars. No decimals and no floats: prices are whole femto-dollars (1e-15 $) a unit.
 
 A femto-dollar is fine enough for every published price per token (the cheapest cached tokens cost a few pico-dollars), and
 2^63 of them are $9,223, so Python's integers do the sums and only the result is rounded, half up, to a nano-dollar.
@@ -6,17 +6,27 @@ A femto-dollar is fine enough for every published price per token (the cheapest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from tollgate.core.entities import Usage
+from tollgate.core.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, Bill, Line
+from tollgate.core.entities import Certainty, Usage
 
-FEMTO_PER_DOLLAR = 10**15
-FEMTO_PER_NANO = 10**6
+__all__ = ["FEMTO_PER_DOLLAR", "FEMTO_PER_NANO", "Price", "Rates", "bill", "cost_nanousd"]
+
+# Nobody tells how many characters were spoken. Their tokens are estimated, at so many bytes each (design.md, rules of admission, 8).
+CHARACTERS_PER_TOKEN = 3
+# Vertex writes ON_DEMAND_FLEX where others write flex.
+_TRAFFIC = "on_demand_"
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a token costs, in femto-dollars. The rates hold for requests with more input than `above_input_tokens`."""
+    """What a unit costs, in femto-dollars. The rates hold for requests with more input than `above_input_tokens`.
+
+    None: these tokens cost what the others of their direction do. `character`: of text to speak. `least_audio_seconds`: shorter sound
+    is charged as this long.
+    """
 
     input: int
     output: int
@@ -24,40 +34,123 @@ class Rates:
     cache_write_5m: int
     cache_write_1h: int
     above_input_tokens: int = 0
+    input_audio: int | None = None
+    input_image: int | None = None
+    output_audio: int | None = None
+    output_image: int | None = None
+    reasoning: int | None = None
+    search: int = 0
+    audio_second: int = 0
+    character: int = 0
+    request: int = 0
+    least_audio_seconds: int = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything."""
+        tokens = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+        media = (self.input_audio, self.input_image, self.output_audio, self.output_image, self.reasoning)
+        return not any((*tokens, *media, self.search, self.audio_second, self.character, self.request))
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price. Tiers are cliffs: the whole call moves to the highest tier that its input exceeds. `source` says where it is from."""
+    """A model's price. Tiers are cliffs: the whole call moves to the highest tier that its input exceeds.
+
+    `source` says where it is from. `service_tiers`: the tiers' prices where a service tier (flex, priority, ...) has its own.
+    """
 
     source: str
     tiers: tuple[Rates, ...]
+    service_tiers: Mapping[str, tuple[Rates, ...]] = field(default_factory=dict)
 
     @property
     def free(self) -> bool:
         """Whether every rate is zero: such a model is not checked against budgets."""
-        return all(
-            (r.input, r.output, r.cache_read, r.cache_write_5m, r.cache_write_1h) == (0,) * 5 for r in self.tiers
-        )
+        return all(rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers)
 
-    def rates(self, input_tokens: int) -> Rates:
-        """The rates of a call with this much input."""
-        found = self.tiers[0]
-        for tier in self.tiers:
-            if input_tokens > tier.above_input_tokens:
-                found = tier
-        return found
+    def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
+        """The rates of a call with this much input; a service tier without prices of its own costs the standard ones."""
+        tiers = self.service_tiers.get(service_tier, self.tiers) if service_tier else self.tiers
+        if len(tiers) > 1:
+            for tier in reversed(tiers):
+                if input_tokens > tier.above_input_tokens:
+                    return tier
+        return tiers[0]
+
+
+def bill(usage: Usage, price: Price) -> Bill:
+    """What a call costs, line by line."""
+    service_tier = "" if usage.service_tier is None else usage.service_tier.lower().removeprefix(_TRAFFIC)
+    if service_tier not in price.service_tiers:
+        service_tier = ""
+    rates = price.rates(usage.input_tokens, service_tier)
+    # Nothing was used, so nothing is asked for it either.
+    lines = (
+        [] if usage.certainty is Certainty.NONE else _input(usage, rates) + _output(usage, rates) + _rest(usage, rates)
+    )
+    return Bill(
+        price.source,
+        rates.above_input_tokens,
+        service_tier,
+        tuple([Line(kind, units, rate) for kind, units, rate in lines if units]),
+    )
 
 
 def cost_nanousd(usage: Usage, price: Price) -> int:
     """What a call costs."""
-    rates = price.rates(usage.input_tokens)
-    cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-    femto = (
-        max(0, usage.input_tokens - cached) * rates.input
-        + usage.cache_read_tokens * rates.cache_read
-        + usage.cache_write_5m_tokens * rates.cache_write_5m
-        + usage.cache_write_1h_tokens * rates.cache_write_1h
-        + usage.output_tokens * rates.output
-    )
-    return (femto + FEMTO_PER_NANO // 2) // FEMTO_PER_NANO
+    return bill(usage, price).cost_nanousd
+
+
+_Lines = list[tuple[str, int, int]]
+
+
+def _input(usage: Usage, rates: Rates) -> _Lines:
+    """A token is charged once. What is cached is charged as such, whether it was text, sound or picture: providers do not tell."""
+    read, write_5m, write_1h = usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
+    rest = max(0, usage.input_tokens - read - write_5m - write_1h)
+    lines: _Lines = []
+    if read or write_5m or write_1h:
+        lines = [
+            ("cache_read", read, rates.cache_read),
+            ("cache_write_5m", write_5m, rates.cache_write_5m),
+            ("cache_write_1h", write_1h, rates.cache_write_1h),
+        ]
+    if usage.input_audio_tokens and rates.input_audio is not None:
+        audio = min(usage.input_audio_tokens, rest)
+        lines.append(("input_audio", audio, rates.input_audio))
+        rest -= audio
+    if usage.input_image_tokens and rates.input_image is not None:
+        image = min(usage.input_image_tokens, rest)
+        lines.append(("input_image", image, rates.input_image))
+        rest -= image
+    return [("input", rest, rates.input), *lines]
+
+
+def _output(usage: Usage, rates: Rates) -> _Lines:
+    rest = usage.output_tokens
+    lines: _Lines = []
+    for kind, tokens, rate in (
+        ("output_audio", usage.output_audio_tokens, rates.output_audio),
+        ("output_image", usage.output_image_tokens, rates.output_image),
+        ("reasoning", usage.reasoning_tokens, rates.reasoning),
+    ):
+        if tokens and rate is not None:
+            part = min(tokens, rest)
+            lines.append((kind, part, rate))
+            rest -= part
+    return [("output", rest, rates.output), *lines]
+
+
+def _rest(usage: Usage, rates: Rates) -> _Lines:
+    """What is charged beside tokens, where it has a price."""
+    lines: _Lines = []
+    if usage.searches and rates.search:
+        lines.append(("search", usage.searches, rates.search))
+    if usage.audio_seconds and rates.audio_second:
+        lines.append(("audio_second", max(usage.audio_seconds, rates.least_audio_seconds), rates.audio_second))
+    if rates.character:
+        lines.append(("character", usage.input_tokens * CHARACTERS_PER_TOKEN, rates.character))
+    if rates.request:
+        lines.append(("request", 1, rates.request))
+    return lines

@@ -54,10 +54,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits that the configuration gives: to the whole proxy, and to customers that nobody registered."""
+    """Limits that the configuration gives: to the whole proxy, and to each customer that has none of its own."""
 
     proxy: LimitSet = NO_LIMITS
-    unknown_customer: LimitSet = NO_LIMITS
+    customer: LimitSet = NO_LIMITS
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -117,9 +117,10 @@ def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope,
         yield from _entity(ScopeKind.USER, user.id, user.limits, user.model_limits, model)
     if caller.customer_id is not None:
         if customer := caller.customer:
-            yield from _entity(ScopeKind.CUSTOMER, customer.id, customer.limits, customer.model_limits, model)
+            limits = customer.limits.or_else(policy.customer)
+            yield from _entity(ScopeKind.CUSTOMER, customer.id, limits, customer.model_limits, model)
         else:
-            yield Scope(ScopeKind.CUSTOMER, caller.customer_id), policy.unknown_customer
+            yield Scope(ScopeKind.CUSTOMER, caller.customer_id), policy.customer
     if key := caller.key:
         yield from _entity(ScopeKind.KEY, key.id, key.limits, key.model_limits, model)
 

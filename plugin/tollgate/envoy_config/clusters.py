@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -30,15 +28,11 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 from envoy_data_plane.envoy.extensions.clusters.common.dns.v3 import DnsLookupFamily
 from envoy_data_plane.envoy.extensions.clusters.dns.v3 import DnsCluster
-from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
 from envoy_data_plane.envoy.extensions.filters.http.upstream_codec.v3 import UpstreamCodec
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
     CertificateValidationContext,
     CommonTlsContext,
     GenericSecret,
-    SdsSecretConfig,
     Secret,
     SubjectAltNameMatcher,
     SubjectAltNameMatcherSanType,
@@ -53,22 +47,26 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.entities import Deployment
+from tollgate.envoy_config.failover import chain
 from tollgate.envoy_config.messages import (
     ADMIN_CLUSTER,
     TOLLGATE_CLUSTER,
     Json,
     envoy_address,
-    extension,
     http_filter_message,
     plain,
 )
+from tollgate.envoy_config.native import AUTHZ_CLUSTER
 from tollgate.envoy_config.topology import Address, Topology
+from tollgate.envoy_config.upstream import Origin, cluster_name, credential_filters, rewriting
 from tollgate.settings import MOCK_HOST, Settings
 
-# Envoy's default is 1024 of each, and each LLM call in flight holds one request and one ext_proc stream for its whole life.
+# Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and one ext_proc stream for its whole life.
 _NO_BREAKER = CircuitBreakers(
     thresholds=[
-        CircuitBreakersThresholds(max_connections=1_000_000, max_pending_requests=1_000_000, max_requests=1_000_000)
+        CircuitBreakersThresholds(
+            max_connections=1_000_000, max_pending_requests=1_000_000, max_requests=1_000_000, max_retries=1_000_000
+        )
     ]
 )
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -87,57 +85,22 @@ _DNS = ClusterCustomClusterType(
 # Providers and their load balancers close idle connections after a minute or more: ours must go first, for a request
 # that meets the other side's close fails.
 _PROVIDER_IDLE = timedelta(seconds=50)
+_AUTHZ_HEAD_KIB = 1024
 # uvicorn closes after 5 seconds.
 _ADMIN_IDLE = timedelta(seconds=4)
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialForm:
-    """Where a provider wants its key."""
-
-    header: str = "authorization"
-    prefix: str = "Bearer "
-
-
-_CREDENTIAL_FORMS = {"anthropic": CredentialForm("x-api-key", "")}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What of an api_base names the server. `authority` leaves the scheme's own port out, as clients do."""
-
-    tls: bool
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, api_base: str) -> Origin:
-        """Read an http or https address."""
-        parts = urlsplit(api_base)
-        tls = parts.scheme == "https"
-        return cls(tls, parts.hostname or "", parts.port or (443 if tls else 80))
-
-    @property
-    def authority(self) -> str:
-        """The value of the Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
-
-
-def cluster_name(deployment: Deployment) -> str:
-    """The cluster of a deployment."""
-    return f"deployment/{deployment.id}"
 
 
 def clusters(settings: Settings, topology: Topology) -> list[Json]:
     """Every cluster that the routes and the filters name."""
     providers = [_provider(settings, topology, deployment) for deployment in settings.deployments]
-    return [plain(each) for each in (_workers(topology), _admin(topology), *providers)]
+    asked = [_authz(topology)] if settings.tollgate.mode == "native" else []
+    return [plain(each) for each in (_workers(topology), *asked, _admin(topology), *providers)]
 
 
 def secrets(settings: Settings) -> list[Json]:
     """The providers' keys, as references to Envoy's own environment: the configuration holds none."""
-    variables = sorted({credential.variable for credential in settings.credentials.values()})
+    own = [settings.credentials.get(each.id) for each in settings.deployments]
+    variables = sorted({each.variable for each in own if each is not None and not each.aws})
     return [
         plain(Secret(name=each, generic_secret=GenericSecret(secret=DataSource(environment_variable=each))))
         for each in variables
@@ -165,6 +128,25 @@ def _workers(topology: Topology) -> Cluster:
     )
 
 
+def _authz(topology: Topology) -> Cluster:
+    """The same workers over HTTP/1.1, for native mode. A response holds the whole reservation, so its head may be long (Envoy's default: 60 KiB)."""
+    return Cluster(
+        name=AUTHZ_CLUSTER,
+        type=ClusterDiscoveryType.STATIC,
+        connect_timeout=timedelta(seconds=1),
+        circuit_breakers=_NO_BREAKER,
+        typed_extension_protocol_options={
+            _HTTP_OPTIONS: AnyMessage.pack(
+                HttpProtocolOptions(
+                    common_http_protocol_options=CommonHttpOptions(max_response_headers_kb=_AUTHZ_HEAD_KIB),
+                    explicit_http_config=_HTTP1,
+                )
+            )
+        },
+        load_assignment=_endpoints(AUTHZ_CLUSTER, *topology.workers_http),
+    )
+
+
 def _admin(topology: Topology) -> Cluster:
     return Cluster(
         name=ADMIN_CLUSTER,
@@ -188,11 +170,16 @@ _HTTP1 = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1Protoc
 def _provider(settings: Settings, topology: Topology, deployment: Deployment) -> Cluster:
     name, origin = cluster_name(deployment), Origin.of(deployment.api_base)
     address = Address(host=origin.host, port=origin.port)
+    signed = deployment.provider == "bedrock"
     if origin.host == MOCK_HOST and topology.mock is not None:
         address = topology.mock
     options = HttpProtocolOptions(
         common_http_protocol_options=CommonHttpOptions(idle_timeout=_PROVIDER_IDLE),
-        http_filters=[*_injector(settings, deployment), http_filter_message("upstream_codec", UpstreamCodec())],
+        http_filters=[
+            *([rewriting(deployment)] if len(chain(settings, deployment)) > 1 else []),
+            *credential_filters(deployment, settings.credentials.get(deployment.id)),
+            http_filter_message("upstream_codec", UpstreamCodec()),
+        ],
     )
     if origin.tls:
         options.auto_config = HttpProtocolOptionsAutoHttpConfig()
@@ -201,6 +188,8 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     cluster = Cluster(
         name=name,
         connect_timeout=timedelta(seconds=5),
+        # A request is signed whole, so it is held whole; Envoy's default is 1 MiB.
+        per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes if signed else None,
         circuit_breakers=_NO_BREAKER,
         transport_socket=_tls(origin, topology.trust_bundle) if origin.tls else None,
         typed_extension_protocol_options={_HTTP_OPTIONS: AnyMessage.pack(options)},
@@ -223,25 +212,6 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _injector(settings: Settings, deployment: Deployment) -> list[HttpFilter]:
-    """The provider's key is added in the cluster: no filter before the router sees it, and it follows the choice of cluster."""
-    credential = settings.credentials.get(deployment.id)
-    if credential is None:
-        return []
-    form = _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
-    generic = Generic(
-        credential=SdsSecretConfig(name=credential.variable), header=form.header, header_value_prefix=form.prefix
-    )
-    return [
-        http_filter_message(
-            "credential_injector",
-            CredentialInjector(
-                overwrite=True, credential=extension("envoy.http.injected_credentials.generic", generic)
-            ),
-        )
-    ]
 
 
 def _tls(origin: Origin, trust_bundle: str) -> TransportSocket:

@@ -5,9 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog, AccessLogFilter, MetadataFilter
+from envoy_data_plane.envoy.config.accesslog.v3 import (
+    AccessLog,
+    AccessLogFilter,
+    ComparisonFilter,
+    ComparisonFilterOp,
+    MetadataFilter,
+    OrFilter,
+    StatusCodeFilter,
+)
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
-from envoy_data_plane.envoy.config.core.v3 import ApiVersion, DataSource, GrpcService
+from envoy_data_plane.envoy.config.core.v3 import (
+    ApiVersion,
+    DataSource,
+    GrpcService,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+    RuntimeUInt32,
+)
 from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import BufferSettings, ExtAuthz
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
@@ -38,10 +54,13 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from tollgate.api_table import api_table
+from tollgate.envoy_config import native
 from tollgate.envoy_config.local_replies import local_reply_config
 from tollgate.envoy_config.messages import (
     METADATA_NAMESPACE,
     ROUTE_HEADER,
+    STREAM_HEADER,
     Json,
     envoy_address,
     extension,
@@ -55,8 +74,12 @@ from tollgate.envoy_config.topology import Topology
 from tollgate.settings import Settings, TollgateSettings
 
 _EDITS = Path(__file__).with_name("edits.lua")
-# A third of the default lease: a stream is heard of twice before its lease runs out.
-_HEARTBEAT = timedelta(seconds=20)
+# The connection's number and the nanosecond: what a request has to itself, and no client can choose.
+_STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
+
+# The access log as a backstop; and as the only word on what was used: until it comes, what a call has held stays held.
+_SELDOM = {"buffer_flush_interval": timedelta(milliseconds=200)}
+_OFTEN = {"buffer_flush_interval": timedelta(milliseconds=50), "buffer_size_bytes": 256 * 1024}
 
 
 def listener(settings: Settings, topology: Topology) -> Json:
@@ -69,6 +92,10 @@ def listener(settings: Settings, topology: Topology) -> Json:
         "enable_reuse_port": False,
         "filter_chains": [{"filters": [manager]}],
     }
+
+
+def _is_native(settings: Settings) -> bool:
+    return settings.tollgate.mode == "native"
 
 
 def connection_manager(settings: Settings) -> Json:
@@ -86,25 +113,46 @@ def connection_manager(settings: Settings) -> Json:
         early_header_mutation_extensions=[
             extension("envoy.http.early_header_mutation.header_mutation", _clean_headers())
         ],
-        access_log=[_access_log()],
-        access_log_options=HttpConnectionManagerHcmAccessLogOptions(access_log_flush_interval=_HEARTBEAT),
+        access_log=[_access_log(settings)],
+        # A call that runs is heard of twice before its lease runs out.
+        access_log_options=HttpConnectionManagerHcmAccessLogOptions(
+            access_log_flush_interval=timedelta(seconds=settings.tollgate.lease_seconds / 3)
+        ),
     )
     return packed(
         message,
-        local_reply_config=local_reply_config(),
-        http_filters=[_ext_authz(settings.tollgate), _lua(), _ext_proc(), http_filter("router", _router())],
+        local_reply_config=_local_replies(settings),
+        http_filters=[*_filters(settings), http_filter("router", _router())],
         route_config=route_configuration(settings),
     )
 
 
+def _filters(settings: Settings) -> list[Json]:
+    """Admission, the edits that it asked for, and metering."""
+    if _is_native(settings):
+        admission = native.admission(settings.tollgate)
+        return [*admission, _lua(native.REPLY_LUA), native.meter(api_table(), _ext_proc())]
+    return [_ext_authz(settings.tollgate), _lua(), _ext_proc()]
+
+
+def _local_replies(settings: Settings) -> Json:
+    config = local_reply_config()
+    first = native.refusals_put_right() if _is_native(settings) else []
+    return config | {"mappers": [*first, *config["mappers"]]}
+
+
 def _clean_headers() -> EarlyHeaderMutation:
-    """Before any filter or route: Tollgate's own headers, and Envoy's, with which a client could ask for retries that cost money."""
-    return EarlyHeaderMutation(
-        mutations=[
-            HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
-            for prefix in ("x-tollgate-", "x-envoy-")
-        ]
+    """Before any filter or route: a client's own of Tollgate's headers go, and Envoy's, with which it could ask for retries that
+    cost money; and the request gets a name of its own."""
+    mutations = [
+        HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=prefix)))
+        for prefix in ("x-tollgate-", "x-envoy-")
+    ]
+    named = HeaderValueOption(
+        header=HeaderValue(key=STREAM_HEADER, value=_STREAM),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
     )
+    return EarlyHeaderMutation(mutations=[*mutations, HeaderMutation(append=named)])
 
 
 def _service(timeout_seconds: int) -> GrpcService:
@@ -130,8 +178,9 @@ def _ext_authz(ours: TollgateSettings) -> Json:
     return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
 
 
-def _lua() -> Json:
-    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=_EDITS.read_text(encoding="utf-8"))))
+def _lua(*more: Path) -> Json:
+    source = "".join(each.read_text(encoding="utf-8") for each in (_EDITS, *more))
+    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=source)))
 
 
 def _ext_proc() -> Json:
@@ -158,7 +207,6 @@ def _ext_proc() -> Json:
             forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
             receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=["tollgate"]),
         ),
-        response_attributes=["response.code", "response.code_details", "response.flags", "request.path"],
     )
     return http_filter("ext_proc", message)
 
@@ -167,8 +215,11 @@ def _router() -> Router:
     return Router(suppress_envoy_headers=True)
 
 
-def _access_log() -> AccessLog:
-    """Only what holds a reservation is logged: a refusal or a management call has nothing to settle."""
+def _access_log(settings: Settings) -> AccessLog:
+    """What holds a reservation, and what was left before it had an answer: Tollgate may have held something for it by then.
+
+    A refusal or a management call has nothing to settle.
+    """
     held = MetadataFilter(
         matcher=MetadataMatcher(
             filter=METADATA_NAMESPACE,
@@ -177,16 +228,25 @@ def _access_log() -> AccessLog:
         ),
         match_if_key_not_found=False,
     )
+    no_answer = ComparisonFilter(
+        op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=0, runtime_key="tollgate.unanswered")
+    )
+    either = [
+        AccessLogFilter(metadata_filter=held),
+        AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=no_answer)),
+    ]
     config = HttpGrpcAccessLogConfig(
         common_config=CommonGrpcAccessLogConfig(
             log_name="tollgate",
             transport_api_version=ApiVersion.V3,
             grpc_service=tollgate_service(),
-            buffer_flush_interval=timedelta(milliseconds=200),
-        )
+            **(_OFTEN if _is_native(settings) else _SELDOM),
+        ),
+        additional_request_headers_to_log=[STREAM_HEADER],
+        additional_response_headers_to_log=native.logged_headers(api_table()) if _is_native(settings) else [],
     )
     return AccessLog(
         name="envoy.access_loggers.http_grpc",
-        filter=AccessLogFilter(metadata_filter=held),
+        filter=AccessLogFilter(or_filter=OrFilter(filters=either)),
         typed_config=AnyMessage.pack(config),
     )

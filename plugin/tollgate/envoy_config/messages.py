@@ -34,6 +34,10 @@ METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
 ROUTE_HEADER = "x-tollgate-route"
 """The deployment that Tollgate chose, by id."""
+METER_HEADER = "x-tollgate-meter"
+"""In native mode: who reads the reply."""
+STREAM_HEADER = "x-tollgate-stream"
+"""Envoy's name for the request, which the access log tells again."""
 
 
 def plain(message: Message) -> Json:

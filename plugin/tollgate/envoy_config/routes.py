@@ -6,9 +6,7 @@ matched again. So a refused request never opens an ext_proc stream.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption, HeaderValueOptionHeaderAppendAction
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -16,9 +14,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     HeaderMatcher,
     Route,
     RouteAction,
-    RouteConfiguration,
     RouteMatch,
-    VirtualHost,
 )
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthzPerRoute
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
@@ -27,8 +23,9 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, Rege
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.entities import Deployment
-from tollgate.envoy_config.clusters import Origin, cluster_name
-from tollgate.envoy_config.messages import ADMIN_CLUSTER, ROUTE_HEADER, Json, plain
+from tollgate.envoy_config.failover import chain, failing_over
+from tollgate.envoy_config.messages import ADMIN_CLUSTER, METER_HEADER, ROUTE_HEADER, STREAM_HEADER, Json, plain
+from tollgate.envoy_config.upstream import Origin, cluster_name, path_rule
 from tollgate.settings import Settings
 
 _MANAGEMENT_PREFIXES = (
@@ -56,6 +53,8 @@ _NEVER_SENT_ON = (
     "x-goog-api-key",
     "cookie",
     ROUTE_HEADER,
+    METER_HEADER,
+    STREAM_HEADER,
     # Who the client is behind the gateway is not the provider's business.
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -76,15 +75,17 @@ _NO_FILTERS = _NO_METERING | {
 
 def route_configuration(settings: Settings) -> Json:
     """The whole route table."""
-    routes = [
+    management = [
         *(_management(RouteMatch(prefix=each)) for each in _MANAGEMENT_PREFIXES),
         *(_management(RouteMatch(path=each)) for each in _MANAGEMENT_PATHS),
         *(_management(RouteMatch(path=each, headers=[_method_get()])) for each in _MANAGEMENT_GETS),
-        *(_deployment(each, settings) for each in settings.deployments),
-        _nowhere(),
     ]
-    host = VirtualHost(name="tollgate", domains=["*"], routes=routes)
-    return plain(RouteConfiguration(name="tollgate", virtual_hosts=[host]))
+    routes = [
+        *(plain(each) for each in management),
+        *(_deployment(each, settings) for each in settings.deployments),
+        plain(_nowhere()),
+    ]
+    return {"name": "tollgate", "virtual_hosts": [{"name": "tollgate", "domains": ["*"], "routes": routes}]}
 
 
 def _method_get() -> HeaderMatcher:
@@ -99,31 +100,37 @@ def _management(match: RouteMatch) -> Route:
     )
 
 
-def _deployment(deployment: Deployment, settings: Settings) -> Route:
+def _deployment(deployment: Deployment, settings: Settings) -> Json:
+    """A deployment's route. Where others may take over, each cluster writes path and Host itself, and bodies are kept for them."""
+    members = chain(settings, deployment)
+    alone, rule = len(members) == 1, path_rule(deployment)
     chosen = HeaderMatcher(name=ROUTE_HEADER, string_match=StringMatcher(exact=deployment.id))
-    return Route(
-        name=cluster_name(deployment),
-        match=RouteMatch(prefix="/", headers=[chosen]),
-        route=RouteAction(
-            cluster=cluster_name(deployment),
-            # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
-            timeout=timedelta(0),
-            idle_timeout=timedelta(seconds=settings.tollgate.upstream_timeout_seconds),
-            host_rewrite_literal=Origin.of(deployment.api_base).authority,
-            regex_rewrite=_path_rewrite(deployment),
+    action = RouteAction(
+        # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
+        timeout=timedelta(0),
+        idle_timeout=timedelta(seconds=settings.tollgate.upstream_timeout_seconds),
+        regex_rewrite=RegexMatchAndSubstitute(
+            pattern=RegexMatcher(regex=rule.pattern),
+            substitution=(rule.prefix.replace("\\", r"\\") if alone else "") + "/",
         ),
-        request_headers_to_add=[_PLAIN_REPLIES],
-        request_headers_to_remove=list(_NEVER_SENT_ON),
     )
-
-
-def _path_rewrite(deployment: Deployment) -> RegexMatchAndSubstitute:
-    """`/v1/X` and `/X` become X under the provider's own prefix; the query is not part of what is matched."""
-    base = urlsplit(deployment.api_base).path.rstrip("/")
-    if deployment.provider == "anthropic":
-        # Its SDKs take the address without /v1 and write that themselves.
-        base = re.sub(r"/v1$", "", base) + "/v1"
-    return RegexMatchAndSubstitute(pattern=RegexMatcher(regex="^(/v1)?/"), substitution=base.replace("\\", r"\\") + "/")
+    if alone:
+        action.cluster = cluster_name(deployment)
+        action.host_rewrite_literal = Origin.of(deployment.api_base).authority
+    route = plain(
+        Route(
+            name=cluster_name(deployment),
+            match=RouteMatch(prefix="/", headers=[chosen]),
+            route=action,
+            request_headers_to_add=[_PLAIN_REPLIES],
+            request_headers_to_remove=list(_NEVER_SENT_ON),
+            # Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again.
+            request_body_buffer_limit=None if alone else settings.tollgate.max_request_bytes,
+        )
+    )
+    if not alone:
+        route["route"] |= failing_over(members)
+    return route
 
 
 def _nowhere() -> Route:

@@ -41,7 +41,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The addresses of one gateway. `mock` and `envoy_admin` may be absent; `trust_bundle` is a file of certificate authorities."""
+    """The addresses of one gateway. `workers_http`: where the workers take ext_authz over HTTP, in native mode. `mock` and `envoy_admin` may be absent; `trust_bundle` is a file of certificate authorities."""
 
     listen: Address
     workers: tuple[Address, ...]
@@ -49,3 +49,4 @@ class Topology:
     mock: Address | None = None
     envoy_admin: Address | None = None
     trust_bundle: str = DEFAULT_TRUST_BUNDLE
+    workers_http: tuple[Address, ...] = ()

@@ -8,9 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tollgate.core.entities import Key
+from tollgate.management.budgets import Budgets
 from tollgate.management.callers import Callers
+from tollgate.management.customers import Customers
+from tollgate.management.imports import Imports
 from tollgate.management.keys import Keys
 from tollgate.management.spending import Spending
+from tollgate.management.teams import Teams
+from tollgate.management.users import Users
 from tollgate.ports import Clock, Counters, Registry, SpendBook
 
 
@@ -21,6 +26,11 @@ class Management:
     registry: Registry
     callers: Callers
     keys: Keys
+    users: Users
+    teams: Teams
+    customers: Customers
+    budgets: Budgets
+    imports: Imports
 
     @classmethod
     def of(
@@ -28,7 +38,16 @@ class Management:
     ) -> Management:
         """The use cases over these ports. Without a master key only keys of administrators administer."""
         spending = Spending(registry, counters, book, clock)
-        return cls(registry, Callers(registry, clock, master_key), Keys(registry, spending, clock))
+        return cls(
+            registry,
+            Callers(registry, clock, master_key),
+            Keys(registry, spending, clock),
+            Users(registry, spending, clock),
+            Teams(registry, spending, clock),
+            Customers(registry, spending, clock),
+            Budgets(registry, spending, clock),
+            Imports(registry, spending),
+        )
 
     async def check_store(self) -> None:
         """Read something. Raises StoreUnavailable."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tollgate.core.duration import period_at
-from tollgate.core.entities import Budget
-from tollgate.core.errors import BadRequest
+from tollgate.core.entities import Budget, Customer, Key
+from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
+
+_MOST_NAMED = 5  # of each kind, in an error
 
 
 class Budgets(Noun[Budget]):
@@ -39,8 +41,27 @@ class Budgets(Noun[Budget]):
         found = await self.registry.get(Budget, list(dict.fromkeys(identities)))
         return await self.live([stored.entity for stored in found if stored is not None])
 
+    async def check(self, budget_id: str | None) -> None:
+        """Raises BadRequest when there is no such budget: whoever was given it would be without limits."""
+        if budget_id is not None and await self.entities.find(budget_id) is None:
+            raise BadRequest(f"budget_id={budget_id} does not exist; make it with /budget/new", "budget_id")
+
     async def delete(self, identity: str) -> Live[Budget]:
-        """Delete a budget. What used it keeps its own limits, and loses those of the budget."""
+        """Delete a budget that nobody uses. Raises NotFound, and Conflict that names who uses it."""
         stored = await self.entities.get(identity)
-        await self.registry.write(Write(stored, None))
+        try:
+            await self.registry.write(Write(stored, None))
+        except Conflict as conflict:
+            if users := await self._users_of(stored.entity):
+                raise Conflict(f"Budget {identity} is in use by {users}. Give them another one first.") from conflict
+            raise
         return await self.live_one(stored.entity)
+
+    async def _users_of(self, budget: Budget) -> str:
+        """Who uses a budget, in words; nothing when nobody does."""
+        keys = await self.registry.page(Key, budget, 0, _MOST_NAMED)
+        customers = await self.registry.page(Customer, budget, 0, _MOST_NAMED)
+        named = [f"key {each.alias or each.name}" for each in keys.entities]
+        named += [f"customer {each.id}" for each in customers.entities]
+        more = keys.total + customers.total - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")

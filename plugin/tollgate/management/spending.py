@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -79,6 +79,16 @@ class Spending:
         ((limits, entity),) = await self._limits([live.entity])
         await self._book.set_spend(organization, self._charge(limits, entity), nanousd)
 
+    async def correct_models(
+        self, entity: Key | User | Team | Customer, by_model_nanousd: Mapping[str, int], organization: str
+    ) -> None:
+        """Say what an entity has spent of its budgets for single models."""
+        scope = scope_of(entity)
+        for each in entity.model_limits:
+            if (nanousd := by_model_nanousd.get(each.model)) is not None:
+                charge = self._charge_of(Scope(scope.kind, scope.id, each.model), each.limits)
+                await self._book.set_spend(organization, charge, nanousd)
+
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget where it has none."""
         names = sorted({name for each in entities if (name := getattr(each, "budget_id", None)) is not None})
@@ -95,10 +105,13 @@ class Spending:
         return found
 
     def _charge(self, limits: LimitSet, entity: E) -> Charge:
+        return self._charge_of(scope_of(entity), limits)  # type: ignore[arg-type]
+
+    def _charge_of(self, scope: Scope, limits: LimitSet) -> Charge:
         period = period_at(
             limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
         )
-        return Charge(LimitKind.BUDGET, scope_of(entity), None, 0, period)  # type: ignore[arg-type]
+        return Charge(LimitKind.BUDGET, scope, None, 0, period)
 
 
 def _organization(entity: Any) -> str:

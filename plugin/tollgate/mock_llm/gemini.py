@@ -1,4 +1,5 @@
-"""Gemini's dialect: generateContent, streamGenerateContent as SSE or as one JSON array in pieces, and Google's errors (Gemini API reference)."""
+"""Gemini's and Vertex's dialect: generateContent, streamGenerateContent as SSE or as one JSON array in pieces, embeddings, token counts, and
+Google's errors (Gemini API reference, Vertex AI REST reference)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from msgspec.json import Decoder, encode
 from tollgate.mock_llm.calls import EVENT_STREAM, JSON, Call, Reply, Stream, decode, event
 from tollgate.mock_llm.words import Answer, answer, input_tokens, is_count, model_json, text_bytes
 
-PATH = b"/v1beta/models/"
+PATHS = (b"/v1beta/models/", b"/v1/models/")
 
 # google.rpc.Code names by HTTP status.
 _STATUSES = {
@@ -40,6 +41,7 @@ class _Body(Struct):
     system_snake: Any = field(default=None, name="system_instruction")
     config_camel: Any = field(default=None, name="generationConfig")
     config_snake: Any = field(default=None, name="generation_config")
+    instances: Any = None
 
 
 _DECODER = Decoder(_Body)
@@ -99,6 +101,27 @@ def stream_generate(call: Call) -> Reply:
     return Stream(JSON, b"[", _separated(generation.words()), count, separator + last + b"]")
 
 
+def embed(_call: Call) -> Reply:
+    """POST /v1beta/models/{model}:embedContent, which tells no usage."""
+    return b'{"embedding":{"values":[0.5,-0.5]}}'
+
+
+def count_tokens(call: Call) -> Reply:
+    """POST /v1beta/models/{model}:countTokens."""
+    return b'{"totalTokens":%d}' % _generation(call).prompt_tokens
+
+
+def predict(call: Call) -> Reply:
+    """POST /v1/projects/.../models/{model}:predict on Vertex: an embedding for each instance."""
+    body = decode(_DECODER, call.body)
+    count = b',"statistics":{"truncated":false,"token_count":%d}'
+    counts = [
+        count % input_tokens(text_bytes(each)) if call.controls.usage else b""
+        for each in (body.instances if isinstance(body.instances, list) else [])
+    ]
+    return b'{"predictions":[%b]}' % b",".join(b'{"embeddings":{"values":[0.5,-0.5]%b}}' % each for each in counts)
+
+
 def error(status: int, message: str, _request_id: str) -> bytes:
     """Google's error envelope."""
     return encode({"error": {"code": status, "message": message, "status": _STATUSES.get(status, "UNKNOWN")}})
@@ -119,7 +142,7 @@ def _generation(call: Call) -> _Generation:
 
 
 def _model(path: bytes) -> bytes:
-    name = path.removeprefix(PATH).rpartition(b":")[0]
+    name = path.rpartition(b"/models/")[2].rpartition(b":")[0]
     return model_json(unquote(name.decode("latin-1")))
 
 

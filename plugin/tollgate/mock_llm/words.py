@@ -12,7 +12,7 @@ from tollgate.mock_llm.controls import Controls
 
 _STEM = b"tollgate"
 _BYTES_PER_TOKEN = 4
-# Where the APIs keep text: everything else in a message (roles, images, tool definitions) is not prompt text.
+# Where the APIs keep text (an instance of Vertex's too): everything else in a message (roles, images, tool definitions) is not prompt text.
 _TEXT_FIELDS = ("text", "content", "parts")
 _DEFAULT_MODEL = "tollgate-mock"
 

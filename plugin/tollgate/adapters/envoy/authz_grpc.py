@@ -10,9 +10,10 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from tollgate import telemetry
+from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
+from tollgate.adapters.envoy.headers import ROUTE_HEADER, STREAM_HEADER
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request
-from tollgate.core.dialects import error_body, family_of_path
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
 from tollgate.core.headers import REQUEST_ID
 from tollgate.metering import Meter
@@ -27,12 +28,8 @@ from tollgate.pb.ext_authz_pb2 import (
 )
 from tollgate.pb.ext_authz_pb2_grpc import AuthorizationServicer
 
-ROUTE_HEADER = "x-tollgate-route"
-"""Envoy re-routes on it: each deployment has a route that matches its id."""
-
 _OK = Status(code=0)
 _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
-_CLIENT_CLOSED = 499
 
 
 class Authorization(AuthorizationServicer):
@@ -45,7 +42,7 @@ class Authorization(AuthorizationServicer):
     async def Check(self, request: CheckRequest, context: ServicerContext[Any, Any]) -> CheckResponse:
         began = time.perf_counter()
         http = request.attributes.request.http
-        asked = Request(http.method, http.path, http.headers, http.raw_body)
+        asked = Request(http.method, http.path, http.headers, http.raw_body, http.headers.get(STREAM_HEADER, ""))
         # Envoy cancels when the client leaves or its patience ends. The store may have held by then, so deciding goes on by
         # itself and gives back what nobody will use.
         deciding = asyncio.ensure_future(self._admissions.admit(asked))
@@ -56,7 +53,7 @@ class Authorization(AuthorizationServicer):
             raise
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_authz")
-            return _denied(_internal_error(http.path))
+            return _denied(internal_error(http.path))
         telemetry.decided(time.perf_counter() - began)
         return _denied(decision) if isinstance(decision, Refusal) else _allowed(decision, has_key="key=" in http.path)
 
@@ -65,7 +62,7 @@ class Authorization(AuthorizationServicer):
             return
         decision = deciding.result()
         if isinstance(decision, Admission) and decision.reservation is not None:
-            self._meter.settle_soon(decision.reservation, NO_USAGE, _CLIENT_CLOSED, "ext_authz")
+            self._meter.settle_soon(decision.reservation, NO_USAGE, CLIENT_CLOSED, "ext_authz")
 
 
 def _allowed(admission: Admission, *, has_key: bool) -> CheckResponse:
@@ -75,15 +72,19 @@ def _allowed(admission: Admission, *, has_key: bool) -> CheckResponse:
     return CheckResponse(
         status=_OK,
         ok_response=OkHttpResponse(
-            headers=_options(
-                (Header(ROUTE_HEADER, admission.deployment),), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-            ),
+            headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
             # Applied after ext_proc's on the way back: what settlement knew wins over what admission knew.
             response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
             query_parameters_to_remove=("key",) if has_key else (),
         ),
         dynamic_metadata=admitted(admission.reservation, admission.edits),
     )
+
+
+def _routing(admission: Admission) -> tuple[Header, ...]:
+    """What tells Envoy where to send the request."""
+    route = (Header(ROUTE_HEADER, admission.deployment),)
+    return route if admission.path is None else (*route, Header(":path", admission.path))
 
 
 def _denied(refusal: Refusal) -> CheckResponse:
@@ -104,9 +105,3 @@ def _options(
     return [
         HeaderValueOption(header=HeaderValue(key=each.name, value=each.value), append_action=action) for each in headers
     ]
-
-
-def _internal_error(path: str) -> Refusal:
-    message = "Tollgate failed to decide about this request; the log says why."
-    body = error_body(family_of_path(path), 500, "server_error", message, code="internal_error")
-    return Refusal(500, "internal_error", message, body)

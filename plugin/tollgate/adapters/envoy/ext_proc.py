@@ -6,7 +6,7 @@ answer for each piece. Envoy lets replies through should we fail here; the acces
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
@@ -42,9 +42,11 @@ _PASS_END = ProcessingResponse(response_body=BodyResponse(), dynamic_metadata=SE
 class ExternalProcessor(ExternalProcessorServicer):
     """Envoy's ExternalProcessor service."""
 
-    def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
+    def __init__(self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]) -> None:
+        """`counts`: how to count a text's tokens, by deployment id, where a tokenizer is known."""
         self._meter = meter
         self._apis = apis
+        self._counts = counts
 
     async def Process(
         self, request_iterator: AsyncIterator[ProcessingRequest], context: ServicerContext[Any, Any]
@@ -57,7 +59,8 @@ class ExternalProcessor(ExternalProcessorServicer):
                     reservation = find_reservation(request.metadata_context)
                     if reservation is None:
                         return  # closing cleanly lets the reply pass untouched
-                    reply = _Reply(reservation, self._meter, self._apis[reservation.dialect])
+                    count = self._counts.get(reservation.deployment)
+                    reply = _Reply(reservation, self._meter, self._apis[reservation.dialect], count)
                     yield await reply.on_headers(request.response_headers)
                 elif reply is None:
                     return
@@ -76,10 +79,11 @@ class ExternalProcessor(ExternalProcessorServicer):
 class _Reply:
     """One reply on its way to the client."""
 
-    def __init__(self, reservation: Reservation, meter: Meter, api: Api) -> None:
+    def __init__(self, reservation: Reservation, meter: Meter, api: Api, count: Callable[[str], int] | None) -> None:
         self._reservation = reservation
         self._meter = meter
         self._api = api
+        self._count = count
         self._reader: UsageReader | None = None
         self._status = 0
         self._buffered = False
@@ -100,6 +104,7 @@ class _Reply:
             headers.get("content-encoding", "identity"),
             hide_usage=self._reservation.hide_usage,
             headers=headers,
+            count=self._count,
         )
         mode = _body_mode(content_type, headers.get("content-length"))
         self._buffered = mode != ProcessingMode.STREAMED

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import msgspec
 from google.protobuf.struct_pb2 import Struct
 
+from tollgate.adapters.envoy.headers import EXT_PROC, METER_HEADER
 from tollgate.core.entities import Edit, Reservation
 from tollgate.pb.common_pb2 import Metadata
 
@@ -14,23 +16,35 @@ from tollgate.pb.common_pb2 import Metadata
 AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
 TOLLGATE_NAMESPACE: Final = "tollgate"
 
+# Usage as Envoy's own filters found it.
+USAGE_NAMESPACE: Final = "tollgate.usage"
+
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Reservation).decode
 
 
 def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct | None:
-    """What ext_authz leaves for the others: the reservation as one string, and the edits as Lua reads them."""
+    """What ext_authz leaves for the others: the reservation as one string, and the edits as another."""
     if reservation is None and not edits:
         return None
     struct = Struct()
     if reservation is not None:
         struct.fields["reservation"].string_value = _encode(reservation).decode()
-    for edit in edits:
-        fields = struct.fields["edits"].list_value.values.add().struct_value.fields
-        fields["offset"].number_value = edit.offset
-        fields["delete"].number_value = edit.delete
-        fields["insert"].string_value = edit.insert
+    if edits:
+        struct.fields["edits"].string_value = edits_text(edits)
     return struct
+
+
+def edits_text(edits: tuple[Edit, ...]) -> str:
+    """The edits as Lua reads them: offset, how many bytes to delete, and the hexadecimal bytes to insert; then the next."""
+    return "".join(f"{each.offset},{each.delete},{each.insert.encode().hex()};" for each in edits)
+
+
+def reservation_text(reservation: Reservation) -> str:
+    """The reservation as a header's value: JSON that is ASCII without control characters. Ids may be in any script."""
+    text = _encode(reservation).decode()
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
 
 
 def find_reservation(metadata: Metadata) -> Reservation | None:
@@ -39,6 +53,26 @@ def find_reservation(metadata: Metadata) -> Reservation | None:
         return None
     fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
     return _decode(fields["reservation"].string_value) if "reservation" in fields else None
+
+
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def find_meter(metadata: Metadata) -> str | None:
+    """Who reads the reply: the name of an API whose usage Envoy itself reads; None: ext_proc does."""
+    fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
+    meter = fields[METER_HEADER].string_value if METER_HEADER in fields else EXT_PROC
+    return None if meter == EXT_PROC else meter
+
+
+def usage_fields(metadata: Metadata) -> dict[str, object]:
+    """What Envoy's own filters found of usage."""
+    if USAGE_NAMESPACE not in metadata.filter_metadata:
+        return {}
+    found = metadata.filter_metadata[USAGE_NAMESPACE].fields.items()
+    return {name: getattr(value, kind) for name, value in found if (kind := value.WhichOneof("kind")) is not None}
 
 
 def _flag(name: str) -> Struct:

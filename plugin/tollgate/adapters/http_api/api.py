@@ -7,18 +7,32 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from tollgate.adapters.http_api import errors
-from tollgate.adapters.http_api.routes import health, keys
+from tollgate.adapters.http_api.routes import (
+    budgets,
+    customers,
+    docs,
+    explain,
+    health,
+    imports,
+    keys,
+    reports,
+    teams,
+    users,
+)
 from tollgate.management import Management
+from tollgate.management.reports import Reports
 
 
-def create_api(management: Management, *, version: str, metrics: Callable[[], bytes]) -> FastAPI:
-    """The management API. `metrics` gives the text of /metrics."""
+def create_api(
+    management: Management, *, version: str, metrics: Callable[[], bytes], reported: Reports | None = None
+) -> FastAPI:
+    """The management API. `metrics` gives the text of /metrics; without `reported` there is nothing of spend and models."""
     api = FastAPI(
         title="Tollgate",
         version=version,
         description="Budgets and rate limits for LLM traffic. Every path but /health and /metrics needs the master key, "
         "or a key of a user whose role is proxy_admin.",
-        docs_url="/docs",
+        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
         redoc_url=None,
         # FastAPI would answer a path with a slash too many by a redirect to the address it believes to have: wrong behind Envoy.
         redirect_slashes=False,
@@ -26,6 +40,13 @@ def create_api(management: Management, *, version: str, metrics: Callable[[], by
     api.state.management = management
     api.state.metrics = metrics
     errors.install(api)
-    for router in (keys.router, health.router):
+    for router in (keys.router, users.router, teams.router, budgets.router, imports.router, docs.router, health.router):
         api.include_router(router)
+    api.include_router(customers.router, prefix="/customer")
+    if reported is not None:
+        api.state.reports = reported
+        api.include_router(reports.router)
+        api.include_router(explain.router)
+    # LiteLLM's other name for the same.
+    api.include_router(customers.router, prefix="/end_user", include_in_schema=False)
     return api

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from tollgate.core.headers import misplaced_bearer
 from tollgate.management import Management
 from tollgate.management.callers import Administrator, Caller, Denied
 
@@ -24,7 +25,10 @@ Managed = Annotated[Management, Depends(management_of)]
 
 async def caller_of(request: Request, management: Managed) -> Caller:
     """Whoever the request's key belongs to. Raises Denied."""
-    return await management.callers.authenticate(_secret(request))
+    secret = _secret(request)
+    if secret is None and (told := misplaced_bearer(request.headers)):
+        raise Denied(f"Authentication Error, No api key passed in.{told}")
+    return await management.callers.authenticate(secret)
 
 
 Somebody = Annotated[Caller, Depends(caller_of)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -58,28 +59,28 @@ async def _invalid(_: Request, exception: Exception) -> JSONResponse:
     assert isinstance(exception, RequestValidationError)
     faults = exception.errors()
     param = ".".join(map(str, _place(faults[0])))
-    return error(400, "invalid_request_error", "; ".join(_fault(each) for each in faults), param or None)
+    return error(400, "invalid_request_error", "; ".join(fault(each, _place(each)) for each in faults), param or None)
 
 
-def _place(fault: dict[str, Any]) -> list[Any]:
+def _place(fault: Mapping[str, Any]) -> list[Any]:
     """Where in the body or query a fault is."""
     return list(fault["loc"][1:])
 
 
-def _fault(fault: dict[str, Any]) -> str:
-    place = _place(fault)
+def fault(found: Mapping[str, Any], place: Sequence[Any]) -> str:
+    """What is wrong at a place of a body, and what would be right."""
     name = ".".join(map(str, place)) or "the body"
-    if fault["type"] == "extra_forbidden":
+    if found["type"] == "extra_forbidden":
         served = place[-1] not in NOT_SERVED
         return (
             f"{name} is not a field of this request"
             if served
             else (f"{name} is a field of LiteLLM that Tollgate does not serve; leave it out")
         )
-    right = _RIGHT.get(fault["type"], fault["msg"])
-    if fault["type"] == "missing" or not place:
-        return f"{name} {right}" if place or fault["type"] != "wrong" else right
-    shown = repr(fault.get("input"))
+    right = _RIGHT.get(found["type"], found["msg"])
+    if found["type"] == "missing" or not place:
+        return f"{name} {right}" if place or found["type"] != "wrong" else right
+    shown = repr(found.get("input"))
     if len(shown) > _LONGEST_SHOWN:
         shown = shown[:_LONGEST_SHOWN] + "..."
     return f"{name} {right}. Received: {shown}"

@@ -79,4 +79,6 @@ def listings(entity: Entity) -> list[str]:
             places.append(owned_index("user", entity.user_id, kind))
         if entity.team_id is not None:
             places.append(owned_index("team", entity.team_id, kind))
+    if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+        places.append(owned_index("budget", entity.budget_id, kind))
     return places

@@ -8,6 +8,8 @@
 --            release a = id that gives it back (ignored when somebody else has it)
 --            list    a = id, b = score
 --            unlist  a = id
+--            unused  the list must be empty
+--            exists  there must be such a document
 -- Reply    0, or the number of the first instruction that did not fit; then nothing was changed
 
 local count = #KEYS - 1
@@ -33,6 +35,18 @@ for i = 1, count do
       if not freed then
         return i
       end
+    end
+  elseif what == 'unused' then
+    if redis.call('EXISTS', key) == 1 then
+      return i
+    end
+  elseif what == 'exists' then
+    local there = redis.call('EXISTS', key) == 1
+    for j = 1, i - 1 do
+      there = there or (argument(j, 1) == 'put' and KEYS[1 + j] == key) -- it is made in the same change
+    end
+    if not there then
+      return i
     end
   end
 end

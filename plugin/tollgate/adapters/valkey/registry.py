@@ -18,7 +18,7 @@ from tollgate.adapters.valkey.keys import (
     name_key,
     owned_index,
 )
-from tollgate.core.entities import Entity, Team, User
+from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
 from tollgate.ports import E, Page, Stored, Write
 
@@ -64,7 +64,7 @@ class ValkeyRegistry:
         (stored,) = await self.get(kind, [identity.decode()])
         return stored
 
-    async def page(self, kind: type[E], owner: User | Team | None, offset: int, count: int) -> Page[E]:
+    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
         """A part of a list, newest first."""
         name = KINDS[kind].name
         index = entities_index(name) if owner is None else owned_index(KINDS[type(owner)].name, owner.id, name)
@@ -110,7 +110,27 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
         yield _Instruction(name_key(kind.name, new_name), "claim", identity, misfit=kind.taken.format(new_name))
     old_lists = set() if before is None else set(listings(before))
     new_lists = set() if write.after is None else set(listings(write.after))
+    yield from _budget_checks(write)
     for index in sorted(old_lists - new_lists):
         yield _Instruction(index, "unlist", identity)
     for index in sorted(new_lists - old_lists):
         yield _Instruction(index, "list", identity, write.after.created_us if write.after else 0)
+
+
+def _budget_checks(write: Write) -> Iterator[_Instruction]:
+    """A budget that is used stays, and one that is to be used is there: else somebody would lose their limits in silence."""
+    before: Entity | None = None if write.before is None else write.before.entity
+    if isinstance(before, Budget) and write.after is None:
+        for kind in (Key, Customer):
+            index = owned_index("budget", before.id, KINDS[kind].name)
+            yield _Instruction(index, "unused", misfit=f"budget {before.id} is in use")
+    after = write.after
+    if isinstance(after, Key | Customer) and after.budget_id is not None and after.budget_id != _budget_of(before):
+        key = entity_key(KINDS[Budget].name, after.budget_id)
+        yield _Instruction(
+            key, "exists", misfit=f"budget_id={after.budget_id} does not exist; make it with /budget/new"
+        )
+
+
+def _budget_of(entity: Entity | None) -> str | None:
+    return entity.budget_id if isinstance(entity, Key | Customer) else None

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import msgspec
+
 # English text has about four bytes a token; other scripts have fewer characters a token but more bytes a character.
 BYTES_PER_TOKEN = 4
+# A tokenizer is given text in pieces of about this size, so a stream keeps no more of it, and a piece costs some 50 us; each seam
+# costs a token at most.
+COUNTED_BYTES = 4096
 _SPACE, _QUOTE, _BACKSLASH = b' "\\'
 
 
@@ -58,6 +65,44 @@ class Deltas:
             end = events.find(b'"', end + 1)
         if end == start:
             return False
-        self.pieces += 1
-        self.text_bytes += (end if end > 0 else len(events)) - start
+        self._take(events[start : end if end > 0 else len(events)])
         return True
+
+    def _take(self, text: bytes) -> None:
+        """Count the inside of a JSON string."""
+        self.pieces += 1
+        self.text_bytes += len(text)
+
+
+class CountedDeltas(Deltas):
+    """Counts text by the tokenizer of the model."""
+
+    __slots__ = ("_count", "_counted_tokens", "_uncounted")
+
+    def __init__(self, keys: tuple[bytes, ...], count: Callable[[str], int]) -> None:
+        super().__init__(keys)
+        self._count = count
+        self._counted_tokens = 0
+        self._uncounted = b""
+
+    @property
+    def tokens(self) -> int:
+        """The tokenizer's count."""
+        self._count_now()
+        return self._counted_tokens
+
+    def read_one(self, event: bytes) -> None:
+        """Count the text of one event: the first key that holds any tells."""
+        any(self._read_value(event, at + len(key)) for key in self._keys if (at := event.rfind(key)) >= 0)
+
+    def _take(self, text: bytes) -> None:
+        self._uncounted += text
+        if len(self._uncounted) >= COUNTED_BYTES:
+            self._count_now()
+
+    def _count_now(self) -> None:
+        uncounted, self._uncounted = self._uncounted, b""
+        try:
+            self._counted_tokens += self._count(msgspec.json.decode(b'"%b"' % uncounted, type=str))
+        except (msgspec.DecodeError, UnicodeDecodeError):  # a piece was cut, or is no JSON
+            self._counted_tokens += -(-len(uncounted) // BYTES_PER_TOKEN)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tollgate.core.entities import Usage
 from tollgate.core.usage.api import Api
-from tollgate.core.usage.deltas import Deltas
+from tollgate.core.usage.deltas import CountedDeltas, Deltas
 from tollgate.core.usage.encoding import DecodeError, Decoder, Identity, find_decoder
 from tollgate.core.usage.event_stream import EventStream
 from tollgate.core.usage.events import NDJSON, SSE, Events
@@ -34,14 +34,18 @@ class UsageReader:
         *,
         hide_usage: bool = False,
         headers: Mapping[str, str] = _NO_HEADERS,
+        count: Callable[[str], int] | None = None,
     ) -> None:
-        """`headers`: the reply's, with names in lower case. `hide_usage`: cut the usage event out, where we alone had asked for it."""
+        """`headers`: the reply's, with names in lower case. `hide_usage`: cut the usage event out, where we alone had asked for it.
+
+        `count`: the model's own count of tokens, where one is known, for a stream that does not tell.
+        """
         decoder = find_decoder(content_encoding)
         kind = content_type.partition(";")[0].strip().lower()
         stream = _SSE.fullmatch(kind) is not None
         plain = isinstance(decoder, Identity)
         self._tally = Tally(api, headers, stream=stream)
-        self._deltas = Deltas(api.text)
+        self._deltas = Deltas(api.text) if count is None or not stream else CountedDeltas(api.text, count)
         self._machine = Blind() if decoder is None else self._choose(api, kind, hide=hide_usage and plain and stream)
         self._broken = False
         # Read on; returns what the client may see of it now: the chunk itself unless something is hidden. An attribute, because a
@@ -68,7 +72,7 @@ class UsageReader:
 
     @property
     def seen_output_tokens(self) -> int:
-        """A rough count of the output that has passed, for streams that are cut before they tell."""
+        """A count of the output that has passed, for streams that are cut before they tell: rough, unless the model's own is known."""
         return self._deltas.tokens
 
     def _feed_encoded(self, decoder: Decoder, chunk: bytes) -> bytes:

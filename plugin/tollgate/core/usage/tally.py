@@ -11,6 +11,8 @@ from tollgate.core.usage.api import Api, Field, Meaning, Merge
 
 _MAX_NAME_CHARACTERS = 256
 _NAMES = (Field.MODEL, Field.SERVICE_TIER)
+# What Anthropic calls the speed and the service tier that nobody had to ask for.
+_ORDINARY = ("standard", "default")
 # A count that is there and cannot be right: negative, fractional, boolean, text, too large.
 _DAMAGED = -1
 
@@ -30,7 +32,9 @@ class Tally:
         self._final = False
         self._seen = False
         for field, header in api.headers.items():
-            if header in headers:
+            if header in headers and field in _NAMES:
+                self._names[field] = headers[header][:_MAX_NAME_CHARACTERS]
+            elif header in headers:
                 self._merge({field: _header_count(headers[header])}, early=False)
 
     def read(self, document: object) -> bool:
@@ -54,6 +58,11 @@ class Tally:
                     self._merge(counts, early=root.early)
                     return True
         return False
+
+    @property
+    def early(self) -> bool:
+        """Whether the counts are only those of a stream's beginning."""
+        return self._early
 
     def usage(self, *, broken: bool) -> Usage | None:
         """What is known. `broken`: the body could not be read to its end, so that what is known is not all."""
@@ -83,11 +92,12 @@ class Tally:
         self._seen = True
 
     def _name(self, base: object) -> None:
+        """Later documents win: a provider may begin on one service tier and charge another. Within one, what is out of the ordinary does."""
         for field in _NAMES:
-            for path in self._api.where.get(field, ()):
-                for name in path.find(base):
-                    if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_CHARACTERS:
-                        self._names[field] = name
+            found = [name for path in self._api.where.get(field, ()) for name in path.find(base)]
+            names = [name for name in found if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_CHARACTERS]
+            if names:
+                self._names[field] = next((name for name in names if name not in _ORDINARY), names[0])
 
     def _extract(self, base: object) -> Counts:
         counts: Counts = {}

@@ -26,6 +26,7 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 @router.post("/generate")
 async def generate(body: wire.GenerateKey, _: Admin, management: Managed) -> wire.GeneratedKey:
     """Make a key. Its secret is in this answer and nowhere else."""
+    await management.budgets.check(body.budget_id)
     made = await management.keys.create(
         body.change, secret=body.key, spend_nanousd=body.spend or 0, anonymous=body.is_anonymous
     )
@@ -49,6 +50,7 @@ async def info(caller: Somebody, management: Managed, key: str | None = None) ->
 @router.post("/update")
 async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.UpdatedKey:
     """Change a key: what is left out stays, null clears."""
+    await management.budgets.check(body.budget_id)
     name = body.key
     if name is None:
         name = (await management.keys.find_by_alias(body.key_alias or "")).entity.hash

@@ -135,7 +135,7 @@ class ResetSpend(Request):
 
 
 class GeneratedKey(Answer):
-    """The answer of /key/generate, in the page's order."""
+    """The answer of /key/generate, in the page's order. The last name and hash are null there; /key/info tells both."""
 
     key: str
     models: tuple[str, ...]
@@ -156,9 +156,9 @@ class GeneratedKey(Answer):
     config: PrintedObject
     permissions: PrintedObject
     model_max_budget: dict[str, Any]
-    key_name: str | None
+    key_name: None = None
     expires: PrintedTime | None
-    token_id: str | None
+    token_id: None = None
 
 
 class KeyRow(Answer):
@@ -259,9 +259,7 @@ def generated(made: Made) -> GeneratedKey:
         config=key.config,
         permissions=key.permissions,
         model_max_budget=printed_model_budgets(key.model_limits),
-        key_name=key.name,
         expires=key.expires_us,
-        token_id=key.hash,
     )
 
 

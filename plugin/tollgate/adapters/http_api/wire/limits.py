@@ -60,12 +60,13 @@ def _as_object(value: object) -> object:
 
 
 class ModelBudget(Request):
-    """An entry of `model_max_budget`: a budget for one model, and LiteLLM's other names for its fields."""
+    """An entry of `model_max_budget`: a budget for one model, by LiteLLM's names for its fields too, and other limits for it."""
 
     max_budget: Dollars | None = Field(None, validation_alias=AliasChoices("max_budget", "budget_limit"))
     budget_duration: DurationText | None = Field(None, validation_alias=AliasChoices("budget_duration", "time_period"))
     rpm_limit: Count | None = None
     tpm_limit: Count | None = None
+    max_parallel_requests: Count | None = None
 
 
 ModelBudgets = dict[Identifier, Annotated[ModelBudget, BeforeValidator(_as_object)]]
@@ -91,6 +92,7 @@ class ModelLimitFields(Request):
 
     def _set_budgets(self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int) -> None:
         _replace_each(found, "max_budget_nanousd", {model: each.max_budget for model, each in budgets.items()})
+        _replace_each(found, "parallel", {model: each.max_parallel_requests for model, each in budgets.items()})
         durations = {model: each.budget_duration for model, each in budgets.items()}
         for model, limits in found.items():
             same = limits.budget_duration == durations.get(model)
@@ -98,9 +100,10 @@ class ModelLimitFields(Request):
             found[model] = replace(limits, budget_duration=durations.get(model), budget_since_us=since_us)
         for model, each in budgets.items():
             # LiteLLM's precedence: model_rpm_limit and model_tpm_limit win over the entries' own.
-            rpm = each.rpm_limit if found[model].rpm is None else found[model].rpm
-            tpm = each.tpm_limit if found[model].tpm is None else found[model].tpm
-            found[model] = replace(found[model], rpm=rpm, tpm=tpm)
+            kept = found[model]
+            rpm = kept.rpm if each.rpm_limit is None or model in (self.model_rpm_limit or {}) else each.rpm_limit
+            tpm = kept.tpm if each.tpm_limit is None or model in (self.model_tpm_limit or {}) else each.tpm_limit
+            found[model] = replace(kept, rpm=rpm, tpm=tpm)
 
 
 def _replace_each(found: dict[str, LimitSet], attribute: str, values: Mapping[str, Any]) -> None:
@@ -112,7 +115,7 @@ def _replace_each(found: dict[str, LimitSet], attribute: str, values: Mapping[st
 
 
 def _limits_anything(limits: LimitSet) -> bool:
-    return any(each is not None for each in (limits.rpm, limits.tpm, limits.max_budget_nanousd))
+    return any(each is not None for each in (limits.rpm, limits.tpm, limits.parallel, limits.max_budget_nanousd))
 
 
 def printed_dollars(nanousd: int | None) -> float | None:
@@ -124,10 +127,14 @@ def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
     """`model_max_budget`: the page's bare number where there is no period, else an object."""
     found: dict[str, Any] = {}
     for each in limits:
-        budget = printed_dollars(each.limits.max_budget_nanousd)
-        if budget is not None:
-            duration = each.limits.budget_duration
-            found[each.model] = budget if duration is None else {"max_budget": budget, "budget_duration": duration}
+        entry = {
+            "max_budget": printed_dollars(each.limits.max_budget_nanousd),
+            "budget_duration": each.limits.budget_duration,
+            "max_parallel_requests": each.limits.parallel,
+        }
+        said = {name: value for name, value in entry.items() if value is not None}
+        if said:
+            found[each.model] = said["max_budget"] if list(said) == ["max_budget"] else said
     return found
 
 

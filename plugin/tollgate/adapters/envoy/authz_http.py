@@ -1,0 +1,228 @@
+"""The first door in native mode: ext_authz over HTTP/1.1, with body. A request's head and body to Request, Decision to a response.
+
+Not on a web framework or server: Envoy is the only client, it sends one request after the other on each connection, and what
+a server does beyond that would cost more than the decision. What a response says to Envoy rather than to the client stands in
+headers that the configuration (envoy_config/native.py) takes for itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import unquote_plus
+
+import httptools
+
+from tollgate import telemetry
+from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
+from tollgate.adapters.envoy.headers import (
+    EDITS,
+    EXT_PROC,
+    HELD,
+    HIDE,
+    METER_HEADER,
+    RESERVATION,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+    TARGET,
+    TUNNELLED,
+)
+from tollgate.adapters.envoy.metadata import edits_text, reservation_text
+from tollgate.admission import Admissions, Request
+from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
+from tollgate.core.headers import REQUEST_ID
+from tollgate.core.usage import Api
+from tollgate.core.usage.native import reach_of
+from tollgate.metering import Meter
+
+_DRAIN_POLL_S = 0.05
+
+
+class AuthorizationOverHttp:
+    """Serves Envoy's ext_authz on one address."""
+
+    def __init__(self, admissions: Admissions, meter: Meter, apis: Mapping[str, Api]) -> None:
+        self.connections: set[_Connection] = set()
+        self.draining = False
+        self._admissions = admissions
+        self._meter = meter
+        self._reaches = {name: reach_of(api) for name, api in apis.items()}
+        self._deciding: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, address: str) -> None:
+        """Listen on `unix:/path` or `host:port`; several processes may share a port."""
+        loop = asyncio.get_running_loop()
+        if address.startswith("unix:"):
+            self._server = await loop.create_unix_server(lambda: _Connection(self), address.removeprefix("unix:"))
+            return
+        host, _, port = address.rpartition(":")
+        self._server = await loop.create_server(
+            lambda: _Connection(self), host.strip("[]"), int(port), reuse_port=True, backlog=1024
+        )
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new connections, answer what was asked, and close."""
+        if self._server is None:
+            return
+        self._server.close()
+        self.draining = True
+        for each in list(self.connections):
+            each.close_when_idle()
+        if self._deciding:
+            await asyncio.wait(self._deciding, timeout=grace_s)
+
+    def decide(self, connection: _Connection, asked: Request) -> None:
+        """Answer one request, in a task of its own: the client may leave meanwhile."""
+        task = asyncio.create_task(self._decide(connection, asked))
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
+
+    async def _decide(self, connection: _Connection, asked: Request) -> None:
+        began = time.perf_counter()
+        try:
+            decision = await self._admissions.admit(asked)
+            response = self._response(asked, decision)
+        except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
+            telemetry.failed("ext_authz")
+            connection.answer(_denied(internal_error(asked.path)), asked.method)
+            return
+        telemetry.decided(time.perf_counter() - began)
+        if not connection.answer(response, asked.method):
+            self._give_back(decision)
+
+    def _response(self, asked: Request, decision: Decision) -> bytes:
+        return _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
+
+    def _allowed(self, asked: Request, admission: Admission) -> bytes:
+        reservation = admission.reservation
+        lines = [_line(ROUTE_HEADER, admission.deployment)]
+        path, _, query = asked.path.partition("?")
+        target = admission.path
+        if "key=" in query:
+            path, _, query = (target or asked.path).partition("?")
+            target = _without_key(path, query)
+        if target is not None:
+            lines.append(_line(TARGET, target))
+        if admission.edits:
+            lines.append(_line(EDITS, edits_text(admission.edits)))
+        if reservation is None:
+            return _response(HTTPStatus.OK, lines)
+        reach = self._reaches[reservation.dialect]
+        native = reach.covers(asked.body, query, stream=reservation.stream)
+        lines += (
+            _line(METER_HEADER, reservation.dialect if native else EXT_PROC),
+            _line(RESERVATION, reservation_text(reservation)),
+            _line(REQUEST_ID, reservation.id),
+        )
+        if native:
+            lines += (_line(each.name, each.value) for each in admission.headers)
+            if reservation.hide_usage:
+                lines.append(_line(HIDE, "1"))
+        else:
+            # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz without looking.
+            lines.append(_line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers)))
+        return _response(HTTPStatus.OK, lines)
+
+    def _give_back(self, decision: Decision) -> None:
+        if isinstance(decision, Admission) and decision.reservation is not None:
+            self._meter.settle_soon(decision.reservation, NO_USAGE, CLIENT_CLOSED, "ext_authz")
+
+
+class _Connection(asyncio.Protocol):
+    """One of Envoy's connections: requests one after the other."""
+
+    def __init__(self, door: AuthorizationOverHttp) -> None:
+        self._door = door
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not registered as asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._door.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._door.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._close()
+
+    def on_message_begin(self) -> None:
+        self._busy = True
+        self._url = b""
+        self._headers = {}
+        self._body = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1")] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        headers, body = self._headers, self._body
+        asked = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._url.decode("latin-1"),
+            headers,
+            body[0] if len(body) == 1 else b"".join(body),
+            headers.get(STREAM_HEADER, ""),
+        )
+        self._door.decide(self, asked)
+
+    def answer(self, response: bytes, method: str) -> bool:
+        """Send a response. False: nobody waits for it any more."""
+        self._busy = False
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if method == "HEAD":
+            response = response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        self._transport.write(response)
+        self.close_when_idle()
+        return True
+
+    def close_when_idle(self) -> None:
+        """While the process ends: close, unless a decision is being made."""
+        if self._door.draining and not self._busy:
+            self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _without_key(path: str, query: str) -> str:
+    """The path and query without the client's key, every other byte as it was."""
+    kept = "&".join(each for each in query.split("&") if unquote_plus(each.partition("=")[0]) != "key")
+    return f"{path}?{kept}" if kept else path
+
+
+def _denied(refusal: Refusal) -> bytes:
+    headers = (Header("content-type", "application/json"), *refusal.headers)
+    return _response(
+        TUNNELLED.get(refusal.status, refusal.status), (_line(h.name, h.value) for h in headers), refusal.body
+    )
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name}: {value}\r\n"
+
+
+def _response(status: int, lines: Iterable[str], body: bytes = b"") -> bytes:
+    head = f"HTTP/1.1 {status} \r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n"
+    return head.encode() + body

@@ -1,0 +1,161 @@
+"""/team/*"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+from fastapi import APIRouter
+
+from tollgate.adapters.http_api.bodies import JsonRoute
+from tollgate.adapters.http_api.callers import Admin, Managed
+from tollgate.adapters.http_api.wire import keys as key_wire
+from tollgate.adapters.http_api.wire import members as member_wire
+from tollgate.adapters.http_api.wire import teams as wire
+from tollgate.core.entities import Team, User
+from tollgate.core.errors import BadRequest
+from tollgate.core.money import dollars_of
+from tollgate.management import Management
+from tollgate.management.spending import Live
+
+router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
+
+
+@router.post("/new")
+async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.CreatedTeam:
+    """Make a team with its members."""
+    members = [each.new_member() for each in body.members_with_roles]
+    team = Team(body.team_id or str(uuid4()))
+    return wire.created(*await management.teams.create_with(team, body.change, members))
+
+
+@router.get("/info")
+async def info(_: Admin, management: Managed, team_id: str | None = None) -> wire.TeamAnswer:
+    """A team, its members and its keys."""
+    if team_id is None:
+        raise BadRequest("Malformed request. No team id passed in.", "team_id")
+    found = await management.teams.info(team_id)
+    return wire.TeamAnswer(
+        team_id=team_id,
+        team_info=wire.row(found.team, [each.entity for each in found.members]),
+        keys=tuple(key_wire.row(each) for each in found.keys),
+        team_memberships=tuple(member_wire.row(each) for each in found.members),
+    )
+
+
+@router.get("/list")
+async def list_teams(
+    _: Admin, management: Managed, user_id: str | None = None, organization_id: str | None = None
+) -> list[wire.TeamRow]:
+    """All teams, or those of a user or an organization, newest first."""
+    teams = await management.teams.entities.all()
+    if user_id is not None:
+        own = set(await management.users.team_ids(user_id))
+        teams = [team for team in teams if team.id in own]
+    if organization_id is not None:
+        teams = [team for team in teams if team.organization == organization_id]
+    return [await _row(management, live) for live in await management.teams.live(teams)]
+
+
+@router.post("/update")
+async def update(body: wire.UpdateTeam, _: Admin, management: Managed) -> wire.UpdatedTeam:
+    """Change a team: what is left out stays, null clears."""
+    live = await management.teams.update(body.team_id, body.change, body.spend)
+    return wire.UpdatedTeam(team_id=body.team_id, data=await _row(management, live))
+
+
+@router.post("/delete")
+async def delete(body: wire.DeleteTeams, _: Admin, management: Managed) -> wire.DeletedTeams:
+    """Delete teams with their keys and memberships. What they spent stays in the ledger."""
+    return wire.DeletedTeams(deleted_teams=tuple(await management.teams.delete(body.team_ids)))
+
+
+@router.post("/block")
+async def block(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
+    """Stop a team's calls, everywhere within a second."""
+    live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=True))
+    return await _row(management, live)
+
+
+@router.post("/unblock")
+async def unblock(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
+    """Let a blocked team work again."""
+    live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=False))
+    return await _row(management, live)
+
+
+@router.post("/model/add")
+async def add_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
+    """Allow a team more models."""
+
+    def change(team: Team, _: int) -> Team:
+        return replace(team, models=tuple(dict.fromkeys((*team.models, *body.models))))
+
+    return await _row(management, await management.teams.update(body.team_id, change))
+
+
+@router.post("/model/delete")
+async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
+    """Take models from a team's list. What would leave the list empty, and so allow all models, is refused."""
+
+    def change(team: Team, _: int) -> Team:
+        left = tuple(each for each in team.models if each not in body.models)
+        if team.models and not left:
+            raise BadRequest("an empty list allows every model; set models to ['no-default-models'] instead", "models")
+        return replace(team, models=left)
+
+    return await _row(management, await management.teams.update(body.team_id, change))
+
+
+@router.post("/member_add")
+async def member_add(body: member_wire.AddMembers, _: Admin, management: Managed) -> wire.TeamWithNewMembers:
+    """Make users members of a team; who is not known yet becomes a user."""
+    new = [each.new_member() for each in body.member]
+    users, members = await management.teams.members.add(body.team_id, new, body.member_change)
+    row = await _row(management, await management.teams.find(body.team_id))
+    return wire.TeamWithNewMembers(
+        **dict(row),
+        updated_users=tuple(_shown(user) for user in users),
+        updated_team_memberships=tuple({"user_id": each.user_id, "team_id": each.team_id} for each in members),
+    )
+
+
+@router.post("/member_update")
+async def member_update(body: member_wire.UpdateMember, _: Admin, management: Managed) -> member_wire.UpdatedMember:
+    """Change a membership: what is left out stays, null clears."""
+    members = management.teams.members
+    return member_wire.updated(await members.change(body.team_id, body.user_id, body.user_email, body.change))
+
+
+@router.post("/member_delete")
+async def member_delete(body: member_wire.DeleteMember, _: Admin, management: Managed) -> wire.TeamRow:
+    """End a membership."""
+    live = await management.teams.find(body.team_id)
+    await management.teams.members.remove(body.team_id, body.user_id, body.user_email)
+    return await _row(management, live)
+
+
+@router.post("/{team_id}/member/{user_id}/reset_spend")
+async def reset_member_spend(
+    team_id: str, user_id: str, body: key_wire.ResetSpend, _: Admin, management: Managed
+) -> member_wire.MemberSpendReset:
+    """Lower what a member has spent in the current period."""
+    team = (await management.teams.entities.get(team_id)).entity
+    live, previous = await management.teams.members.reset_spend(team, user_id, body.reset_to)
+    shown = member_wire.row(live)
+    return member_wire.MemberSpendReset(
+        team_id=team_id,
+        user_id=user_id,
+        spend=shown.spend,
+        previous_spend=dollars_of(previous),
+        max_budget=shown.litellm_budget_table["max_budget"],
+    )
+
+
+async def _row(management: Management, live: Live[Team]) -> wire.TeamRow:
+    members = await management.teams.members.of_team(live.entity)
+    return wire.row(live, [each.entity for each in members])
+
+
+def _shown(user: User) -> dict[str, str | None]:
+    return {"user_id": user.id, "user_email": user.email}

@@ -1,0 +1,102 @@
+"""The cost of one request over HTTP. Exact amounts are decimal texts: a float would not hold them."""
+
+from __future__ import annotations
+
+from tollgate.adapters.http_api.wire.base import Answer
+from tollgate.adapters.http_api.wire.types import PrintedTime
+from tollgate.core.bill import FEMTO_PER_NANO
+from tollgate.core.money import dollars_of
+from tollgate.ports import Settled
+
+
+class PriceRow(Answer):
+    """Which row of which price table. `above_input_tokens`: the tier; `service_tier`: null is the standard one."""
+
+    source: str
+    above_input_tokens: int
+    service_tier: str | None
+
+
+class CostLine(Answer):
+    """`units` times `nanousd_each` is `nanousd`."""
+
+    kind: str
+    units: int
+    nanousd_each: str
+    nanousd: str
+
+
+class Tokens(Answer):
+    """What the reply told, or what stood in for it. Parts are within `input_tokens` and `output_tokens`."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    reasoning_tokens: int
+    input_audio_tokens: int
+    output_audio_tokens: int
+    input_image_tokens: int
+    output_image_tokens: int
+    searches: int
+    audio_seconds: int
+
+
+class Explanation(Answer):
+    """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged."""
+
+    request_id: str
+    model: str
+    model_id: str
+    reply_model: str | None
+    reply_service_tier: str | None
+    status: int
+    usage: str
+    settled_by: str
+    startTime: PrintedTime  # noqa: N815 - LiteLLM's name
+    endTime: PrintedTime  # noqa: N815 - LiteLLM's name
+    tokens: Tokens
+    price: PriceRow | None
+    lines: tuple[CostLine, ...]
+    sum_nanousd: str
+    cost_nanousd: int
+    spend: float
+
+
+def explanation(settled: Settled) -> Explanation:
+    """A record of the ledger, with its arithmetic."""
+    record, bill = settled.record, settled.record.bill
+    price = PriceRow(
+        source=bill.source, above_input_tokens=bill.above_input_tokens, service_tier=bill.service_tier or None
+    )
+    lines = (
+        CostLine(
+            kind=line.kind, units=line.units, nanousd_each=_exact(line.rate_femtousd), nanousd=_exact(line.femtousd)
+        )
+        for line in bill.lines
+    )
+    return Explanation(
+        request_id=record.id,
+        model=record.model,
+        model_id=record.deployment,
+        reply_model=record.reply_model,
+        reply_service_tier=record.service_tier,
+        status=record.status,
+        usage=record.certainty,
+        settled_by=record.settled_by,
+        startTime=record.admitted_us,
+        endTime=settled.settled_us,
+        tokens=Tokens(**{name: getattr(record, name) for name in Tokens.model_fields}),
+        price=price if bill.source else None,
+        lines=tuple(lines),
+        sum_nanousd=_exact(bill.femtousd),
+        cost_nanousd=record.cost_nanousd,
+        spend=dollars_of(record.cost_nanousd),
+    )
+
+
+def _exact(femtousd: int) -> str:
+    """Nano-dollars, with the fraction that there is."""
+    whole, rest = divmod(femtousd, FEMTO_PER_NANO)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else str(whole)

@@ -1,0 +1,156 @@
+"""Members of teams over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from tollgate.adapters.http_api.wire.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.limits import LimitFields, printed_dollars
+from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime, TeamId
+from tollgate.core.entities import Member, MemberRole
+from tollgate.core.money import dollars_of
+from tollgate.management.members import NewMember
+from tollgate.management.spending import Live
+
+
+class MemberName(Request):
+    """Somebody in a request: by user id or by e-mail address."""
+
+    user_id: Identifier | None = None
+    user_email: Identifier | None = None
+    role: MemberRole
+
+    def new_member(self) -> NewMember:
+        """Who is to be a member."""
+        return NewMember(self.role, self.user_id, self.user_email)
+
+
+class MemberFields(LimitFields):
+    """What can be said of a membership. `max_budget_in_team` is the budget of the user within the team."""
+
+    team_id: TeamId
+    max_budget_in_team: Dollars | None = None
+    allowed_models: Names | None = None
+    role: MemberRole | None = None
+
+    def change(self, member: Member, _: int) -> Member:
+        """The membership that these fields make of another."""
+        after = patched(member, self, {"allowed_models": "models", "role": "role"})
+        limits = patched(self.limits_over(member.limits), self, {"max_budget_in_team": "max_budget_nanousd"})
+        return replace(after, limits=limits)
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+class AddMembers(MemberFields):
+    """POST /team/member_add: one member, or several."""
+
+    member: Annotated[tuple[MemberName, ...], BeforeValidator(_as_list)]
+
+    def member_change(self, member: Member, now_us: int) -> Member:
+        """What is said of each new membership; the role is each member's own."""
+        return replace(self.change(member, now_us), role=member.role)
+
+
+class UpdateMember(MemberFields):
+    """POST /team/member_update."""
+
+    user_id: Identifier | None = None
+    user_email: Identifier | None = None
+
+
+class DeleteMember(Request):
+    """POST /team/member_delete."""
+
+    team_id: TeamId
+    user_id: Identifier | None = None
+    user_email: Identifier | None = None
+
+
+class MemberRef(Answer):
+    """A member in `members_with_roles`, as the page prints it."""
+
+    role: MemberRole
+    user_id: str
+
+
+class MembershipRow(Answer):
+    """A membership with its live numbers. `litellm_budget_table` holds its limits, where LiteLLM has them."""
+
+    user_id: str
+    team_id: str
+    role: MemberRole
+    spend: float
+    total_spend: float
+    budget_reset_at: PrintedTime | None
+    allowed_models: tuple[str, ...]
+    budget_id: None = None
+    litellm_budget_table: dict[str, Any]
+
+
+class UpdatedMember(Answer):
+    """The answer of /team/member_update."""
+
+    team_id: str
+    user_id: str
+    role: MemberRole
+    max_budget_in_team: float | None
+    tpm_limit: int | None
+    rpm_limit: int | None
+    budget_duration: str | None
+    allowed_models: tuple[str, ...]
+
+
+class MemberSpendReset(Answer):
+    """The answer of /team/{team_id}/member/{user_id}/reset_spend."""
+
+    team_id: str
+    user_id: str
+    spend: float
+    previous_spend: float
+    max_budget: float | None
+
+
+def reference(member: Member) -> MemberRef:
+    """A member, as the page prints it."""
+    return MemberRef(role=member.role, user_id=member.user_id)
+
+
+def row(live: Live[Member]) -> MembershipRow:
+    """A membership with its live numbers."""
+    member, limits = live.entity, live.entity.limits
+    return MembershipRow(
+        user_id=member.user_id,
+        team_id=member.team_id,
+        role=member.role,
+        spend=dollars_of(live.spend.used_nanousd),
+        total_spend=dollars_of(live.spend.total_nanousd),
+        budget_reset_at=live.reset_us,
+        allowed_models=member.models,
+        litellm_budget_table={
+            "max_budget": printed_dollars(limits.max_budget_nanousd),
+            "budget_duration": limits.budget_duration,
+            "max_parallel_requests": limits.parallel,
+            "tpm_limit": limits.tpm,
+            "rpm_limit": limits.rpm,
+        },
+    )
+
+
+def updated(member: Member) -> UpdatedMember:
+    """A membership after a change."""
+    return UpdatedMember(
+        team_id=member.team_id,
+        user_id=member.user_id,
+        role=member.role,
+        max_budget_in_team=printed_dollars(member.limits.max_budget_nanousd),
+        tpm_limit=member.limits.tpm,
+        rpm_limit=member.limits.rpm,
+        budget_duration=member.limits.budget_duration,
+        allowed_models=member.models,
+    )

@@ -1,0 +1,203 @@
+"""Spend and models over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tollgate.adapters.http_api.wire.base import Answer, Request
+from tollgate.adapters.http_api.wire.types import Count, Identifier, PrintedTime
+from tollgate.core.access import Model
+from tollgate.core.entities import Deployment, ScopeKind, Usage
+from tollgate.core.errors import BadRequest
+from tollgate.core.money import dollars_of
+from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.management.reports import DaySum, find_payer
+from tollgate.ports import Settled
+
+# When a model was made is nobody's to know here; LiteLLM prints this one for all.
+_CREATED = 1_677_610_602
+_BYTES_PER_TOKEN = 3  # design.md, rules of admission, 8
+
+
+class Calculate(Request):
+    """POST /spend/calculate: what a reply cost, or what its messages would."""
+
+    model: Identifier | None = None
+    messages: list[Any] | None = None
+    completion_response: dict[str, Any] | None = None
+
+    def named_model(self) -> str:
+        """The model in question. Raises BadRequest."""
+        model = self.model or (self.completion_response or {}).get("model")
+        if not isinstance(model, str):
+            raise BadRequest("model is required, here or in completion_response", "model")
+        return model
+
+    def usage(self) -> Usage:
+        """The reply's own count, or an estimate of the messages. Raises BadRequest."""
+        if self.completion_response is not None:
+            return _Usage.model_validate(self.completion_response.get("usage") or {}).usage()
+        if self.messages is None:
+            raise BadRequest("messages or completion_response is required", "messages")
+        text = sum(len(str(each.get("content") or "").encode()) for each in self.messages if isinstance(each, dict))
+        return Usage(input_tokens=max(1, text // _BYTES_PER_TOKEN))
+
+
+class _Details(Answer):
+    cached_tokens: Count = 0
+
+
+class _Usage(Answer):
+    """OpenAI's and Anthropic's counts."""
+
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    prompt_tokens_details: _Details | None = None
+
+    def usage(self) -> Usage:
+        """In our own words."""
+        cached = 0 if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
+        return Usage(
+            input_tokens=self.prompt_tokens or self.input_tokens,
+            output_tokens=self.completion_tokens or self.output_tokens,
+            cache_read_tokens=cached,
+        )
+
+
+class Cost(Answer):
+    """The answer of /spend/calculate."""
+
+    cost: float
+
+
+class GlobalSpend(Answer):
+    """The answer of /global/spend."""
+
+    spend: float
+    max_budget: float | None
+
+
+class SpendLog(Answer):
+    """A record of the ledger. `api_key` is the key's hash, `end_user` the customer."""
+
+    request_id: str
+    api_key: str
+    user: str
+    team_id: str | None
+    end_user: str
+    model: str
+    model_id: str
+    spend: float
+    total_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+    status: int
+    usage: str
+    startTime: PrintedTime  # noqa: N815 - LiteLLM's name
+    endTime: PrintedTime  # noqa: N815 - LiteLLM's name
+
+
+class SpendDay(Answer):
+    """A day's sums."""
+
+    startTime: str  # noqa: N815 - LiteLLM's name
+    spend: float
+    models: dict[str, float]
+    users: dict[str, float]
+
+
+class ModelCard(Answer):
+    """A model in /v1/models."""
+
+    id: str
+    object: str = "model"
+    created: int = _CREATED
+    owned_by: str
+
+
+class ModelCards(Answer):
+    """The answer of /v1/models."""
+
+    data: tuple[ModelCard, ...]
+    object: str = "list"
+
+
+class ModelInfo(Answer):
+    """A deployment in /model/info. Its provider's key is never printed."""
+
+    model_name: str
+    litellm_params: dict[str, str]
+    model_info: dict[str, Any]
+
+
+class ModelInfos(Answer):
+    """The answer of /model/info."""
+
+    data: tuple[ModelInfo, ...]
+
+
+def log(settled: Settled) -> SpendLog:
+    """A record of the ledger, as LiteLLM prints one."""
+    record = settled.record
+    return SpendLog(
+        request_id=record.id,
+        api_key=find_payer(settled, ScopeKind.KEY) or "",
+        user=find_payer(settled, ScopeKind.USER) or "",
+        team_id=find_payer(settled, ScopeKind.TEAM),
+        end_user=find_payer(settled, ScopeKind.CUSTOMER) or "",
+        model=record.model,
+        model_id=record.deployment,
+        spend=dollars_of(record.cost_nanousd),
+        total_tokens=record.input_tokens + record.output_tokens,
+        prompt_tokens=record.input_tokens,
+        completion_tokens=record.output_tokens,
+        cache_read_input_tokens=record.cache_read_tokens,
+        cache_creation_input_tokens=record.cache_write_5m_tokens + record.cache_write_1h_tokens,
+        status=record.status,
+        usage=record.certainty,
+        startTime=record.admitted_us,
+        endTime=settled.settled_us,
+    )
+
+
+def day(summed: DaySum) -> SpendDay:
+    """A day's sums, in dollars."""
+    return SpendDay(
+        startTime=summed.day.isoformat(),
+        spend=dollars_of(summed.total),
+        models=_in_dollars(summed.by_model),
+        users=_in_dollars(summed.by_user),
+    )
+
+
+def card(model: Model, deployment: Deployment) -> ModelCard:
+    """A model, as OpenAI lists one."""
+    return ModelCard(id=model.name, owned_by=deployment.provider)
+
+
+def info(deployment: Deployment, price: Price | None) -> ModelInfo:
+    """A deployment, as LiteLLM prints one."""
+    return ModelInfo(
+        model_name=deployment.model_name,
+        litellm_params={
+            "model": f"{deployment.provider}/{deployment.model}",
+            "api_base": deployment.api_base,
+        },
+        model_info={
+            "id": deployment.id,
+            "access_groups": deployment.access_groups,
+            "max_output_tokens": deployment.max_output_tokens,
+            "input_cost_per_token": None if price is None else price.tiers[0].input / FEMTO_PER_DOLLAR,
+            "output_cost_per_token": None if price is None else price.tiers[0].output / FEMTO_PER_DOLLAR,
+            "price_source": None if price is None else price.source,
+        },
+    )
+
+
+def _in_dollars(sums: Mapping[str, int]) -> dict[str, float]:
+    return {name: dollars_of(nanousd) for name, nanousd in sums.items()}

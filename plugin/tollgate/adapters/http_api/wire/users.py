@@ -1,0 +1,238 @@
+"""Internal users over HTTP. The answer of /user/new is the page's, field for field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from tollgate.adapters.http_api.wire.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.keys import KeyFields, KeyRow
+from tollgate.adapters.http_api.wire.limits import (
+    LimitFields,
+    ModelLimitFields,
+    printed_dollars,
+    printed_model_budgets,
+    printed_model_rpm,
+    printed_model_tpm,
+)
+from tollgate.adapters.http_api.wire.teams import TeamRow
+from tollgate.adapters.http_api.wire.types import (
+    Dollars,
+    Identifier,
+    Lifetime,
+    Names,
+    ObjectText,
+    PrintedObject,
+    PrintedTime,
+    TeamId,
+)
+from tollgate.core.entities import DEFAULT_ORGANIZATION, Key, Member, MemberRole, Role, User
+from tollgate.core.money import dollars_of
+from tollgate.management.keys import Made
+from tollgate.management.spending import Live
+from tollgate.management.users import Membership
+
+_FIELDS = {
+    "user_alias": "alias",
+    "user_email": "email",
+    "user_role": "role",
+    "organization_id": "organization",
+    "models": "models",
+    "metadata": "metadata",
+    "blocked": "blocked",
+}
+
+
+class UserFields(LimitFields, ModelLimitFields):
+    """What can be said of a user. The limits hold over all the user's keys together."""
+
+    user_id: Identifier | None = None
+    user_email: Identifier | None = None
+    user_alias: Identifier | None = None
+    user_role: Role | None = None
+    organization_id: Identifier | None = None
+    models: Names | None = None
+    metadata: ObjectText | None = None
+    blocked: bool | None = None
+    spend: Dollars | None = None
+
+    def change(self, user: User, now_us: int) -> User:
+        """The user that these fields make of another."""
+        return replace(
+            patched(user, self, _FIELDS),
+            limits=self.limits_over(user.limits),
+            model_limits=self.model_limits_over(user.model_limits, now_us),
+        )
+
+
+class NewUserTeam(Request):
+    """A team that a new user is to be in."""
+
+    team_id: TeamId
+    user_role: MemberRole = MemberRole.USER
+    max_budget_in_team: Dollars | None = None
+
+    def membership(self) -> Membership:
+        """The membership that is to be made."""
+
+        def change(member: Member, _: int) -> Member:
+            limits = replace(member.limits, max_budget_nanousd=self.max_budget_in_team)
+            return replace(member, role=self.user_role, limits=limits)
+
+        return Membership(self.team_id, change)
+
+
+def _as_team(value: object) -> object:
+    return {"team_id": value} if isinstance(value, str) else value
+
+
+class NewUser(UserFields):
+    """POST /user/new. What is said of a key (`duration`, `key_alias`, ...) is of the one that is made with the user."""
+
+    auto_create_key: bool = True
+    teams: tuple[Annotated[NewUserTeam, BeforeValidator(_as_team)], ...] | None = None
+    team_id: TeamId | None = None
+    key_alias: Identifier | None = None
+    duration: Lifetime = None
+    aliases: dict[Identifier, Identifier] | None = None
+    config: ObjectText | None = None
+    permissions: ObjectText | None = None
+    allowed_cache_controls: Names | None = None
+
+    def key_change(self, key: Key, now_us: int) -> Key:
+        """The key that is made with the user. The limits are the user's: they hold for it without being repeated."""
+        names = ("team_id", "key_alias", "duration", "aliases", "config", "permissions", "allowed_cache_controls")
+        fields = KeyFields.model_construct(
+            _fields_set=self.model_fields_set & set(names), **{name: getattr(self, name) for name in names}
+        )
+        return fields.change(key, now_us)
+
+    def memberships(self) -> list[Membership]:
+        """The teams that the user is to be in."""
+        return [each.membership() for each in self.teams or ()]
+
+
+class UpdateUser(UserFields):
+    """POST /user/update, by id or e-mail address."""
+
+
+class DeleteUsers(Request):
+    """POST /user/delete."""
+
+    user_ids: Names
+
+
+class CreatedUser(Answer):
+    """The answer of /user/new, in the page's order."""
+
+    key: str | None
+    expires: PrintedTime | None
+    user_id: str
+    max_budget: float | None
+
+
+class UserRow(Answer):
+    """A user as /user/info and /user/list show it."""
+
+    user_id: str
+    user_alias: str | None
+    user_email: str | None
+    user_role: Role
+    organization_id: str | None
+    teams: tuple[str, ...]
+    models: tuple[str, ...]
+    spend: float
+    total_spend: float
+    max_budget: float | None
+    max_parallel_requests: int | None
+    tpm_limit: int | None
+    rpm_limit: int | None
+    model_rpm_limit: dict[str, int]
+    model_tpm_limit: dict[str, int]
+    budget_duration: str | None
+    budget_reset_at: PrintedTime | None
+    budget_anchor: str
+    budget_timezone: str | None
+    model_spend: dict[str, float]
+    model_max_budget: dict[str, Any]
+    blocked: bool
+    metadata: PrintedObject
+    created_at: PrintedTime
+    updated_at: PrintedTime
+
+
+class ListedUser(UserRow):
+    """A user in /user/list."""
+
+    key_count: int
+
+
+class UserAnswer(Answer):
+    """The answer of /user/info."""
+
+    user_id: str
+    user_info: UserRow
+    keys: tuple[KeyRow, ...]
+    teams: tuple[TeamRow, ...]
+
+
+class UpdatedUser(Answer):
+    """The answer of /user/update."""
+
+    user_id: str
+    data: UserRow
+
+
+class UserList(Answer):
+    """The answer of /user/list."""
+
+    users: tuple[ListedUser, ...]
+    total: int
+    page: int
+    page_size: int
+    total_pages: int
+
+
+def created(live: Live[User], made: Made | None) -> CreatedUser:
+    """A new user with their key, as the page prints it."""
+    return CreatedUser(
+        key=None if made is None else made.secret,
+        expires=None if made is None else made.live.entity.expires_us,
+        user_id=live.entity.id,
+        max_budget=printed_dollars(live.entity.limits.max_budget_nanousd),
+    )
+
+
+def row(live: Live[User], team_ids: Sequence[str]) -> UserRow:
+    """A user with their live numbers."""
+    user, limits, spend = live.entity, live.entity.limits, live.spend
+    return UserRow(
+        user_id=user.id,
+        user_alias=user.alias,
+        user_email=user.email,
+        user_role=user.role,
+        organization_id=None if user.organization == DEFAULT_ORGANIZATION else user.organization,
+        teams=tuple(team_ids),
+        models=user.models,
+        spend=dollars_of(spend.used_nanousd),
+        total_spend=dollars_of(spend.total_nanousd),
+        max_budget=printed_dollars(limits.max_budget_nanousd),
+        max_parallel_requests=limits.parallel,
+        tpm_limit=limits.tpm,
+        rpm_limit=limits.rpm,
+        model_rpm_limit=printed_model_rpm(user.model_limits),
+        model_tpm_limit=printed_model_tpm(user.model_limits),
+        budget_duration=limits.budget_duration,
+        budget_reset_at=live.reset_us,
+        budget_anchor="rolling" if limits.calendar_timezone is None else "calendar",
+        budget_timezone=limits.calendar_timezone,
+        model_spend={model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()},
+        model_max_budget=printed_model_budgets(user.model_limits),
+        blocked=user.blocked,
+        metadata=user.metadata,
+        created_at=user.created_us,
+        updated_at=user.updated_us,
+    )

@@ -1,0 +1,46 @@
+"""OpenAI's own count of tokens, for streams that break off before they tell theirs. Only where the extra `tokenizer` is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from tollgate.core.entities import Deployment
+
+try:
+    import toktok
+except ImportError:
+    toktok = None
+
+_PROVIDERS = ("openai", "azure", "text-completion-openai")
+# https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first that fits counts.
+_VOCABULARIES = (
+    (("gpt-oss",), "o200k_harmony"),
+    (("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "chatgpt-4o", "o1", "o3", "o4"), "o200k_base"),
+    (("gpt-4", "gpt-3.5", "gpt-35"), "cl100k_base"),
+)
+
+
+def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[str], int]]:
+    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are known. Loads what is needed, in a second."""
+    if toktok is None:
+        return {}
+    counters = {}
+    for deployment in deployments:
+        vocabulary = find_vocabulary(deployment)
+        if vocabulary is not None:
+            counters[deployment.id] = partial(_count, vocabulary)
+            _count(vocabulary, "load it now, not while somebody waits")
+    return counters
+
+
+def find_vocabulary(deployment: Deployment) -> str | None:
+    """The vocabulary of a deployment's model; None: not one that we know."""
+    if deployment.provider not in _PROVIDERS:
+        return None
+    return next((name for prefixes, name in _VOCABULARIES if deployment.model.startswith(prefixes)), None)
+
+
+def _count(vocabulary: str, text: str) -> int:
+    (tokens,) = toktok.batch_count([text], vocabulary, threads=1)
+    return int(tokens)

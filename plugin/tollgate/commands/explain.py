@@ -1,0 +1,57 @@
+"""tollgate spend explain"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, show
+
+
+def explain(
+    request_id: Annotated[str, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")],
+    organization_id: Annotated[str | None, typer.Option(help="whose ledger; the default one's")] = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """What one request used, the price that held, and the arithmetic."""
+    query = {"request_id": request_id, "organization_id": organization_id}
+    answer = get(url, master_key, "/spend/explain", query)
+    if as_json:
+        show(answer, as_json=True)
+        return
+    typer.echo("\n".join(explained(answer)))
+
+
+def explained(answer: Mapping[str, Any]) -> list[str]:
+    """The answer of /spend/explain, in lines for people."""
+    price = answer["price"]
+    lines = [
+        f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']}, status {answer['status']}",
+        f"model      {answer['model']} ({answer['model_id']}), the reply says {answer['reply_model'] or 'nothing'}",
+        f"usage      {answer['usage']}, by {answer['settled_by']}: {_tokens(answer['tokens'])}",
+    ]
+    charged = f"charged    {answer['cost_nanousd']} nano-dollars, ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
+    if price is None:
+        return [*lines, "price      none", charged]
+    tier = f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
+    service_tier = f", service tier {price['service_tier']}" if price["service_tier"] else ""
+    rows = [
+        (str(line["units"]), line["kind"], f"x {line['nanousd_each']}", f"= {line['nanousd']}")
+        for line in answer["lines"]
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
+    return [
+        *lines,
+        f"price      {price['source']}{tier}{service_tier}; in nano-dollars:",
+        *("  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows),
+        f"sum        {answer['sum_nanousd']}",
+        charged,
+    ]
+
+
+def _tokens(tokens: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in tokens.items() if count) or "nothing"

@@ -1,0 +1,101 @@
+"""tollgate import-litellm"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tollgate.commands.errors import failing_clearly
+from tollgate.commands.gateway import DEFAULT_URL, fail, post
+from tollgate.import_litellm.mapping import KINDS, Plan, plan_of
+from tollgate.import_litellm.source import read_file, read_server
+
+_MOST_ROWS = 200
+# The gateway takes bodies of a mebibyte.
+_MOST_BYTES = 512 * 1024
+_OUTCOMES = ("created", "unchanged", "differs", "failed")
+
+Result = Mapping[str, Any]
+
+
+def import_litellm(
+    url: Annotated[str | None, typer.Option("--url", help="where the LiteLLM server is")] = None,
+    master_key: Annotated[
+        str | None, typer.Option("--master-key", envvar="LITELLM_MASTER_KEY", help="LiteLLM's master key")
+    ] = None,
+    dump: Annotated[Path | None, typer.Option("--dump", help="instead of a server: a JSON object of its lists")] = None,
+    gateway: Annotated[str, typer.Option("--gateway", envvar="TOLLGATE_URL", help="where Tollgate is")] = DEFAULT_URL,
+    gateway_key: Annotated[
+        str | None,
+        typer.Option("--gateway-key", envvar="TOLLGATE_MASTER_KEY", help="Tollgate's master key; by default the same"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="change nothing, say what would happen")] = False,
+) -> None:
+    """Carry keys (by hash), users, teams, customers, budgets, limits and spend over from LiteLLM. It can be run again."""
+    with failing_clearly():
+        if (url is None) == (dump is None):
+            fail("give either --url and --master-key, or --dump")
+        if dump is not None:
+            found = read_file(dump)
+        elif url is not None and master_key is not None:
+            found = read_server(url, master_key, _say)
+        else:
+            fail("no master key of LiteLLM's: give --master-key, or set LITELLM_MASTER_KEY")
+        plan = plan_of(found)
+    results = [each for batch in _sent(plan, gateway, gateway_key or master_key, dry_run=dry_run) for each in batch]
+    _report(plan, results, dry_run=dry_run)
+    if any(each["outcome"] == "failed" for each in results):
+        raise typer.Exit(1)
+
+
+def _sent(plan: Plan, gateway: str, key: str | None, *, dry_run: bool) -> Iterator[list[Result]]:
+    """The results of each batch, as it is sent."""
+    for kind in KINDS:
+        items, done = plan.items[kind], 0
+        for batch in _batches(items):
+            answer = post(gateway, key, "/global/import", {"dry_run": dry_run, kind: batch})
+            done += len(batch)
+            _say(f"importing {kind}: {done} of {len(items)}")
+            yield answer["results"]
+
+
+def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for item in items:
+        length = len(json.dumps(item))
+        if batch and (len(batch) == _MOST_ROWS or size + length > _MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += length
+    if batch:
+        yield batch
+
+
+def _report(plan: Plan, results: Sequence[Result], *, dry_run: bool) -> None:
+    """What became of everything: counts by kind, then what failed, what differs, and what was lost, by entity and field."""
+    counts = Counter((each["kind"], each["outcome"]) for each in results)
+    table = Table("", *_OUTCOMES, title="would become" if dry_run else None)
+    for kind in KINDS:
+        table.add_row(kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES))
+    Console(soft_wrap=True, markup=False).print(table)
+    for each in results:
+        if each["message"]:
+            typer.echo(f"{each['outcome']}: {each['kind']} {each['id']}: {each['message']}")
+    for lost in plan.lost:
+        typer.echo(f"not carried: {lost.kind} {lost.id}: {lost.field}: {lost.reason}")
+    if plan.sessions:
+        typer.echo(f"left out: {plan.sessions} keys of sessions of LiteLLM's own pages")
+
+
+def _say(line: str) -> None:
+    # Progress is not the result: it goes where it does not mix with it.
+    typer.echo(line, err=True)

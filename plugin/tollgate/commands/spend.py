@@ -1,0 +1,75 @@
+"""tollgate spend"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tollgate.commands.explain import explain
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, show
+
+app = typer.Typer(help="What was spent.", no_args_is_help=True)
+app.command()(explain)
+
+Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a day of UTC, included")]
+_KEYS = ("key_name", "key_alias", "user_id", "team_id", "spend", "total_spend", "max_budget", "token")
+_USERS = ("user_id", "user_email", "spend", "total_spend", "max_budget")
+_LOGS = (
+    "startTime",
+    "request_id",
+    "model",
+    "status",
+    "prompt_tokens",
+    "completion_tokens",
+    "spend",
+    "user",
+    "end_user",
+)
+_DAYS = ("startTime", "spend", "models", "users")
+
+
+@app.command()
+def total(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+    """What the whole proxy has spent in its current period."""
+    show(get(url, master_key, "/global/spend"), as_json=as_json)
+
+
+@app.command()
+def keys(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+    """Keys, those that spent most first."""
+    show(get(url, master_key, "/spend/keys"), as_json=as_json, columns=_KEYS)
+
+
+@app.command()
+def users(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+    """Users, those that spent most first."""
+    show(get(url, master_key, "/spend/users"), as_json=as_json, columns=_USERS)
+
+
+@app.command()
+def logs(
+    key: Annotated[str | None, typer.Option(help="only this key, or hash")] = None,
+    user_id: Annotated[str | None, typer.Option(help="only this user")] = None,
+    request_id: Annotated[str | None, typer.Option(help="only this request")] = None,
+    start: Day = None,
+    end: Day = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Settled requests, newest first."""
+    query = {"api_key": key, "user_id": user_id, "request_id": request_id, "start_date": start, "end_date": end}
+    show(get(url, master_key, "/spend/logs", {**query, "summarize": False}), as_json=as_json, columns=_LOGS)
+
+
+@app.command()
+def days(
+    start: Annotated[str, typer.Argument(metavar="FIRST", help="a day of UTC, YYYY-MM-DD")],
+    end: Annotated[str, typer.Argument(metavar="LAST", help="a day of UTC, included")],
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sums by day, newest first."""
+    show(get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}), as_json=as_json, columns=_DAYS)

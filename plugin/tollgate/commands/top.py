@@ -1,0 +1,134 @@
+"""`tollgate top`: what passes through a gateway, live, from its /metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx
+import typer
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tollgate.commands.errors import failing_clearly
+from tollgate.core.errors import TollgateError
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+Sample = Mapping[Series, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the counters gained between two looks at them, a second."""
+
+    before: Sample
+    after: Sample
+    seconds: float
+
+    def total(self, name: str, **labels: str) -> float:
+        """The rate of all series of a name that carry these labels."""
+        return sum(
+            rate
+            for (found, carried), rate in self._rates().items()
+            if found == name and labels.items() <= dict(carried).items()
+        )
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The rates of a name's series, by one of their labels, the fastest first."""
+        found: dict[str, float] = {}
+        for (each, carried), rate in self._rates().items():
+            if each == name and rate > 0:
+                value = dict(carried).get(label, "")
+                found[value] = found.get(value, 0.0) + rate
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def quantile_ms(self, name: str, share: float) -> str:
+        """The upper bound of the bucket that holds this share of a histogram's new observations, in milliseconds."""
+        buckets = sorted(
+            (float(dict(carried)["le"]), rate)
+            for (found, carried), rate in self._rates().items()
+            if found == f"{name}_bucket"
+        )
+        if not buckets or buckets[-1][1] <= 0:
+            return "-"
+        bound = next(bound for bound, rate in buckets if rate >= share * buckets[-1][1])
+        return f"<= {bound * 1000:g} ms" if bound != float("inf") else f"> {buckets[-2][0] * 1000:g} ms"
+
+    def _rates(self) -> dict[Series, float]:
+        # A part that was started again counts from zero: no rate is better than a negative one.
+        return {
+            series: max(0.0, value - self.before.get(series, 0.0)) / self.seconds
+            for series, value in self.after.items()
+        }
+
+
+def sample(text: str) -> Sample:
+    """The numbers of /metrics, by name and labels."""
+    return {
+        (each.name, tuple(sorted(each.labels.items()))): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+    }
+
+
+def view(rates: Rates) -> Group:
+    """One screen."""
+    traffic = Table(title="a second", show_header=False, title_justify="left")
+    traffic.add_row("requests admitted", f"{rates.total('tollgate_requests_admitted_total'):.1f}")
+    traffic.add_row("requests refused", f"{rates.total('tollgate_requests_refused_total'):.1f}")
+    traffic.add_row("tokens in", f"{rates.total('tollgate_tokens_total', direction='input'):.0f}")
+    traffic.add_row("tokens out", f"{rates.total('tollgate_tokens_total', direction='output'):.0f}")
+    traffic.add_row("dollars", f"{rates.total('tollgate_spend_dollars_total'):.6f}")
+    traffic.add_row("store errors", f"{rates.total('tollgate_store_errors_total'):.1f}")
+    latency = Table("latency", "median", "99 %", title_justify="left")
+    for noun, name in (("admission", "tollgate_admission_seconds"), ("store", "tollgate_store_seconds")):
+        latency.add_row(noun, rates.quantile_ms(name, 0.5), rates.quantile_ms(name, 0.99))
+    return Group(
+        traffic,
+        latency,
+        _ranked("refused for", rates.by("tollgate_requests_refused_total", "reason")),
+        _ranked("dollars by model", rates.by("tollgate_spend_dollars_total", "model")),
+        _ranked("decisions by worker (process)", rates.by("tollgate_worker_decisions", "pid")),
+    )
+
+
+def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
+    if not rates:
+        return Text(f"{title}: none", style="dim")
+    table = Table(title, "a second", title_justify="left")
+    for name, rate in list(rates.items())[:8]:
+        table.add_row(name, f"{rate:.4g}")
+    return table
+
+
+def top(
+    url: Annotated[str, typer.Option(help="the gateway's address")] = "http://127.0.0.1:4000",
+    every: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 1.0,
+    times: Annotated[int, typer.Option(min=0, help="how many looks; 0 goes on until Ctrl-C")] = 0,
+) -> None:
+    """Show requests, tokens and dollars a second, latencies and refusals, live."""
+    with failing_clearly(), httpx.Client(base_url=url, timeout=5) as client:
+        _watch(lambda: _read(client), every, times)
+
+
+def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
+    before, at = read(), time.monotonic()
+    looks = 0
+    with Live(auto_refresh=False) as live:
+        while times == 0 or looks < times:
+            time.sleep(every)
+            after, now = read(), time.monotonic()
+            live.update(view(Rates(before, after, now - at)), refresh=True)
+            before, at, looks = after, now, looks + 1
+
+
+def _read(client: httpx.Client) -> Sample:
+    try:
+        return sample(client.get("/metrics").raise_for_status().text)
+    except httpx.HTTPError as error:
+        raise TollgateError(f"no metrics at {client.base_url}metrics: {error}") from error

@@ -1,0 +1,46 @@
+"""What a call was charged, line by line: so many units at such a rate. The ledger keeps it, so a cost can be explained after prices changed."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+FEMTO_PER_DOLLAR = 10**15
+FEMTO_PER_NANO = 10**6
+
+
+class Line(Struct, frozen=True, array_like=True):
+    """Units of one kind (tokens, seconds, ...) and what each costs, in femto-dollars."""
+
+    kind: str
+    units: int
+    rate_femtousd: int
+
+    @property
+    def femtousd(self) -> int:
+        """What these units cost."""
+        return self.units * self.rate_femtousd
+
+
+class Bill(Struct, frozen=True, omit_defaults=True):
+    """The row of the price table that was used, and the arithmetic.
+
+    `source`: where the price is from, empty when there is none. `above_input_tokens`: the tier; `service_tier`: the variant, empty for the standard one.
+    """
+
+    source: str = ""
+    above_input_tokens: int = 0
+    service_tier: str = ""
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def femtousd(self) -> int:
+        """The exact sum."""
+        return sum([line.units * line.rate_femtousd for line in self.lines])
+
+    @property
+    def cost_nanousd(self) -> int:
+        """The sum, rounded half up: the only rounding there is."""
+        return (self.femtousd + FEMTO_PER_NANO // 2) // FEMTO_PER_NANO
+
+
+NO_BILL = Bill()

@@ -1,0 +1,79 @@
+"""Prices as a configuration file writes them: LiteLLM's names, dollars a unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+# https://docs.litellm.ai/docs/proxy/custom_pricing, and the names in its model_prices_and_context_window.json. Right: core.pricing.Rates.
+_KINDS = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "cache_creation_input_token_cost": "cache_write_5m",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+    "input_cost_per_image_token": "input_image",
+    "output_cost_per_image_token": "output_image",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_query": "search",
+    "input_cost_per_second": "audio_second",
+    "input_cost_per_character": "character",
+}
+_SERVICE_TIERS = {"flex": "flex", "priority": "priority", "fast": "fast", "batches": "batch"}
+_NAME = re.compile(
+    rf"(?P<kind>{'|'.join(sorted(_KINDS, key=len, reverse=True))})"
+    rf"(?:_above_(?P<above>\d{{1,6}})k_tokens)?(?:_(?P<service_tier>{'|'.join(_SERVICE_TIERS)}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CostName:
+    """What a price is of: a kind of unit, a service tier (empty: the standard one), and the input above which it holds."""
+
+    kind: str
+    service_tier: str = ""
+    above_input_tokens: int = 0
+
+
+Costs = Mapping[CostName, Decimal]
+"""Dollars a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """What a configuration file says of a deployment's price. `base_model`: the name under which the price table knows it, if another."""
+
+    costs: Costs = field(default_factory=dict)
+    base_model: str | None = None
+
+
+def find_cost_name(name: str) -> CostName | None:
+    """The price that a LiteLLM name stands for; None: it is no price that we serve."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    return CostName(
+        _KINDS[match["kind"]], _SERVICE_TIERS.get(match["service_tier"] or "", ""), int(match["above"] or 0) * 1000
+    )
+
+
+def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
+    """The prices among these fields; null is none. Raises ValueError that names the field."""
+    costs = {}
+    for name, value in fields.items():
+        cost_name = find_cost_name(name)
+        if cost_name is None or value is None:
+            continue
+        try:
+            # by way of text: 2.5e-06 is meant, not the binary fraction nearest to it
+            dollars = Decimal(str(value))
+        except InvalidOperation:
+            dollars = Decimal(-1)
+        if isinstance(value, bool) or not dollars.is_finite() or not 0 <= dollars < 1_000_000:
+            raise ValueError(f"{name}: must be dollars, zero or more, got {value!r}")
+        costs[cost_name] = dollars
+    return costs

@@ -1,0 +1,175 @@
+"""What Envoy's own filters can read of a reply's usage: rules that name a path, and from what they found back to Usage.
+
+Envoy's JSON parsers know the members of objects, not the items of lists. In a stream's events a rule may name an object, which
+comes as its JSON text with everything in it; in a body that is no stream it must name the value itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import msgspec
+
+from tollgate.core.entities import Usage
+from tollgate.core.usage.api import Api, Field
+from tollgate.core.usage.deltas import BYTES_PER_TOKEN
+from tollgate.core.usage.paths import Path
+from tollgate.core.usage.tally import Tally
+
+STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
+"""What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events, one token each, are 160 to 250 bytes long."""
+
+# Counts in lists are told only of requests that ask for what they count; a body without any of these words does not.
+_MEDIA = (b"inlineData", b"inline_data", b"fileData", b"file_data")
+_ASKED_BY: Mapping[Field, tuple[bytes, ...]] = {
+    Field.SEARCHES: (b"web_search",),
+    Field.CACHE_WRITE_5M: (b"cachePoint",),
+    Field.CACHE_WRITE_1H: (b"cachePoint",),
+    Field.INPUT_AUDIO: _MEDIA,
+    Field.INPUT_IMAGE: _MEDIA,
+    Field.OUTPUT_AUDIO: (b"odalities",),
+    Field.OUTPUT_IMAGE: (b"odalities",),
+}
+# A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding is 30 to 60 KB; Cohere takes no more
+# than 96 inputs (https://docs.cohere.com/reference/embed), the others thousands.
+_LONG_REPLIES = frozenset({"openai.images"})
+_AS_LONG_AS_INPUTS = frozenset({"openai.embeddings", "gemini.embed"})
+_MANY_COMMAS = 100
+# Every body holds it.
+_ALWAYS = b""
+
+Names = tuple[str, ...]
+"""A path as the names of members, from the top."""
+
+
+class Framing(Enum):
+    """How a reply comes, as far as Envoy has a filter for it."""
+
+    BODY = auto()
+    SSE = auto()
+    EVENT_STREAM = auto()
+
+
+def framings_of(api: Api) -> tuple[Framing, ...]:
+    """The framings of an API's replies that Envoy can read."""
+    if api.free or api.wrapped or api.name in _LONG_REPLIES:
+        return ()
+    if api.name.endswith("_stream"):
+        return (Framing.EVENT_STREAM,)
+    framings = (Framing.BODY,) if api.name == "ollama" else (Framing.BODY, Framing.SSE)
+    return tuple(each for each in framings if rules_of(api, each) and _ALWAYS not in _words(api, each))
+
+
+def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
+    """What to read of a document of the API's."""
+    found: dict[Names, None] = {}
+    for root in api.roots:
+        if framing is Framing.BODY and (root.early or root.stream_only):
+            continue
+        for paths in api.where.values():
+            for path in paths:
+                if root.path.plain is not None and (names := _readable(path, framing)) is not None:
+                    found[root.path.plain + names] = None
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far Envoy's filters reach into an API's replies: by framing, the words that a request may not hold if they are to read all.
+
+    `by_inputs`: a reply is as long as its request has inputs.
+    """
+
+    api: Api
+    words: Mapping[Framing, tuple[bytes, ...]]
+    by_inputs: bool
+
+    def covers(self, body: bytes, query: str, *, stream: bool) -> bool:
+        """Whether Envoy's filters will read all that the reply to this request may tell."""
+        if self.api.free:
+            return True
+        framing = _framing_of_stream(self.api, query) if stream else Framing.BODY
+        words = self.words.get(framing) if framing is not None else None
+        if words is None or (self.by_inputs and body.count(b",") > _MANY_COMMAS):
+            return False
+        return not any(word in body for word in words)
+
+
+def reach_of(api: Api) -> Reach:
+    """What can be said of an API beforehand."""
+    words = {framing: tuple(_words(api, framing)) for framing in framings_of(api)}
+    return Reach(api, words, by_inputs=api.name in _AS_LONG_AS_INPUTS)
+
+
+def _words(api: Api, framing: Framing) -> dict[bytes, None]:
+    """Words without which a request is told nothing that Envoy does not find; _ALWAYS where that cannot be said."""
+    unread = (field for field, paths in api.where.items() if any(_readable(path, framing) is None for path in paths))
+    return dict.fromkeys(word for field in unread for word in _ASKED_BY.get(field, (_ALWAYS,)))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What fields came to. `early`: of the output they told only what it was at the beginning of the stream."""
+
+    usage: Usage | None
+    early: bool
+
+
+def usage_of_fields(
+    api: Api, fields: Mapping[str, object], headers: Mapping[str, str], *, stream: bool, complete: bool
+) -> Told:
+    """Usage from what Envoy's filters found, by rules joined with dots. `complete`: the reply came to its end."""
+    tally = Tally(api, headers, stream=stream)
+    for document in _documents(api, fields):
+        tally.read(document)
+    tally.done = complete
+    return Told(tally.usage(broken=not complete), tally.early)
+
+
+def _framing_of_stream(api: Api, query: str) -> Framing | None:
+    if api.name.endswith("_stream"):
+        return Framing.EVENT_STREAM
+    # Without it Gemini streams one JSON array.
+    array = api.name.startswith("gemini.") and "alt=sse" not in query
+    return None if array else Framing.SSE
+
+
+def _readable(path: Path, framing: Framing) -> Names | None:
+    """The part of a path that a rule can name; None: there is none."""
+    if framing is Framing.BODY:
+        return path.plain
+    first = path.steps[0]
+    return None if first.each else (first.name,)
+
+
+def _documents(api: Api, fields: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+    """The fields as documents of the API's: what stands early by itself, and before the rest."""
+    for root in api.roots:
+        if root.early and root.path.plain is not None:
+            prefix = ".".join(root.path.plain) + "."
+            yield _document({name: value for name, value in fields.items() if name.startswith(prefix)})
+    yield _document(fields)
+
+
+def _document(fields: Mapping[str, object]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for name, value in fields.items():
+        *above, last = name.split(".")
+        node = document
+        for each in above:
+            node = node.setdefault(each, {})
+        node[last] = _decoded(value)
+    return document
+
+
+def _decoded(value: object) -> object:
+    """An object comes as its JSON text; one longer than Envoy keeps would be cut."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return None
+    return value

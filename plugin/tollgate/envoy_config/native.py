@@ -1,0 +1,166 @@
+"""Native mode: Envoy's own filters do what a gRPC service does in grpc mode, and Tollgate is asked once, over HTTP/1.1.
+
+Who reads a reply is said by the header `x-tollgate-meter`, request by request: an API whose usage Envoy can read, or ext_proc for
+what it cannot. So a filter that is not needed costs nothing, and routes are the same in both modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HttpUri
+from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    AuthorizationResponse,
+    BufferSettings,
+    ExtAuthz,
+    HttpService,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+
+from tollgate.core.usage import Api
+from tollgate.core.usage.native import Framing, Names, framings_of, rules_of
+from tollgate.envoy_config.messages import METER_HEADER, ROUTE_HEADER, STREAM_HEADER, Json, http_filter
+from tollgate.settings import TollgateSettings
+
+AUTHZ_CLUSTER = "tollgate_http"
+"""The workers, as ext_authz asks them in native mode."""
+REPLY_LUA = Path(__file__).with_name("reply.lua")
+"""What the Lua filter does on the way back."""
+LONGEST_REPLY_BYTES = 32 * 1024 * 1024
+"""A JSON reply is held until its usage is read; a longer one is answered with 500. The largest batch of embeddings that is read so stays below."""
+USAGE_NAMESPACE = "tollgate.usage"
+
+_EXT_PROC = "ext_proc"
+# What Tollgate reads of a request's headers, beside Authorization.
+_ASKED = ("x-api-key", "api-key", "x-goog-api-key", "content-type", "content-encoding", STREAM_HEADER)
+_SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
+_TOLD_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
+_TOLD_REFUSED = ("content-type", "retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
+# A status that a refusal comes under, and what it is: Envoy drops the body of any 5xx.
+_TUNNELLED = {480: 500, 483: 503}
+_FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
+_SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
+_JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
+_PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"
+_COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
+_MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+_INPUT = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+# An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's arguments.
+_LONGEST_EVENT_BYTES = 1024 * 1024
+
+
+def admission(ours: TollgateSettings) -> list[Json]:
+    """Admission over HTTP. Its limit for requests is Envoy's for the whole call, so where that is low, it is raised afterwards."""
+    if ours.max_request_bytes >= LONGEST_REPLY_BYTES:
+        return [_ext_authz(ours)]
+    return [_ext_authz(ours), http_filter("buffer", Buffer(max_request_bytes=LONGEST_REPLY_BYTES))]
+
+
+def _ext_authz(ours: TollgateSettings) -> Json:
+    told = [StringMatcher(prefix=each) for each in _TOLD_PREFIXES]
+    response = AuthorizationResponse(
+        allowed_upstream_headers=_exactly(ROUTE_HEADER, METER_HEADER),
+        allowed_client_headers=ListStringMatcher(patterns=[*told, *_exactly(*_TOLD_REFUSED).patterns]),
+        allowed_client_headers_on_success=ListStringMatcher(patterns=told),
+        dynamic_metadata_from_headers=_exactly(*_SAID),
+    )
+    service = HttpService(
+        server_uri=HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=timedelta(seconds=2)),
+        authorization_response=response,
+    )
+    message = ExtAuthz(
+        transport_api_version=ApiVersion.V3,
+        http_service=service,
+        failure_mode_allow=False,
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        validate_mutations=True,
+        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        allowed_headers=_exactly(*_ASKED),
+        # Refusals are not the provider's errors.
+        charge_cluster_response_stats=False,
+        clear_route_cache=True,
+    )
+    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+
+
+def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
+    """The filter that becomes those which read the reply: chosen when the request comes by, after ext_authz has named them."""
+    chains = {name: chain for name, api in apis.items() if (chain := _readers(api))}
+    actions = {name: _action(*chain) for name, chain in chains.items()} | {_EXT_PROC: _action(ext_proc)}
+    composite = {"name": "composite", "typed_config": {"@type": f"{_COMPOSITE}.Composite"}}
+    tree = {
+        "input": {"name": "meter", "typed_config": {"@type": _INPUT, "header_name": METER_HEADER}},
+        "exact_match_map": {"map": actions},
+    }
+    config = {"@type": _MATCHER, "extension_config": composite, "xds_matcher": {"matcher_tree": tree}}
+    return {"name": "tollgate.meter", "typed_config": config}
+
+
+def refusals_put_right() -> list[Json]:
+    """Mappers for local replies: the statuses under which refusals come that Envoy would not let through."""
+    return [
+        {
+            "filter": {
+                "status_code_filter": {
+                    "comparison": {"value": {"default_value": status, "runtime_key": "tollgate.tunnelled"}}
+                }
+            },
+            "status_code": meant,
+            "body_format_override": {
+                "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+                "content_type": "application/json",
+            },
+        }
+        for status, meant in _TUNNELLED.items()
+    ]
+
+
+def logged_headers(apis: Mapping[str, Api]) -> list[str]:
+    """Headers of replies that tell of usage."""
+    return sorted({header for api in apis.values() for header in api.headers.values()})
+
+
+def _exactly(*names: str) -> ListStringMatcher:
+    return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
+
+
+def _action(*filters: Json) -> Json:
+    execute = {"@type": f"{_COMPOSITE}.ExecuteFilterAction", "filter_chain": {"typed_config": list(filters)}}
+    return {"action": {"name": "meter", "typed_config": execute}}
+
+
+def _readers(api: Api) -> list[Json]:
+    """The filters that read an API's replies, one for each framing; each leaves alone what is not framed so."""
+    return [_reader(framing, rules_of(api, framing)) for framing in framings_of(api)]
+
+
+def _reader(framing: Framing, names: tuple[Names, ...]) -> Json:
+    rules = [_rule(each) for each in names]
+    if framing is Framing.BODY:
+        # Some providers name the charset.
+        types = {"regex": r"application/json(\s*;.*)?"}
+        response_rules: Json = {"rules": rules, "allow_content_types_regex": types}
+        return _filter("json_to_metadata", _JSON, response_rules)
+    parser = {
+        "name": "envoy.content_parsers.json",
+        "typed_config": {"@type": _PARSER, "rules": [{"rule": each} for each in rules]},
+    }
+    if framing is Framing.EVENT_STREAM:
+        return _filter("aws_eventstream_parser", _FRAMES, {"content_parser": parser})
+    return _filter("sse_to_metadata", _SSE, {"content_parser": parser, "max_event_size": _LONGEST_EVENT_BYTES})
+
+
+def _filter(name: str, kind: str, response_rules: Json) -> Json:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind, "response_rules": response_rules}}
+
+
+def _rule(names: Names) -> Json:
+    """Later events win; a value that is null or not there leaves what was found before."""
+    return {
+        "selectors": [{"key": each} for each in names],
+        "on_present": {"metadata_namespace": USAGE_NAMESPACE, "key": ".".join(names)},
+    }

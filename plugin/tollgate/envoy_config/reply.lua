@@ -1,0 +1,67 @@
+-- Native mode, on the way back. Whose limits a header tells must be clear: a provider's own go under `llm_provider-`. `held`: headers
+-- that ext_proc may have told better. `hide`: the event with usage, which only Tollgate asked for, is cut out of the stream.
+local function rename(headers)
+  local own = {}
+  for name, value in pairs(headers) do
+    if name:find("^x%-ratelimit%-") or name:find("^anthropic%-ratelimit%-") then own[name] = value end
+  end
+  for name, value in pairs(own) do
+    headers:remove(name)
+    headers:replace("llm_provider-" .. name, value)
+  end
+end
+
+local function is_hidden(event)
+  return event:find('"choices"%s*:%s*%[%s*%]') and event:find('"usage"%s*:%s*{')
+end
+
+-- The hidden event is a few hundred bytes long; what is longer is not worth holding.
+local function may_become_hidden(rest)
+  local size = #rest
+  if size > 16384 then return false end
+  return rest:sub(1, 7) == ("data: {"):sub(1, size) or rest:sub(1, 6) == ("data:{"):sub(1, size)
+end
+
+-- The whole events of a text but the hidden one, and the beginning of an event that is not whole yet. A beginning that cannot
+-- become the hidden event passes; one that could is lost if the stream ends in it, as SSE has it: an event ends with an empty line.
+local function shown(text)
+  if text:sub(-2) == "\n\n" and not is_hidden(text) then return text, "" end
+  local kept, from = {}, 1
+  while true do
+    local first, last = text:find("\r?\n\r?\n", from)
+    if not first then break end
+    local event = text:sub(from, last)
+    if not is_hidden(event) then kept[#kept + 1] = event end
+    from = last + 1
+  end
+  local rest = text:sub(from)
+  if may_become_hidden(rest) then return table.concat(kept), rest end
+  kept[#kept + 1] = rest
+  return table.concat(kept), ""
+end
+
+local function hide(handle)
+  local kept, rest = "", ""
+  for chunk in handle:bodyChunks() do
+    local came = chunk:getBytes(0, chunk:length())
+    kept, rest = shown(rest .. came)
+    if kept ~= came then chunk:setBytes(kept) end
+  end
+end
+
+function envoy_on_response(handle)
+  local said = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.ext_authz")
+  if not said then return end
+  local headers = handle:headers()
+  if said["held"] then
+    for name, value in said["held"]:gmatch("([^=;]+)=([^;]*);") do
+      if not headers:get(name) then headers:add(name, value) end
+    end
+    return
+  end
+  rename(headers)
+  if said["hide"] and (headers:get("content-type") or ""):find("^text/event%-stream") and not headers:get("content-encoding") then
+    headers:remove("content-length")
+    hide(handle)
+  end
+end

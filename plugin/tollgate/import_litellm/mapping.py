@@ -1,0 +1,206 @@
+"""LiteLLM's rows as the lists of POST /global/import, and what of them is lost (reference: LiteLLM's tables and their joins)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tollgate.core.entities import Role
+from tollgate.import_litellm.rows import Lost, Row, RowReader
+from tollgate.import_litellm.source import Dump
+
+KINDS = ("budgets", "users", "teams", "members", "customers", "keys")
+"""In the order in which they must be made: keys and customers name their budgets."""
+
+_LIMITS = ("max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests")
+_MOMENTS = ("created_at", "budget_reset_at")
+_SPEND = ("spend", "model_spend", "model_max_budget")
+_KEY = (
+    *("token", "key_name", "key_alias", "user_id", "team_id", "models", "aliases", "config", "permissions", "blocked"),
+    *("allowed_cache_controls", "expires", *_LIMITS, *_MOMENTS, *_SPEND),
+)
+_USER = ("user_id", "user_email", "user_alias", "models", *_LIMITS, *_MOMENTS, *_SPEND)
+_TEAM = (
+    *("team_id", "team_alias", "models", "admins", "members", "blocked", "soft_budget"),
+    *(*_LIMITS, *_MOMENTS, *_SPEND),
+)
+_CUSTOMER = ("user_id", "alias", "blocked", "models", "spend", "created_at", "budget_reset_at")
+_BUDGET = ("budget_id", "soft_budget", "model_max_budget", "created_at", *_LIMITS)
+# Fields that tell what other rows say too, or nothing that could be acted on.
+_TOLD = ("created_by*", "updated_*", "last_active", "total_spend", "settings_updated_at", "metadata", "status")
+_TOLD_OF_KEYS = (
+    *_TOLD,
+    *(
+        "team_*",
+        "user_*",
+        "end_user_*",
+        "organization_*",
+        "org_*",
+        "user",
+        "team",
+        "soft_budget",
+        "soft_budget_cooldown",
+    ),
+    *("rotation_count", "last_rotation_at", "model_max_budget_usage", "budget_limits_usage", "litellm_*"),
+)
+_TOLD_OF_USERS = (*_TOLD, "teams", "key_count", "password*", "last_breach_check_at", "team_id")
+_TOLD_OF_TEAMS = (
+    *_TOLD,
+    "keys",
+    "members_count",
+    "keys_count",
+    "model_id",
+    "team_memberships",
+    "members_with_roles",
+    "litellm_*",
+)
+_TOLD_OF_BUDGETS = (*_TOLD, "budget_reset_at")
+# LiteLLM's own web page makes a key for each of its sessions.
+_SESSIONS = "litellm-dashboard"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be imported, by kind, and what is lost on the way."""
+
+    items: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    lost: list[Lost] = field(default_factory=list)
+    sessions: int = 0
+
+
+def plan_of(dump: Dump) -> Plan:
+    """Everything in a dump, in our words."""
+    plan = Plan()
+    budgets = _budgets(dump)
+    for row in budgets.values():
+        _take_budget(plan, row)
+    emails = {row["user_email"]: row["user_id"] for row in dump.users if row.get("user_email") and row.get("user_id")}
+    for row in dump.users:
+        _take_user(plan, row)
+    for row in dump.teams:
+        _take_team(plan, row, budgets, emails)
+    for row in dump.customers:
+        _take_customer(plan, row, budgets)
+    for row in dump.keys:
+        _take_key(plan, row, budgets)
+    return plan
+
+
+def _budgets(dump: Dump) -> dict[str, Row]:
+    """Budgets by id: those of the list, and those that come only with whoever has them."""
+    found = {str(row["budget_id"]): row for row in dump.budgets if row.get("budget_id")}
+    for row in (*dump.keys, *dump.customers):
+        budget = row.get("litellm_budget_table")
+        if isinstance(budget, dict) and budget.get("budget_id"):
+            found.setdefault(str(budget["budget_id"]), budget)
+    return found
+
+
+def _take_budget(plan: Plan, row: Row) -> None:
+    reader = RowReader("budgets", str(row["budget_id"]), row)
+    plan.items["budgets"].append(reader.carried(_BUDGET))
+    plan.lost += reader.finish(_TOLD_OF_BUDGETS)
+
+
+def _take_user(plan: Plan, row: Row) -> None:
+    reader = RowReader("users", str(row.get("user_id")), row)
+    item = {**reader.carried(_USER), **reader.metadata()}
+    role = reader.get("user_role")
+    if role in {each.value for each in Role}:
+        item["user_role"] = role
+    elif role:
+        reader.lose("user_role", f"{role} is no role here; internal_user instead")
+    plan.items["users"].append(item)
+    plan.lost += reader.finish(_TOLD_OF_USERS)
+
+
+def _take_team(plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str]) -> None:
+    team_id = str(row.get("team_id"))
+    reader = RowReader("teams", team_id, row)
+    item = {**reader.carried(_TEAM), **reader.metadata()}
+    model_table = row.get("litellm_model_table")
+    if isinstance(model_table, dict):
+        aliases = RowReader("teams", team_id, model_table).carried(("model_aliases",))
+        item |= aliases
+    metadata = item.get("metadata", {})
+    shared = str(metadata.pop("team_member_budget_id", None) or "")
+    if not metadata:
+        item.pop("metadata", None)
+    item |= _member_defaults(budgets.get(shared, {}))
+    plan.items["teams"].append(item)
+    _take_members(plan, row, budgets, emails, shared)
+    plan.lost += reader.finish(_TOLD_OF_TEAMS)
+
+
+def _member_defaults(budget: Row) -> dict[str, Any]:
+    """The limits of each member who has none of their own."""
+    names = {
+        "max_budget": "team_member_budget",
+        "budget_duration": "team_member_budget_duration",
+        "rpm_limit": "team_member_rpm_limit",
+        "tpm_limit": "team_member_tpm_limit",
+    }
+    return {ours: budget[theirs] for theirs, ours in names.items() if budget.get(theirs) is not None}
+
+
+def _take_members(plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str], shared: str) -> None:
+    team_id = str(row.get("team_id"))
+    memberships = {each.get("user_id"): each for each in row.get("team_memberships") or ()}
+    for each in row.get("members_with_roles") or ():
+        user_id = each.get("user_id") or emails.get(each.get("user_email") or "")
+        if not user_id:
+            plan.lost.append(Lost("teams", team_id, "members_with_roles", f"{each.get('user_email')} is no user"))
+            continue
+        item = {"team_id": team_id, "user_id": user_id, "role": each.get("role") or "user"}
+        membership = memberships.get(user_id, {})
+        reader = RowReader("members", f"{team_id}/{user_id}", membership)
+        item |= reader.carried(("spend", "created_at"))
+        budget = membership.get("litellm_budget_table") or budgets.get(str(membership.get("budget_id")), {})
+        item |= RowReader("members", f"{team_id}/{user_id}", budget).carried(("budget_reset_at",))
+        if membership.get("budget_id") != shared or not shared:
+            limits = RowReader("members", f"{team_id}/{user_id}", budget)
+            own = limits.carried((*_LIMITS, "allowed_models"))
+            if "max_budget" in own:
+                own["max_budget_in_team"] = own.pop("max_budget")
+            item |= own
+            limits.get("model_max_budget")
+            if budget.get("model_max_budget"):
+                limits.lose("model_max_budget", "members have no budgets for single models")
+            plan.lost += limits.lost
+        plan.items["members"].append(item)
+        plan.lost += reader.lost
+
+
+def _take_customer(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
+    reader = RowReader("customers", str(row.get("user_id")), row)
+    item = reader.carried(_CUSTOMER)
+    item |= _budget_of(reader, budgets, item)
+    plan.items["customers"].append(item)
+    plan.lost += reader.finish(_TOLD)
+
+
+def _take_key(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
+    if row.get("team_id") == _SESSIONS:
+        plan.sessions += 1
+        return
+    reader = RowReader("keys", str(row.get("key_alias") or row.get("key_name") or row.get("token")), row)
+    item = {**reader.carried(_KEY), **reader.metadata()}
+    item |= _budget_of(reader, budgets, item)
+    if reader.get("organization_id") or reader.get("org_id"):
+        reader.lose("organization_id", "not served by Tollgate")
+    plan.items["keys"].append(item)
+    plan.lost += reader.finish(_TOLD_OF_KEYS)
+
+
+def _budget_of(reader: RowReader, budgets: Mapping[str, Row], item: Row) -> dict[str, Any]:
+    """The budget that somebody has, by its id; its period is theirs when they have none of their own."""
+    embedded = reader.get("litellm_budget_table")
+    budget_id = reader.get("budget_id") or (embedded.get("budget_id") if isinstance(embedded, dict) else None)
+    if not budget_id:
+        return {}
+    found: dict[str, Any] = {"budget_id": str(budget_id)}
+    resets = budgets.get(str(budget_id), {}).get("budget_reset_at")
+    if resets and "budget_reset_at" not in item:
+        found["budget_reset_at"] = resets
+    return found

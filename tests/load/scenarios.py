@@ -1,0 +1,111 @@
+"""What is done under load, as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.load import generators
+from tests.load.callers import Caller, Who
+from tests.load.generators import Load, Target
+from tests.load.programs import Tick
+
+_CHAT = "/v1/chat/completions"
+_SMALL: dict[str, Any] = {
+    "model": "gpt-4o",
+    "messages": [
+        {"role": "system", "content": "You are a helpful assistant."},
+        {"role": "user", "content": "Name the three largest lakes of Finland, in one line."},
+    ],
+    "max_tokens": 256,
+}
+_SENTENCE = 'The quick brown fox jumps over the lazy dog, and "nobody" minds.\n'
+_LONG: dict[str, Any] = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": _SENTENCE * (10_000 // len(_SENTENCE))} for _ in range(10)],
+    "max_tokens": 256,
+}
+_EMBED: dict[str, Any] = {"model": "embed", "input": "some words to embed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long things take in one benchmark. `rounds` of `seconds` each; streams of `sse_chunks`, `sse_clients` at once, `sse_turns` one after another."""
+
+    rounds: int = 3
+    seconds: int = 5
+    sse_chunks: int = 500
+    sse_clients: int = 40
+    sse_turns: int = 2
+    rate: int = 300
+    open_streams: int = 2000
+
+
+_Run = Callable[[Target, Length, Tick], Load]
+SSE_PACE_MS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of load. `alone`: it means something to Envoy alone. `unit`: what its CPU time is counted for."""
+
+    name: str
+    run: _Run
+    body: dict[str, Any]
+    who: Who = Who.ALL
+    path: str = _CHAT
+    alone: bool = True
+    unit: str = "request"
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+    def target(self, url: str, caller: Caller, folder: Path) -> Target:
+        """What is sent for a caller; its body goes to a file of the folder."""
+        body = self.body | ({"user": caller.customer} if caller.customer else {})
+        file = folder / f"{self.name.replace(' ', '-')}.json"
+        file.write_text(json.dumps(body), encoding="utf-8")
+        headers = (("authorization", f"Bearer {caller.key}"), ("content-type", "application/json"), *self.headers)
+        return Target(url + self.path, headers, file)
+
+
+def _closed(clients: int) -> _Run:
+    def run(target: Target, length: Length, tick: Tick) -> Load:
+        return generators.wrk(target, clients, length.seconds, tick)
+
+    return run
+
+
+def _streams(target: Target, length: Length, tick: Tick) -> Load:
+    seconds = length.sse_turns * length.sse_chunks * SSE_PACE_MS / 1000
+    return generators.h2load(target, length.sse_clients, length.sse_clients * length.sse_turns, seconds, tick)
+
+
+def _open(target: Target, length: Length, tick: Tick) -> Load:
+    return generators.open_loop(target, length.rate, length.seconds, tick)
+
+
+def streaming_headers(chunks: int, pace_ms: int) -> tuple[tuple[str, str], ...]:
+    """What tells the mock provider how to stream."""
+    return (("x-mock-chunks", str(chunks)), ("x-mock-chunk-ms", str(pace_ms)))
+
+
+STREAM_BODY = {**_SMALL, "stream": True, "max_tokens": 4096}
+
+JSON_1 = Scenario("JSON, 1 client", _closed(1), _SMALL)
+JSON_32 = Scenario("JSON, 32 clients", _closed(32), _SMALL)
+JSON_256 = Scenario("JSON, 256 clients", _closed(256), _SMALL)
+JSON_LONG = Scenario("JSON, prompt of 100 KB, 32 clients", _closed(32), _LONG)
+EMBEDDINGS = Scenario("embeddings, 32 clients", _closed(32), _EMBED, path="/v1/embeddings")
+OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)
+KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
+UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
+REFUSED = Scenario("refused, 32 clients", _closed(32), _SMALL, Who.REFUSED, alone=False)
+
+
+def sse(length: Length) -> Scenario:
+    """Streams at a pace, some tens at once."""
+    name = f"SSE, {length.sse_chunks} chunks, {length.sse_clients} streams"
+    headers = streaming_headers(length.sse_chunks, SSE_PACE_MS)
+    return Scenario(name, _streams, STREAM_BODY, unit="reply", headers=headers)

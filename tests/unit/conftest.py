@@ -1,0 +1,26 @@
+"""What tests of management share: its use cases over memory, and the API before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.unit.management_fixtures import Api, World
+
+from tollgate.adapters.http_api import create_api
+
+
+@pytest.fixture
+def world() -> World:
+    """What stands behind the API."""
+    return World()
+
+
+@pytest.fixture
+async def api(world: World) -> AsyncIterator[Api]:
+    """The API in this process."""
+    app = create_api(world.management, version="test", metrics=lambda: b"tollgate_up 1\n", reported=world.reports)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://tollgate") as client:
+        yield Api(client)

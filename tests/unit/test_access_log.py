@@ -1,0 +1,146 @@
+"""What Envoy's access log settles, renews and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec import structs
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import DOLLAR, budget, reservation, tokens
+from tests.unit.usage_case import table
+
+from tollgate.adapters.envoy.access_log import AccessLog
+from tollgate.adapters.envoy.metadata import reservation_text
+from tollgate.core.catalog import Catalog
+from tollgate.core.entities import Deployment, Reservation
+from tollgate.core.estimate import InputEstimates
+from tollgate.core.pricing import Price, Rates
+from tollgate.metering import Meter
+from tollgate.pb.access_log_pb2 import DownstreamPeriodic, HTTPAccessLogEntry, StreamAccessLogsMessage
+
+PRICE = Price("test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),))
+CATALOG = Catalog.of((Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE})
+HELD = reservation("r1", tokens(1000, 30), budget(DOLLAR, 50))  # estimated at 10 in and 20 out
+STREAM = structs.replace(HELD, stream=True)
+WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
+
+
+def entry(
+    held: Reservation = HELD,
+    usage: dict[str, Any] | None = None,
+    *,
+    details: str = WHOLE,
+    status: int = 200,
+    reached: bool = True,
+    body_bytes: int = 0,
+    meter: str | None = None,
+) -> HTTPAccessLogEntry:
+    """One request as Envoy logs it in native mode."""
+    made = HTTPAccessLogEntry()
+    metadata = made.common_properties.metadata.filter_metadata
+    said = {"reservation": reservation_text(held), "x-tollgate-meter": meter or held.dialect}
+    metadata["envoy.filters.http.ext_authz"].update(said)
+    if usage is not None:
+        metadata["tollgate.usage"].update(usage)
+    if reached:
+        made.common_properties.time_to_last_upstream_tx_byte.nanos = 1
+    made.response.response_code.value = status
+    made.response.response_code_details = details
+    made.response.response_body_bytes = body_bytes
+    return made
+
+
+class Log:
+    """The door, and what stands behind it."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock()
+        self.counters = MemoryCounters(self.clock)
+        self.meter = Meter(self.counters, CATALOG, None, InputEstimates())
+
+    async def tell(self, *entries: HTTPAccessLogEntry) -> None:
+        """Hear one message, and settle."""
+
+        async def messages() -> AsyncIterator[StreamAccessLogsMessage]:
+            message = StreamAccessLogsMessage()
+            message.http_logs.log_entry.extend(entries)
+            yield message
+
+        await AccessLog(self.meter, table()).StreamAccessLogs(messages(), None)  # type: ignore[arg-type]
+        await self.meter.drain()
+
+
+async def charged(told: HTTPAccessLogEntry, held: Reservation = HELD) -> tuple[int, int, str]:
+    """Input, output and certainty of what a request is charged."""
+    log = Log()
+    await log.counters.reserve(held)
+    await log.tell(told)
+    [found] = log.counters.ledger
+    return found.input_tokens, found.output_tokens, found.certainty
+
+
+OPENAI = {"usage.prompt_tokens": 3, "usage.completion_tokens": 4, "usage.total_tokens": 7, "model": "gpt-4o"}
+TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
+
+
+@pytest.mark.parametrize(
+    ("told", "held", "paid"),
+    [
+        (entry(usage=OPENAI), HELD, (3, 4, "exact")),
+        (entry(STREAM, TOLD_IN_A_STREAM), STREAM, (3, 4, "exact")),
+        (entry(usage={}), HELD, (10, 20, "estimated")),
+        (entry(STREAM, {}, body_bytes=1600), STREAM, (10, 10, "estimated")),
+        (entry(STREAM, {}, details=CUT, body_bytes=1601), STREAM, (10, 11, "partial")),
+        (entry(STREAM, {}, details="downstream_remote_disconnect", body_bytes=1), STREAM, (10, 1, "partial")),
+        (entry(STREAM, TOLD_IN_A_STREAM, details=CUT, body_bytes=16_000), STREAM, (3, 4, "partial")),
+        (entry(usage={}, status=500), HELD, (0, 0, "none")),
+        (entry(status=503, reached=False, details="no_healthy_upstream"), HELD, (0, 0, "none")),
+        (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 0, "partial")),
+        (entry(status=0, reached=False), HELD, (0, 0, "none")),
+        (entry(usage=OPENAI, meter="ext_proc"), HELD, (10, 20, "estimated")),
+    ],
+)
+async def test_a_request_is_charged_by_what_the_log_tells(
+    told: HTTPAccessLogEntry, held: Reservation, paid: tuple[int, int, str]
+) -> None:
+    """Usage that Envoy found; of a stream without it 160 bytes a token; nothing where nothing was reached or the provider failed."""
+    assert await charged(told, held) == paid
+
+
+async def test_a_stream_cut_early_is_charged_by_its_length() -> None:
+    """Anthropic's first event tells the input for certain, and an output that has only begun."""
+    held = structs.replace(STREAM, dialect="anthropic.messages")
+    told = {"message.usage": '{"input_tokens":12,"output_tokens":1}'}
+    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 5, "partial")
+
+
+async def test_a_call_that_runs_is_renewed_and_not_settled() -> None:
+    """Its periodic entry."""
+    log = Log()
+    await log.counters.reserve(HELD)
+    running = entry()
+    running.common_properties.access_log_type = DownstreamPeriodic
+    log.clock.us += 40_000_000
+    await log.tell(running)
+    log.clock.us += 40_000_000
+    assert (log.counters.ledger, await log.counters.expired("default")) == ([], [])
+
+
+async def test_one_bad_entry_does_not_cost_the_others() -> None:
+    """A reservation that nobody can read is passed over."""
+    log, bad = Log(), entry()
+    bad.common_properties.metadata.filter_metadata["envoy.filters.http.ext_authz"].update({"reservation": "{"})
+    await log.counters.reserve(HELD)
+    await log.tell(bad, entry(usage=OPENAI))
+    assert len(log.counters.ledger) == 1
+
+
+async def test_what_the_client_left_before_an_answer_is_given_back() -> None:
+    """The log knows only Envoy's name for it."""
+    log, left = Log(), HTTPAccessLogEntry()
+    left.request.request_headers["x-tollgate-stream"] = "7-1"
+    await log.counters.reserve(structs.replace(HELD, stream_id="7-1"))
+    await log.tell(left)
+    assert [each.certainty for each in log.counters.ledger] == ["none"]

@@ -1,0 +1,194 @@
+"""Admission over all APIs: whose paths a deployment serves, what is free, and paths that nobody knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.desk import SECRET, Desk, admission, refusal
+
+from tollgate.core.entities import Deployment, LimitKind, LimitSet
+
+
+def of(provider: str, name: str, model: str = "gpt-4o", **more: Any) -> Deployment:
+    return replace(Deployment(name, name, provider, model, "http://mock-llm"), **more)
+
+
+EVERY = (
+    of("openai", "o"),
+    of("azure", "az"),
+    of("anthropic", "an"),
+    of("gemini", "ge"),
+    of("vertex_ai", "ve"),
+    of("bedrock", "be"),
+    of("cohere", "co"),
+    of("ollama", "ol"),
+)
+CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+VERTEX = "/v1/projects/p/locations/l/publishers/google/models"
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "api", "upstream"),
+    [
+        ("/v1/chat/completions", {"model": "o", **CHAT}, "openai.chat", None),
+        ("/v1/chat/completions", {"model": "az", **CHAT}, "openai.chat", "/openai/v1/chat/completions"),
+        ("/v1/responses", {"model": "o", "input": "hi"}, "openai.responses", None),
+        ("/v1/images/generations", {"model": "o", "prompt": "hi"}, "openai.images", None),
+        ("/v1/audio/speech", {"model": "o", "input": "hi"}, "openai.speech", None),
+        ("/openai/deployments/az/chat/completions", CHAT, "openai.chat", "/openai/deployments/gpt-4o/chat/completions"),
+        ("/v1/messages", {"model": "an", "max_tokens": 3, **CHAT}, "anthropic.messages", None),
+        ("/v1beta/models/ge:generateContent", {}, "gemini.generate", "/v1beta/models/gpt-4o:generateContent"),
+        (f"{VERTEX}/ve:predict", {"instances": []}, "vertex.predict", f"{VERTEX}/gpt-4o:predict"),
+        ("/model/be/converse", CHAT, "bedrock.converse", "/model/gpt-4o/converse"),
+        ("/v2/chat", {"model": "co", **CHAT}, "cohere.chat", None),
+        ("/api/chat", {"model": "ol", **CHAT}, "ollama", None),
+        ("/v1/completions", {"model": "ol", "prompt": "hi"}, "openai.completions", None),
+    ],
+)
+async def test_each_path_goes_to_a_deployment_that_serves_it(
+    path: str, asked: dict[str, object], api: str, upstream: str | None
+) -> None:
+    """The reservation names the API, and the path is the provider's."""
+    admitted = admission(await Desk(deployments=EVERY).ask(asked, path))
+    assert admitted.reservation is not None
+    assert (admitted.reservation.dialect, admitted.path) == (api, upstream)
+
+
+@pytest.mark.parametrize(
+    ("path", "streams"),
+    [
+        ("/v1beta/models/ge:streamGenerateContent", True),
+        ("/v1beta/models/ge:generateContent", False),
+        ("/model/be/converse-stream", True),
+        ("/model/be/invoke-with-response-stream", True),
+        (f"{VERTEX}/ve:streamRawPredict", True),
+        ("/api/chat", True),
+    ],
+)
+async def test_a_stream_is_known_by_its_path_or_its_apis_default(path: str, streams: bool) -> None:
+    """Where the body does not say it."""
+    admitted = admission(await Desk(deployments=EVERY).ask({"model": "ol"}, path))
+    assert admitted.reservation is not None
+    assert admitted.reservation.stream is streams
+
+
+async def test_a_model_of_the_path_leaves_the_body_alone() -> None:
+    """Azure takes no notice of a body's model where the path names the deployment."""
+    admitted = admission(
+        await Desk(deployments=EVERY).ask({"model": "az", **CHAT}, "/openai/deployments/az/chat/completions")
+    )
+    assert admitted.edits == ()
+
+
+async def test_a_form_is_edited_where_its_model_stands() -> None:
+    """An upload of sound with a public model name."""
+    raw = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\no\r\n--b--\r\n'
+    headers = {"authorization": f"Bearer {SECRET}", "content-type": "multipart/form-data; boundary=b"}
+    admitted = admission(await Desk(deployments=EVERY).ask(raw, "/v1/audio/transcriptions", headers=headers))
+    assert [(each.offset, each.delete, each.insert) for each in admitted.edits] == [
+        (raw.index(b"o\r\n--b--"), 1, "gpt-4o")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/moderations", {"model": "o", "input": "hi"}),
+        ("/v1/messages/count_tokens", {"model": "an", **CHAT}),
+        ("/v1beta/models/ge:countTokens", {}),
+    ],
+)
+async def test_what_is_free_counts_as_a_request_only(path: str, asked: dict[str, object]) -> None:
+    """Neither tokens nor money are held, and a spent token limit or budget does not refuse it."""
+    desk = Desk(deployments=EVERY)
+    desk.key(limits=LimitSet(rpm=5, tpm=0, parallel=5, max_budget_nanousd=0))
+    admitted = admission(await desk.ask(asked, path))
+    assert admitted.reservation is not None
+    assert {each.kind for each in admitted.reservation.charges} == {LimitKind.REQUESTS, LimitKind.PARALLEL}
+    assert (admitted.reservation.input_tokens, admitted.reservation.output_tokens) == (0, 0)
+
+
+async def test_a_model_is_told_where_it_is_served() -> None:
+    """The message names the paths of its provider."""
+    status, body, _ = refusal(await Desk(deployments=EVERY).ask({"model": "be", **CHAT}))
+    assert (status, "/model/{model}/converse" in body["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "word"),
+    [
+        ("/v1beta/models/none:generateContent", 404, "NOT_FOUND"),
+        ("/model/none/converse", 404, "ResourceNotFoundException"),
+        ("/v2/chat", 404, "does not exist"),
+        ("/api/chat", 404, "does not exist"),
+    ],
+)
+async def test_a_refusal_is_in_the_dialect_of_its_path(path: str, status: int, word: str) -> None:
+    """Body and header."""
+    decision = await Desk(deployments=EVERY).ask({"model": "none"}, path)
+    told, body, headers = refusal(decision)
+    assert (told, word in str(body) + str(headers)) == (status, True)
+
+
+async def test_a_spent_budget_is_told_in_the_dialect_of_its_path() -> None:
+    """The page's own wording is OpenAI's shape; Google's clients read Google's."""
+    desk = Desk(deployments=EVERY)
+    desk.key(limits=LimitSet(max_budget_nanousd=0))
+    status, body, _ = refusal(await desk.ask({}, "/v1beta/models/ge:generateContent"))
+    assert (status, body["error"]["code"], body["error"]["status"]) == (401, 401, "UNAUTHENTICATED")
+
+
+async def test_a_body_without_a_model_is_refused_where_the_path_names_none() -> None:
+    """By the field's name."""
+    status, body, _ = refusal(await Desk().ask(CHAT))
+    assert (status, body["error"]["param"]) == (400, "model")
+
+
+class TestUnknownPaths:
+    """A path that we do not know is refused, or counted as a request only."""
+
+    @staticmethod
+    def desk(unknown_paths: Any) -> Desk:
+        desk = Desk(deployments=EVERY)
+        return replace(desk, terms=replace(desk.terms, unknown_paths=unknown_paths))
+
+    async def test_refused_by_default(self) -> None:
+        """404, in words."""
+        status, body, _ = refusal(await Desk().ask(path="/v1/unheard"))
+        assert (status, body["error"]["code"]) == (404, "unknown_url")
+
+    async def test_passed_on_where_the_body_names_a_model(self) -> None:
+        """Renamed, unmetered but for requests, and the path as it is."""
+        desk = self.desk("allow")
+        desk.key(limits=LimitSet(rpm=5, tpm=0, max_budget_nanousd=0))
+        admitted = admission(await desk.ask({"model": "an"}, "/v1/unheard"))
+        assert admitted.reservation is not None
+        assert [each.kind for each in admitted.reservation.charges] == [LimitKind.REQUESTS]
+        assert (admitted.deployment, admitted.path, admitted.edits[0].insert) == ("an", None, '"gpt-4o"')
+
+    @pytest.mark.parametrize(
+        ("method", "asked", "status"), [("GET", {"model": "o"}, 404), ("POST", {"model": "x"}, 404)]
+    )
+    async def test_refused_where_nothing_can_be_routed(self, method: str, asked: object, status: int) -> None:
+        """No body, or no such model."""
+        assert refusal(await self.desk("allow").ask(asked, "/v1/unheard", method))[0] == status
+
+
+async def test_calls_are_shared_out_by_weight() -> None:
+    """Three of four; a weight of 0 is a stand-by."""
+    pool = tuple(
+        replace(of("openai", "o"), id=identity, weight=weight) for identity, weight in (("a", 3), ("b", 1), ("c", 0))
+    )
+    desk = Desk(deployments=pool)
+    asked = {"model": "o", **CHAT}
+    assert Counter([admission(await desk.ask(asked)).deployment for _ in range(40)]) == {"a": 30, "b": 10}
+
+
+async def test_deployments_without_any_weight_are_alike() -> None:
+    """All zero is no reason to refuse."""
+    pool = tuple(replace(of("openai", "o"), id=identity, weight=0) for identity in ("a", "b"))
+    desk = Desk(deployments=pool)
+    assert {admission(await desk.ask({"model": "o", **CHAT})).deployment for _ in range(4)} == {"a", "b"}

@@ -1,0 +1,145 @@
+"""What the file says of deployments: addresses, credentials, weights, and what Envoy's configuration makes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+from tollgate.envoy_config.failover import chain
+from tollgate.envoy_config.upstream import path_rule
+from tollgate.settings import Credential, Settings, load
+
+AWS = {"aws_region_name": "eu-west-1"}
+KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "os.environ/SECRET"}
+TOPOLOGY = Topology(Address(host="127.0.0.1", port=4000), (Address(path="/w"),), Address(path="/a"))
+
+
+def settings(tmp_path: Path, *params: dict[str, Any], environment: dict[str, str] | None = None) -> Settings:
+    file = tmp_path / "file.yaml"
+    file.write_text(json.dumps({"model_list": [{"model_name": "m", "litellm_params": each} for each in params]}))
+    return load(file, environment or {})
+
+
+@pytest.mark.parametrize(
+    ("params", "api_base"),
+    [
+        ({"model": "gpt-4o"}, "https://api.openai.com/v1"),
+        ({"model": "groq/llama"}, "https://api.groq.com/openai/v1"),
+        ({"model": "gemini/g"}, "https://generativelanguage.googleapis.com"),
+        ({"model": "bedrock/b", **AWS}, "https://bedrock-runtime.eu-west-1.amazonaws.com"),
+        ({"model": "vertex_ai/g", "vertex_location": "europe-west1"}, "https://europe-west1-aiplatform.googleapis.com"),
+        ({"model": "vertex_ai/g", "vertex_location": "global"}, "https://aiplatform.googleapis.com"),
+        ({"model": "openai/x", "api_base": "http://h/v1/"}, "http://h/v1"),
+    ],
+)
+def test_a_provider_has_its_own_address(tmp_path: Path, params: dict[str, Any], api_base: str) -> None:
+    """Unless the file names another."""
+    assert settings(tmp_path, params).deployments[0].api_base == api_base
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"model": "azure/d"}, "provider 'azure' has no default address; set litellm_params.api_base"),
+        ({"model": "bedrock/b"}, "set litellm_params.aws_region_name"),
+        ({"model": "bedrock/b", "api_base": "http://h"}, "set litellm_params.aws_region_name"),
+        ({"model": "vertex_ai/g"}, "set litellm_params.vertex_location"),
+        ({"model": "m", "weight": -1}, "litellm_params.weight"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, params: dict[str, Any], message: str) -> None:
+    """One sentence that says what to set."""
+    with pytest.raises(SettingsError, match=message):
+        settings(tmp_path, params)
+
+
+def test_aws_credentials_of_the_file_go_to_envoys_environment(tmp_path: Path) -> None:
+    """As a credentials file of their own, so that each deployment may have other ones; the configuration holds none."""
+    loaded = settings(tmp_path, {"model": "bedrock/b", **AWS, **KEYS}, environment={"SECRET": "s/1"})
+    text = "[default]\naws_access_key_id=AKID\naws_secret_access_key=s/1\n"
+    assert loaded.credentials == {"m": Credential("TOLLGATE_AWS_CREDENTIALS_0", text, aws=True)}
+    assert "AKID" not in json.dumps(bootstrap(loaded, TOPOLOGY))
+
+
+def test_a_process_without_the_variable_starts_too(tmp_path: Path) -> None:
+    """Workers are not given the providers' keys."""
+    loaded = settings(tmp_path, {"model": "bedrock/b", **AWS, **KEYS})
+    assert loaded.credentials["m"].value is None
+
+
+def test_aws_variables_reach_envoy_where_the_file_names_no_credentials(tmp_path: Path) -> None:
+    """Those that are set; Envoy looks further by itself."""
+    loaded = settings(tmp_path, {"model": "bedrock/b", **AWS}, environment={"AWS_ACCESS_KEY_ID": "AKID"})
+    assert loaded.credentials == {"AWS_ACCESS_KEY_ID": Credential("AWS_ACCESS_KEY_ID")}
+    assert bootstrap(loaded, TOPOLOGY)["static_resources"]["secrets"] == []
+
+
+def test_azures_version_may_be_written_bare(tmp_path: Path) -> None:
+    """YAML takes 2024-10-21 for a date."""
+    file = tmp_path / "file.yaml"
+    file.write_text(
+        "model_list: [{model_name: m, litellm_params: {model: azure/d, api_base: 'http://h', api_version: 2024-10-21}}]"
+    )
+    assert load(file, {}).deployments[0].api_version == "2024-10-21"
+
+
+@pytest.mark.parametrize(
+    ("provider", "api_base", "pattern", "prefix"),
+    [
+        ("openai", "http://h/v1", "^(/openai)?(/v1)?/", "/v1"),
+        ("groq", "http://h/openai/v1", "^(/openai)?(/v1)?/", "/openai/v1"),
+        ("anthropic", "http://h/claude", "^(/v1)?/", "/claude/v1"),
+        ("azure", "http://h", "^/", ""),
+        ("gemini", "http://h/v1beta", "^/", ""),
+        ("vertex_ai", "http://h/base/v1", "^/", "/base"),
+        ("cohere", "http://h/v2", "^/", ""),
+        ("ollama", "http://h/v1", "^/", ""),
+        ("bedrock", "http://h/proxy", "^/", "/proxy"),
+    ],
+)
+def test_an_address_may_end_as_the_paths_begin(
+    tmp_path: Path, provider: str, api_base: str, pattern: str, prefix: str
+) -> None:
+    """What is in both is written once."""
+    loaded = settings(tmp_path, {"model": f"{provider}/x", "api_base": api_base, **AWS})
+    rule = path_rule(loaded.deployments[0])
+    assert (rule.pattern, rule.prefix) == (pattern, prefix)
+
+
+def test_deployments_that_would_be_edited_alike_stand_in_for_each_other(tmp_path: Path) -> None:
+    """Same name, provider, upstream model and price; in the file's order, each first for itself."""
+    loaded = settings(
+        tmp_path,
+        {"model": "openai/a", "api_base": "http://one/v1"},
+        {"model": "openai/b", "api_base": "http://two/v1"},
+        {"model": "openai/a", "api_base": "http://three/v1"},
+        {"model": "openai/a", "api_base": "http://four/v1", "input_cost_per_token": 1},
+        {"model": "groq/a"},
+    )
+    chains = [[each.id for each in chain(loaded, deployment)] for deployment in loaded.deployments]
+    assert chains == [["m", "m-3"], ["m-2"], ["m-3", "m"], ["m-4"], ["m-5"]]
+
+
+def test_a_lone_deployment_is_tried_once(tmp_path: Path) -> None:
+    """No retry, no buffering and no Lua where there is nobody to take over."""
+    loaded = settings(tmp_path, {"model": "openai/a"})
+    route = connection_manager(loaded)["route_config"]["virtual_hosts"][0]["routes"][-2]
+    assert ("retry_policy" in route["route"], "request_body_buffer_limit" in route) == (False, False)
+    assert "lua" not in json.dumps(clusters(loaded, TOPOLOGY))
+
+
+def test_an_address_cannot_break_out_of_its_lua_text(tmp_path: Path) -> None:
+    """Whatever stands in an api_base is text."""
+    loaded = settings(tmp_path, *({"model": "openai/a", "api_base": f'http://{host}/"..os.exit()--'} for host in "hi"))
+    (source,) = {
+        each["typed_config"]["default_source_code"]["inline_string"].splitlines()[0]
+        for cluster in clusters(loaded, TOPOLOGY)[-1:]
+        for each in cluster["typed_extension_protocol_options"].popitem()[1]["http_filters"]
+        if "lua" in each["name"]
+    }
+    assert source == 'local PREFIX, AUTHORITY = "/\\034..os.exit\\040\\041--", "i"'

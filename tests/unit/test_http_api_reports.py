@@ -1,0 +1,210 @@
+"""Spend and models over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.management_fixtures import Api, World, error_of
+
+from tollgate.core.entities import Scope, ScopeKind
+from tollgate.management.callers import hash_of
+
+PROXY = Scope(ScopeKind.PROXY, "proxy")
+
+
+async def ok(answer: Any) -> Any:
+    """The body of an answer that must be good."""
+    found = await answer
+    assert found.status_code == 200, found.text
+    return found.json()
+
+
+@pytest.mark.parametrize("path", ["/spend/keys", "/spend/users", "/spend/logs", "/global/spend", "/model/info"])
+async def test_an_ordinary_key_reads_no_spend(api: Api, path: str) -> None:
+    """What others spend is the administrators' to see."""
+    made = await api.made()
+    assert (await api.get(path, by=made["key"])).status_code == 401
+
+
+async def test_keys_and_users_are_listed_by_what_they_spent(api: Api, world: World) -> None:
+    """The greatest first."""
+    low, high = await api.made(), await api.made()
+    for user in ("low", "high"):
+        await api.post("/user/new", {"user_id": user, "auto_create_key": False})
+    await world.spend(Scope(ScopeKind.KEY, hash_of(high["key"])), 5)
+    await world.spend(Scope(ScopeKind.USER, "high"), 5)
+    assert [each["token"] for each in await ok(api.get("/spend/keys"))] == [hash_of(high["key"]), hash_of(low["key"])]
+    assert [each["user_id"] for each in await ok(api.get("/spend/users"))] == ["high", "low"]
+    assert [each["user_id"] for each in await ok(api.get("/spend/users", user_id="low"))] == ["low"]
+
+
+async def test_the_ledger_is_shown_newest_first(api: Api, world: World) -> None:
+    """A record tells who paid how much for what."""
+    made = await api.made()
+    await world.spend(Scope(ScopeKind.KEY, hash_of(made["key"])), 72_000)
+    await world.spend(Scope(ScopeKind.USER, "u"), 1_000)
+    logs = await ok(api.get("/spend/logs"))
+    assert [(each["request_id"], each["spend"]) for each in logs] == [("call-2", 1e-06), ("call-1", 7.2e-05)]
+    assert (logs[1]["api_key"], logs[1]["user"], logs[0]["user"]) == (hash_of(made["key"]), "", "u")
+    assert logs[1]["startTime"] == "2027-01-15T08:00:00+00:00"
+
+
+async def test_the_ledger_is_asked_by_key_user_and_request(api: Api, world: World) -> None:
+    """A key by its secret; a deleted one still by its hash."""
+    made = await api.made()
+    await world.spend(Scope(ScopeKind.KEY, hash_of(made["key"])), 1)
+    await world.spend(Scope(ScopeKind.USER, "u"), 1)
+    by_secret = await ok(api.get("/spend/logs", api_key=made["key"]))
+    await api.post("/key/delete", {"keys": [made["key"]]})
+    queries = ({"api_key": hash_of(made["key"])}, {"user_id": "u"}, {"request_id": "call-2"}, {"user_id": "nobody"})
+    found = [by_secret, *[await ok(api.get("/spend/logs", **query)) for query in queries]]
+    assert [[each["request_id"] for each in each_found] for each_found in found] == [
+        ["call-1"],
+        ["call-1"],
+        ["call-2"],
+        ["call-2"],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "path", "body"),
+    [
+        (Scope(ScopeKind.USER, "u"), "/user/delete", {"user_ids": ["u"]}),
+        (Scope(ScopeKind.TEAM, "t"), "/team/delete", {"team_ids": ["t"]}),
+        (Scope(ScopeKind.CUSTOMER, "c"), "/customer/delete", {"user_ids": ["c"]}),
+        (Scope(ScopeKind.KEY, hash_of("sk-0123456789abcdef")), "/key/delete", {"keys": ["sk-0123456789abcdef"]}),
+    ],
+)
+async def test_deleting_an_entity_loses_nothing_of_its_ledger(
+    api: Api, world: World, scope: Scope, path: str, body: dict[str, Any]
+) -> None:
+    """Its records and the days' sums stay as they were."""
+    await ok(api.post("/user/new", {"user_id": "u", "auto_create_key": False}))
+    await ok(api.post("/team/new", {"team_id": "t"}))
+    await ok(api.post("/customer/new", {"user_id": "c"}))
+    await api.made(key="sk-0123456789abcdef", user_id="u", team_id="t")
+    await world.spend(scope, 72_000)
+    query = {"start_date": "2027-01-15", "end_date": "2027-01-15"}
+    before = [await ok(api.get("/spend/logs")), await ok(api.get("/spend/logs", **query))]
+    await ok(api.post(path, body))
+    assert [await ok(api.get("/spend/logs")), await ok(api.get("/spend/logs", **query))] == before
+    assert before[0][0]["spend"] == 0.000072
+
+
+async def test_the_ledger_is_summed_by_day(api: Api, world: World) -> None:
+    """With both dates; the last day is included, other days are not."""
+    await world.spend(Scope(ScopeKind.USER, "u"), 500_000_000)
+    world.clock.us += 86_400_000_000
+    await world.spend(Scope(ScopeKind.USER, "u"), 250_000_000, model="o")
+    await world.spend(Scope(ScopeKind.USER, "v"), 250_000_000, model="o")
+    days = await ok(api.get("/spend/logs", start_date="2027-01-15", end_date="2027-01-16"))
+    assert days == [
+        {"startTime": "2027-01-16", "spend": 0.5, "models": {"o": 0.5}, "users": {"u": 0.25, "v": 0.25}},
+        {"startTime": "2027-01-15", "spend": 0.5, "models": {"gpt-4o": 0.5}, "users": {"u": 0.5}},
+    ]
+    assert await ok(api.get("/spend/logs", start_date="2027-01-17", end_date="2027-01-17")) == []
+    rows = await ok(api.get("/spend/logs", start_date="2027-01-15", end_date="2027-01-15", summarize=False))
+    assert [each["request_id"] for each in rows] == ["call-1"]
+
+
+async def test_a_day_that_is_none_is_refused(api: Api) -> None:
+    """400, naming the parameter."""
+    answer = await api.get("/spend/logs", start_date="yesterday")
+    assert (answer.status_code, error_of(answer)["param"]) == (400, "start_date")
+
+
+async def test_the_proxys_spend_is_told_with_its_budget(api: Api, world: World) -> None:
+    """litellm_settings.max_budget."""
+    await world.spend(PROXY, 500_000_000)
+    assert await ok(api.get("/global/spend")) == {"spend": 0.5, "max_budget": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("body", "cost"),
+    [
+        # The test's gpt-4o costs $2 a million tokens in, $8 out, $1 from the cache.
+        (
+            {"completion_response": {"model": "gpt-4o", "usage": {"prompt_tokens": 1000, "completion_tokens": 100}}},
+            0.0028,
+        ),
+        ({"model": "gpt-4o", "completion_response": {"usage": {"input_tokens": 1000, "output_tokens": 0}}}, 0.002),
+        (
+            {
+                "model": "gpt-4o",
+                "completion_response": {
+                    "usage": {"prompt_tokens": 1000, "prompt_tokens_details": {"cached_tokens": 1000}}
+                },
+            },
+            0.001,
+        ),
+        ({"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * 30}]}, 2e-05),
+    ],
+)
+async def test_a_cost_is_calculated(api: Api, body: dict[str, Any], cost: float) -> None:
+    """Of a reply by its own count, of messages by an estimate."""
+    assert await ok(api.post("/spend/calculate", body)) == {"cost": cost}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"model": "gpt-4o"},
+        {"model": "none", "messages": []},
+        {"model": "unpriced", "messages": []},
+        {"model": "gpt-4o", "completion_response": {"usage": {"prompt_tokens": -1}}},
+        {"model": "gpt-4o", "completion_response": {"usage": 7}},
+    ],
+)
+async def test_a_cost_that_nobody_knows_is_400(api: Api, body: dict[str, Any]) -> None:
+    """No model, no price, no sensible count."""
+    answer = await api.post("/spend/calculate", body)
+    assert answer.status_code == 400
+    error_of(answer)
+
+
+async def test_models_are_those_that_the_caller_may_use(api: Api) -> None:
+    """All for an administrator; for a key what key, team and user lists allow, groups among them."""
+    await api.post("/team/new", {"team_id": "t", "models": ["gpt-*"]})
+    by_group, by_team = await api.made(models=["beta-models"]), await api.made(team_id="t")
+    found = [await ok(api.get("/v1/models", by=key)) for key in (by_group["key"], by_team["key"])]
+    assert [[each["id"] for each in one["data"]] for one in found] == [["unpriced"], ["gpt-4o"]]
+    whole = await ok(api.get("/models"))
+    assert whole == {
+        "data": [
+            {"id": "gpt-4o", "object": "model", "created": 1677610602, "owned_by": "openai"},
+            {"id": "unpriced", "object": "model", "created": 1677610602, "owned_by": "openai"},
+        ],
+        "object": "list",
+    }
+
+
+async def test_a_members_models_are_those_of_the_membership_too(api: Api) -> None:
+    """What admission would refuse is not listed."""
+    await ok(api.post("/team/new", {"team_id": "t"}))
+    member = {"role": "user", "user_id": "u"}
+    await ok(api.post("/team/member_add", {"team_id": "t", "member": member, "allowed_models": ["beta-models"]}))
+    made = await ok(api.post("/key/generate", {"team_id": "t", "user_id": "u"}))
+    listed = await ok(api.get("/v1/models", by=made["key"]))
+    assert [each["id"] for each in listed["data"]] == ["unpriced"]
+
+
+async def test_deployments_are_told_with_their_prices(api: Api) -> None:
+    """And without any provider's key."""
+    first, second = (await ok(api.get("/model/info")))["data"]
+    assert first == {
+        "model_name": "gpt-4o",
+        "litellm_params": {"model": "openai/gpt-4o", "api_base": "http://mock-llm/v1"},
+        "model_info": {
+            "id": "gpt-4o",
+            "access_groups": [],
+            "max_output_tokens": None,
+            "input_cost_per_token": 2e-06,
+            "output_cost_per_token": 8e-06,
+            "price_source": "test",
+        },
+    }
+    assert second["model_info"]["input_cost_per_token"] is None
+    assert second["model_info"]["access_groups"] == ["beta-models"]

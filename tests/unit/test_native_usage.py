@@ -1,0 +1,155 @@
+"""Usage as Envoy's own filters find it: over the same bodies as the usage reader, and with the same result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.unit.test_usage import ALL
+from tests.unit.usage_case import FRAMES, JSON, SSE, Case, table
+
+from tollgate.core.entities import Certainty, Usage
+from tollgate.core.usage.native import Framing, Reach, Told, reach_of, rules_of, usage_of_fields
+
+APIS = table()
+REACHES: dict[str, Reach] = {name: reach_of(api) for name, api in APIS.items()}
+FRAMINGS = {JSON: Framing.BODY, SSE: Framing.SSE, FRAMES: Framing.EVENT_STREAM}
+
+
+def documents(case: Case) -> Iterator[Any]:
+    """The JSON documents that Envoy parses. What is none, it passes over."""
+    if case.content_type == FRAMES:
+        texts = frames(case.body)
+    elif case.content_type == SSE:
+        events = case.body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n")
+        texts = [b"\n".join(li[5:] for li in event.split(b"\n") if li.startswith(b"data:")) for event in events]
+    else:
+        texts = [case.body]
+    for text in texts:
+        try:
+            yield json.loads(text)
+        except ValueError:
+            continue
+
+
+def frames(body: bytes) -> list[bytes]:
+    """The payloads of AWS event stream frames."""
+    found = []
+    while len(body) >= 12:
+        total, headers = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+        found.append(body[12 + headers : total - 4])
+        body = body[total:]
+    return found
+
+
+def fields(case: Case) -> dict[str, object]:
+    """What Envoy 1.40's filters leave in metadata: the last value of each rule; of objects the text, and only in streams; nothing of lists and nulls."""
+    framing, found = FRAMINGS[case.content_type], {}
+    for document in documents(case):
+        for names in rules_of(APIS[case.api], framing):
+            value = document
+            for name in names:
+                value = value.get(name) if isinstance(value, dict) else None
+            if isinstance(value, dict) and framing is not Framing.BODY:
+                found[".".join(names)] = json.dumps(value)
+            elif isinstance(value, str | bool | int | float):
+                found[".".join(names)] = float(value) if type(value) is int else value
+    return found
+
+
+def told(case: Case, *, complete: bool = True) -> Told:
+    return usage_of_fields(
+        APIS[case.api], fields(case), case.headers, stream=case.content_type != JSON, complete=complete
+    )
+
+
+IN_LISTS = (
+    "searches",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+    "cache_write_1h_tokens",
+)
+
+
+def is_readable(case: Case) -> bool:
+    """Whether Envoy is asked to read such a body. A cut or damaged one is charged by another rule."""
+    words = REACHES[case.api].words.get(FRAMINGS.get(case.content_type, Framing.BODY))
+    if case.content_type not in FRAMINGS or words is None or case.body.startswith(b"["):
+        return False
+    whole = case.finished and (case.usage is None or case.usage.certainty is Certainty.EXACT)
+    return whole and not (words and any(getattr(case.usage, kind, 0) for kind in IN_LISTS))
+
+
+READABLE = [case for case in ALL if is_readable(case)]
+
+
+@pytest.mark.parametrize("case", READABLE, ids=[f"{case.api}: {case.name}" for case in READABLE])
+def test_envoy_reads_what_the_reader_reads(case: Case) -> None:
+    """Whole replies in the framings that Envoy knows cost the same in both modes."""
+    assert told(case).usage == case.usage
+
+
+def test_most_bodies_are_read_natively() -> None:
+    """The comparison above is not empty for any framing."""
+    assert {FRAMINGS[case.content_type] for case in READABLE} == set(FRAMINGS.values())
+    assert len(READABLE) >= 50
+
+
+@pytest.mark.parametrize(
+    ("api", "body", "query", "stream", "covered"),
+    [
+        ("openai.chat", b"{}", "", False, True),
+        ("openai.chat", b"{}", "", True, True),
+        ("openai.responses", b"{}", "", True, True),
+        ("openai.responses", b'{"tools":[{"type":"web_search"}]}', "", True, False),
+        ("openai.embeddings", b'{"input":["a","b"]}', "", False, True),
+        ("openai.embeddings", b'{"input":[' + b"1," * 200 + b"1]}", "", False, False),
+        ("openai.images", b"{}", "", False, False),
+        ("openai.moderation", b"{}", "", False, True),
+        ("gemini.generate", b"{}", "", False, True),
+        ("gemini.generate", b'{"inlineData":{}}', "", False, False),
+        ("gemini.generate", b'{"inlineData":{}}', "alt=sse", True, True),
+        ("gemini.generate", b"{}", "", True, False),
+        ("ollama", b"{}", "", False, True),
+        ("ollama", b"{}", "", True, False),
+        ("bedrock.converse_stream", b"{}", "", True, True),
+        ("bedrock.invoke", b"{}", "", False, False),
+        ("bedrock.invoke_stream", b"{}", "", True, False),
+        ("vertex.predict", b"{}", "", False, False),
+    ],
+)
+def test_what_envoy_cannot_read_is_left_to_ext_proc(
+    api: str, body: bytes, query: str, stream: bool, covered: bool
+) -> None:
+    """By the API, by how its reply will be framed, and by what the request may bring about."""
+    assert REACHES[api].covers(body, query, stream=stream) is covered
+
+
+def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
+    """Anthropic tells its input first: that is all of the output's count that is known to be early."""
+    api = APIS["anthropic.messages"]
+    start = {"message.usage": '{"input_tokens":12,"output_tokens":1}', "message.model": "claude"}
+    cut = usage_of_fields(api, start, {}, stream=True, complete=False)
+    assert cut == Told(Usage(12, 1, model="claude", certainty=Certainty.PARTIAL), early=True)
+    late = usage_of_fields(api, {**start, "usage": '{"output_tokens":9}'}, {}, stream=True, complete=False)
+    assert late == Told(Usage(12, 9, model="claude", certainty=Certainty.PARTIAL), early=False)
+
+
+@pytest.mark.parametrize("value", ["{", '{"prompt_tokens":', True, "text", -1.0, 1.5])
+def test_garbage_is_never_charged(value: object) -> None:
+    """Whatever stands where usage should, it is no count."""
+    for found in ({"usage": value}, {"usage.prompt_tokens": value, "usage.completion_tokens": value}):
+        usage = usage_of_fields(APIS["openai.chat"], found, {}, stream=False, complete=True).usage
+        assert usage is None or (usage.total_tokens, usage.certainty) == (0, Certainty.PARTIAL)
+
+
+def test_a_header_tells_too() -> None:
+    """Gemini names its service tier there."""
+    found: dict[str, object] = {"usageMetadata.promptTokenCount": 3.0, "usageMetadata.totalTokenCount": 5.0}
+    headers = {"x-gemini-service-tier": "priority"}
+    usage = usage_of_fields(APIS["gemini.generate"], found, headers, stream=False, complete=True).usage
+    assert usage == Usage(3, 2, service_tier="priority")
