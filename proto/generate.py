@@ -17,7 +17,12 @@ def generate(folder: Path) -> dict[str, bytes]:
     """The generated files, by name."""
     sources = sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tollgate/pb/*.proto"))
     well_known = str(files("grpc_tools") / "_proto")
-    options = [f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python")]
+    # The stubs' plugin stands beside this interpreter, whether or not its folder is on the PATH.
+    stubs = Path(sys.executable).with_name("protoc-gen-mypy")
+    options = [
+        f"--plugin=protoc-gen-mypy={stubs}",
+        *(f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python")),
+    ]
     if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *options, *sources]) != 0:
         raise SystemExit("protoc failed")
     # common.proto has no service, so its _grpc file would be empty.
