@@ -119,10 +119,10 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest_asyncio.fixture(scope="module")
-async def tollgate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway before every kind of provider."""
-    async with gateway(tmp_path_factory.mktemp("providers"), CONFIG) as running:
+@pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
+async def tollgate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    """A gateway before every kind of provider, in each mode."""
+    async with gateway(tmp_path_factory.mktemp("providers"), CONFIG, "--mode", request.param) as running:
         yield running
 
 
