@@ -14,8 +14,9 @@ from tests.fakes import FixedClock, MemoryCounters
 from tollgate.admission import Admissions, Request, Terms
 from tollgate.core import body
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Admission, Budget, Customer, Decision, Deployment, Key, Member, Refusal, Team, User
+from tollgate.core.entities import Admission, Decision, Deployment, Refusal
 from tollgate.core.estimate import InputEstimates
+from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy

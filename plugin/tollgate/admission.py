@@ -25,7 +25,6 @@ from tollgate.core.entities import (
     Decision,
     Deployment,
     Edit,
-    Key,
     LimitKind,
     Refusal,
     Reservation,
@@ -35,6 +34,7 @@ from tollgate.core.errors import BadRequest, StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.headers import ietf_headers, misplaced_bearer, standing_headers
+from tollgate.core.people import Key
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, Estimate, Policy, charges

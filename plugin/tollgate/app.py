@@ -48,11 +48,12 @@ from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.admission import Admissions, Terms
 from tollgate.api_table import api_table
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import DEFAULT_ORGANIZATION, LimitSet
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.errors import StoreUnavailable, TollgateError
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.ledger import request_id
 from tollgate.core.money import nanousd_of
+from tollgate.core.people import LimitSet
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Policy
 from tollgate.management import Management

@@ -6,21 +6,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tollgate.core.entities import (
-    Budget,
-    Charge,
-    Customer,
-    Entity,
-    Key,
-    Member,
-    Reservation,
-    Settlement,
-    Spend,
-    Standing,
-    Team,
-    User,
-)
+from tollgate.core.entities import Charge, Reservation, Settlement, Spend, Standing
 from tollgate.core.ledger import Record
+from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 
 
 class Clock(Protocol):

@@ -15,7 +15,7 @@ from tests.unit.memory_registry import MemoryRegistry
 from tollgate.adapters.valkey.changes import follow
 from tollgate.adapters.valkey.directory import CachedDirectory
 from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
 from tollgate.ports import E, Registry, Stored, Write
 
 

@@ -13,7 +13,7 @@ from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
-from tollgate.core.entities import Key, MemberRole, Team
+from tollgate.core.people import Key, MemberRole, Team
 from tollgate.management import Management
 from tollgate.management.keys import KeyQuery
 from tollgate.management.members import NewMember

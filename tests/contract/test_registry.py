@@ -11,7 +11,8 @@ from tests.unit.memory_registry import MemoryRegistry
 
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.core.entities import (
+from tollgate.core.errors import Conflict, StoreUnavailable
+from tollgate.core.people import (
     Budget,
     Customer,
     Entity,
@@ -24,7 +25,6 @@ from tollgate.core.entities import (
     Team,
     User,
 )
-from tollgate.core.errors import Conflict, StoreUnavailable
 from tollgate.ports import Registry, Stored, Write
 
 LIMITS = LimitSet(rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7)

@@ -11,18 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.desk import Desk, admission, chat
 
-from tollgate.core.entities import (
-    Admission,
-    Customer,
-    Deployment,
-    LimitSet,
-    Member,
-    ModelLimits,
-    Settlement,
-    Team,
-    Usage,
-)
-from tollgate.core.entities import User as Person
+from tollgate.core.entities import Admission, Deployment, Settlement, Usage
+from tollgate.core.people import Customer, LimitSet, Member, ModelLimits, Team
+from tollgate.core.people import User as Person
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy
 

@@ -15,13 +15,13 @@ from tollgate.core.entities import (
     Charge,
     Deployment,
     LimitKind,
-    LimitSet,
     Period,
     Reservation,
     Scope,
     Settlement,
     Usage,
 )
+from tollgate.core.people import LimitSet
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
 from tollgate.management.reports import Reports

@@ -10,8 +10,9 @@ from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR
 
-from tollgate.core.entities import Deployment, LimitSet, Member, Refusal, Team, User
+from tollgate.core.entities import Deployment, Refusal
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.people import LimitSet, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.rules import Policy
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.desk import SECRET, Desk, admission, refusal
 
-from tollgate.core.entities import Deployment, LimitKind, LimitSet
+from tollgate.core.entities import Deployment, LimitKind
+from tollgate.core.people import LimitSet
 
 
 def of(provider: str, name: str, model: str = "gpt-4o", **more: Any) -> Deployment:

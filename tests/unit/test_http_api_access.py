@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
-from tollgate.core.entities import Key, Role, User
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.people import Key, Role, User
 from tollgate.management.callers import hash_of
 from tollgate.ports import Write
 

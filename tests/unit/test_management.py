@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 from tests.unit.management_fixtures import World
 
-from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team
 from tollgate.core.errors import Conflict, NotFound
 from tollgate.core.inherit import find_member_of, with_budget
 from tollgate.core.money import dollars_of, nanousd_of
+from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team
 from tollgate.management.collection import Collection
 from tollgate.management.keys import KeyQuery, as_hash
 from tollgate.ports import Write

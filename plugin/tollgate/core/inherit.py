@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from tollgate.core.entities import NO_LIMITS, Budget, Customer, Key, Member, Team
+from tollgate.core.people import NO_LIMITS, Budget, Customer, Key, Member, Team
 
 K = TypeVar("K", bound=Key | Customer)
 

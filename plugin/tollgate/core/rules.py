@@ -7,21 +7,8 @@ from dataclasses import dataclass
 
 from tollgate.core.access import AllowedModels
 from tollgate.core.duration import period_at
-from tollgate.core.entities import (
-    FOREVER,
-    NO_LIMITS,
-    Charge,
-    Customer,
-    Key,
-    LimitKind,
-    LimitSet,
-    Member,
-    ModelLimits,
-    Scope,
-    ScopeKind,
-    Team,
-    User,
-)
+from tollgate.core.entities import FOREVER, Charge, LimitKind, Scope, ScopeKind
+from tollgate.core.people import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
 
 
 @dataclass(frozen=True, slots=True)

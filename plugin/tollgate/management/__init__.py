@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tollgate.core.entities import Key
+from tollgate.core.people import Key
 from tollgate.management.budgets import Budgets
 from tollgate.management.callers import Callers
 from tollgate.management.customers import Customers

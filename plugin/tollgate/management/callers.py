@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
 
-from tollgate.core.entities import Key, Role, User
 from tollgate.core.errors import TollgateError
+from tollgate.core.people import Key, Role, User
 from tollgate.ports import Clock, Registry, entity_of
 
 

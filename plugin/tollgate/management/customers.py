@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tollgate.core.entities import Customer
+from tollgate.core.people import Customer
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write

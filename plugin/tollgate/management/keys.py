@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Key, Team, User
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Key, Team, User
 from tollgate.management.callers import hash_of
 from tollgate.management.collection import Collection
 from tollgate.management.limits import restarted

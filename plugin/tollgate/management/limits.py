@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tollgate.core.entities import LimitSet
+from tollgate.core.people import LimitSet
 
 
 def restarted(before: LimitSet, after: LimitSet, now_us: int) -> LimitSet:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tollgate.core.entities import Key, Member, Team, User
 from tollgate.core.errors import BadRequest, NotFound
+from tollgate.core.people import Key, Member, Team, User
 from tollgate.management.collection import Collection
 from tollgate.ports import Registry, Write
 

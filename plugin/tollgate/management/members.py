@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from tollgate.core.entities import Member, MemberRole, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.inherit import find_member_of
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Member, MemberRole, Team, User
 from tollgate.management.lookups import user_id_of
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending

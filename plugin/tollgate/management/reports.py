@@ -10,21 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from tollgate.core.access import AllowedModels, Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.duration import period_at
-from tollgate.core.entities import (
-    DEFAULT_ORGANIZATION,
-    Charge,
-    Deployment,
-    Key,
-    LimitKind,
-    LimitSet,
-    Member,
-    Scope,
-    ScopeKind,
-    Spend,
-    Team,
-    Usage,
-)
+from tollgate.core.entities import DEFAULT_ORGANIZATION, Charge, Deployment, LimitKind, Scope, ScopeKind, Spend, Usage
 from tollgate.core.errors import BadRequest
+from tollgate.core.people import Key, LimitSet, Member, Team
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.management.callers import Caller, Holder
 from tollgate.management.explain import Explanations

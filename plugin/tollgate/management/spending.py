@@ -8,21 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from tollgate.core.duration import period_at
-from tollgate.core.entities import (
-    Budget,
-    Charge,
-    Customer,
-    Key,
-    LimitKind,
-    LimitSet,
-    Member,
-    Scope,
-    ScopeKind,
-    Spend,
-    Team,
-    User,
-)
+from tollgate.core.entities import Charge, LimitKind, Scope, ScopeKind, Spend
 from tollgate.core.inherit import with_budget
+from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team, User
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
 NOTHING = Spend(0, 0, 0, {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tollgate.core.entities import Key, Member, Team
 from tollgate.core.errors import BadRequest, Conflict
+from tollgate.core.people import Key, Member, Team
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import removals
 from tollgate.management.members import Members, NewMember

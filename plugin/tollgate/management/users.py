@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tollgate.core.entities import Key, Member, User
+from tollgate.core.people import Key, Member, User
 from tollgate.management.collection import Collection
 from tollgate.management.keys import Made, blank, new_secret
 from tollgate.management.lookups import removals

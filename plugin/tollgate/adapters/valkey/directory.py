@@ -14,7 +14,7 @@ from typing import Any
 from tollgate.adapters.valkey.cache import Cache, Kept
 from tollgate.adapters.valkey.documents import KINDS
 from tollgate.adapters.valkey.resolve import resolve
-from tollgate.core.entities import Budget, Customer, Key, Member, Team, User
+from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.ports import E, Registry
 
 

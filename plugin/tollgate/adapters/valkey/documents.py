@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tollgate.adapters.valkey.keys import entities_index, owned_index
-from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 from tollgate.ports import E
 
 

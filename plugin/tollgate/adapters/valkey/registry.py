@@ -18,8 +18,8 @@ from tollgate.adapters.valkey.keys import (
     name_key,
     owned_index,
 )
-from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
+from tollgate.core.people import Budget, Customer, Entity, Key, Team, User
 from tollgate.ports import E, Page, Stored, Write
 
 _SCRIPT = files("tollgate.adapters.valkey").joinpath("registry.lua").read_text(encoding="utf-8")

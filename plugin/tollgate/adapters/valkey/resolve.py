@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.adapters.valkey.cache import Kept
-from tollgate.core.entities import Budget, Customer, Key, Member, Team
 from tollgate.core.inherit import find_member_of, with_budget
+from tollgate.core.people import Budget, Customer, Key, Member, Team
 from tollgate.ports import E, Registry, entity_of
 
 

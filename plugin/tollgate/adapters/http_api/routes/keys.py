@@ -11,9 +11,9 @@ from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
 from tollgate.adapters.http_api.wire import keys as wire
 from tollgate.adapters.http_api.wire.limits import printed_dollars
-from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Key
 from tollgate.management.callers import Administrator, Denied
 from tollgate.management.keys import KeyQuery, as_hash
 

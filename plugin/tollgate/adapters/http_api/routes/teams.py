@@ -12,9 +12,9 @@ from tollgate.adapters.http_api.callers import Admin, Managed
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
-from tollgate.core.entities import Team, User
 from tollgate.core.errors import BadRequest
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Team, User
 from tollgate.management import Management
 from tollgate.management.spending import Live
 

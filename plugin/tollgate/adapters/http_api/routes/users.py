@@ -12,8 +12,8 @@ from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import teams as team_wire
 from tollgate.adapters.http_api.wire import users as wire
-from tollgate.core.entities import Role, User
 from tollgate.core.errors import BadRequest
+from tollgate.core.people import Role, User
 from tollgate.management import Management
 from tollgate.management.callers import Administrator, Denied
 from tollgate.management.lookups import user_id_of

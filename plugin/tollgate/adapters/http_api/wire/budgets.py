@@ -15,7 +15,7 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_tpm,
 )
 from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime
-from tollgate.core.entities import Budget
+from tollgate.core.people import Budget
 from tollgate.management.spending import Live
 
 

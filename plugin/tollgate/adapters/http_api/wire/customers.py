@@ -16,8 +16,8 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_tpm,
 )
 from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime
-from tollgate.core.entities import Customer
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Customer
 from tollgate.management.spending import Live
 
 _FIELDS = {

@@ -16,7 +16,7 @@ from tollgate.adapters.http_api.wire.members import MemberFields
 from tollgate.adapters.http_api.wire.teams import TeamFields
 from tollgate.adapters.http_api.wire.types import Dollars, Identifier, TeamId, wrong
 from tollgate.adapters.http_api.wire.users import UserFields
-from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 from tollgate.management.imports import Carried, Outcome
 
 _LONGEST_BATCH = 1000

@@ -28,8 +28,9 @@ from tollgate.adapters.http_api.wire.types import (
     wrong,
 )
 from tollgate.core.duration import instant_after, parse_duration
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Key
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Key
 from tollgate.management.keys import Made
 from tollgate.management.spending import Live
 

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from tollgate.adapters.http_api.wire.base import Request, patched
 from tollgate.adapters.http_api.wire.types import Count, Dollars, DurationText, Identifier, wrong
-from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
 from tollgate.core.money import dollars_of
+from tollgate.core.people import NO_LIMITS, LimitSet, ModelLimits
 
 _LIMITS = {
     "rpm_limit": "rpm",

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator
 from tollgate.adapters.http_api.wire.base import Answer, Request, patched
 from tollgate.adapters.http_api.wire.limits import LimitFields, printed_dollars
 from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime, TeamId
-from tollgate.core.entities import Member, MemberRole
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Member, MemberRole
 from tollgate.management.members import NewMember
 from tollgate.management.spending import Live
 

@@ -28,8 +28,9 @@ from tollgate.adapters.http_api.wire.types import (
     PrintedTime,
     TeamId,
 )
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Member, Team
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Member, Team
 from tollgate.management.limits import restarted
 from tollgate.management.spending import Live
 

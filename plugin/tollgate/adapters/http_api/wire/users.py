@@ -29,8 +29,9 @@ from tollgate.adapters.http_api.wire.types import (
     PrintedTime,
     TeamId,
 )
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Key, Member, MemberRole, Role, User
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.money import dollars_of
+from tollgate.core.people import Key, Member, MemberRole, Role, User
 from tollgate.management.keys import Made
 from tollgate.management.spending import Live
 from tollgate.management.users import Membership
