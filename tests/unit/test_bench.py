@@ -88,7 +88,7 @@ def test_an_ending_process_has_no_resident_memory() -> None:
         ("python /venv/bin/python -m tollgate.app worker --config f", Group.WORKERS),
         ("python /venv/bin/python -m tollgate.app admin --config f", Group.ADMIN),
         ("python python -m tollgate.commands.mock_llm --port 0", Group.MOCK),
-        ("valkey-server /somewhere/valkey-server unixsocket:/tmp/valkey.sock", Group.STORE),
+        ("valkey-server /somewhere/valkey-server unixsocket:/run/valkey.sock", Group.STORE),
         ("envoy /site-packages/envoy/_bin/envoy -c envoy.json", Group.ENVOY),
         ("python python -m tollgate.cli up --config f", Group.SUPERVISOR),
     ],
