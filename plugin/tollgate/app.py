@@ -157,7 +157,8 @@ def terms(settings: Settings) -> Terms:
 async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str) -> None:
     """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop."""
     core = Core.of(settings, redis_url)
-    directory = CachedDirectory(ValkeyRegistry(core.client))
+    allow = settings.tollgate.on_store_error == "allow"
+    directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
     admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates)
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)

@@ -122,3 +122,19 @@ async def test_while_the_store_is_away_requests_are_refused_and_then_served_agai
                     await asyncio.sleep(0.1)
                 assert back.status_code == 200
                 assert int(back.headers["x-ratelimit-remaining-requests"]) in (3, 4)
+
+
+async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(tmp_path: Path) -> None:
+    """`on_store_error: allow`: who was known before passes and is counted as unmetered; who was not is refused."""
+    config = CONFIG.replace("workers: 2", "workers: 1\n  on_store_error: allow")
+    with valkey(tmp_path) as url:
+        async with gateway(tmp_path, config, "--redis-url", url) as running:
+            known, unknown = await running.key(rpm_limit=1), await running.key()
+            assert (await running.chat(known)).status_code == 200
+            async with Redis.from_url(url) as store:
+                await store.shutdown(nosave=True)
+            await asyncio.sleep(1.2)
+            assert {(await running.chat(known)).status_code for _ in range(3)} == {200}
+            assert (await running.chat(unknown)).status_code == 503
+            metrics = (await running.client.get(f"{running.url}/metrics")).text
+            assert "tollgate_requests_unmetered_total 3.0" in metrics

@@ -14,6 +14,7 @@ from typing import Any
 from tollgate.adapters.valkey.cache import Cache, Kept
 from tollgate.adapters.valkey.documents import KINDS
 from tollgate.adapters.valkey.resolve import resolve
+from tollgate.core.errors import StoreUnavailable
 from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.ports import E, Registry
 
@@ -25,11 +26,14 @@ class CachedDirectory:
         self,
         registry: Registry,
         *,
+        stale_while_down: bool = False,
         most_found: int = 50_000,
         most_missing: int = 10_000,
         clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._registry = registry
+        # `on_store_error: allow`: who was known before the store went away may go on, by what was known of them.
+        self._stale_while_down = stale_while_down
         self._clock_s = clock_s
         self._fresh_until_s = 0.0
         self._cache: Cache[Any] = Cache(most_found, most_missing)
@@ -89,7 +93,13 @@ class CachedDirectory:
         if self.is_fresh and (kept := self._cache.get(reference)) is not None:
             entity: E | None = kept.entity
             return entity
-        return await self._look_up(kind, identity, reference)
+        try:
+            return await self._look_up(kind, identity, reference)
+        except StoreUnavailable:
+            if self._stale_while_down and (kept := self._cache.get(reference)) is not None:
+                known: E | None = kept.entity
+                return known
+            raise
 
     async def _look_up(self, kind: type[E], identity: str, reference: str) -> E | None:
         session, changed = self._session, set[str]()

@@ -23,8 +23,9 @@ class ReplyError(Exception):
 
 
 class Pipe:
-    """Calls over one connection, which is made when it is needed and made anew when it is lost. A call that takes longer than
-    `timeout_s` has failed, and so have all that wait behind it: nobody can tell what became of them."""
+    """Calls over one connection, which is made when it is needed and made anew when it is lost. When calls wait and nothing comes
+    for `timeout_s`, all have failed: nobody can tell what became of them. A store that is slow under load, but answers, is not down.
+    """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._options: dict[str, Any] = dict(parse_url(url))
@@ -97,6 +98,7 @@ class _Connection(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=ReplyError)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
+        self._heard_s = 0.0
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -108,10 +110,11 @@ class _Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(arguments))  # type: ignore[arg-type] # its stub knows one argument only
-        self._waiting.append((self._loop.time() + self._timeout_s, future))
+        self._waiting.append((self._loop.time(), future))
         return future
 
     def data_received(self, data: bytes) -> None:
+        self._heard_s = self._loop.time()
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
@@ -145,10 +148,10 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(packed) if len(packed) > 1 else packed[0])
 
     def _watch(self) -> None:
-        """One timer for the connection instead of one for each call: a late call is found half a timeout later at most."""
+        """One timer for the connection instead of one for each call: silence is found half a timeout later at most."""
         if self.lost:
             return
-        if self._waiting and self._waiting[0][0] < self._loop.time():
+        if self._waiting and max(self._heard_s, self._waiting[0][0]) + self._timeout_s < self._loop.time():
             self.end(f"no answer within {self._timeout_s:g} s")
         else:
             self._loop.call_later(self._timeout_s / 2, self._watch)
