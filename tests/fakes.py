@@ -43,8 +43,13 @@ class MemoryCounters:
         self._counters: dict[tuple[str, LimitKind, Scope], _Counter] = defaultdict(_Counter)
         self._open: dict[str, tuple[Reservation, list[int]]] = {}
         self._leases: dict[str, int] = {}
+        self._organizations: set[str] = set()
+
+    async def organizations(self) -> list[str]:
+        return sorted(self._organizations)
 
     async def reserve(self, reservation: Reservation) -> Standing:
+        self._organizations.add(reservation.organization)
         charges = tuple(c for c in reservation.charges if c.limit is not None)
         balances = [self._balance(reservation.organization, c) for c in charges]
         for number, (charge, balance) in enumerate(zip(charges, balances, strict=True)):

@@ -48,7 +48,6 @@ from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.admission import Admissions, Terms
 from tollgate.api_table import api_table
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.errors import StoreUnavailable, TollgateError
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.ledger import request_id
@@ -221,7 +220,7 @@ async def reap(meter: Meter) -> None:
     """Charge what leases left behind, for ever."""
     while True:
         try:
-            await meter.settle_expired(DEFAULT_ORGANIZATION)
+            await meter.settle_expired()
         except StoreUnavailable:
             telemetry.store_failed("expired")
         await asyncio.sleep(_REAP_EVERY_S)

@@ -79,23 +79,24 @@ class Meter:
         except StoreUnavailable:
             telemetry.store_failed("renew")
 
-    async def give_back(self, organization: str, stream_ids: Set[str]) -> None:
+    async def give_back(self, stream_ids: Set[str]) -> None:
         """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
         try:
-            unused = await self._counters.open(organization, stream_ids)
+            for organization in await self._counters.organizations():
+                for reservation in await self._counters.open(organization, stream_ids):
+                    self.settle_soon(reservation, NO_USAGE, 0, "access_log")
         except StoreUnavailable:
             telemetry.store_failed("give_back")
-            return
-        for reservation in unused:
-            self.settle_soon(reservation, NO_USAGE, 0, "access_log")
 
-    async def settle_expired(self, organization: str) -> int:
+    async def settle_expired(self) -> int:
         """Charge the holds of leases that ran out; how many there were."""
-        expired = await self._counters.expired(organization)
-        for reservation in expired:
-            usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.EXPIRED)
-            await self._settle(reservation, self._settlement(reservation, usage, 0, "lease"))
-        return len(expired)
+        settled = 0
+        for organization in await self._counters.organizations():
+            for reservation in await self._counters.expired(organization):
+                usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.EXPIRED)
+                await self._settle(reservation, self._settlement(reservation, usage, 0, "lease"))
+                settled += 1
+        return settled
 
     async def drain(self) -> None:
         """Wait for the settlements that run."""

@@ -40,6 +40,10 @@ class Counters(Protocol):
         """What the scopes of some budget charges have spent, in the same order, changing nothing."""
         ...
 
+    async def organizations(self) -> list[str]:
+        """Every organization that ever held something."""
+        ...
+
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
         """The unsettled reservations of these requests, by Envoy's names for them."""
         ...

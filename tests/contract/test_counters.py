@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
 from tests.contract.conftest import Bench
 from tests.make import DOLLAR, TEAM, budget, parallel, requests, reservation, settlement, tokens
 
@@ -186,3 +187,13 @@ async def test_nothing_is_held_once_everything_is_settled(bench: Bench) -> None:
     assert [b.held for b in standing.balances] == [0, 0, 0]
     assert standing.balances[0].used == 0
     assert [b.used for b in standing.balances[1:]] == [len(admitted)] * 2
+
+
+async def test_every_organization_that_holds_something_is_known(bench: Bench) -> None:
+    """Whoever looks for expired leases or unused holds finds those of every organization, not of the default one alone."""
+    for organization in ("acme", "default"):
+        call = structs.replace(reservation(f"of-{organization}", parallel(1)), organization=organization)
+        await bench.counters.reserve(call)
+    assert sorted(await bench.counters.organizations()) == ["acme", "default"]
+    bench.advance(60)
+    assert [each.id for each in await bench.counters.expired("acme")] == ["of-acme"]

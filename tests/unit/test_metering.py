@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, budget, reservation, settlement, tokens
 
@@ -91,7 +92,7 @@ async def test_an_expired_lease_is_charged_as_held() -> None:
     """Never silently zero: the estimate, marked expired."""
     meter, counters = await meter_of(HELD)
     counters.clock.us += 61_000_000
-    assert await meter.settle_expired("default") == 1
+    assert await meter.settle_expired() == 1
     (record,) = counters.ledger
     assert (record.certainty, record.input_tokens, record.output_tokens, record.cost_nanousd) == ("expired", 10, 20, 50)
 
@@ -149,3 +150,15 @@ async def test_a_cancelled_reply_does_not_cancel_its_settlement() -> None:
     await meter.drain()
     assert [r.cost_nanousd for r in counters.ledger] == [24]
     assert await counters.settle(HELD, settlement()) is None
+
+
+async def test_holds_of_any_organization_are_given_back_and_expire() -> None:
+    """A key of an organization leaves no more behind than one without."""
+    left = structs.replace(HELD, id="left", organization="acme", stream_id="7-1")
+    lost = structs.replace(HELD, id="lost", organization="acme")
+    meter, counters = await meter_of(left, lost)
+    await meter.give_back({"7-1"})
+    await meter.drain()
+    counters.clock.us += 61_000_000
+    assert await meter.settle_expired() == 1
+    assert [(r.id, r.certainty) for r in counters.ledger] == [("left", "none"), ("lost", "expired")]

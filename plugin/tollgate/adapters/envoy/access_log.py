@@ -13,7 +13,7 @@ from grpc.aio import ServicerContext
 from tollgate import telemetry
 from tollgate.adapters.envoy.headers import STREAM_HEADER
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Certainty, Reservation, Usage
+from tollgate.core.entities import Certainty, Reservation, Usage
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import STREAM_BYTES_PER_TOKEN, usage_of_fields
 from tollgate.metering import Meter, used, used_unseen
@@ -62,7 +62,7 @@ class AccessLog(AccessLogServiceServicer):
             if running:
                 await asyncio.gather(*map(self._meter.renew, running))
             if unanswered:
-                await self._meter.give_back(DEFAULT_ORGANIZATION, unanswered)
+                await self._meter.give_back(unanswered)
         return StreamAccessLogsResponse()
 
     def _on_end(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> None:

@@ -41,8 +41,13 @@ class ValkeyCounters:
         self._pipe = pipe
         self._lease_us = lease_us
         self._ledger_us = ledger_us
+        self._listed: set[str] = set()
 
     async def reserve(self, reservation: Reservation) -> Standing:
+        if reservation.organization not in self._listed:
+            # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
+            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, reservation.organization)
+            self._listed.add(reservation.organization)
         # Charges without a limit hold nothing and refuse nothing: only settlement touches them.
         names, packed = _keyed(reservation.organization, limited(reservation.charges))
         reply = await self._run(b"reserve", names, packed, reservation.id, self._lease_us, _encode(reservation))
@@ -85,6 +90,11 @@ class ValkeyCounters:
             (seconds, micros), *hashes = await pipeline.execute()
         now_us = self.now_us or seconds * 1_000_000 + micros
         return [_spend(fields, charge, now_us) for fields, charge in zip(hashes, charges, strict=True)]
+
+    async def organizations(self) -> list[str]:
+        with store_errors():
+            names: Any = await self._client.smembers(keys.ORGANIZATIONS)
+        return [name.decode() for name in names]
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
         # All that is in flight is read: this is asked only after clients that left within milliseconds, and for many at once.

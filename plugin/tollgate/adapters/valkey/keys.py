@@ -5,6 +5,7 @@
     tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts | reservation
     tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
     tollgate:{ORG}:ledger                        one record per settled request         stream
+    tollgate:organizations                       who ever held something                set    organization
     tollgate:{entities}:version                  the last version that was given        integer
     tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
     tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
@@ -44,6 +45,9 @@ def organization_keys(organization: str) -> tuple[str, str, str]:
     tag = quote(organization, safe="")
     return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:leases", f"tollgate:{{{tag}}}:ledger"
 
+
+ORGANIZATIONS = "tollgate:organizations"
+"""Whose leases and reservations there may be."""
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
 """Counts up with every change of an entity, so that no version is ever used twice."""
