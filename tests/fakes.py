@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from tollgate.core import bucket
-from tollgate.core.budget import current
-from tollgate.core.entities import Balance, Charge, LimitKind, Reservation, Scope, Settlement, Spend, Standing
+from tollgate.core.budget import current, spent
+from tollgate.core.entities import (
+    Account,
+    Accounts,
+    Balance,
+    LimitKind,
+    Reservation,
+    Scope,
+    Settlement,
+    Spend,
+    Standing,
+)
 from tollgate.core.ledger import Record, record
 
 
@@ -23,14 +33,21 @@ class FixedClock:
 
 
 @dataclass
-class _Counter:
+class _Bucket:
     used: int = 0
     at_ms: int = 0
+
+
+@dataclass
+class _Scope:
+    used: int = 0
     held: int = 0
     period_start_us: int = 0
+    requests: _Bucket = field(default_factory=_Bucket)
+    tokens: _Bucket = field(default_factory=_Bucket)
+    slots: dict[str, int] = field(default_factory=dict)
     total: int = 0
     by_model: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    slots: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryCounters:
@@ -40,7 +57,7 @@ class MemoryCounters:
         self.clock = clock
         self.lease_us = lease_us
         self.ledger: list[Record] = []
-        self._counters: dict[tuple[str, LimitKind, Scope], _Counter] = defaultdict(_Counter)
+        self._scopes: dict[tuple[str, Scope], _Scope] = defaultdict(_Scope)
         self._open: dict[str, tuple[Reservation, list[int]]] = {}
         self._leases: dict[str, int] = {}
         self._organizations: set[str] = set()
@@ -50,25 +67,29 @@ class MemoryCounters:
 
     async def reserve(self, reservation: Reservation) -> Standing:
         self._organizations.add(reservation.organization)
-        charges = tuple(c for c in reservation.charges if c.limit is not None)
-        balances = [self._balance(reservation.organization, c) for c in charges]
-        for number, (charge, balance) in enumerate(zip(charges, balances, strict=True)):
-            if not _fits(charge, balance):
-                return Standing(self.clock.us, tuple(balances), number)
+        accounts = tuple(each for each in reservation.accounts if each.limited)
+        balances = [self._balance(reservation.organization, each) for each in accounts]
+        for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
+            if (kind := _refusing(account, balance, reservation)) is not None:
+                return Standing(self.clock.us, tuple(balances), number, kind)
         held = []
-        for number, charge in enumerate(charges):
-            counter, balance, amount = self._counter(reservation.organization, charge), balances[number], charge.amount
-            if charge.kind is LimitKind.BUDGET:
-                amount = min(amount, (charge.limit or 0) - balance.used - balance.held)
-                balance = Balance(balance.used, balance.held + amount, balance.period_start_us)
-            elif charge.kind is LimitKind.PARALLEL:
-                balance = Balance(balance.used + 1)
-                counter.slots[reservation.id] = self.clock.us + self.lease_us
-            else:
-                balance = Balance(balance.used + amount * bucket.UNITS)
+        for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
+            scope, amount = self.scope(reservation.organization, account), 0
+            if account.parallel is not None:
+                scope.slots[reservation.id] = self.clock.us + self.lease_us
+            if account.budget_nanousd is not None:
+                left = account.budget_nanousd - balance.used_nanousd - balance.held_nanousd
+                amount = min(reservation.cost_nanousd, left)
             held.append(amount)
-            balances[number] = balance
-            self._store(counter, balance)
+            balances[number] = Balance(
+                balance.requests + (0 if account.rpm is None else bucket.UNITS),
+                balance.tokens + (0 if account.tpm is None else reservation.tokens_within(account.tpm) * bucket.UNITS),
+                balance.parallel + (account.parallel is not None),
+                balance.used_nanousd,
+                balance.held_nanousd + amount,
+                balance.period_start_us,
+            )
+            self._keep(scope, account, balances[number])
         self._open[reservation.id] = (reservation, held)
         self._leases[reservation.id] = self.clock.us + self.lease_us
         return Standing(self.clock.us, tuple(balances))
@@ -79,46 +100,50 @@ class MemoryCounters:
         _, held = self._open.pop(reservation.id)
         del self._leases[reservation.id]
         balances = []
-        for number, charge in enumerate(reservation.charges):
-            counter, balance = (
-                self._counter(reservation.organization, charge),
-                self._balance(reservation.organization, charge),
+        for number, account in enumerate(reservation.accounts):
+            scope, balance = (
+                self.scope(reservation.organization, account),
+                self._balance(reservation.organization, account),
             )
-            amount = held[number] if number < len(held) else 0
-            if charge.kind is LimitKind.BUDGET:
-                balance = Balance(
-                    balance.used + settlement.cost_nanousd, balance.held - amount, balance.period_start_us
-                )
-                counter.total += settlement.cost_nanousd
-                counter.by_model[reservation.model] += settlement.cost_nanousd
-            elif charge.kind is LimitKind.PARALLEL:
-                live = counter.slots.pop(reservation.id, 0) > self.clock.us
-                balance = Balance(balance.used - live)
-            else:
-                actual = settlement.usage.total_tokens if charge.kind is LimitKind.TOKENS else charge.amount
-                balance = Balance(bucket.charged(balance.used, actual - amount))
+            tokens = balance.tokens
+            if account.tpm is not None:
+                tokens = bucket.charged(tokens, settlement.usage.total_tokens - reservation.tokens_within(account.tpm))
+            balance = Balance(
+                balance.requests,
+                tokens,
+                balance.parallel - (scope.slots.pop(reservation.id, 0) > self.clock.us),
+                spent(balance.used_nanousd, settlement.cost_nanousd),
+                balance.held_nanousd - (held[number] if number < len(held) else 0),
+                balance.period_start_us,
+            )
+            scope.total += settlement.cost_nanousd
+            scope.by_model[reservation.model] += settlement.cost_nanousd
             balances.append(balance)
-            self._store(counter, balance)
+            self._keep(scope, account, balance)
         self.ledger.append(record(reservation, settlement))
         return Standing(self.clock.us, tuple(balances))
+
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        return [await self.settle(*each) is not None for each in calls]
 
     async def renew(self, reservation: Reservation) -> bool:
         if reservation.id not in self._open:
             return False
         self._leases[reservation.id] = self.clock.us + self.lease_us
-        for charge in reservation.charges:
-            if charge.kind is LimitKind.PARALLEL:
-                self._counter(reservation.organization, charge).slots[reservation.id] = self.clock.us + self.lease_us
+        for each in reservation.accounts:
+            if each.parallel is not None:
+                self.scope(reservation.organization, each).slots[reservation.id] = self.clock.us + self.lease_us
         return True
 
-    async def peek(self, organization: str, charges: tuple[Charge, ...]) -> Standing:
-        return Standing(self.clock.us, tuple(self._balance(organization, c) for c in charges))
+    async def peek(self, organization: str, accounts: Accounts) -> Standing:
+        return Standing(self.clock.us, tuple(self._balance(organization, each) for each in accounts))
 
-    async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
+    async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         spends = []
-        for charge in charges:
-            counter, balance = self._counter(organization, charge), self._balance(organization, charge)
-            spends.append(Spend(balance.used, balance.held, counter.total, dict(counter.by_model)))
+        for each in accounts:
+            scope, balance = self.scope(organization, each), self._balance(organization, each)
+            by_model = {model: nanousd for model, nanousd in scope.by_model.items() if nanousd}
+            spends.append(Spend(balance.used_nanousd, balance.held_nanousd, scope.total, by_model))
         return spends
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
@@ -132,26 +157,45 @@ class MemoryCounters:
         due = sorted((end, each) for each, end in self._leases.items() if end <= self.clock.us)
         return [self._open[each][0] for _, each in due if self._open[each][0].organization == organization][:100]
 
-    def _counter(self, organization: str, charge: Charge) -> _Counter:
-        return self._counters[organization, charge.kind, charge.scope]
+    def scope(self, organization: str, account: Account) -> _Scope:
+        return self._scopes[organization, account.scope]
 
-    def _balance(self, organization: str, charge: Charge) -> Balance:
-        counter, now_us = self._counter(organization, charge), self.clock.us
-        if charge.kind is LimitKind.BUDGET:
-            return current(Balance(counter.used, counter.held, counter.period_start_us), charge.period, now_us)
-        if charge.kind is LimitKind.PARALLEL:
-            return Balance(sum(end > now_us for end in counter.slots.values()))
-        return Balance(bucket.drained(counter.used, counter.at_ms, now_us // 1000, charge.limit or 0))
+    def _balance(self, organization: str, account: Account) -> Balance:
+        scope, now_us = self.scope(organization, account), self.clock.us
+        used, start_us = current(scope.used, scope.period_start_us, account.period, now_us)
+        return Balance(
+            _level(scope.requests, account.rpm, now_us),
+            _level(scope.tokens, account.tpm, now_us),
+            0 if account.parallel is None else sum(end > now_us for end in scope.slots.values()),
+            used,
+            scope.held,
+            start_us,
+        )
 
-    def _store(self, counter: _Counter, balance: Balance) -> None:
-        counter.used, counter.held, counter.period_start_us = balance.used, balance.held, balance.period_start_us
-        counter.at_ms = max(counter.at_ms, self.clock.us // 1000)
+    def _keep(self, scope: _Scope, account: Account, balance: Balance) -> None:
+        now_ms = self.clock.us // 1000
+        if account.rpm is not None:
+            scope.requests = _Bucket(balance.requests, max(scope.requests.at_ms, now_ms))
+        if account.tpm is not None:
+            scope.tokens = _Bucket(balance.tokens, max(scope.tokens.at_ms, now_ms))
+        scope.used, scope.held, scope.period_start_us = (
+            balance.used_nanousd,
+            balance.held_nanousd,
+            balance.period_start_us,
+        )
 
 
-def _fits(charge: Charge, balance: Balance) -> bool:
-    limit = charge.limit or 0
-    if charge.kind is LimitKind.BUDGET:
-        return balance.used + balance.held < limit
-    if charge.kind is LimitKind.PARALLEL:
-        return balance.used < limit
-    return bucket.fits(balance.used, charge.amount, limit)
+def _level(stored: _Bucket, limit: int | None, now_us: int) -> int:
+    return 0 if limit is None else bucket.drained(stored.used, stored.at_ms, now_us // 1000, limit)
+
+
+def _refusing(account: Account, balance: Balance, reservation: Reservation) -> LimitKind | None:
+    if account.rpm is not None and not bucket.fits(balance.requests, 1, account.rpm):
+        return LimitKind.REQUESTS
+    if account.tpm is not None and not bucket.fits(balance.tokens, reservation.tokens_within(account.tpm), account.tpm):
+        return LimitKind.TOKENS
+    if account.parallel is not None and balance.parallel >= account.parallel:
+        return LimitKind.PARALLEL
+    if account.budget_nanousd is not None and balance.used_nanousd + balance.held_nanousd >= account.budget_nanousd:
+        return LimitKind.BUDGET
+    return None

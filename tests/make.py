@@ -5,9 +5,8 @@ from __future__ import annotations
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
     FOREVER,
+    Account,
     Certainty,
-    Charge,
-    LimitKind,
     Period,
     Reservation,
     Scope,
@@ -21,33 +20,35 @@ TEAM = Scope(ScopeKind.TEAM, "t1")
 DOLLAR = 1_000_000_000
 
 
-def requests(limit: int, scope: Scope = KEY) -> Charge:
-    return Charge(LimitKind.REQUESTS, scope, limit, 1)
+def requests(limit: int, scope: Scope = KEY) -> Account:
+    return Account(scope, rpm=limit)
 
 
-def tokens(limit: int, amount: int, scope: Scope = KEY) -> Charge:
-    return Charge(LimitKind.TOKENS, scope, limit, min(amount, limit))
+def tokens(limit: int, scope: Scope = KEY) -> Account:
+    return Account(scope, tpm=limit)
 
 
-def parallel(limit: int, scope: Scope = KEY) -> Charge:
-    return Charge(LimitKind.PARALLEL, scope, limit, 1)
+def parallel(limit: int, scope: Scope = KEY) -> Account:
+    return Account(scope, parallel=limit)
 
 
-def budget(limit: int | None, amount: int, scope: Scope = KEY, period: Period = FOREVER) -> Charge:
-    return Charge(LimitKind.BUDGET, scope, limit, amount, period)
+def budget(limit: int | None, scope: Scope = KEY, period: Period = FOREVER) -> Account:
+    return Account(scope, budget_nanousd=limit, period=period)
 
 
-def reservation(identity: str, *charges: Charge) -> Reservation:
+def reservation(identity: str, *accounts: Account, tokens: int = 30, cost: int = 50) -> Reservation:
+    """A call that is estimated at so many tokens, ten of them its input, and so many nano-dollars."""
     return Reservation(
         id=identity,
         organization=DEFAULT_ORGANIZATION,
-        charges=charges,
+        accounts=accounts,
         admitted_us=1_800_000_000_000_000,
         dialect="openai.chat",
         model="gpt-4o",
         deployment="gpt-4o",
-        input_tokens=10,
-        output_tokens=20,
+        input_tokens=min(10, tokens),
+        output_tokens=max(0, tokens - 10),
+        cost_nanousd=cost,
     )
 
 

@@ -7,10 +7,12 @@ Nothing is ever counted in process memory instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 from urllib.parse import parse_qs
+
+from msgspec import Struct, structs
 
 from tollgate import telemetry
 from tollgate.core import body, refusals
@@ -21,23 +23,21 @@ from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
     Admission,
-    Charge,
     Decision,
     Deployment,
     Edit,
-    LimitKind,
     Refusal,
     Reservation,
     Usage,
 )
 from tollgate.core.errors import BadRequest, StoreUnavailable
-from tollgate.core.estimate import InputEstimates
+from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.headers import ietf_headers, misplaced_bearer, standing_headers
 from tollgate.core.people import Key
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
-from tollgate.core.rules import Caller, Estimate, Policy, charges
+from tollgate.core.rules import Caller, KnownAccounts, Policy
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
@@ -45,11 +45,9 @@ _STORE_RETRY_S = 1
 # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, `continuous_usage_stats`
 _TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
 _KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
-_NOTHING = Estimate(0, 0, 0, guessed=False, checks_budgets=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it."""
 
     method: str
@@ -101,6 +99,7 @@ class Admissions:
         self._clock = clock
         self._new_id = new_id
         self._estimates = estimates
+        self._accounts = KnownAccounts(terms.policy)
 
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
@@ -119,7 +118,7 @@ class Admissions:
         if isinstance(decision, Refusal):
             telemetry.refused(decision.status, decision.reason)
             if extra := error_headers(family, decision.status):
-                decision = replace(decision, headers=(*decision.headers, *extra))
+                decision = structs.replace(decision, headers=(*decision.headers, *extra))
         return decision
 
     async def _admit(
@@ -134,20 +133,22 @@ class Admissions:
         self._check_model(caller, name, family)
         identity = self._new_id()
         deployment = self._deployment(name, endpoint, identity)
-        estimate = _NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
+        estimate = NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
         hide_usage = dialect.asks_for_usage and stream and not facts.include_usage
         reservation = Reservation(
             id=identity,
             organization=caller.organization or DEFAULT_ORGANIZATION,
-            charges=_charged(charges(caller, self._terms.policy, name, estimate, now_us), dialect),
+            accounts=self._accounts.find(caller, name, now_us, tokens=not dialect.free, money=estimate.money),
             admitted_us=now_us,
             dialect=dialect.api,
             model=name,
             deployment=deployment.id,
             input_tokens=estimate.input_tokens,
             output_tokens=estimate.output_tokens,
+            cost_nanousd=estimate.cost_nanousd,
+            guessed=estimate.guessed,
             stream=stream,
             hide_usage=hide_usage,
             stream_id=request.stream_id,
@@ -257,8 +258,7 @@ class Admissions:
             output_tokens = wanted * facts.choices
         price = self._price(deployment, caller)
         cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
-        checks_budgets = price is not None and not price.free
-        return Estimate(input_tokens, output_tokens, max(1, cost), guessed, checks_budgets)
+        return Estimate(input_tokens, output_tokens, max(1, cost), guessed, price is not None and not price.free)
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
         price = self._catalog.price(deployment.id)
@@ -289,11 +289,11 @@ class Admissions:
                 raise
             telemetry.unmetered()
             return Admission(reservation.deployment, None, edits, path=upstream)
-        headers = standing_headers(reservation.charges, standing, family, reservation.model)
+        headers = standing_headers(reservation.accounts, standing, family, reservation.model)
         if self._terms.ietf_headers:
-            headers += ietf_headers(reservation.charges, standing)
+            headers += ietf_headers(reservation.accounts, standing)
         if standing.refused is not None:
-            return refusals.over_limit(self._terms.errors, family, caller, reservation.charges, standing, headers)
+            return refusals.over_limit(self._terms.errors, family, caller, reservation, standing, headers)
         telemetry.admitted()
         return Admission(reservation.deployment, reservation, edits, headers, upstream)
 
@@ -317,13 +317,6 @@ def _named(endpoint: Endpoint | None, facts: body.Body) -> str:
     if model is None:
         raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
     return model
-
-
-def _charged(charges: tuple[Charge, ...], dialect: Dialect) -> tuple[Charge, ...]:
-    """What a request is charged against: one that costs nothing uses neither tokens nor money."""
-    if not dialect.free:
-        return charges
-    return tuple(each for each in charges if each.kind in (LimitKind.REQUESTS, LimitKind.PARALLEL))
 
 
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:

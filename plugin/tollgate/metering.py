@@ -8,9 +8,11 @@ lease with the hold. Never silently zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Set
-from dataclasses import replace
+from collections.abc import Coroutine, Sequence, Set
 from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tollgate import telemetry
 from tollgate.core.bill import NO_BILL
@@ -24,7 +26,17 @@ from tollgate.core.pricing import Price, bill
 from tollgate.ports import Counters
 
 T = TypeVar("T")
+_Call = tuple[Reservation, Settlement]
 _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
+
+
+class Ended(Struct, frozen=True):
+    """A call that has ended: what it used, the status of its reply, and who says so."""
+
+    reservation: Reservation
+    usage: Usage
+    status: int
+    by: str
 
 
 class Meter:
@@ -51,26 +63,29 @@ class Meter:
 
         Nothing to tell when it was settled before. While the store is down only the cost is told, and settlement goes on trying.
         """
-        settlement = self._settlement(reservation, usage, status, by)
+        settlement = self._settlement(Ended(reservation, usage, status, by))
         cost = Header(COST, dollars(settlement.cost_nanousd))
         try:
             standing = await asyncio.shield(self._start(self._settle(reservation, settlement)))
         except StoreUnavailable:
             telemetry.store_failed("settle")
-            self._start(self._settle_until_done(reservation, settlement))
+            self._start(self._settle_until_done([(reservation, settlement)]))
             return (cost,)
         if standing is None:
             return ()
         family = family_of_api(reservation.dialect)
-        headers = standing_headers(reservation.charges, standing, family, reservation.model)
+        headers = standing_headers(reservation.accounts, standing, family, reservation.model)
         if self._ietf:
-            headers += ietf_headers(reservation.charges, standing)
+            headers += ietf_headers(reservation.accounts, standing)
         return (*headers, cost)
 
     def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:
         """Settle in a task of its own."""
-        settlement = self._settlement(reservation, usage, status, by)
-        self._start(self._settle_until_done(reservation, settlement))
+        self.settle_all_soon([Ended(reservation, usage, status, by)])
+
+    def settle_all_soon(self, ended: Sequence[Ended]) -> None:
+        """Settle calls together, in a task of their own."""
+        self._start(self._settle_until_done([(each.reservation, self._settlement(each)) for each in ended]))
 
     async def renew(self, reservation: Reservation) -> None:
         """Keep the lease of a call that still runs."""
@@ -83,8 +98,8 @@ class Meter:
         """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
         try:
             for organization in await self._counters.organizations():
-                for reservation in await self._counters.open(organization, stream_ids):
-                    self.settle_soon(reservation, NO_USAGE, 0, "access_log")
+                left = await self._counters.open(organization, stream_ids)
+                self.settle_all_soon([Ended(each, NO_USAGE, 0, "access_log") for each in left])
         except StoreUnavailable:
             telemetry.store_failed("give_back")
 
@@ -92,10 +107,11 @@ class Meter:
         """Charge the holds of leases that ran out; how many there were."""
         settled = 0
         for organization in await self._counters.organizations():
-            for reservation in await self._counters.expired(organization):
-                usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.EXPIRED)
-                await self._settle(reservation, self._settlement(reservation, usage, 0, "lease"))
-                settled += 1
+            expired = await self._counters.expired(organization)
+            held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
+            ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
+            await self._settle_all([(each.reservation, self._settlement(each)) for each in ended])
+            settled += len(ended)
         return settled
 
     async def drain(self) -> None:
@@ -103,10 +119,10 @@ class Meter:
         while self._running:
             await asyncio.wait(self._running)
 
-    def _settlement(self, reservation: Reservation, usage: Usage, status: int, by: str) -> Settlement:
-        price = self._catalog.price(reservation.deployment) or self._default_price
-        charged = bill(usage, price) if price is not None else NO_BILL
-        return Settlement(usage, charged.cost_nanousd, status, by, charged)
+    def _settlement(self, ended: Ended) -> Settlement:
+        price = self._catalog.price(ended.reservation.deployment) or self._default_price
+        charged = bill(ended.usage, price) if price is not None else NO_BILL
+        return Settlement(ended.usage, charged.cost_nanousd, ended.status, ended.by, charged)
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
@@ -115,32 +131,40 @@ class Meter:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _settle_until_done(self, reservation: Reservation, settlement: Settlement) -> None:
+    async def _settle_until_done(self, calls: Sequence[_Call]) -> None:
         for pause_s in (*_RETRY_AFTER_S, None):
             try:
-                await self._settle(reservation, settlement)
+                await self._settle_all(calls)
                 return
             except StoreUnavailable as error:
                 if pause_s is None:
-                    telemetry.settlement_postponed(reservation.id, error)
+                    telemetry.settlements_postponed([reservation.id for reservation, _ in calls], error)
                     return
                 await asyncio.sleep(pause_s)
 
     async def _settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         standing = await self._counters.settle(reservation, settlement)
         if standing is not None:
-            usage = settlement.usage
-            if usage.certainty is Certainty.EXACT:
-                self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)
-            telemetry.settled(
-                usage.certainty.value,
-                settlement.settled_by,
-                reservation.model,
-                usage.input_tokens,
-                usage.output_tokens,
-                settlement.cost_nanousd,
-            )
+            self._settled(reservation, settlement)
         return standing
+
+    async def _settle_all(self, calls: Sequence[_Call]) -> None:
+        for first_time, (reservation, settlement) in zip(await self._counters.settle_all(calls), calls, strict=True):
+            if first_time:
+                self._settled(reservation, settlement)
+
+    def _settled(self, reservation: Reservation, settlement: Settlement) -> None:
+        usage = settlement.usage
+        if usage.certainty is Certainty.EXACT:
+            self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)
+        telemetry.settled(
+            usage.certainty.value,
+            settlement.settled_by,
+            reservation.model,
+            usage.input_tokens,
+            usage.output_tokens,
+            settlement.cost_nanousd,
+        )
 
 
 def used(

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tollgate.core.entities import Charge, Reservation, Settlement, Spend, Standing
+from tollgate.core.entities import Account, Accounts, Reservation, Settlement, Spend, Standing
 from tollgate.core.ledger import Record
 from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 
@@ -21,23 +21,27 @@ class Counters(Protocol):
     """Limits and spend. Every operation is atomic and takes one round trip; errors are core.errors.StoreUnavailable."""
 
     async def reserve(self, reservation: Reservation) -> Standing:
-        """Hold every charge, or none: then `Standing.refused` is the index of the first charge that did not fit."""
+        """Hold what every account asks for, or nothing: then the standing names the first account that refused, and which limit."""
         ...
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         """Replace the holds by what was used and write the ledger record. Never refuses. None: it was settled before, nothing changed."""
         ...
 
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        """Settle several calls, whose standing nobody asks for. Of each: False when it was settled before."""
+        ...
+
     async def renew(self, reservation: Reservation) -> bool:
         """Keep the lease of a call that still runs. False: there is none (settled, or expired)."""
         ...
 
-    async def peek(self, organization: str, charges: tuple[Charge, ...]) -> Standing:
+    async def peek(self, organization: str, accounts: Accounts) -> Standing:
         """Read where limits stand, changing nothing."""
         ...
 
-    async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
-        """What the scopes of some budget charges have spent, in the same order, changing nothing."""
+    async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
+        """What the scopes of some accounts have spent, in the same order, changing nothing."""
         ...
 
     async def organizations(self) -> list[str]:
@@ -157,6 +161,6 @@ class Ledger(Protocol):
 class SpendBook(Protocol):
     """What was spent, as an administrator may correct it. The ledger and the total of a scope stay as they are."""
 
-    async def set_spend(self, organization: str, charge: Charge, nanousd: int) -> None:
-        """Say what the scope of a budget charge has spent in its current period."""
+    async def set_spend(self, organization: str, account: Account, nanousd: int) -> None:
+        """Say what the scope of an account has spent in its current period."""
         ...

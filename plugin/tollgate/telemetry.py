@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -67,10 +68,10 @@ def store_failed(operation: str) -> None:
     _STORE_ERRORS.labels(operation).inc()
 
 
-def settlement_postponed(reservation_id: str, error: Exception) -> None:
-    """A settlement failed for good; the lease will run out and the hold will be charged."""
+def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
+    """Settlements failed for good; the leases will run out and the holds will be charged."""
     _STORE_ERRORS.labels("settle").inc()
-    _log.error("settlement of %s failed and is left to its lease: %s", reservation_id, error)
+    _log.error("settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error)
 
 
 def prices_not_read(error: Exception) -> None:

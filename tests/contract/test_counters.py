@@ -6,10 +6,12 @@ import asyncio
 
 from msgspec import structs
 from tests.contract.conftest import Bench
-from tests.make import DOLLAR, TEAM, budget, parallel, requests, reservation, settlement, tokens
+from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
 
 from tollgate.core import bucket
-from tollgate.core.entities import Balance, Charge, Period
+from tollgate.core.entities import Account, Balance, LimitKind, Period, Scope, ScopeKind
+
+USER = Scope(ScopeKind.USER, "u1")
 
 
 async def test_exactly_the_limit_passes_however_many_come_at_once(bench: Bench) -> None:
@@ -20,21 +22,22 @@ async def test_exactly_the_limit_passes_however_many_come_at_once(bench: Bench) 
 
 async def test_a_refused_request_changes_nothing(bench: Bench) -> None:
     """All or nothing: what fits one limit and not the next leaves both as they were."""
-    charges = (requests(5, TEAM), tokens(100, 40, TEAM), parallel(1), budget(DOLLAR, 10))
-    assert (await bench.counters.reserve(reservation("first", *charges))).refused is None
-    before = await bench.counters.peek("default", charges)
+    accounts = (Account(TEAM, rpm=5, tpm=100), Account(KEY, parallel=1, budget_nanousd=DOLLAR))
+    assert (await bench.counters.reserve(reservation("first", *accounts))).refused is None
+    before = await bench.counters.peek("default", accounts)
 
-    refused = await bench.counters.reserve(reservation("second", *charges))
+    refused = await bench.counters.reserve(reservation("second", *accounts))
 
-    assert refused.refused == 2
-    assert before == await bench.counters.peek("default", charges)
-    assert await bench.counters.settle(reservation("second", *charges), settlement()) is None
+    assert (refused.refused, refused.by) == (1, LimitKind.PARALLEL)
+    assert before == await bench.counters.peek("default", accounts)
+    assert await bench.counters.settle(reservation("second", *accounts), settlement()) is None
 
 
 async def test_a_refusal_names_the_first_limit_that_did_not_fit(bench: Bench) -> None:
     """Of several full limits, the answer names the first in the order given."""
-    charges = (requests(9), requests(0, TEAM), parallel(0))
-    assert (await bench.counters.reserve(reservation("r", *charges))).refused == 1
+    accounts = (requests(9), Account(TEAM, rpm=0, tpm=0), parallel(0, USER))
+    standing = await bench.counters.reserve(reservation("r", *accounts))
+    assert (standing.refused, standing.by) == (1, LimitKind.REQUESTS)
 
 
 async def test_a_request_bucket_refills_continuously(bench: Bench) -> None:
@@ -50,62 +53,75 @@ async def test_a_request_bucket_refills_continuously(bench: Bench) -> None:
 
 async def test_settling_drives_a_token_bucket_into_debt_and_time_pays_it_off(bench: Bench) -> None:
     """`tpm_limit: 5` serves one call of any size, then refuses until the debt has drained."""
-    charge = tokens(5, 900)
-    call = reservation("r1", charge)
+    account = tokens(5)
+    call = reservation("r1", account, tokens=900)
     assert (await bench.counters.reserve(call)).refused is None
     await bench.counters.settle(call, settlement(tokens=15))
-    assert (await bench.counters.reserve(reservation("r2", charge))).refused == 0
+    assert (await bench.counters.reserve(reservation("r2", account))).refused == 0
     bench.advance(179)
-    assert (await bench.counters.reserve(reservation("r3", charge))).refused == 0
+    assert (await bench.counters.reserve(reservation("r3", account))).refused == 0
     bench.advance(1)
-    assert (await bench.counters.reserve(reservation("r4", charge))).refused is None
+    assert (await bench.counters.reserve(reservation("r4", account))).refused is None
 
 
 async def test_settling_gives_back_what_was_held_too_much(bench: Bench) -> None:
     """An estimate of 80 that turns out to be 15 leaves 85 of 100."""
-    call = reservation("r1", tokens(100, 80))
+    call = reservation("r1", tokens(100), tokens=80)
     await bench.counters.reserve(call)
     standing = await bench.counters.settle(call, settlement(tokens=15))
     assert standing is not None
-    assert bucket.remaining(standing.balances[0].used, 100) == 85
+    assert bucket.remaining(standing.balances[0].tokens, 100) == 85
 
 
 async def test_settling_twice_charges_once(bench: Bench) -> None:
     """The second settlement of a reservation says so and changes nothing."""
-    call = reservation("r1", tokens(100, 10), budget(DOLLAR, 50))
+    call = reservation("r1", Account(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
     await bench.counters.reserve(call)
     assert await bench.counters.settle(call, settlement(tokens=20, cost=70)) is not None
-    before = await bench.counters.peek("default", call.charges)
+    before = await bench.counters.peek("default", call.accounts)
 
     assert await bench.counters.settle(call, settlement(tokens=999, cost=999)) is None
 
-    assert before == await bench.counters.peek("default", call.charges)
+    assert before == await bench.counters.peek("default", call.accounts)
+
+
+async def test_calls_that_end_together_are_each_charged_once(bench: Bench) -> None:
+    """A batch may hold a call twice, and calls that somebody else settled; the sums are those of the calls one by one."""
+    account = budget(DOLLAR)
+    calls = [reservation(f"r{n}", account) for n in range(100)]
+    for call in calls:
+        await bench.counters.reserve(call)
+    await bench.counters.settle(calls[0], settlement(cost=7))
+    ended = [(call, settlement(cost=7)) for call in (*calls, calls[1])]
+    assert await bench.counters.settle_all(ended) == [False, *[True] * 99, False]
+    (spend,) = await bench.counters.spend("default", (account,))
+    assert (spend.used_nanousd, spend.held_nanousd, spend.total_nanousd) == (700, 0, 700)
 
 
 async def test_a_budget_hold_is_at_most_what_remains(bench: Bench) -> None:
     """Someone with a cent left is served once; while that call runs the next is refused; afterwards the overshoot is one call's."""
-    charge = budget(10_000_000, 400_000_000)
-    call = reservation("r1", charge)
-    assert (await bench.counters.reserve(call)).balances == (Balance(0, 10_000_000, 0),)
-    assert (await bench.counters.reserve(reservation("r2", charge))).refused == 0
+    account = budget(10_000_000)
+    call = reservation("r1", account, cost=400_000_000)
+    assert (await bench.counters.reserve(call)).balances == (Balance(held_nanousd=10_000_000),)
+    assert (await bench.counters.reserve(reservation("r2", account))).refused == 0
     standing = await bench.counters.settle(call, settlement(cost=30_000_000))
     assert standing is not None
-    assert standing.balances == (Balance(30_000_000, 0, 0),)
-    assert (await bench.counters.reserve(reservation("r3", charge))).refused == 0
+    assert standing.balances == (Balance(used_nanousd=30_000_000),)
+    assert (await bench.counters.reserve(reservation("r3", account))).refused == 0
 
 
 async def test_a_budget_of_zero_allows_nothing(bench: Bench) -> None:
     """0 is a limit; None is none."""
-    assert (await bench.counters.reserve(reservation("r1", budget(0, 1)))).refused == 0
-    assert (await bench.counters.reserve(reservation("r2", budget(None, 1)))).refused is None
+    assert (await bench.counters.reserve(reservation("r1", budget(0)))).refused == 0
+    assert (await bench.counters.reserve(reservation("r2", budget(None)))).refused is None
 
 
 async def test_spend_counts_where_there_is_no_limit(bench: Bench) -> None:
     """Every scope of a request is charged, limited or not, in all and by model."""
-    call = reservation("r1", budget(DOLLAR, 5), budget(None, 5, TEAM))
+    call = reservation("r1", budget(DOLLAR), budget(None, TEAM))
     await bench.counters.reserve(call)
     await bench.counters.settle(call, settlement(cost=123))
-    for spend in await bench.counters.spend("default", call.charges):
+    for spend in await bench.counters.spend("default", call.accounts):
         assert (spend.used_nanousd, spend.held_nanousd, spend.total_nanousd) == (123, 0, 123)
         assert spend.by_model_nanousd == {"gpt-4o": 123}
 
@@ -114,25 +130,25 @@ async def test_a_budget_starts_anew_at_the_second(bench: Bench) -> None:
     """The last microsecond of a period still refuses, the first of the next admits; a hold outlives the turn."""
     start = bench.clock.us
     period = Period(start - 10_000_000, start, start + 10_000_000)
-    charge = budget(100, 60, period=period)
-    spent, running = reservation("r1", charge), reservation("r2", charge)
+    account = budget(100, period=period)
+    spent, running = reservation("r1", account, cost=60), reservation("r2", account, cost=60)
     await bench.counters.reserve(spent)
     await bench.counters.reserve(running)
     await bench.counters.settle(spent, settlement(cost=100))
     bench.advance(9.999999)
-    assert (await bench.counters.reserve(reservation("r3", charge))).refused == 0
+    assert (await bench.counters.reserve(reservation("r3", account))).refused == 0
     bench.advance(0.000001)
-    standing = await bench.counters.reserve(reservation("r4", charge))
+    standing = await bench.counters.reserve(reservation("r4", account))
     assert standing.refused is None
-    assert standing.balances == (Balance(0, 100, period.end_us),)
+    assert standing.balances == (Balance(held_nanousd=90, period_start_us=period.end_us),)
 
 
 async def test_a_budget_that_slept_for_periods_is_in_the_current_one(bench: Bench) -> None:
     """Nothing needs to run at a reset: after three periods of silence the count is in the fourth."""
     start = bench.clock.us
-    charge = budget(100, 60, period=Period(start - 10_000_000, start, start + 10_000_000))
+    account = budget(100, period=Period(start - 10_000_000, start, start + 10_000_000))
     bench.advance(35)
-    standing = await bench.counters.reserve(reservation("r1", charge))
+    standing = await bench.counters.reserve(reservation("r1", account))
     assert standing.balances[0].period_start_us == start + 30_000_000
 
 
@@ -166,7 +182,7 @@ async def test_a_renewed_lease_keeps_its_slot(bench: Bench) -> None:
 
 async def test_an_expired_lease_gives_its_reservation_back(bench: Bench) -> None:
     """What nobody settled can be found, whole, and is gone once settled."""
-    call = reservation("r1", tokens(100, 10), budget(DOLLAR, 50))
+    call = reservation("r1", Account(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
     await bench.counters.reserve(call)
     assert await bench.counters.expired("default") == []
     bench.advance(60)
@@ -178,15 +194,13 @@ async def test_an_expired_lease_gives_its_reservation_back(bench: Bench) -> None
 
 async def test_nothing_is_held_once_everything_is_settled(bench: Bench) -> None:
     """No leaked hold or slot, whatever was admitted and refused on the way."""
-    charges: tuple[Charge, ...] = (parallel(5), budget(1_000, 300), budget(700, 300, TEAM))
-    calls = [reservation(f"r{n}", *charges) for n in range(20)]
+    accounts = (Account(KEY, parallel=5, budget_nanousd=1_000), budget(700, TEAM))
+    calls = [reservation(f"r{n}", *accounts, cost=300) for n in range(20)]
     admitted = [call for call in calls if (await bench.counters.reserve(call)).refused is None]
     for call in admitted:
         await bench.counters.settle(call, settlement(cost=1))
-    standing = await bench.counters.peek("default", charges)
-    assert [b.held for b in standing.balances] == [0, 0, 0]
-    assert standing.balances[0].used == 0
-    assert [b.used for b in standing.balances[1:]] == [len(admitted)] * 2
+    standing = await bench.counters.peek("default", accounts)
+    assert [(b.parallel, b.used_nanousd, b.held_nanousd) for b in standing.balances] == [(0, len(admitted), 0)] * 2
 
 
 async def test_every_organization_that_holds_something_is_known(bench: Bench) -> None:

@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.ledger import ValkeyLedger
 from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.entities import Charge, LimitKind, Reservation, Scope, ScopeKind, Settlement, Usage
+from tollgate.core.entities import Account, Reservation, Scope, ScopeKind, Settlement, Usage
 
-CHARGE = Charge(LimitKind.BUDGET, Scope(ScopeKind.KEY, "h"), None, 0)
+ACCOUNT = Account(Scope(ScopeKind.KEY, "h"))
 EVER = (0, 2**52)
 
 
@@ -17,7 +17,7 @@ async def settled(store: Redis, pipe: Pipe, *identities: str) -> None:
     """Calls that were settled one after the other, now."""
     counters = ValkeyCounters(store, pipe, 60_000_000, 2**52)
     for number, identity in enumerate(identities, 1):
-        reservation = Reservation(identity, "acme", (CHARGE,), 1, "openai.chat", "gpt-4o", "d", 1, 1)
+        reservation = Reservation(identity, "acme", (ACCOUNT,), 1, "openai.chat", "gpt-4o", "d", 1, 1)
         await counters.reserve(reservation)
         await counters.settle(reservation, Settlement(Usage(input_tokens=3), number, 200, "test"))
 

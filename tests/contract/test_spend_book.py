@@ -10,12 +10,12 @@ from tests.unit.management_fixtures import MemorySpendBook
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
-from tollgate.core.entities import Charge, LimitKind, Period, Scope, ScopeKind
+from tollgate.core.entities import Account, Period, Scope, ScopeKind
 from tollgate.ports import Counters, SpendBook
 
-NEVER = Charge(LimitKind.BUDGET, Scope(ScopeKind.KEY, "h"), None, 0)
+NEVER = Account(Scope(ScopeKind.KEY, "h"))
 # A period around any present time.
-NOW = Charge(LimitKind.BUDGET, Scope(ScopeKind.KEY, "h"), None, 0, Period(1, 2, 2**52))
+NOW = Account(Scope(ScopeKind.KEY, "h"), period=Period(1, 2, 2**52))
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -27,10 +27,10 @@ async def books(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> tup
     return ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
 
 
-@pytest.mark.parametrize("charge", [NEVER, NOW])
-async def test_spend_is_what_it_was_said_to_be(books: tuple[Counters, SpendBook], charge: Charge) -> None:
+@pytest.mark.parametrize("account", [NEVER, NOW])
+async def test_spend_is_what_it_was_said_to_be(books: tuple[Counters, SpendBook], account: Account) -> None:
     """In the current period; the total of all time stays."""
     counters, book = books
-    await book.set_spend("default", charge, 7)
-    (spend,) = await counters.spend("default", (charge,))
+    await book.set_spend("default", account, 7)
+    (spend,) = await counters.spend("default", (account,))
     assert (spend.used_nanousd, spend.total_nanousd) == (7, 0)

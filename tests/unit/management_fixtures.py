@@ -11,10 +11,9 @@ from tests.unit.memory_registry import MemoryRegistry
 
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import (
+    Account,
     Certainty,
-    Charge,
     Deployment,
-    LimitKind,
     Period,
     Reservation,
     Scope,
@@ -36,11 +35,11 @@ class MemorySpendBook:
     def __init__(self, counters: MemoryCounters) -> None:
         self._counters = counters
 
-    async def set_spend(self, organization: str, charge: Charge, nanousd: int) -> None:
+    async def set_spend(self, organization: str, account: Account, nanousd: int) -> None:
         """Correct the counter."""
-        counter = self._counters._counters[(organization, charge.kind, charge.scope)]
-        counter.used = nanousd
-        counter.period_start_us = max(counter.period_start_us, charge.period.start_us)
+        scope = self._counters.scope(organization, account)
+        scope.used = nanousd
+        scope.period_start_us = max(scope.period_start_us, account.period.start_us)
 
 
 class MemoryLedger:
@@ -95,9 +94,9 @@ class World:
     async def spend(self, scope: Scope, nanousd: int, *, model: str = "gpt-4o", period: Period | None = None) -> None:
         """A call that cost so much of one scope's budget."""
         self._calls += 1
-        charge = Charge(LimitKind.BUDGET, scope, None, nanousd, period or Period())
+        account = Account(scope, period=period or Period())
         reservation = Reservation(
-            f"call-{self._calls}", "default", (charge,), self.clock.us, "openai.chat", model, model, 1, 1
+            f"call-{self._calls}", "default", (account,), self.clock.us, "openai.chat", model, model, 1, 1
         )
         await self.counters.reserve(reservation)
         await self.counters.settle(reservation, Settlement(Usage(certainty=Certainty.EXACT), nanousd, 200, "test"))

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, budget, reservation, tokens
+from tests.make import DOLLAR, KEY, reservation
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Deployment, Reservation
+from tollgate.core.entities import Account, Deployment, Reservation
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
 from tollgate.metering import Meter
@@ -22,7 +22,7 @@ from tollgate.pb.access_log_pb2 import DownstreamPeriodic, HTTPAccessLogEntry, S
 
 PRICE = Price("test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),))
 CATALOG = Catalog.of((Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE})
-HELD = reservation("r1", tokens(1000, 30), budget(DOLLAR, 50))  # estimated at 10 in and 20 out
+HELD = reservation("r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR))  # estimated at 10 in and 20 out
 STREAM = structs.replace(HELD, stream=True)
 WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.desk import SECRET, Desk, admission, refusal
 
-from tollgate.core.entities import Deployment, LimitKind
+from tollgate.core.entities import Deployment
 from tollgate.core.people import LimitSet
 
 
@@ -108,7 +108,8 @@ async def test_what_is_free_counts_as_a_request_only(path: str, asked: dict[str,
     desk.key(limits=LimitSet(rpm=5, tpm=0, parallel=5, max_budget_nanousd=0))
     admitted = admission(await desk.ask(asked, path))
     assert admitted.reservation is not None
-    assert {each.kind for each in admitted.reservation.charges} == {LimitKind.REQUESTS, LimitKind.PARALLEL}
+    key = admitted.reservation.accounts[0]
+    assert (key.rpm, key.tpm, key.parallel, key.budget_nanousd) == (5, None, 5, None)
     assert (admitted.reservation.input_tokens, admitted.reservation.output_tokens) == (0, 0)
 
 
@@ -167,7 +168,8 @@ class TestUnknownPaths:
         desk.key(limits=LimitSet(rpm=5, tpm=0, max_budget_nanousd=0))
         admitted = admission(await desk.ask({"model": "an"}, "/v1/unheard"))
         assert admitted.reservation is not None
-        assert [each.kind for each in admitted.reservation.charges] == [LimitKind.REQUESTS]
+        key = admitted.reservation.accounts[0]
+        assert (key.rpm, key.tpm, key.budget_nanousd) == (5, None, None)
         assert (admitted.deployment, admitted.path, admitted.edits[0].insert) == ("an", None, '"gpt-4o"')
 
     @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tollgate.core.estimate import InputEstimates
 from tollgate.metering import Meter
 
 CHAT = "/v1/chat/completions"
-HELD = reservation("r1", tokens(1000, 30))
+HELD = reservation("r1", tokens(1000))
 ADMITTED = Admission("gpt-4o", HELD, headers=(Header("x-ratelimit-remaining-tokens", "970"),))
 
 

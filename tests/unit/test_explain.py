@@ -28,7 +28,7 @@ USED = Usage(100, 50, cache_read_tokens=40, reasoning_tokens=20, searches=1, mod
 async def settled(world: World, usage: Usage, price: Price | None) -> int:
     """Settle a call as a worker does; what it cost."""
     prices = {} if price is None else {"gpt-4o": price}
-    held = reservation(ID, budget(None, 1, KEY))
+    held = reservation(ID, budget(None, KEY))
     await world.counters.reserve(held)
     meter = Meter(world.counters, Catalog.of((), prices), None, InputEstimates())
     await meter.settle(held, usage, 200, "test")

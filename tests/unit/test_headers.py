@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, tokens
+from tests.make import DOLLAR, KEY, TEAM, budget, requests
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
-from tollgate.core.entities import Balance, Charge, Scope, ScopeKind, Standing
+from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
 from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, provider_headers, standing_headers
 
 NOW_US = 1_800_000_000_000_000
 
 
-def shown(family: Family, *stands: tuple[Charge, Balance], model: str = "gpt-4o") -> dict[str, str]:
-    charges, balances = zip(*stands, strict=True)
-    return {h.name: h.value for h in standing_headers(charges, Standing(NOW_US, balances), family, model)}
+def shown(family: Family, *stands: tuple[Account, Balance], model: str = "gpt-4o") -> dict[str, str]:
+    accounts, balances = zip(*stands, strict=True)
+    return {h.name: h.value for h in standing_headers(accounts, Standing(NOW_US, balances), family, model)}
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,7 @@ def test_the_tightest_limit_is_told() -> None:
     headers = shown(
         Family.OPENAI,
         (requests(10, TEAM), Balance(9 * bucket.UNITS)),
-        (requests(5), Balance(1 * bucket.UNITS)),
-        (tokens(100, 5), Balance(30 * bucket.UNITS)),
+        (Account(KEY, rpm=5, tpm=100), Balance(1 * bucket.UNITS, 30 * bucket.UNITS)),
     )
     assert headers["x-ratelimit-limit-requests"] == "10"
     assert headers["x-ratelimit-remaining-requests"] == "1"
@@ -79,7 +78,7 @@ def test_anthropic_clients_get_their_own_names_and_times() -> None:
 
 def test_a_budget_tells_spend_and_limit_in_dollars() -> None:
     """What is settled, not what is held."""
-    headers = shown(Family.OPENAI, (budget(DOLLAR // 100, 5), Balance(72_000, 400)))
+    headers = shown(Family.OPENAI, (budget(DOLLAR // 100), Balance(used_nanousd=72_000, held_nanousd=400)))
     assert headers == {"x-litellm-key-spend": "7.2e-05", "x-litellm-key-max-budget": "0.01"}
 
 
@@ -93,37 +92,35 @@ def test_a_providers_own_limits_come_through_under_another_name() -> None:
 def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:
     """A policy and a state each; nothing left of one tells when there is something again; a budget is no rate."""
     narrowed = Scope(ScopeKind.KEY, "k1", "gpt-4o")
-    charges = (requests(2, TEAM), tokens(600, 1), requests(10, narrowed), parallel(3), budget(DOLLAR, 1))
+    accounts = (requests(2, TEAM), Account(KEY, tpm=600, parallel=3, budget_nanousd=DOLLAR), requests(10, narrowed))
     balances = (
         Balance(2 * bucket.UNITS),
-        Balance(60 * bucket.UNITS),
+        Balance(tokens=60 * bucket.UNITS, parallel=1),
         Balance(bucket.UNITS),
-        Balance(1),
-        Balance(0),
     )
-    told = ietf_headers(charges, Standing(NOW_US, balances))
+    told = ietf_headers(accounts, Standing(NOW_US, balances))
     assert [(each.name, each.value) for each in told] == [
         (
             "ratelimit-policy",
-            '"team-requests";q=2;w=60, "key-tokens";q=600;w=60;qu="tollgate-tokens", "key-model-requests";q=10;w=60, '
-            '"key-parallel";q=3;qu="concurrent-requests"',
+            '"team-requests";q=2;w=60, "key-tokens";q=600;w=60;qu="tollgate-tokens", '
+            '"key-parallel";q=3;qu="concurrent-requests", "key-model-requests";q=10;w=60',
         ),
         (
             "ratelimit",
-            '"team-requests";r=0;t=30, "key-tokens";r=540;t=6, "key-model-requests";r=9;t=6, "key-parallel";r=2',
+            '"team-requests";r=0;t=30, "key-tokens";r=540;t=6, "key-parallel";r=2, "key-model-requests";r=9;t=6',
         ),
     ]
 
 
 def test_a_limit_that_allows_nothing_never_comes_back() -> None:
     """So no time is told."""
-    told = ietf_headers((requests(0),), Standing(NOW_US, (Balance(0),)))
+    told = ietf_headers((requests(0),), Standing(NOW_US, (Balance(),)))
     assert told[1].value == '"key-requests";r=0'
 
 
 def test_without_rates_the_ietfs_headers_are_left_out() -> None:
     """An empty list would be no list."""
-    assert ietf_headers((budget(None, 1),), Standing(NOW_US, (Balance(0),))) == ()
+    assert ietf_headers((budget(None),), Standing(NOW_US, (Balance(),))) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, budget, reservation, settlement, tokens
+from tests.make import DOLLAR, KEY, budget, reservation, settlement
 
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import NO_USAGE, Certainty, Charge, Deployment, Reservation, Settlement, Standing, Usage
+from tollgate.core.entities import NO_USAGE, Account, Certainty, Deployment, Reservation, Settlement, Standing, Usage
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
@@ -22,7 +21,7 @@ PRICE = Price(
 )  # one and two nano-dollars a token
 CATALOG = Catalog.of((Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE})
 EXACT = Usage(10, 7)
-HELD = reservation("r1", tokens(1000, 30), budget(DOLLAR, 50))  # estimated at 10 in and 20 out
+HELD = reservation("r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR))  # estimated at 10 in and 20 out
 
 
 async def meter_of(*reservations: Reservation) -> tuple[Meter, MemoryCounters]:
@@ -99,12 +98,11 @@ async def test_an_expired_lease_is_charged_as_held() -> None:
 
 async def test_the_ledger_and_the_spend_of_each_scope_agree() -> None:
     """To the nano-dollar, whatever was charged."""
-    calls = [reservation(f"r{n}", budget(DOLLAR, 50)) for n in range(9)]
+    calls = [reservation(f"r{n}", budget(DOLLAR)) for n in range(9)]
     meter, counters = await meter_of(*calls)
     for n, call in enumerate(calls):
         await meter.settle(call, Usage(n, 3 * n), 200, "test")
-    charges: Sequence[Charge] = calls[0].charges
-    (spend,) = await counters.spend("default", tuple(charges))
+    (spend,) = await counters.spend("default", calls[0].accounts)
     assert sum(r.cost_nanousd for r in counters.ledger) == spend.used_nanousd == spend.total_nanousd
 
 

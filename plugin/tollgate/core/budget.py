@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tollgate.core.entities import Balance, Period
+from tollgate.core.entities import MAX_EXACT, Balance, Period
 
 
 def period_start_us(period: Period, now_us: int) -> int:
@@ -21,17 +21,20 @@ def period_start_us(period: Period, now_us: int) -> int:
     return period.end_us + (now_us - period.end_us) // length * length
 
 
-def current(stored: Balance, period: Period, now_us: int) -> Balance:
-    """The balance as of now: a new period starts with nothing used. Holds stay, since their calls still run.
+def current(used_nanousd: int, stored_start_us: int, period: Period, now_us: int) -> tuple[int, int]:
+    """What is used as of now, and where its period began: a new one starts with nothing used. Holds stay, since their calls still run.
 
     Periods only move forward: a clock that goes back does not give a spent budget back.
     """
     start = period_start_us(period, now_us)
-    if start > stored.period_start_us:
-        return Balance(used=0, held=stored.held, period_start_us=start)
-    return stored
+    return (0, start) if start > stored_start_us else (used_nanousd, stored_start_us)
+
+
+def spent(used_nanousd: int, cost_nanousd: int) -> int:
+    """What is used after a cost. Sums of a lifetime are kept apart and have no bound."""
+    return min(MAX_EXACT, used_nanousd + cost_nanousd)
 
 
 def remaining_nanousd(balance: Balance, limit_nanousd: int) -> int:
     """What is neither spent nor held; 0 when there is nothing left."""
-    return max(0, limit_nanousd - balance.used - balance.held)
+    return max(0, limit_nanousd - balance.used_nanousd - balance.held_nanousd)

@@ -31,7 +31,7 @@ class ScopeKind(StrEnum):
 
 
 class LimitKind(StrEnum):
-    """What is limited. The values travel in every reservation, so they are one letter."""
+    """What is limited, in the order in which an account's limits are checked. counters.lua knows them by these letters."""
 
     REQUESTS = "r"
     TOKENS = "t"
@@ -39,7 +39,7 @@ class LimitKind(StrEnum):
     BUDGET = "b"
 
 
-class Scope(Struct, frozen=True, array_like=True):
+class Scope(Struct, frozen=True, array_like=True, gc=False):
     """One entity, or one entity narrowed to one model. A member's id is `team/user`."""
 
     kind: ScopeKind
@@ -47,7 +47,7 @@ class Scope(Struct, frozen=True, array_like=True):
     model: str | None = None
 
 
-class Period(Struct, frozen=True, array_like=True):
+class Period(Struct, frozen=True, array_like=True, gc=False):
     """The budget period around an instant: `[start_us, end_us)`, and where the one before it began. `end_us` 0: it never ends."""
 
     previous_us: int = 0
@@ -58,59 +58,80 @@ class Period(Struct, frozen=True, array_like=True):
 FOREVER = Period()
 
 
-class Charge(Struct, frozen=True, array_like=True):
-    """An amount against one limit.
-
-    `limit`: requests or tokens a minute, calls at once, or nano-dollars a period; None counts without ever refusing (budgets only).
-    `amount`: what admission wants to set aside, in the same unit.
+class Account(Struct, frozen=True, array_like=True):
+    """A scope that requests are charged to, and its limits there: requests and tokens a minute, calls at once, nano-dollars a period.
+    None is no limit: then it is only counted what is spent.
     """
 
-    kind: LimitKind
     scope: Scope
-    limit: int | None
-    amount: int
+    rpm: int | None = None
+    tpm: int | None = None
+    parallel: int | None = None
+    budget_nanousd: int | None = None
     period: Period = FOREVER
+
+    @property
+    def limited(self) -> bool:
+        """Whether it can refuse."""
+        return not (self.rpm is None and self.tpm is None and self.parallel is None and self.budget_nanousd is None)
+
+
+Accounts = tuple[Account, ...]
+"""All that a request is charged to. Those that can refuse come first, in the order in which a refusal names them."""
 
 
 class Reservation(Struct, frozen=True, array_like=True):
     """One request's holds, and all that settlement needs. It travels with the request as dynamic metadata, so any worker can settle it.
 
+    Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its output is a configured default.
     `stream_id` is Envoy's name for the request: should the client leave before Envoy has our answer, the access log knows only that.
     """
 
     id: str
     organization: str
-    charges: tuple[Charge, ...]
+    accounts: Accounts
     admitted_us: int
     dialect: str
     model: str
     deployment: str
     input_tokens: int
     output_tokens: int
+    cost_nanousd: int = 0
+    guessed: bool = False
     stream: bool = False
     hide_usage: bool = False
     stream_id: str = ""
 
+    def tokens_within(self, tpm: int) -> int:
+        """What to hold of a token limit. A lone request meets an untouched bucket and passes, however small the bucket is; and
+        a guess takes a quarter of it at most, or else a small limit would serve one call at a time."""
+        output = min(self.output_tokens, tpm // 4) if self.guessed else self.output_tokens
+        return max(1, min(self.input_tokens + output, tpm))
 
-class Balance(Struct, frozen=True, array_like=True):
-    """Where one limit stands, in the store's own units.
 
-    Requests and tokens: `used` in bucket units (see core.bucket). Parallel: `used` is the calls in flight.
-    Budgets: `used` is what is settled in the period that began at `period_start_us`, `held` what calls in flight have set aside.
+class Balance(Struct, frozen=True, array_like=True, gc=False):
+    """Where an account stands. What it does not limit is 0.
+
+    `requests` and `tokens` are used bucket units (see core.bucket), `parallel` the calls in flight; `used_nanousd` is settled in the
+    period that began at `period_start_us`, `held_nanousd` set aside by calls in flight.
     """
 
-    used: int
-    held: int = 0
+    requests: int = 0
+    tokens: int = 0
+    parallel: int = 0
+    used_nanousd: int = 0
+    held_nanousd: int = 0
     period_start_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The store's answer: its clock, a balance for each charge in the order asked, and which charge refused (None: none did)."""
+class Standing(Struct, frozen=True, gc=False):
+    """The store's answer: its clock, a balance for each account that it was asked about, in their order; and the number of the
+    account that refused, and which of its limits (None: none did)."""
 
     now_us: int
     balances: tuple[Balance, ...]
     refused: int | None = None
+    by: LimitKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +154,7 @@ class Certainty(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of one call by kind. `input_tokens` includes cache reads and writes, `output_tokens` includes reasoning and audio."""
 
     input_tokens: int = 0
@@ -162,8 +182,7 @@ class Usage:
 NO_USAGE = Usage(certainty=Certainty.NONE)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """What a reservation turned out to cost."""
 
     usage: Usage
@@ -195,8 +214,7 @@ class Deployment:
     vertex_location: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """A splice of a request body: at `offset`, delete `delete` bytes and put `insert` there. Offsets are into the body as it came."""
 
     offset: int
@@ -204,16 +222,14 @@ class Edit:
     insert: str
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """One response header."""
 
     name: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why a request may not pass, as the client will read it."""
 
     status: int
@@ -223,8 +239,7 @@ class Refusal:
     headers: tuple[Header, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply.
 
     `path`: the path and query to ask the provider for, where they are not the client's.

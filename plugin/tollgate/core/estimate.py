@@ -6,10 +6,26 @@ more. The ratio takes most of that away. It is a hint in one worker's memory: it
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 _BYTES_PER_TOKEN = 3
 _LEAST_RATIO, _MOST_RATIO = 0.5, 2.0
 _WEIGHT = 0.05
 _LEAST_TAUGHT_BY = 64  # of short prompts, the provider's own template is the greater part
+
+
+class Estimate(Struct, frozen=True, gc=False):
+    """What a request may use. `guessed`: it names no output limit, so the output is a configured default.
+    `money`: whether that costs anything."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+    guessed: bool
+    money: bool
+
+
+NOTHING = Estimate(0, 0, 0, guessed=False, money=False)
 
 
 class InputEstimates:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
-from tollgate.core.entities import Balance, Charge, Header, LimitKind, ScopeKind, Standing
+from tollgate.core.entities import Account, Accounts, Balance, Header, LimitKind, ScopeKind, Standing
 
 REQUEST_ID = "x-tollgate-request-id"
 COST = "x-litellm-response-cost"
@@ -22,44 +23,59 @@ _POLICIES = {
     LimitKind.PARALLEL: ("parallel", ';qu="concurrent-requests"'),
 }
 
-Stand = tuple[Charge, Balance]
+_Rate = tuple[int, int, int, Account]
+"""What is left of a rate, its limit, the bucket units used, and whose it is."""
+_first = itemgetter(0)
 
 
-def standing_headers(charges: tuple[Charge, ...], standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
-    """The headers that tell where the limits of a request stand. Charges without a balance in the standing are passed over."""
-    stands = list(zip(charges, standing.balances, strict=False))
+def standing_headers(accounts: Accounts, standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
+    """The headers that tell where the limits of a request stand. Accounts without a balance in the standing are passed over."""
     found: list[Header] = []
-    for kind, noun in ((LimitKind.REQUESTS, "requests"), (LimitKind.TOKENS, "tokens")):
-        of_kind = [stand for stand in stands if stand[0].kind is kind]
-        if of_kind:
-            found += _rate_headers(min(of_kind, key=_remaining), noun, family, standing.now_us)
-            found += _key_headers(of_kind, noun, model)
+    stands = list(zip(accounts, standing.balances, strict=False))
+    requests = [
+        (bucket.remaining(balance.requests, account.rpm), account.rpm, balance.requests, account)
+        for account, balance in stands
+        if account.rpm is not None
+    ]
+    tokens = [
+        (bucket.remaining(balance.tokens, account.tpm), account.tpm, balance.tokens, account)
+        for account, balance in stands
+        if account.tpm is not None
+    ]
+    for noun, rates in (("requests", requests), ("tokens", tokens)):
+        if rates:
+            found += _rate_headers(min(rates, key=_first), noun, family, standing.now_us)
+            found += _key_headers(rates, noun, model)
     return (*found, *_spend_headers(stands))
 
 
-def ietf_headers(charges: tuple[Charge, ...], standing: Standing) -> tuple[Header, ...]:
+def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one policy for each, named by its
     scope. Tokens are no unit of its registry, so theirs is ours; budgets are no rates and stay out."""
     policies, states = [], []
-    for charge, balance in zip(charges, standing.balances, strict=False):
-        if charge.kind is LimitKind.BUDGET or charge.limit is None:
-            continue
-        narrowed = "" if charge.scope.model is None else "-model"
-        noun, parameters = _POLICIES[charge.kind]
-        name = f'"{charge.scope.kind.value}{narrowed}-{noun}"'
-        policies.append(f"{name};q={charge.limit}{parameters}")
-        states.append(f"{name};{_ietf_state(charge, balance, charge.limit)}")
+    for account, balance in zip(accounts, standing.balances, strict=False):
+        narrowed = "" if account.scope.model is None else "-model"
+        for kind, limit, state in (
+            (LimitKind.REQUESTS, account.rpm, _ietf_rate(balance.requests, account.rpm)),
+            (LimitKind.TOKENS, account.tpm, _ietf_rate(balance.tokens, account.tpm)),
+            (LimitKind.PARALLEL, account.parallel, f"r={max(0, (account.parallel or 0) - balance.parallel)}"),
+        ):
+            if limit is not None:
+                noun, parameters = _POLICIES[kind]
+                name = f'"{account.scope.kind.value}{narrowed}-{noun}"'
+                policies.append(f"{name};q={limit}{parameters}")
+                states.append(f"{name};{state}")
     if not policies:
         return ()
     return (Header("ratelimit-policy", ", ".join(policies)), Header("ratelimit", ", ".join(states)))
 
 
-def _ietf_state(charge: Charge, balance: Balance, limit: int) -> str:
+def _ietf_rate(used: int, limit: int | None) -> str:
     """What is left, and in how many seconds: something again where nothing is (so Retry-After is never earlier), else all of it."""
-    if charge.kind is LimitKind.PARALLEL:
-        return f"r={max(0, limit - balance.used)}"
-    left = bucket.remaining(balance.used, limit)
-    wait_ms = bucket.reset_ms(balance.used, limit) if left else bucket.wait_ms(balance.used, 1, limit)
+    if limit is None:
+        return ""
+    left = bucket.remaining(used, limit)
+    wait_ms = bucket.reset_ms(used, limit) if left else bucket.wait_ms(used, 1, limit)
     return f"r={left}" if wait_ms is None else f"r={left};t={-(-wait_ms // 1000)}"
 
 
@@ -83,15 +99,9 @@ def go_duration(milliseconds: int) -> str:
     return f"{minutes}m{shown}s" if minutes else f"{shown}s"
 
 
-def _remaining(stand: Stand) -> int:
-    charge, balance = stand
-    return bucket.remaining(balance.used, charge.limit or 0)
-
-
-def _rate_headers(stand: Stand, noun: str, family: Family, now_us: int) -> Iterator[Header]:
-    charge, balance = stand
-    limit = charge.limit or 0
-    remaining, reset_ms = bucket.remaining(balance.used, limit), bucket.reset_ms(balance.used, limit)
+def _rate_headers(rate: _Rate, noun: str, family: Family, now_us: int) -> Iterator[Header]:
+    remaining, limit, used, _ = rate
+    reset_ms = bucket.reset_ms(used, limit)
     if family is Family.ANTHROPIC:
         reset = datetime.fromtimestamp(-(-(now_us + reset_ms * 1000) // 1_000_000), UTC)
         yield Header(f"anthropic-ratelimit-{noun}-limit", str(limit))
@@ -102,21 +112,22 @@ def _rate_headers(stand: Stand, noun: str, family: Family, now_us: int) -> Itera
     yield Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms))
 
 
-def _key_headers(stands: Iterable[Stand], noun: str, model: str) -> Iterator[Header]:
+def _key_headers(rates: list[_Rate], noun: str, model: str) -> Iterator[Header]:
     """What the key has left for the model; the limit for this model alone tells it, where there is one."""
-    of_key = [stand for stand in stands if stand[0].scope.kind is ScopeKind.KEY]
-    if of_key:
-        # Header names hold neither slash nor colon, which model names may.
-        name = model.replace("/", "-").replace(":", "-")
-        yield Header(f"x-litellm-key-remaining-{noun}-{name}", str(_remaining(of_key[-1])))
+    for remaining, _, _, account in reversed(rates):
+        if account.scope.kind is ScopeKind.KEY:
+            # Header names hold neither slash nor colon, which model names may.
+            name = model.replace("/", "-").replace(":", "-")
+            yield Header(f"x-litellm-key-remaining-{noun}-{name}", str(remaining))
+            return
 
 
-def _spend_headers(stands: Iterable[Stand]) -> Iterator[Header]:
-    for charge, balance in stands:
-        if charge.kind is LimitKind.BUDGET and charge.scope.kind is ScopeKind.KEY and charge.scope.model is None:
-            yield Header("x-litellm-key-spend", dollars(balance.used))
-            if charge.limit is not None:
-                yield Header("x-litellm-key-max-budget", dollars(charge.limit))
+def _spend_headers(stands: Iterable[tuple[Account, Balance]]) -> Iterator[Header]:
+    for account, balance in stands:
+        if account.scope.kind is ScopeKind.KEY and account.scope.model is None:
+            yield Header("x-litellm-key-spend", dollars(balance.used_nanousd))
+            if account.budget_nanousd is not None:
+                yield Header("x-litellm-key-max-budget", dollars(account.budget_nanousd))
 
 
 def provider_headers(headers: Mapping[str, str]) -> tuple[tuple[Header, ...], tuple[str, ...]]:

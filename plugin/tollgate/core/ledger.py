@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from tollgate.core.bill import NO_BILL, Bill
-from tollgate.core.entities import LimitKind, Reservation, Settlement
+from tollgate.core.entities import Reservation, Settlement
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
@@ -66,9 +66,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         model=reservation.model,
         deployment=reservation.deployment,
         scopes=tuple(
-            f"{charge.scope.kind.value}:{charge.scope.id}"
-            for charge in reservation.charges
-            if charge.kind is LimitKind.BUDGET and charge.scope.model is None
+            f"{each.scope.kind.value}:{each.scope.id}" for each in reservation.accounts if each.scope.model is None
         ),
         status=settlement.status,
         cost_nanousd=settlement.cost_nanousd,

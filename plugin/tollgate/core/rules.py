@@ -1,4 +1,4 @@
-"""Which limits apply to a request, as charges in the order in which a refusal names them (design: rules of admission, 1)."""
+"""Which accounts a request is charged to, in the order in which a refusal names them (design: rules of admission, 1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tollgate.core.access import AllowedModels
 from tollgate.core.duration import period_at
-from tollgate.core.entities import FOREVER, Charge, LimitKind, Scope, ScopeKind
+from tollgate.core.entities import FOREVER, MAX_EXACT, Account, Accounts, Scope, ScopeKind
 from tollgate.core.people import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
 
 
@@ -51,46 +51,58 @@ class Policy:
         return any(limits.max_budget_nanousd is not None for _, limits in _scopes(caller, self, model))
 
 
+def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
+    """Every account of a caller's calls of a model. Those that can refuse come first; after them what is only counted.
+
+    `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
+    """
+    found = [_account(scope, limits, now_us, tokens, money) for scope, limits in _scopes(caller, policy, model)]
+    return (*(each for each in found if each.limited), *(each for each in found if not each.limited))
+
+
+class KnownAccounts:
+    """Accounts by caller, as long as they hold: building them costs more than all else of a decision, and who asks once asks again.
+
+    Entities do not change: who was changed is another object, so they are told apart by identity. At most `most` callers are known.
+    """
+
+    def __init__(self, policy: Policy, most: int = 10_000) -> None:
+        self._policy = policy
+        self._most = most
+        self._known: dict[tuple[object, ...], _Known] = {}
+
+    def find(self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
+        """As `accounts`: the same object while nothing has changed."""
+        key, team, member, user, customer = caller.key, caller.team, caller.member, caller.user, caller.customer
+        name = (id(key), id(team), id(member), id(user), id(customer), caller.customer_id, model, tokens, money)
+        known = self._known.get(name)
+        if known is not None and known.since_us <= now_us < known.until_us:
+            return known.accounts
+        found = accounts(caller, self._policy, model, now_us, tokens=tokens, money=money)
+        periods = [each.period for each in found if each.period.end_us]
+        since_us = max((each.start_us for each in periods), default=0)
+        until_us = min((each.end_us for each in periods), default=MAX_EXACT)
+        if known is None and len(self._known) >= self._most:
+            del self._known[next(iter(self._known))]
+        # The caller is kept with them, so that nobody else gets its identity.
+        self._known[name] = _Known(caller, since_us, until_us, found)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a request may use. `guessed`: the request names no output limit, so the output is a configured default.
-    `checks_budgets` is false for models that cost nothing."""
-
-    input_tokens: int
-    output_tokens: int
-    cost_nanousd: int
-    guessed: bool = False
-    checks_budgets: bool = True
-
-    def tokens_within(self, limit: int) -> int:
-        """What to hold of a token limit. A lone request meets an untouched bucket and passes, however small the bucket is; and
-        a guess takes a quarter of it at most, or else a small limit would serve one call at a time."""
-        output = min(self.output_tokens, limit // 4) if self.guessed else self.output_tokens
-        return max(1, min(self.input_tokens + output, limit))
+class _Known:
+    caller: Caller
+    since_us: int
+    until_us: int
+    accounts: Accounts
 
 
-def charges(caller: Caller, policy: Policy, model: str, estimate: Estimate, now_us: int) -> tuple[Charge, ...]:
-    """Every charge of a request. Those that can refuse come first; after them what is only counted: the spend of each scope."""
-    limited: list[Charge] = []
-    counted: list[Charge] = []
-    for scope, limits in _scopes(caller, policy, model):
-        limited += _rates(scope, limits, estimate)
-        budget = limits.max_budget_nanousd if estimate.checks_budgets else None
-        period = FOREVER
-        if limits.budget_duration is not None:
-            period = period_at(limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone)
-        charge = Charge(LimitKind.BUDGET, scope, budget, estimate.cost_nanousd, period)
-        (counted if budget is None else limited).append(charge)
-    return (*limited, *counted)
-
-
-def _rates(scope: Scope, limits: LimitSet, estimate: Estimate) -> Iterator[Charge]:
-    if limits.rpm is not None:
-        yield Charge(LimitKind.REQUESTS, scope, limits.rpm, 1)
-    if limits.tpm is not None:
-        yield Charge(LimitKind.TOKENS, scope, limits.tpm, estimate.tokens_within(limits.tpm))
-    if limits.parallel is not None:
-        yield Charge(LimitKind.PARALLEL, scope, limits.parallel, 1)
+def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
+    period = FOREVER
+    if limits.budget_duration is not None:
+        period = period_at(limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone)
+    budget = limits.max_budget_nanousd if money else None
+    return Account(scope, limits.rpm, limits.tpm if tokens else None, limits.parallel, budget, period)
 
 
 def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope, LimitSet]]:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from tollgate.core.access import AllowedModels, Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.duration import period_at
-from tollgate.core.entities import DEFAULT_ORGANIZATION, Charge, Deployment, LimitKind, Scope, ScopeKind, Spend, Usage
+from tollgate.core.entities import DEFAULT_ORGANIZATION, Account, Deployment, Scope, ScopeKind, Spend, Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.people import Key, LimitSet, Member, Team
 from tollgate.core.pricing import Price, cost_nanousd
@@ -77,8 +77,8 @@ class Reports:
         period = period_at(
             limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
         )
-        charge = Charge(LimitKind.BUDGET, Scope(ScopeKind.PROXY, "proxy"), None, 0, period)
-        (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (charge,))
+        account = Account(Scope(ScopeKind.PROXY, "proxy"), period=period)
+        (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (account,))
         return spend
 
     def cost(self, model: str, usage: Usage) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from tollgate.core.duration import period_at
-from tollgate.core.entities import Charge, LimitKind, Scope, ScopeKind, Spend
+from tollgate.core.entities import Account, Scope, ScopeKind, Spend
 from tollgate.core.inherit import with_budget
 from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team, User
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
@@ -48,24 +48,24 @@ class Spending:
 
     async def live(self, entities: Sequence[E], organization: str | None = None) -> list[Live[E]]:
         """The entities with their numbers, one round trip an organization. Members need to be told theirs: the team's."""
-        charges = [self._charge(limits, entity) for limits, entity in await self._limits(entities)]
+        accounts = [self._account(limits, entity) for limits, entity in await self._limits(entities)]
         places: defaultdict[str, list[int]] = defaultdict(list)
         for number, entity in enumerate(entities):
             places[organization or _organization(entity)].append(number)
         spends: list[Spend] = [NOTHING] * len(entities)
         for name, numbers in places.items():
-            found = await self._counters.spend(name, tuple(charges[number] for number in numbers))
+            found = await self._counters.spend(name, tuple(accounts[number] for number in numbers))
             for number, spend in zip(numbers, found, strict=True):
                 spends[number] = spend
         return [
-            Live(entity, spend, charge.period.end_us or None)
-            for entity, spend, charge in zip(entities, spends, charges, strict=True)
+            Live(entity, spend, account.period.end_us or None)
+            for entity, spend, account in zip(entities, spends, accounts, strict=True)
         ]
 
     async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
         """Say what an entity has spent in its current period."""
         ((limits, entity),) = await self._limits([live.entity])
-        await self._book.set_spend(organization, self._charge(limits, entity), nanousd)
+        await self._book.set_spend(organization, self._account(limits, entity), nanousd)
 
     async def correct_models(
         self, entity: Key | User | Team | Customer, by_model_nanousd: Mapping[str, int], organization: str
@@ -74,8 +74,8 @@ class Spending:
         scope = scope_of(entity)
         for each in entity.model_limits:
             if (nanousd := by_model_nanousd.get(each.model)) is not None:
-                charge = self._charge_of(Scope(scope.kind, scope.id, each.model), each.limits)
-                await self._book.set_spend(organization, charge, nanousd)
+                account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
+                await self._book.set_spend(organization, account, nanousd)
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget where it has none."""
@@ -92,14 +92,14 @@ class Spending:
             found.append((limits, entity))
         return found
 
-    def _charge(self, limits: LimitSet, entity: E) -> Charge:
-        return self._charge_of(scope_of(entity), limits)  # type: ignore[arg-type]
+    def _account(self, limits: LimitSet, entity: E) -> Account:
+        return self._account_of(scope_of(entity), limits)  # type: ignore[arg-type]
 
-    def _charge_of(self, scope: Scope, limits: LimitSet) -> Charge:
+    def _account_of(self, scope: Scope, limits: LimitSet) -> Account:
         period = period_at(
             limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
         )
-        return Charge(LimitKind.BUDGET, scope, None, 0, period)
+        return Account(scope, period=period)
 
 
 def _organization(entity: Any) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import msgspec
 from google.protobuf.struct_pb2 import Struct
 
 from tollgate.adapters.envoy.headers import EXT_PROC, METER_HEADER
+from tollgate.core import reservations
 from tollgate.core.entities import Edit, Reservation
 from tollgate.pb.common_pb2 import Metadata
 
@@ -20,8 +20,6 @@ TOLLGATE_NAMESPACE: Final = "tollgate"
 USAGE_NAMESPACE: Final = "tollgate.usage"
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Reservation).decode
 
 
 def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct | None:
@@ -30,7 +28,7 @@ def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct
         return None
     struct = Struct()
     if reservation is not None:
-        struct.fields["reservation"].string_value = _encode(reservation).decode()
+        struct.fields["reservation"].string_value = reservations.encode(reservation)
     if edits:
         struct.fields["edits"].string_value = edits_text(edits)
     return struct
@@ -43,7 +41,7 @@ def edits_text(edits: tuple[Edit, ...]) -> str:
 
 def reservation_text(reservation: Reservation) -> str:
     """The reservation as a header's value: JSON that is ASCII without control characters. Ids may be in any script."""
-    text = _encode(reservation).decode()
+    text = reservations.encode(reservation)
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
 
 
@@ -52,7 +50,7 @@ def find_reservation(metadata: Metadata) -> Reservation | None:
     if AUTHZ_NAMESPACE not in metadata.filter_metadata:
         return None
     fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
-    return _decode(fields["reservation"].string_value) if "reservation" in fields else None
+    return reservations.decode(fields["reservation"].string_value) if "reservation" in fields else None
 
 
 def _escaped(match: re.Match[str]) -> str:

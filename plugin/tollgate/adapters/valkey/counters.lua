@@ -1,23 +1,31 @@
--- Limits and spend, atomically. One call is one operation: ARGV[1] is reserve, settle, renew or peek.
+-- Limits and spend, atomically. One run is one operation, on as many calls as came together: each sees what those before it did.
 --
--- KEYS  reservations, leases, ledger, then the counters, which the charges name by number
---       renew: reservations, leases, then one slots key for each parallel charge
--- ARGV  2 now in us ('' asks the server), 3 charges as MessagePack, then
---       reserve   reservation id, lease in us, reservation (opaque)
---       settle    reservation id, ledger record (opaque), oldest ledger time to keep in ms, field of the model's spend, cost
---       renew     reservation id, lease in us
---       a charge is [kind r|t|p|b, limit (nil: none), amount, [previous, start, end of its period in us], number of its key]
--- Reply reserve, settle, peek: now in us, number of the charge that refused (0: none, -1: no such reservation),
---       then used, held, period start of each charge.   renew: 1 or 0
+-- KEYS  reservations, leases, ledger of an organization, then scopes, then slots: each once, the calls name them by number
+--       renew: reservations, leases, then the slots of one call
+-- ARGV  1 reserve, settle, peek or renew   2 now in us ('' asks the server)   3 number of scopes   4 calls as MessagePack, then
+--       reserve   5 how long a lease is in us
+--       settle    5 oldest ledger time to keep in ms
+--       renew     4 reservation id, 5 how long a lease is in us
+--       a call is [id, text, cost, input tokens, output tokens, guessed, accounts, scopes, slots], and of settle [.., tokens, model, tell]
+--         text: the reservation or the ledger record, opaque; cost, tokens: the estimate, or what they were
+--         accounts: each [rpm, tpm, parallel, budget, previous, start, end of its period in us], nil: no limit
+--         scopes, slots: the number of each account's key among the scopes, and among the slots (0 where parallel is nil)
+-- Reply renew: 1 or 0; the others, as MessagePack: now in us, and for each call
+--       [number of the account that refused (0: none, -1: no such reservation), its limit (r, t, p or b), balances]
+--         a balance is [requests, tokens, parallel, used, held, start of period]; none where a settlement is not asked to tell
 --
--- Each operation reads all, checks all, then writes all: a script that fails keeps what it wrote. Integers only, below 2^53.
--- A call into the store costs more than all else that is done for a charge, so all of a scope but its slots is one hash, which is
--- read once and written once.
+-- A scope is a string: seven doubles (see STATE), then a line `NAME=SUM` for the lifetime's spend on each model, and on all (no name).
+-- Integers only, below 2^53. Each call reads all, checks all, then writes all; all keys are read and written once: a call into
+-- the store costs more than all else that is done for an account.
 -- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
 local MAX_EXACT = 9007199254740991
-local format, floor, max, min = string.format, math.floor, math.max, math.min
+local STATE = '<ddddddd' -- used, held, period; then units of requests, as of which ms; of tokens, as of which ms
+local STATE_BYTES = 56
+local LOW_DIGITS, LOW_SIZE = 15, 1e15
+local OWN_KEYS = 3
+local format, floor, max, min, sub, find = string.format, math.floor, math.max, math.min, string.sub, string.find
 local call = redis.call
 
 local now_us = tonumber(ARGV[2])
@@ -26,14 +34,75 @@ if not now_us then
   now_us = time[1] * 1000000 + time[2]
 end
 local now_ms = floor(now_us / 1000)
-local charges = cmsgpack.unpack(ARGV[3])
 
 local function integer(value)
   return format('%.0f', value)
 end
 
-local function period_start(period)
-  local previous, start, finish = period[1], period[2], period[3]
+-- Scopes ------------------------------------------------------------------------------------------------------------------------
+
+local scopes, scope_count = {}, tonumber(ARGV[3])
+
+local function slots_key(one, at)
+  return KEYS[OWN_KEYS + scope_count + one[9][at]]
+end
+
+local function read_scopes()
+  if scope_count == 0 then
+    return
+  end
+  local values = call('MGET', unpack(KEYS, OWN_KEYS + 1, OWN_KEYS + scope_count))
+  for number = 1, scope_count do
+    local value, scope = values[number], {}
+    if value then
+      scope.used, scope.held, scope.period, scope.r, scope.r_at, scope.t, scope.t_at = struct.unpack(STATE, value)
+      scope.sums = sub(value, STATE_BYTES + 1)
+    else
+      scope.used, scope.held, scope.period, scope.r, scope.r_at, scope.t, scope.t_at = 0, 0, 0, 0, 0, 0, 0
+      scope.sums = ''
+    end
+    scopes[number] = scope
+  end
+end
+
+-- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
+local function with_sum(sums, name, amount)
+  local _, before = find(sums, '\n' .. name .. '=', 1, true)
+  if not before then
+    return sums .. '\n' .. name .. '=' .. integer(amount)
+  end
+  local after = find(sums, '\n', before, true) or #sums + 1
+  local digits = sub(sums, before + 1, after - 1)
+  local low = tonumber(sub(digits, -LOW_DIGITS)) + amount
+  local high = #digits > LOW_DIGITS and tonumber(sub(digits, 1, -LOW_DIGITS - 1)) or 0
+  high, low = high + floor(low / LOW_SIZE), low % LOW_SIZE
+  local sum = high > 0 and format('%.0f%015.0f', high, low) or integer(low)
+  return sub(sums, 1, before) .. sum .. sub(sums, after)
+end
+
+local function write_scopes()
+  local written = {}
+  for number, scope in ipairs(scopes) do
+    if scope.changed then
+      local sums = scope.sums
+      for name, amount in pairs(scope.spent or {}) do
+        sums = with_sum(sums, name, amount)
+      end
+      written[#written + 1] = KEYS[OWN_KEYS + number]
+      written[#written + 1] = struct.pack(
+        STATE, scope.used, scope.held, scope.period, scope.r, scope.r_at, scope.t, scope.t_at
+      ) .. sums
+    end
+  end
+  if #written > 0 then
+    call('MSET', unpack(written))
+  end
+end
+
+-- Balances ----------------------------------------------------------------------------------------------------------------------
+
+local function period_start(account)
+  local previous, start, finish = account[5], account[6], account[7]
   if finish == 0 then
     return 0
   elseif now_us < start then
@@ -45,164 +114,183 @@ local function period_start(period)
   return finish + floor((now_us - finish) / length) * length
 end
 
-local hashes = {} -- by number of key: what is stored of a scope, and what is to be written of it
-
-local function hash_at(number)
-  local hash = hashes[number]
-  if not hash then
-    local stored = call('HMGET', KEYS[number], 'period', 'used', 'held', 'r', 't')
-    hash = { period = stored[1], used = stored[2], held = stored[3], r = stored[4], t = stored[5], writes = {} }
-    hashes[number] = hash
-  end
-  return hash
+local function drained(used, at, limit)
+  return max(0, used - max(0, now_ms - at) * limit)
 end
 
--- What the store knows of a charge, as of now: used, held, period (and at, of a bucket; turned, of a budget in a new period).
-local function read(charge)
-  local kind, number = charge[1], charge[5]
-  local state = { number = number, kind = kind, limit = charge[2], amount = charge[3], held = 0, period = 0 }
-  if kind == 'p' then
-    state.used = call('ZCOUNT', KEYS[number], '(' .. integer(now_us), '+inf')
-    return state
-  end
-  local hash = hash_at(number)
-  if kind == 'b' then
-    state.period, state.used, state.held = tonumber(hash.period or 0), tonumber(hash.used or 0), tonumber(hash.held or 0)
-    local start = period_start(charge[4])
-    if start > state.period then
-      state.period, state.used, state.turned = start, 0, true
+-- Where the accounts of a call stand now: requests, tokens, parallel, used, held, period of each. `quiet`: nobody asks for parallel.
+local function balances_of(one, quiet)
+  local balances = {}
+  for at, account in ipairs(one[7]) do
+    local scope = scopes[one[8][at]]
+    local used, period, start = scope.used, scope.period, period_start(account)
+    if start > period then
+      used, period = 0, start
     end
-  else
-    state.used, state.at = 0, now_ms
-    local bucket = hash[kind]
-    if bucket then
-      local colon = string.find(bucket, ':', 1, true)
-      local used, at = tonumber(string.sub(bucket, 1, colon - 1)), tonumber(string.sub(bucket, colon + 1))
-      state.used = max(0, used - max(0, now_ms - at) * state.limit)
-      state.at = max(at, now_ms)
-    end
+    balances[at] = {
+      account[1] and drained(scope.r, scope.r_at, account[1]) or 0,
+      account[2] and drained(scope.t, scope.t_at, account[2]) or 0,
+      account[3] and not quiet and call('ZCOUNT', slots_key(one, at), '(' .. integer(now_us), '+inf') or 0,
+      used,
+      scope.held,
+      period,
+    }
   end
-  return state
+  return balances
 end
 
-local function read_all()
-  local states = {}
-  for number, charge in ipairs(charges) do
-    states[number] = read(charge)
+-- What a call holds of a token limit: Reservation.tokens_within is its twin.
+local function tokens_within(one, limit)
+  local output = one[5]
+  if one[6] then
+    output = min(output, floor(limit / 4))
   end
-  return states
+  return max(1, min(one[4] + output, limit))
 end
 
-local function fits(state)
-  if state.kind == 'p' then
-    return state.used < state.limit
-  elseif state.kind == 'b' then
-    return state.used + state.held < state.limit
+local function keep(account, scope, balance)
+  scope.changed = true
+  if account[1] then
+    scope.r, scope.r_at = balance[1], max(scope.r_at, now_ms)
   end
-  return state.used + state.amount * UNITS <= state.limit * UNITS
-end
-
-local function put(state, field, value)
-  local writes = hashes[state.number].writes
-  writes[#writes + 1] = field
-  writes[#writes + 1] = value
-end
-
-local function put_bucket(state)
-  put(state, state.kind, format('%.0f:%.0f', state.used, state.at))
-end
-
-local function put_budget(state)
-  put(state, 'used', integer(state.used))
-  put(state, 'held', integer(state.held))
-  if state.turned then
-    put(state, 'period', integer(state.period))
+  if account[2] then
+    scope.t, scope.t_at = balance[2], max(scope.t_at, now_ms)
   end
+  scope.used, scope.held, scope.period = balance[4], balance[5], balance[6]
 end
 
-local function write_all()
-  for number, hash in pairs(hashes) do
-    if #hash.writes > 0 then
-      call('HSET', KEYS[number], unpack(hash.writes))
+-- Operations --------------------------------------------------------------------------------------------------------------------
+
+local function refusing(one, balances)
+  for at, account in ipairs(one[7]) do
+    local rpm, tpm, parallel, budget, balance = account[1], account[2], account[3], account[4], balances[at]
+    if rpm and balance[1] + UNITS > rpm * UNITS then
+      return at, 'r'
+    elseif tpm and balance[2] + tokens_within(one, tpm) * UNITS > tpm * UNITS then
+      return at, 't'
+    elseif parallel and balance[3] >= parallel then
+      return at, 'p'
+    elseif budget and balance[4] + balance[5] >= budget then
+      return at, 'b'
     end
   end
+  return 0, ''
 end
 
-local function reply(refused, states)
-  local answer = { now_us, refused }
-  for number, state in ipairs(states) do
-    local at = number * 3
-    answer[at], answer[at + 1], answer[at + 2] = state.used, state.held, state.period
-  end
-  return answer
-end
-
-local function reserve()
-  local id, lease_end, reservation = ARGV[4], integer(now_us + ARGV[5]), ARGV[6]
-  local states = read_all()
-  for number, state in ipairs(states) do
-    if not fits(state) then
-      return reply(number, states)
-    end
+local function reserve_one(one, lease_end, reservations, leases)
+  local balances = balances_of(one)
+  local refused, kind = refusing(one, balances)
+  if refused > 0 then
+    return { refused, kind, balances }
   end
   local held = {}
-  for number, state in ipairs(states) do
-    local amount = state.amount
-    if state.kind == 'b' then
-      amount = min(amount, state.limit - state.used - state.held)
-      state.held = state.held + amount
-      put_budget(state)
-    elseif state.kind == 'p' then
-      state.used = state.used + 1
-      call('ZADD', KEYS[state.number], lease_end, id)
-    else
-      state.used = state.used + amount * UNITS
-      put_bucket(state)
+  for at, account in ipairs(one[7]) do
+    local tpm, budget, balance = account[2], account[4], balances[at]
+    balance[1] = balance[1] + (account[1] and UNITS or 0)
+    if tpm then
+      balance[2] = balance[2] + tokens_within(one, tpm) * UNITS
     end
-    held[number] = integer(amount)
+    if account[3] then
+      balance[3] = balance[3] + 1
+      call('ZADD', slots_key(one, at), lease_end, one[1])
+    end
+    local amount = budget and min(one[3], budget - balance[4] - balance[5]) or 0
+    balance[5] = balance[5] + amount
+    held[at] = integer(amount)
+    keep(account, scopes[one[8][at]], balance)
   end
-  write_all()
-  call('HSET', KEYS[1], id, table.concat(held, ',') .. '|' .. reservation)
-  call('ZADD', KEYS[2], lease_end, id)
-  return reply(0, states)
+  reservations[#reservations + 1] = one[1]
+  reservations[#reservations + 1] = table.concat(held, ',') .. '|' .. one[2]
+  leases[#leases + 1] = lease_end
+  leases[#leases + 1] = one[1]
+  return { 0, '', balances }
 end
 
-local function settle()
-  local id, record, oldest_ms, model_field, cost = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
-  local reservation = call('HGET', KEYS[1], id)
-  if not reservation then
-    return { now_us, -1 }
+local function reserve(calls)
+  local lease_end = integer(now_us + ARGV[5])
+  local answers, reservations, leases = {}, {}, {}
+  for number, one in ipairs(calls) do
+    answers[number] = reserve_one(one, lease_end, reservations, leases)
   end
+  if #leases > 0 then
+    call('HSET', KEYS[1], unpack(reservations))
+    call('ZADD', KEYS[2], unpack(leases))
+  end
+  return answers
+end
+
+-- A budget's holds of a reservation, by account.
+local function holds_of(reservation)
   local held = {}
   for amount in string.gmatch(string.match(reservation, '^[^|]*'), '%d+') do
     held[#held + 1] = tonumber(amount)
   end
-  local states = read_all()
-  for number, state in ipairs(states) do
-    local amount = held[number] or 0
-    if state.kind == 'b' then
-      state.used, state.held = state.used + cost, state.held - amount
-      put_budget(state)
-      if cost > 0 then
-        -- Sums of a lifetime may pass 2^53, so the store adds them up in its own integers.
-        call('HINCRBY', KEYS[state.number], 'total', ARGV[8])
-        call('HINCRBY', KEYS[state.number], model_field, ARGV[8])
-      end
-    elseif state.kind == 'p' then
-      local lease_end = call('ZSCORE', KEYS[state.number], id)
-      state.used = state.used - ((lease_end and tonumber(lease_end) > now_us) and 1 or 0)
+  return held
+end
+
+local function spend(scope, model, cost)
+  local spent = scope.spent or {}
+  spent[''], spent[model] = (spent[''] or 0) + cost, (spent[model] or 0) + cost
+  scope.spent = spent
+end
+
+local function settle_one(one, held)
+  local id, cost, tokens, model, quiet = one[1], one[3], one[10], one[11], not one[12]
+  local balances = balances_of(one, quiet)
+  for at, account in ipairs(one[7]) do
+    local tpm, balance, scope = account[2], balances[at], scopes[one[8][at]]
+    if tpm then
+      balance[2] = min(MAX_EXACT, max(0, balance[2] + (tokens - tokens_within(one, tpm)) * UNITS))
+    end
+    if account[3] then
       -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no key.
-      call('ZREM', KEYS[state.number], id)
-    else
-      state.used = min(MAX_EXACT, max(0, state.used + (state.amount - amount) * UNITS))
-      put_bucket(state)
+      local slots = slots_key(one, at)
+      local lease_end = not quiet and call('ZSCORE', slots, id)
+      balance[3] = balance[3] - ((lease_end and tonumber(lease_end) > now_us) and 1 or 0)
+      call('ZREM', slots, id)
+    end
+    balance[4], balance[5] = min(MAX_EXACT, balance[4] + cost), balance[5] - (held[at] or 0)
+    keep(account, scope, balance)
+    if cost > 0 then
+      spend(scope, model, cost)
     end
   end
-  write_all()
-  call('HDEL', KEYS[1], id)
-  call('ZREM', KEYS[2], id)
-  call('XADD', KEYS[3], 'MINID', '~', oldest_ms, '*', 'record', record)
-  return reply(0, states)
+  return { 0, '', quiet and {} or balances }
+end
+
+local function settle(calls)
+  local answers, ids, records, settled = {}, {}, {}, {}
+  for number, one in ipairs(calls) do
+    ids[number] = one[1]
+  end
+  local reservations = call('HMGET', KEYS[1], unpack(ids))
+  ids = {}
+  for number, one in ipairs(calls) do
+    local reservation = reservations[number]
+    if reservation and not settled[one[1]] then
+      answers[number] = settle_one(one, holds_of(reservation))
+      settled[one[1]] = true
+      ids[#ids + 1] = one[1]
+      records[#records + 1] = integer(#ids)
+      records[#records + 1] = one[2]
+    else
+      answers[number] = { -1, '', {} }
+    end
+  end
+  if #ids > 0 then
+    call('HDEL', KEYS[1], unpack(ids))
+    call('ZREM', KEYS[2], unpack(ids))
+    call('XADD', KEYS[3], 'MINID', '~', ARGV[5], '*', unpack(records))
+  end
+  return answers
+end
+
+local function peek(calls)
+  local answers = {}
+  for number, one in ipairs(calls) do
+    answers[number] = { 0, '', balances_of(one) }
+  end
+  return answers
 end
 
 local function renew()
@@ -217,9 +305,11 @@ local function renew()
   return 1
 end
 
-local function peek()
-  return reply(0, read_all())
+if ARGV[1] == 'renew' then
+  return renew()
 end
-
-local operations = { reserve = reserve, settle = settle, renew = renew, peek = peek }
-return operations[ARGV[1]]()
+local operations = { reserve = reserve, settle = settle, peek = peek }
+read_scopes()
+local answers = operations[ARGV[1]](cmsgpack.unpack(ARGV[4]))
+write_scopes()
+return cmsgpack.pack({ now_us, answers })

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+import asyncio
+import struct
+from collections.abc import Callable, Sequence, Set
+from functools import partial
 from hashlib import sha1
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
 from redis.asyncio import Redis
 
 from tollgate import telemetry
 from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.batches import Answer, Answering, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
+from tollgate.core import reservations
 from tollgate.core.budget import current
-from tollgate.core.entities import Balance, Charge, LimitKind, Reservation, Settlement, Spend, Standing
+from tollgate.core.entities import Account, Accounts, LimitKind, Reservation, Settlement, Spend, Standing
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.ledger import record
+from tollgate.core.memo import Memo
 
 SCRIPT = Path(__file__).with_name("counters.lua").read_bytes()
 # EVALSHA's name for the script is its version: old and new workers run side by side.
@@ -27,9 +34,11 @@ SCRIPT_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-_pack = msgspec.msgpack.Encoder().encode
-_NO_CHARGES = _pack([])
-_decode_reservation = msgspec.json.Decoder(Reservation).decode
+_decode_answers = msgspec.msgpack.Decoder(tuple[int, list[Answer]]).decode
+# STATE of counters.lua: used, held, period; the buckets' four numbers are not for here.
+_STATE = struct.Struct("<7d")
+
+_Command = tuple[str | bytes | int, ...]
 
 
 class ValkeyCounters:
@@ -42,54 +51,51 @@ class ValkeyCounters:
         self._lease_us = lease_us
         self._ledger_us = ledger_us
         self._listed: set[str] = set()
+        self._reserving = Batches(partial(self._send, b"reserve", lambda: lease_us))
+        self._settling = Batches(partial(self._send, b"settle", self._oldest_ms))
+        self._peeking = Batches(partial(self._send, b"peek", lambda: 0))
+        self._limited: dict[str, Memo[Accounts, Keyed]] = {}
+        self._charged: dict[str, Memo[Accounts, Keyed]] = {}
 
     async def reserve(self, reservation: Reservation) -> Standing:
-        if reservation.organization not in self._listed:
+        organization = reservation.organization
+        if organization not in self._listed:
             # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
-            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, reservation.organization)
-            self._listed.add(reservation.organization)
-        # Charges without a limit hold nothing and refuse nothing: only settlement touches them.
-        names, packed = _keyed(reservation.organization, limited(reservation.charges))
-        reply = await self._run(b"reserve", names, packed, reservation.id, self._lease_us, _encode(reservation))
-        return _standing(reply)
+            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
+            self._listed.add(organization)
+            self._limited[organization] = Memo(lambda accounts: Keyed.of(organization, limited(accounts)))
+        keyed = self._limited[organization].get(reservation.accounts)
+        head = _head(reservation, reservations.encode(reservation), reservation.cost_nanousd)
+        return _standing(await self._reserving.of(organization).add(head, keyed))
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
-        names, packed = _keyed(reservation.organization, reservation.charges, settlement.usage.total_tokens)
-        reply = await self._run(
-            b"settle",
-            names,
-            packed,
-            reservation.id,
-            _encode(record(reservation, settlement)),
-            max(0, reservation.admitted_us - self._ledger_us) // 1000,
-            f"m:{reservation.model}",
-            settlement.cost_nanousd,
-        )
-        return None if reply[1] == _NO_RESERVATION else _standing(reply)
+        answering = await self._settle(reservation, settlement, tell=True)
+        return None if answering[1].refused == _NO_RESERVATION else _standing(answering)
+
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
+        return [answer.refused != _NO_RESERVATION for _, answer in await asyncio.gather(*settling)]
 
     async def renew(self, reservation: Reservation) -> bool:
-        slots = tuple(charge for charge in reservation.charges if charge.kind is LimitKind.PARALLEL)
-        names = [
-            *keys.organization_keys(reservation.organization)[:2],
-            *(keys.charge_key(reservation.organization, slot.kind, slot.scope) for slot in slots),
-        ]
-        return bool(await self._run(b"renew", names, _NO_CHARGES, reservation.id, self._lease_us))
+        organization = reservation.organization
+        slots = [keys.slots_key(organization, each.scope) for each in reservation.accounts if each.parallel is not None]
+        names = (*keys.organization_keys(organization)[:2], *slots)
+        return bool(await self._run(self._command(b"renew", names, 0, reservation.id, self._lease_us)))
 
-    async def peek(self, organization: str, charges: tuple[Charge, ...]) -> Standing:
-        if not charges:
-            return Standing(self.now_us or 0, ())
-        names, packed = _keyed(organization, charges)
-        return _standing(await self._run(b"peek", names, packed))
+    async def peek(self, organization: str, accounts: Accounts) -> Standing:
+        head = ("", "", 0, 0, 0, False)
+        return _standing(await self._peeking.of(organization).add(head, Keyed.of(organization, accounts)))
 
-    async def spend(self, organization: str, charges: tuple[Charge, ...]) -> list[Spend]:
+    async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
+        if not accounts:
+            return []
         with store_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.time()
-            for charge in charges:
-                pipeline.hgetall(keys.charge_key(organization, charge.kind, charge.scope))
-            (seconds, micros), *hashes = await pipeline.execute()
+            pipeline.mget([keys.scope_key(organization, each.scope) for each in accounts])
+            (seconds, micros), stored = await pipeline.execute()
         now_us = self.now_us or seconds * 1_000_000 + micros
-        return [_spend(fields, charge, now_us) for fields, charge in zip(hashes, charges, strict=True)]
+        return [_spend(value or b"", account, now_us) for value, account in zip(stored, accounts, strict=True)]
 
     async def organizations(self) -> list[str]:
         with store_errors():
@@ -103,69 +109,97 @@ class ValkeyCounters:
         return [each for each in map(_reservation, stored) if each.stream_id in stream_ids]
 
     async def expired(self, organization: str) -> list[Reservation]:
-        reservations, leases, _ = keys.organization_keys(organization)
+        held, leases, _ = keys.organization_keys(organization)
         with store_errors():
             now_us = self.now_us
             if now_us is None:
                 seconds, micros = await self._client.time()
                 now_us = seconds * 1_000_000 + micros
             ids: list[Any] = await self._client.zrangebyscore(leases, "-inf", now_us, start=0, num=_MAX_EXPIRED)
-            stored: list[Any] = await self._client.hmget(reservations, ids) if ids else []
+            stored: list[Any] = await self._client.hmget(held, ids) if ids else []
         # One that was settled between the two reads is gone from the second.
         return [_reservation(each) for each in stored if each is not None]
 
-    async def _run(self, operation: bytes, names: list[str], *arguments: str | bytes | int) -> Any:
+    def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answering]:
+        organization = reservation.organization
+        if (memo := self._charged.get(organization)) is None:
+            memo = self._charged[organization] = Memo(partial(Keyed.of, organization))
+        head = _head(reservation, _encode(record(reservation, settlement)).decode(), settlement.cost_nanousd)
+        tail = (settlement.usage.total_tokens, quote(reservation.model), tell)
+        return self._settling.of(organization).add(head, memo.get(reservation.accounts), tail)
+
+    def _oldest_ms(self) -> int:
+        return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
+
+    def _send(self, operation: bytes, last: Callable[[], int], organization: str, batch: Batch) -> None:
+        """One run of the script for all who wait in the batch."""
+        names = (*keys.organization_keys(organization), *batch.keys())
+        command = self._command(operation, names, *batch.arguments(), last())
+        answered = partial(self._answered, batch, command, perf_counter())
+        self._pipe.start(*command).add_done_callback(answered)
+
+    def _answered(self, batch: Batch, command: _Command, began_s: float, reply: asyncio.Future[Any]) -> None:
+        error = reply.exception()
+        if error is None:
+            telemetry.store_answered(perf_counter() - began_s)
+            batch.answer(*_decode_answers(reply.result()))
+        elif _is_forgotten(error):
+            again = asyncio.ensure_future(self._run(command))
+            again.add_done_callback(partial(self._answered, batch, command, began_s))
+        else:
+            batch.fail(_unavailable(error))
+
+    def _command(self, operation: bytes, names: Sequence[str], *arguments: str | bytes | int) -> _Command:
         now = b"" if self.now_us is None else self.now_us
-        command = (b"EVALSHA", SCRIPT_SHA, len(names), *names, operation, now, *arguments)
-        began = perf_counter()
+        return (b"EVALSHA", SCRIPT_SHA, len(names), *names, operation, now, *arguments)
+
+    async def _run(self, command: _Command) -> Any:
         try:
-            reply = await self._pipe.call(*command)
-            telemetry.store_answered(perf_counter() - began)
-            return reply
+            try:
+                return await self._pipe.call(*command)
+            except ReplyError as error:
+                if not _is_forgotten(error):
+                    raise
+            await self._pipe.call(b"SCRIPT", b"LOAD", SCRIPT)
+            return await self._pipe.call(*command)
         except ReplyError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise StoreUnavailable(f"{operation.decode()}: {error}") from error
-        # A store that was restarted or failed over has forgotten its scripts.
-        await self._pipe.call(b"SCRIPT", b"LOAD", SCRIPT)
-        return await self._pipe.call(*command)
+            raise _unavailable(error) from error
+
+
+def limited(accounts: Accounts) -> Accounts:
+    """The accounts that can refuse. Those without a limit hold nothing and refuse nothing: only settlement touches them."""
+    return tuple(each for each in accounts if each.limited)
+
+
+def _is_forgotten(error: BaseException) -> bool:
+    """Whether a store that was restarted or failed over has forgotten its scripts."""
+    return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
+
+
+def _unavailable(error: BaseException) -> StoreUnavailable:
+    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{type(error).__name__}: {error}")
+
+
+def _head(reservation: Reservation, text: str, cost_nanousd: int) -> tuple[Any, ...]:
+    """What the script wants of every call."""
+    estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+    return (reservation.id, text, cost_nanousd, *estimate)
 
 
 def _reservation(stored: bytes) -> Reservation:
     """A reservation as the script keeps it: what is held comes first."""
-    return _decode_reservation(stored.partition(b"|")[2])
+    return reservations.decode(stored.partition(b"|")[2])
 
 
-def limited(charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
-    """The charges that can refuse. They come first in every reservation, so a held amount is found by its charge's number."""
-    return tuple(charge for charge in charges if charge.limit is not None)
+def _standing(answering: Answering) -> Standing:
+    now_us, answer = answering
+    if answer.refused > 0:
+        return Standing(now_us, answer.balances, answer.refused - 1, LimitKind(answer.by))
+    return Standing(now_us, answer.balances)
 
 
-def _keyed(organization: str, charges: tuple[Charge, ...], used_tokens: int | None = None) -> tuple[list[str], bytes]:
-    """The keys of some charges, each once, after the organization's own; and the charges as counters.lua takes them.
-
-    `used_tokens` replaces what token charges had estimated.
-    """
-    names = [*keys.organization_keys(organization)]
-    numbers: dict[str, int] = {}
-    packed = []
-    for charge in charges:
-        key = keys.charge_key(organization, charge.kind, charge.scope)
-        if (number := numbers.get(key)) is None:
-            names.append(key)
-            number = numbers[key] = len(names)
-        amount = used_tokens if used_tokens is not None and charge.kind is LimitKind.TOKENS else charge.amount
-        packed.append((charge.kind.value, charge.limit, amount, charge.period, number))
-    return names, _pack(packed)
-
-
-def _standing(reply: list[int]) -> Standing:
-    now_us, refused, *numbers = reply
-    balances = tuple(Balance(*numbers[at : at + 3]) for at in range(0, len(numbers), 3))
-    return Standing(now_us, balances, refused - 1 if refused > 0 else None)
-
-
-def _spend(fields: dict[bytes, bytes], charge: Charge, now_us: int) -> Spend:
-    stored = Balance(int(fields.get(b"used", 0)), int(fields.get(b"held", 0)), int(fields.get(b"period", 0)))
-    balance = current(stored, charge.period, now_us)
-    by_model = {name[2:].decode(): int(value) for name, value in fields.items() if name.startswith(b"m:")}
-    return Spend(balance.used, balance.held, int(fields.get(b"total", 0)), by_model)
+def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
+    used, held, period_us, *_ = map(int, _STATE.unpack_from(stored)) if stored else (0, 0, 0)
+    lines = (line.partition(b"=") for line in stored[_STATE.size :].split(b"\n") if line)
+    sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
+    return Spend(current(used, period_us, account.period, now_us)[0], held, sums.pop("", 0), sums)

@@ -1,10 +1,10 @@
 """Every key that Tollgate writes. Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
 
-    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      hash   r t (used:at_ms) period used held total m:MODEL
+    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string seven doubles, and sums (counters.lua)
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset   reservation id
     tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts | reservation
     tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
-    tollgate:{ORG}:ledger                        one record per settled request         stream
+    tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
     tollgate:organizations                       who ever held something                set    organization
     tollgate:{entities}:version                  the last version that was given        integer
     tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
@@ -21,21 +21,27 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from tollgate.core.entities import LimitKind, Scope, ScopeKind
+from tollgate.core.entities import Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
 """Where writers publish `KIND:ID` of every entity that they change."""
 
 
-# Ids come from clients (the `user` of a body), so the caches are bounded; a hot scope's keys are built once.
-@lru_cache(maxsize=8192)
-def charge_key(organization: str, kind: LimitKind, scope: Scope) -> str:
-    """The counter of one limit: its scope's hash, or its scope's slots."""
+def scope_key(organization: str, scope: Scope) -> str:
+    """The buckets, the budget and the spend of a scope."""
+    return _scope_key(organization, "scope", scope)
+
+
+def slots_key(organization: str, scope: Scope) -> str:
+    """The calls in flight of a scope."""
+    return _scope_key(organization, "slots", scope)
+
+
+def _scope_key(organization: str, noun: str, scope: Scope) -> str:
     tag = "proxy" if scope.kind is ScopeKind.PROXY else quote(organization, safe="")
     place = f"{scope.kind.value}:{quote(scope.id, safe='')}"
     if scope.model is not None:
         place += f"@{quote(scope.model, safe='')}"
-    noun = "slots" if kind is LimitKind.PARALLEL else "scope"
     return f"tollgate:{{{tag}}}:{noun}:{place}"
 
 

@@ -28,5 +28,10 @@ class ValkeyLedger:
             entries: Any = await self._client.xrevrange(
                 stream, max=max(0, until_us // 1000), min=max(0, since_us // 1000), count=count
             )
-        # A stream's id begins with the milliseconds at which it was written.
-        return [Settled(int(name.partition(b"-")[0]) * 1000, _decode(fields[b"record"])) for name, fields in entries]
+        # An entry holds what was settled at once, the newest last; its id begins with the milliseconds at which it was written.
+        found = [
+            Settled(int(name.partition(b"-")[0]) * 1000, _decode(text))
+            for name, fields in entries
+            for text in reversed(fields.values())
+        ]
+        return found[:count]

@@ -40,6 +40,15 @@ class Pipe:
             connection = await self._connect()
         return await connection.call(arguments)
 
+    def start(self, *arguments: str | bytes | int) -> asyncio.Future[Any]:
+        """As `call`, for what has waited for others already: it leaves at once where there is a connection."""
+        connection = self._connection
+        if connection is None or connection.lost:
+            return asyncio.ensure_future(self.call(*arguments))
+        future = connection.call(arguments)
+        connection.flush()
+        return future
+
     async def aclose(self) -> None:
         """End the connection; calls that wait fail."""
         if self._connection is not None:
@@ -108,7 +117,7 @@ class _Connection(asyncio.Protocol):
     def call(self, arguments: tuple[str | bytes | int, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._out:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._out.append(hiredis.pack_command(arguments))  # type: ignore[arg-type] # its stub knows one argument only
         self._waiting.append((self._loop.time(), future))
         return future
@@ -142,9 +151,10 @@ class _Connection(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreUnavailable(why))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has gathered."""
         packed, self._out = self._out, []
-        if not self.lost and self._transport is not None:
+        if packed and not self.lost and self._transport is not None:
             self._transport.write(b"".join(packed) if len(packed) > 1 else packed[0])
 
     def _watch(self) -> None:

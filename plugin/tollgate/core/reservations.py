@@ -1,0 +1,45 @@
+"""A reservation as text: in the request's dynamic metadata, and in the store until it is settled.
+
+Its accounts are most of it and the same for all calls of a caller, so their JSON is made once and read once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Raw, structs
+
+from tollgate.core.entities import Account, Accounts, Reservation
+from tollgate.core.memo import Memo
+
+
+class _Sent(Reservation, frozen=True, array_like=True):
+    """A reservation whose accounts are JSON already."""
+
+    accounts: Raw  # type: ignore[assignment]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_sent = msgspec.json.Decoder(_Sent).decode
+_raw_accounts: Memo[Accounts, Raw] = Memo(lambda accounts: Raw(_encode(accounts)))
+
+
+# Callers are kept apart by who they are, and there are only so many at a time.
+@lru_cache(maxsize=10_000)
+def _accounts(raw: bytes) -> Accounts:
+    return msgspec.json.decode(raw, type=tuple[Account, ...])
+
+
+def encode(reservation: Reservation) -> str:
+    """The reservation as JSON."""
+    values: Any = structs.astuple(reservation)
+    return _encode((values[0], values[1], _raw_accounts.get(reservation.accounts), *values[3:])).decode()
+
+
+def decode(text: str | bytes) -> Reservation:
+    """A reservation from its JSON. Raises msgspec.DecodeError for anything else."""
+    sent = _decode_sent(text)
+    values: Any = structs.astuple(sent)
+    return Reservation(values[0], values[1], _accounts(bytes(sent.accounts)), *values[3:])
