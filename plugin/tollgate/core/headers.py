@@ -6,9 +6,8 @@ docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times), datatracker.i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from operator import itemgetter
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
@@ -23,30 +22,37 @@ _POLICIES = {
     LimitKind.PARALLEL: ("parallel", ';qu="concurrent-requests"'),
 }
 
-_Rate = tuple[int, int, int, Account]
-"""What is left of a rate, its limit, the bucket units used, and whose it is."""
-_first = itemgetter(0)
-
 
 def standing_headers(accounts: Accounts, standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
-    """The headers that tell where the limits of a request stand. Accounts without a balance in the standing are passed over."""
+    """The headers that tell where the limits of a request stand: of each rate the limit that has least left, and what the key has left
+    for the model (the limit for this model alone, where there is one). Accounts without a balance in the standing are passed over."""
+    requests = tokens = key_requests = key_tokens = None
+    spend: tuple[Header, ...] = ()
+    for account, balance in zip(accounts, standing.balances, strict=False):
+        of_key = account.scope.kind is ScopeKind.KEY
+        if (rpm := account.rpm) is not None:
+            left = bucket.remaining(balance.requests, rpm)
+            if requests is None or left < requests[0]:
+                requests = left, rpm, balance.requests
+            if of_key:
+                key_requests = left
+        if (tpm := account.tpm) is not None:
+            left = bucket.remaining(balance.tokens, tpm)
+            if tokens is None or left < tokens[0]:
+                tokens = left, tpm, balance.tokens
+            if of_key:
+                key_tokens = left
+        if of_key and account.scope.model is None:
+            spend = _spend_headers(account, balance)
     found: list[Header] = []
-    stands = list(zip(accounts, standing.balances, strict=False))
-    requests = [
-        (bucket.remaining(balance.requests, account.rpm), account.rpm, balance.requests, account)
-        for account, balance in stands
-        if account.rpm is not None
-    ]
-    tokens = [
-        (bucket.remaining(balance.tokens, account.tpm), account.tpm, balance.tokens, account)
-        for account, balance in stands
-        if account.tpm is not None
-    ]
-    for noun, rates in (("requests", requests), ("tokens", tokens)):
-        if rates:
-            found += _rate_headers(min(rates, key=_first), noun, family, standing.now_us)
-            found += _key_headers(rates, noun, model)
-    return (*found, *_spend_headers(stands))
+    for noun, rate, left_of_key in (("requests", requests, key_requests), ("tokens", tokens, key_tokens)):
+        if rate is not None:
+            found += _rate_headers(*rate, noun, family, standing.now_us)
+        if left_of_key is not None:
+            # Header names hold neither slash nor colon, which model names may.
+            name = model.replace("/", "-").replace(":", "-")
+            found.append(Header(f"x-litellm-key-remaining-{noun}-{name}", str(left_of_key)))
+    return (*found, *spend)
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
@@ -99,35 +105,28 @@ def go_duration(milliseconds: int) -> str:
     return f"{minutes}m{shown}s" if minutes else f"{shown}s"
 
 
-def _rate_headers(rate: _Rate, noun: str, family: Family, now_us: int) -> Iterator[Header]:
-    remaining, limit, used, _ = rate
+def _rate_headers(remaining: int, limit: int, used: int, noun: str, family: Family, now_us: int) -> list[Header]:
     reset_ms = bucket.reset_ms(used, limit)
+    found = [
+        Header(f"x-ratelimit-limit-{noun}", str(limit)),
+        Header(f"x-ratelimit-remaining-{noun}", str(remaining)),
+        Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms)),
+    ]
     if family is Family.ANTHROPIC:
         reset = datetime.fromtimestamp(-(-(now_us + reset_ms * 1000) // 1_000_000), UTC)
-        yield Header(f"anthropic-ratelimit-{noun}-limit", str(limit))
-        yield Header(f"anthropic-ratelimit-{noun}-remaining", str(remaining))
-        yield Header(f"anthropic-ratelimit-{noun}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ"))
-    yield Header(f"x-ratelimit-limit-{noun}", str(limit))
-    yield Header(f"x-ratelimit-remaining-{noun}", str(remaining))
-    yield Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms))
+        found += [
+            Header(f"anthropic-ratelimit-{noun}-limit", str(limit)),
+            Header(f"anthropic-ratelimit-{noun}-remaining", str(remaining)),
+            Header(f"anthropic-ratelimit-{noun}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        ]
+    return found
 
 
-def _key_headers(rates: list[_Rate], noun: str, model: str) -> Iterator[Header]:
-    """What the key has left for the model; the limit for this model alone tells it, where there is one."""
-    for remaining, _, _, account in reversed(rates):
-        if account.scope.kind is ScopeKind.KEY:
-            # Header names hold neither slash nor colon, which model names may.
-            name = model.replace("/", "-").replace(":", "-")
-            yield Header(f"x-litellm-key-remaining-{noun}-{name}", str(remaining))
-            return
-
-
-def _spend_headers(stands: Iterable[tuple[Account, Balance]]) -> Iterator[Header]:
-    for account, balance in stands:
-        if account.scope.kind is ScopeKind.KEY and account.scope.model is None:
-            yield Header("x-litellm-key-spend", dollars(balance.used_nanousd))
-            if account.budget_nanousd is not None:
-                yield Header("x-litellm-key-max-budget", dollars(account.budget_nanousd))
+def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:
+    spent = Header("x-litellm-key-spend", dollars(balance.used_nanousd))
+    if account.budget_nanousd is None:
+        return (spent,)
+    return spent, Header("x-litellm-key-max-budget", dollars(account.budget_nanousd))
 
 
 def provider_headers(headers: Mapping[str, str]) -> tuple[tuple[Header, ...], tuple[str, ...]]:

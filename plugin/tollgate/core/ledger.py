@@ -7,7 +7,8 @@ import re
 from msgspec import Struct
 
 from tollgate.core.bill import NO_BILL, Bill
-from tollgate.core.entities import Reservation, Settlement
+from tollgate.core.entities import Accounts, Reservation, Settlement
+from tollgate.core.memo import Memo
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
@@ -57,6 +58,13 @@ class Record(Struct, frozen=True, omit_defaults=True):
     bill: Bill = NO_BILL
 
 
+def _names(accounts: Accounts) -> tuple[str, ...]:
+    return tuple(f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None)
+
+
+_payers: Memo[Accounts, tuple[str, ...]] = Memo(_names)
+
+
 def record(reservation: Reservation, settlement: Settlement) -> Record:
     """The record of a reservation that was settled."""
     usage = settlement.usage
@@ -65,9 +73,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         admitted_us=reservation.admitted_us,
         model=reservation.model,
         deployment=reservation.deployment,
-        scopes=tuple(
-            f"{each.scope.kind.value}:{each.scope.id}" for each in reservation.accounts if each.scope.model is None
-        ),
+        scopes=_payers.get(reservation.accounts),
         status=settlement.status,
         cost_nanousd=settlement.cost_nanousd,
         certainty=usage.certainty.value,

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from tollgate.adapters.valkey import keys
 from tollgate.core.entities import Account, Accounts, Balance
+from tollgate.core.memo import Memo
 
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
@@ -58,16 +59,20 @@ class Batch:
         self._calls: list[tuple[Any, ...]] = []
         self._scopes: dict[str, int] = {}
         self._slots: dict[str, int] = {}
+        self._numbered: Memo[Keyed, tuple[Raw, list[int], list[int]]] = Memo(self._number)
 
     def add(self, head: tuple[Any, ...], keyed: Keyed, tail: tuple[Any, ...] = ()) -> asyncio.Future[Answering]:
         """One call more; its answer, with the store's clock."""
-        scopes, slots = self._scopes, self._slots
-        numbers = [scopes.setdefault(key, len(scopes) + 1) for key in keyed.scopes]
-        slot_numbers = [slots.setdefault(key, len(slots) + 1) if key else 0 for key in keyed.slots]
-        self._calls.append((*head, keyed.packed, numbers, slot_numbers, *tail))
+        self._calls.append((*head, *self._numbered.get(keyed), *tail))
         future: asyncio.Future[Answering] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
         return future
+
+    def _number(self, keyed: Keyed) -> tuple[Raw, list[int], list[int]]:
+        scopes, slots = self._scopes, self._slots
+        scope_numbers = [scopes.setdefault(key, len(scopes) + 1) for key in keyed.scopes]
+        slot_numbers = [slots.setdefault(key, len(slots) + 1) if key else 0 for key in keyed.slots]
+        return keyed.packed, scope_numbers, slot_numbers
 
     @property
     def full(self) -> bool:
