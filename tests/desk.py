@@ -76,6 +76,7 @@ class Desk:
     counters: Any = None
     price: Price = PRICE
     ids: Iterator[int] = field(default_factory=lambda: count(1))
+    _admissions: tuple[object, Admissions] | None = None
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
@@ -97,20 +98,30 @@ class Desk:
         headers: dict[str, str] | None = None,
         secret: str = SECRET,
     ) -> Decision:
-        prices = {each.id: self.price for each in self.deployments if each.id != "unpriced"}
-        admissions = Admissions(
-            self.people,
-            self.counters,
-            Catalog.of(self.deployments, prices),
-            self.terms,
-            self.clock,
-            lambda: f"{next(self.ids):024x}",
-            InputEstimates(),
-        )
         if headers is None:
             headers = {"authorization": f"Bearer {secret}"}
         raw = asked if isinstance(asked, bytes) else json.dumps(chat() if asked is None else asked).encode()
-        return await admissions.admit(Request(method, path, headers, raw))
+        return await self._door().admit(Request(method, path, headers, raw))
+
+    def forget(self) -> None:
+        """Ask the next time as if for the first time."""
+        self._admissions = None
+
+    def _door(self) -> Admissions:
+        made_of = (self.terms, self.deployments, self.price, self.counters)
+        if self._admissions is None or self._admissions[0] != made_of:
+            prices = {each.id: self.price for each in self.deployments if each.id != "unpriced"}
+            admissions = Admissions(
+                self.people,
+                self.counters,
+                Catalog.of(self.deployments, prices),
+                self.terms,
+                self.clock,
+                lambda: f"{next(self.ids):024x}",
+                InputEstimates(),
+            )
+            self._admissions = (made_of, admissions)
+        return self._admissions[1]
 
 
 def chat(**members: object) -> dict[str, object]:

@@ -33,6 +33,7 @@ from tollgate.core.entities import (
 from tollgate.core.errors import BadRequest, StoreUnavailable
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
+from tollgate.core.full_buckets import FullBuckets
 from tollgate.core.headers import ietf_headers, misplaced_bearer, standing_headers
 from tollgate.core.people import Key
 from tollgate.core.presets import Preset
@@ -100,6 +101,7 @@ class Admissions:
         self._new_id = new_id
         self._estimates = estimates
         self._accounts = KnownAccounts(terms.policy)
+        self._full = FullBuckets()
 
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
@@ -282,13 +284,16 @@ class Admissions:
         upstream: str | None,
         family: Family,
     ) -> Decision:
-        try:
-            standing = await self._counters.reserve(reservation)
-        except StoreUnavailable:
-            if self._terms.on_store_error == "refuse":
-                raise
-            telemetry.unmetered()
-            return Admission(reservation.deployment, None, edits, path=upstream)
+        standing = self._full.find(reservation.accounts, reservation.admitted_us)
+        if standing is None:
+            try:
+                standing = await self._counters.reserve(reservation)
+            except StoreUnavailable:
+                if self._terms.on_store_error == "refuse":
+                    raise
+                telemetry.unmetered()
+                return Admission(reservation.deployment, None, edits, path=upstream)
+            self._full.note(reservation.accounts, standing, reservation.admitted_us)
         headers = standing_headers(reservation.accounts, standing, family, reservation.model)
         if self._terms.ietf_headers:
             headers += ietf_headers(reservation.accounts, standing)
