@@ -12,23 +12,41 @@ from tests.load.systems import MASTER
 
 # So high that nothing is refused, and below 2^53 nano-dollars.
 _MANY = 1_000_000
-_REQUESTS = {"rpm_limit": 100 * _MANY}
-_RATES = {**_REQUESTS, "tpm_limit": 1000 * _MANY}
-_BUDGET = {"max_budget": _MANY}
-_FOUR = {**_RATES, "max_parallel_requests": _MANY, **_BUDGET}
 _MODELS = ("gpt-4o", "embed")
-_MODEL = {
-    "model_rpm_limit": dict.fromkeys(_MODELS, _RATES["rpm_limit"]),
-    "model_tpm_limit": dict.fromkeys(_MODELS, _RATES["tpm_limit"]),
-    "model_max_budget": dict.fromkeys(_MODELS, _MANY),
-}
+_RPM, _TPM, _PARALLEL, _BUDGET = (
+    {"rpm_limit": 100 * _MANY}, {"tpm_limit": 1000 * _MANY}, {"max_parallel_requests": _MANY}, {"max_budget": _MANY},
+)  # fmt: skip
+_MODEL_RPM = {"model_rpm_limit": dict.fromkeys(_MODELS, 100 * _MANY)}
+_MODEL_TPM = {"model_tpm_limit": dict.fromkeys(_MODELS, 1000 * _MANY)}
+_MODEL_BUDGET = {"model_max_budget": dict.fromkeys(_MODELS, _MANY)}
+_FOUR = _RPM | _TPM | _PARALLEL | _BUDGET
 _PREFIX = "bench"
+
+Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each scope of a caller is limited by, as the management API writes it. A member's is a budget."""
+
+    user: Members
+    team: Members
+    customer: Members
+    key: Members
+
+
+# One limit at each of eight scopes (user, team and key also narrowed to the model, and the member); and all that can be set.
+EACH = Limits(user=_TPM | _MODEL_RPM, team=_BUDGET | _MODEL_RPM, customer=_BUDGET, key=_RPM | _MODEL_TPM)
+ALL = Limits(
+    user=_FOUR, team=_RPM | _TPM | _BUDGET, customer=_FOUR, key=_FOUR | _MODEL_RPM | _MODEL_TPM | _MODEL_BUDGET
+)
 
 
 class Who(StrEnum):
     """The callers that scenarios ask for."""
 
-    ALL = "every scope limited"
+    EACH = "every scope limited"
+    ALL = "every limit set"
     KEY = "key limited"
     NOBODY = "no limit"
     REFUSED = "refused"
@@ -59,22 +77,18 @@ def anybody(key: str = "nobody-looks-at-this-key") -> Callers:
 def make_callers(url: str) -> Callers:
     """Make keys, and what they belong to, over the management API. Raises BenchFailed when not even keys can be made."""
     with httpx.Client(base_url=url, headers={"authorization": f"Bearer {MASTER}"}, timeout=30) as client:
-        scopes = _Scopes(client)
-        scopes.try_user()
-        scopes.try_team()
-        scopes.try_member()
-        scopes.try_customer()
-        key = {**_FOUR, **_MODEL, **scopes.belongs}
+        each, all_ = _Scopes(client, f"{_PREFIX}-each", EACH), _Scopes(client, f"{_PREFIX}-all", ALL)
         who = {
-            Who.ALL: Caller(_key(client, key), len(_FOUR) + len(_MODEL) + scopes.limits, scopes.customer),
+            Who.EACH: each.caller(),
+            Who.ALL: all_.caller(),
             Who.KEY: Caller(_key(client, _FOUR), len(_FOUR)),
             Who.NOBODY: Caller(_key(client, {})),
             Who.REFUSED: Caller(_key(client, {"rpm_limit": 1}), 1),
         }
-        return Callers(who, tuple(scopes.notes))
+        return Callers(who, (*each.notes, *all_.notes))
 
 
-def _key(client: httpx.Client, members: dict[str, Any]) -> str:
+def _key(client: httpx.Client, members: Members) -> str:
     reply = client.post("/key/generate", json=members)
     if not reply.is_success:
         raise BenchFailed(f"/key/generate answered {reply.status_code}: {reply.text}")
@@ -83,43 +97,38 @@ def _key(client: httpx.Client, members: dict[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Scopes:
-    """What a key can belong to, made as far as it can be."""
+    """What a key can belong to, made as far as it can be. `count`: how many limits a request of it meets."""
 
     client: httpx.Client
-    belongs: dict[str, str] = field(default_factory=dict)
-    customer: str | None = None
-    limits: int = 0
+    prefix: str
+    limits: Limits
+    count: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def try_user(self) -> None:
-        user = f"{_PREFIX}-user"
-        if self._made("user", "/user/new", {"user_id": user, "auto_create_key": False, **_FOUR}):
-            self.belongs["user_id"] = user
-            self.limits += len(_FOUR)
-
-    def try_team(self) -> None:
-        team, limits = f"{_PREFIX}-team", {**_RATES, **_BUDGET}
-        if self._made("team", "/team/new", {"team_id": team, "team_alias": team, **limits}):
-            self.belongs["team_id"] = team
-            self.limits += len(limits)
-
-    def try_member(self) -> None:
-        if {"user_id", "team_id"} - self.belongs.keys():
+    def caller(self) -> Caller:
+        """A key that belongs to a user, a team and the two together, and calls for a customer."""
+        user, team, customer = (f"{self.prefix}-{noun}" for noun in ("user", "team", "customer"))
+        belongs: Members = {}
+        if self._made("user", "/user/new", {"user_id": user, "auto_create_key": False}, self.limits.user):
+            belongs["user_id"] = user
+        if self._made("team", "/team/new", {"team_id": team, "team_alias": team}, self.limits.team):
+            belongs["team_id"] = team
+        if len(belongs) == 2:
+            member = {"team_id": team, "member": {"role": "user", "user_id": user}}
+            self._made("member", "/team/member_add", member, {"max_budget_in_team": _MANY})
+        else:
             self.notes.append("member: not limited, it takes a user and a team")
-            return
-        member = {"role": "user", "user_id": self.belongs["user_id"]}
-        body = {"team_id": self.belongs["team_id"], "member": member, "max_budget_in_team": _MANY}
-        self.limits += self._made("member", "/team/member_add", body)
+        named = (
+            customer if self._made("customer", "/customer/new", {"user_id": customer}, self.limits.customer) else None
+        )
+        key = _key(self.client, {**self.limits.key, **belongs})
+        return Caller(key, self.count + len(self.limits.key), named)
 
-    def try_customer(self) -> None:
-        customer = f"{_PREFIX}-customer"
-        if self._made("customer", "/customer/new", {"user_id": customer, **_FOUR}):
-            self.customer = customer
-            self.limits += len(_FOUR)
-
-    def _made(self, scope: str, path: str, body: dict[str, Any]) -> bool:
-        reply = self.client.post(path, json=body)
-        if not reply.is_success:
+    def _made(self, scope: str, path: str, body: Members, limits: Members) -> bool:
+        reply = self.client.post(path, json=body | limits)
+        if reply.is_success:
+            self.count += len(limits)
+        else:
             said = " ".join(reply.text.split())[:160]
             self.notes.append(f"{scope}: not limited, {path} answered {reply.status_code} {said}")
         return reply.is_success

@@ -55,7 +55,7 @@ class Scenario:
     name: str
     run: _Run
     body: dict[str, Any]
-    who: Who = Who.ALL
+    who: Who = Who.EACH
     path: str = _CHAT
     alone: bool = True
     unit: str = "request"
@@ -99,6 +99,7 @@ JSON_256 = Scenario("JSON, 256 clients", _closed(256), _SMALL)
 JSON_LONG = Scenario("JSON, prompt of 100 KB, 32 clients", _closed(32), _LONG)
 EMBEDDINGS = Scenario("embeddings, 32 clients", _closed(32), _EMBED, path="/v1/embeddings")
 OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)
+ALL_LIMITS = Scenario("JSON, 32 clients, every limit set", _closed(32), _SMALL, Who.ALL, alone=False)
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
 REFUSED = Scenario("refused, 32 clients", _closed(32), _SMALL, Who.REFUSED, alone=False)

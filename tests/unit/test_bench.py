@@ -17,7 +17,7 @@ from tests.load.quick import comparison
 from tests.load.report import Target as Line12
 from tests.load.report import tables
 from tests.load.rounds import Sample, Series
-from tests.load.scenarios import JSON_1, JSON_32, KEY_LIMITED, UNLIMITED, Scenario
+from tests.load.scenarios import ALL_LIMITS, JSON_1, JSON_32, KEY_LIMITED, UNLIMITED, Scenario
 from tests.load.stats import Spread, fitted, percentile, spread
 from tests.load.systems import ENVOY_ALONE
 from tests.load.tables import Table, figure, markdown, shown, with_section
@@ -34,7 +34,7 @@ def series(scenario: Scenario, system: str, *p50s_us: float, store_us: float = 0
 
 
 def findings(*found: Series) -> Findings:
-    limits = {Who.NOBODY: 0, Who.KEY: 4, Who.ALL: 10}
+    limits = {Who.NOBODY: 0, Who.KEY: 4, Who.EACH: 8, Who.ALL: 10}
     return Findings(found, {GRPC: limits}, "SSE", {})
 
 
@@ -132,14 +132,14 @@ def test_nothing_is_added_to_what_was_not_measured() -> None:
     assert findings(series(JSON_1, GRPC, 1500)).added_ms(GRPC) is None
 
 
-def test_the_stores_cost_is_read_off_at_eight_limits() -> None:
-    """Whatever numbers of limits the callers could be given."""
+def test_what_a_limit_costs_the_store_is_the_slope_over_all_callers() -> None:
+    """However many limits each of them has."""
     found = findings(
-        series(UNLIMITED, GRPC, 1, store_us=10), series(KEY_LIMITED, GRPC, 1, store_us=18), series(JSON_32, GRPC, 1, store_us=30)
+        series(UNLIMITED, GRPC, 1, store_us=10), series(KEY_LIMITED, GRPC, 1, store_us=18), series(ALL_LIMITS, GRPC, 1, store_us=30)
     )  # fmt: skip
-    cost = found.store_us(GRPC)
-    assert cost is not None
-    assert cost.median == pytest.approx(26)
+    line = found.store_line(GRPC)
+    assert line is not None
+    assert line.slope == pytest.approx(2)
 
 
 def test_a_line_of_the_design_is_kept_or_not() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from tollgate.core.access import AllowedModels
 from tollgate.core.duration import period_at
 from tollgate.core.entities import FOREVER, MAX_EXACT, Account, Accounts, Scope, ScopeKind
 from tollgate.core.people import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks, and everybody whose limits apply to them. No key: the master key, which has no limits of its own."""
 
     key: Key | None = None
