@@ -1,12 +1,21 @@
-"""Metrics and log events, one function per event. Counters live in files that the admin server sums over the workers
-(prometheus-client's multiprocess mode), so a worker that dies takes no count with it."""
+"""Metrics and log events, one function per event.
+
+What a request counts is gathered in this process and published twice a second, into files that the admin server sums over the workers
+(prometheus-client's multiprocess mode): writing there at once would cost a request 30 us. So a worker that dies takes half a second
+of counts with it, and none of what it had published.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
+
+PUBLISHED_EVERY_S = 0.5
 
 _log = logging.getLogger("tollgate")
 
@@ -28,49 +37,101 @@ _STORE_SECONDS = Histogram(
 _DECISIONS = Gauge("tollgate_worker_decisions", "Decisions that a worker has made", multiprocess_mode="liveall")
 
 
+class _Times:
+    """Times since the last publication: how many fell into each bucket, and their sum."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._counts = [0] * (len(_BUCKETS) + 1)
+        self._sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._sum_s += seconds
+
+    def publish(self) -> int:
+        """Hand over; how many there were."""
+        counts, self._counts = self._counts, [0] * len(self._counts)
+        sum_s, self._sum_s = self._sum_s, 0.0
+        # What `observe` does for one value; prometheus-client has no way to hand over several.
+        for value, count in zip(self._histogram._buckets, counts, strict=True):
+            if count:
+                value.inc(count)
+        self._histogram._sum.inc(sum_s)
+        return sum(counts)
+
+
+_admissions, _answers = _Times(_ADMISSION_SECONDS), _Times(_STORE_SECONDS)
+_counts: dict[Counter, float] = {}
+# Which label values there are is bounded: statuses, reasons, configured models.
+_labelled = lru_cache(maxsize=None)(lambda counter, *values: counter.labels(*values))
+
+
+def _count(counter: Counter, amount: float = 1) -> None:
+    _counts[counter] = _counts.get(counter, 0) + amount
+
+
+def publish() -> None:
+    """Hand over what was gathered."""
+    _DECISIONS.inc(_admissions.publish())
+    _answers.publish()
+    for counter, amount in _counts.items():
+        counter.inc(amount)
+    _counts.clear()
+
+
+async def keep_published() -> None:
+    """Publish for ever, and when cancelled once more."""
+    try:
+        while True:
+            publish()
+            await asyncio.sleep(PUBLISHED_EVERY_S)
+    finally:
+        publish()
+
+
 def admitted() -> None:
     """A request passed."""
-    _ADMITTED.inc()
+    _count(_ADMITTED)
 
 
 def refused(status: int, reason: str) -> None:
     """A request was refused."""
-    _REFUSED.labels(str(status), reason).inc()
+    _count(_labelled(_REFUSED, str(status), reason))
 
 
 def decided(seconds: float) -> None:
     """A decision was made, in this time."""
-    _ADMISSION_SECONDS.observe(seconds)
-    _DECISIONS.inc()
+    _admissions.add(seconds)
 
 
 def store_answered(seconds: float) -> None:
     """The store did one operation, in this time."""
-    _STORE_SECONDS.observe(seconds)
+    _answers.add(seconds)
 
 
 def unmetered() -> None:
     """A request passed while nobody could count it."""
-    _UNMETERED.inc()
+    _count(_UNMETERED)
     _log.warning("a request passed unmetered: the store is down and on_store_error is allow")
 
 
 def settled(certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int) -> None:
     """A reservation was settled. `model` is a configured name, so the number of series is bounded."""
-    _SETTLED.labels(certainty, by).inc()
-    _TOKENS.labels(model, "input").inc(input_tokens)
-    _TOKENS.labels(model, "output").inc(output_tokens)
-    _SPEND.labels(model).inc(cost_nanousd / 1_000_000_000)
+    _count(_labelled(_SETTLED, certainty, by))
+    _count(_labelled(_TOKENS, model, "input"), input_tokens)
+    _count(_labelled(_TOKENS, model, "output"), output_tokens)
+    _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
 
 
 def store_failed(operation: str) -> None:
     """The store did not answer, or not in time."""
-    _STORE_ERRORS.labels(operation).inc()
+    _count(_labelled(_STORE_ERRORS, operation))
 
 
 def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
     """Settlements failed for good; the leases will run out and the holds will be charged."""
-    _STORE_ERRORS.labels("settle").inc()
+    store_failed("settle")
     _log.error("settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error)
 
 

@@ -1,0 +1,41 @@
+"""Metrics: what was gathered is what is told, once it is published."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from tollgate import telemetry
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_what_requests_counted_is_told_after_publication() -> None:
+    """Once, however often it is published."""
+    labels = {"model": "m", "direction": "input"}
+    before = value("tollgate_tokens_total", **labels), value("tollgate_requests_admitted_total")
+    for _ in range(2):
+        telemetry.admitted()
+        telemetry.settled("exact", "test", "m", 5, 7, 1_000_000_000)
+    telemetry.publish()
+    telemetry.publish()
+    assert value("tollgate_tokens_total", **labels) - before[0] == 10
+    assert value("tollgate_requests_admitted_total") - before[1] == 2
+    assert value("tollgate_spend_dollars_total", model="m") == 2
+
+
+def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
+    """As if each had been observed by itself: a bound belongs to its own bucket, and what is beyond all of them is counted too."""
+    telemetry.publish()
+    bounds = ("0.0001", "0.5", "1.0", "+Inf")
+    before = [value("tollgate_admission_seconds_bucket", le=each) for each in bounds]
+    before_sum, decisions = value("tollgate_admission_seconds_sum"), value("tollgate_worker_decisions")
+    for seconds in (0.0001, 0.5, 7.0):
+        telemetry.decided(seconds)
+    telemetry.publish()
+    after = [value("tollgate_admission_seconds_bucket", le=each) for each in bounds]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 2, 2, 3]
+    assert value("tollgate_admission_seconds_count") >= 3
+    assert round(value("tollgate_admission_seconds_sum") - before_sum, 4) == 7.5001
+    assert value("tollgate_worker_decisions") - decisions == 3
