@@ -83,6 +83,16 @@ class Gateway:
         if self.native:
             await asyncio.sleep(0.6)
 
+    async def metrics(self, telling: str) -> str:
+        """The metrics, once they tell something: workers publish theirs twice a second."""
+        for _ in range(100):
+            metrics = (await self.client.get(f"{self.url}/metrics")).text
+            if telling in metrics:
+                break
+            await asyncio.sleep(0.05)
+        assert telling in metrics
+        return metrics
+
     async def chat(self, key: str, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
         """A chat completion."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
