@@ -51,9 +51,9 @@ def read_form(raw: bytes, content_type: str) -> Body:
         choices=int(choices),
         customer=values.get("user") or None,
         prompt_bytes=len(values.get("prompt", "").encode()),
-        opening=0,
-        spans=spans,
+        raw=raw,
         form=True,
+        known_spans=spans,
     )
 
 
