@@ -1,6 +1,8 @@
 -- Applies what Tollgate left in dynamic metadata. `edits`: splices of the body, each `offset,delete,insert;` with the bytes to insert
 -- in hexadecimal, offsets into the body as it came, ascending and not overlapping. Every other byte stays as the client sent it;
 -- Envoy's JSON filters would re-serialise the body. `target`: the path and query to ask for (ext_authz over HTTP cannot set them).
+-- The work here is calls into Envoy: with LuaJIT's compiler on, a request costs 5 to 10 us more.
+jit.off()
 function envoy_on_request(handle)
   local said = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.ext_authz")
   if not said then return end

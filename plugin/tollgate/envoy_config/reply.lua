@@ -1,10 +1,16 @@
 -- Native mode, on the way back. Whose limits a header tells must be clear: a provider's own go under `llm_provider-`. `held`: headers
 -- that ext_proc may have told better. `hide`: the event with usage, which only Tollgate asked for, is cut out of the stream.
+local find = string.find
 local function rename(headers)
-  local own = {}
+  local own
   for name, value in pairs(headers) do
-    if name:find("^x%-ratelimit%-") or name:find("^anthropic%-ratelimit%-") then own[name] = value end
+    -- Two patterns for each header cost more than one plain search that most of them fail.
+    if find(name, "ratelimit-", 1, true) and (find(name, "^x%-ratelimit%-") or find(name, "^anthropic%-ratelimit%-")) then
+      own = own or {}
+      own[name] = value
+    end
   end
+  if not own then return end
   for name, value in pairs(own) do
     headers:remove(name)
     headers:replace("llm_provider-" .. name, value)
