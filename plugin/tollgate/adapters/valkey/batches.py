@@ -6,11 +6,12 @@ A run costs as much as several calls in it, and callers share scopes (the proxy'
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
 from tollgate.core.entities import Account, Accounts, Balance
@@ -20,6 +21,7 @@ MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
 
 _pack = msgspec.msgpack.Encoder().encode
+_LIMITS = struct.Struct("<7d")
 
 
 class Answer(Struct, array_like=True):
@@ -30,6 +32,8 @@ class Answer(Struct, array_like=True):
     balances: tuple[Balance, ...]
 
 
+_decode = msgspec.msgpack.Decoder(tuple[int, list[Answer]]).decode
+
 Answering = tuple[int, Answer]
 """An answer, and the store's clock in us."""
 
@@ -39,7 +43,7 @@ class Keyed(Struct, frozen=True):
 
     scopes: tuple[str, ...]
     slots: tuple[str, ...]
-    packed: Raw
+    limits: bytes
 
     @classmethod
     def of(cls, organization: str, accounts: Accounts) -> Keyed:
@@ -47,7 +51,7 @@ class Keyed(Struct, frozen=True):
         return cls(
             tuple(keys.scope_key(organization, each.scope) for each in accounts),
             tuple("" if each.parallel is None else keys.slots_key(organization, each.scope) for each in accounts),
-            Raw(_pack([_packed(each) for each in accounts])),
+            b"".join(_LIMITS.pack(*_numbers(each)) for each in accounts),
         )
 
 
@@ -55,24 +59,29 @@ class Batch:
     """Calls of one operation, for one organization."""
 
     def __init__(self) -> None:
-        self.waiting: list[asyncio.Future[Answering]] = []
-        self._calls: list[tuple[Any, ...]] = []
+        self._waiting: list[asyncio.Future[Answering]] = []
+        self._calls: list[bytes] = []
+        self._callers: list[bytes] = []
         self._scopes: dict[str, int] = {}
         self._slots: dict[str, int] = {}
-        self._numbered: Memo[Keyed, tuple[Raw, list[int], list[int]]] = Memo(self._number)
+        self._caller_of: Memo[Keyed, int] = Memo(self._add_caller)
 
-    def add(self, head: tuple[Any, ...], keyed: Keyed, tail: tuple[Any, ...] = ()) -> asyncio.Future[Answering]:
+    def add(self, keyed: Keyed, call: tuple[Any, ...]) -> asyncio.Future[Answering]:
         """One call more; its answer, with the store's clock."""
-        self._calls.append((*head, *self._numbered.get(keyed), *tail))
+        # The script takes the values one after the other, so without the byte that says how many there are (at most fifteen).
+        self._calls.append(_pack((self._caller_of.get(keyed), *call))[1:])
         future: asyncio.Future[Answering] = asyncio.get_running_loop().create_future()
-        self.waiting.append(future)
+        self._waiting.append(future)
         return future
 
-    def _number(self, keyed: Keyed) -> tuple[Raw, list[int], list[int]]:
+    def _add_caller(self, keyed: Keyed) -> int:
         scopes, slots = self._scopes, self._slots
-        scope_numbers = [scopes.setdefault(key, len(scopes) + 1) for key in keyed.scopes]
-        slot_numbers = [slots.setdefault(key, len(slots) + 1) if key else 0 for key in keyed.slots]
-        return keyed.packed, scope_numbers, slot_numbers
+        numbers: list[int] = []
+        for scope, slot in zip(keyed.scopes, keyed.slots, strict=True):
+            numbers.append(scopes.setdefault(scope, len(scopes) + 1))
+            numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
+        self._callers += keyed.limits, struct.pack(f"<{len(numbers)}H", *numbers)
+        return len(self._callers) // 2
 
     @property
     def full(self) -> bool:
@@ -80,22 +89,28 @@ class Batch:
         return len(self._calls) >= MOST_CALLS
 
     def keys(self) -> tuple[str, ...]:
-        """The keys that its calls name by number: the scopes, then the slots."""
+        """The keys that its callers name by number: the scopes, then the slots."""
         return (*self._scopes, *self._slots)
 
-    def arguments(self) -> tuple[int, bytes]:
-        """How many scopes there are, and the calls."""
-        return len(self._scopes), _pack(self._calls)
+    @property
+    def scope_count(self) -> int:
+        """How many of its keys are scopes."""
+        return len(self._scopes)
 
-    def answer(self, now_us: int, answers: list[Answer]) -> None:
+    def arguments(self) -> tuple[int | bytes, ...]:
+        """How many callers there are, those, and the calls."""
+        return len(self._callers) // 2, *self._callers, *self._calls
+
+    def answer(self, reply: bytes) -> None:
         """Tell everybody who waits."""
-        for future, answer in zip(self.waiting, answers, strict=True):
+        now_us, answers = _decode(reply)
+        for future, answer in zip(self._waiting, answers, strict=True):
             if not future.done():  # its caller was cancelled
                 future.set_result((now_us, answer))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""
-        for future in self.waiting:
+        for future in self._waiting:
             if not future.done():
                 future.set_exception(error)
 
@@ -125,7 +140,7 @@ class Batches:
             self._send(organization, batch)
 
 
-def _packed(account: Account) -> tuple[int | None, ...]:
+def _numbers(account: Account) -> tuple[int, ...]:
     period = account.period
     limits = (account.rpm, account.tpm, account.parallel, account.budget_nanousd)
-    return (*limits, period.previous_us, period.start_us, period.end_us)
+    return (*(-1 if each is None else each for each in limits), period.previous_us, period.start_us, period.end_us)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from tollgate import telemetry
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.batches import Answer, Answering, Batch, Batches, Keyed
+from tollgate.adapters.valkey.batches import Answering, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
 from tollgate.core import reservations
@@ -34,7 +34,6 @@ SCRIPT_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-_decode_answers = msgspec.msgpack.Decoder(tuple[int, list[Answer]]).decode
 # STATE of counters.lua: used, held, period; the buckets' four numbers are not for here.
 _STATE = struct.Struct("<7d")
 
@@ -65,8 +64,8 @@ class ValkeyCounters:
             self._listed.add(organization)
             self._limited[organization] = Memo(lambda accounts: Keyed.of(organization, limited(accounts)))
         keyed = self._limited[organization].get(reservation.accounts)
-        head = _head(reservation, reservations.encode(reservation), reservation.cost_nanousd)
-        return _standing(await self._reserving.of(organization).add(head, keyed))
+        call = _call(reservation, reservations.encode(reservation), reservation.cost_nanousd)
+        return _standing(await self._reserving.of(organization).add(keyed, call))
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         answering = await self._settle(reservation, settlement, tell=True)
@@ -80,11 +79,10 @@ class ValkeyCounters:
         organization = reservation.organization
         slots = [keys.slots_key(organization, each.scope) for each in reservation.accounts if each.parallel is not None]
         names = (*keys.organization_keys(organization)[:2], *slots)
-        return bool(await self._run(self._command(b"renew", names, 0, reservation.id, self._lease_us)))
+        return bool(await self._run(self._command(b"renew", names, 0, self._lease_us, reservation.id)))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        head = ("", "", 0, 0, 0, False)
-        return _standing(await self._peeking.of(organization).add(head, Keyed.of(organization, accounts)))
+        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), ()))
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
@@ -124,9 +122,9 @@ class ValkeyCounters:
         organization = reservation.organization
         if (memo := self._charged.get(organization)) is None:
             memo = self._charged[organization] = Memo(partial(Keyed.of, organization))
-        head = _head(reservation, _encode(record(reservation, settlement)).decode(), settlement.cost_nanousd)
-        tail = (settlement.usage.total_tokens, quote(reservation.model), tell)
-        return self._settling.of(organization).add(head, memo.get(reservation.accounts), tail)
+        call = _call(reservation, _encode(record(reservation, settlement)).decode(), settlement.cost_nanousd)
+        used = (settlement.usage.total_tokens, quote(reservation.model), tell)
+        return self._settling.of(organization).add(memo.get(reservation.accounts), call + used)
 
     def _oldest_ms(self) -> int:
         return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
@@ -134,7 +132,7 @@ class ValkeyCounters:
     def _send(self, operation: bytes, last: Callable[[], int], organization: str, batch: Batch) -> None:
         """One run of the script for all who wait in the batch."""
         names = (*keys.organization_keys(organization), *batch.keys())
-        command = self._command(operation, names, *batch.arguments(), last())
+        command = self._command(operation, names, batch.scope_count, last(), *batch.arguments())
         answered = partial(self._answered, batch, command, perf_counter())
         self._pipe.start(*command).add_done_callback(answered)
 
@@ -142,7 +140,7 @@ class ValkeyCounters:
         error = reply.exception()
         if error is None:
             telemetry.store_answered(perf_counter() - began_s)
-            batch.answer(*_decode_answers(reply.result()))
+            batch.answer(reply.result())
         elif _is_forgotten(error):
             again = asyncio.ensure_future(self._run(command))
             again.add_done_callback(partial(self._answered, batch, command, began_s))
@@ -180,10 +178,10 @@ def _unavailable(error: BaseException) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{type(error).__name__}: {error}")
 
 
-def _head(reservation: Reservation, text: str, cost_nanousd: int) -> tuple[Any, ...]:
+def _call(reservation: Reservation, text: str, cost_nanousd: int) -> tuple[Any, ...]:
     """What the script wants of every call."""
     estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
-    return (reservation.id, text, cost_nanousd, *estimate)
+    return reservation.id, text, cost_nanousd, *estimate
 
 
 def _reservation(stored: bytes) -> Reservation:
