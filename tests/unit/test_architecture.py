@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,10 +74,19 @@ def test_no_adapter_imports_another() -> None:
 
 
 def test_only_the_edges_construct() -> None:
-    """Nothing but app.py, and the report that `tollgate check` prints of prices, imports concrete adapters."""
+    """Nothing but app/, and the report that `tollgate check` prints of prices, imports concrete adapters."""
     odd = []
     for path in sorted(ROOT.rglob("*.py")):
         place = path.relative_to(ROOT).as_posix()
-        if place not in ("app.py", "report.py") and not place.startswith("adapters/"):
+        if place != "report.py" and not place.startswith(("adapters/", "app/")):
             odd += [(place, name) for name in imports(path) if name.startswith("tollgate.adapters")]
     assert odd == []
+
+
+def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
+    """Each worker would pay for it in memory."""
+    listing = "import sys, tollgate.app.worker; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", listing], check=True, capture_output=True, text=True).stdout.split()
+    served = {"fastapi", "starlette", "uvicorn", "tollgate.management", "tollgate.adapters.http_api"}
+    assert "tollgate.app.worker" in found
+    assert served & set(found) == set()

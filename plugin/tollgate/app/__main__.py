@@ -1,0 +1,64 @@
+"""The command line of the processes. Each command imports its own module only when it runs: a worker has no use for the admin server's."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from tollgate import settings as configuration
+from tollgate.core.errors import TollgateError
+from tollgate.settings import Settings
+
+app = typer.Typer(help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False)
+
+
+def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        uvloop.run(serve(configuration.load(config)))
+    except TollgateError as error:
+        raise SystemExit(str(error)) from error
+
+
+Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
+StoreUrl = Annotated[str, typer.Option("--redis", help="the store's URL")]
+
+
+@app.callback()
+def main() -> None:
+    """A part of a gateway; `tollgate up` starts all of them."""
+
+
+@app.command("worker")
+def worker(
+    config: Config,
+    redis: StoreUrl,
+    grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
+    authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
+) -> None:
+    """Serve ext_authz, ext_proc and the access log."""
+    from tollgate.app.worker import serve_worker
+
+    _run(lambda settings: serve_worker(settings, redis, grpc_address, authz_http), config)
+
+
+@app.command("admin")
+def admin(
+    config: Config,
+    redis: StoreUrl,
+    http_address: Annotated[str, typer.Option("--http", help="where to serve: unix:/path or host:port")],
+) -> None:
+    """Serve the management API, and settle what expired leases left behind."""
+    from tollgate.app.admin import serve_admin
+
+    _run(lambda settings: serve_admin(settings, redis, http_address), config)
+
+
+if __name__ == "__main__":
+    app()

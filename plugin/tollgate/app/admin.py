@@ -1,0 +1,79 @@
+"""`admin` serves people. It runs until it is told to stop, finishes what it has begun, and leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from tollgate import __version__, telemetry
+from tollgate.adapters.http_api.api import create_api
+from tollgate.adapters.prices import keep_current
+from tollgate.adapters.valkey.ledger import ValkeyLedger
+from tollgate.adapters.valkey.registry import ValkeyRegistry
+from tollgate.adapters.valkey.spend_book import ValkeySpendBook
+from tollgate.app.base import Core, beside, terms
+from tollgate.core.errors import StoreUnavailable
+from tollgate.management import Management
+from tollgate.management.reports import Reports
+from tollgate.metering import Meter
+from tollgate.settings import Settings
+
+_REAP_EVERY_S = 5.0
+
+
+async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
+    """The management API on one address, and the reaper of leases, until told to stop."""
+    core = Core.of(settings, redis_url)
+    registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
+    management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
+    policy = terms(settings).policy
+    reports = Reports(registry, core.counters, ValkeyLedger(core.client), core.catalog, core.clock, policy.proxy)
+    api = create_api(management, version=__version__, metrics=metrics, reported=reports)
+    server = _Server(uvicorn.Config(api, **_bind(address), log_level="warning", access_log=False, lifespan="off"))
+    async with (
+        beside(reap(core.meter)),
+        beside(keep_current(core.catalog, core.prices)),
+        beside(telemetry.keep_published()),
+    ):
+        await server.serve()
+        await core.meter.drain()
+    await core.close()
+
+
+def metrics() -> bytes:
+    """The metrics of all workers, as Prometheus reads them."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which says `ready` as our other parts do. It stops by itself on SIGTERM and SIGINT."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print("ready", flush=True)
+
+
+def _bind(address: str) -> dict[str, Any]:
+    """Uvicorn's options for `unix:/path` or `host:port`."""
+    if address.startswith("unix:"):
+        return {"uds": address.removeprefix("unix:")}
+    host, _, port = address.rpartition(":")
+    return {"host": host.strip("[]"), "port": int(port)}
+
+
+async def reap(meter: Meter) -> None:
+    """Charge what leases left behind, for ever."""
+    while True:
+        try:
+            await meter.settle_expired()
+        except StoreUnavailable:
+            telemetry.store_failed("expired")
+        await asyncio.sleep(_REAP_EVERY_S)

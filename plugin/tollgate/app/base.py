@@ -1,0 +1,126 @@
+"""What both processes are built on: the store, the prices, and the use case that both need."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+from redis.asyncio import Redis
+
+from tollgate.adapters.prices import PriceBook, price_of_file
+from tollgate.adapters.valkey.client import connect
+from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.pipe import Pipe
+from tollgate.admission import Terms
+from tollgate.core.catalog import Catalog
+from tollgate.core.estimate import InputEstimates
+from tollgate.core.ledger import request_id
+from tollgate.core.money import nanousd_of
+from tollgate.core.people import LimitSet
+from tollgate.core.pricing import Price
+from tollgate.core.rules import Policy
+from tollgate.metering import Meter
+from tollgate.settings import Settings
+
+_DAY_US = 86_400_000_000
+
+
+class SystemClock:
+    """The port `Clock` by the machine's clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+def new_id() -> str:
+    """An id for a reservation."""
+    return request_id(time.time_ns() // 1000, secrets.randbits(64))
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What both processes are built on."""
+
+    settings: Settings
+    client: Redis
+    pipe: Pipe
+    counters: ValkeyCounters
+    catalog: Catalog
+    meter: Meter
+    estimates: InputEstimates
+    clock: SystemClock
+    prices: PriceBook
+
+    @classmethod
+    def of(cls, settings: Settings, redis_url: str) -> Core:
+        """Store, prices and the use case that both need."""
+        ours = settings.tollgate
+        timeout_s = ours.store_timeout_ms / 1000
+        client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
+        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
+        book = PriceBook(settings.deployments, settings.prices, ours.price_file)
+        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)))
+        estimates = InputEstimates()
+        fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
+        meter = Meter(counters, catalog, fallback, estimates, ietf=ours.ietf_headers)
+        return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book)
+
+    async def close(self) -> None:
+        """End the connections to the store."""
+        await self.pipe.aclose()
+        await self.client.aclose()
+
+
+def default_price(settings: Settings) -> Price:
+    """What an unpriced model costs under `unpriced_models: default_price`."""
+    ours = settings.tollgate
+    return price_of_file(ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default")
+
+
+def terms(settings: Settings) -> Terms:
+    """The configuration's word on admission."""
+    limits, ours = settings.litellm, settings.tollgate
+    return Terms(
+        master_hash=None if settings.master_key is None else sha256(settings.master_key.encode()).hexdigest(),
+        policy=Policy(
+            proxy=LimitSet(
+                rpm=ours.proxy_rpm_limit,
+                tpm=ours.proxy_tpm_limit,
+                parallel=ours.proxy_max_parallel_requests,
+                max_budget_nanousd=_nanousd(limits.max_budget),
+                budget_duration=limits.budget_duration,
+            ),
+            customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+        ),
+        default_output_tokens=ours.default_output_tokens,
+        unpriced_models=ours.unpriced_models,
+        default_price=default_price(settings),
+        on_store_error=ours.on_store_error,
+        errors=ours.errors,
+        unknown_paths=ours.unknown_paths,
+        ietf_headers=ours.ietf_headers,
+    )
+
+
+@asynccontextmanager
+async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
+    """Run something beside the block, and end it with the block."""
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _nanousd(dollars: Decimal | None) -> int | None:
+    return None if dollars is None else nanousd_of(dollars)
