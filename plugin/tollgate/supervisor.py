@@ -116,8 +116,11 @@ class _Gateway:
 
     def workers(self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str) -> list[Part]:
         """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once."""
+        mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
         return [
-            self._app(f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz))
+            self._app(
+                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode
+            )
             for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
         ]
 

@@ -22,16 +22,12 @@ _VOCABULARIES = (
 
 
 def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[str], int]]:
-    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are known. Loads what is needed, in a second."""
+    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are known. The first count with a
+    vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB."""
     if toktok is None:
         return {}
-    counters = {}
-    for deployment in deployments:
-        vocabulary = find_vocabulary(deployment)
-        if vocabulary is not None:
-            counters[deployment.id] = partial(_count, vocabulary)
-            _count(vocabulary, "load it now, not while somebody waits")
-    return counters
+    found = {each.id: find_vocabulary(each) for each in deployments}
+    return {identity: partial(_count, vocabulary) for identity, vocabulary in found.items() if vocabulary is not None}
 
 
 def find_vocabulary(deployment: Deployment) -> str | None:

@@ -41,11 +41,12 @@ def worker(
     redis: StoreUrl,
     grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
     authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
+    native: Annotated[bool, typer.Option("--native", help="Envoy is in native mode; both modes are served")] = False,
 ) -> None:
     """Serve ext_authz, ext_proc and the access log."""
     from tollgate.app.worker import serve_worker
 
-    _run(lambda settings: serve_worker(settings, redis, grpc_address, authz_http), config)
+    _run(lambda settings: serve_worker(settings, redis, grpc_address, authz_http, native=native), config)
 
 
 @app.command("admin")

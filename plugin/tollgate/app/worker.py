@@ -37,8 +37,9 @@ _GRPC_OPTIONS = [
 ]
 
 
-async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str) -> None:
-    """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop."""
+async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str, *, native: bool) -> None:
+    """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop. Both serve in both modes;
+    `native`: which one to expect."""
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
@@ -47,8 +48,11 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
     door = AuthorizationOverHttp(admissions, core.meter, apis)
     server = grpc.aio.server(options=_GRPC_OPTIONS)
     add_AuthorizationServicer_to_server(Authorization(admissions, core.meter), server)
-    processor = ExternalProcessor(core.meter, apis, token_counters(settings.deployments))
-    add_ExternalProcessorServicer_to_server(processor, server)
+    counts = token_counters(settings.deployments)
+    if not native:
+        for count in counts.values():
+            count("loads its vocabulary now, not while somebody waits")
+    add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis, counts), server)
     add_AccessLogServiceServicer_to_server(AccessLog(core.meter, apis), server)
     server.add_insecure_port(address)
     async with (
