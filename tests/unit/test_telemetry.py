@@ -13,16 +13,17 @@ def value(name: str, **labels: str) -> float:
 
 def test_what_requests_counted_is_told_after_publication() -> None:
     """Once, however often it is published."""
-    labels = {"model": "m", "direction": "input"}
+    telemetry.publish()
+    labels = {"model": "of this test", "direction": "input"}
     before = value("tollgate_tokens_total", **labels), value("tollgate_requests_admitted_total")
     for _ in range(2):
         telemetry.admitted()
-        telemetry.settled("exact", "test", "m", 5, 7, 1_000_000_000)
+        telemetry.settled("exact", "test", "of this test", 5, 7, 1_000_000_000)
     telemetry.publish()
     telemetry.publish()
     assert value("tollgate_tokens_total", **labels) - before[0] == 10
     assert value("tollgate_requests_admitted_total") - before[1] == 2
-    assert value("tollgate_spend_dollars_total", model="m") == 2
+    assert value("tollgate_spend_dollars_total", model="of this test") == 2
 
 
 def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
