@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from tollgate.adapters.prices import PriceBook
+from tollgate.api_table import api_table
+from tollgate.core.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.core.usage.native import left_to_ext_proc, reach_of
 from tollgate.settings import Settings
 
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """The models, the limits of all, the store, and the notices. No secret is in it."""
+    """The models, the limits of all, the store, what native mode cannot read, and the notices. No secret is in it."""
     prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
     return [
         f"models: {len(settings.deployments)}",
@@ -21,6 +24,8 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         "limits of all traffic:",
         *_limits(settings),
         f"store: {_store(settings)}",
+        "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
+        *_table(_native(settings)),
         *(f"notice: {each}" for each in settings.notices),
     ]
 
@@ -90,6 +95,18 @@ def _store(settings: Settings) -> str:
         if ours.redis_url is None
         else "the Valkey or Redis at tollgate.redis_url"
     )
+
+
+def _native(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A line for each API that a model of the file can be called with."""
+    wires = {wire for each in settings.deployments for wire in wires_of(each.provider)}
+    table = api_table()
+    for name in dict.fromkeys(api for wire in Wire if wire in wires for api in metered_apis(wire)):
+        left = left_to_ext_proc(table[name])
+        if not reach_of(table[name]).words:
+            yield f"  {name}", f"read by ext_proc: {left[0]}"
+        else:
+            yield f"  {name}", "read by Envoy" + (f"; by ext_proc: {'; '.join(left)}" if left else "")
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -29,6 +29,26 @@ def test_check_says_what_the_file_means() -> None:
     assert (code, wanted in " ".join(said.split()), "mock-provider-key" in said) == (0, True, False)
 
 
+def test_check_says_what_native_mode_leaves_to_ext_proc(tmp_path: Path) -> None:
+    """A line for each API that the file's models can be called with, and none for others."""
+    models = [
+        {"model_name": "a", "litellm_params": {"model": "openai/a"}},
+        {"model_name": "b", "litellm_params": {"model": "ollama/b", "api_base": "http://127.0.0.1:11434"}},
+    ]
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump({"model_list": models}))
+    _, said, _ = run("check", str(file))
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert "openai.chat read by Envoy" in lines
+    assert "openai.images read by ext_proc: all replies, which are long" in lines
+    assert (
+        "openai.responses read by Envoy; by ext_proc: replies to requests that mention web_search, which may count in lists"
+        in lines
+    )
+    assert "ollama read by Envoy; by ext_proc: streams, which come as lines of JSON" in lines
+    assert not [line for line in lines if line.startswith(("anthropic.", "gemini.", "bedrock.", "openai.moderation"))]
+
+
 def test_check_names_each_fault_on_its_line(tmp_path: Path) -> None:
     """Exit code 1, nothing on stdout."""
     file = tmp_path / "file.yaml"

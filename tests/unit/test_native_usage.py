@@ -11,7 +11,7 @@ from tests.unit.test_usage import ALL
 from tests.unit.usage_case import FRAMES, JSON, SSE, Case, table
 
 from tollgate.core.entities import Certainty, Usage
-from tollgate.core.usage.native import Framing, Reach, Told, reach_of, rules_of, usage_of_fields
+from tollgate.core.usage.native import Framing, Reach, Told, left_to_ext_proc, reach_of, rules_of, usage_of_fields
 
 APIS = table()
 REACHES: dict[str, Reach] = {name: reach_of(api) for name, api in APIS.items()}
@@ -153,3 +153,12 @@ def test_a_header_tells_too() -> None:
     headers = {"x-gemini-service-tier": "priority"}
     usage = usage_of_fields(APIS["gemini.generate"], found, headers, stream=False, complete=True).usage
     assert usage == Usage(3, 2, service_tier="priority")
+
+
+def test_what_is_left_to_ext_proc_is_what_the_filters_do_not_cover() -> None:
+    """Nothing is left exactly where any JSON reply and any stream of events is covered, whatever the request says."""
+    asks_for_all = b", ".join(word for reach in REACHES.values() for words in reach.words.values() for word in words)
+    for name, api in APIS.items():
+        streams = (True,) if name.endswith("_stream") else (False, True) if api.text else (False,)
+        covered = all(REACHES[name].covers(asks_for_all + b"," * 1000, "", stream=stream) for stream in streams)
+        assert covered == (left_to_ext_proc(api) == ()), name

@@ -161,6 +161,13 @@ def paths_of(wire: Wire) -> str:
     return ", ".join(path for path, each in _BY_PATH.items() if each.wire is wire and path.startswith(first))
 
 
+def metered_apis(wire: Wire) -> tuple[str, ...]:
+    """The APIs that a wire's paths are of, by their names in providers.yaml, but for those that cost nothing."""
+    named = [each.dialect for each in _BY_PATH.values() if each.wire is wire]
+    shaped = [dialect for each, _, actions in _SHAPES if each is wire for dialect in actions.values()]
+    return tuple(dict.fromkeys(dialect.api for dialect in (*named, *shaped) if not dialect.free))
+
+
 def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) -> str | None:
     """The path and query for the deployment, where they differ from the client's; its api_base's own path is Envoy's to add.
 

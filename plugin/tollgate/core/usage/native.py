@@ -98,6 +98,42 @@ class Reach:
         return not any(word in body for word in words)
 
 
+def left_to_ext_proc(api: Api) -> tuple[str, ...]:
+    """Which replies of an API Envoy's filters cannot read, in words that complete "ext_proc reads ..."; none: they read all."""
+    if api.free:
+        return ()
+    reach = reach_of(api)
+    if not reach.words:
+        return (f"all replies, {_why_unread(api)}",)
+    left = []
+    if reach.words.keys() == {Framing.BODY}:
+        left.append("streams, which come as lines of JSON")
+    elif api.text and _streams_an_array(api):
+        left.append("streams asked for without alt=sse, which are one JSON array")
+    for words, framings in _by_words(reach).items():
+        replies = "replies" if len(framings) == len(reach.words) else "JSON replies"
+        listed = " or ".join(word.decode() for word in words)
+        left.append(f"{replies} to requests that mention {listed}, which may count in lists")
+    if reach.by_inputs:
+        left.append(f"replies to requests of many inputs (over {_MANY_COMMAS} commas), which are long")
+    return tuple(left)
+
+
+def _why_unread(api: Api) -> str:
+    if api.wrapped:
+        return "whose events come packed in base64"
+    return "which are long" if api.name in _LONG_REPLIES else "which may count in lists"
+
+
+def _by_words(reach: Reach) -> dict[tuple[bytes, ...], list[Framing]]:
+    """The framings that the same words keep Envoy from reading."""
+    found: dict[tuple[bytes, ...], list[Framing]] = {}
+    for framing, words in reach.words.items():
+        if words:
+            found.setdefault(words, []).append(framing)
+    return found
+
+
 def reach_of(api: Api) -> Reach:
     """What can be said of an API beforehand."""
     words = {framing: tuple(_words(api, framing)) for framing in framings_of(api)}
@@ -132,9 +168,13 @@ def usage_of_fields(
 def _framing_of_stream(api: Api, query: str) -> Framing | None:
     if api.name.endswith("_stream"):
         return Framing.EVENT_STREAM
-    # Without it Gemini streams one JSON array.
-    array = api.name.startswith("gemini.") and "alt=sse" not in query
+    array = _streams_an_array(api) and "alt=sse" not in query
     return None if array else Framing.SSE
+
+
+def _streams_an_array(api: Api) -> bool:
+    """Whether a stream is one JSON array unless `alt=sse` asks for events."""
+    return api.name.startswith("gemini.")
 
 
 def _readable(path: Path, framing: Framing) -> Names | None:
