@@ -14,7 +14,7 @@ from tests.fakes import FixedClock, MemoryCounters
 from tollgate.admission import Admissions, Request, Terms
 from tollgate.core import body
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Admission, Decision, Deployment, Refusal
+from tollgate.core.entities import Admission, Decision, Deployment, Refusal, Reservation
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.core.presets import Preset
@@ -77,6 +77,7 @@ class Desk:
     price: Price = PRICE
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     _admissions: tuple[object, Admissions] | None = None
+    undone: list[Reservation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
@@ -119,6 +120,7 @@ class Desk:
                 self.clock,
                 lambda: f"{next(self.ids):024x}",
                 InputEstimates(),
+                self.undone.append,
             )
             self._admissions = (made_of, admissions)
         return self._admissions[1]

@@ -30,7 +30,7 @@ from tollgate.core.entities import (
     Reservation,
     Usage,
 )
-from tollgate.core.errors import BadRequest, StoreUnavailable
+from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.full_buckets import FullBuckets
@@ -81,7 +81,9 @@ class Refused(Exception):
 
 
 class Admissions:
-    """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat."""
+    """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo` frees what a
+    reservation holds, if it does, when nobody can tell; it does not wait.
+    """
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Admissions:
         clock: Clock,
         new_id: Callable[[], str],
         estimates: InputEstimates,
+        undo: Callable[[Reservation], None],
     ) -> None:
         self._directory = directory
         self._counters = counters
@@ -102,6 +105,7 @@ class Admissions:
         self._estimates = estimates
         self._accounts = KnownAccounts(terms.policy)
         self._full = FullBuckets()
+        self._undo = undo
 
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
@@ -288,7 +292,10 @@ class Admissions:
         if standing is None:
             try:
                 standing = await self._counters.reserve(reservation)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                if isinstance(error, StoreSilent):
+                    # It may have been asked in time to hold, though not to answer.
+                    self._undo(reservation)
                 if self._terms.on_store_error == "refuse":
                     raise
                 telemetry.unmetered()

@@ -87,6 +87,10 @@ class Meter:
         """Settle calls together, in a task of their own."""
         self._start(self._settle_until_done([(each.reservation, self._settlement(each)) for each in ended]))
 
+    def undo(self, reservation: Reservation) -> None:
+        """Free what a reservation may hold of a call that was decided about without knowing."""
+        self.settle_soon(reservation, NO_USAGE, 0, "admission")
+
     async def renew(self, reservation: Reservation) -> None:
         """Keep the lease of a call that still runs."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import struct
 import subprocess
 from collections import defaultdict
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
@@ -22,8 +24,8 @@ HI = {"model": "cent", "messages": [{"role": "user", "content": "hi"}]}
 
 
 @contextmanager
-def valkey(folder: Path) -> Iterator[str]:
-    """A Valkey that a test may kill; what it knew is there again when it is started anew."""
+def valkey_process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A Valkey that a test may kill or stop; what it knew is there again when it is started anew."""
     socket = folder / "own.sock"
     options = [
         "--port",
@@ -39,9 +41,16 @@ def valkey(folder: Path) -> Iterator[str]:
     ]
     with subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL) as server:
         try:
-            yield f"unix://{socket}"
+            yield f"unix://{socket}", server
         finally:
             server.terminate()
+
+
+@contextmanager
+def valkey(folder: Path) -> Iterator[str]:
+    """Its address alone."""
+    with valkey_process(folder) as (url, _):
+        yield url
 
 
 @pytest_asyncio.fixture
@@ -125,6 +134,30 @@ async def test_while_the_store_is_away_requests_are_refused_and_then_served_agai
                     await asyncio.sleep(0.1)
                 assert back.status_code == 200
                 assert int(back.headers["x-ratelimit-remaining-requests"]) in (3, 4)
+
+
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+async def test_a_call_that_is_refused_because_the_store_hangs_holds_nothing_afterwards(
+    tmp_path: Path, mode: str
+) -> None:
+    """A store that is stopped has got the command, and runs it when it goes on: slot and hold are free again, nothing is charged."""
+    with valkey_process(tmp_path) as (url, server):
+        async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", mode) as running:
+            key = await running.key(max_parallel_requests=1, max_budget=1)
+            assert (await running.chat(key)).status_code == 200
+            spent = await running.spend(key)
+            server.send_signal(signal.SIGSTOP)
+            try:
+                hanging = await asyncio.gather(*(running.chat(key) for _ in range(4)))
+                assert {each.status_code for each in hanging} == {503}
+            finally:
+                server.send_signal(signal.SIGCONT)
+            for _ in range(100):
+                if (after := await running.chat(key)).status_code == 200:
+                    break
+                await asyncio.sleep(0.1)
+            assert after.status_code == 200
+            assert await running.spend(key, at_least=2 * spent) == pytest.approx(2 * spent)
 
 
 async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR
 
 from tollgate.core.entities import Deployment, Refusal
-from tollgate.core.errors import StoreUnavailable
+from tollgate.core.errors import StoreSilent, StoreUnavailable
 from tollgate.core.people import LimitSet, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.rules import Policy
@@ -293,6 +293,22 @@ async def test_the_hold_follows_the_greatest_output_limit_times_choices() -> Non
 class _NoStore(MemoryCounters):
     async def reserve(self, reservation: object) -> Any:
         raise StoreUnavailable("down")
+
+
+class _SilentStore(MemoryCounters):
+    async def reserve(self, reservation: Any) -> Any:
+        await super().reserve(reservation)
+        raise StoreSilent("no answer")
+
+
+@pytest.mark.parametrize("choice", ["refuse", "allow"])
+async def test_what_a_silent_store_may_hold_is_undone(choice: str) -> None:
+    """It was asked, and holds without our knowing. One that could not be asked holds nothing."""
+    asked, not_asked = Desk(counters=_SilentStore(FixedClock())), Desk(counters=_NoStore(FixedClock()))
+    for desk in (asked, not_asked):
+        desk.terms = replace(desk.terms, on_store_error=choice)  # type: ignore[arg-type]
+        await desk.ask()
+    assert ([each.id for each in asked.undone], not_asked.undone) == ([f"{1:024x}"], [])
 
 
 @pytest.mark.parametrize("choice", ["refuse", "allow"])

@@ -43,7 +43,9 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
-    admissions = Admissions(directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates)
+    admissions = Admissions(
+        directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates, core.meter.undo
+    )
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)
     server = grpc.aio.server(options=_GRPC_OPTIONS)

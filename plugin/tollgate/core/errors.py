@@ -6,6 +6,7 @@ TollgateError
 ├── NotFound            an entity that a management call names does not exist
 ├── Conflict            an entity exists already, or was changed by somebody else meanwhile
 └── StoreUnavailable    Valkey did not answer, or not in time
+    └── StoreSilent     though it was asked
 """
 
 from __future__ import annotations
@@ -37,3 +38,7 @@ class Conflict(TollgateError):
 
 class StoreUnavailable(TollgateError):
     """The store did not answer. Waiting may help."""
+
+
+class StoreSilent(StoreUnavailable):
+    """The store was asked and did not answer: nobody can tell whether it did what it was asked, or will."""

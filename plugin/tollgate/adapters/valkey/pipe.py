@@ -15,7 +15,7 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
-from tollgate.core.errors import StoreUnavailable
+from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
 class ReplyError(Exception):
@@ -34,7 +34,7 @@ class Pipe:
         self._connecting: asyncio.Task[_Connection] | None = None
 
     async def call(self, *arguments: str | bytes | int) -> Any:
-        """Run one command. Raises StoreUnavailable, or ReplyError when the store refuses the command."""
+        """Run one command. Raises StoreUnavailable (StoreSilent, once it was asked), or ReplyError when the store refuses the command."""
         connection = self._connection
         if connection is None or connection.lost:
             connection = await self._connect()
@@ -149,7 +149,7 @@ class _Connection(asyncio.Protocol):
         while self._waiting:
             _, future = self._waiting.popleft()
             if not future.done():
-                future.set_exception(StoreUnavailable(why))
+                future.set_exception(StoreSilent(why))
 
     def flush(self) -> None:
         """Send what has gathered."""
