@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,16 @@ tollgate:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway. `native`: its mode; otherwise grpc. envoy/README.md has the table of what differs for a client."""
+    """A running gateway. `native`: its mode; otherwise grpc. envoy/README.md has the table of what differs for a client.
+
+    `admitted`: ids of calls that were answered and may not be settled yet; in native mode they are a moment later.
+    """
 
     url: str
     process: subprocess.Popen[str]
     client: httpx.AsyncClient
     native: bool = False
+    admitted: list[str] = field(default_factory=list)
 
     async def manage(self, path: str, **members: Any) -> Any:
         """A management call with the master key, which must succeed."""
@@ -79,9 +83,21 @@ class Gateway:
         raise AssertionError(f"the spend of the key stayed {spend}, not {at_least}")
 
     async def settled(self) -> None:
-        """Wait until what has been answered is settled too: native mode settles when Envoy's access log tells, 0.2 seconds after the end."""
-        if self.native:
-            await asyncio.sleep(0.6)
+        """Wait until the ledger has what has been answered: native mode settles when Envoy's access log tells, a moment after the end."""
+        while self.native and self.admitted:
+            identity = self.admitted.pop()
+            for _ in range(200):
+                if await self.records(request_id=identity):
+                    break
+                await asyncio.sleep(0.02)
+
+    async def records(self, **query: Any) -> list[dict[str, Any]]:
+        """Records of the ledger, newest first; none while nobody can tell."""
+        reply = await self.client.get(
+            self.url + "/spend/logs", params={"summarize": False, **query}, headers=bearer(MASTER)
+        )
+        found: list[dict[str, Any]] = reply.json() if reply.is_success else []
+        return found
 
     async def metrics(self, telling: str) -> str:
         """The metrics, once they tell something: workers publish theirs twice a second."""
@@ -94,11 +110,13 @@ class Gateway:
         return metrics
 
     async def chat(self, key: str, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
-        """A chat completion."""
+        """A chat completion, and its settlement."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
-        return await self.client.post(
+        reply = await self.client.post(
             self.url + "/v1/chat/completions", json=body, headers={**bearer(key), **(headers or {})}
         )
+        await self.settled()
+        return reply
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -140,8 +158,15 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
             url = line.removeprefix("ready: ").strip()
     reading = asyncio.create_task(asyncio.to_thread(_pass_on, process))
     try:
-        async with httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_connections=500)) as client:
-            yield Gateway(url, process, client, native="native" in options)
+        admitted: list[str] = []
+
+        async def note(reply: httpx.Response) -> None:
+            if identity := reply.headers.get("x-tollgate-request-id"):
+                admitted.append(identity)
+
+        limits, hooks = httpx.Limits(max_connections=500), {"response": [note]}
+        async with httpx.AsyncClient(timeout=30, limits=limits, event_hooks=hooks) as client:
+            yield Gateway(url, process, client, native="native" in options, admitted=admitted)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -82,7 +82,7 @@ GROWN_CONFIG = CONFIG.replace(
 
 
 async def curl(gateway: Gateway, command: str, *mends: tuple[str, str], key: str = MASTER) -> httpx.Response:
-    """Run a command of the page as curl would, with its text mended first: each pair is what stands there and what should.
+    """Run a command of the page as curl would, and wait for the settlement. Its text is mended first: each pair is what stands there and what should.
 
     The page's placeholders are filled in, and its address is the gateway's.
     """
@@ -104,9 +104,11 @@ async def curl(gateway: Gateway, command: str, *mends: tuple[str, str], key: str
         elif word not in ("--location", "-i"):
             url = word
     address = next(each for each in PAGE_ADDRESSES if url.startswith(each))
-    return await gateway.client.request(
+    reply = await gateway.client.request(
         method or "POST", url.replace(address, gateway.url), content=body.encode(), headers=headers
     )
+    await gateway.settled()
+    return reply
 
 
 def told(reply: httpx.Response) -> str:
@@ -146,7 +148,9 @@ async def limited(gateway: Gateway, kind: str, limits: dict[str, Any]) -> tuple[
 async def embed(gateway: Gateway, key: str, path: str = "/v1/embeddings") -> httpx.Response:
     """An embedding with the page's model."""
     body = {"model": "text-embedding-ada-002", "input": "some words"}
-    return await gateway.client.post(gateway.url + path, json=body, headers=bearer(key))
+    reply = await gateway.client.post(gateway.url + path, json=body, headers=bearer(key))
+    await gateway.settled()
+    return reply
 
 
 async def models(gateway: Gateway, key: str) -> list[str]:

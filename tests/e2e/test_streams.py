@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.gateway import Gateway, bearer
+from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
 
 CENT = {"model": "cent", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 
@@ -67,6 +68,26 @@ async def test_a_client_that_leaves_early_pays_for_what_it_saw(tollgate: Gateway
     spend = await tollgate.spend(key)
     assert 0.05 <= spend <= 0.5
     assert (await tollgate.chat(key)).status_code == 200
+
+
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+async def test_a_stream_that_is_longer_than_its_lease_keeps_its_slot_and_is_settled_once(
+    tmp_path: Path, mode: str
+) -> None:
+    """The periodic entries of the access log renew its lease: nothing is charged as expired, and the count is exact."""
+    async with gateway(tmp_path, CONFIG + "  lease_seconds: 5\n", "--mode", mode) as running:
+        key = await running.key(max_parallel_requests=1, max_budget=10)
+        slow = {"x-mock-chunk-ms": "500", "x-mock-chunks": "27"}
+        stream = asyncio.create_task(events(running, key, {**CENT, "max_tokens": 500}, slow))
+        # By then the lease would have run out, and the reaper, who comes every five seconds, would have charged 500 tokens.
+        await asyncio.sleep(12)
+        assert (await running.chat(key)).status_code == 429
+        _, found = await stream
+        assert "".join(event["choices"][0]["delta"].get("content", "") for event in found).count("tollgate") == 27
+        assert await running.spend(key) == pytest.approx(0.27)
+        (record,) = await running.records(api_key=key)
+        assert (record["usage"], record["completion_tokens"]) == ("exact", 27)
+        assert (await running.chat(key)).status_code == 200
 
 
 async def test_a_stream_that_the_provider_cuts_pays_for_what_came(tollgate: Gateway) -> None:

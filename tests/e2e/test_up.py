@@ -19,7 +19,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
-ROUTE = {"test-route": "gpt-4o"}
+# In grpc mode workers and admin server are stand-ins, so that the supervisor alone is tested; in native mode they are our own.
+PROGRAMS = {"grpc": "tests.e2e.standin", "native": "tollgate.cli"}
+HEADERS = {"grpc": {"test-route": "gpt-4o"}, "native": {"authorization": "Bearer sk-1234"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,16 @@ class Gateway:
     process: subprocess.Popen[str]
     folder: Path
     lines: list[str]
+    mode: str
 
     @property
     def url(self) -> str:
         return self.lines[-1].removeprefix("ready: ")
+
+    def chat(self, **controls: str) -> int:
+        """The status of a chat; raises httpx.HTTPError when it is cut. `controls`: of the built-in provider."""
+        headers = HEADERS[self.mode] | {f"x-mock-{name.replace('_', '-')}": value for name, value in controls.items()}
+        return httpx.post(f"{self.url}/v1/chat/completions", json=CHAT, headers=headers, timeout=10).status_code
 
     def pids(self, name: str = "") -> list[int]:
         """The processes of this gateway, those whose command holds `name`."""
@@ -64,12 +72,14 @@ def eventually(true: Callable[[], object]) -> bool:
     return True
 
 
-def arguments(folder: Path, *more: str) -> list[str]:
+def arguments(folder: Path, *more: str, mode: str = "grpc") -> list[str]:
     return [
         sys.executable,
         "-m",
-        "tests.e2e.standin",
+        PROGRAMS[mode],
         "up",
+        "--mode",
+        mode,
         "--state-dir",
         str(folder / "state"),
         "--workers",
@@ -78,15 +88,19 @@ def arguments(folder: Path, *more: str) -> list[str]:
     ]
 
 
-def start(folder: Path) -> Gateway:
+def start(folder: Path, mode: str) -> Gateway:
     """Start a gateway on a free port and wait until it is ready."""
     output = folder / "output"
     with output.open("w") as file:
         process: subprocess.Popen[str] = subprocess.Popen(
-            arguments(folder, "--port", "0"), cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)}, stdout=file, text=True
+            arguments(folder, "--port", "0", mode=mode),
+            cwd=ROOT,
+            env=os.environ | {"TMPDIR": str(folder)},
+            stdout=file,
+            text=True,
         )
     assert eventually(lambda: "\nready: " in output.read_text() or process.poll() is not None)
-    return Gateway(process, folder, output.read_text().splitlines())
+    return Gateway(process, folder, output.read_text().splitlines(), mode)
 
 
 def finished(folder: Path, *more: str, **environment: str) -> tuple[int, str]:
@@ -110,19 +124,19 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Gateway]:
+@pytest.fixture(scope="module", params=PROGRAMS)
+def shared(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """One gateway for the tests that leave it as it is."""
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
-        gateway = start(Path(name))
+        gateway = start(Path(name), request.param)
         yield gateway
         gateway.end(signal.SIGTERM)
 
 
-@pytest.fixture
-def gateway(folder: Path) -> Iterator[Gateway]:
+@pytest.fixture(params=PROGRAMS)
+def gateway(request: pytest.FixtureRequest, folder: Path) -> Iterator[Gateway]:
     """A gateway for one test to end."""
-    running = start(folder)
+    running = start(folder, request.param)
     yield running
     running.process.kill()
     running.process.wait()
@@ -136,13 +150,14 @@ def test_each_part_has_its_line_and_the_last_one_says_ready(shared: Gateway) -> 
 
 def test_a_call_goes_through_envoy_and_worker_to_the_built_in_provider(shared: Gateway) -> None:
     """The example file needs no provider key."""
-    reply = httpx.post(f"{shared.url}/v1/chat/completions", json=CHAT, headers=ROUTE)
+    reply = httpx.post(f"{shared.url}/v1/chat/completions", json=CHAT, headers=HEADERS[shared.mode])
     assert (reply.status_code, reply.json()["object"]) == (200, "chat.completion")
 
 
 def test_management_goes_to_the_admin_server(shared: Gateway) -> None:
     """On the gateway's own port."""
-    assert httpx.get(f"{shared.url}/key/info").json() == {"ok": True}
+    path = {"grpc": "/key/info", "native": "/health/liveliness"}[shared.mode]
+    assert httpx.get(shared.url + path).json() == {"grpc": {"ok": True}, "native": "I'm alive!"}[shared.mode]
 
 
 def test_the_runtime_folder_is_private(shared: Gateway) -> None:
@@ -187,11 +202,7 @@ def test_a_worker_that_dies_is_started_again(shared: Gateway) -> None:
     """Requests pass again soon."""
     (before,) = shared.pids("worker-0.sock")
     os.kill(before, signal.SIGKILL)
-
-    def passes() -> bool:
-        return httpx.post(f"{shared.url}/v1/chat/completions", json=CHAT, headers=ROUTE).status_code == 200
-
-    assert (eventually(passes), shared.pids("worker-0.sock") != [before]) == (True, True)
+    assert (eventually(lambda: shared.chat() == 200), shared.pids("worker-0.sock") != [before]) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +233,8 @@ def test_an_envoy_that_cannot_run_ends_everything(folder: Path) -> None:
 def test_sigterm_lets_calls_in_flight_finish(gateway: Gateway) -> None:
     """Exit code 0; the stream that ran is whole; nothing is left running, no folder, no port."""
     host, _, port = gateway.url.removeprefix("http://").rpartition(":")
-    slow = ROUTE | {"x-mock-latency-ms": "1500"}
     replies: list[int] = []
-    call = threading.Thread(
-        target=lambda: replies.append(
-            httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT, headers=slow, timeout=10).status_code
-        )
-    )
+    call = threading.Thread(target=lambda: replies.append(gateway.chat(latency_ms="1500")))
     call.start()
     time.sleep(0.5)
     code = gateway.end(signal.SIGTERM)
@@ -241,12 +247,11 @@ def test_sigterm_lets_calls_in_flight_finish(gateway: Gateway) -> None:
 
 def test_a_second_signal_stops_at_once(gateway: Gateway) -> None:
     """The call in flight is cut; nothing is left running."""
-    slow = ROUTE | {"x-mock-latency-ms": "4000"}
     replies: list[bool] = []
 
     def send() -> None:
         try:
-            httpx.post(f"{gateway.url}/v1/chat/completions", json=CHAT, headers=slow, timeout=10)
+            gateway.chat(latency_ms="4000")
         except httpx.HTTPError:
             replies.append(False)
 

@@ -37,8 +37,10 @@ USAGE_NAMESPACE = "tollgate.usage"
 _EXT_PROC = "ext_proc"
 # What Tollgate reads of a request's headers, beside Authorization.
 _ASKED = ("x-api-key", "api-key", "x-goog-api-key", "content-type", "content-encoding", STREAM_HEADER)
+# What looks like Authorization: the refusal of such a request says so.
+_MISSPELT = StringMatcher(prefix="auth")
 _SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
-_TOLD_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
+_TOLD_PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
 _TOLD_REFUSED = ("content-type", "retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
 # A status that a refusal comes under, and what it is: Envoy drops the body of any 5xx.
 _TUNNELLED = {480: 500, 483: 503}
@@ -79,7 +81,7 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         validate_mutations=True,
         with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
-        allowed_headers=_exactly(*_ASKED),
+        allowed_headers=ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
         # Refusals are not the provider's errors.
         charge_cluster_response_stats=False,
         clear_route_cache=True,
