@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -144,3 +145,24 @@ async def test_what_the_client_left_before_an_answer_is_given_back() -> None:
     await log.counters.reserve(structs.replace(HELD, stream_id="7-1"))
     await log.tell(left)
     assert [each.certainty for each in log.counters.ledger] == ["none"]
+
+
+async def test_a_stream_ends_when_the_worker_is_to_end() -> None:
+    """Envoy's has no end of its own; what it had told is settled."""
+    log = Log()
+    await log.counters.reserve(HELD)
+    door, told = AccessLog(log.meter, table()), asyncio.Event()
+
+    async def messages() -> AsyncIterator[StreamAccessLogsMessage]:
+        message = StreamAccessLogsMessage()
+        message.http_logs.log_entry.append(entry(usage=OPENAI))
+        yield message
+        told.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(door.StreamAccessLogs(messages(), None))  # type: ignore[arg-type]
+    await told.wait()
+    door.drain()
+    await stream
+    await log.meter.drain()
+    assert [each.certainty for each in log.counters.ledger] == ["exact"]

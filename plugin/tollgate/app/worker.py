@@ -27,6 +27,8 @@ from tollgate.pb.ext_proc_pb2_grpc import add_ExternalProcessorServicer_to_serve
 from tollgate.settings import Settings
 
 _DRAIN_S = 10.0
+# Envoy looks four times a second who listens; before, it would open the access log's stream here again, and lose what it had to tell.
+_NOTICED_S = 0.5
 # So many more objects made than freed; Python's own number is 700.
 _COLLECT_AFTER = 20_000
 # Bodies and pieces of replies are bounded by Envoy's own limits; gRPC's default of 4 MiB would cut them short.
@@ -55,7 +57,8 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
         for count in counts.values():
             count("loads its vocabulary now, not while somebody waits")
     add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis, counts), server)
-    add_AccessLogServiceServicer_to_server(AccessLog(core.meter, apis), server)
+    access_log = AccessLog(core.meter, apis)
+    add_AccessLogServiceServicer_to_server(access_log, server)
     server.add_insecure_port(address)
     async with (
         beside(follow(core.client, directory)),
@@ -67,7 +70,10 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
         _collect_less()
         print("ready", flush=True)
         await _told_to_stop()
-        await asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
+        stopping = asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
+        await asyncio.wait((stopping,), timeout=_NOTICED_S)
+        access_log.drain()
+        await stopping
         await core.meter.drain()
     await core.close()
 

@@ -14,6 +14,8 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 )
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
+    HealthCheck,
+    HealthCheckTcpHealthCheck,
     Http1ProtocolOptions,
     Http2ProtocolOptions,
     KeepaliveSettings,
@@ -68,6 +70,18 @@ _NO_BREAKER = CircuitBreakers(
             max_connections=1_000_000, max_pending_requests=1_000_000, max_requests=1_000_000, max_retries=1_000_000
         )
     ]
+)
+# Who does not listen gets nothing. With one of two workers killed under load, 12 to 21 of 1,000 calls were not served until it was
+# back, and 112 to 157 without (tests/chaos). A connection is taken by the kernel, so a worker that is busy is not taken for a dead one.
+_CHECK_EVERY = timedelta(milliseconds=250)
+_LISTENS = HealthCheck(
+    timeout=_CHECK_EVERY,
+    interval=_CHECK_EVERY,
+    no_traffic_interval=_CHECK_EVERY,
+    unhealthy_threshold=1,
+    healthy_threshold=1,
+    reuse_connection=False,
+    tcp_health_check=HealthCheckTcpHealthCheck(),
 )
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _DNS = ClusterCustomClusterType(
@@ -125,6 +139,7 @@ def _workers(topology: Topology) -> Cluster:
             )
         },
         load_assignment=_endpoints(TOLLGATE_CLUSTER, *topology.workers),
+        health_checks=[_LISTENS],
     )
 
 
@@ -144,6 +159,7 @@ def _authz(topology: Topology) -> Cluster:
             )
         },
         load_assignment=_endpoints(AUTHZ_CLUSTER, *topology.workers_http),
+        health_checks=[_LISTENS],
     )
 
 

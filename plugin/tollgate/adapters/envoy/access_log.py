@@ -41,11 +41,16 @@ class AccessLog(AccessLogServiceServicer):
         self._meter = meter
         self._apis = apis
         self._waiting: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """End the streams. They have no end of their own, so whoever waits for it waits in vain; Envoy goes on with another worker."""
+        self._draining.set()
 
     async def StreamAccessLogs(
         self, request_iterator: AsyncIterator[StreamAccessLogsMessage], context: ServicerContext[Any, Any]
     ) -> StreamAccessLogsResponse:
-        async for message in request_iterator:
+        while (message := await self._find_next(request_iterator)) is not None:
             unanswered, running = set(), []
             for entry in message.http_logs.log_entry:
                 try:
@@ -64,6 +69,17 @@ class AccessLog(AccessLogServiceServicer):
             if unanswered:
                 await self._meter.give_back(unanswered)
         return StreamAccessLogsResponse()
+
+    async def _find_next(self, messages: AsyncIterator[StreamAccessLogsMessage]) -> StreamAccessLogsMessage | None:
+        """The next message; None: there is none, or we are to end."""
+        reading = asyncio.ensure_future(anext(messages, None))
+        draining = asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait((reading, draining), return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else None
+        finally:
+            reading.cancel()
+            draining.cancel()
 
     def _on_end(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> None:
         metadata, status = entry.common_properties.metadata, entry.response.response_code.value
