@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from tests.unit.usage_case import SSE, sse, table
 
@@ -95,6 +97,23 @@ def test_without_the_extra_nothing_is_counted_by_tokens(monkeypatch: pytest.Monk
     """The byte rule stays."""
     monkeypatch.setattr(tokenizer, "toktok", None)
     assert tokenizer.token_counters([deployment("openai", "gpt-4o")]) == {}
+
+
+def test_a_vocabulary_is_loaded_by_the_first_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knowing how to count takes no memory yet."""
+
+    class Toktok:
+        loaded: ClassVar[list[str]] = []
+
+        def batch_count(self, texts: list[str], vocabulary: str, threads: int) -> list[int]:
+            self.loaded.append(vocabulary)
+            return [len(text) for text in texts]
+
+    monkeypatch.setattr(tokenizer, "toktok", Toktok())
+    count = tokenizer.token_counters([deployment("openai", "gpt-4o")])["d"]
+    assert Toktok.loaded == []
+    assert count("three") == 5
+    assert Toktok.loaded == ["o200k_base"]
 
 
 def test_with_the_extra_tokens_are_openai_s() -> None:
