@@ -8,6 +8,11 @@ FEMTO_PER_DOLLAR = 10**15
 FEMTO_PER_NANO = 10**6
 
 
+def nanousd(femtousd: int) -> int:
+    """Femto-dollars as nano-dollars, rounded half up: the only rounding there is."""
+    return (femtousd + FEMTO_PER_NANO // 2) // FEMTO_PER_NANO
+
+
 class Line(Struct, frozen=True, array_like=True):
     """Units of one kind (tokens, seconds, ...) and what each costs, in femto-dollars."""
 
@@ -39,8 +44,8 @@ class Bill(Struct, frozen=True, omit_defaults=True):
 
     @property
     def cost_nanousd(self) -> int:
-        """The sum, rounded half up: the only rounding there is."""
-        return (self.femtousd + FEMTO_PER_NANO // 2) // FEMTO_PER_NANO
+        """The sum, rounded."""
+        return nanousd(self.femtousd)
 
 
 NO_BILL = Bill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tollgate.core.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, Bill, Line
+from tollgate.core.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, Bill, Line, nanousd
 from tollgate.core.entities import Certainty, Usage
 
 __all__ = ["FEMTO_PER_DOLLAR", "FEMTO_PER_NANO", "Price", "Rates", "bill", "cost_nanousd"]
@@ -63,11 +63,13 @@ class Price:
     source: str
     tiers: tuple[Rates, ...]
     service_tiers: Mapping[str, tuple[Rates, ...]] = field(default_factory=dict)
+    free: bool = field(init=False)
+    """Whether every rate is zero: such a model is not checked against budgets. Every request asks, so it is found once."""
 
-    @property
-    def free(self) -> bool:
-        """Whether every rate is zero: such a model is not checked against budgets."""
-        return all(rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers)
+    def __post_init__(self) -> None:
+        """Find what follows from the rates."""
+        free = all(rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers)
+        object.__setattr__(self, "free", free)
 
     def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
         """The rates of a call with this much input; a service tier without prices of its own costs the standard ones."""
@@ -81,76 +83,88 @@ class Price:
 
 def bill(usage: Usage, price: Price) -> Bill:
     """What a call costs, line by line."""
-    service_tier = "" if usage.service_tier is None else usage.service_tier.lower().removeprefix(_TRAFFIC)
-    if service_tier not in price.service_tiers:
-        service_tier = ""
+    service_tier = _service_tier(usage, price)
     rates = price.rates(usage.input_tokens, service_tier)
-    # Nothing was used, so nothing is asked for it either.
-    lines = (
-        [] if usage.certainty is Certainty.NONE else _input(usage, rates) + _output(usage, rates) + _rest(usage, rates)
-    )
-    return Bill(
-        price.source,
-        rates.above_input_tokens,
-        service_tier,
-        tuple([Line(kind, units, rate) for kind, units, rate in lines if units]),
-    )
+    lines = tuple([Line(kind, units, rate) for kind, units, rate in _charges(usage, rates) if units])
+    return Bill(price.source, rates.above_input_tokens, service_tier, lines)
 
 
 def cost_nanousd(usage: Usage, price: Price) -> int:
-    """What a call costs."""
-    return bill(usage, price).cost_nanousd
+    """What a call costs: the sum of its bill, which is not written."""
+    rates = price.rates(usage.input_tokens, _service_tier(usage, price))
+    return nanousd(sum([units * rate for _, units, rate in _charges(usage, rates)]))
 
 
-_Lines = list[tuple[str, int, int]]
+def _service_tier(usage: Usage, price: Price) -> str:
+    """The tier that has prices of its own; empty for the standard ones."""
+    if usage.service_tier is None or not price.service_tiers:
+        return ""
+    service_tier = usage.service_tier.lower().removeprefix(_TRAFFIC)
+    return service_tier if service_tier in price.service_tiers else ""
 
 
-def _input(usage: Usage, rates: Rates) -> _Lines:
+_Charges = list[tuple[str, int, int]]
+"""Kind, units, and what each costs, in femto-dollars. Of a kind there may be none."""
+
+
+def _charges(usage: Usage, rates: Rates) -> _Charges:
+    # Nothing was used, so nothing is asked for it either.
+    if usage.certainty is Certainty.NONE:
+        return []
+    charges = _input(usage, rates)
+    _add_output(charges, usage, rates)
+    _add_rest(charges, usage, rates)
+    return charges
+
+
+def _input(usage: Usage, rates: Rates) -> _Charges:
     """A token is charged once. What is cached is charged as such, whether it was text, sound or picture: providers do not tell."""
     read, write_5m, write_1h = usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
-    rest = max(0, usage.input_tokens - read - write_5m - write_1h)
-    lines: _Lines = []
+    rest = usage.input_tokens
+    parts: _Charges = []
     if read or write_5m or write_1h:
-        lines = [
+        rest = max(0, rest - read - write_5m - write_1h)
+        parts = [
             ("cache_read", read, rates.cache_read),
             ("cache_write_5m", write_5m, rates.cache_write_5m),
             ("cache_write_1h", write_1h, rates.cache_write_1h),
         ]
     if usage.input_audio_tokens and rates.input_audio is not None:
         audio = min(usage.input_audio_tokens, rest)
-        lines.append(("input_audio", audio, rates.input_audio))
+        parts.append(("input_audio", audio, rates.input_audio))
         rest -= audio
     if usage.input_image_tokens and rates.input_image is not None:
         image = min(usage.input_image_tokens, rest)
-        lines.append(("input_image", image, rates.input_image))
+        parts.append(("input_image", image, rates.input_image))
         rest -= image
-    return [("input", rest, rates.input), *lines]
+    return [("input", rest, rates.input), *parts]
 
 
-def _output(usage: Usage, rates: Rates) -> _Lines:
+def _add_output(charges: _Charges, usage: Usage, rates: Rates) -> None:
     rest = usage.output_tokens
-    lines: _Lines = []
-    for kind, tokens, rate in (
-        ("output_audio", usage.output_audio_tokens, rates.output_audio),
-        ("output_image", usage.output_image_tokens, rates.output_image),
-        ("reasoning", usage.reasoning_tokens, rates.reasoning),
-    ):
-        if tokens and rate is not None:
-            part = min(tokens, rest)
-            lines.append((kind, part, rate))
-            rest -= part
-    return [("output", rest, rates.output), *lines]
+    parts: _Charges = []
+    if usage.output_audio_tokens and rates.output_audio is not None:
+        audio = min(usage.output_audio_tokens, rest)
+        parts.append(("output_audio", audio, rates.output_audio))
+        rest -= audio
+    if usage.output_image_tokens and rates.output_image is not None:
+        image = min(usage.output_image_tokens, rest)
+        parts.append(("output_image", image, rates.output_image))
+        rest -= image
+    if usage.reasoning_tokens and rates.reasoning is not None:
+        reasoning = min(usage.reasoning_tokens, rest)
+        parts.append(("reasoning", reasoning, rates.reasoning))
+        rest -= reasoning
+    charges += (("output", rest, rates.output), *parts)
 
 
-def _rest(usage: Usage, rates: Rates) -> _Lines:
+def _add_rest(charges: _Charges, usage: Usage, rates: Rates) -> None:
     """What is charged beside tokens, where it has a price."""
-    lines: _Lines = []
     if usage.searches and rates.search:
-        lines.append(("search", usage.searches, rates.search))
+        charges.append(("search", usage.searches, rates.search))
     if usage.audio_seconds and rates.audio_second:
-        lines.append(("audio_second", max(usage.audio_seconds, rates.least_audio_seconds), rates.audio_second))
+        charges.append(("audio_second", max(usage.audio_seconds, rates.least_audio_seconds), rates.audio_second))
     if rates.character:
-        lines.append(("character", usage.input_tokens * CHARACTERS_PER_TOKEN, rates.character))
+        charges.append(("character", usage.input_tokens * CHARACTERS_PER_TOKEN, rates.character))
     if rates.request:
-        lines.append(("request", 1, rates.request))
-    return lines
+        charges.append(("request", 1, rates.request))
