@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
+
 # LiteLLM's special entries (its documentation: "models" of /key/generate).
 ALL_PROXY_MODELS = "all-proxy-models"
 ALL_TEAM_MODELS = "all-team-models"
@@ -22,8 +24,7 @@ class Model:
     groups: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedModels:
+class AllowedModels(Struct, frozen=True):
     """The lists that apply to a caller. An empty list allows every model."""
 
     key: tuple[str, ...] = ()
@@ -34,6 +35,8 @@ class AllowedModels:
 
     def refused_by(self, model: Model) -> str | None:
         """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`. None: all allow it."""
+        if not (self.key or self.team or self.member or self.user or self.customer):
+            return None
         for owner in ("key", "team", "member", "user", "customer"):
             if not _allows(getattr(self, owner), model, self.team):
                 return owner

@@ -238,9 +238,10 @@ class _Values:
         raise self._fault(place, value, "a string,")
 
     def _find(self, place: Path) -> Any:
-        name, *rest = place
-        value = self.member(name)
-        for name in rest:
+        value = getattr(self._fields, self._attributes[place[0]])
+        if value is UNSET:
+            return None
+        for name in place[1:]:
             # Something else than an object there holds nothing of ours: the provider will say what is wrong with it.
             value = value.get(name) if isinstance(value, dict) else None
         return value

@@ -18,6 +18,7 @@ class Catalog:
     by_name: Mapping[str, tuple[Deployment, ...]]
     by_id: Mapping[str, Deployment]
     prices: Mapping[str, Price]
+    models: Mapping[str, Model]
 
     @classmethod
     def of(cls, deployments: tuple[Deployment, ...], prices: Mapping[str, Price]) -> Catalog:
@@ -25,13 +26,15 @@ class Catalog:
         by_name: dict[str, tuple[Deployment, ...]] = {}
         for each in deployments:
             by_name[each.model_name] = (*by_name.get(each.model_name, ()), each)
-        return cls(by_name, {each.id: each for each in deployments}, prices)
+        models = {
+            name: Model(name, frozenset(group for each in found for group in each.access_groups))
+            for name, found in by_name.items()
+        }
+        return cls(by_name, {each.id: each for each in deployments}, prices, models)
 
     def model(self, name: str) -> Model | None:
         """The public model of that name, with its access groups."""
-        if not (deployments := self.by_name.get(name)):
-            return None
-        return Model(name, frozenset(group for each in deployments for group in each.access_groups))
+        return self.models.get(name)
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
         """One of the deployments that serve the model on that wire (None: on any), by their weights; equal draws choose alike."""

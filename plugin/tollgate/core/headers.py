@@ -23,13 +23,18 @@ _POLICIES = {
 }
 
 
+# The members of an enumeration are slow to look up.
+_KEY = ScopeKind.KEY
+
+
 def standing_headers(accounts: Accounts, standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
     """The headers that tell where the limits of a request stand: of each rate the limit that has least left, and what the key has left
     for the model (the limit for this model alone, where there is one). Accounts without a balance in the standing are passed over."""
     requests = tokens = key_requests = key_tokens = None
     spend: tuple[Header, ...] = ()
     for account, balance in zip(accounts, standing.balances, strict=False):
-        of_key = account.scope.kind is ScopeKind.KEY
+        scope = account.scope
+        of_key = scope.kind is _KEY
         if (rpm := account.rpm) is not None:
             left = bucket.remaining(balance.requests, rpm)
             if requests is None or left < requests[0]:
@@ -42,7 +47,7 @@ def standing_headers(accounts: Accounts, standing: Standing, family: Family, mod
                 tokens = left, tpm, balance.tokens
             if of_key:
                 key_tokens = left
-        if of_key and account.scope.model is None:
+        if of_key and scope.model is None:
             spend = _spend_headers(account, balance)
     found: list[Header] = []
     for noun, rate, left_of_key in (("requests", requests, key_requests), ("tokens", tokens, key_tokens)):

@@ -119,7 +119,7 @@ class AuthorizationOverHttp:
             _line(REQUEST_ID, reservation.id),
         )
         if native:
-            lines += (_line(each.name, each.value) for each in admission.headers)
+            lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
             if reservation.hide_usage:
                 lines.append(_line(HIDE, "1"))
         else:
