@@ -20,10 +20,13 @@ def test_one(raw: bytes) -> None:
         facts = body.read(raw)
     except BadRequest:
         return
-    before = json.loads(raw)
+    try:
+        before = json.loads(raw)
+    except UnicodeDecodeError:
+        return  # in a value that we do not read; the provider will say so
     assert list(before) == list(facts.spans)
-    for name, span in facts.spans.items():
-        assert json.dumps(json.loads(raw[span.start : span.end])) == json.dumps(before[name]), name
+    for name, (start, end) in facts.spans.items():
+        assert json.dumps(json.loads(raw[start:end])) == json.dumps(before[name]), name
     assert facts.prompt_bytes <= len(raw)
     if not before:
         return

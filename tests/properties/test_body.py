@@ -1,81 +1,120 @@
-"""Reading a body agrees with a plain JSON parser on any object, however its members are written and however often."""
+"""What holds of every request body, however its names are spelled and whatever stands twice."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from typing import Any
 
-import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tollgate.core import body
-from tollgate.core.dialects import OPENAI
+from tollgate.core import body, dialects
 from tollgate.core.errors import BadRequest
 
-DECIDING = ("model", "stream", "stream_options", "max_tokens", "n", "user", "messages")
-GOOD = {
-    "model": st.sampled_from(["gpt-4o", "ünï"]),
-    "stream": st.booleans(),
-    "stream_options": st.sampled_from([{}, {"include_usage": True}, {"model": "inner"}]),
-    "max_tokens": st.integers(0, 99),
-    "n": st.integers(1, 4),
-    "user": st.sampled_from(["c1", '"model": "quoted"']),
-    "messages": st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": st.text(max_size=20)}), max_size=3),
-}
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*DECIDING, "x"]), inner, max_size=3),
-    max_leaves=6,
+NAMES = [
+    "model",
+    "max_tokens",
+    "n",
+    "user",
+    "metadata",
+    "stream_options",
+    "messages",
+    "a",
+    "a\\u0062",
+    "ab",
+    '"',
+    "é",
+    "",
+]
+# Numbers that begin alike, and text that looks like more members.
+VALUES = [
+    1,
+    12,
+    1.5,
+    -1,
+    -12,
+    True,
+    None,
+    "",
+    "m",
+    '","model":"x',
+    '\\","n":2,"',
+    [],
+    {},
+    [{"model": "y", "n": 3}],
+    {"user_id": "u"},
+]
+names = st.sampled_from(NAMES) | st.text(max_size=3)
+values = st.sampled_from(VALUES) | st.recursive(
+    st.text(max_size=3) | st.integers(-20, 20), lambda inner: st.dictionaries(names, inner, max_size=2), max_leaves=4
+)
+spaces = st.sampled_from(["", " ", "\n\t", "\r "])
+
+
+@st.composite
+def texts(draw: st.DrawFn, content: str) -> str:
+    """A string as JSON, some of its characters escaped that need not be."""
+    if draw(st.booleans()):
+        return json.dumps(content, ensure_ascii=draw(st.booleans()))
+    return '"' + "".join(f"\\u{ord(each):04x}" if ord(each) < 0x10000 else each for each in content) + '"'
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    members = draw(st.lists(st.tuples(names, values), max_size=6))
+    space = draw(spaces)
+    written = [f"{draw(texts(n))}{space}:{draw(spaces)}{json.dumps(v)}{draw(spaces)}" for n, v in members]
+    return f"{space}{{{space}{(',' + space).join(written)}}}{space}".encode()
+
+
+def members_of(raw: bytes) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = json.loads(raw, object_pairs_hook=lambda each: each)
+    return pairs
+
+
+@given(raw=bodies())
+@example(raw=b'{"a":12,"a":1}')
+@example(raw=b'{"a":12,"b":3,"a":1}')
+@example(raw=b'{"a":1,"a":1,"b":1,"c":3}')
+@example(raw=b'{"ab":1,"a\\u0062":1,"a\\\\u0062":1}')
+@example(raw=b'{"model":{"model":"x"},"mod\\u0065l":"b"}')
+def test_a_name_that_stands_twice_is_refused_and_no_other(raw: bytes) -> None:
+    """Escaped or not, alike in value or not, at the top only; the message names one that does stand twice."""
+    found = [name for name, _ in members_of(raw)]
+    twice = {name for name in found if found.count(name) > 1}
+    try:
+        body.read(raw)
+        message, param = "", None
+    except BadRequest as error:
+        message, param = str(error), error.param
+    assert ("stands twice" in message) == bool(twice)
+    assert not twice or param in twice
+
+
+@given(raw=bodies())
+def test_every_value_is_where_its_place_says(raw: bytes) -> None:
+    """In the order of the body."""
+    try:
+        facts = body.read(raw, dialects.Places())
+    except BadRequest:
+        return
+    shown = {name: json.loads(raw[start:end]) for name, (start, end) in facts.spans.items()}
+    assert list(shown.items()) == list(json.loads(raw).items())
+
+
+pieces = st.sampled_from(
+    ["A" * 255, "A" * 256, "/" * 300, '"', '"data:image/png;base64,', "=", "==", "\\u00e9", " ", "é", "word"]
 )
 
 
-def members() -> st.SearchStrategy[tuple[str, object]]:
-    """A member that decides, of the right kind, or one that nobody asks for."""
-    deciding = st.sampled_from(DECIDING).flatmap(lambda name: st.tuples(st.just(name), GOOD[name]))
-    return deciding | st.tuples(st.sampled_from(["temperature", "seed", "x"]), anything)
-
-
-@st.composite
-def written(draw: st.DrawFn, name: str) -> str:
-    """A name as JSON, some of its letters escaped."""
-    letters = [f"\\u{ord(each):04x}" if draw(st.integers(0, 9)) == 0 else each for each in name]
-    return f'"{"".join(letters)}"'
-
-
-@st.composite
-def objects(draw: st.DrawFn) -> tuple[bytes, list[tuple[str, object]]]:
-    """An object as bytes, and its members."""
-    found = draw(st.lists(members(), max_size=7))
-    ascii_only, space = draw(st.booleans()), draw(st.sampled_from(["", " ", "\n\t"]))
-    parts = [
-        f"{draw(written(name))}{space}:{space}{json.dumps(value, ensure_ascii=ascii_only)}" for name, value in found
-    ]
-    return f"{space}{{{space}{','.join(parts)}{space}}}".encode(), found
-
-
-@given(objects())
-def test_a_body_is_read_as_a_plain_parser_would(case: tuple[bytes, list[tuple[str, object]]]) -> None:
-    """And refused exactly when a member that decides stands there twice."""
-    raw, found = case
-    counts = Counter(name for name, _ in found)
-    if any(counts[name] > 1 for name in DECIDING):
-        with pytest.raises(BadRequest, match="stands twice"):
-            body.read(raw)
+@given(written=st.lists(pieces, max_size=12).map("".join), inner=st.sampled_from(["{}", '"{}"', '["{}","{}"]']))
+def test_media_and_escapes_are_counted_as_a_plain_search_counts_them(written: str, inner: str) -> None:
+    """The short ways find all that the expressions find."""
+    value = inner.replace("{}", written).encode()
+    raw = b'{"messages":' + value + b',"model":"m"}'
+    try:
+        facts = body.read(raw)
+    except BadRequest:
         return
-    plain, facts = json.loads(raw), body.read(raw)
-    assert facts.model == plain.get("model")
-    assert facts.stream == plain.get("stream", False)
-    assert facts.include_usage == ((plain.get("stream_options") or {}).get("include_usage") is True)
-    assert (facts.max_output_tokens, facts.choices) == (plain.get("max_tokens"), plain.get("n", 1))
-    assert facts.customer == plain.get("user")
-    assert facts.prompt_bytes <= len(raw)
-    assert list(facts.spans) == list(plain)
-    for name, span in facts.spans.items():
-        assert json.loads(raw[span.start : span.end]) == plain[name]
-
-
-def test_openais_places_are_those_that_the_property_names() -> None:
-    """So that no member that decides is left out of it unnoticed."""
-    named = {path[0] for path in (*OPENAI.output_limits, *OPENAI.choices, *OPENAI.customer)} | set(OPENAI.prompt)
-    assert set(DECIDING) - {"model", "stream", "stream_options"} <= named
+    media = sum(len(each[0]) for each in body._MEDIA.finditer(value))
+    assert facts.prompt_bytes == len(value) - media - 3 * value.count(b"\\u")

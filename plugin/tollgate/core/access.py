@@ -35,11 +35,17 @@ class AllowedModels(Struct, frozen=True):
 
     def refused_by(self, model: Model) -> str | None:
         """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`. None: all allow it."""
-        if not (self.key or self.team or self.member or self.user or self.customer):
-            return None
-        for owner in ("key", "team", "member", "user", "customer"):
-            if not _allows(getattr(self, owner), model, self.team):
-                return owner
+        team = self.team
+        if self.key and not _allows(self.key, model, team):
+            return "key"
+        if team and not _allows(team, model, team):
+            return "team"
+        if self.member and not _allows(self.member, model, team):
+            return "member"
+        if self.user and not _allows(self.user, model, team):
+            return "user"
+        if self.customer and not _allows(self.customer, model, team):
+            return "customer"
         return None
 
     def usable(self, models: Iterable[Model]) -> list[Model]:
@@ -48,13 +54,12 @@ class AllowedModels(Struct, frozen=True):
 
 
 def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:
-    if not entries:
-        return True
-    return any(_matches(entry, model, team) for entry in entries)
+    # The name itself is the commonest entry, and the cheapest to look for.
+    return not entries or model.name in entries or any(_matches(entry, model, team) for entry in entries)
 
 
 def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
-    if entry in (model.name, ALL_PROXY_MODELS) or entry in model.groups:
+    if entry == model.name or entry == ALL_PROXY_MODELS or entry in model.groups:
         return True
     if entry == ALL_TEAM_MODELS:
         # The team's own list may hold this entry too; there it says nothing.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tollgate.core.access import Model
 from tollgate.core.endpoints import Wire, wires_of
@@ -11,14 +13,29 @@ from tollgate.core.entities import Deployment
 from tollgate.core.pricing import Price
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The deployments that can serve a model on a wire. `shares`: their weights, each with those before it."""
+
+    deployments: tuple[Deployment, ...]
+    shares: tuple[int, ...]
+
+    @classmethod
+    def of(cls, deployments: tuple[Deployment, ...]) -> Serving:
+        """These deployments. Where all weights are 0, all are alike."""
+        least = 0 if any(each.weight for each in deployments) else 1
+        return cls(deployments, tuple(accumulate(max(least, each.weight) for each in deployments)))
+
+
 @dataclass(slots=True)
 class Catalog:
-    """Deployments by public name and by id. `prices` lacks the deployments that nobody has a price for; they alone ever change."""
+    """Deployments by public name, by id and by name and wire, and the models by name. `prices` lacks the deployments that nobody has a price for; they alone ever change."""
 
     by_name: Mapping[str, tuple[Deployment, ...]]
     by_id: Mapping[str, Deployment]
-    prices: Mapping[str, Price]
     models: Mapping[str, Model]
+    serving: Mapping[tuple[str, Wire | None], Serving]
+    prices: Mapping[str, Price]
 
     @classmethod
     def of(cls, deployments: tuple[Deployment, ...], prices: Mapping[str, Price]) -> Catalog:
@@ -27,10 +44,15 @@ class Catalog:
         for each in deployments:
             by_name[each.model_name] = (*by_name.get(each.model_name, ()), each)
         models = {
-            name: Model(name, frozenset(group for each in found for group in each.access_groups))
-            for name, found in by_name.items()
+            name: Model(name, frozenset(group for each in several for group in each.access_groups))
+            for name, several in by_name.items()
         }
-        return cls(by_name, {each.id: each for each in deployments}, prices, models)
+        serving = {
+            (name, wire): Serving.of(tuple(each for each in several if wire is None or wire in wires_of(each.provider)))
+            for name, several in by_name.items()
+            for wire in (None, *Wire)
+        }
+        return cls(by_name, {each.id: each for each in deployments}, models, serving, prices)
 
     def model(self, name: str) -> Model | None:
         """The public model of that name, with its access groups."""
@@ -38,17 +60,10 @@ class Catalog:
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
         """One of the deployments that serve the model on that wire (None: on any), by their weights; equal draws choose alike."""
-        fitting = [each for each in self.by_name[name] if wire is None or wire in wires_of(each.provider)]
-        if len(fitting) < 2:
-            return fitting[0] if fitting else None
-        # Where all weights are 0, all are alike.
-        least = 0 if any(each.weight for each in fitting) else 1
-        point = draw % sum(max(least, each.weight) for each in fitting)
-        for each in fitting:
-            point -= max(least, each.weight)
-            if point < 0:
-                return each
-        raise AssertionError("a point below the sum of the weights is in one of them")
+        serving = self.serving[name, wire]
+        if len(serving.deployments) < 2:
+            return serving.deployments[0] if serving.deployments else None
+        return serving.deployments[bisect_right(serving.shares, draw % serving.shares[-1])]
 
     def reprice(self, prices: Mapping[str, Price]) -> None:
         """Let these be the prices from now on."""

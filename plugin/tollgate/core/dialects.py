@@ -10,8 +10,9 @@ google.rpc.Status (cloud.google.com/apis/design/errors), Bedrock's message and h
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -28,6 +29,13 @@ class Family(StrEnum):
     BEDROCK = "bedrock"
     COHERE = "cohere"
     OLLAMA = "ollama"
+
+
+# Looking a member of an enum up by its value takes ten times as long.
+@lru_cache(maxsize=64)
+def family_of_api(api: str) -> Family:
+    """Whose format an API's name says: the names begin with the family."""
+    return Family(api.partition(".")[0])
 
 
 Path = tuple[str, ...]
@@ -56,7 +64,8 @@ class Dialect:
     """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only when asked.
 
     `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
-    a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says.
+    a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says. `family`: whose errors
+    its clients read.
     """
 
     api: str
@@ -66,11 +75,10 @@ class Dialect:
     free: bool = False
     form: bool = False
     always_streams: bool = False
+    family: Family = field(init=False)
 
-    @property
-    def family(self) -> Family:
-        """Whose errors its clients read."""
-        return family_of_api(self.api)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", family_of_api(self.api))
 
 
 _CUSTOMER: tuple[Path, ...] = (("user",), ("metadata", "user_id"))
@@ -173,11 +181,6 @@ def family_of_path(path: str) -> Family:
     """Whose errors a client of this path can read, known or not."""
     match = _FAMILIES.match(path)
     return Family.OPENAI if match is None or match.lastgroup is None else Family(match.lastgroup)
-
-
-def family_of_api(api: str) -> Family:
-    """Whose format an API's name says: the names begin with the family."""
-    return Family(api.partition(".")[0])
 
 
 # Anthropic's error types by status.

@@ -6,9 +6,10 @@ Paths that name no model are looked up whole; the others, of which the model is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from tollgate.core import dialects
 from tollgate.core.dialects import Dialect
@@ -48,8 +49,7 @@ def wires_of(provider: str) -> frozenset[Wire]:
     return _WIRES.get(provider, _OPENAI_ONLY)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One path of a request: its API, whose path it is, and the model where the path names it (`start` to `end`, decoded in `model`).
 
     `rest`: what follows the prefix (`/v1`, ...) of a path without a model.

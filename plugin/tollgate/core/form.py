@@ -51,9 +51,9 @@ def read_form(raw: bytes, content_type: str) -> Body:
         choices=int(choices),
         customer=values.get("user") or None,
         prompt_bytes=len(values.get("prompt", "").encode()),
-        raw=raw,
+        opening=0,
+        spans=spans,
         form=True,
-        known_spans=spans,
     )
 
 
@@ -75,7 +75,7 @@ def _fields(raw: bytes, content_type: str) -> Iterator[tuple[str, Span]]:
             raise BadRequest("The form breaks off: it must end with its boundary and two hyphens.")
         name, is_file = _named(raw[at : start - 2])
         if not is_file:
-            yield name, Span(start, max(start, end))
+            yield name, (start, max(start, end))
         at = end + 2 + len(delimiter)
     raise BadRequest(f"The form has more than {_MOST_PARTS} fields.")
 
@@ -94,9 +94,10 @@ def _named(head: bytes) -> tuple[str, bool]:
 
 
 def _text(raw: bytes, name: str, span: Span) -> str:
-    if span.end - span.start > _LONGEST_VALUE:
+    start, end = span
+    if end - start > _LONGEST_VALUE:
         raise BadRequest(f"The field {name!r} of the form is too long.", param=name)
     try:
-        return raw[span.start : span.end].decode()
+        return raw[start:end].decode()
     except UnicodeDecodeError as error:
         raise BadRequest(f"The field {name!r} of the form must be UTF-8.", param=name) from error
