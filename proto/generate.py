@@ -21,13 +21,11 @@ def generate(folder: Path) -> dict[str, bytes]:
     stubs = Path(sys.executable).with_name("protoc-gen-mypy")
     options = [
         f"--plugin=protoc-gen-mypy={stubs}",
-        *(f"--{kind}_out={folder}" for kind in ("python", "mypy", "grpc_python")),
+        *(f"--{kind}_out={folder}" for kind in ("python", "mypy")),
     ]
     if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *options, *sources]) != 0:
         raise SystemExit("protoc failed")
-    # common.proto has no service, so its _grpc file would be empty.
-    written = (each for each in (folder / "tollgate" / "pb").iterdir() if each.name != "common_pb2_grpc.py")
-    return {each.name: each.read_bytes() for each in written}
+    return {each.name: each.read_bytes() for each in (folder / "tollgate" / "pb").iterdir()}
 
 
 def main() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
+from grpc.aio import StreamUnaryCall
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, reservation
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.access_log import AccessLog
+from tollgate.adapters.envoy.grpc_server import GrpcServer
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Account, Deployment, Reservation
+from tollgate.core.entities import Account, Deployment, Reservation, Settlement
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
 from tollgate.metering import Meter
@@ -53,6 +57,13 @@ def entry(
     return made
 
 
+def message(*entries: HTTPAccessLogEntry) -> StreamAccessLogsMessage:
+    """What Envoy sends at once."""
+    made = StreamAccessLogsMessage()
+    made.http_logs.log_entry.extend(entries)
+    return made
+
+
 class Log:
     """The door, and what stands behind it."""
 
@@ -64,12 +75,9 @@ class Log:
     async def tell(self, *entries: HTTPAccessLogEntry) -> None:
         """Hear one message, and settle."""
 
-        async def messages() -> AsyncIterator[StreamAccessLogsMessage]:
-            message = StreamAccessLogsMessage()
-            message.http_logs.log_entry.extend(entries)
-            yield message
-
-        await AccessLog(self.meter, table()).StreamAccessLogs(messages(), None)  # type: ignore[arg-type]
+        log = AccessLog(self.meter, table())
+        log.hear(message(*entries))
+        await log.drain()
         await self.meter.drain()
 
 
@@ -147,22 +155,41 @@ async def test_what_the_client_left_before_an_answer_is_given_back() -> None:
     assert [each.certainty for each in log.counters.ledger] == ["none"]
 
 
-async def test_a_stream_ends_when_the_worker_is_to_end() -> None:
+class Telling(MemoryCounters):
+    """Counters that say when something was settled."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.settled = asyncio.Event()
+
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        answers = await super().settle_all(calls)
+        self.settled.set()
+        return answers
+
+
+async def test_a_stream_ends_when_the_worker_is_to_end(tmp_path: Path) -> None:
     """Envoy's has no end of its own; what it had told is settled."""
+    counters = Telling(FixedClock())
+    await counters.reserve(HELD)
+    door = AccessLog(Meter(counters, CATALOG, None, InputEstimates()), table())
+    server = GrpcServer({"/log": door.stream_access_logs})
+    await server.start(f"unix:{tmp_path / 'log.sock'}")
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'log.sock'}") as channel:
+        call: StreamUnaryCall[bytes, bytes] = channel.stream_unary("/log")()
+        await call.write(message(entry(usage=OPENAI)).SerializeToString())
+        await asyncio.wait_for(counters.settled.wait(), 5)
+        door.end_all()
+        assert await call == b""
+        await server.stop(5)
+    assert [each.certainty for each in counters.ledger] == ["exact"]
+
+
+async def test_a_long_message_is_settled_to_its_last_entry() -> None:
+    """In slices, between which others get their turn."""
     log = Log()
-    await log.counters.reserve(HELD)
-    door, told = AccessLog(log.meter, table()), asyncio.Event()
-
-    async def messages() -> AsyncIterator[StreamAccessLogsMessage]:
-        message = StreamAccessLogsMessage()
-        message.http_logs.log_entry.append(entry(usage=OPENAI))
-        yield message
-        told.set()
-        await asyncio.Event().wait()
-
-    stream = asyncio.create_task(door.StreamAccessLogs(messages(), None))  # type: ignore[arg-type]
-    await told.wait()
-    door.drain()
-    await stream
-    await log.meter.drain()
-    assert [each.certainty for each in log.counters.ledger] == ["exact"]
+    calls = [reservation(f"r{n}", Account(KEY, rpm=100)) for n in range(100)]
+    for each in calls:
+        await log.counters.reserve(each)
+    await log.tell(*(entry(each, usage=OPENAI) for each in calls))
+    assert {each.id for each in log.counters.ledger} == {each.id for each in calls}

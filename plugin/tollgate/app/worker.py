@@ -6,13 +6,12 @@ import asyncio
 import gc
 import signal
 
-import grpc.aio
-
 from tollgate import telemetry
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
+from tollgate.adapters.envoy.grpc_server import GrpcServer
 from tollgate.adapters.prices import keep_current
 from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.changes import follow
@@ -21,9 +20,6 @@ from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.admission import Admissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
-from tollgate.pb.access_log_pb2_grpc import add_AccessLogServiceServicer_to_server
-from tollgate.pb.ext_authz_pb2_grpc import add_AuthorizationServicer_to_server
-from tollgate.pb.ext_proc_pb2_grpc import add_ExternalProcessorServicer_to_server
 from tollgate.settings import Settings
 
 _DRAIN_S = 10.0
@@ -31,12 +27,6 @@ _DRAIN_S = 10.0
 _NOTICED_S = 0.5
 # So many more objects made than freed; Python's own number is 700.
 _COLLECT_AFTER = 20_000
-# Bodies and pieces of replies are bounded by Envoy's own limits; gRPC's default of 4 MiB would cut them short.
-_GRPC_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 1),
-]
 
 
 async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str, *, native: bool) -> None:
@@ -50,30 +40,33 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
     )
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)
-    server = grpc.aio.server(options=_GRPC_OPTIONS)
-    add_AuthorizationServicer_to_server(Authorization(admissions, core.meter), server)
     counts = token_counters(settings.deployments)
     if not native:
         for count in counts.values():
             count("loads its vocabulary now, not while somebody waits")
-    add_ExternalProcessorServicer_to_server(ExternalProcessor(core.meter, apis, counts), server)
-    access_log = AccessLog(core.meter, apis)
-    add_AccessLogServiceServicer_to_server(access_log, server)
-    server.add_insecure_port(address)
+    log = AccessLog(core.meter, apis)
+    server = GrpcServer(
+        {
+            "/envoy.service.auth.v3.Authorization/Check": Authorization(admissions, core.meter).check,
+            "/envoy.service.ext_proc.v3.ExternalProcessor/Process": ExternalProcessor(core.meter, apis, counts).process,
+            "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": log.stream_access_logs,
+        }
+    )
     async with (
         beside(follow(core.client, directory)),
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
     ):
-        await server.start()
+        await server.start(address)
         await door.start(authz_http)
         _collect_less()
         print("ready", flush=True)
         await _told_to_stop()
         stopping = asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
         await asyncio.wait((stopping,), timeout=_NOTICED_S)
-        access_log.drain()
+        log.end_all()
         await stopping
+        await log.drain()
         await core.meter.drain()
     await core.close()
 

@@ -5,18 +5,18 @@ still runs says so by its periodic entry, which renews its lease. In native mode
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping, Sequence
 
-from grpc.aio import ServicerContext
+from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
+from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.headers import STREAM_HEADER
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
 from tollgate.core.entities import Certainty, Reservation, Usage
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import STREAM_BYTES_PER_TOKEN, usage_of_fields
-from tollgate.metering import Meter, used, used_unseen
+from tollgate.metering import Ended, Meter, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
     HTTPAccessLogEntry,
@@ -24,86 +24,122 @@ from tollgate.pb.access_log_pb2 import (
     StreamAccessLogsMessage,
     StreamAccessLogsResponse,
 )
-from tollgate.pb.access_log_pb2_grpc import AccessLogServiceServicer
 
 # ext_proc settles a reply that it has seen within milliseconds of its end, and knows more than the log does; only if its worker
 # died is there something left after this.
 _GRACE_S = 3.0
+# So many entries are settled before others get their turn: a message may hold hundreds.
+_AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details: any other word for a reply of
 # the provider's says how it was cut.
 _WHOLE = "via_upstream"
 
 
-class AccessLog(AccessLogServiceServicer):
-    """Envoy's AccessLogService. What one message tells is settled in one turn of the loop, so that the store is asked once."""
+class AccessLog:
+    """Envoy's AccessLogService. What one message tells is settled together, so that the store is asked once for many calls."""
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
         self._meter = meter
         self._apis = apis
-        self._waiting: set[asyncio.Task[None]] = set()
-        self._draining = asyncio.Event()
+        self._streams: set[Call] = set()
+        self._running: set[asyncio.Task[None]] = set()
 
-    def drain(self) -> None:
+    def stream_access_logs(self, call: Call) -> _Stream:
+        """The method StreamAccessLogs."""
+        self._streams.add(call)
+        return _Stream(self, call)
+
+    def hear(self, message: StreamAccessLogsMessage) -> None:
+        """Settle what one message tells of."""
+        self._start(self._hear(message.http_logs.log_entry))
+
+    def end(self, call: Call) -> None:
+        """End a stream of Envoy's."""
+        if call in self._streams:
+            self._streams.discard(call)
+            call.answer(StreamAccessLogsResponse().SerializeToString())
+
+    def end_all(self) -> None:
         """End the streams. They have no end of their own, so whoever waits for it waits in vain; Envoy goes on with another worker."""
-        self._draining.set()
+        for call in list(self._streams):
+            self.end(call)
 
-    async def StreamAccessLogs(
-        self, request_iterator: AsyncIterator[StreamAccessLogsMessage], context: ServicerContext[Any, Any]
-    ) -> StreamAccessLogsResponse:
-        while (message := await self._find_next(request_iterator)) is not None:
-            unanswered, running = set(), []
-            for entry in message.http_logs.log_entry:
-                try:
-                    reservation = find_reservation(entry.common_properties.metadata)
-                    if reservation is None:
-                        if stream_id := entry.request.request_headers.get(STREAM_HEADER):
-                            unanswered.add(stream_id)
-                    elif entry.common_properties.access_log_type == DownstreamPeriodic:
-                        running.append(reservation)
-                    else:
-                        self._on_end(entry, reservation)
-                except Exception:  # one bad entry must not cost the others
-                    telemetry.failed("access log")
-            if running:
-                await asyncio.gather(*map(self._meter.renew, running))
-            if unanswered:
-                await self._meter.give_back(unanswered)
-        return StreamAccessLogsResponse()
+    async def drain(self) -> None:
+        """Wait for what was begun."""
+        while self._running:
+            await asyncio.wait(self._running)
 
-    async def _find_next(self, messages: AsyncIterator[StreamAccessLogsMessage]) -> StreamAccessLogsMessage | None:
-        """The next message; None: there is none, or we are to end."""
-        reading = asyncio.ensure_future(anext(messages, None))
-        draining = asyncio.create_task(self._draining.wait())
-        try:
-            await asyncio.wait((reading, draining), return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else None
-        finally:
-            reading.cancel()
-            draining.cancel()
+    async def _hear(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
+        for at in range(0, len(entries), _AT_ONCE):
+            if at:
+                await asyncio.sleep(0)  # whoever waits for admission comes in between
+            self._hear_some(entries[at : at + _AT_ONCE])
 
-    def _on_end(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> None:
+    def _hear_some(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
+        ended: list[Ended] = []
+        unanswered = set()
+        for entry in entries:
+            try:
+                reservation = find_reservation(entry.common_properties.metadata)
+                if reservation is None:
+                    if stream_id := entry.request.request_headers.get(STREAM_HEADER):
+                        unanswered.add(stream_id)
+                elif entry.common_properties.access_log_type == DownstreamPeriodic:
+                    self._start(self._meter.renew(reservation))
+                elif (found := self._find_ended(entry, reservation)) is not None:
+                    ended.append(found)
+            except Exception:  # one bad entry must not cost the others
+                telemetry.failed("access log")
+        if ended:
+            self._meter.settle_all_soon(ended)
+        if unanswered:
+            self._start(self._meter.give_back(unanswered))
+
+    def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
+        """A request's end, with what it used; None: somebody else settles it."""
         metadata, status = entry.common_properties.metadata, entry.response.response_code.value
         if has_flag(metadata, "settled"):
-            return
+            return None
         if has_flag(metadata, "metered"):
             usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.ESTIMATED)
-            self._settle_later(reservation, usage, status)
-            return
+            self._start(self._settle_later(Ended(reservation, usage, status, "access_log")))
+            return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
         if status == 0 or not reached or (name := find_meter(metadata)) is None:
             usage = used_unseen(reservation, status, reached_provider=reached)
         else:
             usage = _used_natively(self._apis[name], reservation, usage_fields(metadata), entry.response)
-        self._meter.settle_soon(reservation, usage, status, "access_log")
+        return Ended(reservation, usage, status, "access_log")
 
-    def _settle_later(self, reservation: Reservation, usage: Usage, status: int) -> None:
-        async def settle() -> None:
-            await asyncio.sleep(_GRACE_S)
-            self._meter.settle_soon(reservation, usage, status, "access_log")
+    async def _settle_later(self, ended: Ended) -> None:
+        await asyncio.sleep(_GRACE_S)
+        self._meter.settle_all_soon([ended])
 
-        task = asyncio.create_task(settle())
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+class _Stream:
+    """One call of StreamAccessLogs: as long as Envoy runs."""
+
+    __slots__ = ("_call", "_log")
+
+    def __init__(self, log: AccessLog, call: Call) -> None:
+        self._log = log
+        self._call = call
+
+    def received(self, message: bytes) -> None:
+        try:
+            told = StreamAccessLogsMessage.FromString(message)
+        except DecodeError:
+            telemetry.failed("access log")
+            return
+        self._log.hear(told)
+
+    def ended(self, *, whole: bool) -> None:
+        self._log.end(self._call)
 
 
 def _used_natively(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Any
-
-from grpc.aio import ServicerContext
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
+from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.headers import ROUTE_HEADER, STREAM_HEADER
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request
@@ -26,46 +24,67 @@ from tollgate.pb.ext_authz_pb2 import (
     OkHttpResponse,
     Status,
 )
-from tollgate.pb.ext_authz_pb2_grpc import AuthorizationServicer
 
 _OK = Status(code=0)
 _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
 
 
-class Authorization(AuthorizationServicer):
+class Authorization:
     """Envoy's Authorization service."""
 
     def __init__(self, admissions: Admissions, meter: Meter) -> None:
         self._admissions = admissions
         self._meter = meter
+        self._deciding: set[asyncio.Task[None]] = set()
 
-    async def Check(self, request: CheckRequest, context: ServicerContext[Any, Any]) -> CheckResponse:
-        began = time.perf_counter()
-        http = request.attributes.request.http
-        asked = Request(http.method, http.path, http.headers, http.raw_body, http.headers.get(STREAM_HEADER, ""))
-        # Envoy cancels when the client leaves or its patience ends. The store may have held by then, so deciding goes on by
-        # itself and gives back what nobody will use.
-        deciding = asyncio.ensure_future(self._admissions.admit(asked))
+    def check(self, call: Call) -> _Check:
+        """The method Check."""
+        return _Check(self, call)
+
+    def decide(self, call: Call, message: bytes) -> None:
+        """Answer one request, in a task of its own: the client may leave, or Envoy's patience end, while the store holds."""
+        task = asyncio.create_task(self._decide(call, message))
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
+
+    async def _decide(self, call: Call, message: bytes) -> None:
+        began, path = time.perf_counter(), ""
         try:
-            decision = await asyncio.shield(deciding)
-        except asyncio.CancelledError:
-            deciding.add_done_callback(self._give_back)
-            raise
+            http = CheckRequest.FromString(message).attributes.request.http
+            headers, path = http.headers, http.path
+            asked = Request(http.method, path, headers, http.raw_body, headers.get(STREAM_HEADER, ""))
+            decision = await self._admissions.admit(asked)
+            response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision, "key=" in path)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_authz")
-            return _denied(internal_error(http.path))
-        telemetry.decided(time.perf_counter() - began)
-        return _denied(decision) if isinstance(decision, Refusal) else _allowed(decision, has_key="key=" in http.path)
-
-    def _give_back(self, deciding: asyncio.Future[Decision]) -> None:
-        if deciding.cancelled() or deciding.exception() is not None:
+            call.answer(_denied(internal_error(path)).SerializeToString())
             return
-        decision = deciding.result()
+        telemetry.decided(time.perf_counter() - began)
+        if not call.answer(response.SerializeToString()):
+            self._give_back(decision)
+
+    def _give_back(self, decision: Decision) -> None:
         if isinstance(decision, Admission) and decision.reservation is not None:
             self._meter.settle_soon(decision.reservation, NO_USAGE, CLIENT_CLOSED, "ext_authz")
 
 
-def _allowed(admission: Admission, *, has_key: bool) -> CheckResponse:
+class _Check:
+    """One call of Check. Nobody tells it that it ended: that the answer does not go out does."""
+
+    __slots__ = ("_call", "_door")
+
+    def __init__(self, door: Authorization, call: Call) -> None:
+        self._door = door
+        self._call = call
+
+    def received(self, message: bytes) -> None:
+        self._door.decide(self._call, message)
+
+    def ended(self, *, whole: bool) -> None:
+        pass
+
+
+def _allowed(admission: Admission, has_key: bool) -> CheckResponse:
     headers = list(admission.headers)
     if admission.reservation is not None:
         headers.append(Header(REQUEST_ID, admission.reservation.id))

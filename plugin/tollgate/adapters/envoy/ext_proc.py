@@ -6,13 +6,13 @@ answer for each piece. Envoy lets replies through should we fail here; the acces
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 
 from google.protobuf.struct_pb2 import Struct
-from grpc.aio import ServicerContext
 
 from tollgate import telemetry
+from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_reservation
 from tollgate.core.entities import Header, Reservation, Usage
 from tollgate.core.headers import provider_headers
@@ -32,14 +32,17 @@ from tollgate.pb.ext_proc_pb2 import (
     ProcessingResponse,
     TrailersResponse,
 )
-from tollgate.pb.ext_proc_pb2_grpc import ExternalProcessorServicer
 
 _BUFFER_BOUND = 256 * 1024
-_PASS = ProcessingResponse(response_body=BodyResponse())
-_PASS_END = ProcessingResponse(response_body=BodyResponse(), dynamic_metadata=SETTLED)
+_PASS = ProcessingResponse(response_body=BodyResponse()).SerializeToString()
+_PASS_END = ProcessingResponse(response_body=BodyResponse(), dynamic_metadata=SETTLED).SerializeToString()
+_TRAILERS = ProcessingResponse(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED).SerializeToString()
+
+Answer = bytes | Coroutine[None, None, bytes]
+"""An answer to Envoy, or what waits for the store first."""
 
 
-class ExternalProcessor(ExternalProcessorServicer):
+class ExternalProcessor:
     """Envoy's ExternalProcessor service."""
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]) -> None:
@@ -47,33 +50,74 @@ class ExternalProcessor(ExternalProcessorServicer):
         self._meter = meter
         self._apis = apis
         self._counts = counts
+        self._answering: set[asyncio.Task[None]] = set()
 
-    async def Process(
-        self, request_iterator: AsyncIterator[ProcessingRequest], context: ServicerContext[Any, Any]
-    ) -> AsyncIterator[ProcessingResponse]:
-        reply: _Reply | None = None
+    def process(self, call: Call) -> _Stream:
+        """The method Process."""
+        return _Stream(self, call)
+
+    def reply(self, reservation: Reservation) -> _Reply:
+        """The reply to a request that was let through."""
+        count = self._counts.get(reservation.deployment)
+        return _Reply(reservation, self._meter, self._apis[reservation.dialect], count)
+
+    def answer_later(self, call: Call, coming: Coroutine[None, None, bytes]) -> None:
+        """Answer when the store has."""
+
+        async def answer() -> None:
+            try:
+                call.send(await coming)
+            except Exception:  # an outer edge: closing lets the reply pass, and the log has the traceback
+                telemetry.failed("ext_proc")
+                call.close()
+
+        task = asyncio.create_task(answer())
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+
+class _Stream:
+    """One call of Process."""
+
+    __slots__ = ("_call", "_door", "_reply")
+
+    def __init__(self, door: ExternalProcessor, call: Call) -> None:
+        self._door = door
+        self._call = call
+        self._reply: _Reply | None = None
+
+    def received(self, message: bytes) -> None:
         try:
-            async for request in request_iterator:
-                kind = request.WhichOneof("request")
-                if kind == "response_headers":
-                    reservation = find_reservation(request.metadata_context)
-                    if reservation is None:
-                        return  # closing cleanly lets the reply pass untouched
-                    count = self._counts.get(reservation.deployment)
-                    reply = _Reply(reservation, self._meter, self._apis[reservation.dialect], count)
-                    yield await reply.on_headers(request.response_headers)
-                elif reply is None:
-                    return
-                elif kind == "response_body":
-                    yield await reply.on_body(request.response_body)
-                else:
-                    yield reply.on_trailers()
+            answer = self._answer(ProcessingRequest.FromString(message))
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_proc")
-        finally:
-            # Also when the client left, the provider broke off, or Envoy cancelled us: then no last piece has come.
-            if reply is not None:
-                reply.ended()
+            answer = None
+        if answer is None:
+            self.ended(whole=False)
+        elif isinstance(answer, bytes):
+            self._call.send(answer)
+        else:
+            self._door.answer_later(self._call, answer)
+
+    def ended(self, *, whole: bool) -> None:
+        # Also when the client left, the provider broke off, or Envoy cancelled us: then no last piece has come.
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply.ended()
+        self._call.close()  # closing cleanly lets the reply pass untouched
+
+    def _answer(self, request: ProcessingRequest) -> Answer | None:
+        """None: there is nothing to meter, or no more."""
+        kind = request.WhichOneof("request")
+        if kind == "response_headers":
+            reservation = find_reservation(request.metadata_context)
+            if reservation is None:
+                return None
+            self._reply = self._door.reply(reservation)
+            return self._reply.on_headers(request.response_headers)
+        if self._reply is None:
+            return None
+        return self._reply.on_body(request.response_body) if kind == "response_body" else self._reply.on_trailers()
 
 
 class _Reply:
@@ -89,14 +133,13 @@ class _Reply:
         self._buffered = False
         self._settled = False
 
-    async def on_headers(self, message: HttpHeaders) -> ProcessingResponse:
+    def on_headers(self, message: HttpHeaders) -> Answer:
         headers = {each.key: each.raw_value.decode("latin-1") for each in message.headers.headers}
         self._status = int(headers.get(":status", "0"))
         renamed, removed = provider_headers(headers)
         if message.end_of_stream or self._status >= 400:
             # Nothing to read: an error says nothing of usage, and costs nothing.
-            settled = await self._settle(complete=True)
-            return _headers((*renamed, *settled), removed, metadata=SETTLED)
+            return self._settled_headers(renamed, removed)
         content_type = headers.get("content-type", "")
         self._reader = UsageReader(
             self._api,
@@ -115,7 +158,7 @@ class _Reply:
         )
         return _headers(renamed, removed, metadata=METERED, override=override)
 
-    async def on_body(self, message: HttpBody) -> ProcessingResponse:
+    def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
             return _PASS  # an error's body, which Envoy was not asked for
         chunk = message.body
@@ -124,24 +167,43 @@ class _Reply:
             return _PASS if passed is chunk else _replaced(passed)
         rest = self._reader.finish()
         if self._buffered:
-            return _settled(await self._settle(complete=True))
+            return self._settled_body()
         self._settle_soon(complete=True)
         return _PASS_END if passed is chunk and not rest else _replaced(passed + rest, metadata=SETTLED)
 
-    def on_trailers(self) -> ProcessingResponse:
+    def on_trailers(self) -> bytes:
         if self._reader is not None:
             self._reader.finish()
         self._settle_soon(complete=True)
-        return ProcessingResponse(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED)
+        return _TRAILERS
 
     def ended(self) -> None:
         """The stream is over. If no last piece came, the reply was cut, unless it had said itself that it was done."""
         if not self._settled:
             self._settle_soon(complete=self._reader is not None and self._reader.finished)
 
-    async def _settle(self, *, complete: bool) -> tuple[Header, ...]:
+    def _settled_headers(self, renamed: tuple[Header, ...], removed: tuple[str, ...]) -> Answer:
+        settling = self._settle()
+
+        async def answer() -> bytes:
+            return _headers((*renamed, *await settling), removed, metadata=SETTLED)
+
+        return answer()
+
+    def _settled_body(self) -> Answer:
+        """The answer to a held body: its headers, which have waited with it, tell where things stand now."""
+        settling = self._settle()
+
+        async def answer() -> bytes:
+            common = CommonResponse(header_mutation=_mutation(await settling))
+            response = ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)
+            return response.SerializeToString()
+
+        return answer()
+
+    def _settle(self) -> Coroutine[None, None, tuple[Header, ...]]:
         self._settled = True
-        return await self._meter.settle(self._reservation, self._usage(complete=complete), self._status, "ext_proc")
+        return self._meter.settle(self._reservation, self._usage(complete=True), self._status, "ext_proc")
 
     def _settle_soon(self, *, complete: bool) -> None:
         self._settled = True
@@ -175,20 +237,16 @@ def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderM
 
 def _headers(
     headers: Iterable[Header], removed: Iterable[str], *, metadata: Struct, override: ProcessingMode | None = None
-) -> ProcessingResponse:
+) -> bytes:
     common = CommonResponse(header_mutation=_mutation(headers, removed))
-    return ProcessingResponse(
+    response = ProcessingResponse(
         response_headers=HeadersResponse(response=common), mode_override=override, dynamic_metadata=metadata
     )
+    return response.SerializeToString()
 
 
-def _replaced(body: bytes, *, metadata: Struct | None = None) -> ProcessingResponse:
+def _replaced(body: bytes, *, metadata: Struct | None = None) -> bytes:
     """An answer that puts other bytes in the place of a piece."""
     common = CommonResponse(body_mutation=BodyMutation(body=body) if body else BodyMutation(clear_body=True))
-    return ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=metadata)
-
-
-def _settled(headers: tuple[Header, ...]) -> ProcessingResponse:
-    """The answer to a held body: its headers, which have waited with it, tell where things stand now."""
-    common = CommonResponse(header_mutation=_mutation(headers))
-    return ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)
+    response = ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=metadata)
+    return response.SerializeToString()
