@@ -38,6 +38,7 @@ class People:
     teams: dict[str, Team] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+    generation: int | None = None
 
     async def find_key(self, key_hash: str) -> Key | None:
         return self.keys.get(key_hash)
@@ -85,6 +86,8 @@ class Desk:
 
     def key(self, **changes: Any) -> None:
         self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
+        if self.people.generation is not None:
+            self.people.generation += 1
 
     def prompt_tokens(self, asked: object) -> int:
         """What a prompt is held at: a third of its bytes of text."""

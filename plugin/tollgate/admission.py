@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Literal
-from urllib.parse import parse_qs
 
 from msgspec import Struct, structs
 
 from tollgate import telemetry
+from tollgate.callers import Callers, Refused
 from tollgate.core import body, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
@@ -34,8 +33,7 @@ from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.full_buckets import FullBuckets
-from tollgate.core.headers import ietf_headers, misplaced_bearer, standing_headers
-from tollgate.core.people import Key
+from tollgate.core.headers import ietf_headers, standing_headers
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, KnownAccounts, Policy
@@ -45,7 +43,6 @@ _STORE_RETRY_S = 1
 # Their streams tell the counts so far with every event, if asked, so one that is cut is charged exactly:
 # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, `continuous_usage_stats`
 _TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
-_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 
 
 class Request(Struct, frozen=True):
@@ -73,13 +70,6 @@ class Terms:
     ietf_headers: bool = False
 
 
-class Refused(Exception):
-    """Carries a refusal out of a step; it never leaves this module."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
-
-
 class Admissions:
     """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo` frees what a
     reservation holds, if it does, when nobody can tell; it does not wait.
@@ -96,7 +86,7 @@ class Admissions:
         estimates: InputEstimates,
         undo: Callable[[Reservation], None],
     ) -> None:
-        self._directory = directory
+        self._callers = Callers(directory, clock, terms.master_hash)
         self._counters = counters
         self._catalog = catalog
         self._terms = terms
@@ -130,10 +120,10 @@ class Admissions:
     async def _admit(
         self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
     ) -> Decision:
-        key = await self._authenticate(request.headers, query, family)
+        key = await self._callers.authenticate(request.headers, query, family)
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
         facts = self._read(request, path, endpoint, family)
-        caller = await self._caller(key, facts.customer, family)
+        caller = await self._callers.find(key, facts.customer, family)
         named = _named(endpoint, facts)
         name = _alias(caller, named)
         self._check_model(caller, name, family)
@@ -184,50 +174,6 @@ class Admissions:
         if dialect.form and is_form(content_type):
             return read_form(request.body, content_type)
         return body.read(request.body, dialect.places)
-
-    async def _authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
-        """The key that asks; None is the master key. Keys are compared by their hash only."""
-        secret = find_secret(headers, query)
-        if secret is None:
-            if "authorization" in headers:
-                message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
-            else:
-                message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
-        key_hash = sha256(secret.encode()).hexdigest()
-        if key_hash == self._terms.master_hash:
-            return None
-        key = await self._directory.find_key(key_hash)
-        if key is None:
-            message = "Authentication Error, Invalid API key provided."
-            raise Refused(refusals.refusal(family, 401, "token_not_found_in_db", message, code="invalid_api_key"))
-        if key.blocked:
-            message = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
-        if key.expires_us is not None and key.expires_us <= self._clock.now_us():
-            raise Refused(
-                refusals.refusal(family, 401, "expired_key", "Authentication Error, Expired Key.", code="key_expired")
-            )
-        return key
-
-    async def _caller(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
-        """Everybody whose limits apply. What is cached comes without suspending."""
-        directory = self._directory
-        customer = await directory.find_customer(customer_id) if customer_id is not None else None
-        if customer is not None and customer.blocked:
-            raise Refused(_blocked(family, "Customer", customer.id))
-        if key is None:
-            return Caller(customer_id=customer_id, customer=customer)
-        team = await directory.find_team(key.team_id) if key.team_id is not None else None
-        if team is not None and team.blocked:
-            raise Refused(_blocked(family, "Team", team.id))
-        user = await directory.find_user(key.user_id) if key.user_id is not None else None
-        if user is not None and user.blocked:
-            raise Refused(_blocked(family, "User", user.id))
-        member = None
-        if key.team_id is not None and key.user_id is not None:
-            member = await directory.find_member(key.team_id, key.user_id)
-        return Caller(key, team, member, user, customer_id, customer)
 
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
         model = self._catalog.model(name)
@@ -310,33 +256,12 @@ class Admissions:
         return Admission(reservation.deployment, reservation, edits, headers, upstream)
 
 
-def find_secret(headers: Mapping[str, str], query: str) -> str | None:
-    """The client's key, in any of the five places where the providers' SDKs put theirs."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    for name in _KEY_HEADERS:
-        if secret := headers.get(name):
-            return secret
-    if "key=" in query and (values := parse_qs(query).get("key")):
-        return values[0]
-    return None
-
-
 def _named(endpoint: Endpoint | None, facts: body.Body) -> str:
     """The model that the path names, or else the body."""
     model = facts.model if endpoint is None or endpoint.model is None else endpoint.model
     if model is None:
         raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
     return model
-
-
-def _blocked(family: Family, noun: str, identity: str) -> Refusal:
-    """The refusal of everything that belongs to a blocked entity, in LiteLLM's words."""
-    kind = noun.lower()
-    path = "/user/update" if kind == "user" else f"/{kind}/unblock"
-    message = f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an admin."
-    return refusals.refusal(family, 401, "auth_error", message, code=f"{kind}_blocked")
 
 
 def _alias(caller: Caller, model: str) -> str:

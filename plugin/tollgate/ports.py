@@ -63,6 +63,11 @@ class Directory(Protocol):
     Limits come resolved: a key or customer with those of its budget, a member with those that the team gives its members.
     """
 
+    @property
+    def generation(self) -> int | None:
+        """Another number whenever anything may have changed: what was made of reads holds while it is the same. None: nothing holds."""
+        ...
+
     async def find_key(self, key_hash: str) -> Key | None:
         """The key whose secret has that SHA-256, if there is one."""
         ...

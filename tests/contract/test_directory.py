@@ -312,3 +312,19 @@ async def test_proofs_count_from_the_question(store: Redis) -> None:
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(store, directory) as heard:
         assert await heard.proofs.get() <= monotonic() + 1
+
+
+def test_a_generation_ends_with_every_change_and_with_the_proof_that_changes_are_heard(
+    directory: CachedDirectory, clock: Clock
+) -> None:
+    """What was made of several entities holds as long as it is the same."""
+    first = directory.generation
+    assert directory.generation == first is not None
+    directory.changed("team:t1")
+    second = directory.generation
+    directory.started()
+    assert directory.generation is None
+    directory.fresh_until(clock.now_s + 1)
+    assert len({first, second, directory.generation}) == 3
+    clock.now_s += 1
+    assert directory.generation is None

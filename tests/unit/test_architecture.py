@@ -11,7 +11,7 @@ from pathlib import Path
 import tollgate
 
 ROOT = Path(tollgate.__file__).parent
-USE_CASES = ("tollgate.admission", "tollgate.metering", "tollgate.management", "tollgate.telemetry")
+USE_CASES = ("tollgate.admission", "tollgate.callers", "tollgate.metering", "tollgate.management", "tollgate.telemetry")
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.desk import Desk, admission, refusal
+from tests.desk import Desk, People, admission, refusal
 from tests.fakes import FixedClock, MemoryCounters
 
 from tollgate.core.entities import Refusal, Reservation, Standing
@@ -22,7 +22,7 @@ class _Counting(MemoryCounters):
 def desk_of(limits: LimitSet) -> tuple[Desk, _Counting]:
     clock = FixedClock()
     counters = _Counting(clock)
-    desk = Desk(clock=clock, counters=counters)
+    desk = Desk(People(generation=1), clock=clock, counters=counters)
     desk.key(limits=limits)
     return desk, counters
 

@@ -64,18 +64,17 @@ def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens:
 class KnownAccounts:
     """Accounts by caller, as long as they hold: building them costs more than all else of a decision, and who asks once asks again.
 
-    Entities do not change: who was changed is another object, so they are told apart by identity. At most `most` callers are known.
+    Callers do not change: one of whom anything was changed is another object, so they are told apart by identity. At most `most` are known.
     """
 
     def __init__(self, policy: Policy, most: int = 10_000) -> None:
         self._policy = policy
         self._most = most
-        self._known: dict[tuple[object, ...], _Known] = {}
+        self._known: dict[tuple[int, str, bool, bool], _Known] = {}
 
     def find(self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
         """As `accounts`: the same object while nothing has changed."""
-        key, team, member, user, customer = caller.key, caller.team, caller.member, caller.user, caller.customer
-        name = (id(key), id(team), id(member), id(user), id(customer), caller.customer_id, model, tokens, money)
+        name = (id(caller), model, tokens, money)
         known = self._known.get(name)
         if known is not None and known.since_us <= now_us < known.until_us:
             return known.accounts

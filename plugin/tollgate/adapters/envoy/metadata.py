@@ -47,9 +47,10 @@ def reservation_text(reservation: Reservation) -> str:
 
 def find_reservation(metadata: Metadata) -> Reservation | None:
     """The reservation of a request; None for one that was refused, or is none of ours."""
-    if AUTHZ_NAMESPACE not in metadata.filter_metadata:
+    namespaces = metadata.filter_metadata
+    if AUTHZ_NAMESPACE not in namespaces:
         return None
-    fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
+    fields = namespaces[AUTHZ_NAMESPACE].fields
     return reservations.decode(fields["reservation"].string_value) if "reservation" in fields else None
 
 
@@ -67,10 +68,15 @@ def find_meter(metadata: Metadata) -> str | None:
 
 def usage_fields(metadata: Metadata) -> dict[str, object]:
     """What Envoy's own filters found of usage."""
-    if USAGE_NAMESPACE not in metadata.filter_metadata:
+    namespaces = metadata.filter_metadata
+    if USAGE_NAMESPACE not in namespaces:
         return {}
-    found = metadata.filter_metadata[USAGE_NAMESPACE].fields.items()
-    return {name: getattr(value, kind) for name, value in found if (kind := value.WhichOneof("kind")) is not None}
+    fields, found = namespaces[USAGE_NAMESPACE].fields, {}
+    for name in fields:  # its items() would go through a generator of Python's
+        value = fields[name]
+        if (kind := value.WhichOneof("kind")) is not None:
+            found[name] = getattr(value, kind)
+    return found
 
 
 def _flag(name: str) -> Struct:
@@ -87,6 +93,5 @@ SETTLED: Final = _flag("settled")
 
 def has_flag(metadata: Metadata, name: str) -> bool:
     """Whether ext_proc left that flag."""
-    if TOLLGATE_NAMESPACE not in metadata.filter_metadata:
-        return False
-    return name in metadata.filter_metadata[TOLLGATE_NAMESPACE].fields
+    namespaces = metadata.filter_metadata
+    return TOLLGATE_NAMESPACE in namespaces and name in namespaces[TOLLGATE_NAMESPACE].fields

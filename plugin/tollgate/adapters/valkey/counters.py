@@ -73,7 +73,10 @@ class ValkeyCounters:
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
-        return [answer.refused != _NO_RESERVATION for _, answer in await asyncio.gather(*settling)]
+        # All leave together, and come back in few batches; should one fail, the others have been asked all the same.
+        if settling:
+            await asyncio.wait(settling)
+        return [answering.result()[1].refused != _NO_RESERVATION for answering in settling]
 
     async def renew(self, reservation: Reservation) -> bool:
         organization = reservation.organization

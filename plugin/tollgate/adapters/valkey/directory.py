@@ -40,6 +40,12 @@ class CachedDirectory:
         # What changes while a look-up is on its way must not be kept from it: one set per look-up, filled by `changed`.
         self._underway: list[set[str]] = []
         self._session = 0
+        self._changes = 0
+
+    @property
+    def generation(self) -> int | None:
+        """How many changes were heard, as long as all are."""
+        return self._changes if self.is_fresh else None
 
     async def find_key(self, key_hash: str) -> Key | None:
         """The key whose secret has that SHA-256, with the limits of its budget."""
@@ -70,11 +76,13 @@ class CachedDirectory:
     def started(self) -> None:
         """A new subscription hears changes from now on: what was read before it may be out of date."""
         self._session += 1
+        self._changes += 1
         self._fresh_until_s = 0.0
         self._cache.clear()
 
     def changed(self, reference: str) -> None:
         """An entity was changed."""
+        self._changes += 1
         self._cache.drop(reference)
         for references in self._underway:
             references.add(reference)

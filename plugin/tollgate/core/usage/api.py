@@ -56,6 +56,40 @@ class Root:
 
 
 ANYWHERE = (Root(Path((), ())),)
+NAMES = (Field.MODEL, Field.SERVICE_TIER)
+"""The fields that are no counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The rows of a table as they are read: what stands in one object is read from it together, instead of each path from the top.
+
+    `places`: the objects, each by the number of the one that it stands in (0: the document) and its name there. `rows`: a field, the
+    number of its object, and its name there; `walks`: the fields whose paths walk lists. Rows of one field are in the table's order,
+    and those that walk lists come last.
+    """
+
+    places: tuple[tuple[int, str], ...]
+    rows: tuple[tuple[Field, int, str], ...]
+    walks: tuple[tuple[Field, Path], ...]
+
+    @classmethod
+    def of(cls, where: Mapping[Field, tuple[Path, ...]]) -> Layout:
+        """The layout of a table's counts."""
+        numbers: dict[tuple[str, ...], int] = {(): 0}
+        places: list[tuple[int, str]] = []
+        rows, walks = [], []
+        for name, path in ((name, path) for name, paths in where.items() if name not in NAMES for path in paths):
+            if path.plain is None:
+                walks.append((name, path))
+                continue
+            *above, leaf = path.plain
+            for depth in range(1, len(above) + 1):
+                if (names := tuple(above[:depth])) not in numbers:
+                    places.append((numbers[names[:-1]], names[-1]))
+                    numbers[names] = len(places)
+            rows.append((name, numbers[tuple(above)], leaf))
+        return cls(tuple(places), tuple(rows), tuple(walks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +118,9 @@ class Api:
     text: tuple[bytes, ...] = ()
     wrapped: str = ""
     wanted: Wanted = field(default_factory=dict)
+    layout: Layout = field(init=False)
+    """Of its counts; every reply needs it, so it is made once."""
+
+    def __post_init__(self) -> None:
+        """Find what follows from the table."""
+        object.__setattr__(self, "layout", Layout.of(self.where))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -197,12 +198,21 @@ def _documents(api: Api, fields: Mapping[str, object]) -> Iterator[dict[str, Any
 def _document(fields: Mapping[str, object]) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in fields.items():
-        *above, last = name.split(".")
+        above, last = _parted(name)
         node = document
         for each in above:
-            node = node.setdefault(each, {})
-        node[last] = _decoded(value)
+            if each not in node:
+                node[each] = {}
+            node = node[each]
+        node[last] = value if type(value) is float else _decoded(value)
     return document
+
+
+# There are as many as the rules name.
+@lru_cache(maxsize=4096)
+def _parted(name: str) -> tuple[Names, str]:
+    *above, last = name.split(".")
+    return tuple(above), last
 
 
 def _decoded(value: object) -> object:

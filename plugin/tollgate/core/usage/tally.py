@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
 
 from tollgate.core.entities import MAX_EXACT, Certainty, Usage
-from tollgate.core.usage.api import Api, Field, Meaning, Merge
+from tollgate.core.usage.api import NAMES, Api, Field, Meaning, Merge
 
 _MAX_NAME_CHARACTERS = 256
-_NAMES = (Field.MODEL, Field.SERVICE_TIER)
 # What Anthropic calls the speed and the service tier that nobody had to ask for.
 _ORDINARY = ("standard", "default")
+_NOTHING: dict[str, Any] = {}
+# The members of an enumeration are slow to look up, and every reply needs these.
+_EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
+_MODEL, _SERVICE_TIER, _AUDIO_SECONDS = Field.MODEL, Field.SERVICE_TIER, Field.AUDIO_SECONDS
+_INPUT, _OUTPUT, _TOTAL, _REASONING, _CACHE_READ = (
+    Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.REASONING, Field.CACHE_READ,
+)  # fmt: skip
+_CACHE_WRITE, _CACHE_WRITE_5M, _CACHE_WRITE_1H = Field.CACHE_WRITE, Field.CACHE_WRITE_5M, Field.CACHE_WRITE_1H
+# Parts of the input or the output, under the name that `Usage` has for them; and what stands beside tokens.
+_MEDIA = (
+    (Field.INPUT_AUDIO, "input_audio_tokens", False),
+    (Field.INPUT_IMAGE, "input_image_tokens", False),
+    (Field.OUTPUT_AUDIO, "output_audio_tokens", True),
+    (Field.OUTPUT_IMAGE, "output_image_tokens", True),
+)
+_BESIDE = ((Field.SEARCHES, "searches"), (_AUDIO_SECONDS, "audio_seconds"))
 # A count that is there and cannot be right: negative, fractional, boolean, text, too large.
 _DAMAGED = -1
 
@@ -32,7 +49,7 @@ class Tally:
         self._final = False
         self._seen = False
         for field, header in api.headers.items():
-            if header in headers and field in _NAMES:
+            if header in headers and field in NAMES:
                 self._names[field] = headers[header][:_MAX_NAME_CHARACTERS]
             elif header in headers:
                 self._merge({field: _header_count(headers[header])}, early=False)
@@ -43,7 +60,10 @@ class Tally:
         if not isinstance(document, dict):
             return False
         if not self._final:
-            self._final = any(condition.holds(document) for condition in api.final)
+            for condition in api.final:
+                if condition.holds(document):
+                    self._final = True
+                    break
         if api.done is not None:
             self.done = self.done or api.done.holds(document)
         elif self._final and not api.done_line:
@@ -70,16 +90,18 @@ class Tally:
             return Usage()
         if not self._seen:
             return None
-        known = {field: count for field, count in self._counts.items() if count is not None}
-        total = normalise({field: count for field, count in known.items() if count != _DAMAGED}, self._api.meaning)
+        counts = {field: count for field, count in self._counts.items() if count is not None and count != _DAMAGED}
+        total = normalise(counts, self._api.meaning)
         told = self.done or not self._api.final or self._final
         whole = told and not self._early and not (broken and not self.done)
-        sound = total.sound and _DAMAGED not in known.values() and all(field in known for field in self._api.needs)
+        sound = total.sound and _DAMAGED not in self._counts.values()
+        for field in self._api.needs:
+            sound = sound and field in counts
         return Usage(
             **total.tokens,
-            model=self._names.get(Field.MODEL),
-            service_tier=self._names.get(Field.SERVICE_TIER),
-            certainty=Certainty.EXACT if whole and sound else Certainty.PARTIAL,
+            model=self._names.get(_MODEL),
+            service_tier=self._names.get(_SERVICE_TIER),
+            certainty=_EXACT if whole and sound else _PARTIAL,
         )
 
     def _merge(self, counts: Counts, *, early: bool) -> None:
@@ -93,7 +115,7 @@ class Tally:
 
     def _name(self, base: object) -> None:
         """Later documents win: a provider may begin on one service tier and charge another. Within one, what is out of the ordinary does."""
-        for field in _NAMES:
+        for field in NAMES:
             found = [name for path in self._api.where.get(field, ()) for name in path.find(base)]
             names = [name for name in found if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_CHARACTERS]
             if names:
@@ -103,24 +125,23 @@ class Tally:
         counts: Counts = {}
         if not isinstance(base, dict):
             return counts
-        for field, paths in self._api.where.items():
-            if field in _NAMES:
-                continue
-            for path in paths:
-                found = path.find(base)
-                if not found:
-                    continue
-                count = len(found) if path.counts_items else _sum(found, round_up=field is Field.AUDIO_SECONDS)
-                if count is not None:
-                    counts[field] = count
-                    break
-                counts.setdefault(field, None)
+        layout, nodes = self._api.layout, [base]
+        for above, name in layout.places:
+            node = nodes[above].get(name)
+            nodes.append(node if isinstance(node, dict) else _NOTHING)
+        for field, place, name in layout.rows:
+            node = nodes[place]
+            if name in node and counts.get(field) is None:
+                value = node[name]
+                counts[field] = None if value is None else _count(value, round_up=field is _AUDIO_SECONDS)
+        for field, path in layout.walks:
+            if counts.get(field) is None and (found := path.find(base)):
+                counts[field] = len(found) if path.counts_items else _sum(found)
         return counts
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
-    """Counts under the names of `Usage`; `sound`: they agree with each other."""
+class Total(Struct, frozen=True, gc=False):
+    """Counts under the names of `Usage`, without those that are zero; `sound`: they agree with each other."""
 
     tokens: dict[str, int]
     sound: bool
@@ -129,9 +150,8 @@ class Total:
 def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
     """Bring counts to the meaning of `Usage`: input with cache and tool prompts, output with reasoning."""
     get = counts.get
-    input_tokens, output_tokens = get(Field.INPUT, 0), get(Field.OUTPUT, 0)
-    reasoning = get(Field.REASONING, 0)
-    read = get(Field.CACHE_READ, 0)
+    input_tokens, output_tokens, reasoning = get(_INPUT, 0), get(_OUTPUT, 0), get(_REASONING, 0)
+    read = get(_CACHE_READ, 0)
     write_5m, write_1h, sound = _cache_writes(counts)
     if meaning is Meaning.EXCLUSIVE:
         input_tokens += read + write_5m + write_1h
@@ -139,31 +159,36 @@ def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
         input_tokens += get(Field.TOOL_INPUT, 0)
         output_tokens, agrees = _gemini_output(counts, input_tokens)
         sound = sound and agrees
-    elif Field.TOTAL in counts:
+    elif _TOTAL in counts:
         # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of total_tokens.
-        unseen = counts[Field.TOTAL] - input_tokens - output_tokens
-        if unseen > 0 and reasoning in (0, unseen) and Field.INPUT in counts and Field.OUTPUT in counts:
+        unseen = counts[_TOTAL] - input_tokens - output_tokens
+        if unseen > 0 and reasoning in (0, unseen) and _INPUT in counts and _OUTPUT in counts:
             output_tokens, reasoning = output_tokens + unseen, unseen
     if input_tokens + output_tokens > MAX_EXACT:
         return Total({}, sound=False)
-    parts = {
-        "input_audio_tokens": (get(Field.INPUT_AUDIO, 0), input_tokens),
-        "input_image_tokens": (get(Field.INPUT_IMAGE, 0), input_tokens),
-        "output_audio_tokens": (get(Field.OUTPUT_AUDIO, 0), output_tokens),
-        "output_image_tokens": (get(Field.OUTPUT_IMAGE, 0), output_tokens),
-        "reasoning_tokens": (reasoning, output_tokens),
-    }
-    tokens = {name: part for name, (part, whole) in parts.items() if part <= whole}
-    tokens |= {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    tokens |= {"searches": get(Field.SEARCHES, 0), "audio_seconds": get(Field.AUDIO_SECONDS, 0)}
-    cached = read + write_5m + write_1h <= input_tokens
-    if cached:
-        tokens |= {
-            "cache_read_tokens": read,
-            "cache_write_5m_tokens": write_5m,
-            "cache_write_1h_tokens": write_1h,
-        }
-    return Total(tokens, sound=sound and cached and all(name in tokens for name in parts))
+    tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    cached = {"cache_read_tokens": read, "cache_write_5m_tokens": write_5m, "cache_write_1h_tokens": write_1h}
+    if read + write_5m + write_1h <= input_tokens:
+        tokens |= cached
+    else:
+        sound = False
+    if reasoning:
+        sound = _add_part(tokens, "reasoning_tokens", reasoning, output_tokens) and sound
+    for field, name, of_output in _MEDIA:
+        if part := get(field, 0):
+            sound = _add_part(tokens, name, part, output_tokens if of_output else input_tokens) and sound
+    for field, name in _BESIDE:
+        if count := get(field, 0):
+            tokens[name] = count
+    return Total(tokens, sound)
+
+
+def _add_part(tokens: dict[str, int], name: str, part: int, whole: int) -> bool:
+    """Add what is part of a count; False: it cannot be."""
+    if part > whole:
+        return False
+    tokens[name] = part
+    return True
 
 
 def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
@@ -172,8 +197,8 @@ def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
     A write of unknown kind is one of five minutes: that is Anthropic's default, and what other providers price alike.
     Anthropic's last event may raise the sum without telling the split again.
     """
-    write_5m, write_1h = counts.get(Field.CACHE_WRITE_5M, 0), counts.get(Field.CACHE_WRITE_1H, 0)
-    total = counts.get(Field.CACHE_WRITE, write_5m + write_1h)
+    write_5m, write_1h = counts.get(_CACHE_WRITE_5M, 0), counts.get(_CACHE_WRITE_1H, 0)
+    total = counts.get(_CACHE_WRITE, write_5m + write_1h)
     if total < write_5m + write_1h:
         return total, 0, False
     return total - write_1h, write_1h, True
@@ -193,8 +218,8 @@ def _gemini_output(counts: Mapping[Field, int], input_tokens: int) -> tuple[int,
     return candidates + thoughts, False
 
 
-def _sum(values: list[object], *, round_up: bool) -> int | None:
-    counts = [_count(value, round_up=round_up) for value in values if value is not None]
+def _sum(values: list[object]) -> int | None:
+    counts = [_count(value, round_up=False) for value in values if value is not None]
     if not counts:
         return None
     total = sum(counts)
@@ -202,11 +227,10 @@ def _sum(values: list[object], *, round_up: bool) -> int | None:
 
 
 def _count(value: object, *, round_up: bool) -> int:
-    if isinstance(value, float) and math.isfinite(value) and (round_up or value.is_integer()):
+    if type(value) is float and (value.is_integer() or (round_up and math.isfinite(value))):
         value = math.ceil(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return _DAMAGED
-    return value if 0 <= value <= MAX_EXACT else _DAMAGED
+    # A boolean is an integer to isinstance.
+    return value if type(value) is int and 0 <= value <= MAX_EXACT else _DAMAGED
 
 
 def _header_count(text: str) -> int:
