@@ -69,6 +69,25 @@ async def test_a_store_that_does_not_answer_is_unavailable_after_the_timeout(sil
         await pipe.call("PING")
 
 
+async def test_silence_is_found_after_a_time_without_calls_too(tmp_path: Path) -> None:
+    """Nothing watches while nothing waits, and the next call is watched again."""
+    held = []
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        await reader.read(100)
+        writer.write(b"+PONG\r\n")
+
+    server = await asyncio.start_unix_server(answer_once, tmp_path / "once.sock")
+    pipe = Pipe(f"unix://{tmp_path}/once.sock", timeout_s=0.05)
+    assert await pipe.call("PING") == b"PONG"
+    await asyncio.sleep(0.2)
+    with pytest.raises(StoreSilent, match="no answer within"):
+        await asyncio.wait_for(pipe.call("PING"), 5)
+    server.close()
+    held[0].close()
+
+
 async def test_a_password_and_a_database_are_used(store: Redis, valkey_url: str) -> None:
     """As the URL names them."""
     await store.execute_command("ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all")

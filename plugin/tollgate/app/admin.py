@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -34,7 +35,11 @@ async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
     policy = terms(settings).policy
     reports = Reports(registry, core.counters, ValkeyLedger(core.client), core.catalog, core.clock, policy.proxy)
     api = create_api(management, version=__version__, metrics=metrics, reported=reports)
-    server = _Server(uvicorn.Config(api, **_bind(address), log_level="warning", access_log=False, lifespan="off"))
+    # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
+    config = uvicorn.Config(
+        api, **_bind(address), log_level="warning", access_log=False, date_header=False, lifespan="off"
+    )
+    server = _Server(config)
     async with (
         beside(reap(core.meter)),
         beside(keep_current(core.catalog, core.prices)),
@@ -55,10 +60,23 @@ def metrics() -> bytes:
 class _Server(uvicorn.Server):
     """Uvicorn, which says `ready` as our other parts do. It stops by itself on SIGTERM and SIGINT."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told_to_stop = asyncio.Event()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             print("ready", flush=True)
+
+    async def main_loop(self) -> None:
+        """Until it is told to stop; uvicorn's own loop would look ten times a second whether it was."""
+        await self._told_to_stop.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._told_to_stop.set)
 
 
 def _bind(address: str) -> dict[str, Any]:

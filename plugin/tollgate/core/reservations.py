@@ -32,10 +32,18 @@ def _accounts(raw: bytes) -> Accounts:
     return msgspec.json.decode(raw, type=tuple[Account, ...])
 
 
-def encode(reservation: Reservation) -> str:
-    """The reservation as JSON."""
+def _text(reservation: Reservation) -> str:
     values: Any = structs.astuple(reservation)
     return _encode((values[0], values[1], _raw_accounts.get(reservation.accounts), *values[3:])).decode()
+
+
+# The store takes it first, and the request's metadata a moment later.
+_texts: Memo[Reservation, str] = Memo(_text, most=256)
+
+
+def encode(reservation: Reservation) -> str:
+    """The reservation as JSON."""
+    return _texts.get(reservation)
 
 
 def decode(text: str | bytes) -> Reservation:

@@ -109,10 +109,10 @@ class _Connection(asyncio.Protocol):
         self._out: list[bytes] = []
         self._heard_s = 0.0
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._watching = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
-        self._loop.call_later(self._timeout_s, self._watch)
 
     def call(self, arguments: tuple[str | bytes | int, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -120,6 +120,9 @@ class _Connection(asyncio.Protocol):
             self._loop.call_soon(self.flush)
         self._out.append(hiredis.pack_command(arguments))  # type: ignore[arg-type] # its stub knows one argument only
         self._waiting.append((self._loop.time(), future))
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(self._timeout_s, self._watch)
         return future
 
     def data_received(self, data: bytes) -> None:
@@ -158,10 +161,12 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(packed) if len(packed) > 1 else packed[0])
 
     def _watch(self) -> None:
-        """One timer for the connection instead of one for each call: silence is found half a timeout later at most."""
-        if self.lost:
+        """One timer for the connection instead of one for each call, and none while nothing waits: silence is found half a timeout
+        later at most."""
+        self._watching = bool(self._waiting)
+        if not self._waiting:
             return
-        if self._waiting and max(self._heard_s, self._waiting[0][0]) + self._timeout_s < self._loop.time():
+        if max(self._heard_s, self._waiting[0][0]) + self._timeout_s < self._loop.time():
             self.end(f"no answer within {self._timeout_s:g} s")
         else:
             self._loop.call_later(self._timeout_s / 2, self._watch)
