@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -42,7 +42,7 @@ class SystemClock:
 
 def new_id() -> str:
     """An id for a reservation."""
-    return request_id(time.time_ns() // 1000, secrets.randbits(64))
+    return request_id(time.time_ns() // 1000, int.from_bytes(os.urandom(8)))
 
 
 @dataclass(frozen=True, slots=True)

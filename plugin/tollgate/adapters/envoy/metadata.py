@@ -42,7 +42,8 @@ def edits_text(edits: tuple[Edit, ...]) -> str:
 def reservation_text(reservation: Reservation) -> str:
     """The reservation as a header's value: JSON that is ASCII without control characters. Ids may be in any script."""
     text = reservations.encode(reservation)
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+    # JSON has escaped all control characters but this one.
+    return text if text.isascii() and "\x7f" not in text else _UNPRINTABLE.sub(_escaped, text)
 
 
 def find_reservation(metadata: Metadata) -> Reservation | None:

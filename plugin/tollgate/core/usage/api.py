@@ -66,16 +66,17 @@ class Layout:
 
     `places`: the objects, each by the number of the one that it stands in (0: the document) and its name there. `rows`: a field, the
     number of its object, and its name there; `walks`: the fields whose paths walk lists. Rows of one field are in the table's order,
-    and those that walk lists come last.
+    and those that walk lists come last. `names`: the fields that are no counts.
     """
 
     places: tuple[tuple[int, str], ...]
     rows: tuple[tuple[Field, int, str], ...]
     walks: tuple[tuple[Field, Path], ...]
+    names: tuple[tuple[Field, tuple[Path, ...]], ...]
 
     @classmethod
     def of(cls, where: Mapping[Field, tuple[Path, ...]]) -> Layout:
-        """The layout of a table's counts."""
+        """The layout of a table."""
         numbers: dict[tuple[str, ...], int] = {(): 0}
         places: list[tuple[int, str]] = []
         rows, walks = [], []
@@ -89,7 +90,7 @@ class Layout:
                     places.append((numbers[names[:-1]], names[-1]))
                     numbers[names] = len(places)
             rows.append((name, numbers[tuple(above)], leaf))
-        return cls(tuple(places), tuple(rows), tuple(walks))
+        return cls(tuple(places), tuple(rows), tuple(walks), tuple((n, where[n]) for n in NAMES if n in where))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Api:
     wrapped: str = ""
     wanted: Wanted = field(default_factory=dict)
     layout: Layout = field(init=False)
-    """Of its counts; every reply needs it, so it is made once."""
+    """Of `where`; every reply needs it, so it is made once."""
 
     def __post_init__(self) -> None:
         """Find what follows from the table."""

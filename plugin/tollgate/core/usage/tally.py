@@ -115,11 +115,16 @@ class Tally:
 
     def _name(self, base: object) -> None:
         """Later documents win: a provider may begin on one service tier and charge another. Within one, what is out of the ordinary does."""
-        for field in NAMES:
-            found = [name for path in self._api.where.get(field, ()) for name in path.find(base)]
-            names = [name for name in found if isinstance(name, str) and 0 < len(name) <= _MAX_NAME_CHARACTERS]
-            if names:
-                self._names[field] = next((name for name in names if name not in _ORDINARY), names[0])
+        for field, paths in self._api.layout.names:
+            chosen: str | None = None
+            for path in paths:
+                for name in path.find(base):
+                    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARACTERS:
+                        continue
+                    if chosen is None or (chosen in _ORDINARY and name not in _ORDINARY):
+                        chosen = name
+            if chosen is not None:
+                self._names[field] = chosen
 
     def _extract(self, base: object) -> Counts:
         counts: Counts = {}
