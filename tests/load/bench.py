@@ -19,7 +19,7 @@ from tests.load import generators, report, streams
 from tests.load.callers import anybody, make_callers
 from tests.load.errors import BenchFailed
 from tests.load.findings import Findings
-from tests.load.machine import load_note, machine
+from tests.load.machine import load_generators, load_note, machine
 from tests.load.open_files import raise_file_limit
 from tests.load.proc import Group
 from tests.load.reader import reader_us_per_event
@@ -124,7 +124,7 @@ def main(
 
 def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) -> None:
     notes = [note for note in (load_note(),) if note]
-    about = machine()
+    about = [*machine(), load_generators()]
     reader = reader_us_per_event()
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name:
         folder = Path(name)

@@ -18,7 +18,7 @@ from tests.load import systems
 from tests.load.bench import MODES, RESULTS, guarded, sides
 from tests.load.callers import anybody
 from tests.load.findings import gateway_us
-from tests.load.machine import load_note, machine
+from tests.load.machine import load_generators, load_note, machine
 from tests.load.programs import Tick, run_bounded
 from tests.load.rounds import Bench, Series, Side
 from tests.load.scenarios import JSON_1, JSON_32, UNLIMITED, Length
@@ -46,7 +46,7 @@ def main(
 
 def _compare(console: Console, length: Length, modes: Sequence[str], program: Path | None, out: Path) -> None:
     notes = [note for note in (load_note(),) if note]
-    about = machine()
+    about = [*machine(), load_generators()]
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         watch = stack.enter_context(Watch(console, len(_SCENARIOS) * (len(modes) + 1) * length.rounds))
