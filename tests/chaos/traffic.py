@@ -76,7 +76,7 @@ def drawn(seed: int, number: int, leaving: float) -> Call:
     draw = random.Random(f"{seed}/{number}")
     stream, words = draw.random() < 0.5, draw.randint(*_WORDS)
     pace_ms = draw.randint(*(_CHUNK_MS if stream else _LATENCY_MS))
-    prompt = "tell" * (draw.randint(*_PROMPT_BYTES) // _BYTES_PER_TOKEN)
+    prompt = "say " * (draw.randint(*_PROMPT_BYTES) // _BYTES_PER_TOKEN)
     lasts_ms = pace_ms * (words if stream else 1)
     leaves_ms = int(lasts_ms * draw.uniform(0.1, 0.9)) if draw.random() < leaving else None
     return Call(number, stream, words, prompt, pace_ms, leaves_ms)
