@@ -44,11 +44,13 @@ class Setting:
 
 
 def main(
-    scenario: Annotated[list[str] | None, typer.Option(help="what to break; default all")] = None,
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="what to break; default all, else nothing is written")
+    ] = None,
     mode: Annotated[list[str] | None, typer.Option(help="modes to run; default all")] = None,
     calls: Annotated[int, typer.Option(min=30, help="of a run, at least")] = 450,
     seed: Annotated[int, typer.Option(help="of what the clients ask")] = 1,
-    out: Annotated[Path, typer.Option(help="the file of results")] = RESULTS,
+    out: Annotated[Path, typer.Option(help="the file of results; each mode has a section")] = RESULTS,
 ) -> None:
     """Break things under load."""
     known = {each.name: each for each in SCENARIOS}
@@ -69,10 +71,14 @@ def _chaos(console: Console, chosen: Sequence[Scenario], modes: Sequence[str], s
             watch.end(_said(results[-1]))
             for fault in results[-1].faults:
                 watch.say(f"  broken: {fault}")
-    found = table(results)
-    print_table(console, found)
-    replace_section(out, "chaos", _document(about, setting, notes, found))
-    console.print(f"written to {out.name}")
+    print_table(console, table("What chaos costs", results))
+    if len(chosen) < len(SCENARIOS):
+        console.print("written nowhere: some scenarios are missing")
+    else:
+        for mode in modes:
+            found = table(f"What chaos costs in mode {mode}", [result for result in results if result.mode == mode])
+            replace_section(out, mode, _document(about, setting, notes, found))
+        console.print(f"written to {out.name}")
     if any(result.faults for result in results):
         raise BenchFailed("an invariant broke")
 
@@ -127,7 +133,7 @@ def _said(result: Result) -> str:
 
 def _document(about: list[tuple[str, str]], setting: Setting, notes: Sequence[str], found: Table) -> str:
     said = f"{setting.calls:,} calls a run at least, {CLIENTS} clients, leases of {LEASE_S} s, seed {setting.seed}"
-    lines = ["## What breaks, and what it costs", "", "Written by `make chaos`.", ""]
+    lines = [f"## {found.title}", "", "Written by `make chaos`.", ""]
     lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", said))]
     lines += [f"- Note: {note}" for note in notes]
     return "\n".join([*lines, "", markdown(found)])

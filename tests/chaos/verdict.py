@@ -75,7 +75,7 @@ class Result:
     faults: tuple[str, ...]
 
 
-def table(results: Iterable[Result]) -> Table:
+def table(title: str, results: Iterable[Result]) -> Table:
     """A row for each run."""
     columns = (
         "what broke",
@@ -92,10 +92,10 @@ def table(results: Iterable[Result]) -> Table:
     )
     note = (
         "Failed: for their clients. Served: by the provider's own count. Error: charged minus served, of what was served; by certainty: "
-        "calls, and their part of it. Left: reservations, leases, slots and holds after the lease time. Kept: the ledger is the spend of "
+        "calls, and their part of it. Calls are held at 64 tokens of output, and have 22 on average. Left: reservations, leases, slots and holds after the lease time. Kept: the ledger is the spend of "
         "each scope, nothing is left, each call is settled once."
     )  # fmt: skip
-    return Table("What chaos costs", columns, tuple(map(_row, results)), note)
+    return Table(title, columns, tuple(map(_row, results)), note)
 
 
 def _row(result: Result) -> tuple[str, ...]:

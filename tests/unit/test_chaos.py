@@ -60,7 +60,7 @@ def test_an_error_has_a_sign(part: float, expected: str) -> None:
 def test_a_row_tells_calls_and_error_of_each_certainty_and_whether_all_was_kept() -> None:
     """What did not occur stays empty."""
     shares = {"exact": Share(9, 0, 0), "expired": Share(2, 1, 20)}
-    row = table([Result("Envoy", "native", 12, 1, Comparison(1000, 1020, shares, 0), 1, ("broken",))]).rows[0]
+    row = table("Title", [Result("Envoy", "native", 12, 1, Comparison(1000, 1020, shares, 0), 1, ("broken",))]).rows[0]
     head = ("Envoy", "native", "12", "1", "1,000", "1,020", "+2.00%", "1")
     assert row == (*head, "9", "", "", "2 (+2.00%)", "", "", "1", "NO")
 
