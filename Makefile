@@ -1,6 +1,7 @@
 # make run     the gateway on 127.0.0.1:4000, with a provider that needs no key
 # make test    everything that runs on a fresh machine
 # make fuzz    a minute of made-up replies and bodies each (FUZZ_SECONDS)
+# make chaos   every part is killed under load: what that does to the money (tests/chaos/RESULTS.md)
 # make check   format, lint, types, architecture, generated files current
 # make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
 # make bench-quick    in a minute: did my change make it worse than the run before?
@@ -14,7 +15,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm fuzz
+.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm chaos fuzz
 
 # exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
 run: $(VENV)/run
@@ -50,6 +51,9 @@ bench-quick: $(VENV)/run
 
 bench-litellm: $(VENV)/run
 	@$(BIN)/python -m tests.load.litellm $(ARGS)
+
+chaos: $(VENV)/run
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz

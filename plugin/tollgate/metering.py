@@ -111,11 +111,12 @@ class Meter:
         """Charge the holds of leases that ran out; how many there were."""
         settled = 0
         for organization in await self._counters.organizations():
-            expired = await self._counters.expired(organization)
-            held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
-            ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
-            await self._settle_all([(each.reservation, self._settlement(each)) for each in ended])
-            settled += len(ended)
+            # Settled, they are not found again.
+            while expired := await self._counters.expired(organization):
+                held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
+                ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
+                await self._settle_all([(each.reservation, self._settlement(each)) for each in ended])
+                settled += len(ended)
         return settled
 
     async def drain(self) -> None:

@@ -5,10 +5,8 @@ It installs nothing, listens on loopback only, and ends everything that it start
 
 from __future__ import annotations
 
-import signal
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -17,9 +15,10 @@ import typer
 from rich.console import Console
 from tests.load import generators, report, streams
 from tests.load.callers import anybody, make_callers
+from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.findings import Findings
-from tests.load.machine import load_note, machine
+from tests.load.machine import load_generators, load_note, machine
 from tests.load.open_files import raise_file_limit
 from tests.load.proc import Group
 from tests.load.reader import reader_us_per_event
@@ -90,21 +89,11 @@ def measure(bench: Bench, planned: Sequence[Sequence[Run]]) -> tuple[Series, ...
     return tuple(series for family in planned for series in bench.series(family))
 
 
-def guarded(work: Callable[[Console], None]) -> None:
-    """Run a benchmark as a command: one sentence when it fails; SIGTERM is as Ctrl-C, and both leave nothing running."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(width=None if sys.stdout.isatty() else 220)
-    try:
-        if (missing := generators.missing_programs()) is not None:
-            raise BenchFailed(missing)
-        raise_file_limit()
-        work(console)
-    except BenchFailed as error:
-        print(f"bench: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        print("bench: stopped; nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+def ready_for_load() -> None:
+    """Raise BenchFailed where the machine lacks a load generator."""
+    if (missing := generators.missing_programs()) is not None:
+        raise BenchFailed(missing)
+    raise_file_limit()
 
 
 def main(
@@ -119,12 +108,13 @@ def main(
 ) -> None:
     """Measure what Tollgate costs."""
     length = Length(rounds, seconds, chunks, clients, rate=rate, open_streams=open_streams)
-    guarded(lambda console: _bench(console, length, mode or list(MODES), out))
+    guarded("bench", lambda console: _bench(console, length, mode or list(MODES), out))
 
 
 def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) -> None:
+    ready_for_load()
     notes = [note for note in (load_note(),) if note]
-    about = machine()
+    about = [*machine(), load_generators()]
     reader = reader_us_per_event()
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name:
         folder = Path(name)

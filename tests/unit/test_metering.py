@@ -96,6 +96,15 @@ async def test_an_expired_lease_is_charged_as_held() -> None:
     assert (record.certainty, record.input_tokens, record.output_tokens, record.cost_nanousd) == ("expired", 10, 20, 50)
 
 
+async def test_all_leases_that_ran_out_are_settled_together() -> None:
+    """However many Envoy had open when it died: a hundred in each of the reaper's rounds would hold budgets for minutes more."""
+    account = Account(KEY, budget_nanousd=DOLLAR)
+    meter, counters = await meter_of(*(reservation(f"lost-{number}", account) for number in range(250)))
+    counters.clock.us += 61_000_000
+    assert await meter.settle_expired() == 250
+    assert len({record.id for record in counters.ledger}) == 250
+
+
 async def test_the_ledger_and_the_spend_of_each_scope_agree() -> None:
     """To the nano-dollar, whatever was charged."""
     calls = [reservation(f"r{n}", budget(DOLLAR)) for n in range(9)]

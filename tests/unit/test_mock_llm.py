@@ -108,11 +108,14 @@ async def test_the_output_limit_of_the_request_ends_the_reply(client: httpx.Asyn
 
 
 @each_api
-async def test_size_makes_words_longer_and_not_more(client: httpx.AsyncClient, api: Api) -> None:
-    """x-mock-size pads the text; the words stay as many as usage reports."""
-    headers = {"x-mock-size": "5000", "x-mock-chunks": "10"}
+@pytest.mark.parametrize("size", [40, 5000])
+async def test_size_makes_words_longer_or_shorter_and_not_more_or_fewer(
+    client: httpx.AsyncClient, api: Api, size: int
+) -> None:
+    """x-mock-size changes the text; the words stay as many as usage reports."""
+    headers = {"x-mock-size": str(size), "x-mock-chunks": "10"}
     said = api.read((await client.post(api.path, json=api.body(1000), headers=headers)).text)
-    assert (len(said.text), len(said.text.split()), said.output_tokens) == (5000, 10, 10)
+    assert (len(said.text), len(said.text.split()), said.output_tokens) == (size, 10, 10)
 
 
 @each_api

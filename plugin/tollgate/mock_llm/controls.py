@@ -36,7 +36,7 @@ class MockOptions:
 class Controls:
     """How one request is answered.
 
-    `chunks`: words of each choice. `size`: bytes of text to pad to. `cut`: close after so many words of a stream, or bytes of a
+    `chunks`: words of each choice. `size`: bytes of text that its words are made longer or shorter for. `cut`: close after so many words of a stream, or bytes of a
     JSON body. `split`: bytes of each piece of a stream; the pace `chunk_ms` is then one of pieces. `reset`: close, and say nothing.
     """
 

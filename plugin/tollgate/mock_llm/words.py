@@ -34,9 +34,13 @@ class Answer:
 def answer(controls: Controls, limits: Iterable[object]) -> Answer:
     """The words to say under the output limits that a body states; a limit that is no whole number of tokens is none."""
     words = min([controls.chunks, *(limit for limit in limits if is_count(limit))])
-    # Longer words rather than more of them: padding must not change what usage reports.
-    width = -(-controls.size // words) if words else 0
-    return Answer(_STEM.ljust(width - 1, b"e") + b" ", words, words < controls.chunks)
+    return Answer(_word(controls.size, words), words, words < controls.chunks)
+
+
+def _word(size: int, words: int) -> bytes:
+    """A word, and the space after it. Longer or shorter words rather than more or fewer: size must not change what usage reports."""
+    letters = max(1, -(-size // words) - 1) if size and words else len(_STEM)
+    return _STEM[:letters].ljust(letters, b"e") + b" "
 
 
 def is_count(value: object) -> TypeGuard[int]:

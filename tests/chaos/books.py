@@ -1,0 +1,128 @@
+"""What the store says when all is over: the ledger, what each scope has spent, and what is held still. It changes nothing.
+
+It reads the store's own form (keys.py and counters.lua describe it), because that is what must add up, not a report on it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from redis import Redis
+from redis.exceptions import RedisError
+from tests.load.programs import Tick
+
+from tollgate.adapters.valkey.keys import organization_keys
+from tollgate.core.entities import DEFAULT_ORGANIZATION
+
+_RESERVATIONS, _LEASES, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
+_SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"
+# Of a scope's value: used and held come first of seven doubles; then a line NAME=SUM for each model, and one without a name for all.
+_USED_AND_HELD, _SUMS_AT = struct.Struct("<2d"), 56
+# Whoever still wants to settle a call that is settled has tried by then: the access log waits three seconds for ext_proc.
+_LATE_S = 3.5
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A settled call. `scopes` are those that paid, `kind:id`."""
+
+    id: str
+    scopes: tuple[str, ...]
+    cost_nanousd: int
+    certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the store keeps. `faults` are sentences: what in it does not add up. `left`: how much is held though nothing runs."""
+
+    records: tuple[Record, ...]
+    faults: tuple[str, ...]
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """`name`: `kind:id`, and `@model` where it is narrowed. `spent`: of its lifetime."""
+
+    name: str
+    used: int
+    held: int
+    spent: int
+
+
+def read_when_quiet(url: str, patience_s: float, tick: Tick) -> Books:
+    """Wait until nothing is held any more, or patience ends, and for those who come late; then read."""
+    with Redis.from_url(url) as store:
+        deadline_s = time.monotonic() + patience_s
+        while _left(store) and time.monotonic() < deadline_s:
+            tick()
+            time.sleep(_POLL_S)
+        time.sleep(_LATE_S)
+        return read(store)
+
+
+def read(store: Redis) -> Books:
+    """Read the store, in which nothing moves any more."""
+    records = tuple(_records(store))
+    scopes = tuple(_scopes(store))
+    left = _left(store) + sum(scope.held > 0 for scope in scopes)
+    return Books(records, tuple(_faults(records, scopes)), left)
+
+
+def _left(store: Redis) -> int:
+    """Reservations, leases and slots of calls that nobody has settled. A store that does not answer may have some."""
+    try:
+        slots = sum(_count(store.zcard(name)) for name in store.scan_iter(_SLOTS, count=1000))
+        return _count(store.hlen(_RESERVATIONS)) + _count(store.zcard(_LEASES)) + slots
+    except RedisError:
+        return 1
+
+
+def _count(answer: Any) -> int:
+    """A synchronous client's answer, whose type its library leaves open."""
+    return int(answer)
+
+
+def _records(store: Redis) -> Iterator[Record]:
+    entries: Any = store.xrange(_LEDGER)
+    for _, fields in entries:
+        for each in map(json.loads, fields.values()):
+            yield Record(each["id"], tuple(each["scopes"]), each["cost_nanousd"], each["certainty"])
+
+
+def _scopes(store: Redis) -> Iterator[_Scope]:
+    for key in store.scan_iter(_SCOPES, count=1000):
+        value: Any = store.get(key)
+        used, held = map(int, _USED_AND_HELD.unpack_from(value))
+        sums = dict(line.split("=") for line in value[_SUMS_AT:].decode().split("\n") if line)
+        name = unquote(key.decode().partition(":scope:")[2])
+        yield _Scope(name, used, held, int(sums.get("", 0)))
+
+
+def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator[str]:
+    """The invariants of design section 5 that a store shows."""
+    if len({record.id for record in records}) < len(records):
+        yield "a reservation was settled twice"
+    owed: defaultdict[str, int] = defaultdict(int)
+    for record in records:
+        for name in record.scopes:
+            owed[name] += record.cost_nanousd
+    wrong = [
+        scope.name for scope in scopes if not scope.used == scope.spent == owed.get(scope.name.partition("@")[0], 0)
+    ]
+    # Every call of the traffic names the same model, so a scope that is narrowed to it has spent what the scope has.
+    if unknown := owed.keys() - {scope.name for scope in scopes}:
+        wrong += sorted(unknown)
+    if wrong:
+        yield f"{len(wrong)} scopes have not spent what the ledger says, {wrong[0]} among them"
+    if below := [scope.name for scope in scopes if scope.held < 0]:
+        yield f"{below[0]} holds less than nothing"

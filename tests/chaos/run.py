@@ -1,0 +1,143 @@
+"""`make chaos`: breaks every part of a gateway under load, and tells what that does to the money: a table, and tests/chaos/RESULTS.md.
+
+It listens on loopback only and ends everything that it started, also on Ctrl-C. Exit code 1: an invariant broke.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from tests.chaos.books import Books, read_when_quiet
+from tests.chaos.provider import CALL
+from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.stage import INPUT_NANOUSD, LEASE_S, OUTPUT_NANOUSD, Stage
+from tests.chaos.traffic import CLIENTS, Call, Outcome
+from tests.chaos.verdict import Result, compared, percent, table
+from tests.load.callers import Who, make_callers
+from tests.load.command import guarded
+from tests.load.errors import BenchFailed
+from tests.load.machine import load_note, machine
+from tests.load.tables import Table, markdown, print_table, replace_section
+from tests.load.watch import Watch
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+MODES = ("grpc", "native")
+# Whoever settles tries again for eight seconds; then a lease ends, and the reaper comes every five seconds.
+_PATIENCE_S = 20.0 + LEASE_S
+_PAYER = f"customer:{CALL}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`calls`: how many at least a run makes; a third of them before it breaks anything."""
+
+    calls: int
+    seed: int
+
+
+def main(
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="what to break; default all, else nothing is written")
+    ] = None,
+    mode: Annotated[list[str] | None, typer.Option(help="modes to run; default all")] = None,
+    calls: Annotated[int, typer.Option(min=30, help="of a run, at least")] = 450,
+    seed: Annotated[int, typer.Option(help="of what the clients ask")] = 1,
+    out: Annotated[Path, typer.Option(help="the file of results; each mode has a section")] = RESULTS,
+) -> None:
+    """Break things under load."""
+    known = {each.name: each for each in SCENARIOS}
+    if unknown := set(scenario or ()) - known.keys():
+        raise typer.BadParameter(f"{unknown.pop()} is none of: {', '.join(known)}")
+    chosen = [known[name] for name in scenario or known]
+    guarded("chaos", lambda console: _chaos(console, chosen, mode or MODES, Setting(calls, seed), out))
+
+
+def _chaos(console: Console, chosen: Sequence[Scenario], modes: Sequence[str], setting: Setting, out: Path) -> None:
+    notes = [note for note in (load_note(),) if note]
+    about = machine()
+    results = []
+    with Watch(console, len(chosen) * len(modes)) as watch:
+        for scenario, mode in ((scenario, mode) for scenario in chosen for mode in modes):
+            watch.begin(f"{scenario.name} · {mode}")
+            results.append(_result(scenario, mode, setting, watch))
+            watch.end(_said(results[-1]))
+            for fault in results[-1].faults:
+                watch.say(f"  broken: {fault}")
+    print_table(console, table("What chaos costs", results))
+    if len(chosen) < len(SCENARIOS):
+        console.print("written nowhere: some scenarios are missing")
+    else:
+        for mode in modes:
+            found = table(f"What chaos costs in mode {mode}", [result for result in results if result.mode == mode])
+            replace_section(out, mode, _document(about, setting, notes, found))
+        console.print(f"written to {out.name}")
+    if any(result.faults for result in results):
+        raise BenchFailed("an invariant broke")
+
+
+def _result(scenario: Scenario, mode: str, setting: Setting, watch: Watch) -> Result:
+    """Start everything, call, break, let it recover, wait for the leases, and compare."""
+    with tempfile.TemporaryDirectory(prefix="tollgate-chaos-") as name, ExitStack() as resources:
+        stage = Stage(resources, Path(name), mode, watch.tick)
+        stage.start_provider()
+        if scenario.own_store:
+            stage.start_store()
+        stage.start_gateway()
+        key = make_callers(stage.gateway.url).who[Who.ALL].key
+        with stage.traffic(key, setting.seed, scenario.leaving) as traffic:
+            traffic.more(setting.calls // 3)
+            scenario.breaks(stage)
+            traffic.served_again()
+            traffic.more(setting.calls * 2 // 3)
+        books = read_when_quiet(stage.store_url, _PATIENCE_S, watch.tick)
+        return _judged(scenario, stage, traffic.ended, books)
+
+
+def _judged(scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcome]], books: Books) -> Result:
+    served = {call.number: _served_nanousd(stage, call) for call, _ in ended}
+    found = compared(served, _charged(books))
+    faults = (
+        *books.faults,
+        *([f"{books.left} holds, slots and leases are left"] if books.left else []),
+        *([f"{found.twice} calls were settled twice"] if found.twice else []),
+    )
+    outcomes = Counter(outcome for _, outcome in ended)
+    return Result(scenario.name, stage.mode, len(ended), outcomes[Outcome.FAILED], found, books.left, faults)
+
+
+def _served_nanousd(stage: Stage, call: Call) -> int:
+    """What the provider has a right to: the input each time that it got it, and the words that it sent."""
+    tally = stage.tally
+    return tally.times(call.number) * call.input_tokens * INPUT_NANOUSD + tally.words(call.number) * OUTPUT_NANOUSD
+
+
+def _charged(books: Books) -> Iterator[tuple[int, int, str]]:
+    for record in books.records:
+        payer = next(scope for scope in record.scopes if scope.startswith(_PAYER))
+        yield int(payer.removeprefix(_PAYER)), record.cost_nanousd, record.certainty
+
+
+def _said(result: Result) -> str:
+    verdict = "broken" if result.faults else "kept"
+    error = percent(result.comparison.error)
+    return f"{result.calls:,} calls, {result.failed:,} failed, error {error}, {result.left:,} left, {verdict}"
+
+
+def _document(about: list[tuple[str, str]], setting: Setting, notes: Sequence[str], found: Table) -> str:
+    said = f"{setting.calls:,} calls a run at least, {CLIENTS} clients, leases of {LEASE_S} s, seed {setting.seed}"
+    lines = [f"## {found.title}", "", "Written by `make chaos`.", ""]
+    lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", said))]
+    lines += [f"- Note: {note}" for note in notes]
+    return "\n".join([*lines, "", markdown(found)])
+
+
+if __name__ == "__main__":
+    typer.run(main)

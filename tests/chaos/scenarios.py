@@ -1,0 +1,99 @@
+"""What breaks, and how it is mended again. Everything else of a run is the same for all: run.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.stage import Stage, kill
+from tests.load.proc import Group
+
+_AWAY_S = 1.0
+_PAUSED_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`breaks` returns when what it broke runs again. `leaving`: the share of clients who leave in the middle of their call."""
+
+    name: str
+    breaks: Callable[[Stage], None]
+    own_store: bool = False
+    leaving: float = 0.0
+
+
+def _one_worker(stage: Stage) -> None:
+    """The supervisor starts it again."""
+    kill(stage.pids(Group.WORKERS)[0])
+
+
+def _all_workers(stage: Stage) -> None:
+    """Nobody admits, reads replies, or hears the access log, until the supervisor has started them again."""
+    kill(*stage.pids(Group.WORKERS))
+
+
+def _envoy(stage: Stage) -> None:
+    """All calls are cut, and what Envoy had still to tell is lost. `tollgate up` ends; it is started again on the same state."""
+    (envoy,) = stage.pids(Group.ENVOY)
+    stage.end_of_gateway(lambda: kill(envoy))
+    stage.start_gateway()
+
+
+def _gateway(stage: Stage) -> None:
+    """The supervisor is killed and takes everything with it; it is started again on the same state."""
+    stage.end_of_gateway(lambda: kill(stage.gateway.pid))
+    stage.start_gateway()
+
+
+def _store(stage: Stage) -> None:
+    """It has written what it answered, though not to the disk: the kernel does that, as the machine lives."""
+    kill(stage.store_pid)
+    stage.wait(_AWAY_S)
+    stage.start_store()
+
+
+def _power(stage: Stage) -> None:
+    """The store's machine: what it wrote in its last second never reached the disk. This cuts the file where it was a second before."""
+    (file,) = Path(stage.folder, "appendonlydir").glob("*.incr.aof")
+    safe_bytes = file.stat().st_size
+    stage.wait(_AWAY_S)
+    kill(stage.store_pid)
+    os.truncate(file, safe_bytes)
+    stage.start_store()
+
+
+def _pause(stage: Stage) -> None:
+    """It answers nobody, and then does all that it was asked meanwhile."""
+    kill(stage.store_pid, number=signal.SIGSTOP)
+    try:
+        stage.wait(_PAUSED_S)
+    finally:
+        kill(stage.store_pid, number=signal.SIGCONT)
+
+
+def _provider(stage: Stage) -> None:
+    """Its replies are cut, and for a while it cannot be reached."""
+    kill(stage.provider_pid)
+    stage.wait(_AWAY_S)
+    stage.start_provider()
+
+
+def _nothing(_stage: Stage) -> None:
+    """Clients break enough."""
+
+
+SCENARIOS = (
+    Scenario("nothing", _nothing),
+    Scenario("a worker", _one_worker),
+    Scenario("all workers", _all_workers),
+    Scenario("Envoy", _envoy),
+    Scenario("the gateway", _gateway),
+    Scenario("the store", _store, own_store=True),
+    Scenario("the store's machine", _power, own_store=True),
+    Scenario("the store pauses", _pause, own_store=True),
+    Scenario("the provider", _provider),
+    Scenario("clients leave", _nothing, leaving=0.5),
+)
