@@ -26,6 +26,7 @@ from tests.load.rounds import Bench, Run, Series, Side
 from tests.load.scenarios import (
     ALL_LIMITS,
     EMBEDDINGS,
+    IDLE,
     JSON_1,
     JSON_32,
     JSON_256,
@@ -51,7 +52,7 @@ MODES = ("grpc", "native")
 def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
     """What `make bench` does under load, in its order. Those of one family are compared with each other, so their rounds interleave."""
     return (
-        (JSON_1,), (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED), (JSON_256,), (JSON_LONG,), (EMBEDDINGS,), (OPEN,), (sse(length),),
+        (JSON_1,), (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED), (JSON_256,), (JSON_LONG,), (EMBEDDINGS,), (OPEN,), (sse(length),), (IDLE,),
     )  # fmt: skip
 
 

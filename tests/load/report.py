@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.load.findings import BYTES_A_MB, Findings, gateway_us
 from tests.load.proc import Group
 from tests.load.rounds import Series
-from tests.load.scenarios import JSON_32
+from tests.load.scenarios import IDLE, JSON_32
 from tests.load.stats import Spread
 from tests.load.tables import Table, figure, shown, times
 
@@ -58,7 +58,7 @@ def targets(findings: Findings) -> Table:
             row += [_NOT_MEASURED, ""] if found is None else [shown(found), target.verdict(found, mode)]
         rows.append(tuple(row))
     columns = [column for system in findings.gateways for column in (system, "kept")]
-    note = "Medians of the rounds, and their least and most. SSE: " + findings.sse + "."
+    note = f"Medians of the rounds, and their least and most. SSE: {findings.sse}; what an idle gateway takes (below) is in it."
     return Table("What it must cost (design section 12)", ("figure", *columns), tuple(rows), note)
 
 
@@ -67,7 +67,7 @@ def speed(findings: Findings) -> Table:
     return Table(
         "Throughput and latency",
         ("load", "system", "a second", "p50 ms", "p90 ms", "p99 ms", "of Envoy alone"),
-        tuple(_speed_row(findings, series) for series in findings.series),
+        tuple(_speed_row(findings, series) for series in findings.series if series.scenario is not IDLE),
         "At a fixed rate latency counts from when a request was due.",
     )
 
@@ -89,7 +89,7 @@ def cpu(findings: Findings) -> Table:
     """CPU time by group."""
     used = [group for group in Group if any(group in each.samples[0].cpu_us for each in findings.series)]
     return Table(
-        "CPU time (us for one request; of streams for one reply)",
+        "CPU time (us for one request; of streams for one reply; idle for a second)",
         ("load", "system", *used, "gateway", "of Envoy alone"),
         tuple((*_names(series), *_cpu_row(findings, series, used)) for series in findings.series),
         "Gateway: everything but the provider and the load generator. What a reply causes after it was sent, such as settlement, is in it.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,14 @@ def _streams(target: Target, length: Length, tick: Tick) -> Load:
     return generators.h2load(target, length.sse_clients, length.sse_clients * length.sse_turns, seconds, tick)
 
 
+def _nothing(target: Target, length: Length, tick: Tick) -> Load:
+    """Nobody calls; one of the unit is a second."""
+    for _ in range(length.seconds):
+        time.sleep(1)
+        tick()
+    return Load(length.seconds, length.seconds, refused=0, failed=0, p50_us=0, p90_us=0, p99_us=0)
+
+
 def _open(target: Target, length: Length, tick: Tick) -> Load:
     return generators.open_loop(target, length.rate, length.seconds, tick)
 
@@ -102,6 +111,7 @@ OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)
 ALL_LIMITS = Scenario("JSON, 32 clients, every limit set", _closed(32), _SMALL, Who.ALL, alone=False)
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
+IDLE = Scenario("idle, a second", _nothing, _SMALL, unit="second")
 REFUSED = Scenario("refused, 32 clients", _closed(32), _SMALL, Who.REFUSED, alone=False)
 
 
