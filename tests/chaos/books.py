@@ -23,8 +23,8 @@ from tollgate.core.entities import DEFAULT_ORGANIZATION
 
 _RESERVATIONS, _LEASES, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
 _SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"
-# Of a scope's value: used and held come first of seven doubles; then a line NAME=SUM for each model, and one without a name for all.
-_USED_AND_HELD, _SUMS_AT = struct.Struct("<2d"), 56
+# Of a scope's value: used and held are the fourth and fifth of eight integers; then comes a line NAME=SUM for each model.
+_USED_AND_HELD, _SUMS_AT = struct.Struct("<24x2q"), 64
 # Whoever still wants to settle a call that is settled has tried by then: the access log waits three seconds for ext_proc.
 _LATE_S = 3.5
 _POLL_S = 0.1
@@ -102,10 +102,10 @@ def _records(store: Redis) -> Iterator[Record]:
 def _scopes(store: Redis) -> Iterator[_Scope]:
     for key in store.scan_iter(_SCOPES, count=1000):
         value: Any = store.get(key)
-        used, held = map(int, _USED_AND_HELD.unpack_from(value))
-        sums = dict(line.split("=") for line in value[_SUMS_AT:].decode().split("\n") if line)
+        used, held = _USED_AND_HELD.unpack_from(value)
+        sums = [int(line.rpartition("=")[2]) for line in value[_SUMS_AT:].decode().split("\n") if line]
         name = unquote(key.decode().partition(":scope:")[2])
-        yield _Scope(name, used, held, int(sums.get("", 0)))
+        yield _Scope(name, used, held, sum(sums))
 
 
 def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator[str]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import starmap
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
@@ -20,22 +20,31 @@ from tollgate.core.memo import Memo
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
 
-_pack = msgspec.msgpack.Encoder().encode
 _LIMITS = struct.Struct("<7d")
+_ANSWER = struct.Struct("<hc")
+# A state of counters.lua as a balance: the two times that follow are none of its members.
+_STATES = struct.Struct("<6q16x")
 
 
-class Answer(Struct, array_like=True):
-    """What the script says of one call: the number of the account that refused (0: none did, -1: no such reservation), and its limit."""
+class Answer(Struct, frozen=True):
+    """What the script says of one call, at the store's time: the number of the account that refused (0: none did, -1: no such
+    reservation), its limit, and where the accounts stand."""
 
+    now_us: int
     refused: int
-    by: str
-    balances: tuple[Balance, ...]
+    by: bytes
+    states: bytes
 
+    @classmethod
+    def of(cls, now_us: int, packed: bytes) -> Answer:
+        """An answer from the script's string."""
+        refused, by = _ANSWER.unpack_from(packed)
+        return cls(now_us, refused, by, packed[_ANSWER.size :])
 
-_decode = msgspec.msgpack.Decoder(tuple[int, list[Answer]]).decode
-
-Answering = tuple[int, Answer]
-"""An answer, and the store's clock in us."""
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """The accounts' balances, in their order."""
+        return tuple(starmap(Balance, _STATES.iter_unpack(self.states)))
 
 
 class Keyed(Struct, frozen=True):
@@ -59,18 +68,19 @@ class Batch:
     """Calls of one operation, for one organization."""
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[Answering]] = []
-        self._calls: list[bytes] = []
+        self._waiting: list[asyncio.Future[Answer]] = []
+        self._calls: list[bytes | str] = []
         self._callers: list[bytes] = []
         self._scopes: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._caller_of: Memo[Keyed, int] = Memo(self._add_caller)
 
-    def add(self, keyed: Keyed, call: tuple[Any, ...]) -> asyncio.Future[Answering]:
-        """One call more; its answer, with the store's clock."""
-        # The script takes the values one after the other, so without the byte that says how many there are (at most fifteen).
-        self._calls.append(_pack((self._caller_of.get(keyed), *call))[1:])
-        future: asyncio.Future[Answering] = asyncio.get_running_loop().create_future()
+    def add(
+        self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()
+    ) -> asyncio.Future[Answer]:
+        """One call more: its numbers as the operation packs them, the caller's first, and its texts."""
+        self._calls += packed.pack(self._caller_of.get(keyed), *numbers), *texts
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         return future
 
@@ -86,7 +96,7 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether it has to leave."""
-        return len(self._calls) >= MOST_CALLS
+        return len(self._waiting) >= MOST_CALLS
 
     def keys(self) -> tuple[str, ...]:
         """The keys that its callers name by number: the scopes, then the slots."""
@@ -97,16 +107,16 @@ class Batch:
         """How many of its keys are scopes."""
         return len(self._scopes)
 
-    def arguments(self) -> tuple[int | bytes, ...]:
+    def arguments(self) -> tuple[int | bytes | str, ...]:
         """How many callers there are, those, and the calls."""
         return len(self._callers) // 2, *self._callers, *self._calls
 
-    def answer(self, reply: bytes) -> None:
+    def answer(self, reply: Sequence[Any]) -> None:
         """Tell everybody who waits."""
-        now_us, answers = _decode(reply)
-        for future, answer in zip(self._waiting, answers, strict=True):
+        now_us, *answers = reply
+        for future, packed in zip(self._waiting, answers, strict=True):
             if not future.done():  # its caller was cancelled
-                future.set_result((now_us, answer))
+                future.set_result(Answer.of(now_us, packed))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""

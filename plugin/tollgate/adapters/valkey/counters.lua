@@ -7,27 +7,32 @@
 --       5 number of callers, then two for each caller: its accounts' limits, and their keys; then the calls; renew: 5 reservation id
 --         limits: seven doubles an account: rpm, tpm, parallel, budget (-1: none), and its period in us: previous start, start, end
 --         keys: two 16-bit numbers an account: of its scope, and of its slots (0 where parallel is -1)
---         call: as MessagePack values: number of its caller, id, text, cost, input tokens, output tokens, guessed; of settle tokens,
---         model, tell too. text: the reservation or the ledger record, opaque; cost, tokens: the estimate, or what they were
--- Reply renew: 1 or 0; the others, as MessagePack: now in us, and for each call
---       [number of the account that refused (0: none, -1: no such reservation), its limit (r, t, p or b), and of each account
---       [requests, tokens, parallel, used, held, start of period]]; of none where a settlement is not asked to tell
+--         call: numbers (RESERVE, SETTLE or PEEK below: of its caller, cost, input and output tokens, whether they are guessed; of
+--         settle used tokens, whether to tell); id; text: the reservation or the ledger record, opaque; of settle the model
+-- Reply renew: 1 or 0; the others: now in us, and for each call a string: number of the account that refused (0: none, -1: no such
+--       reservation), its limit (r, t, p or b), and a state for each account; for none where a settlement is not asked to tell
 --
--- A scope is a string: seven doubles (used, held, period; units of requests, as of which ms; of tokens, as of which ms), then a line `NAME=SUM` for the lifetime's spend on each model, and on all (no name).
--- Integers only, below 2^53. Each call reads all, checks all, then writes all. What costs here is calls into the store, so each key is
--- read and written once; then tables that grow, so numbers come as strings that struct reads, and are worked out twice rather than kept.
+-- A state is eight integers: units used of requests, of tokens, calls in flight, nano-dollars used, held, start of the period in us,
+-- and as of which ms requests and tokens are. A scope is a string: its state, where calls in flight are left out, then for each model
+-- a line `NAME=SUM` of what was ever spent on it. A reservation is how many accounts it holds for, what it holds of each budget, and
+-- its text.
+--
+-- Integers only, below 2^53. Each call reads all, checks all, then writes all. What costs here is calls into the store and the steps of
+-- Lua, so each key is read and written once, and an account is unpacked, checked, and packed for both answer and store, in one go.
 -- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
 local MAX_EXACT = 9007199254740991
-local SEVEN, SEVEN_BYTES = '<ddddddd', 56
-local NO_STATE = string.rep('\0', SEVEN_BYTES)
-local USED, HELD, PERIOD, REQUESTS, REQUESTS_AT, TOKENS, TOKENS_AT = 1, 2, 3, 4, 5, 6, 7 -- of a scope; _AT: as of which ms
+local LIMITS, LIMITS_BYTES = '<ddddddd', 56
 local TWO_KEYS, TWO_KEYS_BYTES = '<HH', 4
-local LOW_DIGITS, LOW_SIZE = 15, 1e15
+local STATE, STATE_BYTES = '<i8i8xxxxxxxxi8i8i8i8i8', 64
+local TOLD, NO_STATE = '<i8i8i8i8i8i8xxxxxxxxxxxxxxxx', string.rep('\0', STATE_BYTES)
+local ANSWER, COUNT, HOLD = '<hc1', '<H', 'i8'
+local RESERVE, SETTLE, PEEK = '<HdddB', '<HdddBdB', '<H'
+local SUM, SUM_DIGITS, HIGH_DIGITS, LOW_SIZE = '%010d%015d', 25, 10, 1e15
 local OWN_KEYS, OWN_ARGS = 3, 5
-local format, floor, max, min, sub, find = string.format, math.floor, math.max, math.min, string.sub, string.find
-local struct_unpack, call = struct.unpack, redis.call
+local format, sub, find, rep, concat = string.format, string.sub, string.find, string.rep, table.concat
+local floor, min, max, pack, unpack_struct, call = math.floor, math.min, math.max, struct.pack, struct.unpack, redis.call
 
 local now_us = tonumber(ARGV[2])
 if not now_us then
@@ -43,44 +48,91 @@ end
 -- Scopes ------------------------------------------------------------------------------------------------------------------------
 
 local scope_count, first_call = tonumber(ARGV[3]), OWN_ARGS + 1
-local scopes, stored, changed, spent = {}, {}, {}, {} -- by number: state, value, whether to write, and cost by name
+local stored, states = {}, {} -- by number: its value, and a string that begins with its state
+local sums, spent = {}, {} -- by number: its lines, where they change; by model and number: what is still to be added to them
 
 local function read_scopes()
   if scope_count > 0 then
     stored = call('MGET', unpack(KEYS, OWN_KEYS + 1, OWN_KEYS + scope_count))
     for number = 1, scope_count do
-      scopes[number] = { struct_unpack(SEVEN, stored[number] or NO_STATE) }
+      stored[number] = stored[number] or NO_STATE
+      states[number] = stored[number]
     end
   end
 end
 
 -- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
-local function with_sum(sums, name, amount)
-  local _, before = find(sums, '\n' .. name .. '=', 1, true)
+local function add_sum(number, model, amount)
+  local lines, name = sums[number] or sub(stored[number], STATE_BYTES + 1), '\n' .. model .. '='
+  local _, before = find(lines, name, 1, true)
   if not before then
-    return sums .. '\n' .. name .. '=' .. integer(amount)
+    lines = lines .. name .. format(SUM, 0, 0)
+    before = #lines - SUM_DIGITS
   end
-  local after = find(sums, '\n', before, true) or #sums + 1
-  local digits = sub(sums, before + 1, after - 1)
-  local low = tonumber(sub(digits, -LOW_DIGITS)) + amount
-  local high = #digits > LOW_DIGITS and tonumber(sub(digits, 1, -LOW_DIGITS - 1)) or 0
-  high, low = high + floor(low / LOW_SIZE), low % LOW_SIZE
-  local sum = high > 0 and format('%.0f%015.0f', high, low) or integer(low)
-  return sub(sums, 1, before) .. sum .. sub(sums, after)
+  local middle, last = before + HIGH_DIGITS, before + SUM_DIGITS
+  local low = tonumber(sub(lines, middle + 1, last)) + amount % LOW_SIZE
+  local high = tonumber(sub(lines, before + 1, middle)) + floor(amount / LOW_SIZE) + floor(low / LOW_SIZE)
+  sums[number] = sub(lines, 1, before) .. format(SUM, high, low % LOW_SIZE) .. sub(lines, last + 1)
+end
+
+local function spend(number, model, cost)
+  local costs = spent[model]
+  if not costs then
+    costs = {}
+    spent[model] = costs
+  end
+  local before = costs[number] or 0
+  if before > MAX_EXACT - cost then
+    add_sum(number, model, before)
+    before = 0
+  end
+  costs[number] = before + cost
 end
 
 local function write_scopes()
-  local written = {}
-  for number in pairs(changed) do
-    local sums = sub(stored[number] or '', SEVEN_BYTES + 1)
-    for name, amount in pairs(spent[number] or {}) do
-      sums = with_sum(sums, name, amount)
+  for model, costs in pairs(spent) do
+    for number, cost in pairs(costs) do
+      add_sum(number, model, cost)
     end
-    written[#written + 1] = KEYS[OWN_KEYS + number]
-    written[#written + 1] = struct.pack(SEVEN, unpack(scopes[number], 1, 7)) .. sums
+  end
+  local written = {}
+  for number = 1, scope_count do
+    if states[number] ~= stored[number] then
+      written[#written + 1] = KEYS[OWN_KEYS + number]
+      written[#written + 1] = states[number] .. (sums[number] or sub(stored[number], STATE_BYTES + 1))
+    end
   end
   if #written > 0 then
     call('MSET', unpack(written))
+  end
+end
+
+-- Slots -------------------------------------------------------------------------------------------------------------------------
+
+local flying, taken = {}, {} -- by key: calls in flight as far as they are known, and leases to add
+
+local function in_flight(slots)
+  flying[slots] = flying[slots] or call('ZCOUNT', slots, '(' .. integer(now_us), '+inf')
+  return flying[slots]
+end
+
+local function take(slots, lease_end, id)
+  local leases = taken[slots] or {}
+  taken[slots] = leases
+  leases[#leases + 1] = lease_end
+  leases[#leases + 1] = id
+  flying[slots] = flying[slots] + 1
+end
+
+-- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no key.
+local function free(slots, id)
+  call('ZREM', slots, id)
+  flying[slots] = nil
+end
+
+local function write_slots()
+  for slots, leases in pairs(taken) do
+    call('ZADD', slots, unpack(leases))
   end
 end
 
@@ -94,60 +146,55 @@ end
 
 -- rpm, tpm, parallel, budget, previous start, start and end of the period.
 local function limits_at(limits, account)
-  return struct_unpack(SEVEN, limits, (account - 1) * SEVEN_BYTES + 1)
+  return unpack_struct(LIMITS, limits, (account - 1) * LIMITS_BYTES + 1)
 end
 
 -- The number of its scope, and the key of its slots.
 local function keys_at(keys, account)
-  local scope, slots = struct_unpack(TWO_KEYS, keys, (account - 1) * TWO_KEYS_BYTES + 1)
+  local scope, slots = unpack_struct(TWO_KEYS, keys, (account - 1) * TWO_KEYS_BYTES + 1)
   return scope, KEYS[OWN_KEYS + scope_count + slots]
 end
 
 local function level(used, at, limit)
-  return limit < 0 and 0 or max(0, used - max(0, now_ms - at) * limit)
+  if now_ms > at then
+    used = used - (now_ms - at) * limit
+  end
+  return used > 0 and used or 0
 end
 
 -- What is used of a budget now, and the start of its period.
-local function spend_of(scope, previous, start, finish)
-  local period
-  if finish == 0 then
-    period = 0
-  elseif now_us < start then
-    period = previous
-  elseif now_us < finish then
-    period = start
-  else
+local function spend_of(used, stored_start, previous, start, finish)
+  local period = 0
+  if now_us < finish then
+    period = now_us < start and previous or start
+  elseif finish > 0 then
     local length = finish - start
     period = finish + floor((now_us - finish) / length) * length
   end
-  if period > scope[PERIOD] then
+  if period > stored_start then
     return 0, period
   end
-  return scope[USED], scope[PERIOD]
-end
-
-local function in_flight(slots, parallel)
-  return parallel < 0 and 0 or call('ZCOUNT', slots, '(' .. integer(now_us), '+inf')
+  return used, stored_start
 end
 
 -- What a call holds of a token limit: Reservation.tokens_within is its twin.
 local function tokens_within(tpm, input, output, guessed)
-  if guessed then
+  if guessed > 0 then
     output = min(output, floor(tpm / 4))
   end
   return max(1, min(input + output, tpm))
 end
 
-local function keep(number, rpm, tpm, requests, tokens, used, held, period)
-  local scope = scopes[number]
-  if rpm >= 0 then
-    scope[REQUESTS], scope[REQUESTS_AT] = requests, max(scope[REQUESTS_AT], now_ms)
+-- The state as an answer tells it, where what is not limited is 0: most often it is the one that is stored.
+local function told(state, rpm, tpm, calls, requests, tokens, used, held, period)
+  if calls == 0 and (rpm >= 0 or requests == 0) and (tpm >= 0 or tokens == 0) then
+    return state
   end
-  if tpm >= 0 then
-    scope[TOKENS], scope[TOKENS_AT] = tokens, max(scope[TOKENS_AT], now_ms)
-  end
-  scope[USED], scope[HELD], scope[PERIOD] = used, held, period
-  changed[number] = true
+  return pack(TOLD, rpm < 0 and 0 or requests, tpm < 0 and 0 or tokens, calls, used, held, period)
+end
+
+local function answer_of(balances, refused, kind)
+  return pack(ANSWER, refused, kind) .. concat(balances)
 end
 
 -- An answer that tells where all accounts of a caller stand.
@@ -157,151 +204,146 @@ local function standing(caller, refused, kind)
   for account = 1, count do
     local rpm, tpm, parallel, _, previous, start, finish = limits_at(limits, account)
     local number, slots = keys_at(keys, account)
-    local scope = scopes[number]
-    local used, period = spend_of(scope, previous, start, finish)
-    local requests = level(scope[REQUESTS], scope[REQUESTS_AT], rpm)
-    local tokens = level(scope[TOKENS], scope[TOKENS_AT], tpm)
-    balances[account] = { requests, tokens, in_flight(slots, parallel), used, scope[HELD], period }
+    local requests, tokens, used, held, period, requests_ms, tokens_ms = unpack_struct(STATE, states[number])
+    used, period = spend_of(used, period, previous, start, finish)
+    requests = rpm < 0 and 0 or level(requests, requests_ms, rpm)
+    tokens = tpm < 0 and 0 or level(tokens, tokens_ms, tpm)
+    balances[account] = pack(TOLD, requests, tokens, parallel < 0 and 0 or in_flight(slots), used, held, period)
   end
-  return { refused, kind, balances }
+  return answer_of(balances, refused, kind)
 end
 
 -- Operations --------------------------------------------------------------------------------------------------------------------
 
--- The first account that refuses, and which of its limits; else 0, and the calls in flight of those that limit them.
-local function refusing(caller, input, output, guessed)
+-- The answer; and what it holds of each account, unless it is refused.
+local function reserve_one(id, lease_end, caller, cost, input, output, guessed)
   local limits, keys, count = accounts_of(caller)
-  local flying
+  local numbers, after, balances, holds, slots_taken = {}, {}, {}, {}, {}
   for account = 1, count do
     local rpm, tpm, parallel, budget, previous, start, finish = limits_at(limits, account)
     local number, slots = keys_at(keys, account)
-    local scope = scopes[number]
-    if rpm >= 0 and level(scope[REQUESTS], scope[REQUESTS_AT], rpm) + UNITS > rpm * UNITS then
-      return account, 'r'
+    local requests, tokens, used, held, period, requests_ms, tokens_ms = unpack_struct(STATE, states[number])
+    local calls, hold = 0, 0
+    used, period = spend_of(used, period, previous, start, finish)
+    if rpm >= 0 then
+      requests, requests_ms = level(requests, requests_ms, rpm) + UNITS, max(requests_ms, now_ms)
+      if requests > rpm * UNITS then
+        return standing(caller, account, 'r')
+      end
     end
     if tpm >= 0 then
-      local tokens = level(scope[TOKENS], scope[TOKENS_AT], tpm)
-      if tokens + tokens_within(tpm, input, output, guessed) * UNITS > tpm * UNITS then
-        return account, 't'
+      tokens = level(tokens, tokens_ms, tpm) + tokens_within(tpm, input, output, guessed) * UNITS
+      tokens_ms = max(tokens_ms, now_ms)
+      if tokens > tpm * UNITS then
+        return standing(caller, account, 't')
       end
     end
     if parallel >= 0 then
-      flying = flying or {}
-      flying[account] = in_flight(slots, parallel)
-      if flying[account] >= parallel then
-        return account, 'p'
+      calls = in_flight(slots) + 1
+      if calls > parallel then
+        return standing(caller, account, 'p')
       end
-    end
-    if budget >= 0 and spend_of(scope, previous, start, finish) + scope[HELD] >= budget then
-      return account, 'b'
-    end
-  end
-  return 0, flying
-end
-
-local function reserve_one(reservations, leases, lease_end, caller, id, text, cost, input, output, guessed)
-  local refused, kind = refusing(caller, input, output, guessed)
-  if refused > 0 then
-    return standing(caller, refused, kind)
-  end
-  local flying, limits, keys, count = kind, accounts_of(caller)
-  local balances, all_held = {}, {}
-  for account = 1, count do
-    local rpm, tpm, parallel, budget, previous, start, finish = limits_at(limits, account)
-    local number, slots = keys_at(keys, account)
-    local scope, calls, held = scopes[number], 0, 0
-    local used, period = spend_of(scope, previous, start, finish)
-    local requests = level(scope[REQUESTS], scope[REQUESTS_AT], rpm) + (rpm < 0 and 0 or UNITS)
-    local tokens = level(scope[TOKENS], scope[TOKENS_AT], tpm)
-    if tpm >= 0 then
-      tokens = tokens + tokens_within(tpm, input, output, guessed) * UNITS
-    end
-    if parallel >= 0 then
-      calls = flying[account] + 1
-      call('ZADD', slots, lease_end, id)
+      slots_taken[#slots_taken + 1] = slots
     end
     if budget >= 0 then
-      held = min(cost, budget - used - scope[HELD])
+      hold = min(cost, budget - used - held)
+      if used + held >= budget then
+        return standing(caller, account, 'b')
+      end
     end
-    all_held[account] = held == 0 and '0' or integer(held)
-    keep(number, rpm, tpm, requests, tokens, used, scope[HELD] + held, period)
-    balances[account] = { requests, tokens, calls, used, scope[HELD], period }
+    held = held + hold
+    local state = pack(STATE, requests, tokens, used, held, period, requests_ms, tokens_ms)
+    numbers[account], after[account], holds[account] = number, state, hold
+    balances[account] = told(state, rpm, tpm, calls, requests, tokens, used, held, period)
   end
-  reservations[#reservations + 1] = id
-  reservations[#reservations + 1] = table.concat(all_held, ',') .. '|' .. text
-  leases[#leases + 1] = lease_end
-  leases[#leases + 1] = id
-  return { 0, '', balances }
+  for account = 1, count do
+    states[numbers[account]] = after[account]
+  end
+  for _, slots in ipairs(slots_taken) do
+    take(slots, lease_end, id)
+  end
+  return answer_of(balances, 0, ' '), pack(COUNT .. rep(HOLD, count), count, unpack(holds))
 end
 
 local function reserve()
   local lease_end = integer(now_us + ARGV[4])
-  local answers, reservations, leases = {}, {}, {}
-  for at = first_call, #ARGV do
-    answers[#answers + 1] = reserve_one(reservations, leases, lease_end, cmsgpack.unpack(ARGV[at]))
+  local answers, reservations, leases = { now_us }, {}, {}
+  for at = first_call, #ARGV, 3 do
+    local id, text = ARGV[at + 1], ARGV[at + 2]
+    local answer, holds = reserve_one(id, lease_end, unpack_struct(RESERVE, ARGV[at]))
+    answers[#answers + 1] = answer
+    if holds then
+      reservations[#reservations + 1] = id
+      reservations[#reservations + 1] = holds .. text
+      leases[#leases + 1] = lease_end
+      leases[#leases + 1] = id
+    end
   end
   if #leases > 0 then
     call('HSET', KEYS[1], unpack(reservations))
     call('ZADD', KEYS[2], unpack(leases))
+    write_slots()
   end
   return answers
 end
 
-local function spend(number, model, cost)
-  local by_name = spent[number]
-  if by_name then
-    by_name[''], by_name[model] = by_name[''] + cost, (by_name[model] or 0) + cost
-  else
-    spent[number] = { [''] = cost, [model] = cost }
-  end
+-- What a reservation holds, by account: of those that limit nothing, nothing.
+local function holds_of(reservation)
+  local count, first = unpack_struct(COUNT, reservation)
+  local holds = { unpack_struct('<' .. rep(HOLD, count), reservation, first) }
+  holds[count + 1] = nil -- where to read on
+  return holds
 end
 
--- The answer, and the ledger record.
-local function settle_one(reservation, caller, id, record, cost, input, output, guessed, used_tokens, model, tell)
+local function settle_one(id, reservation, model, caller, cost, input, output, guessed, used_tokens, tell)
   local limits, keys, count = accounts_of(caller)
-  local next_held = string.gmatch(sub(reservation, 1, find(reservation, '|', 1, true)), '%d+') -- of budgets, by account
+  local holds, balances = holds_of(reservation), {}
   for account = 1, count do
     local rpm, tpm, parallel, _, previous, start, finish = limits_at(limits, account)
     local number, slots = keys_at(keys, account)
-    local scope = scopes[number]
-    local used, period = spend_of(scope, previous, start, finish)
-    local tokens = level(scope[TOKENS], scope[TOKENS_AT], tpm)
+    local requests, tokens, used, held, period, requests_ms, tokens_ms = unpack_struct(STATE, states[number])
+    local calls = 0
+    used, period = spend_of(used, period, previous, start, finish)
+    used, held = min(MAX_EXACT, used + cost), held - (holds[account] or 0)
+    if rpm >= 0 then
+      requests, requests_ms = level(requests, requests_ms, rpm), max(requests_ms, now_ms)
+    end
     if tpm >= 0 then
-      tokens = tokens + (used_tokens - tokens_within(tpm, input, output, guessed)) * UNITS
-      tokens = min(MAX_EXACT, max(0, tokens))
+      tokens = level(tokens, tokens_ms, tpm) + (used_tokens - tokens_within(tpm, input, output, guessed)) * UNITS
+      tokens, tokens_ms = min(MAX_EXACT, max(0, tokens)), max(tokens_ms, now_ms)
     end
     if parallel >= 0 then
-      -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no key.
-      call('ZREM', slots, id)
+      free(slots, id)
+      calls = tell > 0 and in_flight(slots) or 0
     end
-    local requests = level(scope[REQUESTS], scope[REQUESTS_AT], rpm)
-    used = min(MAX_EXACT, used + cost)
-    keep(number, rpm, tpm, requests, tokens, used, scope[HELD] - (next_held() or 0), period)
     if cost > 0 then
       spend(number, model, cost)
     end
+    states[number] = pack(STATE, requests, tokens, used, held, period, requests_ms, tokens_ms)
+    if tell > 0 then
+      balances[account] = told(states[number], rpm, tpm, calls, requests, tokens, used, held, period)
+    end
   end
-  return tell and standing(caller, 0, '') or { 0, '', {} }, record
+  return answer_of(balances, 0, ' ')
 end
 
 local function settle()
   local ids = {}
-  for at = first_call, #ARGV do
-    local _, _, id = cmsgpack.unpack_limit(ARGV[at], 2, 0)
-    ids[#ids + 1] = id
+  for at = first_call, #ARGV, 4 do
+    ids[#ids + 1] = ARGV[at + 1]
   end
   local reservations = call('HMGET', KEYS[1], unpack(ids))
-  local answers, settled, records = {}, {}, {}
+  local answers, settled, records, once = { now_us }, {}, {}, {}
   for number, id in ipairs(ids) do
-    local reservation, record = reservations[number], nil
-    if reservation and not settled[id] then
-      answers[number], record = settle_one(reservation, cmsgpack.unpack(ARGV[first_call + number - 1]))
-      settled[id] = true
+    local at, reservation = first_call + 4 * (number - 1), reservations[number]
+    if reservation and not once[id] then
+      answers[number + 1] = settle_one(id, reservation, ARGV[at + 3], unpack_struct(SETTLE, ARGV[at]))
+      once[id] = true
       settled[#settled + 1] = id
-      records[#records + 1] = integer(#settled)
-      records[#records + 1] = record
+      records[#records + 1] = #settled
+      records[#records + 1] = ARGV[at + 2]
     else
-      answers[number] = { -1, '', {} }
+      answers[number + 1] = pack(ANSWER, -1, ' ')
     end
   end
   if #settled > 0 then
@@ -313,9 +355,9 @@ local function settle()
 end
 
 local function peek()
-  local answers = {}
+  local answers = { now_us }
   for at = first_call, #ARGV do
-    answers[#answers + 1] = standing(cmsgpack.unpack(ARGV[at]), 0, '')
+    answers[#answers + 1] = standing(unpack_struct(PEEK, ARGV[at]), 0, ' ')
   end
   return answers
 end
@@ -340,4 +382,4 @@ first_call = first_call + 2 * ARGV[5]
 read_scopes()
 local answers = operations[ARGV[1]]()
 write_scopes()
-return cmsgpack.pack({ now_us, answers })
+return answers

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from tollgate import telemetry
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.batches import Answering, Batch, Batches, Keyed
+from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
 from tollgate.core import reservations
@@ -34,8 +34,12 @@ SCRIPT_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-# STATE of counters.lua: used, held, period; the buckets' four numbers are not for here.
-_STATE = struct.Struct("<7d")
+# RESERVE, SETTLE and PEEK of counters.lua.
+_RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
+# STATE of counters.lua: of it used, held, period; the buckets are not for here.
+_STATE = struct.Struct("<24x3q16x")
+# COUNT and HOLD of counters.lua.
+_COUNT, _HOLD_BYTES = struct.Struct("<H"), 8
 
 _Command = tuple[str | bytes | int, ...]
 
@@ -64,19 +68,20 @@ class ValkeyCounters:
             self._listed.add(organization)
             self._limited[organization] = Memo(lambda accounts: Keyed.of(organization, limited(accounts)))
         keyed = self._limited[organization].get(reservation.accounts)
-        call = _call(reservation, reservations.encode(reservation), reservation.cost_nanousd)
-        return _standing(await self._reserving.of(organization).add(keyed, call))
+        numbers = (reservation.cost_nanousd, reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+        texts = (reservation.id, reservations.encode(reservation))
+        return _standing(await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts))
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
-        answering = await self._settle(reservation, settlement, tell=True)
-        return None if answering[1].refused == _NO_RESERVATION else _standing(answering)
+        answer = await self._settle(reservation, settlement, tell=True)
+        return None if answer.refused == _NO_RESERVATION else _standing(answer)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
         # All leave together, and come back in few batches; should one fail, the others have been asked all the same.
         if settling:
             await asyncio.wait(settling)
-        return [answering.result()[1].refused != _NO_RESERVATION for answering in settling]
+        return [answering.result().refused != _NO_RESERVATION for answering in settling]
 
     async def renew(self, reservation: Reservation) -> bool:
         organization = reservation.organization
@@ -85,7 +90,7 @@ class ValkeyCounters:
         return bool(await self._run(self._command(b"renew", names, 0, self._lease_us, reservation.id)))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), ()))
+        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK))
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
@@ -121,13 +126,15 @@ class ValkeyCounters:
         # One that was settled between the two reads is gone from the second.
         return [_reservation(each) for each in stored if each is not None]
 
-    def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answering]:
+    def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:
         organization = reservation.organization
         if (memo := self._charged.get(organization)) is None:
             memo = self._charged[organization] = Memo(partial(Keyed.of, organization))
-        call = _call(reservation, _encode(record(reservation, settlement)).decode(), settlement.cost_nanousd)
-        used = (settlement.usage.total_tokens, quote(reservation.model), tell)
-        return self._settling.of(organization).add(memo.get(reservation.accounts), call + used)
+        cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
+        estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+        texts = (reservation.id, _encode(record(reservation, settlement)), quote(reservation.model))
+        batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
+        return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
 
     def _oldest_ms(self) -> int:
         return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
@@ -181,26 +188,20 @@ def _unavailable(error: BaseException) -> StoreUnavailable:
     return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{type(error).__name__}: {error}")
 
 
-def _call(reservation: Reservation, text: str, cost_nanousd: int) -> tuple[Any, ...]:
-    """What the script wants of every call."""
-    estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
-    return reservation.id, text, cost_nanousd, *estimate
-
-
 def _reservation(stored: bytes) -> Reservation:
-    """A reservation as the script keeps it: what is held comes first."""
-    return reservations.decode(stored.partition(b"|")[2])
+    """A reservation as the script keeps it: what it holds comes first."""
+    (count,) = _COUNT.unpack_from(stored)
+    return reservations.decode(stored[_COUNT.size + count * _HOLD_BYTES :])
 
 
-def _standing(answering: Answering) -> Standing:
-    now_us, answer = answering
+def _standing(answer: Answer) -> Standing:
     if answer.refused > 0:
-        return Standing(now_us, answer.balances, answer.refused - 1, LimitKind(answer.by))
-    return Standing(now_us, answer.balances)
+        return Standing(answer.now_us, answer.balances, answer.refused - 1, LimitKind(answer.by.decode()))
+    return Standing(answer.now_us, answer.balances)
 
 
 def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
-    used, held, period_us, *_ = map(int, _STATE.unpack_from(stored)) if stored else (0, 0, 0)
+    used, held, period_us = _STATE.unpack_from(stored) if stored else (0, 0, 0)
     lines = (line.partition(b"=") for line in stored[_STATE.size :].split(b"\n") if line)
     sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
-    return Spend(current(used, period_us, account.period, now_us)[0], held, sums.pop("", 0), sums)
+    return Spend(current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums)

@@ -1,8 +1,8 @@
 """Every key that Tollgate writes. Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
 
-    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string seven doubles, and sums (counters.lua)
+    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string state and sums (counters.lua)
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset   reservation id
-    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts | reservation
+    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts, reservation
     tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
     tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
     tollgate:organizations                       who ever held something                set    organization

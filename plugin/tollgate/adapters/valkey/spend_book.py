@@ -9,13 +9,13 @@ from tollgate.adapters.valkey.keys import scope_key
 from tollgate.core.budget import period_start_us
 from tollgate.core.entities import Account
 
-# KEYS[1] the scope (STATE of counters.lua: used, held, period first)   ARGV[1] start of the current period, us   ARGV[2] nano-dollars
+# KEYS[1] the scope (of its STATE in counters.lua: used, held, period)   ARGV[1] start of the current period, us   ARGV[2] nano-dollars
 # A settlement that has moved on to a later period meanwhile keeps that period.
 _SCRIPT = """
-local stored = redis.call('GET', KEYS[1]) or string.rep('\\0', 56)
-local _, held, period = struct.unpack('<ddd', stored)
-local head = struct.pack('<ddd', tonumber(ARGV[2]), held, math.max(period, tonumber(ARGV[1])))
-redis.call('SET', KEYS[1], head .. string.sub(stored, #head + 1))
+local stored = redis.call('GET', KEYS[1]) or string.rep('\\0', 64)
+local _, held, period = struct.unpack('<i8i8i8', stored, 25)
+local money = struct.pack('<i8i8i8', tonumber(ARGV[2]), held, math.max(period, tonumber(ARGV[1])))
+redis.call('SET', KEYS[1], string.sub(stored, 1, 24) .. money .. string.sub(stored, 49))
 return 0
 """
 
