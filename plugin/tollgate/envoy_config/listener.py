@@ -91,6 +91,8 @@ def listener(settings: Settings, topology: Topology) -> Json:
         "address": plain(envoy_address(topology.listen)),
         # With it a second gateway could listen on the same port, and each would get half of the requests.
         "enable_reuse_port": False,
+        # A few connections carry many calls, and one socket gives whichever thread is awake the next: all 32 of a run on one of two threads.
+        "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [{"filters": [manager]}],
     }
 
