@@ -30,8 +30,8 @@ local LEASE, LEASE_BYTES, HOLDS, HOLD = '<i8', 8, '<i8H', 'i8' -- what a reserva
 local ANSWER = '<hc1'
 local SUM, SUM_DIGITS, HIGH_DIGITS, LOW_SIZE = '%010d%015d', 25, 10, 1e15
 local OWN_KEYS, OWN_ARGS = 2, 4
--- What is where in a scope: its value, a string that begins with its state (false once that has changed), and the state's numbers.
-local VALUE, PACKED, REQUESTS, TOKENS, USED, HELD, PERIOD, REQUESTS_MS, TOKENS_MS = 1, 2, 3, 4, 5, 6, 7, 8, 9
+-- What is where in a scope: its value as it was read, its state as a string (false: not packed yet), the state's numbers, and its lines.
+local VALUE, PACKED, REQUESTS, TOKENS, USED, HELD, PERIOD, REQUESTS_MS, TOKENS_MS, LINES = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 -- What is where in an account.
 local SCOPE, SLOTS, RPM, TPM, PARALLEL, BUDGET, PREVIOUS, START, FINISH = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local format, sub, find, rep, concat = string.format, string.sub, string.find, string.rep, table.concat
@@ -52,14 +52,15 @@ end
 
 local scope_count = tonumber(ARGV[2])
 local scopes = {} -- by number
-local sums = {} -- by scope: its lines, where they change
 
 local function read_scopes()
   if scope_count > 0 then
     scopes = call('MGET', unpack(KEYS, OWN_KEYS + 1, OWN_KEYS + scope_count))
     for number = 1, scope_count do
       local value = scopes[number] or rep('\0', STATE_BYTES)
-      scopes[number] = { value, value, unpack_struct(STATE, value) }
+      local scope = { value, false, unpack_struct(STATE, value) }
+      scope[LINES] = sub(value, STATE_BYTES + 1)
+      scopes[number] = scope
     end
   end
 end
@@ -70,17 +71,14 @@ local function packed(scope)
   return state
 end
 
-local function lines_of(scope)
-  return sums[scope] or sub(scope[VALUE], STATE_BYTES + 1)
-end
-
 local function write_scopes()
   local written = {}
   for number = 1, scope_count do
     local scope = scopes[number]
-    if sums[scope] or scope[PACKED] ~= scope[VALUE] then
+    local value = packed(scope) .. scope[LINES]
+    if value ~= scope[VALUE] then
       written[#written + 1] = KEYS[OWN_KEYS + number]
-      written[#written + 1] = packed(scope) .. lines_of(scope)
+      written[#written + 1] = value
     end
   end
   if #written > 0 then

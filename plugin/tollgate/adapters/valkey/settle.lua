@@ -11,7 +11,7 @@ local spent = {} -- by model and scope: what is still to be added to the scope's
 
 -- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
 local function add_sum(scope, model, amount)
-  local lines, name = lines_of(scope), '\n' .. model .. '='
+  local lines, name = scope[LINES], '\n' .. model .. '='
   local _, before = find(lines, name, 1, true)
   if not before then
     lines = lines .. name .. format(SUM, 0, 0)
@@ -20,7 +20,7 @@ local function add_sum(scope, model, amount)
   local middle, last = before + HIGH_DIGITS, before + SUM_DIGITS
   local low = sub(lines, middle + 1, last) + amount % LOW_SIZE
   local high = sub(lines, before + 1, middle) + floor(amount / LOW_SIZE) + floor(low / LOW_SIZE)
-  sums[scope] = sub(lines, 1, before) .. format(SUM, high, low % LOW_SIZE) .. sub(lines, last + 1)
+  scope[LINES] = sub(lines, 1, before) .. format(SUM, high, low % LOW_SIZE) .. sub(lines, last + 1)
 end
 
 local function spend(scope, model, cost)
