@@ -21,7 +21,7 @@ from tests.load.programs import Tick
 from tollgate.adapters.valkey.keys import organization_keys
 from tollgate.core.entities import DEFAULT_ORGANIZATION
 
-_RESERVATIONS, _LEASES, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
+_RESERVATIONS, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
 _SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"
 # Of a scope's value: used and held are the fourth and fifth of eight integers; then comes a line NAME=SUM for each model.
 _USED_AND_HELD, _SUMS_AT = struct.Struct("<24x2q"), 64
@@ -79,10 +79,10 @@ def read(store: Redis) -> Books:
 
 
 def _left(store: Redis) -> int:
-    """Reservations, leases and slots of calls that nobody has settled. A store that does not answer may have some."""
+    """Reservations and slots of calls that nobody has settled. A store that does not answer may have some."""
     try:
         slots = sum(_count(store.zcard(name)) for name in store.scan_iter(_SLOTS, count=1000))
-        return _count(store.hlen(_RESERVATIONS)) + _count(store.zcard(_LEASES)) + slots
+        return _count(store.hlen(_RESERVATIONS)) + slots
     except RedisError:
         return 1
 

@@ -31,7 +31,7 @@ class ScopeKind(StrEnum):
 
 
 class LimitKind(StrEnum):
-    """What is limited, in the order in which an account's limits are checked. counters.lua knows them by these letters."""
+    """What is limited, in the order in which an account's limits are checked. reserve.lua knows them by these letters."""
 
     REQUESTS = "r"
     TOKENS = "t"

@@ -6,8 +6,6 @@ import asyncio
 import struct
 from collections.abc import Callable, Sequence, Set
 from functools import partial
-from hashlib import sha1
-from pathlib import Path
 from time import perf_counter, time_ns
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,10 +14,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from tollgate import telemetry
-from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey import keys, scripts
 from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
+from tollgate.adapters.valkey.scripts import Script
 from tollgate.core import reservations
 from tollgate.core.budget import current
 from tollgate.core.entities import Account, Accounts, LimitKind, Reservation, Settlement, Spend, Standing
@@ -27,19 +26,15 @@ from tollgate.core.errors import StoreUnavailable
 from tollgate.core.ledger import record
 from tollgate.core.memo import Memo
 
-SCRIPT = Path(__file__).with_name("counters.lua").read_bytes()
-# EVALSHA's name for the script is its version: old and new workers run side by side.
-SCRIPT_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest()
-
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-# RESERVE, SETTLE and PEEK of counters.lua.
+# What CALL is in each operation's script.
 _RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
 # STATE of counters.lua: of it used, held, period; the buckets are not for here.
 _STATE = struct.Struct("<24x3q16x")
-# COUNT and HOLD of counters.lua.
-_COUNT, _HOLD_BYTES = struct.Struct("<H"), 8
+# HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many accounts it holds something.
+_HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
 
 _Command = tuple[str | bytes | int, ...]
 
@@ -54,9 +49,9 @@ class ValkeyCounters:
         self._lease_us = lease_us
         self._ledger_us = ledger_us
         self._listed: set[str] = set()
-        self._reserving = Batches(partial(self._send, b"reserve", lambda: lease_us))
-        self._settling = Batches(partial(self._send, b"settle", self._oldest_ms))
-        self._peeking = Batches(partial(self._send, b"peek", lambda: 0))
+        self._reserving = Batches(partial(self._send, scripts.RESERVE, lambda: lease_us))
+        self._settling = Batches(partial(self._send, scripts.SETTLE, self._oldest_ms))
+        self._peeking = Batches(partial(self._send, scripts.PEEK, lambda: 0))
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
         self._charged: dict[str, Memo[Accounts, Keyed]] = {}
 
@@ -86,8 +81,9 @@ class ValkeyCounters:
     async def renew(self, reservation: Reservation) -> bool:
         organization = reservation.organization
         slots = [keys.slots_key(organization, each.scope) for each in reservation.accounts if each.parallel is not None]
-        names = (*keys.organization_keys(organization)[:2], *slots)
-        return bool(await self._run(self._command(b"renew", names, 0, self._lease_us, reservation.id)))
+        names = (*keys.organization_keys(organization), *slots)
+        command = self._command(scripts.RENEW, names, 0, self._lease_us, 0, reservation.id)
+        return bool(await self._run(scripts.RENEW, command))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
         return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK))
@@ -109,22 +105,24 @@ class ValkeyCounters:
         return [name.decode() for name in names]
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
-        # All that is in flight is read: this is asked only after clients that left within milliseconds, and for many at once.
+        # This is asked only after clients that left within milliseconds, and for many at once.
         with store_errors():
-            stored: list[Any] = await self._client.hvals(keys.organization_keys(organization)[0])
+            stored = await self._in_flight(organization)
         return [each for each in map(_reservation, stored) if each.stream_id in stream_ids]
 
     async def expired(self, organization: str) -> list[Reservation]:
-        held, leases, _ = keys.organization_keys(organization)
         with store_errors():
-            now_us = self.now_us
+            stored, now_us = await self._in_flight(organization), self.now_us
             if now_us is None:
                 seconds, micros = await self._client.time()
                 now_us = seconds * 1_000_000 + micros
-            ids: list[Any] = await self._client.zrangebyscore(leases, "-inf", now_us, start=0, num=_MAX_EXPIRED)
-            stored: list[Any] = await self._client.hmget(held, ids) if ids else []
-        # One that was settled between the two reads is gone from the second.
-        return [_reservation(each) for each in stored if each is not None]
+        ended = [each for each in stored if _lease_end_us(each) <= now_us]
+        return [_reservation(each) for each in sorted(ended, key=_lease_end_us)[:_MAX_EXPIRED]]
+
+    async def _in_flight(self, organization: str) -> list[bytes]:
+        """All of an organization's reservations. An index by when leases end would be written twice a request, and read now and then."""
+        found: Any = await self._client.hvals(keys.organization_keys(organization)[0])
+        return list(found)
 
     def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:
         organization = reservation.organization
@@ -139,36 +137,38 @@ class ValkeyCounters:
     def _oldest_ms(self) -> int:
         return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
 
-    def _send(self, operation: bytes, last: Callable[[], int], organization: str, batch: Batch) -> None:
-        """One run of the script for all who wait in the batch."""
+    def _send(self, script: Script, own: Callable[[], int], organization: str, batch: Batch) -> None:
+        """One run of a script for all who wait in the batch. `own`: the argument that is the operation's own."""
         names = (*keys.organization_keys(organization), *batch.keys())
-        command = self._command(operation, names, batch.scope_count, last(), *batch.arguments())
-        answered = partial(self._answered, batch, command, perf_counter())
+        command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
+        answered = partial(self._answered, batch, script, command, perf_counter())
         self._pipe.start(*command).add_done_callback(answered)
 
-    def _answered(self, batch: Batch, command: _Command, began_s: float, reply: asyncio.Future[Any]) -> None:
+    def _answered(
+        self, batch: Batch, script: Script, command: _Command, began_s: float, reply: asyncio.Future[Any]
+    ) -> None:
         error = reply.exception()
         if error is None:
             telemetry.store_answered(perf_counter() - began_s)
             batch.answer(reply.result())
         elif _is_forgotten(error):
-            again = asyncio.ensure_future(self._run(command))
-            again.add_done_callback(partial(self._answered, batch, command, began_s))
+            again = asyncio.ensure_future(self._run(script, command))
+            again.add_done_callback(partial(self._answered, batch, script, command, began_s))
         else:
             batch.fail(_unavailable(error))
 
-    def _command(self, operation: bytes, names: Sequence[str], *arguments: str | bytes | int) -> _Command:
+    def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> _Command:
         now = b"" if self.now_us is None else self.now_us
-        return (b"EVALSHA", SCRIPT_SHA, len(names), *names, operation, now, *arguments)
+        return (b"EVALSHA", script.sha, len(names), *names, now, *arguments)
 
-    async def _run(self, command: _Command) -> Any:
+    async def _run(self, script: Script, command: _Command) -> Any:
         try:
             try:
                 return await self._pipe.call(*command)
             except ReplyError as error:
                 if not _is_forgotten(error):
                     raise
-            await self._pipe.call(b"SCRIPT", b"LOAD", SCRIPT)
+            await self._pipe.call(b"SCRIPT", b"LOAD", script.source)
             return await self._pipe.call(*command)
         except ReplyError as error:
             raise _unavailable(error) from error
@@ -189,9 +189,14 @@ def _unavailable(error: BaseException) -> StoreUnavailable:
 
 
 def _reservation(stored: bytes) -> Reservation:
-    """A reservation as the script keeps it: what it holds comes first."""
-    (count,) = _COUNT.unpack_from(stored)
-    return reservations.decode(stored[_COUNT.size + count * _HOLD_BYTES :])
+    """A reservation as the script keeps it: when its lease ends, and what it holds, come first."""
+    _, count = _HOLDS.unpack_from(stored)
+    return reservations.decode(stored[_HOLDS.size + count * _HOLD_BYTES :])
+
+
+def _lease_end_us(stored: bytes) -> int:
+    end_us: int = _HOLDS.unpack_from(stored)[0]
+    return end_us
 
 
 def _standing(answer: Answer) -> Standing:

@@ -2,8 +2,7 @@
 
     tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string state and sums (counters.lua)
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset   reservation id
-    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> held amounts, reservation
-    tollgate:{ORG}:leases                        when each reservation expires          zset  reservation id
+    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
     tollgate:organizations                       who ever held something                set    organization
     tollgate:{entities}:version                  the last version that was given        integer
@@ -46,10 +45,10 @@ def _scope_key(organization: str, noun: str, scope: Scope) -> str:
 
 
 @lru_cache(maxsize=1024)
-def organization_keys(organization: str) -> tuple[str, str, str]:
-    """Reservations, leases and ledger of an organization, in the order in which the scripts take them."""
+def organization_keys(organization: str) -> tuple[str, str]:
+    """Reservations and ledger of an organization, in the order in which the scripts take them."""
     tag = quote(organization, safe="")
-    return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:leases", f"tollgate:{{{tag}}}:ledger"
+    return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:ledger"
 
 
 ORGANIZATIONS = "tollgate:organizations"

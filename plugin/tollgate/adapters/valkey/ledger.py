@@ -1,4 +1,4 @@
-"""Settled requests in Valkey: a stream, written by counters.lua with every settlement."""
+"""Settled requests in Valkey: a stream, written by settle.lua with every settlement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ValkeyLedger:
 
     async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
         """The newest records of a time, newest first."""
-        stream = organization_keys(organization)[2]
+        stream = organization_keys(organization)[1]
         with store_errors():
             entries: Any = await self._client.xrevrange(
                 stream, max=max(0, until_us // 1000), min=max(0, since_us // 1000), count=count

@@ -1,0 +1,16 @@
+-- Keep the lease of a call that still runs. It follows counters.lua, of whose callers there are none.
+--
+-- KEYS  reservations, ledger, then the call's slots
+-- ARGV  2, 4 zero   3 how long a lease is in us   5 reservation id
+-- Reply 1, or 0 where there is no such reservation
+
+local id, lease_end_us = ARGV[5], now_us + ARGV[3]
+local reservation = call('HGET', KEYS[1], id)
+if not reservation then
+  return 0
+end
+call('HSET', KEYS[1], id, pack(LEASE, lease_end_us) .. sub(reservation, LEASE_BYTES + 1))
+for number = OWN_KEYS + 1, #KEYS do
+  call('ZADD', KEYS[number], integer(lease_end_us), id)
+end
+return 1

@@ -1,0 +1,95 @@
+-- Hold what every account of a call asks for, or nothing. It follows counters.lua.
+--
+-- ARGV  3 how long a lease is in us   a call: three
+--         numbers: of its caller, cost, input and output tokens as estimated, whether output is guessed
+--         id; text: the reservation, opaque
+
+local CALL, CALL_ARGS = '<HdddB', 3
+
+local lease_end_us = now_us + ARGV[3]
+local taken = {} -- leases to add, by the key of their slots
+local holds = {} -- of a call, by account: one array for all calls
+
+local function take(slots, id)
+  local leases = taken[slots] or {}
+  taken[slots] = leases
+  leases[#leases + 1] = integer(lease_end_us)
+  leases[#leases + 1] = id
+  flying[slots] = in_flight(slots) + 1
+  return flying[slots]
+end
+
+-- The first account that refuses, and which of its limits; else 0.
+local function refusing(accounts, input, output, guessed)
+  for at = 1, #accounts do
+    local account = accounts[at]
+    local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
+    if rpm >= 0 and level(scope[REQUESTS], scope[REQUESTS_MS], rpm) + UNITS > rpm * UNITS then
+      return at, 'r'
+    end
+    if tpm >= 0 then
+      local tokens = level(scope[TOKENS], scope[TOKENS_MS], tpm)
+      if tokens + tokens_within(tpm, input, output, guessed) * UNITS > tpm * UNITS then
+        return at, 't'
+      end
+    end
+    if account[PARALLEL] >= 0 and in_flight(account[SLOTS]) >= account[PARALLEL] then
+      return at, 'p'
+    end
+    if account[BUDGET] >= 0 and spend_of(scope, account) + scope[HELD] >= account[BUDGET] then
+      return at, 'b'
+    end
+  end
+  return 0
+end
+
+-- The answer; and what begins the reservation, unless it is refused.
+local function reserve_one(id, caller, cost, input, output, guessed)
+  local accounts = accounts_of(caller)
+  local refused, kind = refusing(accounts, input, output, guessed)
+  if refused > 0 then
+    return standing(accounts, refused, kind)
+  end
+  for at = 1, #accounts do
+    local account = accounts[at]
+    local scope, rpm, tpm, budget, calls, hold = account[SCOPE], account[RPM], account[TPM], account[BUDGET], 0, 0
+    local used, period = spend_of(scope, account)
+    if rpm >= 0 then
+      keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm) + UNITS)
+    end
+    if tpm >= 0 then
+      local tokens = tokens_within(tpm, input, output, guessed)
+      keep_units(scope, TOKENS, TOKENS_MS, level(scope[TOKENS], scope[TOKENS_MS], tpm) + tokens * UNITS)
+    end
+    if account[PARALLEL] >= 0 then
+      calls = take(account[SLOTS], id)
+    end
+    if budget >= 0 then
+      hold = min(cost, budget - used - scope[HELD])
+    end
+    scope[USED], scope[HELD], scope[PERIOD] = used, scope[HELD] + hold, period
+    scope[PACKED] = false
+    balances[at], holds[at] = balance_of(scope, rpm, tpm, calls), hold
+  end
+  local count = #accounts
+  return answer_of(count, 0, ' '), pack(HOLDS .. rep(HOLD, count), lease_end_us, count, unpack(holds, 1, count))
+end
+
+local reservations = {}
+for at = first_call, #ARGV, CALL_ARGS do
+  local id, text = ARGV[at + 1], ARGV[at + 2]
+  local answer, held = reserve_one(id, unpack_struct(CALL, ARGV[at]))
+  answers[#answers + 1] = answer
+  if held then
+    reservations[#reservations + 1] = id
+    reservations[#reservations + 1] = held .. text
+  end
+end
+if #reservations > 0 then
+  call('HSET', KEYS[1], unpack(reservations))
+  for slots, leases in pairs(taken) do
+    call('ZADD', slots, unpack(leases))
+  end
+  write_scopes()
+end
+return answers
