@@ -111,7 +111,7 @@ OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)
 ALL_LIMITS = Scenario("JSON, 32 clients, every limit set", _closed(32), _SMALL, Who.ALL, alone=False)
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
-IDLE = Scenario("idle, a second", _nothing, _SMALL, unit="second")
+IDLE = Scenario("idle, a second", _nothing, _SMALL, alone=False, unit="second")
 REFUSED = Scenario("refused, 32 clients", _closed(32), _SMALL, Who.REFUSED, alone=False)
 
 
