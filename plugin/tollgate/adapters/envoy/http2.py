@@ -1,7 +1,7 @@
 """HTTP/2 as Envoy's gRPC client speaks it (RFC 9113): frames and flow control of one connection, which carries calls.
 
-Ours, not a library's: grpc.aio spends about 350 us on a unary call and 170 us on a message of a stream, in threads that wake each other
-and in tasks; this spends a tenth. It can be short because Envoy is the only client: nobody pushes, and priorities say nothing.
+Ours, not a library's: grpc.aio spends 285 us on a unary call and 71 us on a message of a stream (700 bytes, sixteen at once), in threads
+that wake each other and in tasks; this spends 23 and 15. It can be short because Envoy is the only client: nobody pushes, and priorities say nothing.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class Tally:
 
 
 class Total(Struct, frozen=True, gc=False):
-    """Counts under the names of `Usage`, without those that are zero; `sound`: they agree with each other."""
+    """Counts under the names of `Usage`, of which a zero may be left out; `sound`: they agree with each other."""
 
     tokens: dict[str, int]
     sound: bool
