@@ -36,7 +36,8 @@ class Part:
 
     `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
     `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
-    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux).
+    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux). `patient`: when
+    it has something to do, it waits for its turn (Linux).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Part:
     drain: Callable[[], Awaitable[None]] | None = None
     grace_seconds: float = 5.0
     orphaned: signal.Signals = signal.SIGKILL
+    patient: bool = False
     keep_open: tuple[int, ...] = ()
 
 
@@ -125,7 +127,7 @@ class Processes:
                 pass_fds=part.keep_open,
                 # Ctrl-C reaches the whole terminal group; who stops when is our decision.
                 start_new_session=True,
-                preexec_fn=_dies_with_us(part.orphaned),
+                preexec_fn=_before_it_runs(part),
             )
         except OSError as error:
             raise PartFailed(f"{part.name} cannot be started: {part.argv[0]}: {error.strerror}") from error
@@ -224,16 +226,21 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]] | tuple[asyncio.Task[None]
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _dies_with_us(number: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the program: ask the kernel for a signal at our death, however we die."""
+def _before_it_runs(part: Part) -> Callable[[], None] | None:
+    """What the child does before it becomes the program."""
     if _LIBC is None:
         return None
     libc, parent = _LIBC, os.getpid()
 
-    def ask() -> None:
-        libc.prctl(_SET_PARENT_DEATH_SIGNAL, number)
+    def prepare() -> None:
+        # The kernel sends this signal at our death, however we die.
+        libc.prctl(_SET_PARENT_DEATH_SIGNAL, part.orphaned)
         # We may have died before the kernel was asked.
         if os.getppid() != parent:
             os._exit(1)
+        if part.patient:
+            # A container may forbid it; it is no more than cheaper.
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
-    return ask
+    return prepare
