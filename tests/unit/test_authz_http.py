@@ -22,6 +22,7 @@ from tollgate.admission import Request
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import Admission, Decision, Edit, Header, Refusal
 from tollgate.core.estimate import InputEstimates
+from tollgate.envoy_config.messages import HEALTH_REQUEST, HEALTH_RESPONSE
 from tollgate.metering import Meter
 
 CHAT = "/v1/chat/completions"
@@ -218,3 +219,19 @@ async def test_a_door_that_closes_answers_whoever_has_asked(tmp_path: Path) -> N
         assert (await asking).status_code == 200
         await closing
         assert not door.door.connections
+
+
+async def test_envoys_health_check_is_answered_on_the_same_connection_and_asks_nobody(tmp_path: Path) -> None:
+    async with opened(tmp_path, ADMITTED) as door:
+        reader, writer = await asyncio.open_unix_connection(str(door.socket))
+        for _ in range(2):
+            writer.write(HEALTH_REQUEST)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(HEALTH_RESPONSE)
+        writer.close()
+        assert door.deciding.asked == []
+
+
+async def test_a_clients_request_for_the_same_path_is_no_health_check(tmp_path: Path) -> None:
+    async with opened(tmp_path, ADMITTED) as door:
+        assert (await door.client.get("/", headers={"host": "a"})).status_code == 200
+        assert len(door.deciding.asked) == 1

@@ -24,6 +24,7 @@ TOPOLOGY = Topology(
     admin=Address(path="/run/admin.sock"),
     mock=Address(path="/run/mock.sock"),
     envoy_admin=Address(path="/run/envoy.sock"),
+    workers_http=(Address(path="/run/a0.sock"), Address(path="/run/a1.sock")),
 )
 
 
@@ -143,6 +144,17 @@ def test_each_worker_is_an_endpoint() -> None:
         {"pipe": {"path": "/run/w0.sock"}},
         {"socket_address": {"address": "127.0.0.1", "port_value": 4001}},
     ]
+
+
+def test_whether_a_worker_lives_is_asked_at_its_own_http_address_and_only_where_there_are_several() -> None:
+    (cluster, *_) = clusters(load(EXAMPLE_FILE), TOPOLOGY)
+    members = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    asked = [each["endpoint"]["health_check_config"]["address"] for each in members]
+    assert asked == [{"pipe": {"path": "/run/a0.sock"}}, {"pipe": {"path": "/run/a1.sock"}}]
+    assert len(cluster["health_checks"]) == 1
+    shared = replace(TOPOLOGY, workers=TOPOLOGY.workers[:1], workers_http=TOPOLOGY.workers_http[:1])
+    (alone, *_) = clusters(load(EXAMPLE_FILE), shared)
+    assert "health_checks" not in alone
 
 
 @pytest.mark.parametrize("text", ["unix:/run/a.sock", "127.0.0.1:4001", "[::1]:4001", "host.internal:1"])

@@ -38,7 +38,8 @@ from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
 from tollgate.metering import Meter
 
-_DRAIN_POLL_S = 0.05
+# What Envoy's health check waits for (envoy_config/messages.py). It asks without any header; a client's request comes with several.
+_ALIVE = b"HTTP/1.1 204 \r\n\r\n"
 
 
 class AuthorizationOverHttp:
@@ -176,6 +177,9 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         headers, body = self._headers, self._body
+        if not headers:
+            self.answer(_ALIVE, "GET")
+            return
         asked = Request(
             self._parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),
