@@ -102,7 +102,7 @@ def main(
     seconds: Annotated[int, typer.Option(min=1, help="of each run")] = 5,
     rate: Annotated[int, typer.Option(min=1, help="requests a second of the open-loop run")] = 300,
     chunks: Annotated[int, typer.Option(min=1, help="of a stream")] = 500,
-    clients: Annotated[int, typer.Option(min=1, help="streams at once")] = 40,
+    clients: Annotated[int, typer.Option(min=1, help="streams at once")] = 100,
     open_streams: Annotated[int, typer.Option(min=1, help="streams that are open while memory is read")] = 2000,
     mode: Annotated[list[str] | None, typer.Option(help="modes to measure; default all")] = None,
     out: Annotated[Path, typer.Option(help="the file of results")] = RESULTS,

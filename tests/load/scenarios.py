@@ -39,7 +39,7 @@ class Length:
     rounds: int = 3
     seconds: int = 5
     sse_chunks: int = 500
-    sse_clients: int = 40
+    sse_clients: int = 100
     sse_turns: int = 2
     rate: int = 300
     open_streams: int = 2000
