@@ -22,7 +22,9 @@ MAX_STEPS = 1_000_000
 
 _TOKEN = re.compile(rb'[ \t\r\n]*+(?:([{}\[\],:])|"((?:[^"\\]++|\\.)*+)"|([^ \t\r\n{}\[\],:"]++))', re.DOTALL)
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+# Its outer repetition is not possessive: before 3.11.5 (Debian 12 has 3.11.2) Python would go on from within a string whose end is
+# not there yet (python/cpython#106052), and read usage out of text.
+_TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', re.DOTALL)
 _UNREADABLE = object()
 
 Document = dict[str, object]
