@@ -157,3 +157,8 @@ async def models(gateway: Gateway, key: str) -> list[str]:
     """The models that a key may use."""
     listed = await gateway.client.get(f"{gateway.url}/v1/models", headers=bearer(key))
     return [each["id"] for each in listed.json()["data"]]
+
+
+async def statuses(gateway: Gateway, key: str, count: int, **members: object) -> list[int]:
+    """The statuses of some calls, one after the other."""
+    return [(await gateway.chat(key, model="gpt-4", **members)).status_code for _ in range(count)]

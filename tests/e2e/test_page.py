@@ -26,13 +26,13 @@ from tests.e2e.page_shell import (
     limited,
     models,
     moment,
+    statuses,
     told,
 )
 
 TEAM_ID = "e8d1460f-846c-45d7-9b43-55f3cc52ac32"
 UNQUOTED = ("10s", '"10s"')
 COMMENT, KEY_CHANGE = (" # [OPTIONAL]", ""), (" # 👈 KEY CHANGE", "")
-
 
 MODES = ["grpc", "native"]
 
@@ -49,11 +49,6 @@ async def customers(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     """The page's gateway with `max_end_user_budget`."""
     async with gateway(tmp_path_factory.mktemp("customers"), CUSTOMER_CONFIG, "--mode", request.param) as running:
         yield running
-
-
-async def statuses(gateway: Gateway, key: str, count: int, **members: object) -> list[int]:
-    """The statuses of some calls, one after the other."""
-    return [(await gateway.chat(key, model="gpt-4", **members)).status_code for _ in range(count)]
 
 
 # Set Budgets. Apply a budget across all calls on the proxy

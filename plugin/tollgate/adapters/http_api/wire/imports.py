@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -56,8 +57,9 @@ class _Carried(Request):
         over = reset_us is not None and reset_us <= now_us
         return Carried(entity, 0 if over else self.spend or 0, self.model_spend or {})
 
+    @abstractmethod
     def _blank(self) -> Entity:
-        raise NotImplementedError
+        """The entity by its name alone."""
 
 
 class CarriedBudget(_Carried, BudgetFields):
