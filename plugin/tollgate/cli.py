@@ -32,7 +32,10 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
 ]
 RedisOption = Annotated[str | None, typer.Option(help="Valkey or Redis to use instead of the embedded one")]
-WorkersOption = Annotated[int | None, typer.Option(min=1, max=256, help="worker processes; default one per core")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="worker processes; default one for two cores, with a stand-in if that is one"),
+]
 StateOption = Annotated[Path | None, typer.Option(help="folder of the embedded Valkey's file")]
 
 

@@ -140,7 +140,9 @@ class TollgateSettings(_Ours):
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
     port: int = Field(4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one")
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
-    workers: int | None = Field(None, ge=1, le=256, description="worker processes; default one per core")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="worker processes; default one for two cores, with a stand-in if that is one"
+    )
     state_dir: Path = Field(Path(".tollgate"), description="folder of the embedded Valkey's append-only file")
     redis_url: str | None = Field(None, description="Valkey or Redis to use instead of the embedded one")
     serve_grpc: str = Field("127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy")

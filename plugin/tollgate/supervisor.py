@@ -71,7 +71,14 @@ class _Gateway:
 
     @property
     def worker_count(self) -> int:
-        return self.settings.tollgate.workers or _cores()
+        """How many workers share the calls, unless the settings say: one for two cores, since Envoy takes as much as they do. On two cores
+        two workers cost a fifth more than one, for no call more: what comes in crowds comes in half as large ones."""
+        return self.settings.tollgate.workers or max(1, _cores() // 2)
+
+    @property
+    def stand_in_count(self) -> int:
+        """A worker that is alone by default has another beside it, for when it dies."""
+        return 1 if self.settings.tollgate.workers is None and self.worker_count == 1 else 0
 
     @property
     def bare_environment(self) -> dict[str, str]:
@@ -170,16 +177,16 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
         own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
         redis_url, store = own.store(resources, folder)
         envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
+        numbers = range(own.worker_count + own.stand_in_count)
         topology = Topology(
             listen=listen,
-            workers=tuple(Address(path=str(folder / f"worker-{number}.sock")) for number in range(own.worker_count)),
+            workers=tuple(Address(path=str(folder / f"worker-{number}.sock")) for number in numbers),
             admin=Address(path=str(folder / "admin.sock")),
             mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
             envoy_admin=envoy_admin,
             trust_bundle=_trust_bundle(settings),
-            workers_http=tuple(
-                Address(path=str(folder / f"authz-{number}.sock")) for number in range(own.worker_count)
-            ),
+            workers_http=tuple(Address(path=str(folder / f"authz-{number}.sock")) for number in numbers),
+            stand_ins=own.stand_in_count,
         )
         middle = [
             *own.workers(topology.workers, topology.workers_http, redis_url),
@@ -208,8 +215,8 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
                     f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
                 )
         redis_url, store = own.store(resources, folder)
-        # The workers share one port; the kernel spreads Envoy's connections over them.
-        count = own.worker_count
+        # The workers share one port, and the kernel spreads Envoy's connections over them: a stand-in gets its share. A path has one worker.
+        count = own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
         yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}")
 

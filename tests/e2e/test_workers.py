@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from tests.e2e.gateway import CONFIG, gateway
 
+# With a stand-in on up to three cores.
+DEFAULT = CONFIG.replace("workers: 2", "workers: null")
+
 
 def worker_pids(supervisor: int) -> list[int]:
     """The workers that a supervisor has started."""
@@ -17,10 +20,13 @@ def worker_pids(supervisor: int) -> list[int]:
     return [int(pid) for pid in children if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
 
 
+@pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["of two", "with a stand-in"])
 @pytest.mark.parametrize("mode", ["grpc", "native"])
-async def test_a_worker_that_died_gets_nothing_and_the_other_answers_all(tmp_path: Path, mode: str) -> None:
+async def test_a_worker_that_died_gets_nothing_and_the_other_answers_all(
+    tmp_path: Path, mode: str, config: str
+) -> None:
     """Envoy knows of it at once, not when it next asks."""
-    async with gateway(tmp_path, CONFIG, "--mode", mode) as running:
+    async with gateway(tmp_path, config, "--mode", mode) as running:
         key = await running.key()
         assert {(await running.chat(key)).status_code for _ in range(8)} == {200}
         first, other = worker_pids(running.process.pid)
@@ -28,3 +34,21 @@ async def test_a_worker_that_died_gets_nothing_and_the_other_answers_all(tmp_pat
         await asyncio.sleep(0.1)
         assert [(await running.chat(key)).status_code for _ in range(20)] == [200] * 20
         assert other in worker_pids(running.process.pid)
+
+
+async def test_a_worker_that_hangs_is_found_out_and_the_other_admits_and_settles(tmp_path: Path) -> None:
+    """What it is asked and told until then is refused and lost."""
+    async with gateway(tmp_path, DEFAULT, "--mode", "native") as running:
+        key = await running.key()
+        assert (await running.chat(key)).status_code == 200
+        first, _ = worker_pids(running.process.pid)
+        os.kill(first, signal.SIGSTOP)
+        try:
+            for _ in range(20):
+                reply = await running.chat(key)
+                identity = reply.headers.get("x-tollgate-request-id")
+                if identity is not None and (records := await running.records(request_id=identity)):
+                    break
+            assert (reply.status_code, records[0]["status"]) == (200, 200)
+        finally:
+            os.kill(first, signal.SIGCONT)

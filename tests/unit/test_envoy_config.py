@@ -157,6 +157,15 @@ def test_whether_a_worker_lives_is_asked_at_its_own_http_address_and_only_where_
     assert "health_checks" not in alone
 
 
+def test_a_stand_in_gets_calls_only_while_no_other_worker_lives() -> None:
+    """By Envoy's priorities."""
+    (cluster, *_) = clusters(load(EXAMPLE_FILE), replace(TOPOLOGY, stand_ins=1))
+    first, second = cluster["load_assignment"]["endpoints"]
+    assert (first.get("priority", 0), second["priority"]) == (0, 1)
+    assert [len(each["lb_endpoints"]) for each in (first, second)] == [1, 1]
+    assert "health_check_config" in second["lb_endpoints"][0]["endpoint"]
+
+
 @pytest.mark.parametrize("text", ["unix:/run/a.sock", "127.0.0.1:4001", "[::1]:4001", "host.internal:1"])
 def test_an_address_is_written_as_it_is_read(text: str) -> None:
     """Both forms of the settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,28 @@ def test_workers_are_told_that_envoy_is_in_native_mode(tmp_path: Path, mode: str
     with supervisor.gateway(settings.load(file), file) as plan:
         workers = [part for stage in plan.stages for part in stage if part.name.startswith("worker")]
     assert ["--native" in part.argv for part in workers] == [told, told]
+
+
+@pytest.mark.parametrize(
+    ("cores", "asked", "together", "standing_in"),
+    [(1, "null", 1, 1), (2, "null", 1, 1), (4, "null", 2, 0), (9, "null", 4, 0), (2, "1", 1, 0), (2, "3", 3, 0)],
+)
+def test_there_is_one_worker_for_two_cores_and_a_lone_one_has_a_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, asked: str, together: int, standing_in: int
+) -> None:
+    """Envoy takes as much as they do. Whoever asks for a number gets that."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    file = tmp_path / "file.yaml"
+    file.write_text(f"tollgate: {{mode: native, port: 0, workers: {asked}, state_dir: '{tmp_path}'}}")
+    with supervisor.gateway(settings.load(file), file) as plan:
+        names = [part.name for stage in plan.stages for part in stage]
+        (envoy,) = plan.stages[-1]
+        clusters = json.loads(Path(envoy.argv[envoy.argv.index("-c") + 1]).read_text())["static_resources"]["clusters"]
+    assert len([each for each in names if each.startswith("worker-")]) == together + standing_in
+    for cluster in clusters[:2]:
+        first, *second = cluster["load_assignment"]["endpoints"]
+        assert len(first["lb_endpoints"]) == together
+        assert [(each["priority"], len(each["lb_endpoints"])) for each in second] == [(1, 1)] * standing_in
 
 
 def test_store_and_workers_wait_for_their_turn_and_envoy_does_not(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The addresses of one gateway. `workers_http`: where the workers take ext_authz over HTTP, in native mode. `mock` and `envoy_admin` may be absent; `trust_bundle` is a file of certificate authorities."""
+    """The addresses of one gateway. `workers_http`: where the workers take ext_authz over HTTP, in native mode. `stand_ins`: so many of the
+    workers, the last, get calls only while no other lives. `mock` and `envoy_admin` may be absent; `trust_bundle` is a file of
+    certificate authorities."""
 
     listen: Address
     workers: tuple[Address, ...]
@@ -50,3 +52,4 @@ class Topology:
     envoy_admin: Address | None = None
     trust_bundle: str = DEFAULT_TRUST_BUNDLE
     workers_http: tuple[Address, ...] = ()
+    stand_ins: int = 0
