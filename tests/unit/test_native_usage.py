@@ -11,9 +11,11 @@ from tests.unit.test_usage import ALL
 from tests.unit.usage_case import FRAMES, JSON, SSE, Case, table
 
 from tollgate.core.entities import Certainty, Usage
-from tollgate.core.usage.native import Framing, Reach, Told, left_to_ext_proc, reach_of, rules_of, usage_of_fields
+from tollgate.core.usage.fields import FieldReader, Told
+from tollgate.core.usage.native import Framing, Reach, left_to_ext_proc, reach_of, rules_of
 
 APIS = table()
+READERS = {name: FieldReader(api) for name, api in APIS.items()}
 REACHES: dict[str, Reach] = {name: reach_of(api) for name, api in APIS.items()}
 FRAMINGS = {JSON: Framing.BODY, SSE: Framing.SSE, FRAMES: Framing.EVENT_STREAM}
 
@@ -60,9 +62,7 @@ def fields(case: Case) -> dict[str, object]:
 
 
 def told(case: Case, *, complete: bool = True) -> Told:
-    return usage_of_fields(
-        APIS[case.api], fields(case), case.headers, stream=case.content_type != JSON, complete=complete
-    )
+    return READERS[case.api].read(fields(case), case.headers, stream=case.content_type != JSON, complete=complete)
 
 
 IN_LISTS = (
@@ -131,19 +131,21 @@ def test_what_envoy_cannot_read_is_left_to_ext_proc(
 
 def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
     """Anthropic tells its input first: that is all of the output's count that is known to be early."""
-    api = APIS["anthropic.messages"]
+    reader = READERS["anthropic.messages"]
     start = {"message.usage": '{"input_tokens":12,"output_tokens":1}', "message.model": "claude"}
-    cut = usage_of_fields(api, start, {}, stream=True, complete=False)
+    cut = reader.read(start, {}, stream=True, complete=False)
     assert cut == Told(Usage(12, 1, model="claude", certainty=Certainty.PARTIAL), early=True)
-    late = usage_of_fields(api, {**start, "usage": '{"output_tokens":9}'}, {}, stream=True, complete=False)
+    late = reader.read({**start, "usage": '{"output_tokens":9}'}, {}, stream=True, complete=False)
     assert late == Told(Usage(12, 9, model="claude", certainty=Certainty.PARTIAL), early=False)
 
 
-@pytest.mark.parametrize("value", ["{", '{"prompt_tokens":', True, "text", -1.0, 1.5])
+@pytest.mark.parametrize(
+    "value", ["{", '{"a":' * 5000 + "1" + "}" * 5000, '{"prompt_tokens":', True, "text", -1.0, 1.5]
+)
 def test_garbage_is_never_charged(value: object) -> None:
     """Whatever stands where usage should, it is no count."""
     for found in ({"usage": value}, {"usage.prompt_tokens": value, "usage.completion_tokens": value}):
-        usage = usage_of_fields(APIS["openai.chat"], found, {}, stream=False, complete=True).usage
+        usage = READERS["openai.chat"].read(found, {}, stream=False, complete=True).usage
         assert usage is None or (usage.total_tokens, usage.certainty) == (0, Certainty.PARTIAL)
 
 
@@ -151,7 +153,7 @@ def test_a_header_tells_too() -> None:
     """Gemini names its service tier there."""
     found: dict[str, object] = {"usageMetadata.promptTokenCount": 3.0, "usageMetadata.totalTokenCount": 5.0}
     headers = {"x-gemini-service-tier": "priority"}
-    usage = usage_of_fields(APIS["gemini.generate"], found, headers, stream=False, complete=True).usage
+    usage = READERS["gemini.generate"].read(found, headers, stream=False, complete=True).usage
     assert usage == Usage(3, 2, service_tier="priority")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from random import Random
 from typing import Any
 
 from redis.asyncio import Redis
@@ -40,9 +40,13 @@ class SystemClock:
         return time.time_ns() // 1000
 
 
+# Ids have to differ, not to be secret: asking the kernel for each would be a system call. Its seed is from there.
+_random = Random()
+
+
 def new_id() -> str:
     """An id for a reservation."""
-    return request_id(time.time_ns() // 1000, int.from_bytes(os.urandom(8)))
+    return request_id(time.time_ns() // 1000, _random.getrandbits(64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ def charged(used: int, amount: int) -> int:
 
 def remaining(used: int, limit: int) -> int:
     """Whole tokens left; 0 while the bucket is in debt."""
-    return max(0, limit * UNITS - used) // UNITS
+    left = (limit * UNITS - used) // UNITS
+    return left if left > 0 else 0
 
 
 def reset_ms(used: int, limit: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
@@ -54,9 +55,7 @@ def standing_headers(accounts: Accounts, standing: Standing, family: Family, mod
         if rate is not None:
             found += _rate_headers(*rate, noun, family, standing.now_us)
         if left_of_key is not None:
-            # Header names hold neither slash nor colon, which model names may.
-            name = model.replace("/", "-").replace(":", "-")
-            found.append(Header(f"x-litellm-key-remaining-{noun}-{name}", str(left_of_key)))
+            found.append(Header(_key_remaining(noun, model), str(left_of_key)))
     return (*found, *spend)
 
 
@@ -125,6 +124,13 @@ def _rate_headers(remaining: int, limit: int, used: int, noun: str, family: Fami
             Header(f"anthropic-ratelimit-{noun}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
         ]
     return found
+
+
+# There are as many as the configuration names.
+@lru_cache(maxsize=4096)
+def _key_remaining(noun: str, model: str) -> str:
+    """Header names hold neither slash nor colon, which model names may."""
+    return f"x-litellm-key-remaining-{noun}-{model.replace('/', '-').replace(':', '-')}"
 
 
 def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:

@@ -15,7 +15,8 @@ from tollgate.adapters.envoy.headers import STREAM_HEADER
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
 from tollgate.core.entities import Certainty, Reservation, Usage
 from tollgate.core.usage import Api
-from tollgate.core.usage.native import STREAM_BYTES_PER_TOKEN, usage_of_fields
+from tollgate.core.usage.fields import FieldReader
+from tollgate.core.usage.native import STREAM_BYTES_PER_TOKEN
 from tollgate.metering import Ended, Meter, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
@@ -40,7 +41,7 @@ class AccessLog:
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
         self._meter = meter
-        self._apis = apis
+        self._readers = {name: FieldReader(api) for name, api in apis.items()}
         self._streams: set[Call] = set()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -108,7 +109,7 @@ class AccessLog:
         if status == 0 or not reached or (name := find_meter(metadata)) is None:
             usage = used_unseen(reservation, status, reached_provider=reached)
         else:
-            usage = _used_natively(self._apis[name], reservation, usage_fields(metadata), entry.response)
+            usage = _used_natively(self._readers[name], reservation, usage_fields(metadata), entry.response)
         return Ended(reservation, usage, status, "access_log")
 
     async def _settle_later(self, ended: Ended) -> None:
@@ -143,11 +144,11 @@ class _Stream:
 
 
 def _used_natively(
-    api: Api, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
+    reader: FieldReader, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
 ) -> Usage:
     """What to charge for a reply that Envoy's own filters read. Of a stream that was cut, the output is taken from its length."""
     complete = response.response_code_details == _WHOLE
-    told = usage_of_fields(api, fields, response.response_headers, stream=reservation.stream, complete=complete)
+    told = reader.read(fields, response.response_headers, stream=reservation.stream, complete=complete)
     seen_output_tokens = 0
     if reservation.stream and (told.usage is None or told.early):
         seen_output_tokens = -(-response.response_body_bytes // STREAM_BYTES_PER_TOKEN)

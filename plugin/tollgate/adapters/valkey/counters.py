@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence, Set
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter, time_ns
 from typing import Any
 from urllib.parse import quote, unquote
@@ -73,10 +73,16 @@ class ValkeyCounters:
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
+        first_times, failed = [], None
         # All leave together, and come back in few batches; should one fail, the others have been asked all the same.
-        if settling:
-            await asyncio.wait(settling)
-        return [answering.result().refused != _NO_RESERVATION for answering in settling]
+        for answering in settling:
+            try:
+                first_times.append((await answering).refused != _NO_RESERVATION)
+            except StoreUnavailable as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return first_times
 
     async def renew(self, reservation: Reservation) -> bool:
         organization = reservation.organization
@@ -130,7 +136,7 @@ class ValkeyCounters:
             memo = self._charged[organization] = Memo(partial(Keyed.of, organization))
         cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
         estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
-        texts = (reservation.id, _encode(record(reservation, settlement)), quote(reservation.model))
+        texts = (reservation.id, _encode(record(reservation, settlement)), _line_name(reservation.model))
         batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
         return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
 
@@ -177,6 +183,13 @@ class ValkeyCounters:
 def limited(accounts: Accounts) -> Accounts:
     """The accounts that can refuse. Those without a limit hold nothing and refuse nothing: only settlement touches them."""
     return tuple(each for each in accounts if each.limited)
+
+
+# There are as many as the configuration names, and ledgers know.
+@lru_cache(maxsize=4096)
+def _line_name(model: str) -> str:
+    """A model as a scope's lines of sums name it."""
+    return quote(model)
 
 
 def _is_forgotten(error: BaseException) -> bool:

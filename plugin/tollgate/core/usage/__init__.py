@@ -10,7 +10,7 @@ documents.py     from the bytes of a JSON document to its wanted fields
 scan.py          the same for what is too long to keep, or damaged
 tally.py         merging what several documents tell, and bringing it to one meaning
 api.py           what is known of one API; paths.py: where in a document a fact is
-native.py        the same from what Envoy's own filters found, where they can read it
+native.py        what Envoy's own filters can read; fields.py: the same from what they found
 table.py         building the table of APIs from providers.yaml
 """
 

@@ -1,4 +1,4 @@
-"""What Envoy's own filters can read of a reply's usage: rules that name a path, and from what they found back to Usage.
+"""What Envoy's own filters can read of a reply's usage: rules that name a path. From what they found to Usage: fields.py.
 
 Envoy's JSON parsers know the members of objects, not the items of lists. In a stream's events a rule may name an object, which
 comes as its JSON text with everything in it; in a body that is no stream it must name the value itself.
@@ -6,19 +6,13 @@ comes as its JSON text with everything in it; in a body that is no stream it mus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
-from typing import Any
 
-import msgspec
-
-from tollgate.core.entities import Usage
 from tollgate.core.usage.api import Api, Field
 from tollgate.core.usage.deltas import BYTES_PER_TOKEN
 from tollgate.core.usage.paths import Path
-from tollgate.core.usage.tally import Tally
 
 STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
 """What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events, one token each, are 160 to 250 bytes long."""
@@ -75,6 +69,18 @@ def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
                 if root.path.plain is not None and (names := _readable(path, framing)) is not None:
                     found[root.path.plain + names] = None
     return tuple(found)
+
+
+def objects_of(api: Api) -> tuple[Names, ...]:
+    """Of what rules name, the objects: what they tell has members."""
+    within = {
+        (*root.path.plain, path.steps[0].name)
+        for root in api.roots
+        for paths in api.where.values()
+        for path in paths
+        if root.path.plain is not None and len(path.steps) > 1
+    }
+    return tuple(sorted(within))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,25 +153,6 @@ def _words(api: Api, framing: Framing) -> dict[bytes, None]:
     return dict.fromkeys(word for field in unread for word in _ASKED_BY.get(field, (_ALWAYS,)))
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What fields came to. `early`: of the output they told only what it was at the beginning of the stream."""
-
-    usage: Usage | None
-    early: bool
-
-
-def usage_of_fields(
-    api: Api, fields: Mapping[str, object], headers: Mapping[str, str], *, stream: bool, complete: bool
-) -> Told:
-    """Usage from what Envoy's filters found, by rules joined with dots. `complete`: the reply came to its end."""
-    tally = Tally(api, headers, stream=stream)
-    for document in _documents(api, fields):
-        tally.read(document)
-    tally.done = complete
-    return Told(tally.usage(broken=not complete), tally.early)
-
-
 def _framing_of_stream(api: Api, query: str) -> Framing | None:
     if api.name.endswith("_stream"):
         return Framing.EVENT_STREAM
@@ -184,42 +171,3 @@ def _readable(path: Path, framing: Framing) -> Names | None:
         return path.plain
     first = path.steps[0]
     return None if first.each else (first.name,)
-
-
-def _documents(api: Api, fields: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-    """The fields as documents of the API's: what stands early by itself, and before the rest."""
-    for root in api.roots:
-        if root.early and root.path.plain is not None:
-            prefix = ".".join(root.path.plain) + "."
-            yield _document({name: value for name, value in fields.items() if name.startswith(prefix)})
-    yield _document(fields)
-
-
-def _document(fields: Mapping[str, object]) -> dict[str, Any]:
-    document: dict[str, Any] = {}
-    for name, value in fields.items():
-        above, last = _parted(name)
-        node = document
-        for each in above:
-            if each not in node:
-                node[each] = {}
-            node = node[each]
-        node[last] = value if type(value) is float else _decoded(value)
-    return document
-
-
-# There are as many as the rules name.
-@lru_cache(maxsize=4096)
-def _parted(name: str) -> tuple[Names, str]:
-    *above, last = name.split(".")
-    return tuple(above), last
-
-
-def _decoded(value: object) -> object:
-    """An object comes as its JSON text; one longer than Envoy keeps would be cut."""
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            return msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            return None
-    return value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from tollgate.core.entities import MAX_EXACT, Certainty, Usage
 from tollgate.core.usage.api import NAMES, Api, Field, Meaning, Merge
+from tollgate.core.usage.paths import Path
 
 _MAX_NAME_CHARACTERS = 256
 # What Anthropic calls the speed and the service tier that nobody had to ask for.
@@ -74,10 +75,14 @@ class Tally:
             for base in root.path.find(document):
                 counts = self._extract(base)
                 if counts or (api.zeros_omitted and self._final):
-                    self._name(base)
-                    self._merge(counts, early=root.early)
+                    self.take(counts, self._find_names(base), early=root.early)
                     return True
         return False
+
+    def take(self, counts: Counts, names: Mapping[Field, str], *, early: bool) -> None:
+        """Take what was found in one document. Later names win: a provider may begin on one service tier and charge another."""
+        self._names |= names
+        self._merge(counts, early=early)
 
     @property
     def early(self) -> bool:
@@ -113,18 +118,12 @@ class Tally:
         self._early = early
         self._seen = True
 
-    def _name(self, base: object) -> None:
-        """Later documents win: a provider may begin on one service tier and charge another. Within one, what is out of the ordinary does."""
+    def _find_names(self, base: object) -> dict[Field, str]:
+        found = {}
         for field, paths in self._api.layout.names:
-            chosen: str | None = None
-            for path in paths:
-                for name in path.find(base):
-                    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARACTERS:
-                        continue
-                    if chosen is None or (chosen in _ORDINARY and name not in _ORDINARY):
-                        chosen = name
-            if chosen is not None:
-                self._names[field] = chosen
+            if (chosen := choose([name for path in paths for name in path.find(base)])) is not None:
+                found[field] = chosen
+        return found
 
     def _extract(self, base: object) -> Counts:
         counts: Counts = {}
@@ -137,12 +136,32 @@ class Tally:
         for field, place, name in layout.rows:
             node = nodes[place]
             if name in node and counts.get(field) is None:
-                value = node[name]
-                counts[field] = None if value is None else _count(value, round_up=field is _AUDIO_SECONDS)
+                counts[field] = count(field, node[name])
         for field, path in layout.walks:
             if counts.get(field) is None and (found := path.find(base)):
-                counts[field] = len(found) if path.counts_items else _sum(found)
+                counts[field] = count_items(path, found)
         return counts
+
+
+def choose(found: Sequence[object]) -> str | None:
+    """Of the names that one document tells for the same thing, the first; one that is out of the ordinary goes before those that are not."""
+    chosen: str | None = None
+    for name in found:
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARACTERS:
+            continue
+        if chosen is None or (chosen in _ORDINARY and name not in _ORDINARY):
+            chosen = name
+    return chosen
+
+
+def count(field: Field, value: object) -> int | None:
+    """A value as a count of that field."""
+    return None if value is None else _count(value, round_up=field is _AUDIO_SECONDS)
+
+
+def count_items(path: Path, found: Sequence[object]) -> int | None:
+    """What a path that walks a list found, as a count: how many, or their sum."""
+    return len(found) if path.counts_items else _sum(found)
 
 
 class Total(Struct, frozen=True, gc=False):
@@ -223,7 +242,7 @@ def _gemini_output(counts: Mapping[Field, int], input_tokens: int) -> tuple[int,
     return candidates + thoughts, False
 
 
-def _sum(values: list[object]) -> int | None:
+def _sum(values: Sequence[object]) -> int | None:
     counts = [_count(value, round_up=False) for value in values if value is not None]
     if not counts:
         return None

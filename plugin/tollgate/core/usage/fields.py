@@ -1,0 +1,128 @@
+"""From what Envoy's own filters found to Usage: fields by rules of native.py, joined with dots.
+
+They are looked up where they stand, since every reply in native mode comes by here: to build the document again and read that took
+as long as all else of its settlement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from tollgate.core.entities import MAX_EXACT, Usage
+from tollgate.core.usage.api import NAMES, Api, Field, Root
+from tollgate.core.usage.native import objects_of
+from tollgate.core.usage.paths import Path
+from tollgate.core.usage.tally import Counts, Tally, choose, count, count_items
+
+Fields = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What fields came to. `early`: of the output they told only what it was at the beginning of the stream."""
+
+    usage: Usage | None
+    early: bool
+
+
+class FieldReader:
+    """Reads the fields of an API's replies."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        named = (each for each in api.roots if each.path.plain is not None)
+        # What stands early comes early, and the rest is merged into it.
+        self._places = [_Place.of(api, each) for each in sorted(named, key=lambda root: not root.early)]
+        # Of a stream's events Envoy tells whole objects, as their text.
+        self._objects = tuple(".".join(names) for names in objects_of(api))
+
+    def read(self, fields: Fields, headers: Mapping[str, str], *, stream: bool, complete: bool) -> Told:
+        """What fields and headers tell. `complete`: the reply came to its end."""
+        tally = Tally(self._api, headers, stream=stream)
+        for name in self._objects:
+            if name in fields:
+                fields = _with_members(fields, name)
+        for place in self._places:
+            if (stream or not place.stream_only) and (counts := place.counts(fields)):
+                tally.take(counts, place.names(fields), early=place.early)
+                if not place.early:
+                    break
+        tally.done = complete
+        return Told(tally.usage(broken=not complete), tally.early)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A root of an API's table, and the table's rows by their dotted names from the top. `walks`: the path is from the list on."""
+
+    early: bool
+    stream_only: bool
+    rows: tuple[tuple[Field, str], ...]
+    walks: tuple[tuple[Field, str, Path], ...]
+    named: tuple[tuple[Field, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, api: Api, root: Root) -> _Place:
+        above = root.path.plain or ()
+        rows, walks = [], []
+        for field, path in ((field, path) for field, paths in api.where.items() for path in paths):
+            if field in NAMES:
+                continue
+            if path.plain is not None:
+                rows.append((field, ".".join(above + path.plain)))
+                continue
+            first = next(number for number, step in enumerate(path.steps) if step.each)
+            names = tuple(step.name for step in path.steps[: first + 1])
+            walks.append((field, ".".join(above + names), Path(path.steps[first:], None)))
+        named = tuple(
+            (field, tuple(".".join(above + path.plain) for path in api.where[field] if path.plain is not None))
+            for field in NAMES
+            if field in api.where
+        )
+        return cls(root.early, root.stream_only, tuple(rows), tuple(walks), named)
+
+    def counts(self, fields: Fields) -> Counts:
+        """The first value of each field that is one."""
+        found: Counts = {}
+        for field, name in self.rows:
+            if name in fields and found.get(field) is None:
+                value = fields[name]
+                # Most are whole numbers as Envoy has them.
+                if type(value) is float and value.is_integer() and 0 <= value <= MAX_EXACT:
+                    found[field] = int(value)
+                else:
+                    found[field] = count(field, value)
+        for field, name, path in self.walks:
+            if name in fields and found.get(field) is None and (items := path.find({path.steps[0].name: fields[name]})):
+                found[field] = count_items(path, items)
+        return found
+
+    def names(self, fields: Fields) -> dict[Field, str]:
+        """Of the fields that are no counts, what they say."""
+        found = {}
+        for field, names in self.named:
+            if (chosen := choose([fields[name] for name in names if name in fields])) is not None:
+                found[field] = chosen
+        return found
+
+
+def _with_members(fields: Fields, name: str) -> Fields:
+    """The fields with the members of an object as fields of their own. One longer than Envoy keeps is cut, and tells nothing."""
+    found = dict(fields)
+    text = found.pop(name)
+    if isinstance(text, str):
+        with suppress(msgspec.DecodeError, RecursionError):
+            _add(found, name, msgspec.json.decode(text))
+    return found
+
+
+def _add(found: dict[str, object], name: str, value: object) -> None:
+    if isinstance(value, dict):
+        for member, below in value.items():
+            _add(found, f"{name}.{member}", below)
+    else:
+        found[name] = value
