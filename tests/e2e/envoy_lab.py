@@ -82,10 +82,13 @@ class Gate:
             "reservation": headers.get("test-reservation", "r-1"),
             "edits": "".join(map(_spliced, json.loads(headers.get("test-edits", "[]")))),
         }
+        to_set = [_option("x-tollgate-route", headers.get("test-route", "alpha"))]
+        if said["edits"]:
+            to_set.append(_option("x-tollgate-change", "1"))
         return CheckResponse(
             status=Status(code=0),
             ok_response=OkHttpResponse(
-                headers=[_option("x-tollgate-route", headers.get("test-route", "alpha"))],
+                headers=to_set,
                 response_headers_to_add=[
                     _option("x-remaining", "held", _IF_ABSENT),
                     _option("x-only", "held", _IF_ABSENT),

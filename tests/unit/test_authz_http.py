@@ -126,6 +126,25 @@ async def test_edits_are_offset_length_and_hexadecimal_bytes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("changing", "told"),
+    [
+        (Admission("gpt-4o", HELD), None),
+        (Admission("gpt-4o", HELD, edits=(Edit(1, 0, "a"),)), "1"),
+        (Admission("gpt-4o", HELD, path="/v2/y"), "1"),
+        (Admission("gpt-4o", HELD, edits=(Edit(1, 0, "a"),), path="/v2/y"), "1"),
+        (Admission("gpt-4o", structs.replace(HELD, stream=True, hide_usage=True)), "1"),
+        (Admission("gpt-4o", structs.replace(HELD, dialect="vertex.predict")), "1"),
+    ],
+    ids=["nothing", "edits", "target", "both", "hidden usage", "held headers"],
+)
+async def test_lua_is_asked_for_only_where_it_has_something_to_do(
+    tmp_path: Path, changing: Admission, told: str | None
+) -> None:
+    async with opened(tmp_path, changing) as door:
+        assert (await door.headers()).get("x-tollgate-change") == told
+
+
+@pytest.mark.parametrize(
     ("path", "changed", "target"),
     [
         ("/v1/x", None, None),

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from tollgate.core.dialects import Family
+from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
 from tollgate.core.errors import SettingsError
+from tollgate.core.headers import standing_headers
 from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
 from tollgate.envoy_config.failover import chain
 from tollgate.envoy_config.upstream import path_rule
@@ -109,6 +112,28 @@ def test_an_address_may_end_as_the_paths_begin(
     loaded = settings(tmp_path, {"model": f"{provider}/x", "api_base": api_base, **AWS})
     rule = path_rule(loaded.deployments[0])
     assert (rule.pattern, rule.prefix) == (pattern, prefix)
+
+
+@pytest.mark.parametrize(("provider", "family"), [("openai", Family.OPENAI), ("anthropic", Family.ANTHROPIC)])
+def test_what_tollgate_says_of_limits_a_provider_says_under_another_name(
+    tmp_path: Path, provider: str, family: Family
+) -> None:
+    """By what its cluster does with replies, before anybody else sees them."""
+    account = Account(Scope(ScopeKind.TEAM, "t"), rpm=1, tpm=1)
+    said = {h.name for h in standing_headers((account,), Standing(0, (Balance(),)), family, "m")}
+    (filters,) = [
+        each["http_filters"]
+        for cluster in clusters(settings(tmp_path, {"model": f"{provider}/x"}), TOPOLOGY)[-1:]
+        for each in cluster["typed_extension_protocol_options"].values()
+    ]
+    (mutations,) = [
+        each["typed_config"]["mutations"]["response_mutations"] for each in filters if "mutation" in each["name"]
+    ]
+    moved = [each["append"]["header"] for each in mutations if "append" in each]
+    assert {each["remove"] for each in mutations if "remove" in each} >= said
+    assert {(each["key"], each["value"]) for each in moved} >= {
+        (f"llm_provider-{name}", f"%RESP({name})%") for name in said
+    }
 
 
 def test_deployments_that_would_be_edited_alike_stand_in_for_each_other(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from tests.make import DOLLAR, KEY, TEAM, budget, requests
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
 from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
-from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, provider_headers, standing_headers
+from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, standing_headers
 
 NOW_US = 1_800_000_000_000_000
 
@@ -80,13 +80,6 @@ def test_a_budget_tells_spend_and_limit_in_dollars() -> None:
     """What is settled, not what is held."""
     headers = shown(Family.OPENAI, (budget(DOLLAR // 100), Balance(used_nanousd=72_000, held_nanousd=400)))
     assert headers == {"x-litellm-key-spend": "7.2e-05", "x-litellm-key-max-budget": "0.01"}
-
-
-def test_a_providers_own_limits_come_through_under_another_name() -> None:
-    """The client sees whose limit is whose."""
-    renamed, removed = provider_headers({"x-ratelimit-remaining-requests": "9999", "content-type": "application/json"})
-    assert [(h.name, h.value) for h in renamed] == [("llm_provider-x-ratelimit-remaining-requests", "9999")]
-    assert removed == ("x-ratelimit-remaining-requests",)
 
 
 def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:

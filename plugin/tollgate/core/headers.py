@@ -140,12 +140,6 @@ def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:
     return spent, Header("x-litellm-key-max-budget", dollars(account.budget_nanousd))
 
 
-def provider_headers(headers: Mapping[str, str]) -> tuple[tuple[Header, ...], tuple[str, ...]]:
-    """A provider's own rate-limit headers under `llm_provider-`, and their names: ours stand under those."""
-    own = tuple(name for name in headers if name.startswith(("x-ratelimit-", "anthropic-ratelimit-")))
-    return tuple(Header(f"llm_provider-{name}", headers[name]) for name in own), own
-
-
 def misplaced_bearer(headers: Mapping[str, str]) -> str:
     """A sentence about a header that carries a Bearer token and is not Authorization, as the page's own slip; else nothing."""
     carries = (name for name, value in headers.items() if value[:7].lower() == "bearer ")

@@ -17,7 +17,6 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
 from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
-    DataSource,
     GrpcService,
     HeaderValue,
     HeaderValueOption,
@@ -34,7 +33,6 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
     ProcessingModeBodySendMode,
     ProcessingModeHeaderSendMode,
 )
-from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
@@ -56,8 +54,10 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.api_table import api_table
 from tollgate.envoy_config import native
+from tollgate.envoy_config.chosen import chosen
 from tollgate.envoy_config.local_replies import local_reply_config
 from tollgate.envoy_config.messages import (
+    CHANGE_HEADER,
     METADATA_NAMESPACE,
     ROUTE_HEADER,
     STREAM_HEADER,
@@ -65,6 +65,7 @@ from tollgate.envoy_config.messages import (
     envoy_address,
     extension,
     http_filter,
+    lua,
     packed,
     plain,
     tollgate_service,
@@ -134,8 +135,13 @@ def _filters(settings: Settings) -> list[Json]:
     """Admission, the edits that it asked for, and metering."""
     if _is_native(settings):
         admission = native.admission(settings.tollgate)
-        return [*admission, _lua(native.REPLY_LUA), native.meter(api_table(), _ext_proc())]
-    return [_ext_authz(settings.tollgate), _lua(), _ext_proc()]
+        return [*admission, _changes(native.REPLY_LUA), native.meter(api_table(), _ext_proc())]
+    return [_ext_authz(settings.tollgate), _changes(), _ext_proc()]
+
+
+def _changes(*more: Path) -> Json:
+    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do."""
+    return chosen("tollgate.changes", CHANGE_HEADER, {"1": (lua(_EDITS, *more),)})
 
 
 def _local_replies(settings: Settings) -> Json:
@@ -179,11 +185,6 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         clear_route_cache=True,
     )
     return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
-
-
-def _lua(*more: Path) -> Json:
-    source = "".join(each.read_text(encoding="utf-8") for each in (_EDITS, *more))
-    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=source)))
 
 
 def _ext_proc() -> Json:

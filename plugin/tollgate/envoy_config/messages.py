@@ -5,6 +5,7 @@ Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from betterproto2 import Casing, Message
@@ -12,12 +13,14 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Address as EnvoyAddress,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
     Pipe,
     SocketAddress,
     TypedExtensionConfig,
 )
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
@@ -34,6 +37,8 @@ METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
 ROUTE_HEADER = "x-tollgate-route"
 """The deployment that Tollgate chose, by id."""
+CHANGE_HEADER = "x-tollgate-change"
+"""Whether something is to be changed in the request, or in its reply."""
 METER_HEADER = "x-tollgate-meter"
 """In native mode: who reads the reply."""
 HEALTH_REQUEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -62,6 +67,12 @@ def http_filter(name: str, message: Message, **newer: object) -> Json:
 def http_filter_message(name: str, message: Message) -> HttpFilter:
     """The same as a message, for chains that are typed as a whole."""
     return HttpFilter(name=f"envoy.filters.http.{name}", typed_config=AnyMessage.pack(message))
+
+
+def lua(*sources: Path) -> Json:
+    """The Lua filter with what some files say, one after the other."""
+    source = "".join(each.read_text(encoding="utf-8") for each in sources)
+    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=source)))
 
 
 def extension(name: str, message: Message) -> TypedExtensionConfig:

@@ -23,13 +23,21 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import Framing, Names, framings_of, rules_of
-from tollgate.envoy_config.messages import METER_HEADER, ROUTE_HEADER, STREAM_HEADER, Json, http_filter
+from tollgate.envoy_config.chosen import chosen
+from tollgate.envoy_config.messages import (
+    CHANGE_HEADER,
+    METER_HEADER,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+    Json,
+    http_filter,
+)
 from tollgate.settings import TollgateSettings
 
 AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz asks them in native mode."""
 REPLY_LUA = Path(__file__).with_name("reply.lua")
-"""What the Lua filter does on the way back."""
+"""What is changed on the way back, where Tollgate said so."""
 LONGEST_REPLY_BYTES = 32 * 1024 * 1024
 """A JSON reply is held until its usage is read; a longer one is answered with 500. The largest batch of embeddings that is read so stays below."""
 USAGE_NAMESPACE = "tollgate.usage"
@@ -48,9 +56,6 @@ _FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_par
 _SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
 _JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"
-_COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
-_MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
-_INPUT = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 # An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's arguments.
 _LONGEST_EVENT_BYTES = 1024 * 1024
 
@@ -65,7 +70,7 @@ def admission(ours: TollgateSettings) -> list[Json]:
 def _ext_authz(ours: TollgateSettings) -> Json:
     told = [StringMatcher(prefix=each) for each in _TOLD_PREFIXES]
     response = AuthorizationResponse(
-        allowed_upstream_headers=_exactly(ROUTE_HEADER, METER_HEADER),
+        allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
         allowed_client_headers=ListStringMatcher(patterns=[*told, *_exactly(*_TOLD_REFUSED).patterns]),
         allowed_client_headers_on_success=ListStringMatcher(patterns=told),
         dynamic_metadata_from_headers=_exactly(*_SAID),
@@ -90,16 +95,9 @@ def _ext_authz(ours: TollgateSettings) -> Json:
 
 
 def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
-    """The filter that becomes those which read the reply: chosen when the request comes by, after ext_authz has named them."""
-    chains = {name: chain for name, api in apis.items() if (chain := _readers(api))}
-    actions = {name: _action(*chain) for name, chain in chains.items()} | {_EXT_PROC: _action(ext_proc)}
-    composite = {"name": "composite", "typed_config": {"@type": f"{_COMPOSITE}.Composite"}}
-    tree = {
-        "input": {"name": "meter", "typed_config": {"@type": _INPUT, "header_name": METER_HEADER}},
-        "exact_match_map": {"map": actions},
-    }
-    config = {"@type": _MATCHER, "extension_config": composite, "xds_matcher": {"matcher_tree": tree}}
-    return {"name": "tollgate.meter", "typed_config": config}
+    """The filters that read the reply, by the header in which ext_authz has named them."""
+    chains = {name: readers for name, api in apis.items() if (readers := _readers(api))}
+    return chosen("tollgate.meter", METER_HEADER, {**chains, _EXT_PROC: (ext_proc,)})
 
 
 def refusals_put_right() -> list[Json]:
@@ -128,11 +126,6 @@ def logged_headers(apis: Mapping[str, Api]) -> list[str]:
 
 def _exactly(*names: str) -> ListStringMatcher:
     return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
-
-
-def _action(*filters: Json) -> Json:
-    execute = {"@type": f"{_COMPOSITE}.ExecuteFilterAction", "filter_chain": {"typed_config": list(filters)}}
-    return {"action": {"name": "meter", "typed_config": execute}}
 
 
 def _readers(api: Api) -> list[Json]:

@@ -1,22 +1,5 @@
--- Native mode, on the way back. Whose limits a header tells must be clear: a provider's own go under `llm_provider-`. `held`: headers
--- that ext_proc may have told better. `hide`: the event with usage, which only Tollgate asked for, is cut out of the stream.
-local find = string.find
-local function rename(headers)
-  local own
-  for name, value in pairs(headers) do
-    -- Two patterns for each header cost more than one plain search that most of them fail.
-    if find(name, "ratelimit-", 1, true) and (find(name, "^x%-ratelimit%-") or find(name, "^anthropic%-ratelimit%-")) then
-      own = own or {}
-      own[name] = value
-    end
-  end
-  if not own then return end
-  for name, value in pairs(own) do
-    headers:remove(name)
-    headers:replace("llm_provider-" .. name, value)
-  end
-end
-
+-- Native mode, on the way back. `held`: headers that ext_proc may have told better. `hide`: the event with usage, which only Tollgate
+-- asked for, is cut out of the stream.
 local function is_hidden(event)
   return event:find('"choices"%s*:%s*%[%s*%]') and event:find('"usage"%s*:%s*{')
 end
@@ -65,7 +48,6 @@ function envoy_on_response(handle)
     end
     return
   end
-  rename(headers)
   if said["hide"] and (headers:get("content-type") or ""):find("^text/event%-stream") and not headers:get("content-encoding") then
     headers:remove("content-length")
     hide(handle)

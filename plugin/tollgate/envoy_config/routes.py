@@ -18,13 +18,20 @@ from envoy_data_plane.envoy.config.route.v3 import (
 )
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthzPerRoute
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
-from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import LuaPerRoute
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.entities import Deployment
 from tollgate.envoy_config.failover import chain, failing_over
-from tollgate.envoy_config.messages import ADMIN_CLUSTER, METER_HEADER, ROUTE_HEADER, STREAM_HEADER, Json, plain
+from tollgate.envoy_config.messages import (
+    ADMIN_CLUSTER,
+    CHANGE_HEADER,
+    METER_HEADER,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+    Json,
+    plain,
+)
 from tollgate.envoy_config.upstream import Origin, cluster_name, path_rule
 from tollgate.settings import Settings
 
@@ -53,6 +60,7 @@ _NEVER_SENT_ON = (
     "x-goog-api-key",
     "cookie",
     ROUTE_HEADER,
+    CHANGE_HEADER,
     METER_HEADER,
     STREAM_HEADER,
     # Who the client is behind the gateway is not the provider's business.
@@ -69,7 +77,6 @@ _PLAIN_REPLIES = HeaderValueOption(
 _NO_METERING = {"envoy.filters.http.ext_proc": AnyMessage.pack(ExtProcPerRoute(disabled=True))}
 _NO_FILTERS = _NO_METERING | {
     "envoy.filters.http.ext_authz": AnyMessage.pack(ExtAuthzPerRoute(disabled=True)),
-    "envoy.filters.http.lua": AnyMessage.pack(LuaPerRoute(disabled=True)),
 }
 
 

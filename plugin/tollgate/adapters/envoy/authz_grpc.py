@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
 from tollgate.adapters.envoy.grpc_server import Call
-from tollgate.adapters.envoy.headers import ROUTE_HEADER, STREAM_HEADER
+from tollgate.adapters.envoy.headers import CHANGE_HEADER, CHANGED, ROUTE_HEADER, STREAM_HEADER
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
@@ -100,10 +100,14 @@ def _allowed(admission: Admission, has_key: bool) -> CheckResponse:
     )
 
 
-def _routing(admission: Admission) -> tuple[Header, ...]:
-    """What tells Envoy where to send the request."""
-    route = (Header(ROUTE_HEADER, admission.deployment),)
-    return route if admission.path is None else (*route, Header(":path", admission.path))
+def _routing(admission: Admission) -> list[Header]:
+    """What tells Envoy where to send the request, and whether it has edits."""
+    found = [Header(ROUTE_HEADER, admission.deployment)]
+    if admission.path is not None:
+        found.append(Header(":path", admission.path))
+    if admission.edits:
+        found.append(Header(CHANGE_HEADER, CHANGED))
+    return found
 
 
 def _denied(refusal: Refusal) -> CheckResponse:

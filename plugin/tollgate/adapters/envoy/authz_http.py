@@ -19,6 +19,8 @@ import httptools
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
 from tollgate.adapters.envoy.headers import (
+    CHANGE_HEADER,
+    CHANGED,
     EDITS,
     EXT_PROC,
     HELD,
@@ -99,33 +101,33 @@ class AuthorizationOverHttp:
         return _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
 
     def _allowed(self, asked: Request, admission: Admission) -> bytes:
-        reservation = admission.reservation
-        lines = [_line(ROUTE_HEADER, admission.deployment)]
+        lines, changes = [_line(ROUTE_HEADER, admission.deployment)], []
         path, _, query = asked.path.partition("?")
         target = admission.path
         if "key=" in query:
             path, _, query = (target or asked.path).partition("?")
             target = _without_key(path, query)
         if target is not None:
-            lines.append(_line(TARGET, target))
+            changes.append(_line(TARGET, target))
         if admission.edits:
-            lines.append(_line(EDITS, edits_text(admission.edits)))
-        if reservation is None:
-            return _response(HTTPStatus.OK, lines)
-        reach = self._reaches[reservation.dialect]
-        native = reach.covers(asked.body, query, stream=reservation.stream)
-        lines += (
-            _line(METER_HEADER, reservation.dialect if native else EXT_PROC),
-            _line(RESERVATION, reservation_text(reservation)),
-            _line(REQUEST_ID, reservation.id),
-        )
-        if native:
-            lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
-            if reservation.hide_usage:
-                lines.append(_line(HIDE, "1"))
-        else:
-            # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz without looking.
-            lines.append(_line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers)))
+            changes.append(_line(EDITS, edits_text(admission.edits)))
+        if (reservation := admission.reservation) is not None:
+            reach = self._reaches[reservation.dialect]
+            native = reach.covers(asked.body, query, stream=reservation.stream)
+            lines += (
+                _line(METER_HEADER, reservation.dialect if native else EXT_PROC),
+                _line(RESERVATION, reservation_text(reservation)),
+                _line(REQUEST_ID, reservation.id),
+            )
+            if native:
+                lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
+                if reservation.hide_usage:
+                    changes.append(_line(HIDE, "1"))
+            else:
+                # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz without looking.
+                changes.append(_line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers)))
+        if changes:
+            lines += _line(CHANGE_HEADER, CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
 
     def _give_back(self, decision: Decision) -> None:

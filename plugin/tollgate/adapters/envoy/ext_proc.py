@@ -15,7 +15,6 @@ from tollgate import telemetry
 from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_reservation
 from tollgate.core.entities import Header, Reservation, Usage
-from tollgate.core.headers import provider_headers
 from tollgate.core.usage import Api, UsageReader
 from tollgate.metering import Meter, used
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
@@ -136,10 +135,9 @@ class _Reply:
     def on_headers(self, message: HttpHeaders) -> Answer:
         headers = {each.key: each.raw_value.decode("latin-1") for each in message.headers.headers}
         self._status = int(headers.get(":status", "0"))
-        renamed, removed = provider_headers(headers)
         if message.end_of_stream or self._status >= 400:
             # Nothing to read: an error says nothing of usage, and costs nothing.
-            return self._settled_headers(renamed, removed)
+            return self._settled_headers()
         content_type = headers.get("content-type", "")
         self._reader = UsageReader(
             self._api,
@@ -151,12 +149,12 @@ class _Reply:
         )
         mode = _body_mode(content_type, headers.get("content-length"))
         self._buffered = mode != ProcessingMode.STREAMED
-        if self._reservation.hide_usage:
-            removed = (*removed, "content-length")  # the stream becomes shorter by the event that is hidden
+        # The stream becomes shorter by the event that is hidden.
+        removed = ("content-length",) if self._reservation.hide_usage else ()
         override = ProcessingMode(
             response_header_mode=ProcessingMode.SEND, response_body_mode=mode, response_trailer_mode=ProcessingMode.SEND
         )
-        return _headers(renamed, removed, metadata=METERED, override=override)
+        return _headers(removed=removed, metadata=METERED, override=override)
 
     def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
@@ -182,11 +180,11 @@ class _Reply:
         if not self._settled:
             self._settle_soon(complete=self._reader is not None and self._reader.finished)
 
-    def _settled_headers(self, renamed: tuple[Header, ...], removed: tuple[str, ...]) -> Answer:
+    def _settled_headers(self) -> Answer:
         settling = self._settle()
 
         async def answer() -> bytes:
-            return _headers((*renamed, *await settling), removed, metadata=SETTLED)
+            return _headers(await settling, metadata=SETTLED)
 
         return answer()
 
@@ -236,7 +234,11 @@ def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderM
 
 
 def _headers(
-    headers: Iterable[Header], removed: Iterable[str], *, metadata: Struct, override: ProcessingMode | None = None
+    headers: Iterable[Header] = (),
+    removed: Iterable[str] = (),
+    *,
+    metadata: Struct,
+    override: ProcessingMode | None = None,
 ) -> bytes:
     common = CommonResponse(header_mutation=_mutation(headers, removed))
     response = ProcessingResponse(
