@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, TEAM, reservation, settlement
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters import ValkeyCounters, limited
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.core.entities import Account, Period, Reservation, Scope, ScopeKind
 from tollgate.ports import Counters
@@ -56,7 +56,12 @@ def reserve_together(held: tuple[Account, ...], cost: int) -> Step:
         calls = [reservation(f"{clock.us}-{len(known)}-{n}", *held[n % 2 :], cost=cost) for n in range(3)]
         standings = await asyncio.gather(*map(counters.reserve, calls))
         known |= {call.id: call for call, found in zip(calls, standings, strict=True) if found.refused is None}
-        return standings
+        if isinstance(counters, ValkeyCounters):
+            # All are told where things stand after all of them; the twin takes one after the other.
+            for call, found in zip(calls, standings, strict=True):
+                then = await counters.peek("default", limited(call.accounts))
+                assert found.balances == then.balances
+        return [(found.refused, found.by) for found in standings], await look(counters, clock, known)
 
     return step
 

@@ -10,7 +10,7 @@ import pytest
 from tollgate.adapters.valkey.batches import MOST_CALLS, Batch, Batches, Keyed
 
 _CALL = struct.Struct("<H")
-_NOBODY = Keyed((), (), b"")
+_NOBODY = Keyed((), (), (), b"")
 
 
 class Sent:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
-from itertools import starmap
 from typing import Any
 
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.states import States
 from tollgate.core.entities import Account, Accounts, Balance
 from tollgate.core.memo import Memo
 
@@ -26,34 +26,33 @@ the store from 97 to 68 us a request; a call alone never waits."""
 
 _LIMITS = struct.Struct("<7d")
 _ANSWER = struct.Struct("<hc")
-# A state of counters.lua as a balance: the two times that follow are none of its members.
-_STATES = struct.Struct("<6q16x")
 
 
 class Answer(Struct, frozen=True):
-    """What the script says of one call, at the store's time: the number of the account that refused (0: none did, -1: no such
-    reservation), its limit, and where the accounts stand."""
+    """What the script says of one call: the number of the account that refused (0: none did, -1: no such reservation), and its limit;
+    and where the accounts of its caller stand after all that the run did."""
 
-    now_us: int
     refused: int
     by: bytes
-    states: bytes
+    states: States
+    accounts: Accounts
+    numbers: Sequence[int]
 
-    @classmethod
-    def of(cls, now_us: int, packed: bytes) -> Answer:
-        """An answer from the script's string."""
-        refused, by = _ANSWER.unpack_from(packed)
-        return cls(now_us, refused, by, packed[_ANSWER.size :])
+    @property
+    def now_us(self) -> int:
+        """The store's time."""
+        return self.states.now_us
 
     @property
     def balances(self) -> tuple[Balance, ...]:
-        """The accounts' balances, in their order."""
-        return tuple(starmap(Balance, _STATES.iter_unpack(self.states)))
+        """The accounts' balances, in their order. Nobody who did not ask to be told knows them."""
+        return self.states.balances(self.accounts, self.numbers)
 
 
 class Keyed(Struct, frozen=True):
     """Accounts as the script takes them, and their keys. A slot's key is empty where calls at once are not limited."""
 
+    accounts: Accounts
     scopes: tuple[str, ...]
     slots: tuple[str, ...]
     limits: bytes
@@ -62,6 +61,7 @@ class Keyed(Struct, frozen=True):
     def of(cls, organization: str, accounts: Accounts) -> Keyed:
         """The accounts of an organization's caller."""
         return cls(
+            accounts,
             tuple(keys.scope_key(organization, each.scope) for each in accounts),
             tuple("" if each.parallel is None else keys.slots_key(organization, each.scope) for each in accounts),
             b"".join(_LIMITS.pack(*_numbers(each)) for each in accounts),
@@ -72,9 +72,10 @@ class Batch:
     """Calls of one operation, for one organization."""
 
     def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[Answer]] = []
+        self._waiting: list[tuple[asyncio.Future[Answer], int]] = []
         self._calls: list[bytes | str] = []
         self._callers: list[bytes] = []
+        self._numbers: list[tuple[Accounts, Sequence[int]]] = []
         self._scopes: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._caller_of: Memo[Keyed, int] = Memo(self._add_caller)
@@ -83,9 +84,10 @@ class Batch:
         self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()
     ) -> asyncio.Future[Answer]:
         """One call more: its numbers as the operation packs them, the caller's first, and its texts."""
-        self._calls += packed.pack(self._caller_of.get(keyed), *numbers), *texts
+        caller = self._caller_of.get(keyed)
+        self._calls += packed.pack(caller, *numbers), *texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+        self._waiting.append((future, caller))
         return future
 
     def _add_caller(self, keyed: Keyed) -> int:
@@ -95,7 +97,8 @@ class Batch:
             numbers.append(scopes.setdefault(scope, len(scopes) + 1))
             numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
         self._callers += keyed.limits, struct.pack(f"<{len(numbers)}H", *numbers)
-        return len(self._callers) // 2
+        self._numbers.append((keyed.accounts, numbers))
+        return len(self._numbers)
 
     @property
     def has_several(self) -> bool:
@@ -118,18 +121,19 @@ class Batch:
 
     def arguments(self) -> tuple[int | bytes | str, ...]:
         """How many callers there are, those, and the calls."""
-        return len(self._callers) // 2, *self._callers, *self._calls
+        return len(self._numbers), *self._callers, *self._calls
 
     def answer(self, reply: Sequence[Any]) -> None:
         """Tell everybody who waits."""
-        now_us, *answers = reply
-        for future, packed in zip(self._waiting, answers, strict=True):
+        now_us, answers, packed, in_flight = reply
+        states = States(now_us, packed, in_flight)
+        for (future, caller), (refused, by) in zip(self._waiting, _ANSWER.iter_unpack(answers), strict=True):
             if not future.done():  # its caller was cancelled
-                future.set_result(Answer.of(now_us, packed))
+                future.set_result(Answer(refused, by, states, *self._numbers[caller - 1]))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""
-        for future in self._waiting:
+        for future, _ in self._waiting:
             if not future.done():
                 future.set_exception(error)
 

@@ -7,17 +7,17 @@
 --       then two for each caller: its accounts' limits, and their keys; then the calls, as the operation says
 --         limits: seven doubles an account: rpm, tpm, parallel, budget (-1: none), and its period in us: previous start, start, end
 --         keys: two 16-bit numbers an account: of its scope, and of its slots (0 where parallel is -1)
--- Reply now in us, and for each call a string: number of the account that refused (0: none, -1: no such reservation), its limit
---       (r, t, p or b), and a state for each account; for none where a settlement is not asked to tell
+-- Reply now in us; a string of two values for each call: number of the account that refused (0: none, -1: no such reservation), and its
+--       limit (r, t, p or b); then, as they are when all calls are done, a string of the scopes' states and an array of the calls in
+--       flight of each of the slots, both empty where nobody asks to be told
 --
--- A state is eight integers: units used of requests, of tokens, calls in flight, nano-dollars used, held, start of the period in us,
--- and as of which ms requests and tokens are. A scope is a string: its state, where calls in flight are left out, then for each model
--- a line `NAME=SUM` of what was ever spent on it. A reservation is when its lease ends in us, how many accounts it holds for, what it
--- holds of each budget, and its text.
+-- A state is seven integers: units used of requests, of tokens (eight bytes are free here), nano-dollars used, held, start of the period
+-- in us, and as of which ms requests and tokens are. A scope is a string: its state, then for each model a line `NAME=SUM` of what was ever spent on it. A
+-- reservation is when its lease ends in us, how many accounts it holds for, what it holds of each budget, and its text.
 --
 -- Integers only, below 2^53. Each call reads all, checks all, then writes all. What costs here is calls of functions in C, the store's
--- most, arrays that grow, and functions that are made: so each key is read and written once, what is unpacked makes an array at once,
--- and an operation has a file of its own. Names in capitals are constants: scripts.py puts their values in their places.
+-- most, arrays that grow, and functions that are made: so each key is read, packed and written once, what is unpacked makes an array at
+-- once, and an operation has a file of its own. Names in capitals are constants: scripts.py puts their values in their places.
 -- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
@@ -25,7 +25,6 @@ local MAX_EXACT = 9007199254740991
 local LIMITS, LIMITS_BYTES = '<ddddddd', 56
 local TWO_KEYS, TWO_KEYS_BYTES = '<HH', 4
 local STATE, STATE_BYTES = '<i8i8xxxxxxxxi8i8i8i8i8', 64
-local BALANCE = '<i8i8i8i8i8i8xxxxxxxxxxxxxxxx'
 local LEASE, LEASE_BYTES, HOLDS, HOLD = '<i8', 8, '<i8H', 'i8' -- what a reservation begins with
 local ANSWER = '<hc1'
 local SUM, SUM_DIGITS, HIGH_DIGITS, LOW_SIZE = '%010d%015d', 25, 10, 1e15
@@ -152,35 +151,20 @@ local function tokens_within(tpm, input, output, guessed)
   return max(1, min(input + output, tpm))
 end
 
--- Where a scope stands that has just been kept: most often its state, whose calls in flight are 0, says that.
-local function balance_of(scope, rpm, tpm, calls)
-  if calls == 0 and (rpm >= 0 or scope[REQUESTS] == 0) and (tpm >= 0 or scope[TOKENS] == 0) then
-    return packed(scope)
+-- The answers, and where their scopes stand if somebody asks to be told.
+local function reply(answers, tell)
+  local states, calls = {}, {}
+  if tell then
+    for number = 1, scope_count do
+      states[number] = packed(scopes[number])
+    end
+    for number = OWN_KEYS + scope_count + 1, #KEYS do
+      calls[#calls + 1] = in_flight(KEYS[number])
+    end
   end
-  local requests, tokens = rpm < 0 and 0 or scope[REQUESTS], tpm < 0 and 0 or scope[TOKENS]
-  return pack(BALANCE, requests, tokens, calls, scope[USED], scope[HELD], scope[PERIOD])
-end
-
-local balances = {} -- of a call, by account: one array for all calls, since arrays are slow to grow
-
-local function answer_of(count, refused, kind)
-  return pack(ANSWER, refused, kind) .. concat(balances, '', 1, count)
-end
-
--- An answer that tells where all accounts of a caller stand.
-local function standing(accounts, refused, kind)
-  for at = 1, #accounts do
-    local account = accounts[at]
-    local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
-    local requests = rpm < 0 and 0 or level(scope[REQUESTS], scope[REQUESTS_MS], rpm)
-    local tokens = tpm < 0 and 0 or level(scope[TOKENS], scope[TOKENS_MS], tpm)
-    local calls = account[PARALLEL] < 0 and 0 or in_flight(account[SLOTS])
-    local used, period = spend_of(scope, account)
-    balances[at] = pack(BALANCE, requests, tokens, calls, used, scope[HELD], period)
-  end
-  return answer_of(#accounts, refused, kind)
+  return { now_us, concat(answers), concat(states), calls }
 end
 
 local first_call = OWN_ARGS + 2 * ARGV[4] + 1
-local answers = { now_us }
+local answers = {}
 read_scopes()

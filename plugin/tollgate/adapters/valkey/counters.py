@@ -19,6 +19,7 @@ from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
 from tollgate.adapters.valkey.scripts import Script
+from tollgate.adapters.valkey.states import STATE
 from tollgate.core import reservations
 from tollgate.core.budget import current
 from tollgate.core.entities import Account, Accounts, LimitKind, Reservation, Settlement, Spend, Standing
@@ -31,8 +32,6 @@ _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
 # What CALL is in each operation's script.
 _RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
-# STATE of counters.lua: of it used, held, period; the buckets are not for here.
-_STATE = struct.Struct("<24x3q16x")
 # HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many accounts it holds something.
 _HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
 
@@ -219,7 +218,7 @@ def _standing(answer: Answer) -> Standing:
 
 
 def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
-    used, held, period_us = _STATE.unpack_from(stored) if stored else (0, 0, 0)
-    lines = (line.partition(b"=") for line in stored[_STATE.size :].split(b"\n") if line)
+    _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 7
+    lines = (line.partition(b"=") for line in stored[STATE.size :].split(b"\n") if line)
     sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
     return Spend(current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums)

@@ -5,6 +5,7 @@
 --         id; text: the reservation, opaque
 
 local CALL, CALL_ARGS = '<HdddB', 3
+local admitted = pack(ANSWER, 0, ' ')
 
 local lease_end_us = now_us + ARGV[3]
 local taken = {} -- leases to add, by the key of their slots
@@ -16,7 +17,6 @@ local function take(slots, id)
   leases[#leases + 1] = integer(lease_end_us)
   leases[#leases + 1] = id
   flying[slots] = in_flight(slots) + 1
-  return flying[slots]
 end
 
 -- The first account that refuses, and which of its limits; else 0.
@@ -48,11 +48,11 @@ local function reserve_one(id, caller, cost, input, output, guessed)
   local accounts = accounts_of(caller)
   local refused, kind = refusing(accounts, input, output, guessed)
   if refused > 0 then
-    return standing(accounts, refused, kind)
+    return pack(ANSWER, refused, kind)
   end
   for at = 1, #accounts do
     local account = accounts[at]
-    local scope, rpm, tpm, budget, calls, hold = account[SCOPE], account[RPM], account[TPM], account[BUDGET], 0, 0
+    local scope, rpm, tpm, budget, hold = account[SCOPE], account[RPM], account[TPM], account[BUDGET], 0
     local used, period = spend_of(scope, account)
     if rpm >= 0 then
       keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm) + UNITS)
@@ -62,17 +62,17 @@ local function reserve_one(id, caller, cost, input, output, guessed)
       keep_units(scope, TOKENS, TOKENS_MS, level(scope[TOKENS], scope[TOKENS_MS], tpm) + tokens * UNITS)
     end
     if account[PARALLEL] >= 0 then
-      calls = take(account[SLOTS], id)
+      take(account[SLOTS], id)
     end
     if budget >= 0 then
       hold = min(cost, budget - used - scope[HELD])
     end
     scope[USED], scope[HELD], scope[PERIOD] = used, scope[HELD] + hold, period
     scope[PACKED] = false
-    balances[at], holds[at] = balance_of(scope, rpm, tpm, calls), hold
+    holds[at] = hold
   end
   local count = #accounts
-  return answer_of(count, 0, ' '), pack(HOLDS .. rep(HOLD, count), lease_end_us, count, unpack(holds, 1, count))
+  return admitted, pack(HOLDS .. rep(HOLD, count), lease_end_us, count, unpack(holds, 1, count))
 end
 
 local reservations = {}
@@ -92,4 +92,4 @@ if #reservations > 0 then
   end
   write_scopes()
 end
-return answers
+return reply(answers, true)

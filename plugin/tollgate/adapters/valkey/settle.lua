@@ -7,6 +7,8 @@
 
 local CALL, CALL_ARGS = '<HdddBdB', 4
 
+local settled_now, settled_before = pack(ANSWER, 0, ' '), pack(ANSWER, -1, ' ')
+local somebody_asks = false -- to be told where the accounts stand
 local spent = {} -- by model and scope: what is still to be added to the scope's lines
 
 -- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
@@ -52,7 +54,7 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
   local accounts, held = accounts_of(caller), holds_of(reservation)
   for at = 1, #accounts do
     local account = accounts[at]
-    local scope, rpm, tpm, calls = account[SCOPE], account[RPM], account[TPM], 0
+    local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
     local used, period = spend_of(scope, account)
     scope[USED], scope[HELD], scope[PERIOD] = min(MAX_EXACT, used + cost), scope[HELD] - (held[at] or 0), period
     if rpm >= 0 then
@@ -65,17 +67,13 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
     end
     if account[PARALLEL] >= 0 then
       free(account[SLOTS], id)
-      calls = tell > 0 and in_flight(account[SLOTS]) or 0
     end
     if cost > 0 then
       spend(scope, model, cost)
     end
     scope[PACKED] = false
-    if tell > 0 then
-      balances[at] = balance_of(scope, rpm, tpm, calls)
-    end
   end
-  return answer_of(tell * #accounts, 0, ' ')
+  somebody_asks = somebody_asks or tell > 0
 end
 
 local ids = {}
@@ -87,13 +85,14 @@ local settled, records, once = {}, {}, {}
 for number, id in ipairs(ids) do
   local at, reservation = first_call + CALL_ARGS * (number - 1), reservations[number]
   if reservation and not once[id] then
-    answers[number + 1] = settle_one(id, reservation, ARGV[at + 3], unpack_struct(CALL, ARGV[at]))
+    settle_one(id, reservation, ARGV[at + 3], unpack_struct(CALL, ARGV[at]))
+    answers[number] = settled_now
     once[id] = true
     settled[#settled + 1] = id
     records[#records + 1] = #settled
     records[#records + 1] = ARGV[at + 2]
   else
-    answers[number + 1] = pack(ANSWER, -1, ' ')
+    answers[number] = settled_before
   end
 end
 if #settled > 0 then
@@ -106,4 +105,4 @@ if #settled > 0 then
   end
   write_scopes()
 end
-return answers
+return reply(answers, somebody_asks)
