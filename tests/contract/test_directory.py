@@ -260,10 +260,10 @@ class Heard:
 
 
 @asynccontextmanager
-async def following(store: Redis, directory: CachedDirectory) -> AsyncIterator[Heard]:
+async def following(url: str, directory: CachedDirectory) -> AsyncIterator[Heard]:
     """Changes are heard meanwhile; nothing here may take longer than ten seconds."""
     heard = Heard(directory)
-    task = asyncio.create_task(follow(store, heard))
+    task = asyncio.create_task(follow(url, heard))
     try:
         async with asyncio.timeout(10):
             await heard.proofs.get()
@@ -273,12 +273,12 @@ async def following(store: Redis, directory: CachedDirectory) -> AsyncIterator[H
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis) -> None:
+async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis, valkey_url: str) -> None:
     """The announcement reaches a worker's memory: the key is kept, changed by another, and seen as changed."""
     registry = ValkeyRegistry(store)
     directory = CachedDirectory(registry)
     await registry.write(Write(None, Key("h", "")))
-    async with following(store, directory) as heard:
+    async with following(valkey_url, directory) as heard:
         await directory.find_key("h")
         without_suspending(directory.find_key("h"))
         await change(registry, Key, "h", lambda key: replace(key, blocked=True))
@@ -288,29 +288,47 @@ async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis)
     assert found.blocked
 
 
-async def test_a_lost_subscription_is_made_anew(store: Redis) -> None:
+async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Redis, valkey_url: str) -> None:
+    """Until it is: a store that restarts may know its users a moment later."""
+    directory = CachedDirectory(ValkeyRegistry(store))
+    url = valkey_url.replace("unix://", "unix://carol:secret@")
+    heard = Heard(directory)
+    task = asyncio.create_task(follow(url, heard))
+    try:
+        await asyncio.sleep(0.3)
+        assert heard.proofs.empty()
+        await store.execute_command("ACL", "SETUSER", "carol", "on", ">secret", "allchannels", "+@all")
+        async with asyncio.timeout(10):
+            await heard.proofs.get()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await store.execute_command("ACL", "DELUSER", "carol")
+
+
+async def test_a_lost_subscription_is_made_anew(store: Redis, valkey_url: str) -> None:
     """When the connection is cut, the directory starts again with nothing, and proofs come again."""
     directory = CachedDirectory(ValkeyRegistry(store))
-    async with following(store, directory) as heard:
+    async with following(valkey_url, directory) as heard:
         await heard.starts.get()
         await store.client_kill_filter(_type="pubsub")
         await heard.starts.get()
         await heard.proofs.get()
 
 
-async def test_a_silent_connection_is_given_up(store: Redis) -> None:
+async def test_a_silent_connection_is_given_up(store: Redis, valkey_url: str) -> None:
     """A connection that stays open but does not answer is not trusted: changes are heard over a new one."""
     directory = CachedDirectory(ValkeyRegistry(store))
-    async with following(store, directory) as heard:
+    async with following(valkey_url, directory) as heard:
         await heard.starts.get()
         await store.execute_command("CLIENT", "PAUSE", "1300", "ALL")
         await heard.starts.get()
 
 
-async def test_proofs_count_from_the_question(store: Redis) -> None:
+async def test_proofs_count_from_the_question(store: Redis, valkey_url: str) -> None:
     """What a proof allows ends a second after it was asked for, however late the answer came."""
     directory = CachedDirectory(ValkeyRegistry(store))
-    async with following(store, directory) as heard:
+    async with following(valkey_url, directory) as heard:
         assert await heard.proofs.get() <= monotonic() + 1
 
 

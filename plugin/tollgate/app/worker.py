@@ -53,7 +53,7 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
         }
     )
     async with (
-        beside(follow(core.client, directory)),
+        beside(follow(redis_url, directory)),
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
     ):

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from tollgate import telemetry
 from tollgate.adapters.valkey import keys, scripts
+from tollgate.adapters.valkey.address import Command
 from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
@@ -34,8 +35,6 @@ _encode = msgspec.json.Encoder().encode
 _RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
 # HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many accounts it holds something.
 _HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
-
-_Command = tuple[str | bytes | int, ...]
 
 
 class ValkeyCounters:
@@ -150,7 +149,7 @@ class ValkeyCounters:
         self._pipe.start(*command).add_done_callback(answered)
 
     def _answered(
-        self, batch: Batch, script: Script, command: _Command, began_s: float, reply: asyncio.Future[Any]
+        self, batch: Batch, script: Script, command: Command, began_s: float, reply: asyncio.Future[Any]
     ) -> None:
         error = reply.exception()
         if error is None:
@@ -162,11 +161,11 @@ class ValkeyCounters:
         else:
             batch.fail(_unavailable(error))
 
-    def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> _Command:
+    def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> Command:
         now = b"" if self.now_us is None else self.now_us
         return (b"EVALSHA", script.sha, len(names), *names, now, *arguments)
 
-    async def _run(self, script: Script, command: _Command) -> Any:
+    async def _run(self, script: Script, command: Command) -> Any:
         try:
             try:
                 return await self._pipe.call(*command)

@@ -7,14 +7,12 @@ timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen come tog
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
-from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
+from tollgate.adapters.valkey.address import Address, Command, packed
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
@@ -28,7 +26,7 @@ class Pipe:
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        self._options: dict[str, Any] = dict(parse_url(url))
+        self._address = Address.of(url)
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
@@ -70,30 +68,17 @@ class Pipe:
             self._connection = task.result()
 
     async def _open(self) -> _Connection:
-        options, connection = self._options, None
+        connection = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                connection = await self._dial()
-                if (password := options.get("password")) is not None:
-                    name = (options["username"],) if options.get("username") else ()
-                    await connection.call(("AUTH", *name, password))
-                if database := options.get("db"):
-                    await connection.call(("SELECT", database))
+                connection = await self._address.dial(lambda: _Connection(self._timeout_s))
+                for command in self._address.login:
+                    await connection.call(command)
         except (OSError, TimeoutError, ReplyError) as error:
             if connection is not None:
                 connection.end("not let in")
             raise StoreUnavailable(f"cannot connect: {type(error).__name__}: {error}") from error
         return connection
-
-    async def _dial(self) -> _Connection:
-        loop, options = asyncio.get_running_loop(), self._options
-        make: Callable[[], _Connection] = lambda: _Connection(self._timeout_s)  # noqa: E731 - a factory, as asyncio wants it
-        if options.get("connection_class") is UnixDomainSocketConnection:
-            return (await loop.create_unix_connection(make, options["path"]))[1]
-        tls = ssl.create_default_context() if options.get("connection_class") is SSLConnection else None
-        return (
-            await loop.create_connection(make, options.get("host", "localhost"), options.get("port", 6379), ssl=tls)
-        )[1]
 
 
 class _Connection(asyncio.Protocol):
@@ -114,11 +99,11 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
 
-    def call(self, arguments: tuple[str | bytes | int, ...]) -> asyncio.Future[Any]:
+    def call(self, arguments: Command) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._out:
             self._loop.call_soon(self.flush)
-        self._out.append(hiredis.pack_command(arguments))  # type: ignore[arg-type] # its stub knows one argument only
+        self._out.append(packed(arguments))
         self._waiting.append((self._loop.time(), future))
         if not self._watching:
             self._watching = True
@@ -156,9 +141,9 @@ class _Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what has gathered."""
-        packed, self._out = self._out, []
-        if packed and not self.lost and self._transport is not None:
-            self._transport.write(b"".join(packed) if len(packed) > 1 else packed[0])
+        out, self._out = self._out, []
+        if out and not self.lost and self._transport is not None:
+            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
 
     def _watch(self) -> None:
         """One timer for the connection instead of one for each call, and none while nothing waits: silence is found half a timeout
