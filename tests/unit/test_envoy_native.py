@@ -32,7 +32,11 @@ def test_both_sides_name_headers_alike() -> None:
     response = filters()[0]["typed_config"]["http_service"]["authorization_response"]
     said = {headers.RESERVATION, headers.EDITS, headers.TARGET, headers.HIDE, headers.HELD, headers.METER_HEADER}
     assert exact(response["dynamic_metadata_from_headers"]) == said
-    assert exact(response["allowed_upstream_headers"]) == {headers.ROUTE_HEADER, headers.METER_HEADER}
+    assert exact(response["allowed_upstream_headers"]) == {
+        headers.ROUTE_HEADER,
+        headers.CHANGE_HEADER,
+        headers.METER_HEADER,
+    }
     assert messages.METER_HEADER == headers.METER_HEADER
     assert native.USAGE_NAMESPACE == metadata.USAGE_NAMESPACE
     assert {each["status_code"] for each in native.refusals_put_right()} == set(headers.TUNNELLED)
