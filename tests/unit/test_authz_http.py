@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -254,3 +255,13 @@ async def test_a_clients_request_for_the_same_path_is_no_health_check(tmp_path: 
     async with opened(tmp_path, ADMITTED) as door:
         assert (await door.client.get("/", headers={"host": "a"})).status_code == 200
         assert len(door.deciding.asked) == 1
+
+
+async def test_a_crowd_of_connections_is_not_turned_away(tmp_path: Path) -> None:
+    """However many come before the first is taken: Envoy would answer 503 for each that is."""
+    async with opened(tmp_path, ADMITTED) as door:
+        with ExitStack() as connections:
+            for _ in range(500):
+                one = connections.enter_context(socket.socket(socket.AF_UNIX))
+                one.settimeout(0)
+                one.connect(str(door.socket))  # without waiting, so that nobody is taken meanwhile

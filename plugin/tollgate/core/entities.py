@@ -125,8 +125,8 @@ class Balance(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Standing(Struct, frozen=True, gc=False):
-    """The store's answer: its clock, a balance for each account that it was asked about, in their order; and the number of the
-    account that refused, and which of its limits (None: none did)."""
+    """The store's answer: its clock, a balance for each account that it was asked about, in their order, after all calls that it took
+    together; and the number of the account that refused, and which of its limits (None: none did)."""
 
     now_us: int
     balances: tuple[Balance, ...]

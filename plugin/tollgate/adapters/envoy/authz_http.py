@@ -32,6 +32,7 @@ from tollgate.adapters.envoy.headers import (
     TARGET,
     TUNNELLED,
 )
+from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
 from tollgate.admission import Admissions, Request
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
@@ -58,14 +59,7 @@ class AuthorizationOverHttp:
 
     async def start(self, address: str) -> None:
         """Listen on `unix:/path` or `host:port`; several processes may share a port."""
-        loop = asyncio.get_running_loop()
-        if address.startswith("unix:"):
-            self._server = await loop.create_unix_server(lambda: _Connection(self), address.removeprefix("unix:"))
-            return
-        host, _, port = address.rpartition(":")
-        self._server = await loop.create_server(
-            lambda: _Connection(self), host.strip("[]"), int(port), reuse_port=True, backlog=1024
-        )
+        self._server = await listen(lambda: _Connection(self), address)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections, answer what was asked, and close."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from tollgate.adapters.envoy.http2 import Connection
+from tollgate.adapters.envoy.listening import listen
 
 OK, UNIMPLEMENTED = 0, 12
 """google.rpc.Code, as far as we say it."""
@@ -115,14 +116,7 @@ class GrpcServer:
 
     async def start(self, address: str) -> None:
         """Listen on `unix:/path` or `host:port`; several processes may share a port."""
-        loop = asyncio.get_running_loop()
-        if address.startswith("unix:"):
-            self._server = await loop.create_unix_server(self._connection, address.removeprefix("unix:"))
-            return
-        host, _, port = address.rpartition(":")
-        self._server = await loop.create_server(
-            self._connection, host.strip("[]"), int(port), reuse_port=True, backlog=1024
-        )
+        self._server = await listen(self._connection, address)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections, let the calls that are open end, and close."""

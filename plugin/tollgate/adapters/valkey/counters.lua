@@ -12,8 +12,9 @@
 --       flight of each of the slots, both empty where nobody asks to be told
 --
 -- A state is seven integers: units used of requests, of tokens (eight bytes are free here), nano-dollars used, held, start of the period
--- in us, and as of which ms requests and tokens are. A scope is a string: its state, then for each model a line `NAME=SUM` of what was ever spent on it. A
--- reservation is when its lease ends in us, how many accounts it holds for, what it holds of each budget, and its text.
+-- in us, and as of which ms requests and tokens are. A scope is a string: its state, then for each model a line `NAME=SUM` of what was
+-- ever spent on it. A reservation is when its lease ends in us, how many accounts it holds for, what it holds of each budget, and its
+-- text.
 --
 -- Integers only, below 2^53. Each call reads all, checks all, then writes all. What costs here is calls of functions in C, the store's
 -- most, arrays that grow, and functions that are made: so each key is read, packed and written once, what is unpacked makes an array at
