@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import Raw, structs
+from msgspec import Raw, Struct, structs
 
 from tollgate.core.entities import Account, Accounts, Reservation
 from tollgate.core.memo import Memo
@@ -23,7 +23,16 @@ class _Sent(Reservation, frozen=True, array_like=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode_sent = msgspec.json.Decoder(_Sent).decode
-_raw_accounts: Memo[Accounts, Raw] = Memo(lambda accounts: Raw(_encode(accounts)))
+_raw_accounts: Memo[Accounts, Raw] = Memo(lambda accounts: Raw(_encode([_short(each) for each in accounts])))
+
+
+def _short(struct: Struct) -> list[Any]:
+    """A struct's values without those at the end that are its defaults: most of an account is what it does not limit."""
+    fields = structs.fields(type(struct))
+    values = list(structs.astuple(struct))
+    while values and values[-1] == fields[len(values) - 1].default:
+        values.pop()
+    return [_short(each) if isinstance(each, Struct) else each for each in values]
 
 
 # Callers are kept apart by who they are, and there are only so many at a time.

@@ -1,0 +1,43 @@
+"""A reservation as text."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from tests.make import KEY, TEAM, reservation
+
+from tollgate.core import reservations
+from tollgate.core.entities import Account, Period, Reservation, Scope, ScopeKind
+
+NARROWED = Scope(ScopeKind.KEY, "k1", "gpt-4o")
+ACCOUNTS = (
+    Account(TEAM, budget_nanousd=5, period=Period(1, 2, 3)),
+    Account(NARROWED, tpm=0),
+    Account(KEY, rpm=1, parallel=2),
+    Account(Scope(ScopeKind.PROXY, "proxy")),
+)
+
+
+@pytest.mark.parametrize("held", [reservation("r1", *ACCOUNTS), reservation("r2")])
+def test_what_is_read_is_what_was_written(held: Reservation) -> None:
+    assert reservations.decode(reservations.encode(held)) == held
+
+
+def test_what_an_account_does_not_limit_takes_no_room() -> None:
+    """The text travels with the request and is kept by the store."""
+    accounts = json.loads(reservations.encode(reservation("r1", *ACCOUNTS)))[2]
+    assert accounts == [
+        [["team", TEAM.id], None, None, None, 5, [1, 2, 3]],
+        [["key", "k1", "gpt-4o"], None, 0],
+        [["key", KEY.id], 1, None, 2],
+        [["proxy", "proxy"]],
+    ]
+
+
+def test_accounts_that_were_written_in_full_are_read() -> None:
+    """By a worker of the version before."""
+    held = reservation("r1", *ACCOUNTS)
+    before = msgspec.json.encode(held)
+    assert reservations.decode(before) == held
