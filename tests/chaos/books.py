@@ -120,7 +120,8 @@ def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator
         scope.name for scope in scopes if not scope.used == scope.spent == owed.get(scope.name.partition("@")[0], 0)
     ]
     # Every call of the traffic names the same model, so a scope that is narrowed to it has spent what the scope has.
-    if unknown := owed.keys() - {scope.name for scope in scopes}:
+    # One that owes nothing need not be there: a state that is all zeros is not kept.
+    if unknown := {name for name, amount in owed.items() if amount} - {scope.name for scope in scopes}:
         wrong += sorted(unknown)
     if wrong:
         yield f"{len(wrong)} scopes have not spent what the ledger says, {wrong[0]} among them"
