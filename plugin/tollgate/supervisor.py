@@ -126,23 +126,34 @@ class _Gateway:
         )
         return f"unix://{path}", [part]
 
-    def workers(self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str) -> list[Part]:
-        """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once."""
+    def workers(
+        self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str, stand_ins: int = 0
+    ) -> list[Part]:
+        """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once. `stand_ins`: as in Topology."""
         mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
         return [
             self._app(
-                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode
+                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode,
+                note="stands in when the other dies" if number >= len(addresses) - stand_ins else "",
             )
             for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
-        ]
+        ]  # fmt: skip
 
     def admin(self, address: Address, redis_url: str) -> Part:
         """The management API."""
         return self._app("admin", "admin", redis_url, "--http", str(address))
 
-    def _app(self, name: str, command: str, redis_url: str, *options: str) -> Part:
+    def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
         argv = (*self.programs.app, command, "--config", str(self.file), "--redis", redis_url, *options)
-        return Part(name, argv, self.app_environment, restarts=True, grace_seconds=_WORKER_GRACE_SECONDS, patient=True)
+        return Part(
+            name,
+            argv,
+            self.app_environment,
+            note=note,
+            restarts=True,
+            grace_seconds=_WORKER_GRACE_SECONDS,
+            patient=True,
+        )
 
     def mock(self, address: Address) -> Part:
         """The built-in provider."""
@@ -189,7 +200,7 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
             stand_ins=own.stand_in_count,
         )
         middle = [
-            *own.workers(topology.workers, topology.workers_http, redis_url),
+            *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
         ]
         if topology.mock is not None:

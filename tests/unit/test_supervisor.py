@@ -35,10 +35,10 @@ def test_there_is_one_worker_for_two_cores_and_a_lone_one_has_a_stand_in(
     file = tmp_path / "file.yaml"
     file.write_text(f"tollgate: {{mode: native, port: 0, workers: {asked}, state_dir: '{tmp_path}'}}")
     with supervisor.gateway(settings.load(file), file) as plan:
-        names = [part.name for stage in plan.stages for part in stage]
+        workers = [part for stage in plan.stages for part in stage if part.name.startswith("worker-")]
         (envoy,) = plan.stages[-1]
         clusters = json.loads(Path(envoy.argv[envoy.argv.index("-c") + 1]).read_text())["static_resources"]["clusters"]
-    assert len([each for each in names if each.startswith("worker-")]) == together + standing_in
+    assert [part.note != "" for part in workers] == [False] * together + [True] * standing_in
     for cluster in clusters[:2]:
         first, *second = cluster["load_assignment"]["endpoints"]
         assert len(first["lb_endpoints"]) == together
