@@ -45,6 +45,19 @@ def test_there_is_one_worker_for_two_cores_and_a_lone_one_has_a_stand_in(
         assert [(each["priority"], len(each["lb_endpoints"])) for each in second] == [(1, 1)] * standing_in
 
 
+@pytest.mark.parametrize(("grpc", "expected"), [("127.0.0.1:0", 2), ("unix:{}/grpc.sock", 1)])
+def test_beside_an_envoy_of_ones_own_the_stand_in_shares_a_port_and_a_path_has_one_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grpc: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    file = tmp_path / "file.yaml"
+    others = "serve_native: '127.0.0.1:0', serve_http: '127.0.0.1:0'"
+    file.write_text(f"tollgate: {{serve_grpc: '{grpc.format(tmp_path)}', {others}, state_dir: '{tmp_path}'}}")
+    with supervisor.sidecar(settings.load(file), file) as plan:
+        names = [part.name for stage in plan.stages for part in stage if part.name.startswith("worker-")]
+    assert len(names) == expected
+
+
 def test_store_and_workers_wait_for_their_turn_and_envoy_does_not(tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text(f"tollgate: {{port: 0, workers: 1, state_dir: '{tmp_path}'}}")

@@ -23,7 +23,8 @@ from tollgate.app.base import Core, beside, new_id, terms
 from tollgate.settings import Settings
 
 _DRAIN_S = 10.0
-# Envoy looks four times a second who listens; before, it would open the access log's stream here again, and lose what it had to tell.
+# Envoy sees at once that its health check's connection has ended; until then it would open the access log's stream here again, and lose
+# what it had to tell.
 _NOTICED_S = 0.5
 # So many more objects made than freed; Python's own number is 700.
 _COLLECT_AFTER = 20_000

@@ -15,7 +15,8 @@ _INPUT = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 
 
 def chosen(name: str, header: str, chains: Mapping[str, Sequence[Json]]) -> Json:
-    """The chains of filters by the header's value; none of them where it has another, or is not there."""
+    """The chains of filters by the header's value; none of them where it has another, or is not there. A reply goes through a chain from
+    its end; a filter that holds it is the last that sees it, since Envoy goes on after the whole chain."""
     composite = {"name": "composite", "typed_config": {"@type": f"{_COMPOSITE}.Composite"}}
     tree = {
         "input": {"name": header, "typed_config": {"@type": _INPUT, "header_name": header}},

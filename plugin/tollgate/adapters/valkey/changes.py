@@ -1,7 +1,7 @@
 """Hearing of changes: a subscription that proves itself alive, over and over, for as long as the worker runs.
 
-Not through the client library, whose proof takes half a millisecond of CPU, two and a half times a second in every worker: as much as
-a stream in native mode takes in all.
+Not through the client library, whose proof takes half a millisecond of CPU, two and a half times a second in every worker: more than a
+whole stream takes in native mode.
 """
 
 from __future__ import annotations

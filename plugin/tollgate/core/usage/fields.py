@@ -1,7 +1,7 @@
 """From what Envoy's own filters found to Usage: fields by rules of native.py, joined with dots.
 
-They are looked up where they stand, since every reply in native mode comes by here: to build the document again and read that took
-as long as all else of its settlement.
+They are looked up where they stand, since every reply in native mode comes by here: to build the document again and read that made
+its settlement a tenth longer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tollgate.core.entities import MAX_EXACT, Usage
+from tollgate.core.entities import Usage
 from tollgate.core.usage.api import NAMES, Api, Field, Root
 from tollgate.core.usage.native import objects_of
 from tollgate.core.usage.paths import Path
@@ -90,12 +90,7 @@ class _Place:
         found: Counts = {}
         for field, name in self.rows:
             if name in fields and found.get(field) is None:
-                value = fields[name]
-                # Most are whole numbers as Envoy has them.
-                if type(value) is float and value.is_integer() and 0 <= value <= MAX_EXACT:
-                    found[field] = int(value)
-                else:
-                    found[field] = count(field, value)
+                found[field] = count(field, fields[name])
         for field, name, path in self.walks:
             if name in fields and found.get(field) is None and (items := path.find({path.steps[0].name: fields[name]})):
                 found[field] = count_items(path, items)
