@@ -36,8 +36,7 @@ class Part:
 
     `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
     `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
-    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux). `patient`: when
-    it has something to do, it waits for its turn (Linux).
+    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux).
     """
 
     name: str
@@ -50,7 +49,6 @@ class Part:
     drain: Callable[[], Awaitable[None]] | None = None
     grace_seconds: float = 5.0
     orphaned: signal.Signals = signal.SIGKILL
-    patient: bool = False
     keep_open: tuple[int, ...] = ()
 
 
@@ -238,9 +236,5 @@ def _before_it_runs(part: Part) -> Callable[[], None] | None:
         # We may have died before the kernel was asked.
         if os.getppid() != parent:
             os._exit(1)
-        if part.patient:
-            # A container may forbid it; it is no more than cheaper.
-            with contextlib.suppress(OSError):
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
     return prepare

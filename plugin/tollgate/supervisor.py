@@ -58,11 +58,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Gateway:
-    """What the parts of one gateway have in common.
-
-    The store and our own are patient: one that pushes Envoy from its core for each call finds one call at a time. With 32 clients on
-    two cores a request cost the store 99 and the workers 277 us that way, and 79 and 231 this way.
-    """
+    """What the parts of one gateway have in common."""
 
     settings: Settings
     file: Path
@@ -120,7 +116,6 @@ class _Gateway:
             quiet=True,
             # Orphaned it still writes what it holds.
             orphaned=signal.SIGTERM,
-            patient=True,
             # With it the state folder stays locked for as long as the store runs, even when we do not.
             keep_open=(lock,),
         )
@@ -152,7 +147,6 @@ class _Gateway:
             note=note,
             restarts=True,
             grace_seconds=_WORKER_GRACE_SECONDS,
-            patient=True,
         )
 
     def mock(self, address: Address) -> Part:
