@@ -12,7 +12,7 @@ from tests.load.errors import BenchFailed
 from tests.load.findings import Findings
 from tests.load.generators import Load, Target, http_request, parse_h2load_log
 from tests.load.openloop import OpenLoop
-from tests.load.proc import Group, Stat, group_of, parse_rss_bytes, parse_stat
+from tests.load.proc import Group, group_of, parse_parent, parse_ran_ns, parse_rss_bytes
 from tests.load.quick import comparison
 from tests.load.report import Target as Line12
 from tests.load.report import tables
@@ -67,9 +67,13 @@ def test_there_is_no_line_through_one_count() -> None:
 
 
 def test_a_process_name_may_hold_spaces_and_parentheses() -> None:
-    """proc(5): the name ends at the last closing parenthesis; fields 14 and 15 are user and kernel ticks."""
-    text = "42 (a (b) c) S 7 42 42 0 -1 4194304 1 2 3 4 25 17 900 901 20 0 3 0 1 2 3\n"
-    assert parse_stat(text, tick_us=10_000) == Stat(parent=7, cpu_us=420_000)
+    """proc(5): the name ends at the last closing parenthesis; the parent is two fields after it."""
+    assert parse_parent("42 (a (b) c) S 7 42 42 0 -1 4194304 1 2 3 4 25 17 900 901 20 0 3 0 1 2 3\n") == 7
+
+
+def test_a_thread_s_time_is_told_in_nanoseconds() -> None:
+    """sched-stats.rst of the kernel: time on the CPU, time in its queue, and how often it ran."""
+    assert parse_ran_ns("420000123 900 17\n") == 420_000_123
 
 
 def test_resident_memory_is_told_in_kilobytes_of_1024() -> None:
