@@ -25,8 +25,10 @@ from tollgate.core.entities import (
     Decision,
     Deployment,
     Edit,
+    Header,
     Refusal,
     Reservation,
+    Standing,
     Usage,
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable
@@ -70,6 +72,14 @@ class Terms:
     ietf_headers: bool = False
 
 
+class _Told(Struct, frozen=True):
+    """The headers that clients of a family were told of a standing."""
+
+    standing: Standing
+    family: Family
+    headers: tuple[Header, ...]
+
+
 class Admissions:
     """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo` frees what a
     reservation holds, if it does, when nobody can tell; it does not wait.
@@ -96,6 +106,7 @@ class Admissions:
         self._accounts = KnownAccounts(terms.policy)
         self._full = FullBuckets()
         self._undo = undo
+        self._told: _Told | None = None
 
     async def admit(self, request: Request) -> Decision:
         """Decide. Never raises for anything that a client or the store can do."""
@@ -247,13 +258,21 @@ class Admissions:
                 telemetry.unmetered()
                 return Admission(reservation.deployment, None, edits, path=upstream)
             self._full.note(reservation.accounts, standing, reservation.admitted_us)
-        headers = standing_headers(reservation.accounts, standing, family, reservation.model)
-        if self._terms.ietf_headers:
-            headers += ietf_headers(reservation.accounts, standing)
+        headers = self._headers(reservation, standing, family)
         if standing.refused is not None:
             return refusals.over_limit(self._terms.errors, family, caller, reservation, standing, headers)
         telemetry.admitted()
         return Admission(reservation.deployment, reservation, edits, headers, upstream)
+
+    def _headers(self, reservation: Reservation, standing: Standing, family: Family) -> tuple[Header, ...]:
+        """Where the limits stand. Calls of one caller that the store took together share their standing, and so what is told of it."""
+        told = self._told
+        if told is None or told.standing is not standing or told.family is not family:
+            headers = standing_headers(reservation.accounts, standing, family, reservation.model)
+            if self._terms.ietf_headers:
+                headers += ietf_headers(reservation.accounts, standing)
+            told = self._told = _Told(standing, family, headers)
+        return told.headers
 
 
 def _named(endpoint: Endpoint | None, facts: body.Body) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from tests.desk import SECRET, Desk, admission, refusal
+from tests.fakes import MemoryCounters
 
-from tollgate.core.entities import Deployment
+from tollgate.core.entities import Deployment, Reservation, Standing
 from tollgate.core.people import LimitSet
 
 
@@ -195,3 +196,26 @@ async def test_deployments_without_any_weight_are_alike() -> None:
     pool = tuple(replace(of("openai", "o"), id=identity, weight=0) for identity in ("a", "b"))
     desk = Desk(deployments=pool)
     assert {admission(await desk.ask({"model": "o", **CHAT})).deployment for _ in range(4)} == {"a", "b"}
+
+
+class _Together(MemoryCounters):
+    """Answers calls as if all had come together: with one standing."""
+
+    shared: Standing | None = None
+
+    async def reserve(self, reservation: Reservation) -> Standing:
+        self.shared = self.shared or await super().reserve(reservation)
+        return self.shared
+
+
+async def test_calls_that_share_a_standing_read_it_in_the_headers_of_their_own_api() -> None:
+    """Anthropic's SDK reads other names than OpenAI's."""
+    desk = Desk(deployments=(replace(EVERY[0], model_name="both"), replace(EVERY[2], model_name="both")))
+    desk.counters = _Together(desk.clock)
+    desk.key(limits=LimitSet(rpm=5))
+    told = [
+        {each.name for each in admission(await desk.ask({"model": "both", "max_tokens": 3, **CHAT}, path)).headers}
+        for path in ("/v1/chat/completions", "/v1/messages", "/v1/chat/completions")
+    ]
+    assert ["anthropic-ratelimit-requests-remaining" in names for names in told] == [False, True, False]
+    assert all("x-ratelimit-remaining-requests" in names for names in told)

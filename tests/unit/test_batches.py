@@ -6,11 +6,14 @@ import asyncio
 import struct
 
 import pytest
+from tests.make import TEAM, parallel, requests
 
 from tollgate.adapters.valkey.batches import MOST_CALLS, Batch, Batches, Keyed
+from tollgate.core.entities import Scope, ScopeKind
 
+PROXY = Scope(ScopeKind.PROXY, "proxy")
 _CALL = struct.Struct("<H")
-_NOBODY = Keyed((), (), (), b"")
+_NOBODY = Keyed.of("default", ())
 
 
 class Sent:
@@ -77,3 +80,18 @@ async def test_a_full_batch_waits_for_nobody(sent: Sent) -> None:
     await sent.next()
     sent.add(MOST_CALLS + 1)
     assert sent.sizes == [2, MOST_CALLS]
+
+
+async def test_a_batch_names_each_key_of_its_callers_once_and_nobody_elses() -> None:
+    """Callers that share a scope share its number; the next batch of the first caller knows nothing of the second."""
+    first = Keyed.of("default", (requests(5, PROXY), parallel(1)))
+    second = Keyed.of("default", (requests(5, PROXY), parallel(1, TEAM)))
+    together, alone = Batch(), Batch()
+    for keyed in (first, second, first):
+        together.add(keyed, _CALL)
+    alone.add(first, _CALL)
+    assert (len(together.keys()), together.scope_count) == (5, 3)
+    assert (alone.keys(), alone.scope_count) == ((*together.keys()[:2], together.keys()[3]), 2)
+    # Two of each caller's arguments are its limits and its keys: of scopes and slots, by number.
+    numbers = [struct.unpack("<4H", each) for each in together.arguments()[2:5:2] if isinstance(each, bytes)]
+    assert numbers == [(1, 0, 2, 1), (1, 0, 3, 2)]

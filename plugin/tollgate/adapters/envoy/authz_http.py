@@ -134,10 +134,12 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, door: AuthorizationOverHttp) -> None:
         self._door = door
-        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._url = b""
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
+        # The parser calls it for each header, so it is no function of Python's.
+        self.on_header = self._headers.__setitem__
+        self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
         self._busy = False
 
@@ -159,23 +161,21 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._busy = True
         self._url = b""
-        self._headers = {}
+        self._headers.clear()
         self._body = []
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1")] = value.decode("latin-1")
-
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        headers, body = self._headers, self._body
-        if not headers:
+        if not self._headers:
             self.answer(_ALIVE, "GET")
             return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers.items()}
+        body = self._body
         asked = Request(
             self._parser.get_method().decode("latin-1"),
             self._url.decode("latin-1"),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.states import States
-from tollgate.core.entities import Account, Accounts, Balance
+from tollgate.core.entities import Account, Accounts, Standing
 from tollgate.core.memo import Memo
 
 MOST_CALLS = 64
@@ -39,33 +39,52 @@ class Answer(Struct, frozen=True):
     numbers: Sequence[int]
 
     @property
-    def now_us(self) -> int:
-        """The store's time."""
-        return self.states.now_us
+    def standing(self) -> Standing:
+        """Where the accounts stand: calls of one caller share it. Nobody who did not ask to be told knows that."""
+        return self.states.standing(self.accounts, self.numbers)
 
-    @property
-    def balances(self) -> tuple[Balance, ...]:
-        """The accounts' balances, in their order. Nobody who did not ask to be told knows them."""
-        return self.states.balances(self.accounts, self.numbers)
+
+class _Numbers(Struct):
+    """The keys that a batch's callers name by number, from 1: of scopes, and of slots."""
+
+    scopes: dict[str, int]
+    slots: dict[str, int]
+
+    def add(self, keys: Iterable[tuple[str, str]]) -> tuple[int, ...]:
+        """The numbers of a caller's keys in turn; of slots that it has none of, 0."""
+        scopes, slots = self.scopes, self.slots
+        numbers: list[int] = []
+        for scope, slot in keys:
+            numbers.append(scopes.setdefault(scope, len(scopes) + 1))
+            numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
+        return tuple(numbers)
 
 
 class Keyed(Struct, frozen=True):
-    """Accounts as the script takes them, and their keys. A slot's key is empty where calls at once are not limited."""
+    """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty where calls at once are not limited.
+    `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as it mostly is."""
 
     accounts: Accounts
-    scopes: tuple[str, ...]
-    slots: tuple[str, ...]
+    keys: tuple[tuple[str, str], ...]
     limits: bytes
+    first: _Numbers
+    numbers: tuple[int, ...]
+    packed: bytes
 
     @classmethod
     def of(cls, organization: str, accounts: Accounts) -> Keyed:
         """The accounts of an organization's caller."""
-        return cls(
-            accounts,
-            tuple(keys.scope_key(organization, each.scope) for each in accounts),
-            tuple("" if each.parallel is None else keys.slots_key(organization, each.scope) for each in accounts),
-            b"".join(_LIMITS.pack(*_numbers(each)) for each in accounts),
+        named = tuple(
+            (
+                keys.scope_key(organization, each.scope),
+                "" if each.parallel is None else keys.slots_key(organization, each.scope),
+            )
+            for each in accounts
         )
+        limits = b"".join(_LIMITS.pack(*_limits(each)) for each in accounts)
+        first = _Numbers({}, {})
+        numbers = first.add(named)
+        return cls(accounts, named, limits, first, numbers, _packed(numbers))
 
 
 class Batch:
@@ -76,8 +95,7 @@ class Batch:
         self._calls: list[bytes | str] = []
         self._callers: list[bytes] = []
         self._numbers: list[tuple[Accounts, Sequence[int]]] = []
-        self._scopes: dict[str, int] = {}
-        self._slots: dict[str, int] = {}
+        self._known = _Numbers({}, {})
         self._caller_of: Memo[Keyed, int] = Memo(self._add_caller)
 
     def add(
@@ -91,12 +109,13 @@ class Batch:
         return future
 
     def _add_caller(self, keyed: Keyed) -> int:
-        scopes, slots = self._scopes, self._slots
-        numbers: list[int] = []
-        for scope, slot in zip(keyed.scopes, keyed.slots, strict=True):
-            numbers.append(scopes.setdefault(scope, len(scopes) + 1))
-            numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
-        self._callers += keyed.limits, struct.pack(f"<{len(numbers)}H", *numbers)
+        if self._numbers:
+            numbers = self._known.add(keyed.keys)
+            packed = _packed(numbers)
+        else:
+            self._known = _Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
+            numbers, packed = keyed.numbers, keyed.packed
+        self._callers += keyed.limits, packed
         self._numbers.append((keyed.accounts, numbers))
         return len(self._numbers)
 
@@ -112,12 +131,12 @@ class Batch:
 
     def keys(self) -> tuple[str, ...]:
         """The keys that its callers name by number: the scopes, then the slots."""
-        return (*self._scopes, *self._slots)
+        return (*self._known.scopes, *self._known.slots)
 
     @property
     def scope_count(self) -> int:
         """How many of its keys are scopes."""
-        return len(self._scopes)
+        return len(self._known.scopes)
 
     def arguments(self) -> tuple[int | bytes | str, ...]:
         """How many callers there are, those, and the calls."""
@@ -169,7 +188,11 @@ class Batches:
             self._send(organization, batch)
 
 
-def _numbers(account: Account) -> tuple[int, ...]:
+def _packed(numbers: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(numbers)}H", *numbers)
+
+
+def _limits(account: Account) -> tuple[int, ...]:
     period = account.period
     limits = (account.rpm, account.tpm, account.parallel, account.budget_nanousd)
     return (*(-1 if each is None else each for each in limits), period.previous_us, period.start_us, period.end_us)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
+from msgspec import structs
 from redis.asyncio import Redis
 
 from tollgate import telemetry
@@ -52,6 +53,7 @@ class ValkeyCounters:
         self._peeking = Batches(partial(self._send, scripts.PEEK, lambda: 0))
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
         self._charged: dict[str, Memo[Accounts, Keyed]] = {}
+        self._again: set[asyncio.Task[None]] = set()
 
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
@@ -145,21 +147,24 @@ class ValkeyCounters:
         """One run of a script for all who wait in the batch. `own`: the argument that is the operation's own."""
         names = (*keys.organization_keys(organization), *batch.keys())
         command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
-        answered = partial(self._answered, batch, script, command, perf_counter())
-        self._pipe.start(*command).add_done_callback(answered)
+        self._pipe.start(command, partial(self._answered, batch, script, command, perf_counter()))
 
-    def _answered(
-        self, batch: Batch, script: Script, command: Command, began_s: float, reply: asyncio.Future[Any]
-    ) -> None:
-        error = reply.exception()
-        if error is None:
+    def _answered(self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any) -> None:
+        if not isinstance(reply, Exception):
             telemetry.store_answered(perf_counter() - began_s)
-            batch.answer(reply.result())
-        elif _is_forgotten(error):
-            again = asyncio.ensure_future(self._run(script, command))
-            again.add_done_callback(partial(self._answered, batch, script, command, began_s))
+            batch.answer(reply)
+        elif _is_forgotten(reply):
+            again = asyncio.create_task(self._answer_again(batch, script, command))
+            self._again.add(again)
+            again.add_done_callback(self._again.discard)
         else:
-            batch.fail(_unavailable(error))
+            batch.fail(_unavailable(reply))
+
+    async def _answer_again(self, batch: Batch, script: Script, command: Command) -> None:
+        try:
+            batch.answer(await self._run(script, command))
+        except StoreUnavailable as error:
+            batch.fail(error)
 
     def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> Command:
         now = b"" if self.now_us is None else self.now_us
@@ -211,9 +216,10 @@ def _lease_end_us(stored: bytes) -> int:
 
 
 def _standing(answer: Answer) -> Standing:
+    standing = answer.standing
     if answer.refused > 0:
-        return Standing(answer.now_us, answer.balances, answer.refused - 1, LimitKind(answer.by.decode()))
-    return Standing(answer.now_us, answer.balances)
+        return structs.replace(standing, refused=answer.refused - 1, by=LimitKind(answer.by.decode()))
+    return standing
 
 
 def _spend(stored: bytes, account: Account, now_us: int) -> Spend:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -20,6 +22,10 @@ class ReplyError(Exception):
     """The store's own error: the first word of the message is its kind."""
 
 
+Heard = Callable[[Any], None]
+"""Takes a command's reply; a ReplyError where the store refused it, StoreUnavailable where nobody can tell."""
+
+
 class Pipe:
     """Calls over one connection, which is made when it is needed and made anew when it is lost. When calls wait and nothing comes
     for `timeout_s`, all have failed: nobody can tell what became of them. A store that is slow under load, but answers, is not down.
@@ -30,6 +36,7 @@ class Pipe:
         self._timeout_s = timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
+        self._late: set[asyncio.Task[None]] = set()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Run one command. Raises StoreUnavailable (StoreSilent, once it was asked), or ReplyError when the store refuses the command."""
@@ -38,20 +45,30 @@ class Pipe:
             connection = await self._connect()
         return await connection.call(arguments)
 
-    def start(self, *arguments: str | bytes | int) -> asyncio.Future[Any]:
-        """As `call`, for what has waited for others already: it leaves at once where there is a connection."""
+    def start(self, command: Command, heard: Heard) -> None:
+        """As `call`, for what has waited for others already: it leaves at once where there is a connection, and nobody is woken to take
+        the reply."""
         connection = self._connection
         if connection is None or connection.lost:
-            return asyncio.ensure_future(self.call(*arguments))
-        future = connection.call(arguments)
-        connection.flush()
-        return future
+            task = asyncio.create_task(self._start_late(command, heard))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        else:
+            connection.ask(command, heard)
+            connection.flush()
 
     async def aclose(self) -> None:
         """End the connection; calls that wait fail."""
         if self._connection is not None:
             self._connection.end("closed")
             await self._connection.closed.wait()
+
+    async def _start_late(self, command: Command, heard: Heard) -> None:
+        try:
+            reply = await self.call(*command)
+        except (ReplyError, StoreUnavailable) as error:
+            reply = error
+        heard(reply)
 
     async def _connect(self) -> _Connection:
         """The connection that all who wait for one share."""
@@ -93,35 +110,33 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._heard_s = 0.0
-        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._waiting: deque[tuple[float, Heard]] = deque()
         self._watching = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
 
-    def call(self, arguments: Command) -> asyncio.Future[Any]:
+    def call(self, command: Command) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._out:
             self._loop.call_soon(self.flush)
-        self._out.append(packed(arguments))
-        self._waiting.append((self._loop.time(), future))
+        self.ask(command, partial(_tell, future))
+        return future
+
+    def ask(self, command: Command, heard: Heard) -> None:
+        """Leave a command for the next `flush`."""
+        self._out.append(packed(command))
+        self._waiting.append((self._loop.time(), heard))
         if not self._watching:
             self._watching = True
             self._loop.call_later(self._timeout_s, self._watch)
-        return future
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._loop.time()
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
-                _, future = self._waiting.popleft()
-                if future.done():  # its caller was cancelled
-                    continue
-                if isinstance(reply, ReplyError):
-                    future.set_exception(reply)
-                else:
-                    future.set_result(reply)
+                self._waiting.popleft()[1](reply)
         except hiredis.ProtocolError as error:
             self.end(f"it answered what is no reply: {error}")
 
@@ -135,9 +150,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         while self._waiting:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(StoreSilent(why))
+            self._waiting.popleft()[1](StoreSilent(why))
 
     def flush(self) -> None:
         """Send what has gathered."""
@@ -155,3 +168,12 @@ class _Connection(asyncio.Protocol):
             self.end(f"no answer within {self._timeout_s:g} s")
         else:
             self._loop.call_later(self._timeout_s / 2, self._watch)
+
+
+def _tell(future: asyncio.Future[Any], reply: Any) -> None:
+    if future.done():  # its caller was cancelled
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tollgate.core import bucket
 from tollgate.core.budget import current
-from tollgate.core.entities import Account, Accounts, Balance
+from tollgate.core.entities import Account, Accounts, Balance, Standing
 
 # STATE of counters.lua: units used of requests, of tokens, nano-dollars used, held, start of the period in us, and as of which ms
 # requests and tokens are.
@@ -25,15 +25,15 @@ class States:
         self._packed = packed
         self._in_flight = in_flight
         self._states: list[State] = []
-        self._known: dict[int, tuple[Balance, ...]] = {}
+        self._known: dict[int, Standing] = {}
 
-    def balances(self, accounts: Accounts, numbers: Sequence[int]) -> tuple[Balance, ...]:
+    def standing(self, accounts: Accounts, numbers: Sequence[int]) -> Standing:
         """Where accounts stand, whose scope's and slots' numbers these are in turn, from 1; slots 0: none. Calls of one caller share it."""
         found = self._known.get(id(accounts))
         if found is None:
             if not self._states:
                 self._states = list(STATE.iter_unpack(self._packed))
-            found = self._known[id(accounts)] = tuple(self._balances(accounts, numbers))
+            found = self._known[id(accounts)] = Standing(self.now_us, tuple(self._balances(accounts, numbers)))
         return found
 
     def _balances(self, accounts: Accounts, numbers: Sequence[int]) -> Iterator[Balance]:
@@ -45,7 +45,8 @@ class States:
 
 def _balance(account: Account, state: State, calls: int, now_us: int, now_ms: int) -> Balance:
     requests, tokens, used, held, period_us, requests_ms, tokens_ms = state
-    used, period_us = current(used, period_us, account.period, now_us)
+    if account.period.end_us:
+        used, period_us = current(used, period_us, account.period, now_us)
     return Balance(
         0 if account.rpm is None else bucket.drained(requests, requests_ms, now_ms, account.rpm),
         0 if account.tpm is None else bucket.drained(tokens, tokens_ms, now_ms, account.tpm),
