@@ -28,6 +28,7 @@ from tests.load.scenarios import (
     EMBEDDINGS,
     IDLE,
     JSON_1,
+    JSON_8,
     JSON_32,
     JSON_256,
     JSON_LONG,
@@ -52,7 +53,7 @@ MODES = ("grpc", "native")
 def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
     """What `make bench` does under load, in its order. Those of one family are compared with each other, so their rounds interleave."""
     return (
-        (JSON_1,), (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED), (JSON_256,), (JSON_LONG,), (EMBEDDINGS,), (OPEN,), (sse(length),), (IDLE,),
+        (JSON_1,), (JSON_8,), (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED), (JSON_256,), (JSON_LONG,), (EMBEDDINGS,), (OPEN,), (sse(length),), (IDLE,),
     )  # fmt: skip
 
 

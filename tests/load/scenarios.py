@@ -103,6 +103,7 @@ def streaming_headers(chunks: int, pace_ms: int) -> tuple[tuple[str, str], ...]:
 STREAM_BODY = {**_SMALL, "stream": True, "max_tokens": 4096}
 
 JSON_1 = Scenario("JSON, 1 client", _closed(1), _SMALL)
+JSON_8 = Scenario("JSON, 8 clients", _closed(8), _SMALL)
 JSON_32 = Scenario("JSON, 32 clients", _closed(32), _SMALL)
 JSON_256 = Scenario("JSON, 256 clients", _closed(256), _SMALL)
 JSON_LONG = Scenario("JSON, prompt of 100 KB, 32 clients", _closed(32), _LONG)

@@ -8,7 +8,16 @@ import struct
 import pytest
 from tests.make import TEAM, parallel, requests
 
-from tollgate.adapters.valkey.batches import MOST_CALLS, Batch, Batches, Keyed
+from tollgate.adapters.valkey.batches import (
+    ENOUGH_CALLS,
+    FEW_CALLS,
+    FIRST_PAUSE_S,
+    GATHER_S,
+    MOST_CALLS,
+    Batch,
+    Batches,
+    Keyed,
+)
 from tollgate.core.entities import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -63,6 +72,65 @@ async def test_after_a_crowd_calls_of_several_turns_leave_together(sent: Sent) -
     await asyncio.sleep(0)
     sent.add(1)
     assert await sent.next() == 2
+
+
+async def test_a_batch_with_enough_calls_waits_for_no_more_but_takes_the_rest_of_its_turn(sent: Sent) -> None:
+    sent.add(2)
+    await sent.next()
+    sent.add(1)
+    await asyncio.sleep(0)
+    sent.add(ENOUGH_CALLS)
+    await asyncio.sleep(0)
+    assert sent.sizes == [2, ENOUGH_CALLS + 1]
+
+
+class Time:
+    """The loop's time, which passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    async def passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    made = Time()
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: made.now_s)
+    return made
+
+
+async def test_after_waiting_in_vain_none_waits_for_a_while_twice_as_long_each_time(time: Time, sent: Sent) -> None:
+    """Clients who wait for their answers send nothing meanwhile, so a few of them would wait for each other for ever."""
+    sent.add(2)
+    await time.passes(0)
+    for pause_s in (FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S):
+        sent.sizes.clear()
+        sent.add(FEW_CALLS)
+        await time.passes(GATHER_S / 2)
+        assert sent.sizes == []
+        await time.passes(GATHER_S)
+        assert sent.sizes == [FEW_CALLS]
+        await time.passes(pause_s * 0.9)
+        sent.add(FEW_CALLS)
+        await time.passes(0)
+        assert sent.sizes == [FEW_CALLS, FEW_CALLS]
+        await time.passes(pause_s * 0.2)
+
+
+async def test_waiting_for_more_than_a_few_is_not_in_vain(time: Time, sent: Sent) -> None:
+    sent.add(2)
+    await time.passes(0)
+    for _ in range(3):
+        sent.sizes.clear()
+        sent.add(FEW_CALLS)
+        await time.passes(GATHER_S / 2)
+        sent.add(1)
+        await time.passes(GATHER_S)
+        assert sent.sizes == [FEW_CALLS + 1]
 
 
 async def test_once_the_crowd_is_gone_a_call_leaves_at_the_end_of_its_turn(sent: Sent) -> None:
