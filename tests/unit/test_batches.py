@@ -133,6 +133,21 @@ async def test_waiting_for_more_than_a_few_is_not_in_vain(time: Time, sent: Sent
         assert sent.sizes == [FEW_CALLS + 1]
 
 
+async def test_what_is_left_of_a_turn_after_a_full_batch_does_not_count_as_waiting_in_vain(
+    time: Time, sent: Sent
+) -> None:
+    """It leaves with its turn, and nothing of it comes back later."""
+    sent.add(2)
+    await time.passes(0)
+    sent.add(MOST_CALLS + 2)
+    await time.passes(0)
+    assert sent.sizes == [2, MOST_CALLS, 2]
+    await time.passes(GATHER_S)
+    sent.add(FEW_CALLS)
+    await time.passes(GATHER_S / 2)
+    assert sent.sizes == [2, MOST_CALLS, 2]
+
+
 async def test_once_the_crowd_is_gone_a_call_leaves_at_the_end_of_its_turn(sent: Sent) -> None:
     sent.add(2)
     await sent.next()

@@ -54,11 +54,11 @@ class _Numbers(Struct):
     scopes: dict[str, int]
     slots: dict[str, int]
 
-    def add(self, keys: Iterable[tuple[str, str]]) -> tuple[int, ...]:
+    def add(self, named: Iterable[tuple[str, str]]) -> tuple[int, ...]:
         """The numbers of a caller's keys in turn; of slots that it has none of, 0."""
         scopes, slots = self.scopes, self.slots
         numbers: list[int] = []
-        for scope, slot in keys:
+        for scope, slot in named:
             numbers.append(scopes.setdefault(scope, len(scopes) + 1))
             numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
         return tuple(numbers)
@@ -201,6 +201,9 @@ class Batches:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _flush(self) -> None:
+        if self._gathering is not None:  # a full batch has left, and what was left of its turn leaves with it
+            self._gathering.cancel()
+            self._gathering = None
         batches, self._open = self._open, {}
         self._crowded = any(batch.size > 1 for batch in batches.values())
         for organization, batch in batches.items():
