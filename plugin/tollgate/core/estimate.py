@@ -12,6 +12,8 @@ _BYTES_PER_TOKEN = 3
 _LEAST_RATIO, _MOST_RATIO = 0.5, 2.0
 _WEIGHT = 0.05
 _LEAST_TAUGHT_BY = 64  # of short prompts, the provider's own template is the greater part
+_MEAN_OF = 32  # replies: the mean follows a change of the traffic within some dozens of calls
+_MOST_DEPLOYMENTS = 4096
 
 
 class Estimate(Struct, frozen=True, gc=False):
@@ -45,3 +47,27 @@ class InputEstimates:
         ratio = self._ratios.get(deployment, 1.0)
         ratio += _WEIGHT * ratio * (counted / estimated - 1)
         self._ratios[deployment] = min(_MOST_RATIO, max(_LEAST_RATIO, ratio))
+
+
+class OutputMeans:
+    """The mean output that deployments had lately. It stands in for output that nobody could see.
+
+    The first replies weigh alike; later ones a 32nd each, so that old ones fade.
+    At most 4,096 deployments are kept: the one that was learned first is forgotten first.
+    """
+
+    def __init__(self) -> None:
+        self._means: dict[str, tuple[float, int]] = {}
+
+    def mean(self, deployment: str) -> int | None:
+        """Return the mean output of a deployment's replies in tokens; None before its first."""
+        known = self._means.get(deployment)
+        return None if known is None else round(known[0])
+
+    def learn(self, deployment: str, output_tokens: int) -> None:
+        """Take in the output of one reply, as the provider counted it."""
+        mean, count = self._means.get(deployment, (0.0, 0))
+        if not count and len(self._means) >= _MOST_DEPLOYMENTS:
+            del self._means[next(iter(self._means))]
+        count = min(count + 1, _MEAN_OF)
+        self._means[deployment] = (mean + (output_tokens - mean) / count, count)
