@@ -12,7 +12,7 @@ from tests.unit.usage_case import PRICE
 
 from tollgate.commands.explain import explained
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Usage
+from tollgate.core.entities import Pass, Usage
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.ledger import Record, find_begin_us, request_id
 from tollgate.core.pricing import Price, Rates
@@ -78,6 +78,24 @@ async def test_tokens_are_told_by_kind_and_what_the_reply_said_of_itself(api: Ap
     assert (answer["reply_model"], answer["reply_service_tier"], answer["usage"]) == ("m-1", "priority", "exact")
 
 
+async def test_passes_and_what_the_reply_told_beside_counts(api: Api, world: World) -> None:
+    """Each run of a model is told with its own counts, under the provider's word for it."""
+    passes = (Pass(10, 2, kind="compaction"), Pass(5, 1, searches=1, model="advisor", kind="advisor_message"))
+    usage = Usage(15, 3, searches=1, passes=passes, geography="us", told_nanousd=77, search_context="low")
+    await settled(world, usage, None)
+    answer = await explanation(api)
+    told = [{name: value for name, value in each.items() if value} for each in answer["passes"]]
+    assert told == [
+        {"input_tokens": 10, "output_tokens": 2, "kind": "compaction"},
+        {"input_tokens": 5, "output_tokens": 1, "searches": 1, "kind": "advisor_message", "model": "advisor"},
+    ]
+    assert (answer["geography"], answer["told_nanousd"], answer["search_context"]) == ("us", 77, "low")
+    assert answer["provisioned"] is False
+    lines = "\n".join(explained(answer))
+    assert "told cost  77 nano-dollars" in lines
+    assert "pass       advisor_message by advisor: input_tokens 5, output_tokens 1, searches 1" in lines
+
+
 async def test_a_call_of_a_model_without_a_price_says_so(api: Api, world: World) -> None:
     """Under unpriced_models: free."""
     await settled(world, USED, None)
@@ -118,15 +136,26 @@ def test_an_id_tells_when_its_request_came() -> None:
     assert find_begin_us("x" * 28) is None
 
 
+def _record(identity: str) -> Record:
+    return Record(
+        id=identity,
+        admitted_us=NOW_US,
+        model="m",
+        deployment="m",
+        scopes=(),
+        status=200,
+        cost_nanousd=0,
+        certainty="exact",
+        settled_by="test",
+    )
+
+
 class _Ledger:
     """A second of a busy ledger, and one record long after it."""
 
     def __init__(self, *settled_us: int) -> None:
         self.asked = 0
-        self._entries = [
-            Settled(us, Record(request_id(NOW_US, number), NOW_US, "m", "m", (), 200, 0, "exact", "test"))
-            for number, us in enumerate(settled_us)
-        ]
+        self._entries = [Settled(us, _record(request_id(NOW_US, number))) for number, us in enumerate(settled_us)]
 
     async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
         self.asked += 1

@@ -33,7 +33,10 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']}, status {answer['status']}",
         f"model      {answer['model']} ({answer['model_id']}), the reply says {answer['reply_model'] or 'nothing'}",
         f"usage      {answer['usage']}, by {answer['settled_by']}: {_tokens(answer['tokens'])}",
+        *(_pass(each) for each in answer["passes"]),
     ]
+    if answer["told_nanousd"] is not None:
+        lines.append(f"told cost  {answer['told_nanousd']} nano-dollars, by the provider")
     charged = f"charged    {answer['cost_nanousd']} nano-dollars, ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
     if price is None:
         return [*lines, "price      none", charged]
@@ -51,6 +54,11 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         f"sum        {answer['sum_nanousd']}",
         charged,
     ]
+
+
+def _pass(told: Mapping[str, Any]) -> str:
+    counts = {name: count for name, count in told.items() if name not in ("kind", "model")}
+    return f"pass       {told['kind']} by {told['model'] or 'the same model'}: {_tokens(counts)}"
 
 
 def _tokens(tokens: Mapping[str, int]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from msgspec import Struct
-
 from tollgate.core.bill import NO_BILL, Bill
-from tollgate.core.entities import Accounts, Reservation, Settlement
+from tollgate.core.entities import Accounts, Counts, Pass, Reservation, Settlement
 from tollgate.core.memo import Memo
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
+# Most calls have three of them.
+_KINDS = Counts.__struct_fields__
 
 
 def request_id(now_us: int, random: int) -> str:
@@ -26,10 +26,11 @@ def find_begin_us(identity: str) -> int | None:
     return int(identity[:_TIME_DIGITS], 16) * 1000
 
 
-class Record(Struct, frozen=True, omit_defaults=True):
+class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
     """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
 
-    `reply_model`, `service_tier`: as the provider's reply names them. `bill`: the price that was used, and the arithmetic.
+    `reply_model`, `service_tier`, and the rest of what the reply told: as `Usage` has them.
+    `bill`: the price that was used, and the arithmetic.
     """
 
     id: str
@@ -41,20 +42,13 @@ class Record(Struct, frozen=True, omit_defaults=True):
     cost_nanousd: int
     certainty: str
     settled_by: str
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    reasoning_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_audio_tokens: int = 0
-    input_image_tokens: int = 0
-    output_image_tokens: int = 0
-    searches: int = 0
-    audio_seconds: int = 0
     reply_model: str | None = None
     service_tier: str | None = None
+    passes: tuple[Pass, ...] = ()
+    geography: str | None = None
+    provisioned: bool = False
+    told_nanousd: int | None = None
+    search_context: str | None = None
     bill: Bill = NO_BILL
 
 
@@ -78,19 +72,13 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         cost_nanousd=settlement.cost_nanousd,
         certainty=usage.certainty.value,
         settled_by=settlement.settled_by,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_5m_tokens=usage.cache_write_5m_tokens,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        input_audio_tokens=usage.input_audio_tokens,
-        output_audio_tokens=usage.output_audio_tokens,
-        input_image_tokens=usage.input_image_tokens,
-        output_image_tokens=usage.output_image_tokens,
-        searches=usage.searches,
-        audio_seconds=usage.audio_seconds,
         reply_model=usage.model,
         service_tier=usage.service_tier,
+        passes=usage.passes,
+        geography=usage.geography,
+        provisioned=usage.provisioned,
+        told_nanousd=usage.told_nanousd,
+        search_context=usage.search_context,
         bill=settlement.bill,
+        **{kind: count for kind in _KINDS if (count := getattr(usage, kind))},
     )

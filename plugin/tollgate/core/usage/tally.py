@@ -167,7 +167,7 @@ def count_items(path: Path, found: Sequence[object]) -> int | None:
 class Total(Struct, frozen=True, gc=False):
     """Counts under the names of `Usage`, of which a zero may be left out; `sound`: they agree with each other."""
 
-    tokens: dict[str, int]
+    tokens: dict[str, Any]
     sound: bool
 
 
@@ -190,7 +190,7 @@ def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
             output_tokens, reasoning = output_tokens + unseen, unseen
     if input_tokens + output_tokens > MAX_EXACT:
         return Total({}, sound=False)
-    tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    tokens: dict[str, Any] = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     cached = {"cache_read_tokens": read, "cache_write_5m_tokens": write_5m, "cache_write_1h_tokens": write_1h}
     if read + write_5m + write_1h <= input_tokens:
         tokens |= cached

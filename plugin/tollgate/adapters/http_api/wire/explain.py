@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tollgate.adapters.http_api.wire.base import Answer
 from tollgate.adapters.http_api.wire.types import PrintedTime
 from tollgate.core.bill import FEMTO_PER_NANO
@@ -27,7 +29,7 @@ class CostLine(Answer):
 
 
 class Tokens(Answer):
-    """What the reply told, or what stood in for it. Parts are within `input_tokens` and `output_tokens`."""
+    """What the reply told, or what stood in for it. Parts are within `input_tokens` and `output_tokens`, but for `citation_tokens`."""
 
     input_tokens: int
     output_tokens: int
@@ -41,22 +43,48 @@ class Tokens(Answer):
     output_image_tokens: int
     searches: int
     audio_seconds: int
+    input_video_tokens: int
+    output_video_tokens: int
+    cache_read_audio_tokens: int
+    cache_read_image_tokens: int
+    citation_tokens: int
+    map_searches: int
+    sources: int
+    file_searches: int
+    code_containers: int
+    image_calls: int
+    pages: int
+
+
+class PassTokens(Tokens):
+    """One run of a model within the call. `model`: null is the call's own; `kind`: what the provider calls the run."""
+
+    kind: str
+    model: str | None
 
 
 class Explanation(Answer):
-    """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged."""
+    """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
+
+    `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost.
+    """
 
     request_id: str
     model: str
     model_id: str
     reply_model: str | None
     reply_service_tier: str | None
+    geography: str | None
+    provisioned: bool
+    search_context: str | None
     status: int
     usage: str
     settled_by: str
     startTime: PrintedTime  # noqa: N815 - LiteLLM's name
     endTime: PrintedTime  # noqa: N815 - LiteLLM's name
     tokens: Tokens
+    passes: tuple[PassTokens, ...]
+    told_nanousd: int | None
     price: PriceRow | None
     lines: tuple[CostLine, ...]
     sum_nanousd: str
@@ -82,12 +110,17 @@ def explanation(settled: Settled) -> Explanation:
         model_id=record.deployment,
         reply_model=record.reply_model,
         reply_service_tier=record.service_tier,
+        geography=record.geography,
+        provisioned=record.provisioned,
+        search_context=record.search_context,
         status=record.status,
         usage=record.certainty,
         settled_by=record.settled_by,
         startTime=record.admitted_us,
         endTime=settled.settled_us,
         tokens=Tokens(**{name: getattr(record, name) for name in Tokens.model_fields}),
+        passes=tuple(PassTokens(**structs.asdict(each)) for each in record.passes),
+        told_nanousd=record.told_nanousd,
         price=price if bill.source else None,
         lines=tuple(lines),
         sum_nanousd=_exact(bill.femtousd),
