@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
@@ -16,6 +16,7 @@ from tollgate.core import body
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import Admission, Decision, Deployment, Refusal, Reservation
 from tollgate.core.estimate import InputEstimates
+from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, Rates
@@ -88,6 +89,10 @@ class Desk:
         self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
         if self.people.generation is not None:
             self.people.generation += 1
+
+    def limit_outputs(self, rows: Sequence[tuple[Sequence[str], int]]) -> None:
+        """Let these be the most that models can write: patterns of names, and tokens."""
+        self.terms = replace(self.terms, output_limits=OutputLimits(rows))
 
     def prompt_tokens(self, asked: object) -> int:
         """What a prompt is held at: a third of its bytes of text."""

@@ -72,14 +72,13 @@ class MemoryCounters:
         for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
             if (kind := _refusing(account, balance, reservation)) is not None:
                 return Standing(self.clock.us, tuple(balances), number, kind)
-        held = []
+        held, hold = [], _hold(accounts, balances, reservation.cost_nanousd)
         for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
             scope, amount = self.scope(reservation.organization, account), 0
             if account.parallel is not None:
                 scope.slots[reservation.id] = self.clock.us + self.lease_us
             if account.budget_nanousd is not None:
-                left = account.budget_nanousd - balance.used_nanousd - balance.held_nanousd
-                amount = min(reservation.cost_nanousd, left)
+                amount = hold
             held.append(amount)
             balances[number] = Balance(
                 balance.requests + (0 if account.rpm is None else bucket.UNITS),
@@ -187,6 +186,16 @@ class MemoryCounters:
 
 def _level(stored: _Bucket, limit: int | None, now_us: int) -> int:
     return 0 if limit is None else bucket.drained(stored.used, stored.at_ms, now_us // 1000, limit)
+
+
+def _hold(accounts: Accounts, balances: Sequence[Balance], cost_nanousd: int) -> int:
+    """What a call holds of every budget: never more than the tightest of them has left."""
+    left = [
+        account.budget_nanousd - balance.used_nanousd - balance.held_nanousd
+        for account, balance in zip(accounts, balances, strict=True)
+        if account.budget_nanousd is not None
+    ]
+    return min([cost_nanousd, *left])
 
 
 def _refusing(account: Account, balance: Balance, reservation: Reservation) -> LimitKind | None:

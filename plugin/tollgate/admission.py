@@ -7,7 +7,7 @@ Nothing is ever counted in process memory instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct, structs
@@ -36,6 +36,7 @@ from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.full_buckets import FullBuckets
 from tollgate.core.headers import ietf_headers, standing_headers
+from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, KnownAccounts, Policy
@@ -59,7 +60,10 @@ class Request(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it."""
+    """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it.
+
+    `output_limits`: the most that each model can write.
+    """
 
     master_hash: str | None
     policy: Policy
@@ -70,6 +74,7 @@ class Terms:
     errors: Preset
     unknown_paths: Literal["refuse", "allow"] = "refuse"
     ietf_headers: bool = False
+    output_limits: OutputLimits = field(default_factory=OutputLimits)
 
 
 class _Told(Struct, frozen=True):
@@ -211,14 +216,18 @@ class Admissions:
         return deployment
 
     def _estimate(self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller) -> Estimate:
-        """What the request may use. Held only, never billed when usage is known."""
+        """Return what the request may use: never more than its model can do, whatever the body says.
+
+        It is held, and billed only where usage stays unknown.
+        """
         input_tokens = self._estimates.tokens(deployment.id, facts.prompt_bytes)
         output_tokens, guessed = 0, facts.max_output_tokens is None
         if dialect.has_output:
-            wanted = self._terms.default_output_tokens if facts.max_output_tokens is None else facts.max_output_tokens
-            if deployment.max_output_tokens is not None:
-                wanted = min(wanted, deployment.max_output_tokens)
-            output_tokens = wanted * facts.choices
+            wanted = facts.max_output_tokens
+            if wanted is None:
+                wanted = self._terms.default_output_tokens
+            most = self._terms.output_limits.most(deployment)
+            output_tokens = min(wanted, most) * min(facts.choices, MOST_CHOICES)
         price = self._price(deployment, caller)
         cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
         return Estimate(input_tokens, output_tokens, max(1, cost), guessed, price is not None and not price.free)

@@ -23,6 +23,7 @@ from tollgate.core.bucket import MAX_LIMIT
 from tollgate.core.costs import OwnPrice, costs_of, find_cost_name
 from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
+from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.core.presets import Preset
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
@@ -168,6 +169,11 @@ class TollgateSettings(_Ours):
     )
     default_output_tokens: int = Field(
         1024, ge=1, description="output held for a request that names no limit of its own"
+    )
+    max_output_ceiling: int = Field(
+        DEFAULT_CEILING,
+        ge=1,
+        description="the most output tokens of a model whose own maximum nobody knows",
     )
     proxy_rpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="requests a minute of all calls together")
     proxy_tpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="tokens a minute of all calls together")

@@ -109,14 +109,17 @@ class Tally:
             and (limits.max_budget_nanousd is None or self.spent + sum(self.held.values()) < limits.max_budget_nanousd)
         )
 
-    def admit(self, number: int, estimate: int) -> None:
+    def left(self) -> int:
+        """What is left of the budget."""
+        return (self.limits.max_budget_nanousd or 0) - self.spent - sum(self.held.values())
+
+    def admit(self, number: int, estimate: int, hold: int) -> None:
         self.requests += 1
         self.token_holds[number] = self.hold_of_tokens(estimate)
         self.tokens += self.token_holds[number]
         self.inside.add(number)
         if self.limits.max_budget_nanousd is not None:
-            left = self.limits.max_budget_nanousd - self.spent - sum(self.held.values())
-            self.held[number] = min(max(1, estimate), left)
+            self.held[number] = hold
 
     def settle(self, number: int, used: int) -> None:
         self.tokens = max(Fraction(0), self.tokens + used - self.token_holds.pop(number))
@@ -145,8 +148,10 @@ class Model:
         scopes = list(self.scopes(call))
         if not all(scope.admits(estimate) for scope in scopes):
             return False
+        budgets = [scope.left() for scope in scopes if scope.limits.max_budget_nanousd is not None]
+        hold = min([max(1, estimate), *budgets])
         for scope in scopes:
-            scope.admit(number, estimate)
+            scope.admit(number, estimate, hold)
         return True
 
 

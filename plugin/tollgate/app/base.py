@@ -28,6 +28,7 @@ from tollgate.core.people import LimitSet
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Policy
 from tollgate.metering import Meter
+from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
 
 _DAY_US = 86_400_000_000
@@ -111,6 +112,7 @@ def terms(settings: Settings) -> Terms:
         errors=ours.errors,
         unknown_paths=ours.unknown_paths,
         ietf_headers=ours.ietf_headers,
+        output_limits=output_limits(ours.max_output_ceiling),
     )
 
 

@@ -19,8 +19,10 @@ local function take(slots, id)
   flying[slots] = in_flight(slots) + 1
 end
 
--- The first account that refuses, and which of its limits; else 0.
-local function refusing(accounts, input, output, guessed)
+-- The first account that refuses, and which of its limits; else 0, and what is held of each budget: no more than the tightest has
+-- left, or else a caller with a cent to spend would lock a budget that all share.
+local function refusing(accounts, cost, input, output, guessed)
+  local hold = cost
   for at = 1, #accounts do
     local account = accounts[at]
     local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
@@ -36,19 +38,23 @@ local function refusing(accounts, input, output, guessed)
     if account[PARALLEL] >= 0 and in_flight(account[SLOTS]) >= account[PARALLEL] then
       return at, 'p'
     end
-    if account[BUDGET] >= 0 and spend_of(scope, account) + scope[HELD] >= account[BUDGET] then
-      return at, 'b'
+    if account[BUDGET] >= 0 then
+      local left = account[BUDGET] - spend_of(scope, account) - scope[HELD]
+      if left <= 0 then
+        return at, 'b'
+      end
+      hold = min(hold, left)
     end
   end
-  return 0
+  return 0, hold
 end
 
 -- The answer; and what begins the reservation, unless it is refused.
 local function reserve_one(id, caller, cost, input, output, guessed)
   local accounts = accounts_of(caller)
-  local refused, kind = refusing(accounts, input, output, guessed)
+  local refused, found = refusing(accounts, cost, input, output, guessed)
   if refused > 0 then
-    return pack(ANSWER, refused, kind)
+    return pack(ANSWER, refused, found)
   end
   for at = 1, #accounts do
     local account = accounts[at]
@@ -65,7 +71,7 @@ local function reserve_one(id, caller, cost, input, output, guessed)
       take(account[SLOTS], id)
     end
     if budget >= 0 then
-      hold = min(cost, budget - used - scope[HELD])
+      hold = found
     end
     scope[USED], scope[HELD], scope[PERIOD] = used, scope[HELD] + hold, period
     scope[PACKED] = false

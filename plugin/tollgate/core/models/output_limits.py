@@ -1,0 +1,42 @@
+"""The most that one reply of a model can hold, whatever a request asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+from functools import lru_cache
+
+from tollgate.core.entities import Deployment
+from tollgate.core.models.model_names import parse_model_name
+
+DEFAULT_CEILING = 131_072
+"""What is taken as the most where nobody knows better, in tokens."""
+
+MOST_CHOICES = 128
+"""OpenAI's bound on `n` is the greatest that is published: https://platform.openai.com/docs/api-reference/chat/create"""
+
+
+class OutputLimits:
+    """The table output_limits.yaml: patterns of bare names and the tokens that they stand for.
+
+    `ceiling`: what a model may write that neither its deployment nor the table knows.
+    """
+
+    def __init__(self, rows: Sequence[tuple[Sequence[str], int]] = (), ceiling: int = DEFAULT_CEILING) -> None:
+        self._rows = [(re.compile("|".join(map(translate, patterns))), tokens) for patterns, tokens in rows]
+        self._ceiling = ceiling
+        # Names come from the file, or from clients where a wildcard serves them: there are only so many.
+        self._find = lru_cache(maxsize=1024)(self._find_in_table)
+
+    def most(self, deployment: Deployment) -> int:
+        """Return the most output tokens of one choice of a reply."""
+        return deployment.max_output_tokens or self.find(deployment.model) or self._ceiling
+
+    def find(self, model: str) -> int | None:
+        """Return what the table says of a model; None: nothing."""
+        return self._find(model)
+
+    def _find_in_table(self, model: str) -> int | None:
+        bare = parse_model_name(model).bare
+        return next((tokens for pattern, tokens in self._rows if pattern.match(bare)), None)

@@ -1,0 +1,22 @@
+"""The tables of models that Tollgate ships, read from their files."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from tollgate.core.models.output_limits import DEFAULT_CEILING, OutputLimits
+
+
+def output_limits(ceiling: int = DEFAULT_CEILING) -> OutputLimits:
+    """Read how much each model can write. `ceiling`: what holds for those that the table lacks."""
+    rows = _rows("output_limits")
+    return OutputLimits([(row["models"], row["tokens"]) for row in rows], ceiling)
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    text = files("tollgate.core.models").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = yaml.safe_load(text)
+    return rows
