@@ -36,7 +36,7 @@ from tollgate.ports import Write
         ("user_id", 7, "must be a string"),
         ("user_id", "", "must not be empty"),
         ("user_id", "a\nb", "control characters"),
-        ("user_id", "x" * 257, "at most 256"),
+        ("user_id", "x" * 301, "at most 300"),
         ("team_id", "a/b", "must not hold a slash"),
         ("blocked", "perhaps", "must be true or false"),
         ("budget_anchor", "sometimes", "'rolling' or 'calendar'"),

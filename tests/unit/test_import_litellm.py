@@ -82,8 +82,8 @@ def file(tmp_path: Path) -> str:
 
 def counts(result: Result) -> dict[str, list[int]]:
     """The table of the report: created, unchanged, differs, failed."""
-    rows = [line.split("│")[1:-1] for line in result.stdout.splitlines() if line.startswith("│")]
-    return {row[0].strip(): [int(cell) for cell in row[1:]] for row in rows}
+    rows = [line.split() for line in result.stdout.splitlines()]
+    return {row[0]: [int(cell) for cell in row[1:]] for row in rows if row and row[0] in ALL_CREATED}
 
 
 ALL_CREATED = {

@@ -6,49 +6,42 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, Fields, MasterKey, Url, get, parsed, post, show
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, post
+from tollgate.commands.tables import show
+from tollgate.commands.words import body_of, id_of, ids_of, words
 
 app = typer.Typer(help="Budgets: limits that keys and customers share.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="BUDGET_ID")]
-Names = Annotated[list[str], typer.Argument(metavar="BUDGET_ID...")]
+_ID = "budget_id"
+Words = Annotated[list[str], words("BUDGET_ID")]
+Names = Annotated[list[str], words("BUDGET_ID...", fields=False)]
+Name = Annotated[str, words("BUDGET_ID", fields=False)]
 _COLUMNS = ("budget_id", "max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests")
 
 
 @app.command()
-def new(
-    budget_id: Name,
-    fields: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
-) -> None:
+def new(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Make a budget."""
-    show(post(url, master_key, "/budget/new", {**parsed(fields), "budget_id": budget_id}), as_json=as_json)
+    show(post(url, master_key, "/budget/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
 def info(budget_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Some budgets."""
-    show(post(url, master_key, "/budget/info", {"budgets": budget_ids}), as_json=as_json, columns=_COLUMNS)
+    answer = post(url, master_key, "/budget/info", {"budgets": ids_of(budget_ids, _ID)})
+    show(answer, as_json=as_json, columns=_COLUMNS)
 
 
 @app.command()
-def update(
-    budget_id: Name,
-    fields: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
-) -> None:
+def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Change a budget, and all that use it; null clears a field."""
-    show(post(url, master_key, "/budget/update", {**parsed(fields), "budget_id": budget_id}), as_json=as_json)
+    show(post(url, master_key, "/budget/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
 def delete(budget_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """Delete a budget: what used it loses its limits."""
-    show(post(url, master_key, "/budget/delete", {"id": budget_id}), as_json=as_json)
+    """Delete a budget that nobody uses. One that keys or customers use is refused, and they are named."""
+    show(post(url, master_key, "/budget/delete", {"id": id_of(budget_id, _ID)}), as_json=as_json)
 
 
 @app.command("list")

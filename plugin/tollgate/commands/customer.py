@@ -6,61 +6,53 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, Fields, MasterKey, Url, get, parsed, post, show
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, post
+from tollgate.commands.tables import show
+from tollgate.commands.words import body_of, id_of, ids_of, words
 
 app = typer.Typer(help="Customers: the end users whom the user field of a request names.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="CUSTOMER_ID")]
-Names = Annotated[list[str], typer.Argument(metavar="CUSTOMER_ID...")]
+_ID = "user_id"
+Words = Annotated[list[str], words("USER_ID")]
+Name = Annotated[str, words("USER_ID", fields=False)]
+Names = Annotated[list[str], words("USER_ID...", fields=False)]
 _COLUMNS = ("user_id", "alias", "budget_id", "spend", "max_budget", "rpm_limit", "tpm_limit", "blocked")
 
 
 @app.command()
-def new(
-    customer_id: Name,
-    fields: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
-) -> None:
+def new(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Register a customer."""
-    show(post(url, master_key, "/customer/new", {**parsed(fields), "user_id": customer_id}), as_json=as_json)
+    show(post(url, master_key, "/customer/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def info(customer_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """A customer and what it has spent."""
-    show(get(url, master_key, "/customer/info", {"end_user_id": customer_id}), as_json=as_json)
+    show(get(url, master_key, "/customer/info", {"end_user_id": id_of(user_id, _ID)}), as_json=as_json)
 
 
 @app.command()
-def update(
-    customer_id: Name,
-    fields: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
-) -> None:
+def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Change a customer; null clears a field."""
-    show(post(url, master_key, "/customer/update", {**parsed(fields), "user_id": customer_id}), as_json=as_json)
+    show(post(url, master_key, "/customer/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def delete(customer_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def delete(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Delete customers."""
-    show(post(url, master_key, "/customer/delete", {"user_ids": customer_ids}), as_json=as_json)
+    show(post(url, master_key, "/customer/delete", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
 
 
 @app.command()
-def block(customer_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def block(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Stop customers, everywhere within a second."""
-    show(post(url, master_key, "/customer/block", {"user_ids": customer_ids}), as_json=as_json)
+    show(post(url, master_key, "/customer/block", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
 
 
 @app.command()
-def unblock(customer_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def unblock(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Let blocked customers work again."""
-    show(post(url, master_key, "/customer/unblock", {"user_ids": customer_ids}), as_json=as_json)
+    show(post(url, master_key, "/customer/unblock", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
 
 
 @app.command("list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
@@ -25,3 +26,9 @@ def complain(message: str) -> None:
     """Print what went wrong."""
     for line in message.splitlines():
         print(f"tollgate: {line}", file=sys.stderr)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and end with status 1."""
+    typer.echo(message, err=True)
+    raise typer.Exit(1)

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, show
+from tollgate.commands.errors import fail
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
+from tollgate.commands.tables import show
 
 
 def explain(
@@ -23,7 +25,11 @@ def explain(
     if as_json:
         show(answer, as_json=True)
         return
-    typer.echo("\n".join(explained(answer)))
+    try:
+        lines = explained(answer)
+    except (KeyError, TypeError, ValueError):
+        fail(f"{url} answered with something else than an explanation; is it Tollgate?")
+    typer.echo("\n".join(lines))
 
 
 def explained(answer: Mapping[str, Any]) -> list[str]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from tollgate.commands.errors import failing_clearly
-from tollgate.commands.gateway import DEFAULT_URL, fail, post
+from tollgate.commands.errors import fail, failing_clearly
+from tollgate.commands.gateway import DEFAULT_URL, part, post
+from tollgate.commands.tables import print_rows
 from tollgate.import_litellm.mapping import KINDS, Plan, plan_of
 from tollgate.import_litellm.source import read_file, read_server
 
@@ -63,7 +62,7 @@ def _sent(plan: Plan, gateway: str, key: str | None, *, dry_run: bool) -> Iterat
             answer = post(gateway, key, "/global/import", {"dry_run": dry_run, kind: batch})
             done += len(batch)
             _say(f"importing {kind}: {done} of {len(items)}")
-            yield answer["results"]
+            yield part(answer, "results")
 
 
 def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -83,10 +82,8 @@ def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def _report(plan: Plan, results: Sequence[Result], *, dry_run: bool) -> None:
     """What became of everything: counts by kind, then what failed, what differs, and what was lost, by entity and field."""
     counts = Counter((each["kind"], each["outcome"]) for each in results)
-    table = Table("", *_OUTCOMES, title="would become" if dry_run else None)
-    for kind in KINDS:
-        table.add_row(kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES))
-    Console(soft_wrap=True, markup=False).print(table)
+    rows = [[kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES)] for kind in KINDS]
+    print_rows(["would become" if dry_run else "became", *_OUTCOMES], rows)
     for each in results:
         if each["message"]:
             typer.echo(f"{each['outcome']}: {each['kind']} {each['id']}: {each['message']}")

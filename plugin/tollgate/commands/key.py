@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, Fields, MasterKey, Url, get, parsed, post, show
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, part, post
+from tollgate.commands.tables import show
+from tollgate.commands.words import body_of, id_of, ids_of, words
 
-app = typer.Typer(help="Virtual keys.", no_args_is_help=True)
+app = typer.Typer(help="Virtual keys, each named by its secret or its hash.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="KEY", help="the key, or its hash")]
+_ID = "key"
+Fields = Annotated[list[str] | None, words()]
+Words = Annotated[list[str], words("KEY")]
+Name = Annotated[str, words("KEY", fields=False)]
+Names = Annotated[list[str], words("KEY...", fields=False)]
 _COLUMNS = (
+    "token",
     "key_name",
     "key_alias",
     "user_id",
@@ -21,62 +28,57 @@ _COLUMNS = (
     "rpm_limit",
     "tpm_limit",
     "blocked",
-    "token",
 )
 
 
 @app.command()
 def generate(
-    fields: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+    given: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
     """Make a key. Its secret is printed once."""
-    show(post(url, master_key, "/key/generate", parsed(fields)), as_json=as_json)
+    show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
 
 
 @app.command()
 def info(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """A key, its limits and what it has spent."""
-    answer = get(url, master_key, "/key/info", {"key": key})
-    show(answer if as_json else answer["info"], as_json=as_json)
+    answer = get(url, master_key, "/key/info", {"key": id_of(key, _ID)})
+    show(answer if as_json else part(answer, "info"), as_json=as_json)
 
 
 @app.command()
-def update(
-    key: Name, fields: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Change a key; null clears a field."""
-    show(post(url, master_key, "/key/update", {**parsed(fields), "key": key}), as_json=as_json)
+    show(post(url, master_key, "/key/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
 def delete(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="the keys, or their hashes")],
+    keys: Names,
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete keys, all or none."""
-    show(post(url, master_key, "/key/delete", {"keys": keys}), as_json=as_json)
+    show(post(url, master_key, "/key/delete", {"keys": ids_of(keys, _ID)}), as_json=as_json)
 
 
 @app.command()
 def block(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Stop a key, everywhere within a second."""
-    show(post(url, master_key, "/key/block", {"key": key}), as_json=as_json)
+    show(post(url, master_key, "/key/block", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
 @app.command()
 def unblock(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Let a blocked key work again."""
-    show(post(url, master_key, "/key/unblock", {"key": key}), as_json=as_json)
+    show(post(url, master_key, "/key/unblock", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
 @app.command()
-def regenerate(
-    key: Name, fields: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+def regenerate(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Give a key a new secret; spend and limits stay."""
-    show(post(url, master_key, "/key/regenerate", {**parsed(fields), "key": key}), as_json=as_json)
+    show(post(url, master_key, "/key/regenerate", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command("list")
@@ -92,4 +94,4 @@ def list_keys(
     """Keys, newest first."""
     query = {"user_id": user_id, "team_id": team_id, "page": page, "size": size, "return_full_object": True}
     answer = get(url, master_key, "/key/list", query)
-    show(answer if as_json else answer["keys"], as_json=as_json, columns=_COLUMNS)
+    show(answer if as_json else part(answer, "keys"), as_json=as_json, columns=_COLUMNS)

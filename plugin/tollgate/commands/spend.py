@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from tollgate.commands.explain import explain
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, show
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
+from tollgate.commands.tables import show
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)
 
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a day of UTC, included")]
-_KEYS = ("key_name", "key_alias", "user_id", "team_id", "spend", "total_spend", "max_budget", "token")
+_KEYS = ("token", "key_name", "key_alias", "user_id", "team_id", "spend", "total_spend", "max_budget")
 _USERS = ("user_id", "user_email", "spend", "total_spend", "max_budget")
 _LOGS = (
     "startTime",

@@ -6,13 +6,19 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, Fields, MasterKey, Url, get, parsed, post, show
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, post
+from tollgate.commands.tables import show
+from tollgate.commands.words import body_of, id_of, ids_of, words
 
 app = typer.Typer(help="Teams, and their members.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="TEAM_ID")]
-UserId = Annotated[str, typer.Argument(metavar="USER_ID")]
-Names = Annotated[list[str], typer.Argument(metavar="TEAM_ID...")]
+_ID, _USER_ID = "team_id", "user_id"
+NewWords = Annotated[list[str] | None, words("[TEAM_ID]")]
+Words = Annotated[list[str], words("TEAM_ID")]
+MemberWords = Annotated[list[str], words("TEAM_ID", "USER_ID")]
+Member = Annotated[list[str], words("TEAM_ID", "USER_ID", fields=False)]
+Name = Annotated[str, words("TEAM_ID", fields=False)]
+Names = Annotated[list[str], words("TEAM_ID...", fields=False)]
 _COLUMNS = (
     "team_id",
     "team_alias",
@@ -27,80 +33,68 @@ _COLUMNS = (
 
 
 @app.command()
-def new(fields: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def new(given: NewWords = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Make a team."""
-    show(post(url, master_key, "/team/new", parsed(fields)), as_json=as_json)
+    show(post(url, master_key, "/team/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
 def info(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """A team, its members and its keys."""
-    show(get(url, master_key, "/team/info", {"team_id": team_id}), as_json=as_json)
+    show(get(url, master_key, "/team/info", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
 @app.command()
-def update(
-    team_id: Name, fields: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Change a team; null clears a field."""
-    show(post(url, master_key, "/team/update", {**parsed(fields), "team_id": team_id}), as_json=as_json)
+    show(post(url, master_key, "/team/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
 def delete(team_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Delete teams with their keys and memberships."""
-    show(post(url, master_key, "/team/delete", {"team_ids": team_ids}), as_json=as_json)
+    show(post(url, master_key, "/team/delete", {"team_ids": ids_of(team_ids, _ID)}), as_json=as_json)
 
 
 @app.command()
 def block(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Stop a team, everywhere within a second."""
-    show(post(url, master_key, "/team/block", {"team_id": team_id}), as_json=as_json)
+    show(post(url, master_key, "/team/block", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
 @app.command()
 def unblock(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """Let a blocked team work again."""
-    show(post(url, master_key, "/team/unblock", {"team_id": team_id}), as_json=as_json)
+    show(post(url, master_key, "/team/unblock", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
 @app.command("member-add")
 def member_add(
-    team_id: Name,
-    user_id: UserId,
-    fields: Fields = None,
+    given: MemberWords,
     role: Annotated[str, typer.Option(help="admin or user")] = "user",
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a user a member; max_budget_in_team=... is their budget within the team."""
-    body = {**parsed(fields), "team_id": team_id, "member": {"role": role, "user_id": user_id}}
+    body = body_of(given, _ID, _USER_ID)
+    named = {name: body.pop(name) for name in (_USER_ID, "user_email") if name in body}
+    body["member"] = {"role": body.pop("role", role), **named}
     show(post(url, master_key, "/team/member_add", body), as_json=as_json)
 
 
 @app.command("member-update")
 def member_update(
-    team_id: Name,
-    user_id: UserId,
-    fields: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
+    given: MemberWords, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
     """Change a membership; null clears a field."""
-    show(
-        post(url, master_key, "/team/member_update", {**parsed(fields), "team_id": team_id, "user_id": user_id}),
-        as_json=as_json,
-    )
+    show(post(url, master_key, "/team/member_update", body_of(given, _ID, _USER_ID)), as_json=as_json)
 
 
 @app.command("member-delete")
-def member_delete(
-    team_id: Name, user_id: UserId, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+def member_delete(given: Member, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
     """End a membership."""
-    show(post(url, master_key, "/team/member_delete", {"team_id": team_id, "user_id": user_id}), as_json=as_json)
+    show(post(url, master_key, "/team/member_delete", body_of(given, _ID, _USER_ID)), as_json=as_json)
 
 
 @app.command("list")

@@ -16,10 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tollgate.commands.errors import failing_clearly
+from tollgate.commands.gateway import DEFAULT_URL, UNREACHABLE, MasterKey, Url, reason
 from tollgate.core.errors import TollgateError
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Sample = Mapping[Series, float]
+
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,14 @@ def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
 
 
 def top(
-    url: Annotated[str, typer.Option(help="the gateway's address")] = "http://127.0.0.1:4000",
+    url: Url = DEFAULT_URL,
     every: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 1.0,
     times: Annotated[int, typer.Option(min=0, help="how many looks; 0 goes on until Ctrl-C")] = 0,
+    master_key: MasterKey = None,
 ) -> None:
     """Show requests, tokens and dollars a second, latencies and refusals, live."""
-    with failing_clearly(), httpx.Client(base_url=url, timeout=5) as client:
-        _watch(lambda: _read(client), every, times)
+    with failing_clearly():
+        _watch(lambda: _read(url.rstrip("/") + "/metrics", master_key), every, times)
 
 
 def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
@@ -127,8 +131,9 @@ def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
             before, at, looks = after, now, looks + 1
 
 
-def _read(client: httpx.Client) -> Sample:
+def _read(address: str, master_key: str | None) -> Sample:
+    headers = {} if master_key is None else {"authorization": f"Bearer {master_key}"}
     try:
-        return sample(client.get("/metrics").raise_for_status().text)
-    except httpx.HTTPError as error:
-        raise TollgateError(f"no metrics at {client.base_url}metrics: {error}") from error
+        return sample(httpx.get(address, headers=headers, timeout=_TIMEOUT_S).raise_for_status().text)
+    except UNREACHABLE as error:
+        raise TollgateError(f"no metrics at {address}: {reason(error)}") from error

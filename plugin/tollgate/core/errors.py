@@ -13,7 +13,10 @@ from __future__ import annotations
 
 
 class TollgateError(Exception):
-    """The base: everything that Tollgate raises on purpose."""
+    """The base: everything that Tollgate raises on purpose. Its text is the message and nothing else."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class SettingsError(TollgateError):

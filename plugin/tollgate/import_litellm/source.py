@@ -37,7 +37,7 @@ def read_file(path: Path) -> Dump:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(document, dict) or not any(name in document for name in _LISTS):
         raise SettingsError(f"{path} must hold an object with {', '.join(_LISTS)}")
@@ -93,18 +93,23 @@ class Server:
     def _get(self, path: str, query: dict[str, str]) -> Any:
         try:
             answer = self._client.get(path, params=query)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SettingsError(f"cannot reach LiteLLM at {self._client.base_url}: {error}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+            what = str(error) or type(error).__name__
+            raise SettingsError(f"cannot reach LiteLLM at {self._client.base_url}: {what}") from error
         if not answer.is_success:
             raise SettingsError(f"LiteLLM answered {path} with {answer.status_code}: {answer.text[:200]}")
         try:
             return answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SettingsError(f"LiteLLM answered {path} with no JSON") from error
 
 
 def read_server(url: str, master_key: str, say: Say) -> Dump:
     """All that a server knows. Raises SettingsError."""
     headers = {"authorization": f"Bearer {master_key}"}
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S) as client:
+    try:
+        client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"cannot reach LiteLLM at {url}: {error}") from error
+    with client:
         return Server(client, say).read()

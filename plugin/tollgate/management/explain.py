@@ -31,9 +31,7 @@ class Explanations:
                 if (found := await self._find_between(request_id, organization, since_us, until_us)) is not None:
                     return found
                 since_us = until_us
-        raise NotFound(
-            f"No settled request {request_id!r} in the ledger of organization {organization!r}.", "request_id"
-        )
+        raise NotFound(f"No settled request {request_id!r} in the ledger of organization {organization!r}.")
 
     async def _find_between(self, request_id: str, organization: str, since_us: int, until_us: int) -> Settled | None:
         """Look through a time page by page, from its end."""

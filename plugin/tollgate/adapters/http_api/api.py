@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from tollgate.adapters.http_api import errors
+from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
     budgets,
     customers,
@@ -36,6 +37,7 @@ def create_api(
         redoc_url=None,
         # FastAPI would answer a path with a slash too many by a redirect to the address it believes to have: wrong behind Envoy.
         redirect_slashes=False,
+        dependencies=[Depends(check_query)],
     )
     api.state.management = management
     api.state.metrics = metrics

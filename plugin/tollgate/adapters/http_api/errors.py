@@ -23,7 +23,7 @@ _RIGHT = {
     "missing": "is required",
     "string_type": "must be a string",
     "string_too_short": "must not be empty",
-    "string_too_long": "is too long; at most 256 characters",
+    "string_too_long": "is too long; at most 300 characters",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "tuple_type": "must be a list",

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.callers import Admin, Managed
+from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import budgets as budget_wire
 from tollgate.adapters.http_api.wire import customers as wire
 from tollgate.core.people import Customer
@@ -44,7 +45,7 @@ async def info(end_user_id: str, _: Admin, management: Managed) -> wire.Customer
 async def list_customers(
     _: Admin,
     management: Managed,
-    page: Annotated[int, Query(ge=1)] = 1,
+    page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=1000)] = 50,
     search: str | None = None,
 ) -> list[wire.CustomerRow]:

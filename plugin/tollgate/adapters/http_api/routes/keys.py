@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as wire
 from tollgate.adapters.http_api.wire.limits import printed_dollars
 from tollgate.core.errors import BadRequest
@@ -19,7 +20,6 @@ from tollgate.management.keys import KeyQuery, as_hash
 
 router = APIRouter(prefix="/key", tags=["keys"], route_class=JsonRoute)
 
-PageNumber = Annotated[int, Query(ge=1)]
 PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 

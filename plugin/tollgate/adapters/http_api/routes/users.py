@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import teams as team_wire
 from tollgate.adapters.http_api.wire import users as wire
@@ -72,7 +73,7 @@ async def delete(body: wire.DeleteUsers, _: Admin, management: Managed) -> int:
 async def list_users(
     _: Admin,
     management: Managed,
-    page: Annotated[int, Query(ge=1)] = 1,
+    page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=1000)] = 25,
     role: Role | None = None,
     user_ids: Annotated[str | None, Query(description="separated by commas")] = None,

@@ -18,7 +18,7 @@ from tollgate.core.errors import BadRequest
 from tollgate.core.money import MAX_DOLLARS, nanousd_of
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_LONGEST_ID = 256
+_LONGEST_ID = 300
 
 
 def wrong(right: str) -> PydanticCustomError:
