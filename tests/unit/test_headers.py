@@ -8,7 +8,7 @@ from tests.make import DOLLAR, KEY, TEAM, budget, requests
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
 from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
-from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, standing_headers
+from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, route_value, standing_headers
 
 NOW_US = 1_800_000_000_000_000
 
@@ -66,6 +66,35 @@ def test_the_key_and_model_header_is_that_of_the_narrowed_limit() -> None:
         model="azure/gpt-4",
     )
     assert headers["x-litellm-key-remaining-requests-azure-gpt-4"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("azure/gpt-4", "azure-gpt-4"),
+        ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5-20250929"),
+        ("gpt-4o (eu)", "gpt-4o--eu-"),
+        ("claude-opus-4-8[1m]", "claude-opus-4-8-1m-"),
+        ("llama3:8b=q4;x", "llama3-8b-q4-x"),
+        ("模型", "--"),
+        ("two\r\nlines\x00\x7f", "two--lines--"),
+        ("a.b_c~d!#$%&'*+^`|", "a.b_c~d!#$%&'*+^`|"),
+        ("x" * 1000, "x" * 256),
+    ],
+)
+def test_a_header_is_named_by_a_model_whose_name_is_free_text(model: str, named: str) -> None:
+    """What is no token character (RFC 9110, 5.6.2) becomes a hyphen."""
+    headers = shown(Family.OPENAI, (requests(100, KEY), Balance(0)), model=model)
+    assert headers[f"x-litellm-key-remaining-requests-{named}"] == "100"
+
+
+def test_each_deployment_has_a_route_value_of_its_own_in_visible_ascii() -> None:
+    """Whatever its id holds, nothing of it is trimmed, changed or refused on the way."""
+    ids = ["gpt-4o", "gpt 4o", " gpt 4o", "gpt%204o", "gpt\n4o", "模型", "a/b:c[1m]@d", "é", "e\u0301"]
+    values = [route_value(each) for each in ids]
+    assert values[0] == "gpt-4o"
+    assert len(set(values)) == len(ids)
+    assert all(0x20 < ord(character) < 0x7F for value in values for character in value)
 
 
 def test_anthropic_clients_get_their_own_names_and_times() -> None:

@@ -6,9 +6,11 @@ docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times), datatracker.i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from urllib.parse import quote
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family
@@ -16,6 +18,11 @@ from tollgate.core.entities import Account, Accounts, Balance, Header, LimitKind
 
 REQUEST_ID = "x-tollgate-request-id"
 COST = "x-litellm-response-cost"
+
+# RFC 9110, 5.6.2: a header's name is a token.
+_NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_MOST_NAME_CHARACTERS = 256
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 _POLICIES = {
     LimitKind.REQUESTS: ("requests", ";w=60"),
@@ -126,11 +133,20 @@ def _rate_headers(remaining: int, limit: int, used: int, noun: str, family: Fami
     return found
 
 
-# There are as many as the configuration names.
+# A wildcard of the configuration leaves the rest of a name to the client, so names are cut and the cache is bounded.
 @lru_cache(maxsize=4096)
 def _key_remaining(noun: str, model: str) -> str:
-    """Header names hold neither slash nor colon, which model names may."""
-    return f"x-litellm-key-remaining-{noun}-{model.replace('/', '-').replace(':', '-')}"
+    return f"x-litellm-key-remaining-{noun}-{_NO_TOKEN.sub('-', model[:_MOST_NAME_CHARACTERS])}"
+
+
+@lru_cache(maxsize=4096)
+def route_value(deployment: str) -> str:
+    """Return a deployment's id as the value of the header that routes match.
+
+    Ids are free text: what is no visible ASCII character is percent-encoded, so that each id has a
+    value of its own, which every codec carries unchanged.
+    """
+    return quote(deployment, safe=_VISIBLE)
 
 
 def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:

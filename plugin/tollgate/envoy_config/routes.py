@@ -22,6 +22,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, Rege
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.entities import Deployment
+from tollgate.core.headers import route_value
 from tollgate.envoy_config.failover import chain, failing_over
 from tollgate.envoy_config.messages import (
     ADMIN_CLUSTER,
@@ -111,7 +112,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
     """A deployment's route. Where others may take over, each cluster writes path and Host itself, and bodies are kept for them."""
     members = chain(settings, deployment)
     alone, rule = len(members) == 1, path_rule(deployment)
-    chosen = HeaderMatcher(name=ROUTE_HEADER, string_match=StringMatcher(exact=deployment.id))
+    chosen = HeaderMatcher(name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id)))
     action = RouteAction(
         # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
         timeout=timedelta(0),

@@ -13,7 +13,7 @@ from tollgate.adapters.envoy.headers import CHANGE_HEADER, CHANGED, ROUTE_HEADER
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
-from tollgate.core.headers import REQUEST_ID
+from tollgate.core.headers import REQUEST_ID, route_value
 from tollgate.metering import Meter
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_authz_pb2 import (
@@ -102,7 +102,7 @@ def _allowed(admission: Admission, has_key: bool) -> CheckResponse:
 
 def _routing(admission: Admission) -> list[Header]:
     """What tells Envoy where to send the request, and whether it has edits."""
-    found = [Header(ROUTE_HEADER, admission.deployment)]
+    found = [Header(ROUTE_HEADER, route_value(admission.deployment))]
     if admission.path is not None:
         found.append(Header(":path", admission.path))
     if admission.edits:

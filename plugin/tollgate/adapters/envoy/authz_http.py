@@ -36,7 +36,7 @@ from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
 from tollgate.admission import Admissions, Request
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
-from tollgate.core.headers import REQUEST_ID
+from tollgate.core.headers import REQUEST_ID, route_value
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
 from tollgate.metering import Meter
@@ -95,7 +95,7 @@ class AuthorizationOverHttp:
         return _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
 
     def _allowed(self, asked: Request, admission: Admission) -> bytes:
-        lines, changes = [_line(ROUTE_HEADER, admission.deployment)], []
+        lines, changes = [_line(ROUTE_HEADER, route_value(admission.deployment))], []
         path, _, query = asked.path.partition("?")
         target = admission.path
         if "key=" in query:
