@@ -21,6 +21,7 @@ from tollgate.core.people import Budget, Customer, Key, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.rules import Policy
+from tollgate.hold_waits import HoldWaits
 
 SECRET, MASTER = "sk-test", "sk-1234"
 PRICE = Price("test", (Rates(2_500_000, 10_000_000, 1_250_000, 2_500_000, 2_500_000),))
@@ -80,6 +81,7 @@ class Desk:
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     _admissions: tuple[object, Admissions] | None = None
     undone: list[Reservation] = field(default_factory=list)
+    hold_wait_s: float = 0
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
@@ -129,6 +131,7 @@ class Desk:
                 lambda: f"{next(self.ids):024x}",
                 InputEstimates(),
                 self.undone.append,
+                HoldWaits(self.counters, self.hold_wait_s),
             )
             self._admissions = (made_of, admissions)
         return self._admissions[1]

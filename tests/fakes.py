@@ -45,6 +45,7 @@ class _Scope:
     period_start_us: int = 0
     requests: _Bucket = field(default_factory=_Bucket)
     tokens: _Bucket = field(default_factory=_Bucket)
+    held_tokens: int = 0
     slots: dict[str, int] = field(default_factory=dict)
     total: int = 0
     by_model: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -71,7 +72,9 @@ class MemoryCounters:
         balances = [self._balance(reservation.organization, each) for each in accounts]
         for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
             if (kind := _refusing(account, balance, reservation)) is not None:
-                return Standing(self.clock.us, tuple(balances), number, kind)
+                held_tokens = self.scope(reservation.organization, account).held_tokens
+                only_held = _only_held(kind, account, balance, held_tokens, reservation)
+                return Standing(self.clock.us, tuple(balances), number, kind, only_held)
         held, hold = [], _hold(accounts, balances, reservation.cost_nanousd)
         for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
             scope, amount = self.scope(reservation.organization, account), 0
@@ -88,6 +91,8 @@ class MemoryCounters:
                 balance.held_nanousd + amount,
                 balance.period_start_us,
             )
+            if account.tpm is not None:
+                scope.held_tokens += reservation.tokens_within(account.tpm)
             self._keep(scope, account, balances[number])
         self._open[reservation.id] = (reservation, held)
         self._leases[reservation.id] = self.clock.us + self.lease_us
@@ -106,7 +111,9 @@ class MemoryCounters:
             )
             tokens = balance.tokens
             if account.tpm is not None:
-                tokens = bucket.charged(tokens, settlement.usage.total_tokens - reservation.tokens_within(account.tpm))
+                held_tokens = reservation.tokens_within(account.tpm)
+                tokens = bucket.charged(tokens, settlement.usage.total_tokens - held_tokens)
+                scope.held_tokens = max(0, scope.held_tokens - held_tokens)
             balance = Balance(
                 balance.requests,
                 tokens,
@@ -208,3 +215,18 @@ def _refusing(account: Account, balance: Balance, reservation: Reservation) -> L
     if account.budget_nanousd is not None and balance.used_nanousd + balance.held_nanousd >= account.budget_nanousd:
         return LimitKind.BUDGET
     return None
+
+
+def _only_held(kind: LimitKind, account: Account, balance: Balance, held_tokens: int, reservation: Reservation) -> bool:
+    """Whether a limit that refuses would not, were all that is held given back."""
+    match kind:
+        case LimitKind.TOKENS:
+            tpm = account.tpm or 0
+            settled = max(0, balance.tokens - held_tokens * bucket.UNITS)
+            return bucket.fits(settled, reservation.tokens_within(tpm), tpm)
+        case LimitKind.PARALLEL:
+            return account.parallel != 0
+        case LimitKind.BUDGET:
+            return balance.used_nanousd < (account.budget_nanousd or 0)
+        case _:
+            return False

@@ -40,6 +40,7 @@ from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, KnownAccounts, Policy
+from tollgate.hold_waits import HoldWaits
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
@@ -48,14 +49,22 @@ _STORE_RETRY_S = 1
 _TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
 
 
+def _stays() -> bool:
+    return False
+
+
 class Request(Struct, frozen=True):
-    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it."""
+    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it.
+
+    `left` says whether the client has gone, so that nobody waits for an answer any more.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
     stream_id: str = ""
+    left: Callable[[], bool] = _stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,7 @@ class Admissions:
         new_id: Callable[[], str],
         estimates: InputEstimates,
         undo: Callable[[Reservation], None],
+        hold_waits: HoldWaits,
     ) -> None:
         self._callers = Callers(directory, clock, terms.master_hash)
         self._counters = counters
@@ -111,6 +121,7 @@ class Admissions:
         self._accounts = KnownAccounts(terms.policy)
         self._full = FullBuckets()
         self._undo = undo
+        self._hold_waits = hold_waits
         self._told: _Told | None = None
 
     async def admit(self, request: Request) -> Decision:
@@ -172,7 +183,7 @@ class Admissions:
             asked = body.include_usage(request.body, facts, running=deployment.provider in _TELL_RUNNING_USAGE)
             edits = tuple(sorted((*edits, asked), key=lambda each: each.offset))
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
-        return await self._reserve(caller, reservation, edits, upstream, family)
+        return await self._reserve(caller, reservation, edits, upstream, family, request.left)
 
     def _read(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> body.Body:
         """What the body says. A path that we do not know passes only where it is allowed to, and its body names a model."""
@@ -253,11 +264,14 @@ class Admissions:
         edits: tuple[Edit, ...],
         upstream: str | None,
         family: Family,
+        left: Callable[[], bool],
     ) -> Decision:
         standing = self._full.find(reservation.accounts, reservation.admitted_us)
         if standing is None:
             try:
                 standing = await self._counters.reserve(reservation)
+                if standing.only_held:
+                    standing = await self._hold_waits.ask_again(reservation, standing, left)
             except StoreUnavailable as error:
                 if isinstance(error, StoreSilent):
                     # It may have been asked in time to hold, though not to answer.

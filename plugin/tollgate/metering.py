@@ -8,7 +8,7 @@ lease with the hold. Never silently zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence, Set
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -50,12 +50,15 @@ class Meter:
         estimates: InputEstimates,
         *,
         ietf: bool = False,
+        on_settled: Callable[[Reservation], None] = lambda _: None,
     ) -> None:
+        """`on_settled` is told of every call that is settled here."""
         self._counters = counters
         self._catalog = catalog
         self._default_price = default_price
         self._estimates = estimates
         self._ietf = ietf
+        self._on_settled = on_settled
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, reservation: Reservation, usage: Usage, status: int, by: str) -> tuple[Header, ...]:
@@ -159,6 +162,7 @@ class Meter:
                 self._settled(reservation, settlement)
 
     def _settled(self, reservation: Reservation, settlement: Settlement) -> None:
+        self._on_settled(reservation)
         usage = settlement.usage
         if usage.certainty is Certainty.EXACT:
             self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)

@@ -157,6 +157,9 @@ class TollgateSettings(_Ours):
     errors: Preset = Field(
         Preset.PAGE, description="how refusals are worded: as the page, OpenAI or LiteLLM 1.109 does"
     )
+    hold_wait_ms: int = Field(
+        150, ge=0, le=5000, description="longest wait for calls in flight whose holds refuse a request; 0: none"
+    )
     store_timeout_ms: int = Field(250, ge=10, le=10_000, description="a store command that takes longer has failed")
     unpriced_models: Literal["refuse", "free", "default_price"] = Field(
         "refuse", description="models without a price: refused where a budget applies, free, or at the default price"

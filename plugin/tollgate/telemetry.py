@@ -21,6 +21,11 @@ _log = logging.getLogger("tollgate")
 
 _ADMITTED = Counter("tollgate_requests_admitted", "Requests that passed admission")
 _REFUSED = Counter("tollgate_requests_refused", "Requests that were refused", ["status", "reason"])
+_WAITED = Counter(
+    "tollgate_requests_waited",
+    "Requests that waited for calls in flight, by how it ended",
+    ["outcome"],
+)
 _UNMETERED = Counter("tollgate_requests_unmetered", "Requests let through unmetered while the store was down")
 _SETTLED = Counter(
     "tollgate_requests_settled", "Reservations settled, by how sure the usage is and who settled", ["certainty", "by"]
@@ -103,6 +108,11 @@ def admitted() -> None:
 def refused(status: int, reason: str) -> None:
     """A request was refused."""
     _count(_labelled(_REFUSED, str(status), reason))
+
+
+def waited(*, admitted: bool) -> None:
+    """A request has waited for calls in flight."""
+    _count(_labelled(_WAITED, "admitted" if admitted else "refused"))
 
 
 def decided(seconds: float) -> None:

@@ -40,6 +40,34 @@ async def test_a_refusal_names_the_first_limit_that_did_not_fit(bench: Bench) ->
     assert (standing.refused, standing.by) == (1, LimitKind.REQUESTS)
 
 
+async def test_a_refusal_says_whether_only_holds_stand_in_the_way(bench: Bench) -> None:
+    """A call in flight may give back its slot, its money and the tokens that it does not use; what is used it does not."""
+    for limited in (parallel(1, TEAM), budget(50, USER), tokens(40)):
+        call, later = reservation(limited.scope.id, limited), reservation("later", limited)
+        assert (await bench.counters.reserve(call)).refused is None
+        refused = await bench.counters.reserve(later)
+        assert (refused.refused, refused.only_held) == (0, True)
+        await bench.counters.settle(call, settlement(tokens=1, cost=1))
+        assert (await bench.counters.reserve(later)).refused is None
+        await bench.counters.settle(later, settlement(tokens=1000, cost=1000))
+
+    for spent in (budget(50, USER), tokens(40), requests(0), tokens(0), parallel(0), budget(0)):
+        refused = await bench.counters.reserve(reservation("never", spent))
+        assert (refused.refused, refused.only_held) == (0, False)
+
+
+async def test_tokens_that_are_held_do_not_outlive_their_calls(bench: Bench) -> None:
+    """What is left when all have ended was used, so nothing is worth waiting for."""
+    calls = [reservation(f"r{n}", tokens(100)) for n in range(3)]
+    for call in calls:
+        assert (await bench.counters.reserve(call)).refused is None
+    for call in calls:
+        await bench.counters.settle(call, settlement(tokens=30))
+        await bench.counters.settle(call, settlement(tokens=30))
+    refused = await bench.counters.reserve(reservation("over", tokens(100)))
+    assert (refused.refused, refused.only_held) == (0, False)
+
+
 async def test_a_request_bucket_refills_continuously(bench: Bench) -> None:
     """A limit of 60 a minute gives one more each second, not all at the minute's edge."""
     for n in range(60):

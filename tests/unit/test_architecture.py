@@ -11,7 +11,14 @@ from pathlib import Path
 import tollgate
 
 ROOT = Path(tollgate.__file__).parent
-USE_CASES = ("tollgate.admission", "tollgate.callers", "tollgate.metering", "tollgate.management", "tollgate.telemetry")
+USE_CASES = (
+    "tollgate.admission",
+    "tollgate.callers",
+    "tollgate.hold_waits",
+    "tollgate.metering",
+    "tollgate.management",
+    "tollgate.telemetry",
+)
 
 
 def imports(path: Path) -> Iterator[str]:

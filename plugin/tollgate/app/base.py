@@ -27,6 +27,7 @@ from tollgate.core.money import nanousd_of
 from tollgate.core.people import LimitSet
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Policy
+from tollgate.hold_waits import HoldWaits
 from tollgate.metering import Meter
 from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
@@ -63,6 +64,7 @@ class Core:
     estimates: InputEstimates
     clock: SystemClock
     prices: PriceBook
+    hold_waits: HoldWaits
 
     @classmethod
     def of(cls, settings: Settings, redis_url: str) -> Core:
@@ -75,8 +77,16 @@ class Core:
         catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)))
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
-        meter = Meter(counters, catalog, fallback, estimates, ietf=ours.ietf_headers)
-        return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book)
+        hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
+        meter = Meter(
+            counters,
+            catalog,
+            fallback,
+            estimates,
+            ietf=ours.ietf_headers,
+            on_settled=hold_waits.settled,
+        )
+        return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book, hold_waits)
 
     async def close(self) -> None:
         """End the connections to the store."""

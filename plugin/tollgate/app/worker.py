@@ -37,7 +37,15 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
     admissions = Admissions(
-        directory, core.counters, core.catalog, terms(settings), core.clock, new_id, core.estimates, core.meter.undo
+        directory,
+        core.counters,
+        core.catalog,
+        terms(settings),
+        core.clock,
+        new_id,
+        core.estimates,
+        core.meter.undo,
+        core.hold_waits,
     )
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)

@@ -126,12 +126,16 @@ class Balance(Struct, frozen=True, array_like=True, gc=False):
 
 class Standing(Struct, frozen=True, gc=False):
     """The store's answer: its clock, a balance for each account that it was asked about, in their order, after all calls that it took
-    together; and the number of the account that refused, and which of its limits (None: none did)."""
+    together; and the number of the account that refused, and which of its limits (None: none did).
+
+    `only_held`: what is settled would fit, so the end of a call in flight may make room.
+    """
 
     now_us: int
     balances: tuple[Balance, ...]
     refused: int | None = None
     by: LimitKind | None = None
+    only_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

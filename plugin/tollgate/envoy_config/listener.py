@@ -17,7 +17,6 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
 from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
-    GrpcService,
     HeaderValue,
     HeaderValueOption,
     HeaderValueOptionHeaderAppendAction,
@@ -62,6 +61,7 @@ from tollgate.envoy_config.messages import (
     ROUTE_HEADER,
     STREAM_HEADER,
     Json,
+    decision_timeout,
     envoy_address,
     extension,
     http_filter,
@@ -164,16 +164,12 @@ def _clean_headers() -> EarlyHeaderMutation:
     return EarlyHeaderMutation(mutations=[*mutations, HeaderMutation(append=named)])
 
 
-def _service(timeout_seconds: int) -> GrpcService:
-    service = tollgate_service()
-    service.timeout = timedelta(seconds=timeout_seconds)
-    return service
-
-
 def _ext_authz(ours: TollgateSettings) -> Json:
+    service = tollgate_service()
+    service.timeout = decision_timeout(ours)
     message = ExtAuthz(
         transport_api_version=ApiVersion.V3,
-        grpc_service=_service(timeout_seconds=2),
+        grpc_service=service,
         failure_mode_allow=False,
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         validate_mutations=True,

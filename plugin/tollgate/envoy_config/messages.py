@@ -5,6 +5,7 @@ Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields t
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.envoy_config.topology import Address
+from tollgate.settings import TollgateSettings
 
 Json = dict[str, Any]
 """A part of the configuration as Envoy reads it."""
@@ -85,6 +87,11 @@ def envoy_address(address: Address) -> EnvoyAddress:
     if address.path:
         return EnvoyAddress(pipe=Pipe(path=address.path))
     return EnvoyAddress(socket_address=SocketAddress(address=address.host, port_value=address.port))
+
+
+def decision_timeout(ours: TollgateSettings) -> timedelta:
+    """How long a decision may take: the store's two seconds, after the wait for calls in flight."""
+    return timedelta(seconds=2, milliseconds=ours.hold_wait_ms)
 
 
 def tollgate_service() -> GrpcService:

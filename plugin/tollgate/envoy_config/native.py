@@ -7,7 +7,6 @@ what it cannot. So a filter that is not needed costs nothing, and routes are the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HttpUri
@@ -30,6 +29,7 @@ from tollgate.envoy_config.messages import (
     ROUTE_HEADER,
     STREAM_HEADER,
     Json,
+    decision_timeout,
     http_filter,
 )
 from tollgate.settings import TollgateSettings
@@ -76,7 +76,7 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         dynamic_metadata_from_headers=_exactly(*_SAID),
     )
     service = HttpService(
-        server_uri=HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=timedelta(seconds=2)),
+        server_uri=HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=decision_timeout(ours)),
         authorization_response=response,
     )
     message = ExtAuthz(

@@ -52,7 +52,8 @@ class Authorization:
         try:
             http = CheckRequest.FromString(message).attributes.request.http
             headers, path = http.headers, http.path
-            asked = Request(http.method, path, headers, http.raw_body, headers.get(STREAM_HEADER, ""))
+            stream_id = headers.get(STREAM_HEADER, "")
+            asked = Request(http.method, path, headers, http.raw_body, stream_id, call.left)
             decision = await self._admissions.admit(asked)
             response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision, "key=" in path)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback

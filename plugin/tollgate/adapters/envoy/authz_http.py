@@ -182,13 +182,18 @@ class _Connection(asyncio.Protocol):
             headers,
             body[0] if len(body) == 1 else b"".join(body),
             headers.get(STREAM_HEADER, ""),
+            self.left,
         )
         self._door.decide(self, asked)
+
+    def left(self) -> bool:
+        """Whether nobody waits for a response any more: Envoy closes the connection when its client leaves."""
+        return self._transport is None or self._transport.is_closing()
 
     def answer(self, response: bytes, method: str) -> bool:
         """Send a response. False: nobody waits for it any more."""
         self._busy = False
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self.left():
             return False
         if method == "HEAD":
             response = response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"

@@ -70,6 +70,10 @@ class Call:
         headers = b"" if self._begun else _HEADERS
         return self._connection.send(self._number, headers, _framed(message), _TRAILERS_OK)
 
+    def left(self) -> bool:
+        """Whether Envoy waits for no answer any more."""
+        return not self._connection.carries(self._number)
+
     def data(self, data: bytes) -> None:
         """A piece of the request's body: messages, each after a byte that says whether it is compressed and four of its length."""
         if self._pieces:

@@ -146,6 +146,10 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"".join(out))
         return True
 
+    def carries(self, number: int) -> bool:
+        """Whether a stream is open."""
+        return number in self._streams
+
     def _flush(self, number: int, sending: _Sending) -> None:
         """Send what waits, as far as the windows go."""
         out = []

@@ -8,11 +8,11 @@
 --         limits: seven doubles an account: rpm, tpm, parallel, budget (-1: none), and its period in us: previous start, start, end
 --         keys: two 16-bit numbers an account: of its scope, and of its slots (0 where parallel is -1)
 -- Reply now in us; a string of two values for each call: number of the account that refused (0: none, -1: no such reservation), and its
---       limit (r, t, p or b); then, as they are when all calls are done, a string of the scopes' states and an array of the calls in
---       flight of each of the slots, both empty where nobody asks to be told
+--       limit (r, t, p or b; in capitals where only holds stand in the way); then, as they are when all calls are done, a string of the
+--       scopes' states and an array of the calls in flight of each of the slots, both empty where nobody asks to be told
 --
--- A state is seven integers: units used of requests, of tokens (eight bytes are free here), nano-dollars used, held, start of the period
--- in us, and as of which ms requests and tokens are. A scope is a string: its state, then for each model a line `NAME=SUM` of what was
+-- A state is eight integers: units used of requests, of tokens, tokens held, nano-dollars used, held, start of the period in us, and as
+-- of which ms requests and tokens are. What is held of tokens is part of what is used of them. A scope is a string: its state, then for each model a line `NAME=SUM` of what was
 -- ever spent on it. A reservation is when its lease ends in us, how many accounts it holds for, what it holds of each budget, and its
 -- text.
 --
@@ -25,13 +25,14 @@ local UNITS = 60000 -- units in a token: a limit of L a minute drains L units ea
 local MAX_EXACT = 9007199254740991
 local LIMITS, LIMITS_BYTES = '<ddddddd', 56
 local TWO_KEYS, TWO_KEYS_BYTES = '<HH', 4
-local STATE, STATE_BYTES = '<i8i8xxxxxxxxi8i8i8i8i8', 64
+local STATE, STATE_BYTES = '<i8i8i8i8i8i8i8i8', 64
 local LEASE, LEASE_BYTES, HOLDS, HOLD = '<i8', 8, '<i8H', 'i8' -- what a reservation begins with
 local ANSWER = '<hc1'
 local SUM, SUM_DIGITS, HIGH_DIGITS, LOW_SIZE = '%010d%015d', 25, 10, 1e15
 local OWN_KEYS, OWN_ARGS = 2, 4
 -- What is where in a scope: its value as it was read, its state as a string (false: not packed yet), the state's numbers, and its lines.
-local VALUE, PACKED, REQUESTS, TOKENS, USED, HELD, PERIOD, REQUESTS_MS, TOKENS_MS, LINES = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local VALUE, PACKED, REQUESTS, TOKENS, HELD_TOKENS, USED, HELD, PERIOD = 1, 2, 3, 4, 5, 6, 7, 8
+local REQUESTS_MS, TOKENS_MS, LINES = 9, 10, 11
 -- What is where in an account.
 local SCOPE, SLOTS, RPM, TPM, PARALLEL, BUDGET, PREVIOUS, START, FINISH = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local format, sub, find, rep, concat = string.format, string.sub, string.find, string.rep, table.concat

@@ -218,12 +218,18 @@ def _lease_end_us(stored: bytes) -> int:
 def _standing(answer: Answer) -> Standing:
     standing = answer.standing
     if answer.refused > 0:
-        return structs.replace(standing, refused=answer.refused - 1, by=LimitKind(answer.by.decode()))
+        letter = answer.by.decode()
+        return structs.replace(
+            standing,
+            refused=answer.refused - 1,
+            by=LimitKind(letter.lower()),
+            only_held=letter.isupper(),
+        )
     return standing
 
 
 def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
-    _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 7
+    _, _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 8
     lines = (line.partition(b"=") for line in stored[STATE.size :].split(b"\n") if line)
     sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
     return Spend(current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums)

@@ -19,8 +19,9 @@ local function take(slots, id)
   flying[slots] = in_flight(slots) + 1
 end
 
--- The first account that refuses, and which of its limits; else 0, and what is held of each budget: no more than the tightest has
--- left, or else a caller with a cent to spend would lock a budget that all share.
+-- The first account that refuses, and which of its limits, in capitals if the call would fit once what is held were given back (requests
+-- never are); else 0, and what is held of each budget: no more than the tightest has left, or else a caller with a cent to spend would
+-- lock a budget that all share.
 local function refusing(accounts, cost, input, output, guessed)
   local hold = cost
   for at = 1, #accounts do
@@ -30,18 +31,20 @@ local function refusing(accounts, cost, input, output, guessed)
       return at, 'r'
     end
     if tpm >= 0 then
-      local tokens = level(scope[TOKENS], scope[TOKENS_MS], tpm)
-      if tokens + tokens_within(tpm, input, output, guessed) * UNITS > tpm * UNITS then
-        return at, 't'
+      local tokens, wanted = level(scope[TOKENS], scope[TOKENS_MS], tpm), tokens_within(tpm, input, output, guessed)
+      if tokens + wanted * UNITS > tpm * UNITS then
+        local settled = max(0, tokens - scope[HELD_TOKENS] * UNITS)
+        return at, settled + wanted * UNITS > tpm * UNITS and 't' or 'T'
       end
     end
     if account[PARALLEL] >= 0 and in_flight(account[SLOTS]) >= account[PARALLEL] then
-      return at, 'p'
+      return at, account[PARALLEL] > 0 and 'P' or 'p'
     end
     if account[BUDGET] >= 0 then
-      local left = account[BUDGET] - spend_of(scope, account) - scope[HELD]
+      local used = spend_of(scope, account)
+      local left = account[BUDGET] - used - scope[HELD]
       if left <= 0 then
-        return at, 'b'
+        return at, used < account[BUDGET] and 'B' or 'b'
       end
       hold = min(hold, left)
     end
@@ -66,6 +69,7 @@ local function reserve_one(id, caller, cost, input, output, guessed)
     if tpm >= 0 then
       local tokens = tokens_within(tpm, input, output, guessed)
       keep_units(scope, TOKENS, TOKENS_MS, level(scope[TOKENS], scope[TOKENS_MS], tpm) + tokens * UNITS)
+      scope[HELD_TOKENS] = scope[HELD_TOKENS] + tokens
     end
     if account[PARALLEL] >= 0 then
       take(account[SLOTS], id)

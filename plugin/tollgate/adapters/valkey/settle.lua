@@ -61,9 +61,10 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
       keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm))
     end
     if tpm >= 0 then
-      local more = used_tokens - tokens_within(tpm, input, output, guessed)
-      local tokens = max(0, level(scope[TOKENS], scope[TOKENS_MS], tpm) + more * UNITS)
+      local held_tokens = tokens_within(tpm, input, output, guessed)
+      local tokens = max(0, level(scope[TOKENS], scope[TOKENS_MS], tpm) + (used_tokens - held_tokens) * UNITS)
       keep_units(scope, TOKENS, TOKENS_MS, min(MAX_EXACT, tokens))
+      scope[HELD_TOKENS] = max(0, scope[HELD_TOKENS] - held_tokens)
     end
     if account[PARALLEL] >= 0 then
       free(account[SLOTS], id)

@@ -9,10 +9,10 @@ from tollgate.core import bucket
 from tollgate.core.budget import current
 from tollgate.core.entities import Account, Accounts, Balance, Standing
 
-# STATE of counters.lua: units used of requests, of tokens, nano-dollars used, held, start of the period in us, and as of which ms
-# requests and tokens are.
-STATE = struct.Struct("<qq8xqqqqq")
-State = tuple[int, int, int, int, int, int, int]
+# STATE of counters.lua: units used of requests, of tokens, tokens held, nano-dollars used, held, start of
+# the period in us, and as of which ms requests and tokens are.
+STATE = struct.Struct("<8q")
+State = tuple[int, int, int, int, int, int, int, int]
 
 
 class States:
@@ -44,7 +44,7 @@ class States:
 
 
 def _balance(account: Account, state: State, calls: int, now_us: int, now_ms: int) -> Balance:
-    requests, tokens, used, held, period_us, requests_ms, tokens_ms = state
+    requests, tokens, _, used, held, period_us, requests_ms, tokens_ms = state
     if account.period.end_us:
         used, period_us = current(used, period_us, account.period, now_us)
     return Balance(
