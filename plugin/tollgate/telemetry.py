@@ -15,9 +15,14 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tollgate.outage import Outage
+
 PUBLISHED_AFTER_S = 0.5
 
 _log = logging.getLogger("tollgate")
+
+outage = Outage()
+"""What this process has seen of the store's failures."""
 
 _ADMITTED = Counter("tollgate_requests_admitted", "Requests that passed admission")
 _REFUSED = Counter("tollgate_requests_refused", "Requests that were refused", ["status", "reason"])
@@ -128,7 +133,7 @@ def store_answered(seconds: float) -> None:
 def unmetered() -> None:
     """A request passed while nobody could count it."""
     _count(_UNMETERED)
-    _log.warning("a request passed unmetered: the store is down and on_store_error is allow")
+    outage.unmetered()
 
 
 def settled(certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int) -> None:
@@ -139,14 +144,15 @@ def settled(certainty: str, by: str, model: str, input_tokens: int, output_token
     _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
 
 
-def store_failed(operation: str) -> None:
-    """The store did not answer, or not in time."""
+def store_failed(operation: str, error: Exception) -> None:
+    """The store did not answer, or not in time, or refused what it was asked."""
     _count(_labelled(_STORE_ERRORS, operation))
+    outage.failed(error)
 
 
 def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
     """Settlements failed for good; the leases will run out and the holds will be charged."""
-    store_failed("settle")
+    store_failed("settle", error)
     _log.error("settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error)
 
 

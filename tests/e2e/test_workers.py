@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,4 +52,27 @@ async def test_a_worker_that_hangs_is_found_out_and_the_other_admits_and_settles
                     break
             assert (reply.status_code, records[0]["status"]) == (200, 200)
         finally:
-            os.kill(first, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # by then it may have been killed for it
+                os.kill(first, signal.SIGCONT)
+
+
+async def test_when_all_workers_hang_nothing_is_ready_until_they_were_replaced(tmp_path: Path) -> None:
+    """Whoever watches readiness is told, and nobody needs to act."""
+    async with gateway(tmp_path, CONFIG) as running:
+        readiness = f"{running.url}/health/readiness"
+        assert (await running.client.get(readiness)).status_code == 200
+        hanging = worker_pids(running.process.pid)
+        for each in hanging:
+            os.kill(each, signal.SIGSTOP)
+        async with asyncio.timeout(30):
+            while (reply := await running.client.get(readiness)).status_code == 200:
+                await asyncio.sleep(0.1)
+        assert reply.json()["error"] == "no worker gives a sign of life"
+        async with asyncio.timeout(30):
+            while (await running.client.get(readiness)).status_code != 200:
+                await asyncio.sleep(0.1)
+        assert set(hanging).isdisjoint(worker_pids(running.process.pid))
+        key = await running.key()
+        async with asyncio.timeout(30):
+            while (await running.chat(key)).status_code != 200:  # Envoy has not met them all yet
+                await asyncio.sleep(0.1)

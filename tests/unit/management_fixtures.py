@@ -20,6 +20,7 @@ from tollgate.core.entities import (
     Settlement,
     Usage,
 )
+from tollgate.core.errors import StoreUnavailable
 from tollgate.core.people import LimitSet
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
@@ -70,11 +71,30 @@ def catalog() -> Catalog:
 
 
 @dataclass
+class FakeWatched:
+    """A store and workers that are well unless a test says what ails them."""
+
+    store_fault: str | None = None
+    workers_fault: str | None = None
+
+    async def write_to_store(self) -> None:
+        if self.store_fault is not None:
+            raise StoreUnavailable(self.store_fault)
+
+    def why_nobody_decides(self) -> str | None:
+        return self.workers_fault
+
+    def metrics(self) -> bytes:
+        return b"tollgate_up 1\n"
+
+
+@dataclass
 class World:
     """A gateway's management, and traffic that others would cause."""
 
     clock: FixedClock = field(default_factory=FixedClock)
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    watched: FakeWatched = field(default_factory=FakeWatched)
 
     def __post_init__(self) -> None:
         self.counters = MemoryCounters(self.clock)

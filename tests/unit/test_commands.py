@@ -40,7 +40,7 @@ def url() -> Iterator[str]:
     """Where the API is served."""
     listener = socket.create_server(("127.0.0.1", 0))
     world = World()
-    app = create_api(world.management, version="test", metrics=lambda: b"", reported=world.reports)
+    app = create_api(world.management, version="test", watched=world.watched, reported=world.reports)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

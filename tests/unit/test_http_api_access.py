@@ -221,14 +221,29 @@ async def test_health_and_metrics_need_no_key(api: Api) -> None:
     assert answers[2].text == "tollgate_up 1\n"
 
 
+async def test_a_store_that_takes_no_writes_is_not_ready(api: Api, world: World) -> None:
+    """In the store's own words."""
+    world.watched.store_fault = "READONLY You can't write against a read only replica."
+    answer = await api.client.get("/health/readiness")
+    told = {"status": "unhealthy", "db": "disconnected", "error": world.watched.store_fault}
+    assert (answer.status_code, answer.json()) == (503, told)
+
+
+async def test_without_a_worker_that_decides_nothing_is_ready(api: Api, world: World) -> None:
+    """However well the admin server and the store are."""
+    world.watched.workers_fault = "no worker gives a sign of life"
+    answer = await api.client.get("/health/readiness")
+    told = {"status": "unhealthy", "db": "connected", "error": "no worker gives a sign of life"}
+    assert (answer.status_code, answer.json()) == (503, told)
+
+
 async def test_a_store_that_is_away_is_503(api: Api, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not ready, and every call is told to come again, without what the client library said."""
+    """Every call is told to come again, without what the client library said."""
 
     async def get(kind: type[Key], identities: Sequence[str]) -> Any:
         raise StoreUnavailable("connection refused at 10.0.0.7")
 
     monkeypatch.setattr(world.registry, "get", get)
-    assert (await api.client.get("/health/readiness")).status_code == 503
     answer = await api.get("/key/info", key="sk-x")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "10.0.0.7" not in answer.text

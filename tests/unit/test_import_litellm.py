@@ -48,7 +48,7 @@ class Gateway:
 @contextmanager
 def serving() -> Iterator[Gateway]:
     listener = socket.create_server(("127.0.0.1", 0))
-    api = create_api(World().management, version="test", metrics=lambda: b"")
+    api = create_api((world := World()).management, version="test", watched=world.watched)
     server = uvicorn.Server(uvicorn.Config(api, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -28,6 +28,7 @@ def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path)
 
 Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
 StoreUrl = Annotated[str, typer.Option("--redis", help="the store's URL")]
+Beat = Annotated[Path, typer.Option("--beat", help="the file for our signs of life")]
 
 
 @app.callback()
@@ -39,6 +40,7 @@ def main() -> None:
 def worker(
     config: Config,
     redis: StoreUrl,
+    beat: Beat,
     grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
     authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
     native: Annotated[bool, typer.Option("--native", help="Envoy is in native mode; both modes are served")] = False,
@@ -46,19 +48,21 @@ def worker(
     """Serve ext_authz, ext_proc and the access log."""
     from tollgate.app.worker import serve_worker
 
-    _run(lambda settings: serve_worker(settings, redis, grpc_address, authz_http, native=native), config)
+    _run(lambda settings: serve_worker(settings, redis, beat, grpc_address, authz_http, native=native), config)
 
 
 @app.command("admin")
 def admin(
     config: Config,
     redis: StoreUrl,
+    beat: Beat,
+    beats: Annotated[Path, typer.Option("--beats", help="the folder of the workers' signs of life")],
     http_address: Annotated[str, typer.Option("--http", help="where to serve: unix:/path or host:port")],
 ) -> None:
     """Serve the management API, and settle what expired leases left behind."""
     from tollgate.app.admin import serve_admin
 
-    _run(lambda settings: serve_admin(settings, redis, http_address), config)
+    _run(lambda settings: serve_admin(settings, redis, beat, beats, http_address), config)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.app.base import Core, beside, terms
 from tollgate.core.errors import StoreUnavailable
+from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
 from tollgate.management.reports import Reports
 from tollgate.metering import Meter
@@ -27,14 +29,15 @@ from tollgate.settings import Settings
 _REAP_EVERY_S = 5.0
 
 
-async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
-    """The management API on one address, and the reaper of leases, until told to stop."""
+async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Path, address: str) -> None:
+    """The management API on one address, and the reaper of leases, until told to stop. `beat`: the file for our signs of
+    life; `beats`: the folder of the workers'."""
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
     policy = terms(settings).policy
     reports = Reports(registry, core.counters, ValkeyLedger(core.client), core.catalog, core.clock, policy.proxy)
-    api = create_api(management, version=__version__, metrics=metrics, reported=reports)
+    api = create_api(management, version=__version__, watched=Watched(core, beats), reported=reports)
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(
         api, **_bind(address), log_level="warning", access_log=False, date_header=False, lifespan="off"
@@ -44,17 +47,31 @@ async def serve_admin(settings: Settings, redis_url: str, address: str) -> None:
         beside(reap(core.meter)),
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
+        beside(telemetry.outage.watch(core.probe)),
+        beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
         await server.serve()
         await core.meter.drain()
     await core.close()
 
 
-def metrics() -> bytes:
-    """The metrics of all workers, as Prometheus reads them."""
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+class Watched:
+    """What /health and /metrics tell of: the store, the workers in a folder of their signs of life, and what all count."""
+
+    def __init__(self, core: Core, beats: Path) -> None:
+        self._core = core
+        self._beats = beats
+
+    async def write_to_store(self) -> None:
+        await self._core.probe()
+
+    def why_nobody_decides(self) -> str | None:
+        return why_nobody_serves(self._beats)
+
+    def metrics(self) -> bytes:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
 
 class _Server(uvicorn.Server):
@@ -92,6 +109,6 @@ async def reap(meter: Meter) -> None:
     while True:
         try:
             await meter.settle_expired()
-        except StoreUnavailable:
-            telemetry.store_failed("expired")
+        except StoreUnavailable as error:
+            telemetry.store_failed("expired", error)
         await asyncio.sleep(_REAP_EVERY_S)

@@ -19,6 +19,7 @@ from tollgate.adapters.prices import PriceBook, price_of_file
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
+from tollgate.adapters.valkey.probe import probe
 from tollgate.admission import Terms
 from tollgate.core.catalog import Catalog
 from tollgate.core.estimate import InputEstimates
@@ -87,6 +88,10 @@ class Core:
             on_settled=hold_waits.settled,
         )
         return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book, hold_waits)
+
+    async def probe(self) -> int:
+        """Write to the store, and tell its time in microseconds. Raises StoreUnavailable."""
+        return await probe(self.pipe)
 
     async def close(self) -> None:
         """End the connections to the store."""

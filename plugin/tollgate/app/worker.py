@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from pathlib import Path
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.access_log import AccessLog
@@ -20,6 +21,8 @@ from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.admission import Admissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
+from tollgate.core.errors import StoreUnavailable
+from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 
 _DRAIN_S = 10.0
@@ -30,9 +33,11 @@ _NOTICED_S = 0.5
 _COLLECT_AFTER = 20_000
 
 
-async def serve_worker(settings: Settings, redis_url: str, address: str, authz_http: str, *, native: bool) -> None:
+async def serve_worker(
+    settings: Settings, redis_url: str, beat: Path, address: str, authz_http: str, *, native: bool
+) -> None:
     """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop. Both serve in both modes;
-    `native`: which one to expect."""
+    `native`: which one to expect. `beat`: the file for our signs of life."""
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
@@ -65,12 +70,15 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
         beside(follow(redis_url, directory)),
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
+        beside(telemetry.outage.watch(core.probe)),
     ):
+        await _meet_the_store(core)
         await server.start(address)
         await door.start(authz_http)
         _collect_less()
-        print("ready", flush=True)
-        await _told_to_stop()
+        async with beside(keep_beating(beat, lambda: telemetry.outage.word)):
+            print("ready", flush=True)
+            await _told_to_stop()
         stopping = asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
         await asyncio.wait((stopping,), timeout=_NOTICED_S)
         log.end_all()
@@ -78,6 +86,14 @@ async def serve_worker(settings: Settings, redis_url: str, address: str, authz_h
         await log.drain()
         await core.meter.drain()
     await core.close()
+
+
+async def _meet_the_store(core: Core) -> None:
+    """Find out whether it serves before anybody asks."""
+    try:
+        await core.probe()
+    except StoreUnavailable as error:
+        telemetry.store_failed("probe", error)
 
 
 async def _told_to_stop() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tollgate.core.people import Key
 from tollgate.management.budgets import Budgets
 from tollgate.management.callers import Callers
 from tollgate.management.customers import Customers
@@ -48,7 +47,3 @@ class Management:
             Budgets(registry, spending, clock),
             Imports(registry, spending),
         )
-
-    async def check_store(self) -> None:
-        """Read something. Raises StoreUnavailable."""
-        await self.registry.get(Key, ["-"])

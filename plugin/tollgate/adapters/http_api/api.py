@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import Depends, FastAPI
 
 from tollgate.adapters.http_api import errors
@@ -25,9 +23,9 @@ from tollgate.management.reports import Reports
 
 
 def create_api(
-    management: Management, *, version: str, metrics: Callable[[], bytes], reported: Reports | None = None
+    management: Management, *, version: str, watched: health.Watched, reported: Reports | None = None
 ) -> FastAPI:
-    """The management API. `metrics` gives the text of /metrics; without `reported` there is nothing of spend and models."""
+    """The management API. `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and models."""
     api = FastAPI(
         title="Tollgate",
         version=version,
@@ -40,7 +38,7 @@ def create_api(
         dependencies=[Depends(check_query)],
     )
     api.state.management = management
-    api.state.metrics = metrics
+    api.state.watched = watched
     errors.install(api)
     for router in (keys.router, users.router, teams.router, budgets.router, imports.router, docs.router, health.router):
         api.include_router(router)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from tollgate import telemetry
 from tollgate.adapters.http_api.wire.not_served import NOT_SERVED
 from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
 from tollgate.management.callers import Denied
@@ -99,7 +100,7 @@ async def _ours(_: Request, exception: Exception) -> JSONResponse:
         return error(exception.status, exception.kind, message)
     if isinstance(exception, StoreUnavailable):
         # What the client library says of the connection is for the log, not for a caller.
-        _log.warning("the store is unavailable: %s", message)
+        telemetry.store_failed("manage", exception)
         return error(503, "internal_server_error", "the store is unavailable; try again", headers=_RETRY_AFTER)
     status, kind = _STATUSES.get(type(exception), (500, "internal_server_error"))
     param = exception.param if isinstance(exception, BadRequest) else None

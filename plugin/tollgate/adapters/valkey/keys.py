@@ -5,6 +5,7 @@
     tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
     tollgate:organizations                       who ever held something                set    organization
+    tollgate:probe                               what a check of the store writes       string empty, for a minute
     tollgate:{entities}:version                  the last version that was given        integer
     tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
     tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
@@ -53,6 +54,9 @@ def organization_keys(organization: str) -> tuple[str, str]:
 
 ORGANIZATIONS = "tollgate:organizations"
 """Whose leases and reservations there may be."""
+
+PROBE = "tollgate:probe"
+"""What a check of the store writes."""
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
 """Counts up with every change of an entity, so that no version is ever used twice."""
