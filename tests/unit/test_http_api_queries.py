@@ -7,7 +7,8 @@ from tests.unit.management_fixtures import Api, World, error_of
 
 from tollgate.adapters.http_api import create_api
 
-API = create_api(World().management, version="test", metrics=lambda: b"", reported=World().reports)
+WORLD = World()
+API = create_api(WORLD.management, version="test", watched=WORLD.watched, reported=WORLD.reports)
 HIDDEN = ("/docs", "/metrics", "/models", "/end_user/list", "/health/liveness", "/v1/model/info")
 PATHS = (*(path for path, methods in API.openapi()["paths"].items() if "get" in methods), *HIDDEN)
 
