@@ -155,11 +155,55 @@ class Settled:
     record: Record
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerQuery:
+    """Which records of the ledger.
+
+    `organization` None: of all. `since_us`, `until_us`: when the call was admitted, both included;
+    None: whenever. `payers`: scopes as `kind:id`, all of which were charged. `failed`: whether the
+    status is 400 or above.
+    """
+
+    organization: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    payers: tuple[str, ...] = ()
+    model: str | None = None
+    request_id: str | None = None
+    status: int | None = None
+    failed: bool | None = None
+
+    def matches(self, record: Record) -> bool:
+        """Whether a record, of whatever organization, is one of them."""
+        return (
+            (self.since_us is None or self.since_us <= record.admitted_us)
+            and (self.until_us is None or record.admitted_us <= self.until_us)
+            and (self.model is None or record.model == self.model)
+            and (self.request_id is None or record.id == self.request_id)
+            and (self.status is None or record.status == self.status)
+            and (self.failed is None or (record.status >= 400) == self.failed)
+            and all(payer in record.scopes for payer in self.payers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPage:
+    """A part of the records that a query finds, newest first. `cursor`: where the next part begins;
+    None: there is none."""
+
+    records: tuple[Settled, ...]
+    cursor: str | None = None
+
+
 class Ledger(Protocol):
     """What was settled, as long as it is kept. Errors are core.errors.StoreUnavailable."""
 
-    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
-        """The newest records of a time, newest first: at most `count` of them."""
+    async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
+        """Return at most `count` records, the last settled first, from a former page's cursor on.
+
+        However many records do not match, a page ends before `count` only at the end of the ledger.
+        Raises BadRequest for a cursor that no page told.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from tollgate.core.people import LimitSet
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
 from tollgate.management.reports import Reports
-from tollgate.ports import Settled
+from tollgate.ports import LedgerPage, LedgerQuery, Settled
 
 MASTER = "sk-master-key-of-tests"
 
@@ -44,19 +44,17 @@ class MemorySpendBook:
 
 
 class MemoryLedger:
-    """The port `Ledger` over what the counters have settled; each record was written when it was admitted."""
+    """The port `Ledger` over what the counters have settled, each when it was admitted."""
 
     def __init__(self, counters: MemoryCounters) -> None:
         self._counters = counters
 
-    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
-        """The newest records of a time, newest first."""
-        found = [
-            Settled(each.admitted_us, each)
-            for each in reversed(self._counters.ledger)
-            if since_us <= each.admitted_us <= until_us
-        ]
-        return found[:count]
+    async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
+        """The newest records; a cursor is how many are before it. Its organization is always the default one."""
+        place = 0 if cursor is None else int(cursor)
+        found = [Settled(each.admitted_us, each) for each in reversed(self._counters.ledger) if query.matches(each)]
+        following = str(place + count) if len(found) > place + count else None
+        return LedgerPage(tuple(found[place : place + count]), following)
 
 
 def catalog() -> Catalog:
@@ -108,6 +106,7 @@ class World:
             catalog(),
             self.clock,
             LimitSet(max_budget_nanousd=10_000_000_000),
+            30 * 86_400_000_000,
         )
         self._calls = 0
 

@@ -109,6 +109,7 @@ def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
         ("spend keys", []),
         ("spend users", [{"user_id": "ishaan"}]),
         ("spend logs --start 2027-01-15", []),
+        ("spend logs --team-id t --end-user c --model m --status failure --limit 5 --end 2027-01-15", []),
         ("spend days 2027-01-15 2027-01-15", []),
     ],
 )

@@ -14,11 +14,9 @@ from tollgate.commands.explain import explained
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import Pass, Usage
 from tollgate.core.estimate import InputEstimates
-from tollgate.core.ledger import Record, find_begin_us, request_id
+from tollgate.core.ledger import find_begin_us, request_id
 from tollgate.core.pricing import Price, Rates
-from tollgate.management.explain import Explanations
 from tollgate.metering import Meter
-from tollgate.ports import Settled
 
 NOW_US = 1_800_000_000_000_000
 ID = request_id(NOW_US, 7)
@@ -134,38 +132,3 @@ def test_an_id_tells_when_its_request_came() -> None:
     """To the millisecond; whatever is no id of ours tells nothing."""
     assert find_begin_us(request_id(NOW_US + 999, 2**64 - 1)) == NOW_US
     assert find_begin_us("x" * 28) is None
-
-
-def _record(identity: str) -> Record:
-    return Record(
-        id=identity,
-        admitted_us=NOW_US,
-        model="m",
-        deployment="m",
-        scopes=(),
-        status=200,
-        cost_nanousd=0,
-        certainty="exact",
-        settled_by="test",
-    )
-
-
-class _Ledger:
-    """A second of a busy ledger, and one record long after it."""
-
-    def __init__(self, *settled_us: int) -> None:
-        self.asked = 0
-        self._entries = [Settled(us, _record(request_id(NOW_US, number))) for number, us in enumerate(settled_us)]
-
-    async def records(self, organization: str, since_us: int, until_us: int, count: int) -> list[Settled]:
-        self.asked += 1
-        return [each for each in reversed(self._entries) if since_us <= each.settled_us <= until_us][:count]
-
-
-@pytest.mark.parametrize("number", [0, 1, 4_999, 5_000])
-async def test_a_record_is_found_wherever_its_settlement_stands(number: int) -> None:
-    """First or last of thousands within a second, or half an hour later; in a few looks."""
-    ledger = _Ledger(*(NOW_US + each * 200 // 1000 * 1000 for each in range(5_000)), NOW_US + 1_800_000_000)
-    found = await Explanations(ledger).find(request_id(NOW_US, number))
-    assert found.record.id == request_id(NOW_US, number)
-    assert ledger.asked < 10

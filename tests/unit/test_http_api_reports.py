@@ -8,7 +8,9 @@ import pytest
 from tests.unit.management_fixtures import Api, World, error_of
 
 from tollgate.core.entities import Scope, ScopeKind
+from tollgate.core.people import Key
 from tollgate.management.callers import hash_of
+from tollgate.ports import Write
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
 
@@ -109,10 +111,96 @@ async def test_the_ledger_is_summed_by_day(api: Api, world: World) -> None:
     assert [each["request_id"] for each in rows] == ["call-1"]
 
 
-async def test_a_day_that_is_none_is_refused(api: Api) -> None:
+@pytest.mark.parametrize("day", ["yesterday", "9999-12-31", "0001-01-01", "1969-12-31", "2027-02-30", ""])
+@pytest.mark.parametrize("name", ["start_date", "end_date"])
+async def test_a_day_that_is_none_is_refused(api: Api, name: str, day: str) -> None:
     """400, naming the parameter."""
-    answer = await api.get("/spend/logs", start_date="yesterday")
-    assert (answer.status_code, error_of(answer)["param"]) == (400, "start_date")
+    answer = await api.get("/spend/logs", **{name: day})
+    assert (answer.status_code, error_of(answer)["param"]) == (400, name)
+
+
+async def test_a_list_that_is_cut_says_where_it_goes_on(api: Api, world: World) -> None:
+    """Each record is on one page; the last page names no other."""
+    for number in range(5):
+        await world.spend(Scope(ScopeKind.USER, "u"), number)
+    cursor, found = None, []
+    for _ in range(3):
+        query = {"limit": 2, "user_id": "u", **({} if cursor is None else {"cursor": cursor})}
+        answer = await api.get("/spend/logs", **query)
+        found += [each["request_id"] for each in answer.json()]
+        cursor = answer.headers.get("x-tollgate-next-cursor")
+    assert (cursor, found) == (None, [f"call-{number}" for number in (5, 4, 3, 2, 1)])
+
+
+async def test_every_filter_holds(api: Api, world: World) -> None:
+    """Alone and together; what is unknown finds nothing."""
+    made = await api.made()
+    await world.spend(Scope(ScopeKind.KEY, hash_of(made["key"])), 1)
+    await world.spend(Scope(ScopeKind.TEAM, "t"), 2, model="o")
+    await world.spend(Scope(ScopeKind.CUSTOMER, "c"), 3)
+    wanted: list[tuple[dict[str, Any], list[str]]] = [
+        ({"team_id": "t"}, ["call-2"]),
+        ({"end_user": "c"}, ["call-3"]),
+        ({"customer_id": "c"}, ["call-3"]),
+        ({"customer_id": "c", "team_id": "t"}, []),
+        ({"model": "o"}, ["call-2"]),
+        ({"model": "o", "team_id": "t"}, ["call-2"]),
+        ({"status": "failure"}, []),
+        ({"status": "200", "limit": 1}, ["call-3"]),
+        ({"status": "success", "limit": 2}, ["call-3", "call-2"]),
+        ({"organization_id": "default", "model": "o"}, ["call-2"]),
+        ({"api_key": made["key"]}, ["call-1"]),
+        ({"end_user": ""}, []),
+    ]
+    found = [[each["request_id"] for each in await ok(api.get("/spend/logs", **query))] for query, _ in wanted]
+    assert found == [expected for _, expected in wanted]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"limit": 0}, {"limit": 10_001}, {"limit": "x"}, {"status": "odd"}, {"status": 99}, {"summarize": "perhaps"}],
+)
+async def test_a_filter_that_makes_no_sense_is_refused(api: Api, query: dict[str, Any]) -> None:
+    """400, naming the parameter."""
+    answer = await api.get("/spend/logs", **query)
+    assert (answer.status_code, error_of(answer)["param"].split(".")[0]) == (400, next(iter(query)))
+
+
+async def test_sums_have_no_pages(api: Api) -> None:
+    """They are of all records, so a bound would be a lie."""
+    answer = await api.get("/spend/logs", start_date="2027-01-15", end_date="2027-01-15", limit=1)
+    assert answer.status_code == 400
+
+
+async def test_sums_are_of_all_records_to_the_nano_dollar(api: Api, world: World) -> None:
+    """Of more than are read at once."""
+    for _ in range(2_100):
+        await world.spend(Scope(ScopeKind.USER, "u"), 3)
+    (day,) = await ok(api.get("/spend/logs", start_date="2027-01-15", end_date="2027-01-15"))
+    assert (day["spend"], day["users"]) == (6.3e-06, {"u": 6.3e-06})
+
+
+async def test_days_whose_records_may_be_gone_are_told(api: Api) -> None:
+    """Records are kept for some days; a range that begins before them is not whole, and says so."""
+    long_ago = await api.get("/spend/logs", start_date="2026-01-01", end_date="2027-01-15")
+    assert long_ago.headers["x-tollgate-complete-from"] == "2026-12-16T08:00:00+00:00"
+    recent = await api.get("/spend/logs", start_date="2027-01-01", end_date="2027-01-15")
+    assert "x-tollgate-complete-from" not in recent.headers
+
+
+async def test_rankings_are_of_all_and_can_be_paged(api: Api, world: World) -> None:
+    """However many there are: the oldest may be the first."""
+    for number in range(1_003):
+        key = Key(f"{number:064x}", f"sk-...{number}", created_us=number)
+        await world.registry.write(Write(None, key))
+    await world.spend(Scope(ScopeKind.KEY, f"{0:064x}"), 9)
+    await world.spend(Scope(ScopeKind.KEY, f"{700:064x}"), 5)
+    first = await api.get("/spend/keys", limit=1)
+    second = await api.get("/spend/keys", limit=1, page=2)
+    assert [each.json()[0]["token"] for each in (first, second)] == [f"{0:064x}", f"{700:064x}"]
+    assert first.headers["x-tollgate-total-count"] == "1003"
+    assert len(await ok(api.get("/spend/keys"))) == 1003
+    assert await ok(api.get("/spend/keys", page=3, limit=1000)) == []
 
 
 async def test_the_proxys_spend_is_told_with_its_budget(api: Api, world: World) -> None:

@@ -18,7 +18,7 @@ from tollgate.adapters.prices import keep_current
 from tollgate.adapters.valkey.ledger import ValkeyLedger
 from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
-from tollgate.app.base import Core, beside, terms
+from tollgate.app.base import DAY_US, Core, beside, terms
 from tollgate.core.errors import StoreUnavailable
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
@@ -36,7 +36,9 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
     policy = terms(settings).policy
-    reports = Reports(registry, core.counters, ValkeyLedger(core.client), core.catalog, core.clock, policy.proxy)
+    kept_us = settings.tollgate.ledger_days * DAY_US
+    ledger = ValkeyLedger(core.client)
+    reports = Reports(registry, core.counters, ledger, core.catalog, core.clock, policy.proxy, kept_us)
     api = create_api(management, version=__version__, watched=Watched(core, beats), reported=reports)
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(

@@ -33,7 +33,7 @@ from tollgate.metering import Meter
 from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
 
-_DAY_US = 86_400_000_000
+DAY_US = 86_400_000_000
 
 
 class SystemClock:
@@ -73,7 +73,7 @@ class Core:
         ours = settings.tollgate
         timeout_s = ours.store_timeout_ms / 1000
         client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
-        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * _DAY_US)
+        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US)
         book = PriceBook(settings.deployments, settings.prices, ours.price_file)
         catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)))
         estimates = InputEstimates()

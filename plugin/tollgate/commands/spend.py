@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tollgate.commands.explain import explain
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
 from tollgate.commands.tables import show
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
@@ -52,16 +52,27 @@ def users(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson 
 def logs(
     key: Annotated[str | None, typer.Option(help="only this key, or hash")] = None,
     user_id: Annotated[str | None, typer.Option(help="only this user")] = None,
+    team_id: Annotated[str | None, typer.Option(help="only this team")] = None,
+    end_user: Annotated[str | None, typer.Option(help="only this customer")] = None,
+    model: Annotated[str | None, typer.Option(help="only this model")] = None,
     request_id: Annotated[str | None, typer.Option(help="only this request")] = None,
+    status: Annotated[str | None, typer.Option(help="success, failure, or a status such as 429")] = None,
     start: Day = None,
     end: Day = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many at most")] = 1_000,
+    cursor: Annotated[str | None, typer.Option(help="where the former part ended, as it said")] = None,
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Settled requests, newest first."""
-    query = {"api_key": key, "user_id": user_id, "request_id": request_id, "start_date": start, "end_date": end}
-    show(get(url, master_key, "/spend/logs", {**query, "summarize": False}), as_json=as_json, columns=_LOGS)
+    """Settled requests, the last settled first."""
+    filters = {"api_key": key, "user_id": user_id, "team_id": team_id, "end_user": end_user, "model": model}
+    when = {"request_id": request_id, "status": status, "start_date": start, "end_date": end}
+    query = {**filters, **when, "limit": limit, "cursor": cursor, "summarize": False}
+    answer, headers = ask(url, master_key, "/spend/logs", query)
+    show(answer, as_json=as_json, columns=_LOGS)
+    if following := headers.get("x-tollgate-next-cursor"):
+        typer.echo(f"there are more: go on with --cursor {following}", err=True)
 
 
 @app.command()

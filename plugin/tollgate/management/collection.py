@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Generic
 
 from tollgate.core.errors import Conflict, NotFound
@@ -60,12 +60,15 @@ class Collection(Generic[E]):
         return Page(tuple(kept[offset : offset + count]), len(kept))
 
     async def all(self, owner: Any = None) -> list[E]:
-        """The whole list, read in parts."""
-        found: list[E] = []
+        """The whole list."""
+        return [entity async for chunk in self.chunks(owner) for entity in chunk]
+
+    async def chunks(self, owner: Any = None) -> AsyncIterator[Sequence[E]]:
+        """The whole list, newest first, in parts."""
         at = 0
         while True:
             page = await self._registry.page(self._kind, owner, at, _CHUNK)
-            found += page.entities
+            yield page.entities
             at += _CHUNK
             if at >= page.total:
-                return found
+                return

@@ -14,6 +14,7 @@ from tollgate.core.people import Key, Team, User
 from tollgate.management.callers import hash_of
 from tollgate.management.collection import Collection
 from tollgate.management.limits import restarted
+from tollgate.management.ranking import Ranking, ranked
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Page, Registry, Stored, Write
 
@@ -151,6 +152,10 @@ class Keys:
             owner = Team(query.team_id)
         only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(team_id=query.team_id)
         return await self._keys.page(owner, None if only_owner else lambda key: _fits(key, query), offset, count)
+
+    async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
+        """A part of all keys, those that spent most first."""
+        return await ranked(self._keys.chunks(), self.live, offset, count)
 
     async def live(self, keys: Sequence[Key]) -> list[Live[Key]]:
         """Keys with what they have spent."""

@@ -9,6 +9,7 @@ from typing import Any, Generic
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.collection import Collection
 from tollgate.management.limits import restarted
+from tollgate.management.ranking import Ranking, ranked
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, E, Page, Registry, Stored, Write
 
@@ -73,6 +74,10 @@ class Noun(Generic[E]):
     async def page(self, offset: int, count: int, keep: Callable[[E], bool] | None = None) -> Page[E]:
         """A part of the list, newest first."""
         return await self.entities.page(None, keep, offset, count)
+
+    async def by_spend(self, offset: int, count: int) -> Ranking[E]:
+        """A part of all of them, those that spent most first."""
+        return await ranked(self.entities.chunks(), self.live, offset, count)
 
     async def live(self, entities: Sequence[E]) -> list[Live[E]]:
         """Entities with their numbers."""

@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 from tollgate.core.access import AllowedModels, Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.duration import period_at
 from tollgate.core.entities import DEFAULT_ORGANIZATION, Account, Deployment, Scope, ScopeKind, Spend, Usage
-from tollgate.core.errors import BadRequest
+from tollgate.core.errors import BadRequest, NotFound
 from tollgate.core.people import Key, LimitSet, Member, Team
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.management.callers import Caller, Holder
-from tollgate.management.explain import Explanations
-from tollgate.ports import Clock, Counters, Ledger, Registry, Settled, entity_of
+from tollgate.ports import (
+    Clock,
+    Counters,
+    Ledger,
+    LedgerPage,
+    LedgerQuery,
+    Registry,
+    Settled,
+    entity_of,
+)
 
-MOST_RECORDS = 10_000  # LiteLLM's bound too: this is for looking at, not for accounting
-_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class LogQuery:
-    """Which records of the ledger. Days are whole days of UTC, the last one included."""
-
-    key_id: str | None = None
-    user_id: str | None = None
-    request_id: str | None = None
-    first_day: date | None = None
-    last_day: date | None = None
-    organization: str = DEFAULT_ORGANIZATION
+MOST_RECORDS = 10_000  # of one list; sums know no bound
+# Records that are summed up between two turns of the event loop, and read in one page.
+_PAGE = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DaySum:
     """What was spent on one day, in nano-dollars: in all, by model, by user."""
 
     day: date
-    total: int
-    by_model: dict[str, int]
-    by_user: dict[str, int]
+    total: int = 0
+    by_model: dict[str, int] = field(default_factory=dict)
+    by_user: dict[str, int] = field(default_factory=dict)
+
+    def add(self, settled: Settled) -> None:
+        """Count a record."""
+        model, cost = settled.record.model, settled.record.cost_nanousd
+        self.total += cost
+        self.by_model[model] = self.by_model.get(model, 0) + cost
+        if (user := find_payer(settled, ScopeKind.USER)) is not None:
+            self.by_user[user] = self.by_user.get(user, 0) + cost
 
 
 class Reports:
-    """Reads; changes nothing. `proxy` are the limits that the configuration gives the whole proxy."""
+    """Reads; changes nothing. `proxy`: limits that the configuration gives the whole
+    proxy. `kept_us`: how long the ledger keeps records."""
 
     def __init__(
         self,
@@ -55,21 +61,46 @@ class Reports:
         catalog: Catalog,
         clock: Clock,
         proxy: LimitSet,
+        kept_us: int,
     ) -> None:
         self._registry = registry
         self._counters = counters
         self._ledger = ledger
-        self.explanations = Explanations(ledger)
         self._clock = clock
+        self._kept_us = kept_us
         self.catalog = catalog
         self.proxy = proxy
 
-    async def records(self, query: LogQuery) -> list[Settled]:
-        """Records of the ledger, newest first, at most MOST_RECORDS of those looked at."""
-        since_us = 0 if query.first_day is None else _midnight_us(query.first_day)
-        until_us = self._clock.now_us() if query.last_day is None else _midnight_us(query.last_day + _DAY) - 1
-        found = await self._ledger.records(query.organization, since_us, until_us, MOST_RECORDS)
-        return [each for each in found if _fits(each, query)]
+    async def records(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
+        """Return records of the ledger, the last settled first: a part, and where the next begins."""
+        return await self._ledger.page(query, count, cursor)
+
+    async def record(self, request_id: str, organization: str | None = None) -> Settled:
+        """Return the record of a settled request. Raises NotFound."""
+        page = await self._ledger.page(LedgerQuery(organization, request_id=request_id), 1)
+        if not page.records:
+            place = "the ledger" if organization is None else f"the ledger of organization {organization!r}"
+            raise NotFound(f"No settled request {request_id!r} in {place}.")
+        return page.records[0]
+
+    async def days(self, query: LedgerQuery) -> list[DaySum]:
+        """Sum up all records of a query by the day of UTC on which they were admitted, newest first."""
+        days: dict[date, DaySum] = {}
+        cursor: str | None = None
+        while True:
+            page = await self._ledger.page(query, _PAGE, cursor)
+            for each in page.records:
+                day = _day_of(each)
+                days.setdefault(day, DaySum(day)).add(each)
+            cursor = page.cursor
+            if cursor is None:
+                return [days[day] for day in sorted(days, reverse=True)]
+            await asyncio.sleep(0)
+
+    @property
+    def complete_from_us(self) -> int:
+        """Records that were settled before this moment may have been removed from the ledger."""
+        return self._clock.now_us() - self._kept_us
 
     async def proxy_spend(self) -> Spend:
         """What the whole proxy has spent in its current period."""
@@ -118,33 +149,11 @@ class Reports:
         )
 
 
-def by_day(records: Sequence[Settled]) -> list[DaySum]:
-    """Records summed up by day, newest first."""
-    totals: defaultdict[date, int] = defaultdict(int)
-    by_model: defaultdict[date, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    by_user: defaultdict[date, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for each in records:
-        day, cost = datetime.fromtimestamp(each.record.admitted_us / 1_000_000, UTC).date(), each.record.cost_nanousd
-        totals[day] += cost
-        by_model[day][each.record.model] += cost
-        if (user := find_payer(each, ScopeKind.USER)) is not None:
-            by_user[day][user] += cost
-    return [DaySum(day, total, dict(by_model[day]), dict(by_user[day])) for day, total in sorted(totals.items())[::-1]]
-
-
 def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
     """The id of the entity of a kind that a record was charged to, if there was one."""
     prefix = f"{kind.value}:"
     return next((each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)), None)
 
 
-def _fits(settled: Settled, query: LogQuery) -> bool:
-    return (
-        (query.request_id is None or settled.record.id == query.request_id)
-        and (query.key_id is None or find_payer(settled, ScopeKind.KEY) == query.key_id)
-        and (query.user_id is None or find_payer(settled, ScopeKind.USER) == query.user_id)
-    )
-
-
-def _midnight_us(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+def _day_of(settled: Settled) -> date:
+    return datetime.fromtimestamp(settled.record.admitted_us // 1_000_000, UTC).date()

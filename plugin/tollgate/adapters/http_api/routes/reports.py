@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.queries import (
+    COMPLETE_FROM,
+    NEXT_CURSOR,
+    TOTAL_COUNT,
+    ListLimit,
+    LogFilters,
+    PageNumber,
+)
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import reports as wire
 from tollgate.adapters.http_api.wire import users as user_wire
 from tollgate.adapters.http_api.wire.limits import printed_dollars
-from tollgate.core.entities import DEFAULT_ORGANIZATION
-from tollgate.core.errors import BadRequest, NotFound
+from tollgate.adapters.http_api.wire.types import printed_time
+from tollgate.core.errors import BadRequest
 from tollgate.core.money import dollars_of
-from tollgate.management.keys import KeyQuery
-from tollgate.management.reports import LogQuery, Reports, by_day
+from tollgate.management.ranking import Ranking
+from tollgate.management.reports import MOST_RECORDS, Reports
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
-
-_MOST_ROWS = 10_000
 
 
 def reports_of(request: Request) -> Reports:
@@ -35,22 +40,31 @@ Reported = Annotated[Reports, Depends(reports_of)]
 
 
 @router.get("/spend/keys")
-async def spend_keys(_: Admin, management: Managed) -> list[key_wire.KeyRow]:
-    """Keys, those that spent most first."""
-    page = await management.keys.page(KeyQuery(), 0, _MOST_ROWS)
-    lives = await management.keys.live(page.entities)
-    return [key_wire.row(live) for live in sorted(lives, key=lambda each: -each.spend.used_nanousd)]
+async def spend_keys(
+    _: Admin, management: Managed, response: Response, page: PageNumber = 1, limit: ListLimit = MOST_RECORDS
+) -> list[key_wire.KeyRow]:
+    """Keys, those that spent most first. The header x-tollgate-total-count says how many there are."""
+    ranking = await management.keys.by_spend((page - 1) * limit, limit)
+    response.headers[TOTAL_COUNT] = str(ranking.total)
+    return [key_wire.row(live) for live in ranking.lives]
 
 
 @router.get("/spend/users")
-async def spend_users(_: Admin, management: Managed, user_id: str | None = None) -> list[user_wire.UserRow]:
-    """Users, those that spent most first; or one of them."""
+async def spend_users(
+    _: Admin,
+    management: Managed,
+    response: Response,
+    user_id: str | None = None,
+    page: PageNumber = 1,
+    limit: ListLimit = MOST_RECORDS,
+) -> list[user_wire.UserRow]:
+    """Users, those that spent most first; or one of them. x-tollgate-total-count says how many there are."""
     if user_id is None:
-        lives = await management.users.live((await management.users.page(0, _MOST_ROWS)).entities)
+        ranking = await management.users.by_spend((page - 1) * limit, limit)
     else:
-        lives = [await management.users.find(user_id)]
-    ordered = sorted(lives, key=lambda each: -each.spend.used_nanousd)
-    return [user_wire.row(live, await management.users.team_ids(live.entity.id)) for live in ordered]
+        ranking = Ranking([await management.users.find(user_id)], 1)
+    response.headers[TOTAL_COUNT] = str(ranking.total)
+    return [user_wire.row(live, await management.users.team_ids(live.entity.id)) for live in ranking.lives]
 
 
 @router.get("/spend/logs")
@@ -58,26 +72,28 @@ async def spend_logs(
     _: Admin,
     management: Managed,
     reports: Reported,
-    api_key: str | None = None,
-    user_id: str | None = None,
-    request_id: str | None = None,
-    start_date: date | None = None,
-    end_date: date | None = None,
+    response: Response,
+    filters: Annotated[LogFilters, Depends()],
     summarize: bool = True,
-    organization_id: str = DEFAULT_ORGANIZATION,
+    limit: ListLimit | None = None,
+    cursor: str | None = None,
 ) -> list[wire.SpendLog] | list[wire.SpendDay]:
-    """The ledger, newest first; with both dates and `summarize`, its sums by day."""
-    key_id = None
-    if api_key is not None:
-        try:
-            key_id = (await management.keys.find(api_key)).entity.id
-        except NotFound:
-            key_id = api_key  # a deleted key's records stay, under its hash
-    query = LogQuery(key_id, user_id, request_id, start_date, end_date, organization_id)
-    records = await reports.records(query)
-    if summarize and start_date is not None and end_date is not None:
-        return [wire.day(each) for each in by_day(records)]
-    return [wire.log(each) for each in records]
+    """The ledger, the last settled first; with both dates and `summarize`, the sums of all its records by day.
+
+    A list that is cut says where it goes on: x-tollgate-next-cursor is the `cursor` of the next part.
+    x-tollgate-complete-from: records from before this moment may have been removed already.
+    """
+    query = await filters.query(management)
+    if query.since_us is not None and query.since_us < reports.complete_from_us:
+        response.headers[COMPLETE_FROM] = printed_time(reports.complete_from_us)
+    if summarize and filters.start_date is not None and filters.end_date is not None:
+        if limit is not None or cursor is not None:
+            raise BadRequest("sums are of all records; limit and cursor need summarize=false", "limit")
+        return [wire.day(each) for each in await reports.days(query)]
+    found = await reports.records(query, limit or MOST_RECORDS, cursor)
+    if found.cursor is not None:
+        response.headers[NEXT_CURSOR] = found.cursor
+    return [wire.log(each) for each in found.records]
 
 
 @router.post("/spend/calculate")

@@ -97,12 +97,13 @@ def _printed_object(text: str) -> Any:
     return msgspec.json.decode(text)
 
 
-def _printed_time(instant_us: int) -> str:
+def printed_time(instant_us: int) -> str:
+    """Print a moment in microseconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(instant_us // 1_000_000, UTC).replace(microsecond=instant_us % 1_000_000).isoformat()
 
 
 PrintedObject = Annotated[str, PlainSerializer(_printed_object, return_type=dict[str, Any])]
 """A JSON object that is kept as text, printed as the object."""
 
-PrintedTime = Annotated[int, PlainSerializer(_printed_time, return_type=str)]
+PrintedTime = Annotated[int, PlainSerializer(printed_time, return_type=str)]
 """Microseconds, printed as ISO 8601 in UTC."""
