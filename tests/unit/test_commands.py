@@ -187,7 +187,7 @@ def test_an_id_is_given_by_its_place_or_as_a_field(run: Run, command: str, expec
         ("customer block id=x", "if it is an id: user_id=id=x"),
         ("key generate max_budget=NaN", "max_budget must be"),
         ("key generate max_budget=1e999", "too large"),
-        ("spend explain nope", "No settled request 'nope' in the ledger of organization 'default'."),
+        ("spend explain nope", "No settled request 'nope' in the ledger. (404)"),
         ("customer info nobody", "End User Id=nobody does not exist in db (404)"),
     ],
 )
