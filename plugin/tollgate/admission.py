@@ -18,7 +18,7 @@ from tollgate.core import body, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
-from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, wires_of
+from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
     Admission,
@@ -31,7 +31,7 @@ from tollgate.core.entities import (
     Standing,
     Usage,
 )
-from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable
+from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.form import is_form, read_form
 from tollgate.core.full_buckets import FullBuckets
@@ -156,6 +156,12 @@ class Admissions:
         self._check_model(caller, name, family)
         identity = self._new_id()
         deployment = self._deployment(name, endpoint, identity)
+        if facts.endless is not None and not takes_endless(dialect, deployment):
+            raise BadRequest(
+                f"The field {facts.endless!r} must be a whole number, at least 0: "
+                f"the provider of the model {cut(name)!r} takes no negative one.",
+                param=facts.endless,
+            )
         estimate = NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
@@ -189,7 +195,7 @@ class Admissions:
         """What the body says. A path that we do not know passes only where it is allowed to, and its body names a model."""
         if endpoint is None and (self._terms.unknown_paths == "refuse" or request.method != "POST"):
             raise Refused(
-                refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {path}", code="unknown_url")
+                refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url")
             )
         if request.method != "POST":
             message = f"{path} takes POST, not {request.method}."
@@ -205,14 +211,12 @@ class Admissions:
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
         model = self._catalog.model(name)
         if model is None:
-            message = f"The model {name!r} does not exist. GET /v1/models lists those that you may use."
+            message = f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may use."
             raise Refused(
                 refusals.refusal(family, 404, "invalid_request_error", message, param="model", code="model_not_found")
             )
         if (owner := caller.models.refused_by(model)) is not None:
-            message = (
-                f"The {owner} is not allowed to use the model {name!r}. GET /v1/models lists those that you may use."
-            )
+            message = f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists those that you may use."
             code = f"{owner}_model_access_denied"
             raise Refused(refusals.refusal(family, 403, "permission_error", message, param="model", code=code))
         return model

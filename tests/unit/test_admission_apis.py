@@ -219,3 +219,32 @@ async def test_calls_that_share_a_standing_read_it_in_the_headers_of_their_own_a
     ]
     assert ["anthropic-ratelimit-requests-remaining" in names for names in told] == [False, True, False]
     assert all("x-ratelimit-remaining-requests" in names for names in told)
+
+
+async def test_tokens_are_counted_for_free_where_vertex_names_the_model_in_the_body() -> None:
+    """On its one path that does; the name becomes the deployment's."""
+    path = "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict"
+    admitted = admission(await Desk(deployments=EVERY).ask({"model": "ve", **CHAT}, path))
+    assert admitted.reservation is not None
+    assert (admitted.reservation.dialect, admitted.reservation.cost_nanousd) == ("anthropic.count_tokens", 0)
+    assert [each.insert for each in admitted.edits] == ['"gpt-4o"']
+
+
+async def test_a_negative_output_limit_is_none_where_the_server_knows_it() -> None:
+    """It is held as if no limit was named; elsewhere it is a bad request."""
+    own, theirs = of("openai", "own"), of("openai", "theirs", api_base="https://api.openai.com/v1")
+    desk = Desk(deployments=(own, theirs))
+    held = admission(await desk.ask({"model": "own", "max_tokens": -1, **CHAT})).reservation
+    assert held is not None
+    assert (held.output_tokens, held.guessed) == (100, True)
+    status, body, _ = refusal(await desk.ask({"model": "theirs", "max_tokens": -1, **CHAT}))
+    assert (status, body["error"]["param"]) == (400, "max_tokens")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/" + "x" * 100_000])
+async def test_a_refusal_does_not_repeat_what_is_long(path: str) -> None:
+    """A name of a megabyte is cut."""
+    decision = await Desk(deployments=EVERY).ask({"model": "a" * 1_000_000, **CHAT}, path)
+    status, body, _ = refusal(decision)
+    assert status == 404
+    assert len(str(body)) < 400

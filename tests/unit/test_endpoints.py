@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tollgate.core.endpoints import Wire, find_endpoint, find_upstream_path, paths_of, wires_of
+from tollgate.core.endpoints import Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import Deployment
 
 PATHS = [
@@ -34,6 +34,10 @@ PATHS = [
     ("/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "gemini.generate", "vertex", "g"),
     ("/v1/projects/p/locations/l/publishers/google/models/e:predict", "vertex.predict", "vertex", "e"),
     ("/v1/projects/p/locations/l/publishers/anthropic/models/c@1:rawPredict", "anthropic.messages", "vertex", "c@1"),
+    ("/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict", "anthropic.count_tokens", "vertex",
+     None),
+    ("/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:streamRawPredict", "anthropic.messages",
+     "vertex", "count-tokens"),
     ("/v1beta1/publishers/google/models/g:countTokens", "gemini.count_tokens", "vertex", "g"),
     ("/model/anthropic.claude-v1%3A0/converse", "bedrock.converse", "bedrock", "anthropic.claude-v1:0"),
     ("/model/arn%3Aaws%3Abedrock%3A%3A1%3Aprofile%2Fx/converse-stream", "bedrock.converse_stream", "bedrock",
@@ -103,6 +107,9 @@ VERTEX = "/v1/projects/p/locations/l/publishers/google/models"
         (f"{VERTEX}/public:generateContent", deployment("vertex_ai", "c@1"), f"{VERTEX}/c@1:generateContent"),
         (f"{VERTEX}/real:predict", deployment("vertex_ai", vertex_project="q", vertex_location="m"),
          "/v1/projects/q/locations/m/publishers/google/models/real:predict"),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict",
+         deployment("vertex_ai", vertex_project="q"),
+         "/v1/projects/q/locations/l/publishers/anthropic/models/count-tokens:rawPredict"),
         ("/v1/chat/completions", deployment("azure"), "/openai/v1/chat/completions"),
         ("/v1/chat/completions", deployment("azure", api_version="2"), "/openai/deployments/real/chat/completions?api-version=2"),
         ("/embeddings?api-version=1&a=b", deployment("azure", api_version="2"), "/openai/deployments/real/embeddings?api-version=1&a=b"),
@@ -125,3 +132,28 @@ def test_every_wire_can_be_told(wire: Wire) -> None:
 def test_an_unnamed_provider_speaks_openais_format() -> None:
     """There are hundreds of them."""
     assert wires_of("groq") == {Wire.OPENAI}
+
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    ("path", "provider", "api_base", "wanted"),
+    [
+        (CHAT, "lm_studio", "http://h", True),
+        (CHAT, "ollama", "http://h", True),
+        ("/api/chat", "ollama", "http://h", True),
+        (CHAT, "openai", "http://10.0.0.1/v1", True),
+        (CHAT, "openai", "https://api.openai.com/v1", False),
+        (CHAT, "openai", "https://eu.api.openai.com/v1", False),
+        (CHAT, "groq", "https://api.groq.com", False),
+        (CHAT, "azure", "https://x.openai.azure.com", False),
+    ],
+)
+def test_a_negative_output_limit_is_taken_where_the_server_knows_it(
+    path: str, provider: str, api_base: str, wanted: bool
+) -> None:
+    """Servers of one's own, and those whose documentation says so."""
+    endpoint = find_endpoint(path)
+    assert endpoint is not None
+    assert takes_endless(endpoint.dialect, Deployment("d", "p", provider, "m", api_base)) is wanted

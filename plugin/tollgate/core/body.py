@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from tollgate.core.dialects import OPENAI, Path, Places
-from tollgate.core.entities import Edit
-from tollgate.core.errors import BadRequest
+from tollgate.core.customers import customer_of_value
+from tollgate.core.dialects import INCLUDE_USAGE, OPENAI, Place, Places
+from tollgate.core.entities import MAX_EXACT, Edit
+from tollgate.core.errors import BadRequest, cut
+from tollgate.core.members import Members, Span, check_utf8, members_of, spans_of
 
-# What stands between two top-level values: the rest of a number, a comma, the next name (group 1), a colon.
-_NAME = re.compile(rb'[^"]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+:\s*+', re.DOTALL)
 # Images, audio and files travel as base64, far longer than the tokens that they cost; no prose looks like this.
 _MEDIA = re.compile(rb'"(?:data:[^",]{0,100};base64,)?[A-Za-z0-9+/_-]{256,}+={0,2}"')
 _LONGEST_MEDIA_HEAD = len('"data:;base64,') + 100
@@ -26,23 +26,17 @@ _SHORTEST_MEDIA = 256
 _NO_MEDIA = re.compile(rb"(?:.{0,255}[^A-Za-z0-9+/_-])*+", re.DOTALL)
 # A search by expression is three times as fast as one by bytes.find, whose leaps over two bytes are short.
 _ESCAPE = re.compile(rb"\\u")
+_OBJECT, _LIST = b"{["
 
-_Members = dict[str, msgspec.Raw]
-
-_decode_members = msgspec.json.Decoder(_Members).decode
 _decode = msgspec.json.Decoder().decode
-
-
-Span = tuple[int, int]
-"""Where a value stands in the body: its start, and its end, exclusive."""
 
 
 class Body(msgspec.Struct, frozen=True):
     """The fields of a body that admission reads, and where top-level values stand.
 
     `model` is None when the body names none. `prompt_bytes`: UTF-8 bytes of the prompt's JSON, media left out.
-    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names none. `form`: its values are
-    written as they are, not as JSON.
+    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names none, or one that is
+    negative: `endless` is the field then. `form`: its values are written as they are, not as JSON.
     """
 
     model: str | None
@@ -55,36 +49,39 @@ class Body(msgspec.Struct, frozen=True):
     opening: int
     spans: dict[str, Span]
     form: bool = False
+    endless: str | None = None
 
 
 def read(raw: bytes, places: Places = OPENAI) -> Body:
     """Read a JSON body. Raises BadRequest that names the field, the value and what would be right. OpenAI's places are the commonest."""
     try:
         return _read(raw, places)
-    # What validation skips may still be damaged: text that is not UTF-8 shows when it is read.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body must be one JSON object in UTF-8: {error}") from error
 
 
 def _read(raw: bytes, places: Places) -> Body:
-    members = _decode_members(raw)
+    check_utf8(raw)
+    members = members_of(raw)
     opening = raw.index(b"{")
-    spans = _spans(raw, opening, members)
-    # Where limits may be endless, negative ones are none.
-    limits = _integers(members, places.output_limits, least=None if places.endless else 0)
-    choices = _integers(members, places.choices, least=1)
-    options = _find(members, ("stream_options",))
-    prompt = [spans[name] for name in places.prompt if name in spans] if places.prompt else [(0, len(raw))]
+    spans = spans_of(raw, opening, members)
+    values = _values(raw, members, spans, places)
+    max_output_tokens, endless = _limit(values, places)
+    prompt_bytes = 0
+    for name in places.prompt:
+        if name in spans:
+            prompt_bytes += _text_bytes(raw, *spans[name])
     return Body(
-        model=_model(members),
-        stream=_stream(members, default=places.streams),
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        max_output_tokens=max([limit for limit in limits if limit >= 0], default=None),
-        choices=max(choices, default=1),
-        customer=_customer(members, places),
-        prompt_bytes=sum([_text_bytes(raw, start, end) for start, end in prompt]),
+        model=_model(values, members),
+        stream=_stream(values, default=places.streams),
+        include_usage=values.get(INCLUDE_USAGE) is True,
+        max_output_tokens=max_output_tokens,
+        choices=_choices(values, places),
+        customer=_customer(values, places),
+        prompt_bytes=prompt_bytes if places.prompt else _text_bytes(raw, 0, len(raw)),
         opening=opening,
         spans=spans,
+        endless=endless,
     )
 
 
@@ -101,8 +98,8 @@ def include_usage(raw: bytes, body: Body, *, running: bool = False) -> Edit:
         # The object has a member already (stream), so a comma always follows.
         return Edit(body.opening + 1, 0, f'"stream_options":{_text(asked)},')
     start, end = span
-    options = _decode(raw[start:end])
-    wanted = {**(options if isinstance(options, dict) else {}), **asked}
+    options = members_of(raw[start:end]) if raw[start] == _OBJECT else {}
+    wanted = {**options, **asked}
     return Edit(start, end - start, _text(wanted))
 
 
@@ -115,93 +112,95 @@ def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
     return b"".join([*parts, raw[at:]])
 
 
-def _spans(raw: bytes, opening: int, members: _Members) -> dict[str, Span]:
-    """Where each top-level value stands. Raises BadRequest when a name stands twice.
+def _values(raw: bytes, members: Members, spans: dict[str, Span], places: Places) -> dict[Place, Any]:
+    """The values at the places that are read, but for those that are null. Objects and lists stay as they are.
 
-    Decoders disagree on which of two counts, so a limit could be read from one and the model from the other. `members` has the last
-    value of each name, in the order of the first. So either a value differs, or there are as many names more as stand twice. One number
-    may begin like another (1 and 12); its rest is passed over, and the names are counted still.
+    Raises BadRequest for a name that could be taken for one that is read.
     """
-    spans: dict[str, Span] = {}
-    at = opening + 1
-    for name, value in members.items():
-        match = _NAME.match(raw, at)
-        if match is None or not raw.startswith(value, start := match.end()):
-            raise _twice(raw, [opening + 1, *(end for _, end in spans.values())])
-        spans[name] = (start, at := start + len(value))
-    if raw.find(b'"', at) >= 0:
-        raise _twice(raw, [opening + 1, *(end for _, end in spans.values())])
-    return spans
-
-
-def _twice(raw: bytes, places: list[int]) -> BadRequest:
-    """The refusal of a name that stands twice: one that follows two of these places, or else the last of them only, and again later."""
-    seen: set[str] = set()
-    for at in places:
-        match = _NAME.match(raw, at)
-        name = "" if match is None else _decode(match[1])
-        if name in seen:
-            break
-        seen.add(name)
-    return BadRequest(f"The field {name!r} stands twice in the body; name it once.", param=name)
-
-
-def _find(members: _Members, place: Path) -> Any:
-    """A value by its place; null is an absent one."""
-    if (member := members.get(place[0])) is None:
-        return None
-    value = _decode(member)
-    for name in place[1:]:
+    places.names.check(members.keys())
+    values: dict[Place, Any] = {}
+    for name in places.values:
+        if name in members and (value := _value(name, members[name], raw[spans[name][0]])) is not None:
+            values[name] = value
+    for parent, names, inner in places.inner:
         # Something else than an object there holds nothing of ours: the provider will say what is wrong with it.
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+        if parent in members and raw[(span := spans[parent])[0]] == _OBJECT:
+            part = raw[span[0] : span[1]]
+            within = members_of(part)
+            starts = spans_of(part, 0, within)
+            names.check(within.keys())
+            for name, place in inner:
+                if name in within and (value := _value(place, within[name], part[starts[name][0]])) is not None:
+                    values[place] = value
+    return values
 
 
-def _model(members: _Members) -> str | None:
+def _value(place: Place, member: msgspec.Raw, first: int) -> Any:
+    if first in (_OBJECT, _LIST):
+        return member
+    try:
+        return _decode(member)
+    # What is well formed may still be beyond all numbers: 1e400.
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The field {place!r} is a number that is out of range.", param=place) from error
+
+
+def _model(values: dict[Place, Any], members: Members) -> str | None:
     if "model" not in members:
         return None
-    model = _find(members, ("model",))
+    model = values.get("model")
     if not isinstance(model, str) or not model:
-        raise _fault(("model",), model, "the name of a model,")
+        raise _fault("model", model, "the name of a model,")
     return model
 
 
-def _stream(members: _Members, *, default: bool) -> bool:
-    value = _find(members, ("stream",))
-    if value is None:
-        return default
+def _stream(values: dict[Place, Any], *, default: bool) -> bool:
+    value = values.get("stream", default)
     if type(value) is not bool:
-        raise _fault(("stream",), value, "true or false,")
+        raise _fault("stream", value, "true or false,")
     return value
 
 
-def _integers(members: _Members, places: tuple[Path, ...], *, least: int | None) -> list[int]:
-    """The whole numbers that stand at some places, each at least `least`."""
-    found = []
-    for place in places:
-        if (value := _find(members, place)) is None:
-            continue
-        if type(value) is not int or (least is not None and value < least):
-            raise _fault(place, value, "a whole number," if least is None else f"a whole number, at least {least},")
-        found.append(value)
+def _limit(values: dict[Place, Any], places: Places) -> tuple[int | None, Place | None]:
+    """The greatest output limit; or none, and the place of one that says that there is none."""
+    greatest = endless = None
+    for place in places.output_limits:
+        if place in values:
+            limit = _integer(place, values[place], places.least_limit)
+            if limit < 0:
+                endless = place
+            elif greatest is None or limit > greatest:
+                greatest = limit
+    return (greatest, None) if endless is None else (None, endless)
+
+
+def _choices(values: dict[Place, Any], places: Places) -> int:
+    greatest = 1
+    for place in places.choices:
+        if place in values:
+            greatest = max(greatest, _integer(place, values[place], 1))
+    return greatest
+
+
+def _integer(place: Place, value: object, least: int) -> int:
+    """A whole number, at least `least`, and exact in every parser."""
+    if type(value) is not int or not least <= value <= MAX_EXACT:
+        raise _fault(place, value, f"a whole number, at least {max(0, least)},")
+    return value
+
+
+def _customer(values: dict[Place, Any], places: Places) -> str | None:
+    """The first that is named, by the order of the places; each must be an id."""
+    found = None
+    for place in places.customer:
+        if place in values:
+            named = customer_of_value(place, values[place])
+            found = found or named
     return found
 
 
-def _customer(members: _Members, places: Places) -> str | None:
-    """The first name that is not empty."""
-    for place in places.customer:
-        value = _find(members, place)
-        if value is not None and not isinstance(value, str):
-            raise _fault(place, value, "a string,")
-        if value:
-            return value
-    return None
-
-
-def _fault(place: Path, value: object, right: str) -> BadRequest:
-    name, shown = ".".join(place), _text(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return BadRequest(f"The field {name!r} must be {right} got {shown}.", param=name)
+def _fault(place: Place, value: object, right: str) -> BadRequest:
+    return BadRequest(f"The field {place!r} must be {right} got {cut(_text(value))}.", param=place)
 
 
 def _text_bytes(raw: bytes, start: int, end: int) -> int:

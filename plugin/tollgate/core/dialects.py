@@ -16,7 +16,9 @@ from functools import lru_cache
 
 import msgspec
 
-from tollgate.core.entities import Header
+from tollgate.core import customers
+from tollgate.core.entities import MAX_EXACT, Header
+from tollgate.core.members import Names
 
 
 class Family(StrEnum):
@@ -38,8 +40,10 @@ def family_of_api(api: str) -> Family:
     return Family(api.partition(".")[0])
 
 
-Path = tuple[str, ...]
-"""Where in a body a value stands: the names of members, from the top."""
+Place = str
+"""Where in a body a value stands: the name of a member, or of one and of another in it, with a dot between them."""
+INCLUDE_USAGE: Place = "stream_options.include_usage"
+"""Where a client of OpenAI's asks for the usage of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +51,33 @@ class Places:
     """Where a body keeps what admission reads.
 
     `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several the greatest counts.
-    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `endless`: a negative output
-    limit means that there is none.
+    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `least_limit`: an
+    output limit may be as low; a negative one means that there is none, where the server says so. `names`: of all that
+    is read of the body. `values`: those of its own members; `inner`: of each object within it the name, the names that are
+    read of it, and each of these with its place.
     """
 
     prompt: tuple[str, ...] = ()
-    output_limits: tuple[Path, ...] = ()
-    choices: tuple[Path, ...] = ()
-    customer: tuple[Path, ...] = ()
+    output_limits: tuple[Place, ...] = ()
+    choices: tuple[Place, ...] = ()
+    customer: tuple[Place, ...] = ()
     streams: bool = False
-    endless: bool = False
+    least_limit: int = 0
+    names: Names = field(init=False)
+    values: tuple[str, ...] = field(init=False)
+    inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        read = ("model", "stream", INCLUDE_USAGE, *self.output_limits, *self.choices, *self.customer)
+        inner: dict[str, dict[str, Place]] = {}
+        for place in read:
+            parent, dot, name = place.partition(".")
+            if dot:
+                inner.setdefault(parent, {})[name] = place
+        found = tuple((parent, Names(places, parent), tuple(places.items())) for parent, places in inner.items())
+        object.__setattr__(self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read))))
+        object.__setattr__(self, "values", tuple(dict.fromkeys(place for place in read if "." not in place)))
+        object.__setattr__(self, "inner", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +102,26 @@ class Dialect:
         object.__setattr__(self, "family", family_of_api(self.api))
 
 
-_CUSTOMER: tuple[Path, ...] = (("user",), ("metadata", "user_id"))
-
 # https://platform.openai.com/docs/api-reference
 OPENAI = Places(
     prompt=("messages", "prompt", "input", "system", "instructions", "tools"),
-    output_limits=(("max_tokens",), ("max_completion_tokens",), ("max_output_tokens",)),
-    choices=(("n",), ("best_of",)),
-    customer=_CUSTOMER,
+    output_limits=("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    choices=("n", "best_of"),
+    customer=customers.PLACES,
+    least_limit=-1,
 )
 # https://docs.anthropic.com/en/api/messages
-_ANTHROPIC = Places(prompt=("messages", "system", "tools"), output_limits=(("max_tokens",),), customer=_CUSTOMER)
+_ANTHROPIC = Places(prompt=("messages", "system", "tools"), output_limits=("max_tokens",), customer=customers.PLACES)
 # https://ai.google.dev/api/generate-content; proto3 JSON takes both spellings of every name
 _GEMINI = Places(
     prompt=("contents", "content", "requests", "systemInstruction", "system_instruction", "tools"),
     output_limits=tuple(
-        (config, limit)
+        f"{config}.{limit}"
         for config in ("generationConfig", "generation_config")
         for limit in ("maxOutputTokens", "max_output_tokens")
     ),
     choices=tuple(
-        (config, count)
+        f"{config}.{count}"
         for config in ("generationConfig", "generation_config")
         for count in ("candidateCount", "candidate_count")
     ),
@@ -109,32 +129,33 @@ _GEMINI = Places(
 # https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
 _PREDICT = Places(prompt=("instances",))
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
-_CONVERSE = Places(prompt=("messages", "system", "toolConfig"), output_limits=(("inferenceConfig", "maxTokens"),))
+_CONVERSE = Places(prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",))
 # https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body of its own
 _INVOKE = Places(
     output_limits=(
-        ("max_tokens",),
-        ("max_completion_tokens",),
-        ("max_gen_len",),
-        ("maxTokens",),
-        ("max_tokens_to_sample",),
-        ("textGenerationConfig", "maxTokenCount"),
-        ("inferenceConfig", "maxTokens"),
-        ("inferenceConfig", "max_new_tokens"),
+        "max_tokens",
+        "max_completion_tokens",
+        "max_gen_len",
+        "maxTokens",
+        "max_tokens_to_sample",
+        "textGenerationConfig.maxTokenCount",
+        "inferenceConfig.maxTokens",
+        "inferenceConfig.max_new_tokens",
     ),
-    choices=(("n",), ("num_generations",)),
+    choices=("n", "num_generations"),
+    customer=customers.PLACES,
 )
 # https://docs.cohere.com/reference/chat
 _COHERE = Places(
     prompt=("messages", "message", "chat_history", "documents", "tools", "texts", "inputs", "query"),
-    output_limits=(("max_tokens",),),
+    output_limits=("max_tokens",),
 )
 # https://github.com/ollama/ollama/blob/main/docs/api.md
 _OLLAMA = Places(
     prompt=("messages", "prompt", "system", "input", "suffix", "tools"),
-    output_limits=(("options", "num_predict"),),
+    output_limits=("options.num_predict",),
     streams=True,
-    endless=True,
+    least_limit=-MAX_EXACT,
 )
 _OLLAMA_EMBED = Places(prompt=("input", "prompt"))
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
 
 from tollgate.core import dialects
-from tollgate.core.dialects import Dialect
+from tollgate.core.dialects import Dialect, Family
 from tollgate.core.entities import Deployment
 
 
@@ -41,6 +41,9 @@ _WIRES: dict[str, frozenset[Wire]] = {
     "ollama_chat": frozenset({Wire.OLLAMA, Wire.OPENAI}),
     "vertex_ai": frozenset({Wire.VERTEX}),
 }
+_TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
+# Providers of OpenAI's format whose address may be anybody's.
+_MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
 _OPENAI_ONLY = frozenset({Wire.OPENAI})
 
 
@@ -132,6 +135,9 @@ _SHAPES = (
     ),
     (Wire.BEDROCK, re.compile(r"/model/(?P<model>.+)/(?P<action>[a-z-]+)"), _BEDROCK_ACTIONS),
 )
+# The one path of Vertex's on which the body names the model:
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
+_VERTEX_COUNT = ("count-tokens", "rawPredict")
 _VERTEX_PLACE = re.compile(r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)")
 
 
@@ -143,6 +149,8 @@ def find_endpoint(path: str) -> Endpoint | None:
 def _find_by_shape(path: str) -> Endpoint | None:
     for wire, shape, actions in _SHAPES:
         if (match := shape.fullmatch(path)) and (dialect := actions.get(match["action"])):
+            if wire is Wire.VERTEX and (match["model"], match["action"]) == _VERTEX_COUNT:
+                return Endpoint(dialects.ANTHROPIC_COUNT_TOKENS, wire)
             return Endpoint(dialect, wire, "", unquote(match["model"]), match.start("model"), match.end("model"))
     return None
 
@@ -168,6 +176,18 @@ def metered_apis(wire: Wire) -> tuple[str, ...]:
     return tuple(dict.fromkeys(dialect.api for dialect in (*named, *shaped) if not dialect.free))
 
 
+def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
+    """Whether the deployment's server takes a negative output limit for none.
+
+    Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio (https://lmstudio.ai/docs/developer/openai-compat) and
+    llama.cpp's server (tools/server/README.md, n_predict) say so; and who knows what stands at an address of one's own.
+    """
+    if dialect.family is not Family.OPENAI or deployment.provider in _TAKE_ENDLESS:
+        return True
+    host = urlsplit(deployment.api_base).hostname or ""
+    return deployment.provider in _MAYBE_OWN and not f".{host}".endswith(".openai.com")
+
+
 def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) -> str | None:
     """The path and query for the deployment, where they differ from the client's; its api_base's own path is Envoy's to add.
 
@@ -181,8 +201,8 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
         name = endpoint.model if deployment.model == endpoint.model else deployment.model
         encoded = path[endpoint.start : endpoint.end] if name == endpoint.model else quote(name, safe="@")
         path = path[: endpoint.start] + encoded + path[endpoint.end :]
-        if endpoint.wire is Wire.VERTEX:
-            path = _placed(path, deployment)
+    if endpoint.wire is Wire.VERTEX:
+        path = _placed(path, deployment)
     mark = "?" if query else mark
     changed = f"{path}{mark}{query}"
     return None if changed == target else changed

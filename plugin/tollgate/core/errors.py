@@ -11,6 +11,14 @@ TollgateError
 
 from __future__ import annotations
 
+LONGEST_SHOWN = 60
+"""So many characters of what a client sent are repeated to it."""
+
+
+def cut(text: str) -> str:
+    """A client's own text as a message repeats it: what is long is cut, for a name may have megabytes."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
 
 class TollgateError(Exception):
     """The base: everything that Tollgate raises on purpose. Its text is the message and nothing else."""

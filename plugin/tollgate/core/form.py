@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tollgate.core.body import Body, Span
+from tollgate.core.body import Body
 from tollgate.core.errors import BadRequest
+from tollgate.core.members import Span
 
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"\\]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _PARAMETER = rb';\s*([A-Za-z*-]+)=(?:"((?:[^"\\\r\n]|\\.)*+)"|([^\s;"]++))'
