@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from tollgate import telemetry
 from tollgate.callers import Callers, Refused
-from tollgate.core import body, refusals
+from tollgate.core import body, reading, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
@@ -33,7 +33,6 @@ from tollgate.core.entities import (
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
-from tollgate.core.form import is_form, read_form
 from tollgate.core.full_buckets import FullBuckets
 from tollgate.core.headers import ietf_headers, standing_headers
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
@@ -149,7 +148,7 @@ class Admissions:
     ) -> Decision:
         key = await self._callers.authenticate(request.headers, query, family)
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
-        facts = self._read(request, path, endpoint, family)
+        facts = self._read(request, path, query, endpoint, family)
         caller = await self._callers.find(key, facts.customer, family)
         named = _named(endpoint, facts)
         name = _alias(caller, named)
@@ -191,7 +190,7 @@ class Admissions:
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
         return await self._reserve(caller, reservation, edits, upstream, family, request.left)
 
-    def _read(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> body.Body:
+    def _read(self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family) -> body.Body:
         """What the body says. A path that we do not know passes only where it is allowed to, and its body names a model."""
         if endpoint is None and (self._terms.unknown_paths == "refuse" or request.method != "POST"):
             raise Refused(
@@ -202,11 +201,8 @@ class Admissions:
             raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
         if encoding := request.headers.get("content-encoding"):
             raise BadRequest(f"The body must come uncompressed, got content-encoding {encoding!r}.")
-        content_type = request.headers.get("content-type", "")
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
-        if dialect.form and is_form(content_type):
-            return read_form(request.body, content_type)
-        return body.read(request.body, dialect.places)
+        return reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
 
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
         model = self._catalog.model(name)

@@ -58,7 +58,6 @@ def test_only_the_top_level_is_read() -> None:
         (b'{"model": "a", "max_tokens": 1.0}', "at least 0, got 1.0"),
         (b'{"model": "a", "max_tokens": 1e2}', "at least 0, got 100.0"),
         (b'{"model": "a", "max_tokens": 1e400}', "'max_tokens' is a number that is out of range"),
-        (b'{"model": "a", "max_tokens": 9007199254740992}', "at least 0, got 9007199254740992"),
         (b'{"model": "a", "max_tokens": [1]}', r"at least 0, got \[1]"),
         (b'{"model": "a", "max_tokens": true}', "got true"),
         (b'{"model": "a", "n": 0}', "'n' must be a whole number, at least 1, got 0"),

@@ -14,7 +14,7 @@ import msgspec
 
 from tollgate.core.customers import customer_of_value
 from tollgate.core.dialects import INCLUDE_USAGE, OPENAI, Place, Places
-from tollgate.core.entities import MAX_EXACT, Edit
+from tollgate.core.entities import Edit
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.members import Members, Span, check_utf8, members_of, spans_of
 
@@ -183,8 +183,8 @@ def _choices(values: dict[Place, Any], places: Places) -> int:
 
 
 def _integer(place: Place, value: object, least: int) -> int:
-    """A whole number, at least `least`, and exact in every parser."""
-    if type(value) is not int or not least <= value <= MAX_EXACT:
+    """A whole number, at least `least`. What is too great for another parser is bounded by the model."""
+    if type(value) is not int or value < least:
         raise _fault(place, value, f"a whole number, at least {max(0, least)},")
     return value
 

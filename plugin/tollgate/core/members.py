@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Iterable, Set
 from enum import Enum
+from urllib.parse import unquote_plus
 
 import msgspec
 
@@ -23,6 +24,8 @@ MOST_MEMBERS = 2_000
 _SHORT_BYTES, _FEW_COLONS = 300_000, 40_000
 # What stands between two top-level values: the rest of a number, a comma, the next name (group 1), a colon.
 _NAME = re.compile(rb'[^"]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+:\s*+', re.DOTALL)
+# Some readers separate by semicolons, too.
+_QUERY_MEMBER = re.compile(r"(?:^|[&;])([^=&;]+)")
 _UTF8_STEP_BYTES = 256 * 1024
 
 Span = tuple[int, int]
@@ -107,6 +110,22 @@ class Names:
                     f"The field {cut(wrong)!r} could be taken for {right!r}; write it so, and once.",
                     param=wrong[:LONGEST_SHOWN],
                 )
+
+    def find(self, name: str) -> str | None:
+        """The name that is read which the most lenient reader takes the name of a query's member or of a form's field for.
+
+        PHP trims such names, and makes a list of `x[]`.
+        """
+        return self._by_folded.get(folded(unquote_plus(name)).strip().partition("[")[0])
+
+    def check_query(self, query: str) -> None:
+        """Raise BadRequest where a query (without its question mark) has a member that is read of the body.
+
+        Readers of forms take either (https://pkg.go.dev/net/http#Request.FormValue: the query's).
+        """
+        for member in _QUERY_MEMBER.findall(query):
+            if (right := self.find(member)) is not None:
+                raise BadRequest(f"The field {right!r} must stand in the body, and not in the query.", param=right)
 
 
 def _check_count(raw: bytes) -> None:
