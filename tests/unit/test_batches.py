@@ -8,16 +8,7 @@ import struct
 import pytest
 from tests.make import TEAM, parallel, requests
 
-from tollgate.adapters.valkey.batches import (
-    ENOUGH_CALLS,
-    FEW_CALLS,
-    FIRST_PAUSE_S,
-    GATHER_S,
-    MOST_CALLS,
-    Batch,
-    Batches,
-    Keyed,
-)
+from tollgate.adapters.valkey.batches import MOST_CALLS, QUIET_TURNS, Batch, Batches, Keyed
 from tollgate.core.entities import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -25,144 +16,103 @@ _CALL = struct.Struct("<H")
 _NOBODY = Keyed.of("default", ())
 
 
-class Sent:
-    """The batches that left, by how many calls were in each."""
+class Store:
+    """A store that answers when it is told to: the runs that came, by how many calls each had."""
 
     def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self._some = asyncio.Event()
+        self.runs: list[int] = []
         self.batches = Batches(self._send)
 
-    def add(self, count: int) -> None:
+    def call(self, count: int = 1, organization: str = "default") -> None:
         for _ in range(count):
-            self.batches.of("default").add(_NOBODY, _CALL)
+            self.batches.of(organization).add(_NOBODY, _CALL)
 
-    async def next(self) -> int:
-        await self._some.wait()
-        self._some.clear()
-        return self.sizes[-1]
+    def answer(self, organization: str = "default") -> None:
+        self.batches.returned(organization)
 
     def _send(self, organization: str, batch: Batch) -> None:
-        self.sizes.append(len(batch.arguments()) - 3)  # how many callers there are, and the one with its two arguments
-        self._some.set()
+        self.runs.append(batch.size)
 
 
 @pytest.fixture
-async def sent() -> Sent:
-    return Sent()
+async def store() -> Store:
+    return Store()
 
 
-async def test_a_call_alone_leaves_at_the_end_of_its_turn(sent: Sent) -> None:
-    for _ in range(3):
-        sent.add(1)
+async def turns(count: int) -> None:
+    """Let the loop turn so often."""
+    for _ in range(count):
         await asyncio.sleep(0)
-    assert sent.sizes == [1, 1, 1]
 
 
-async def test_calls_of_one_turn_leave_together(sent: Sent) -> None:
-    sent.add(2)
-    await asyncio.sleep(0)
-    assert sent.sizes == [2]
+async def test_a_call_alone_leaves_at_the_end_of_its_turn(store: Store) -> None:
+    for expected in ([1], [1, 1], [1, 1, 1]):
+        store.call()
+        await turns(1)
+        assert store.runs == expected
+        store.answer()
 
 
-async def test_after_a_crowd_calls_of_several_turns_leave_together(sent: Sent) -> None:
-    sent.add(2)
-    await sent.next()
-    sent.add(1)
-    await asyncio.sleep(0)
-    sent.add(1)
-    assert await sent.next() == 2
+async def test_calls_of_one_turn_leave_together(store: Store) -> None:
+    store.call(3)
+    await turns(1 + QUIET_TURNS)
+    assert store.runs == [3]
 
 
-async def test_a_batch_with_enough_calls_waits_for_no_more_but_takes_the_rest_of_its_turn(sent: Sent) -> None:
-    sent.add(2)
-    await sent.next()
-    sent.add(1)
-    await asyncio.sleep(0)
-    sent.add(ENOUGH_CALLS)
-    await asyncio.sleep(0)
-    assert sent.sizes == [2, ENOUGH_CALLS + 1]
+async def test_calls_gather_while_a_run_is_at_the_store_and_follow_it(store: Store) -> None:
+    store.call()
+    await turns(1)
+    for _ in range(5):
+        store.call()
+        await turns(3)
+    assert store.runs == [1]
+    store.answer()
+    await turns(1 + QUIET_TURNS)
+    assert store.runs == [1, 5]
 
 
-class Time:
-    """The loop's time, which passes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    async def passes(self, seconds: float) -> None:
-        self.now_s += seconds
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-
-@pytest.fixture
-async def time(monkeypatch: pytest.MonkeyPatch) -> Time:
-    made = Time()
-    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: made.now_s)
-    return made
-
-
-async def test_after_waiting_in_vain_none_waits_for_a_while_twice_as_long_each_time(time: Time, sent: Sent) -> None:
-    """Clients who wait for their answers send nothing meanwhile, so a few of them would wait for each other for ever."""
-    sent.add(2)
-    await time.passes(0)
-    for pause_s in (FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S):
-        sent.sizes.clear()
-        sent.add(FEW_CALLS)
-        await time.passes(GATHER_S / 2)
-        assert sent.sizes == []
-        await time.passes(GATHER_S)
-        assert sent.sizes == [FEW_CALLS]
-        await time.passes(pause_s * 0.9)
-        sent.add(FEW_CALLS)
-        await time.passes(0)
-        assert sent.sizes == [FEW_CALLS, FEW_CALLS]
-        await time.passes(pause_s * 0.2)
-
-
-async def test_waiting_for_more_than_a_few_is_not_in_vain(time: Time, sent: Sent) -> None:
-    sent.add(2)
-    await time.passes(0)
-    for _ in range(3):
-        sent.sizes.clear()
-        sent.add(FEW_CALLS)
-        await time.passes(GATHER_S / 2)
-        sent.add(1)
-        await time.passes(GATHER_S)
-        assert sent.sizes == [FEW_CALLS + 1]
-
-
-async def test_what_is_left_of_a_turn_after_a_full_batch_does_not_count_as_waiting_in_vain(
-    time: Time, sent: Sent
+async def test_what_comes_up_turn_after_turn_leaves_together_once_a_few_turns_bring_nothing(
+    store: Store,
 ) -> None:
-    """It leaves with its turn, and nothing of it comes back later."""
-    sent.add(2)
-    await time.passes(0)
-    sent.add(MOST_CALLS + 2)
-    await time.passes(0)
-    assert sent.sizes == [2, MOST_CALLS, 2]
-    await time.passes(GATHER_S)
-    sent.add(FEW_CALLS)
-    await time.passes(GATHER_S / 2)
-    assert sent.sizes == [2, MOST_CALLS, 2]
+    store.call(2)
+    for _ in range(5):
+        await turns(1)
+        store.call()
+    assert store.runs == []
+    await turns(1 + QUIET_TURNS)
+    assert store.runs == [7]
 
 
-async def test_once_the_crowd_is_gone_a_call_leaves_at_the_end_of_its_turn(sent: Sent) -> None:
-    sent.add(2)
-    await sent.next()
-    sent.add(1)
-    assert await sent.next() == 1
-    sent.add(1)
-    await asyncio.sleep(0)
-    assert sent.sizes == [2, 1, 1]
+@pytest.mark.parametrize("clients", range(1, 13))
+async def test_clients_who_wait_for_their_answers_all_get_them_however_many_they_are(
+    store: Store, clients: int
+) -> None:
+    """No number of clients is left waiting for calls that nobody is there to make."""
+    store.call(clients)
+    for run in range(1, 20):
+        await turns(1 + QUIET_TURNS)
+        assert len(store.runs) == run
+        store.answer()
+        store.call(clients)
+    assert store.runs == [clients] * 19
 
 
-async def test_a_full_batch_waits_for_nobody(sent: Sent) -> None:
-    sent.add(2)
-    await sent.next()
-    sent.add(MOST_CALLS + 1)
-    assert sent.sizes == [2, MOST_CALLS]
+async def test_a_full_batch_waits_for_nobody_and_what_is_beyond_it_for_the_store(store: Store) -> None:
+    store.call(MOST_CALLS + 2)
+    assert store.runs == [MOST_CALLS]
+    await turns(5)
+    assert store.runs == [MOST_CALLS]
+    store.answer()
+    await turns(1 + QUIET_TURNS)
+    assert store.runs == [MOST_CALLS, 2]
+
+
+async def test_organizations_do_not_wait_for_each_other(store: Store) -> None:
+    store.call()
+    await turns(1)
+    store.call(organization="other")
+    await turns(1)
+    assert store.runs == [1, 1]
 
 
 async def test_a_batch_names_each_key_of_its_callers_once_and_nobody_elses() -> None:

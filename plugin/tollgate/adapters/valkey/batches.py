@@ -1,7 +1,17 @@
-"""Calls on the counters that leave for the store together: one run of the script for all that came up in one turn of the loop, or,
-where calls come in crowds, within a few milliseconds.
+"""Calls on the counters that leave for the store together: group commit.
 
-A run costs as much as several calls in it, and callers share scopes (the proxy's at least), which are then read and written once.
+While a run of the script is at the store, the calls that come up gather; they leave in one run
+when its reply is back. No timer is involved, so a call alone never waits. A run costs as much as
+several calls in it, and callers share scopes (the proxy's at least), which are read and written once.
+
+A worked timeline, one client after the other at first, then several:
+
+    turn 1   call a comes; nothing is at the store, so it leaves at the end of the turn
+    turn 2   calls b and c come; a's run is at the store, so they wait
+    turn 3   a's reply is back, and call d comes
+    turn 4   call e comes: this turn brought something, so there may be more to read
+    turn 5   nothing new
+    turn 6   nothing new: b, c, d and e leave in one run
 """
 
 from __future__ import annotations
@@ -9,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -20,14 +31,12 @@ from tollgate.core.memo import Memo
 
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
-ENOUGH_CALLS, FEW_CALLS = 8, 5
-"""A batch with enough calls waits for no more; with a few, or none, it has waited in vain. A run costs as much as some ten calls in it,
-but to wait for ten or twelve cost 16 clients in gRPC up to a quarter of their rate, and gained nothing at 32."""
-GATHER_S = 0.004
-"""How long a batch waits for them when the one before had several; a call alone never waits. The loop counts whole milliseconds."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 1.28
-"""How long none waits after one has waited in vain; twice as long each time until one has not. Clients who wait for their answers send
-nothing meanwhile, so few of them never become enough: where all waited, 4 clients had 820 calls a second in native mode, and have 1,980."""
+QUIET_TURNS = 2
+"""Gathered calls leave after so many turns of the loop that bring none.
+
+A turn that follows another without sleeping only reads what has arrived already, so this costs no
+time of its own, and a busy worker reads all that waits before it writes.
+"""
 
 _LIMITS = struct.Struct("<7d")
 _ANSWER = struct.Struct("<hc")
@@ -158,57 +167,85 @@ class Batch:
 
 
 class Batches:
-    """One operation's batches. `send` takes the organization and the batch."""
+    """One operation's batches, by organization. `send` takes the organization and the batch.
+
+    Whoever sends tells `returned` once for each batch, when its reply is there or never will be.
+    """
 
     def __init__(self, send: Callable[[str, Batch], None]) -> None:
         self._send = send
-        self._open: dict[str, Batch] = {}
-        self._crowded = False
-        self._gathering: asyncio.TimerHandle | None = None
-        self._gather_from_s = 0.0
-        self._pause_s = FIRST_PAUSE_S
+        self._queues: dict[str, _Queue] = {}
 
     def of(self, organization: str) -> Batch:
-        """The batch to add the next call of an organization to."""
-        batch = self._open.get(organization)
+        """Find the batch to add the next call of an organization to."""
+        queue = self._queues.get(organization)
+        if queue is None:
+            queue = self._queues[organization] = _Queue(partial(self._send, organization))
+        return queue.batch()
+
+    def returned(self, organization: str) -> None:
+        """Let what has gathered follow a run that is over."""
+        self._queues[organization].returned()
+
+
+class _Queue:
+    """One organization's calls of an operation that have not left."""
+
+    __slots__ = ("_at_store", "_batch", "_leaving", "_quiet_turns", "_seen", "_send")
+
+    def __init__(self, send: Callable[[Batch], None]) -> None:
+        self._send = send
+        self._batch: Batch | None = None
+        self._at_store = 0
+        self._leaving = False
+        self._seen = 0
+        self._quiet_turns = 0
+
+    def batch(self) -> Batch:
+        """Find the batch that takes the next call; a full one leaves whatever is at the store."""
+        batch = self._batch
         if batch is not None and batch.size >= MOST_CALLS:
-            self._send(organization, self._open.pop(organization))
+            self._leave(batch)
             batch = None
         if batch is None:
-            if not self._open:
-                loop = asyncio.get_running_loop()
-                if self._crowded and loop.time() >= self._gather_from_s:
-                    self._gathering = loop.call_later(GATHER_S, self._wait_no_more)
-                else:
-                    loop.call_soon(self._flush)
-            batch = self._open[organization] = Batch()
-        elif batch.size == ENOUGH_CALLS - 1 and self._gathering is not None:
-            self._gathering.cancel()
-            self._gathered(enough=True)
-            # What else comes up in this turn leaves with them.
-            asyncio.get_running_loop().call_soon(self._flush)
+            batch = self._batch = Batch()
+            if not self._at_store:
+                self._leave_soon()
         return batch
 
-    def _wait_no_more(self) -> None:
-        self._gathered(enough=any(batch.size > FEW_CALLS for batch in self._open.values()))
-        self._flush()
+    def returned(self) -> None:
+        """Note that a run is over."""
+        self._at_store -= 1
+        if self._batch is not None:
+            self._leave_soon()
 
-    def _gathered(self, *, enough: bool) -> None:
-        self._gathering = None
-        if enough:
-            self._pause_s = FIRST_PAUSE_S
+    def _leave_soon(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._seen = self._quiet_turns = 0
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """End a turn of the loop: leave, unless there may be more to read."""
+        batch = self._batch
+        if batch is not None and batch.size > 1 and not self._is_quiet(batch.size):
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
+        self._leaving = False
+        if batch is not None and not self._at_store:
+            self._leave(batch)
+
+    def _is_quiet(self, size: int) -> bool:
+        if size > self._seen:
+            self._seen, self._quiet_turns = size, 0
         else:
-            self._gather_from_s = asyncio.get_running_loop().time() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._quiet_turns += 1
+        return self._quiet_turns >= QUIET_TURNS
 
-    def _flush(self) -> None:
-        if self._gathering is not None:  # a full batch has left, and what was left of its turn leaves with it
-            self._gathering.cancel()
-            self._gathering = None
-        batches, self._open = self._open, {}
-        self._crowded = any(batch.size > 1 for batch in batches.values())
-        for organization, batch in batches.items():
-            self._send(organization, batch)
+    def _leave(self, batch: Batch) -> None:
+        self._batch = None
+        self._at_store += 1
+        self._send(batch)
 
 
 def _packed(numbers: Sequence[int]) -> bytes:

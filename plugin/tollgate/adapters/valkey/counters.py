@@ -48,9 +48,9 @@ class ValkeyCounters:
         self._lease_us = lease_us
         self._ledger_us = ledger_us
         self._listed: set[str] = set()
-        self._reserving = Batches(partial(self._send, scripts.RESERVE, lambda: lease_us))
-        self._settling = Batches(partial(self._send, scripts.SETTLE, self._oldest_ms))
-        self._peeking = Batches(partial(self._send, scripts.PEEK, lambda: 0))
+        self._reserving = self._batches(scripts.RESERVE, lambda: lease_us)
+        self._settling = self._batches(scripts.SETTLE, self._oldest_ms)
+        self._peeking = self._batches(scripts.PEEK, lambda: 0)
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
         self._charged: dict[str, Memo[Accounts, Keyed]] = {}
         self._again: set[asyncio.Task[None]] = set()
@@ -143,11 +143,22 @@ class ValkeyCounters:
     def _oldest_ms(self) -> int:
         return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
 
-    def _send(self, script: Script, own: Callable[[], int], organization: str, batch: Batch) -> None:
-        """One run of a script for all who wait in the batch. `own`: the argument that is the operation's own."""
-        names = (*keys.organization_keys(organization), *batch.keys())
-        command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
-        self._pipe.start(command, partial(self._answered, batch, script, command, perf_counter()))
+    def _batches(self, script: Script, own: Callable[[], int]) -> Batches:
+        """Make an operation's batches. `own`: the argument that is the operation's own."""
+
+        def send(organization: str, batch: Batch) -> None:
+            names = (*keys.organization_keys(organization), *batch.keys())
+            command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
+            began_s = perf_counter()
+
+            def heard(reply: Any) -> None:
+                batches.returned(organization)
+                self._answered(batch, script, command, began_s, reply)
+
+            self._pipe.start(command, heard)
+
+        batches = Batches(send)
+        return batches
 
     def _answered(self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any) -> None:
         if not isinstance(reply, Exception):
