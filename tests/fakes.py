@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from tollgate.core import bucket
-from tollgate.core.budget import current, spent
+from tollgate.core.budget import current
 from tollgate.core.entities import (
     Account,
     Accounts,
@@ -118,7 +118,7 @@ class MemoryCounters:
                 balance.requests,
                 tokens,
                 balance.parallel - (scope.slots.pop(reservation.id, 0) > self.clock.us),
-                spent(balance.used_nanousd, settlement.cost_nanousd),
+                balance.used_nanousd + settlement.cost_nanousd,
                 balance.held_nanousd - (held[number] if number < len(held) else 0),
                 balance.period_start_us,
             )

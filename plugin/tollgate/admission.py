@@ -21,6 +21,7 @@ from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers,
 from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
+    MAX_EXACT,
     Admission,
     Decision,
     Deployment,
@@ -241,7 +242,8 @@ class Admissions:
             output_tokens = min(wanted, most) * min(facts.choices, MOST_CHOICES)
         price = self._price(deployment, caller)
         cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
-        return Estimate(input_tokens, output_tokens, max(1, cost), guessed, price is not None and not price.free)
+        cost = min(max(1, cost), MAX_EXACT)
+        return Estimate(input_tokens, output_tokens, cost, guessed, price is not None and not price.free)
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
         price = self._catalog.price(deployment.id)

@@ -18,7 +18,7 @@ from tollgate import telemetry
 from tollgate.core.bill import NO_BILL
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import family_of_api
-from tollgate.core.entities import NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
+from tollgate.core.entities import MAX_EXACT, NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
@@ -130,7 +130,8 @@ class Meter:
     def _settlement(self, ended: Ended) -> Settlement:
         price = self._catalog.price(ended.reservation.deployment) or self._default_price
         charged = bill(ended.usage, price) if price is not None else NO_BILL
-        return Settlement(ended.usage, charged.cost_nanousd, ended.status, ended.by, charged)
+        cost_nanousd = min(charged.cost_nanousd, MAX_EXACT)
+        return Settlement(ended.usage, cost_nanousd, ended.status, ended.by, charged)
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tollgate.core.entities import Account, Accounts, Reservation, Settlement, Spend, Standing
+from tollgate.core.entities import Account, Accounts, Period, Reservation, Scope, Settlement, Spend, Standing
 from tollgate.core.ledger import Record
 from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 
@@ -207,9 +207,26 @@ class Ledger(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """One budget period of a scope, and the one that takes its place because the budget's duration changed."""
+
+    scope: Scope
+    before: Period
+    after: Period
+
+
 class SpendBook(Protocol):
     """What was spent, as an administrator may correct it. The ledger and the total of a scope stay as they are."""
 
     async def set_spend(self, organization: str, account: Account, nanousd: int) -> None:
         """Say what the scope of an account has spent in its current period."""
+        ...
+
+    async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
+        """Let what is spent in periods that are current stay spent in those that take their place.
+
+        Whoever changes limits does this before the change can be read: a call that meets the new period first
+        would find nothing spent in it.
+        """
         ...

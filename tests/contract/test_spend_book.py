@@ -11,7 +11,7 @@ from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.core.entities import Account, Period, Scope, ScopeKind
-from tollgate.ports import Counters, SpendBook
+from tollgate.ports import Counters, SpendBook, Succession
 
 NEVER = Account(Scope(ScopeKind.KEY, "h"))
 # A period around any present time.
@@ -27,10 +27,40 @@ async def books(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> tup
     return ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
 
 
+@pytest.mark.parametrize("nanousd", [7, 2**53 + 1, 12 * 10**15 + 3])
 @pytest.mark.parametrize("account", [NEVER, NOW])
-async def test_spend_is_what_it_was_said_to_be(books: tuple[Counters, SpendBook], account: Account) -> None:
+async def test_spend_is_what_it_was_said_to_be(
+    books: tuple[Counters, SpendBook], account: Account, nanousd: int
+) -> None:
     """In the current period; the total of all time stays."""
     counters, book = books
-    await book.set_spend("default", account, 7)
+    await book.set_spend("default", account, nanousd)
     (spend,) = await counters.spend("default", (account,))
-    assert (spend.used_nanousd, spend.total_nanousd) == (7, 0)
+    assert (spend.used_nanousd, spend.total_nanousd) == (nanousd, 0)
+
+
+@pytest.mark.parametrize("before", [NEVER.period, NOW.period])
+async def test_what_is_spent_stays_spent_in_the_period_that_takes_over(
+    books: tuple[Counters, SpendBook], before: Period
+) -> None:
+    """It has its whole length from then on, and a later one starts anew."""
+    counters, book = books
+    await book.set_spend("default", Account(NEVER.scope, period=before), 2**53 + 1)
+    after = Period(2, 3, 2**52)
+    await book.carry("default", [Succession(NEVER.scope, before, after)])
+    later = Period(3, 4, 2**52)
+    found = [
+        (await counters.spend("default", (Account(NEVER.scope, period=each),)))[0].used_nanousd
+        for each in (after, before, later)
+    ]
+    assert found == [2**53 + 1, 2**53 + 1, 0]
+
+
+async def test_what_an_ended_period_spent_is_not_carried(books: tuple[Counters, SpendBook]) -> None:
+    """The current one has spent nothing yet."""
+    counters, book = books
+    await book.set_spend("default", NOW, 7)
+    ended, after = Period(3, 4, 2**52), Period(5, 6, 2**52)
+    await book.carry("default", [Succession(NOW.scope, ended, after)])
+    (spend,) = await counters.spend("default", (Account(NOW.scope, period=after),))
+    assert spend.used_nanousd == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.core.budget import period_start_us
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import (
     Account,
@@ -25,7 +27,7 @@ from tollgate.core.people import LimitSet
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
 from tollgate.management.reports import Reports
-from tollgate.ports import LedgerPage, LedgerQuery, Settled
+from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
 
 MASTER = "sk-master-key-of-tests"
 
@@ -41,6 +43,15 @@ class MemorySpendBook:
         scope = self._counters.scope(organization, account)
         scope.used = nanousd
         scope.period_start_us = max(scope.period_start_us, account.period.start_us)
+
+    async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
+        """Keep what is used in the period that follows."""
+        for each in successions:
+            scope = self._counters.scope(organization, Account(each.scope))
+            start_us = period_start_us(each.before, self._counters.clock.us)
+            if start_us > scope.period_start_us:
+                scope.used = 0
+            scope.period_start_us = max(scope.period_start_us, start_us, each.after.start_us)
 
 
 class MemoryLedger:
@@ -119,6 +130,11 @@ class World:
         )
         await self.counters.reserve(reservation)
         await self.counters.settle(reservation, Settlement(Usage(certainty=Certainty.EXACT), nanousd, 200, "test"))
+
+    async def used(self, entity: Any, organization: str | None = None) -> int:
+        """What an entity has spent in its current period."""
+        (live,) = await self.management.keys.spending.live([entity], organization)
+        return int(live.spend.used_nanousd)
 
 
 class Api:

@@ -25,7 +25,7 @@ def same(key: Key, _: int) -> Key:
 
 
 async def test_another_duration_starts_a_period_of_its_own(world: World) -> None:
-    """What was spent before a budget had a period does not fill its first one; the same duration changes nothing."""
+    """It begins when it is given; the same duration changes nothing."""
     made = await world.management.keys.create(same)
     created_us = world.clock.us
     world.clock.us += 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tollgate.core.entities import MAX_EXACT, Balance, Period
+from tollgate.core.entities import Balance, Period
 
 
 def period_start_us(period: Period, now_us: int) -> int:
@@ -28,11 +28,6 @@ def current(used_nanousd: int, stored_start_us: int, period: Period, now_us: int
     """
     start = period_start_us(period, now_us)
     return (0, start) if start > stored_start_us else (used_nanousd, stored_start_us)
-
-
-def spent(used_nanousd: int, cost_nanousd: int) -> int:
-    """What is used after a cost. Sums of a lifetime are kept apart and have no bound."""
-    return min(MAX_EXACT, used_nanousd + cost_nanousd)
 
 
 def remaining_nanousd(balance: Balance, limit_nanousd: int) -> int:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tollgate.core.bill import NO_BILL, Bill
 
-# Lua counts in doubles: integers above this are not exact, so no limit, price or sum may reach it.
+# Lua counts in doubles: integers above this are not exact, so no limit and no single amount may exceed it. Sums are kept in two parts.
 MAX_EXACT = 2**53 - 1
 DEFAULT_ORGANIZATION = "default"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic
 
 from tollgate.core.errors import Conflict, NotFound
@@ -36,11 +36,22 @@ class Collection(Generic[E]):
         """The entity that has a unique name, if there is one."""
         return await self._registry.find_named(self._kind, name)
 
-    async def change(self, identity: str, change: Callable[[E], E]) -> E:
-        """Apply a change to the entity as it is now, again and again until nobody came between. Raises NotFound, Conflict."""
+    async def change(
+        self,
+        identity: str,
+        change: Callable[[E], E],
+        prepare: Callable[[E, E], Awaitable[None]] | None = None,
+    ) -> E:
+        """Apply a change to the entity as it is now, again and again until nobody came between.
+
+        `prepare`: what has to be done before each try, of the entity as it was and as it will be.
+        Raises NotFound, Conflict.
+        """
         for _ in range(_MOST_TRIES):
             before = await self.get(identity)
             after = change(before.entity)
+            if prepare is not None:
+                await prepare(before.entity, after)
             try:
                 await self._registry.write(Write(before, after))
             except Conflict:

@@ -50,7 +50,7 @@ class Keys:
 
     def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
         self._registry = registry
-        self._spending = spending
+        self.spending = spending
         self._clock = clock
         self._keys = Collection(registry, Key, "Key not found.")
 
@@ -69,7 +69,7 @@ class Keys:
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
         if spend_nanousd:
-            await self._spending.correct(Live(key), spend_nanousd, key.organization)
+            await self.spending.correct(Live(key), spend_nanousd, key.organization)
         return Made(secret, await self._live(key))
 
     async def find(self, name: str) -> Live[Key]:
@@ -92,11 +92,11 @@ class Keys:
             return replace(after, limits=restarted(key.limits, after.limits, now_us))
 
         try:
-            key = await self._keys.change(as_hash(name), changed)
+            key = await self._keys.change(as_hash(name), changed, self.spending.periods.carry)
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
         if spend_nanousd is not None:
-            await self._spending.correct(Live(key), spend_nanousd, key.organization)
+            await self.spending.correct(Live(key), spend_nanousd, key.organization)
         return await self._live(key)
 
     async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
@@ -140,7 +140,7 @@ class Keys:
             raise BadRequest(
                 f"reset_to ({dollars_of(to_nanousd)}) must be <= max_budget ({dollars_of(limit)})", "reset_to"
             )
-        await self._spending.correct(live, to_nanousd, live.entity.organization)
+        await self.spending.correct(live, to_nanousd, live.entity.organization)
         return await self._live(live.entity), spent
 
     async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:
@@ -159,13 +159,13 @@ class Keys:
 
     async def live(self, keys: Sequence[Key]) -> list[Live[Key]]:
         """Keys with what they have spent."""
-        return await self._spending.live(keys)
+        return await self.spending.live(keys)
 
     async def _stored(self, name: str) -> Stored[Key]:
         return await self._keys.get(as_hash(name))
 
     async def _live(self, key: Key) -> Live[Key]:
-        (live,) = await self._spending.live([key])
+        (live,) = await self.spending.live([key])
         return live
 
     async def _in_organization(self, key: Key) -> Key:

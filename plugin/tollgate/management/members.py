@@ -83,12 +83,12 @@ class Members(Noun[Member]):
         """A user's memberships."""
         return await self.entities.all(User(user_id))
 
-    async def change(
+    async def change_part(
         self, team_id: str, user_id: str | None, email: str | None, change: Callable[[Member, int], Member]
     ) -> Member:
         """Change a membership. Raises NotFound."""
         identity = f"{team_id}/{await user_id_of(self.registry, user_id, email)}"
-        return await self.entities.change(identity, self.changed(change))
+        return await self.change(identity, change)
 
     async def remove(self, team_id: str, user_id: str | None, email: str | None) -> None:
         """End a membership. Raises NotFound."""

@@ -52,12 +52,16 @@ class Noun(Generic[E]):
     async def update(self, identity: str, change: Callable[[E, int], E], spend_nanousd: int | None = None) -> Live[E]:
         """Change one. Raises NotFound, and BadRequest when its new name is in use."""
         try:
-            entity = await self.entities.change(identity, self.changed(change))
+            entity = await self.change(identity, change)
         except Conflict as conflict:
             raise BadRequest(str(conflict)) from conflict
         if spend_nanousd is not None:
             await self.spending.correct(Live(entity), spend_nanousd, _organization(entity))
         return await self.live_one(entity)
+
+    async def change(self, identity: str, change: Callable[[E, int], E]) -> E:
+        """Change one; what is spent in its budget periods stays spent. Raises NotFound, Conflict."""
+        return await self.entities.change(identity, self.changed(change), self.spending.periods.carry)
 
     def changed(self, change: Callable[[E, int], E]) -> Callable[[E], E]:
         """A change, with what follows from it: when it was, and a new period for a new duration."""

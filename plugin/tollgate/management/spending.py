@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from tollgate.core.duration import period_at
-from tollgate.core.entities import Account, Scope, ScopeKind, Spend
+from tollgate.core.entities import Account, Scope, Spend
 from tollgate.core.inherit import with_budget
-from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team, User
+from tollgate.core.people import Budget, Customer, Key, LimitSet, Team, User
+from tollgate.management.periods import Periods, scope_of
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
 NOTHING = Spend(0, 0, 0, {})
@@ -25,18 +26,6 @@ class Live(Generic[E]):
     reset_us: int | None = None
 
 
-def scope_of(entity: Key | User | Team | Member | Customer) -> Scope:
-    """Whose counters an entity's are."""
-    kinds = {
-        Key: ScopeKind.KEY,
-        User: ScopeKind.USER,
-        Team: ScopeKind.TEAM,
-        Member: ScopeKind.MEMBER,
-        Customer: ScopeKind.CUSTOMER,
-    }
-    return Scope(kinds[type(entity)], entity.id)
-
-
 class Spending:
     """Reads and corrects what was spent."""
 
@@ -45,6 +34,7 @@ class Spending:
         self._counters = counters
         self._book = book
         self._clock = clock
+        self.periods = Periods(registry, book, clock)
 
     async def live(self, entities: Sequence[E], organization: str | None = None) -> list[Live[E]]:
         """The entities with their numbers, one round trip an organization. Members need to be told theirs: the team's."""

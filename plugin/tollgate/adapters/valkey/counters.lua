@@ -16,7 +16,7 @@
 -- ever spent on it. A reservation is when its lease ends in us, how many accounts it holds for, what it holds of each budget, and its
 -- text.
 --
--- Integers only, below 2^53. Each call reads all, checks all, then writes all. What costs here is calls of functions in C, the store's
+-- Integers only, below 2^53: what is used may be more, so its two halves are added up apart. Each call reads all, checks all, then writes all. What costs here is calls of functions in C, the store's
 -- most, arrays that grow, and functions that are made: so each key is read, packed and written once, what is unpacked makes an array at
 -- once, and an operation has a file of its own. Names in capitals are constants: scripts.py puts their values in their places.
 -- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
@@ -25,14 +25,15 @@ local UNITS = 60000 -- units in a token: a limit of L a minute drains L units ea
 local MAX_EXACT = 9007199254740991
 local LIMITS, LIMITS_BYTES = '<ddddddd', 56
 local TWO_KEYS, TWO_KEYS_BYTES = '<HH', 4
-local STATE, STATE_BYTES = '<i8i8i8i8i8i8i8i8', 64
+local STATE, STATE_BYTES = '<i8i8i8I4i4i8i8i8i8', 64
+local HALF = 4294967296 -- 2^32: what is used is HIGH halves and LOW
 local LEASE, LEASE_BYTES, HOLDS, HOLD = '<i8', 8, '<i8H', 'i8' -- what a reservation begins with
 local ANSWER = '<hc1'
 local SUM, SUM_DIGITS, HIGH_DIGITS, LOW_SIZE = '%010d%015d', 25, 10, 1e15
 local OWN_KEYS, OWN_ARGS = 2, 4
 -- What is where in a scope: its value as it was read, its state as a string (false: not packed yet), the state's numbers, and its lines.
-local VALUE, PACKED, REQUESTS, TOKENS, HELD_TOKENS, USED, HELD, PERIOD = 1, 2, 3, 4, 5, 6, 7, 8
-local REQUESTS_MS, TOKENS_MS, LINES = 9, 10, 11
+local VALUE, PACKED, REQUESTS, TOKENS, HELD_TOKENS, LOW, HIGH, HELD, PERIOD = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local REQUESTS_MS, TOKENS_MS, LINES = 10, 11, 12
 -- What is where in an account.
 local SCOPE, SLOTS, RPM, TPM, PARALLEL, BUDGET, PREVIOUS, START, FINISH = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local format, sub, find, rep, concat = string.format, string.sub, string.find, string.rep, table.concat
@@ -130,7 +131,7 @@ local function keep_units(scope, units, at, used)
   end
 end
 
--- What is used of a budget now, and the start of its period.
+-- What is used of a budget now, and the start of its period. Above 2^53 it is near enough: no budget is as great.
 local function spend_of(scope, account)
   local finish, period = account[FINISH], 0
   if now_us < finish then
@@ -142,7 +143,15 @@ local function spend_of(scope, account)
   if period > scope[PERIOD] then
     return 0, period
   end
-  return scope[USED], scope[PERIOD]
+  return scope[HIGH] * HALF + scope[LOW], scope[PERIOD]
+end
+
+-- A period that began since the scope was written starts with nothing used.
+local function enter_period(scope, account)
+  local _, period = spend_of(scope, account)
+  if period > scope[PERIOD] then
+    scope[LOW], scope[HIGH], scope[PERIOD] = 0, 0, period
+  end
 end
 
 -- What a call holds of a token limit: Reservation.tokens_within is its twin.

@@ -62,7 +62,7 @@ local function reserve_one(id, caller, cost, input, output, guessed)
   for at = 1, #accounts do
     local account = accounts[at]
     local scope, rpm, tpm, budget, hold = account[SCOPE], account[RPM], account[TPM], account[BUDGET], 0
-    local used, period = spend_of(scope, account)
+    enter_period(scope, account)
     if rpm >= 0 then
       keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm) + UNITS)
     end
@@ -77,7 +77,7 @@ local function reserve_one(id, caller, cost, input, output, guessed)
     if budget >= 0 then
       hold = found
     end
-    scope[USED], scope[HELD], scope[PERIOD] = used, scope[HELD] + hold, period
+    scope[HELD] = scope[HELD] + hold
     scope[PACKED] = false
     holds[at] = hold
   end

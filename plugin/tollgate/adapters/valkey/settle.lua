@@ -36,6 +36,11 @@ local function spend(scope, model, cost)
   costs[scope] = before + cost
 end
 
+local function use(scope, cost)
+  local low = scope[LOW] + cost % HALF
+  scope[LOW], scope[HIGH] = low % HALF, scope[HIGH] + floor(cost / HALF) + floor(low / HALF)
+end
+
 -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no key.
 local function free(slots, id)
   call('ZREM', slots, id)
@@ -55,8 +60,9 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
   for at = 1, #accounts do
     local account = accounts[at]
     local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
-    local used, period = spend_of(scope, account)
-    scope[USED], scope[HELD], scope[PERIOD] = min(MAX_EXACT, used + cost), scope[HELD] - (held[at] or 0), period
+    enter_period(scope, account)
+    use(scope, cost)
+    scope[HELD] = scope[HELD] - (held[at] or 0)
     if rpm >= 0 then
       keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm))
     end

@@ -124,7 +124,7 @@ async def member_add(body: member_wire.AddMembers, _: Admin, management: Managed
 async def member_update(body: member_wire.UpdateMember, _: Admin, management: Managed) -> member_wire.UpdatedMember:
     """Change a membership: what is left out stays, null clears."""
     members = management.teams.members
-    return member_wire.updated(await members.change(body.team_id, body.user_id, body.user_email, body.change))
+    return member_wire.updated(await members.change_part(body.team_id, body.user_id, body.user_email, body.change))
 
 
 @router.post("/member_delete")
