@@ -63,3 +63,38 @@ async def test_a_page_is_a_part_of_the_whole(management: Management) -> None:
     await asyncio.gather(*(management.keys.create(lambda key, _: replace(key, user_id="u")) for _ in range(40)))
     page = await management.keys.page(KeyQuery(user_id="u"), 10, 25)
     assert (len(page.entities), page.total) == (25, 80)
+
+
+async def test_teams_with_the_same_strangers_are_all_made_at_once(management: Management) -> None:
+    """Thirty teams name two users whom nobody made, by id or by e-mail: every team is made, each user once."""
+    new = [NewMember(MemberRole.USER, user_id="u"), NewMember(MemberRole.ADMIN, email="e@x.com")]
+    made = await asyncio.gather(
+        *(management.teams.create_with(Team(f"t{number}"), lambda team, _: team, new) for number in range(30))
+    )
+    assert len({live.entity.id for live, _ in made}) == 30
+    users = await management.users.entities.all()
+    assert sorted(user.email or user.id for user in users) == ["e@x.com", "u"]
+    assert [len(await management.users.team_ids(user.id)) for user in users] == [30, 30]
+
+
+async def test_one_team_is_made_once_whoever_names_it_at_once(management: Management) -> None:
+    """Thirty keys of a team that nobody made are all made; so is the team, once; and it is there to be limited."""
+
+    def of_team(key: Key, _: int) -> Key:
+        return replace(key, team_id="paymants")
+
+    made = await asyncio.gather(*(management.keys.create(of_team) for _ in range(30)))
+    assert len({each.secret for each in made}) == 30
+    (team,) = await management.teams.entities.all()
+    assert (team.id, team.implied) == ("paymants", True)
+
+
+async def test_thirty_changes_of_one_key_at_once_all_happen(management: Management) -> None:
+    """However often each loses the race."""
+    made = await management.keys.create(lambda key, _: key)
+
+    async def add(model: str) -> None:
+        await management.keys.update(made.secret, lambda key, _: replace(key, models=(*key.models, model)))
+
+    await asyncio.gather(*(add(f"m{number}") for number in range(30)))
+    assert len((await management.keys.find(made.secret)).entity.models) == 30

@@ -114,7 +114,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A team. `member_limits` are those of each member who has none of their own."""
+    """A team. `member_limits` are those of each member who has none of their own.
+
+    `implied`: a key or a user named it before anybody made it; whoever makes it then takes it over.
+    """
 
     id: str
     alias: str | None = None
@@ -131,6 +134,7 @@ class Team:
     members: tuple[str, ...] = ()
     created_us: int = 0
     updated_us: int = 0
+    implied: bool = False
 
 
 class MemberRole(StrEnum):

@@ -9,7 +9,8 @@ from tollgate.core.errors import Conflict, NotFound
 from tollgate.ports import E, Page, Registry, Stored, Write
 
 _CHUNK = 500
-_MOST_TRIES = 20  # each lost race means that somebody else's change went through; this many in a row is not a race
+MOST_TRIES = 100
+"""Each lost race means that somebody else's change went through; this many in a row is not a race."""
 
 
 class Collection(Generic[E]):
@@ -47,7 +48,7 @@ class Collection(Generic[E]):
         `prepare`: what has to be done before each try, of the entity as it was and as it will be.
         Raises NotFound, Conflict.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             before = await self.get(identity)
             after = change(before.entity)
             if prepare is not None:

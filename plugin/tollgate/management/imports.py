@@ -14,6 +14,7 @@ from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.errors import Conflict
 from tollgate.core.inherit import find_member_of
 from tollgate.core.people import Budget, Entity, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.management.lookups import imply_teams
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Registry, Write, entity_of
 
@@ -66,6 +67,8 @@ class Imports:
             await self._registry.write(Write(None, entity))
         except Conflict as conflict:
             return Imported(Outcome.FAILED, str(conflict))
+        if isinstance(entity, Key):
+            await imply_teams(self._registry, [entity.team_id], entity.organization, entity.updated_us)
         return Imported(Outcome.CREATED)
 
     async def _set_spend(self, entity: Any, carried: Carried) -> None:

@@ -14,6 +14,7 @@ from tollgate.core.people import Key, Team, User
 from tollgate.management.callers import hash_of
 from tollgate.management.collection import Collection
 from tollgate.management.limits import restarted
+from tollgate.management.lookups import imply_teams
 from tollgate.management.ranking import Ranking, ranked
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Page, Registry, Stored, Write
@@ -68,6 +69,7 @@ class Keys:
             await self._registry.write(Write(None, key))
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
+        await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
             await self.spending.correct(Live(key), spend_nanousd, key.organization)
         return Made(secret, await self._live(key))
@@ -95,6 +97,7 @@ class Keys:
             key = await self._keys.change(as_hash(name), changed, self.spending.periods.carry)
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
+        await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd is not None:
             await self.spending.correct(Live(key), spend_nanousd, key.organization)
         return await self._live(key)
@@ -126,6 +129,7 @@ class Keys:
             updated_us=now_us,
         )
         await self._registry.write(Write(before, None), Write(None, after))
+        await imply_teams(self._registry, [after.team_id], after.organization, now_us)
         return Made(secret, await self._live(after))
 
     async def reset_spend(self, name: str, to_nanousd: int) -> tuple[Live[Key], int]:

@@ -10,12 +10,11 @@ from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.inherit import find_member_of
 from tollgate.core.money import dollars_of
 from tollgate.core.people import Member, MemberRole, Team, User
+from tollgate.management.collection import MOST_TRIES
 from tollgate.management.lookups import user_id_of
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Stored, Write, entity_of
-
-_MOST_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Members(Noun[Member]):
         (team,) = await self.registry.get(Team, [team_id])
         if team is None:
             raise NotFound(f"Team not found for team_id={team_id}")
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             writes, users, members = await self.additions(team_id, new, change)
             for member in members:
                 if await self.entities.find(member.id) is not None:

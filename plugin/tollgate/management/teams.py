@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.core.people import Key, Member, Team
-from tollgate.management.collection import Collection
+from tollgate.management.collection import MOST_TRIES, Collection
 from tollgate.management.lookups import removals
 from tollgate.management.members import Members, NewMember
 from tollgate.management.nouns import Noun
@@ -39,16 +39,32 @@ class Teams(Noun[Team]):
         new: Sequence[NewMember],
     ) -> tuple[Live[Team], list[Member]]:
         """Make a team with its members, all or none. Raises BadRequest when its id is in use."""
-        if await self.entities.find(team.id) is not None:
-            raise BadRequest(f"Team id = {team.id} already exists. Please use a different team id.", "team_id")
-        team = self.made(team, change)
-        writes, _, members = await self.members.additions(team.id, new, lambda member, _: member)
-        # Memberships of a team of that id which was deleted went with it, so nothing can be in the way but another writer.
-        try:
-            await self.registry.write(Write(None, team), *writes)
-        except Conflict as conflict:
-            raise BadRequest(str(conflict), "team_id") from conflict
-        return await self.live_one(team), members
+        for _ in range(MOST_TRIES):
+            stored = await self.entities.find(team.id)
+            if stored is not None and not stored.entity.implied:
+                raise BadRequest(f"Team id = {team.id} already exists. Please use a different team id.", "team_id")
+            made = self.made(team, change)
+            writes, _, members = await self.members.additions(team.id, new, lambda member, _: member)
+            if stored is not None:
+                writes = await self._over_memberships(writes)
+            try:
+                await self.registry.write(Write(stored, made), *writes)
+            except Conflict:
+                continue  # somebody made one of the users, or the team itself, meanwhile: look again
+            return await self.live_one(made), members
+        raise Conflict(f"team {team.id} is being changed by others all the time; try again")
+
+    async def _over_memberships(self, writes: Sequence[Write]) -> list[Write]:
+        """The writes, where members of a team that was implied may be there already: they get their role."""
+        found = []
+        for each in writes:
+            member = each.after
+            before = await self.members.entities.find(member.id) if isinstance(member, Member) else None
+            if before is None or not isinstance(member, Member):
+                found.append(each)
+            else:
+                found.append(Write(before, replace(before.entity, role=member.role)))
+        return found
 
     async def info(self, team_id: str) -> TeamInfo:
         """A team, its members and its keys. Raises NotFound."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tollgate.core.people import Key, Member, User
 from tollgate.management.collection import Collection
 from tollgate.management.keys import Made, blank, new_secret
-from tollgate.management.lookups import removals
+from tollgate.management.lookups import imply_teams, removals
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
@@ -63,6 +63,8 @@ class Users(Noun[User]):
             key = replace(key_change(blank(secret, now_us), now_us), user_id=user.id, organization=user.organization)
             writes.append(Write(None, key))
         await self.registry.write(*writes)
+        named = [*(each.team_id for each in memberships), None if key is None else key.team_id]
+        await imply_teams(self.registry, named, user.organization, now_us)
         if spend_nanousd:
             await self.spending.correct(Live(user), spend_nanousd, user.organization)
         return await self.live_one(user), None if key is None else Made(secret, Live(key))
