@@ -313,3 +313,16 @@ async def test_a_teams_models_are_added_and_taken_but_not_the_last(api: Api) -> 
     taken = await ok(api.post("/team/model/delete", {"team_id": "t", "models": ["a"]}))
     assert (added["models"], taken["models"]) == (["a", "b"], ["b"])
     assert (await api.post("/team/model/delete", {"team_id": "t", "models": ["b"]})).status_code == 400
+
+
+async def test_a_walk_in_customer_is_told_with_its_spend(api: Api, world: World) -> None:
+    """Whom nobody registered and calls have named; who never came is 404."""
+    await world.spend(Scope(ScopeKind.CUSTOMER, "walk-in"), 30_000)
+    answer = await api.get("/customer/info", end_user_id="walk-in")
+    row = answer.json()
+    assert (answer.status_code, row["user_id"], row["spend"], row["registered"]) == (200, "walk-in", 0.00003, False)
+    assert row["model_spend"] == {"gpt-4o": 0.00003}
+    assert (await api.get("/customer/info", end_user_id="nobody")).status_code == 404
+    await api.post("/customer/new", {"user_id": "walk-in"})
+    row = (await api.get("/customer/info", end_user_id="walk-in")).json()
+    assert (row["spend"], row["registered"]) == (0.00003, True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tollgate.core.entities import Scope, ScopeKind
 from tollgate.core.people import Customer
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending import NOTHING, Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
 
@@ -16,6 +17,17 @@ class Customers(Noun[Customer]):
 
     def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
         super().__init__(registry, spending, clock, Customer, "End User Id={} does not exist in db")
+
+    async def find_seen(self, identity: str) -> tuple[Live[Customer], bool]:
+        """Return the customer and whether it is registered: calls that named one whom nobody registered
+        have spent in its name. Raises NotFound where there is neither."""
+        stored = await self.entities.find(identity)
+        if stored is not None:
+            return await self.live_one(stored.entity), True
+        spend = await self.spending.unregistered(Scope(ScopeKind.CUSTOMER, identity))
+        if spend == NOTHING:
+            await self.entities.get(identity)
+        return Live(Customer(identity), spend), False
 
     async def delete(self, identities: Sequence[str]) -> int:
         """Delete customers, all or none; how many they were."""

@@ -52,6 +52,22 @@ class Spending:
             for entity, spend, account in zip(entities, spends, accounts, strict=True)
         ]
 
+    async def unregistered(self, scope: Scope) -> Spend:
+        """Return what calls in the name of somebody whom nobody registered spent, in all organizations."""
+        found = NOTHING
+        for name in await self._counters.organizations():
+            (spend,) = await self._counters.spend(name, (Account(scope),))
+            by_model = dict(found.by_model_nanousd)
+            for model, nanousd in spend.by_model_nanousd.items():
+                by_model[model] = by_model.get(model, 0) + nanousd
+            found = Spend(
+                found.used_nanousd + spend.used_nanousd,
+                found.held_nanousd + spend.held_nanousd,
+                found.total_nanousd + spend.total_nanousd,
+                by_model,
+            )
+        return found
+
     async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
         """Say what an entity has spent in its current period."""
         ((limits, entity),) = await self._limits([live.entity])

@@ -37,8 +37,10 @@ async def update(body: wire.CustomerFields, _: Admin, management: Managed) -> wi
 
 @router.get("/info")
 async def info(end_user_id: str, _: Admin, management: Managed) -> wire.CustomerRow:
-    """A customer and what it has spent."""
-    return (await _rows(management, [await management.customers.find(end_user_id)]))[0]
+    """A customer and what it has spent; one whom nobody registered too, once calls have named it."""
+    live, registered = await management.customers.find_seen(end_user_id)
+    (row,) = await _rows(management, [live])
+    return row if registered else row.model_copy(update={"registered": False})
 
 
 @router.get("/list")

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
 @router.post("/new")
 async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.CreatedTeam:
     """Make a team with its members."""
-    members = [each.new_member() for each in body.members_with_roles]
+    members = [each.new_member() for each in body.members_with_roles or ()]
     team = Team(body.team_id or str(uuid4()))
     return wire.created(*await management.teams.create_with(team, body.change, members))
 

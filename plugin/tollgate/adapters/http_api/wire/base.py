@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from tollgate.adapters.http_api.wire.not_served import NOT_SERVED
+from tollgate.adapters.http_api.wire.not_served import asks_for_nothing
 
 T = TypeVar("T")
 
@@ -21,10 +21,12 @@ class Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nothing(cls, data: Any) -> Any:
-        """Null for a field of LiteLLM's that is not served asks for nothing; with any other value it is refused as unknown."""
+        """Leave out fields that are not served here and ask for nothing; any other value of theirs is refused by name."""
         if not isinstance(data, dict):
             return data
-        return {name: value for name, value in data.items() if value is not None or name not in NOT_SERVED}
+        return {
+            name: value for name, value in data.items() if name in cls.model_fields or not asks_for_nothing(name, value)
+        }
 
 
 class Answer(BaseModel):

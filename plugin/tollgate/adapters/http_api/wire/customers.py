@@ -79,6 +79,7 @@ class CustomerRow(Answer):
     model_rpm_limit: dict[str, int]
     model_tpm_limit: dict[str, int]
     litellm_budget_table: BudgetRow | None
+    registered: bool = True
 
 
 class DeletedCustomers(Answer):

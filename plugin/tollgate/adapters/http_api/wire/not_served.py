@@ -1,6 +1,12 @@
-"""Fields of LiteLLM's API that Tollgate knows and does not serve (reference: its request models). Null asks for nothing and passes."""
+"""Fields of LiteLLM's requests that ask for nothing here.
 
-_NAMES = """
+Source: the request models of LiteLLM 1.109's proxy (litellm/proxy/_types.py), which its clients send
+with their defaults.
+"""
+
+from __future__ import annotations
+
+_NOT_SERVED = """
     access_group_ids agent_id allow_team_guardrail_config allowed_model_region allowed_passthrough_routes allowed_routes
     allowed_vector_store_indexes auto_rotate budget_fallbacks budget_limits budget_reset_at default_estimated_output_tokens
     default_estimated_output_tokens_per_model default_model default_team_member_models denied_passthrough_routes
@@ -11,4 +17,27 @@ _NAMES = """
     team_member_model_max_budget team_member_permissions temp_budget_expiry temp_budget_increase throttle_on_budget_exceeded
     tpd_limit tpm_limit_type
 """
-NOT_SERVED = frozenset(_NAMES.split())
+# Served on some paths; LiteLLM's clients send them with their defaults on others too.
+_SERVED_ELSEWHERE = """
+    aliases allowed_cache_controls blocked budget_duration budget_id config duration key_alias max_budget
+    max_parallel_requests metadata model_aliases model_max_budget model_rpm_limit model_tpm_limit models
+    organization_id permissions rpm_limit soft_budget spend team_id teams tpm_limit user_id
+"""
+NOT_SERVED = frozenset(_NOT_SERVED.split())
+"""Served on no path."""
+
+_KNOWN = NOT_SERVED | frozenset(_SERVED_ELSEWHERE.split())
+# Defaults that are words.
+_DEFAULTS = {
+    "key_type": "default",
+    "rpm_limit_type": "best_effort_throughput",
+    "tpm_limit_type": "best_effort_throughput",
+}
+
+
+def asks_for_nothing(name: str, value: object) -> bool:
+    """Tell whether a field of LiteLLM's says what holds without it: null, false, empty, or its default."""
+    if name not in _KNOWN:
+        return False
+    empty = isinstance(value, str | list | dict) and not value
+    return value is None or value is False or empty or value == _DEFAULTS.get(name, ...)

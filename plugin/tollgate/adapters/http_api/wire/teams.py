@@ -88,7 +88,7 @@ class NewTeam(TeamFields):
     """POST /team/new."""
 
     team_id: TeamId | None = None
-    members_with_roles: tuple[MemberName, ...] = ()
+    members_with_roles: tuple[MemberName, ...] | None = None
 
 
 class UpdateTeam(TeamFields):
