@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tollgate.adapters.prices import PriceBook
+from tollgate.adapters.valkey.address import Address
 from tollgate.api_table import api_table
 from tollgate.core.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.entities import Deployment
@@ -90,11 +91,9 @@ def _per(duration: str | None) -> str:
 
 def _store(settings: Settings) -> str:
     ours = settings.tollgate
-    return (
-        f"embedded, state in {ours.state_dir}"
-        if ours.redis_url is None
-        else "the Valkey or Redis at tollgate.redis_url"
-    )
+    if ours.redis_url is None:
+        return f"embedded, state in {ours.state_dir}"
+    return f"the Valkey or Redis at {Address.of(ours.redis_url)}"
 
 
 def _native(settings: Settings) -> Iterator[tuple[str, str]]:

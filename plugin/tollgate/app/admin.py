@@ -19,6 +19,7 @@ from tollgate.adapters.valkey.ledger import ValkeyLedger
 from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.app.base import DAY_US, Core, beside, terms
+from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
@@ -50,6 +51,7 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
         beside(telemetry.outage.watch(core.probe)),
+        beside(watch_evictions(core.pipe)),
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
         await server.serve()

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ssl import SSLContext
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from tollgate.adapters.valkey.address import Address
 from tollgate.core.errors import StoreUnavailable
+
+
+class _TlsConnection(SSLConnection):
+    """The library's connection, verifying the store as all our others do."""
+
+    def __init__(self, *, tls: SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = tls  # which the library would make from its own options
 
 
 def connect(url: str, timeout_s: float, connections: int = 64) -> Redis:
     """A client of a bounded pool. A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
-    `reserve` is not idempotent, and a caller that waits is better told."""
-    pool = BlockingConnectionPool.from_url(
-        url,
+    `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError."""
+    address = Address.of(url)
+    timeout_s = address.timeout_s or timeout_s
+    kind, place = _place(address)
+    pool = BlockingConnectionPool(
+        connection_class=kind,
+        **place,
+        db=address.database,
+        username=address.username,
+        password=address.password,
         max_connections=connections,
         timeout=timeout_s,
         socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_connect_timeout=address.connect_timeout_s or timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
+
+
+def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
+    """The library's kind of connection, and what that kind needs to know."""
+    if address.path:
+        return UnixDomainSocketConnection, {"path": address.path}
+    place = {"host": address.host, "port": address.port}
+    return (Connection, place) if address.tls is None else (_TlsConnection, {**place, "tls": address.tls})
 
 
 @contextmanager

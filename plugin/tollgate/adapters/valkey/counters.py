@@ -19,7 +19,7 @@ from tollgate.adapters.valkey import keys, scripts
 from tollgate.adapters.valkey.address import Command
 from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
-from tollgate.adapters.valkey.pipe import Pipe, ReplyError
+from tollgate.adapters.valkey.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.scripts import Script
 from tollgate.adapters.valkey.states import STATE
 from tollgate.core import reservations
@@ -59,13 +59,19 @@ class ValkeyCounters:
         organization = reservation.organization
         if organization not in self._listed:
             # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
-            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
+            await self._list(organization)
             self._listed.add(organization)
             self._limited[organization] = Memo(lambda accounts: Keyed.of(organization, limited(accounts)))
         keyed = self._limited[organization].get(reservation.accounts)
         numbers = (reservation.cost_nanousd, reservation.input_tokens, reservation.output_tokens, reservation.guessed)
         texts = (reservation.id, reservations.encode(reservation))
         return _standing(await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts))
+
+    async def _list(self, organization: str) -> None:
+        try:
+            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
+        except ReplyError as error:
+            raise unavailable(error) from error
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         answer = await self._settle(reservation, settlement, tell=True)
@@ -169,7 +175,7 @@ class ValkeyCounters:
             self._again.add(again)
             again.add_done_callback(self._again.discard)
         else:
-            batch.fail(_unavailable(reply))
+            batch.fail(unavailable(reply))
 
     async def _answer_again(self, batch: Batch, script: Script, command: Command) -> None:
         try:
@@ -191,7 +197,7 @@ class ValkeyCounters:
             await self._pipe.call(b"SCRIPT", b"LOAD", script.source)
             return await self._pipe.call(*command)
         except ReplyError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
 def limited(accounts: Accounts) -> Accounts:
@@ -209,10 +215,6 @@ def _line_name(model: str) -> str:
 def _is_forgotten(error: BaseException) -> bool:
     """Whether a store that was restarted or failed over has forgotten its scripts."""
     return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
-
-
-def _unavailable(error: BaseException) -> StoreUnavailable:
-    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(f"{type(error).__name__}: {error}")
 
 
 def _reservation(stored: bytes) -> Reservation:

@@ -14,12 +14,17 @@ from typing import Any, cast
 
 import hiredis
 
-from tollgate.adapters.valkey.address import Address, Command, packed
+from tollgate.adapters.valkey.address import Address, Command, packed, why
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
 class ReplyError(Exception):
     """The store's own error: the first word of the message is its kind."""
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """A failed command as callers know it: in the store's own words, without the place in our script that it adds."""
+    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error).partition(" script: ")[0])
 
 
 Heard = Callable[[Any], None]
@@ -32,8 +37,9 @@ class Pipe:
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
+        """A pipe to the store of a URL; SettingsError when that is none. A timeout in the URL goes before."""
         self._address = Address.of(url)
-        self._timeout_s = timeout_s
+        self._timeout_s = self._address.timeout_s or timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
         self._late: set[asyncio.Task[None]] = set()
@@ -87,14 +93,15 @@ class Pipe:
     async def _open(self) -> _Connection:
         connection = None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._address.connect_timeout_s or self._timeout_s):
                 connection = await self._address.dial(lambda: _Connection(self._timeout_s))
                 for command in self._address.login:
                     await connection.call(command)
-        except (OSError, TimeoutError, ReplyError) as error:
+        except (OSError, ReplyError) as error:
             if connection is not None:
                 connection.end("not let in")
-            raise StoreUnavailable(f"cannot connect: {type(error).__name__}: {error}") from error
+            told = str(error) if isinstance(error, ReplyError) else why(error)
+            raise StoreUnavailable(f"cannot connect: {told}") from error
         return connection
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tollgate.adapters.valkey.keys import PROBE
-from tollgate.adapters.valkey.pipe import Pipe, ReplyError
-from tollgate.core.errors import StoreUnavailable
+from tollgate.adapters.valkey.pipe import Pipe, ReplyError, unavailable
 
 # A script fails as the counters' do: for want of memory, of replicas, of a permission, of a primary.
 _SCRIPT: Final = b"redis.call('SET', KEYS[1], '', 'PX', 60000) return redis.call('TIME')"
@@ -18,5 +17,5 @@ async def probe(pipe: Pipe) -> int:
     try:
         seconds, micros = await pipe.call(b"EVAL", _SCRIPT, 1, PROBE)
     except ReplyError as error:
-        raise StoreUnavailable(str(error).partition(" script: ")[0]) from error
+        raise unavailable(error) from error
     return int(seconds) * 1_000_000 + int(micros)

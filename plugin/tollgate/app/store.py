@@ -1,0 +1,39 @@
+"""The store, before the processes that rest on it are started, and what may happen to it later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tollgate import telemetry
+from tollgate.adapters.valkey.address import Address
+from tollgate.adapters.valkey.pipe import Pipe, ReplyError
+from tollgate.adapters.valkey.survey import evicted, survey
+from tollgate.core.errors import StoreUnavailable
+
+_LOOK_EVERY_S = 10.0
+
+
+def check_url(url: str) -> None:
+    """Raise SettingsError, with one sentence, when a store's URL cannot be used."""
+    Address.of(url)
+
+
+async def meet_store(url: str, say: Callable[[str], None]) -> None:
+    """Wait for the store, and say what it risks. Raises SettingsError when it cannot be used."""
+    for risk in await survey(url, say):
+        say(f"warning: {risk}")
+
+
+async def watch_evictions(pipe: Pipe) -> None:
+    """Tell, for ever, when the store drops keys for want of memory."""
+    before = None
+    while True:
+        try:
+            now = await evicted(pipe)
+        except (ReplyError, StoreUnavailable):
+            now = before or 0
+        if before is not None and now > before:
+            telemetry.keys_evicted(now - before)
+        before = now
+        await asyncio.sleep(_LOOK_EVERY_S)
