@@ -11,13 +11,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 import yaml
 
-from tollgate import __version__, report, settings, supervisor
+from tollgate import __version__, exposure, report, settings, supervisor
 from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
 from tollgate.commands.top import top
 from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+from tollgate.envoy_program import check_version
 
 app = typer.Typer(
     help="Budgets and rate limits for LLM traffic, beside Envoy.",
@@ -31,7 +32,13 @@ for _noun in (key, user, team, customer, budget, spend):
 ConfigOption = Annotated[
     Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
 ]
-RedisOption = Annotated[str | None, typer.Option(help="Valkey or Redis to use instead of the embedded one")]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TOLLGATE_REDIS_URL",
+        help="Valkey or Redis to use instead of the embedded one; a password belongs into the file or the environment",
+    ),
+]
 WorkersOption = Annotated[
     int | None,
     typer.Option(min=1, max=256, help="worker processes; default one for two cores, with a stand-in if that is one"),
@@ -81,6 +88,8 @@ def up(
             "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
         }  # fmt: skip
         loaded = _loaded(config, overrides)
+        if envoy is not None:
+            check_version(str(envoy))
         programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
         with supervisor.gateway(loaded, config, programs) as plan:
             _finish(supervisor.run(plan, _say))
@@ -146,11 +155,13 @@ def rendered(loaded: settings.Settings, what: What) -> str:
 
 
 def _loaded(config: Path, overrides: dict[str, Any]) -> settings.Settings:
-    """The file, with what the command line says instead; its notices are printed."""
-    loaded = settings.load(config)
+    """The file, with what the command line says instead; its notices and warnings are printed."""
+    loaded = _with(settings.load(config), overrides)
     for notice in loaded.notices:
         _say(f"notice: {notice}")
-    return _with(loaded, overrides)
+    for warning in exposure.warnings(loaded):
+        _say(f"warning: {warning}")
+    return loaded
 
 
 def _with(loaded: settings.Settings, overrides: dict[str, Any]) -> settings.Settings:

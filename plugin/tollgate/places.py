@@ -13,7 +13,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tollgate.core.errors import SettingsError
@@ -22,6 +22,9 @@ from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address
 # The shortest limit of the systems that we run on (macOS: 104 bytes with the final zero).
 _LONGEST_SOCKET_PATH = 103
 _LONGEST_SOCKET_NAME = "/envoy-admin.sock"
+_FOLDER_PREFIX = "tollgate-"
+# The file by which a folder's owner is known to live.
+_OWNER = "owner"
 # Fedora and RHEL, SUSE, Alpine and macOS; Debian's comes first.
 _TRUST_BUNDLES = (
     DEFAULT_TRUST_BUNDLE,
@@ -77,15 +80,41 @@ def state_folder(path: Path) -> Iterator[int]:
 
 @contextmanager
 def socket_folder() -> Iterator[Path]:
-    """A folder for Unix sockets, which nobody else may enter; gone at the end."""
-    name = Path(tempfile.mkdtemp(prefix="tollgate-"))
+    """A folder for Unix sockets, which nobody else may enter; gone at the end.
+
+    Removes those that earlier gateways left behind when they were killed.
+    """
+    name = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
     if len(os.fsencode(f"{name}{_LONGEST_SOCKET_NAME}")) > _LONGEST_SOCKET_PATH:
         name.rmdir()
-        name = Path(tempfile.mkdtemp(prefix="tollgate-", dir="/tmp"))
+        name = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir="/tmp"))
+    owned = _own(name)
+    _remove_orphans(name.parent)
     try:
         yield name
     finally:
         shutil.rmtree(name, ignore_errors=True)
+        os.close(owned)
+
+
+def _own(folder: Path) -> int:
+    """Lock the folder for as long as this process lives; returns the lock's descriptor.
+
+    The file gets its name once it is locked, so nobody finds it unlocked while its owner starts.
+    """
+    new = folder / f"{_OWNER}.new"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    new.rename(folder / _OWNER)
+    return descriptor
+
+
+def _remove_orphans(folder: Path) -> None:
+    """Remove the socket folders in `folder` whose owner is gone. Those of other users cannot be opened."""
+    for lock in folder.glob(f"{_FOLDER_PREFIX}*/{_OWNER}"):
+        with suppress(OSError), lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def find_trust_bundle(environment: Mapping[str, str]) -> str | None:

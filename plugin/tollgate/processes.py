@@ -40,7 +40,8 @@ class Part:
 
     `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
     `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
-    it fails. `drain`: what to do before it is told to stop. `orphaned`: the signal it gets when we are killed (Linux).
+    it fails. `drain`: what to do before it is told to stop, quickly once the event is set. `orphaned`: the
+    signal it gets when we are killed (Linux).
     `pulse`: tells something else each time while the part is well; one that stays the same for some seconds
     hangs, and is killed.
     """
@@ -52,7 +53,7 @@ class Part:
     probe: Callable[[], Awaitable[bool]] | None = None
     restarts: bool = False
     quiet: bool = False
-    drain: Callable[[], Awaitable[None]] | None = None
+    drain: Callable[[asyncio.Event], Awaitable[None]] | None = None
     pulse: Callable[[], object] | None = None
     grace_seconds: float = 5.0
     orphaned: signal.Signals = signal.SIGKILL
@@ -105,12 +106,12 @@ class Processes:
         """Wait until a part that is not restarted has ended."""
         return await asyncio.shield(self._failure)
 
-    async def stop(self) -> None:
-        """Stop the last stage first; each part gets its grace, then SIGKILL."""
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Stop the last stage first; each part gets its grace, then SIGKILL. `hurry` ends their draining."""
         await _cancel(self._keepers)
         for stage in reversed(self._stages):
             running = [run for part in stage if (run := self._runs.get(part.name)) is not None]
-            await asyncio.gather(*(_stop(run) for run in running))
+            await asyncio.gather(*(_stop(run, hurry) for run in running))
 
     async def kill(self) -> None:
         """Stop everything at once."""
@@ -229,9 +230,9 @@ async def _read(run: _Run, stream: asyncio.StreamReader) -> None:
             print(f"{run.part.name} | {line}", file=sys.stderr, flush=True)
 
 
-async def _stop(run: _Run) -> None:
+async def _stop(run: _Run, hurry: asyncio.Event) -> None:
     if run.process.returncode is None and run.part.drain is not None:
-        await run.part.drain()
+        await run.part.drain(hurry)
     _signal(run, signal.SIGTERM)
     try:
         await asyncio.wait_for(run.process.wait(), run.part.grace_seconds)

@@ -13,6 +13,7 @@ from tollgate.core.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.core.usage.native import left_to_ext_proc, reach_of
+from tollgate.exposure import warnings
 from tollgate.settings import Settings
 
 
@@ -28,6 +29,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
         *_table(_native(settings)),
         *(f"notice: {each}" for each in settings.notices),
+        *(f"warning: {each}" for each in warnings(settings)),
     ]
 
 

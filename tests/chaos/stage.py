@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from tests.chaos.tally import Tally
 from tests.chaos.traffic import MODEL, Traffic
 from tests.load.errors import BenchFailed
-from tests.load.proc import Group, described, family
+from tests.load.proc import Group, family
 from tests.load.programs import Tick
 from tests.load.systems import MASTER, System, free_port, running, said_ready, tollgate
 
@@ -55,8 +55,8 @@ class Stage:
     @property
     def store_url(self) -> str:
         """Where the gateway keeps everything: as its workers were told."""
-        worker = described(self.pids(Group.WORKERS)[0]).split()
-        return worker[worker.index("--redis") + 1]
+        worker = Path(f"/proc/{self.pids(Group.WORKERS)[0]}/environ").read_text(encoding="utf-8")
+        return dict(each.partition("=")[::2] for each in worker.split("\0"))["TOLLGATE_STORE_URL"]
 
     def pids(self, group: Group) -> tuple[int, ...]:
         """The gateway's processes of one kind."""

@@ -172,9 +172,15 @@ def _option(key: str, value: str, action: HeaderValueOptionHeaderAppendAction = 
 
 @dataclass(slots=True)
 class Server:
-    """An HTTP/1.1 server that remembers what it was sent. `POST …/slow` is answered in two parts, three seconds apart."""
+    """An HTTP/1.1 server that remembers what it was sent. `POST …/slow` is answered in two parts, three seconds apart.
+
+    `headers`: whole lines that each reply has beside its own.
+    """
 
     status: int = 200
+    headers: str = ""
+    content_type: str = "application/json"
+    body: bytes = b'{"ok":true}'
     seen: list[Seen] = field(default_factory=list)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -204,8 +210,8 @@ class Server:
             await asyncio.sleep(3)
             writer.write(b"cd")
         else:
-            head = f"HTTP/1.1 {self.status} So\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n"
-            writer.write(head.encode() + b'{"ok":true}')
+            own = f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n"
+            writer.write(f"HTTP/1.1 {self.status} So\r\n{own}{self.headers}\r\n".encode() + self.body)
         await writer.drain()
 
     @asynccontextmanager

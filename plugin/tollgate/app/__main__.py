@@ -27,7 +27,8 @@ def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path)
 
 
 Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
-StoreUrl = Annotated[str, typer.Option("--redis", help="the store's URL")]
+# Not on the command line: a password in it would be everybody's to read.
+StoreUrl = Annotated[str, typer.Option(envvar="TOLLGATE_STORE_URL", help="the store's URL")]
 Beat = Annotated[Path, typer.Option("--beat", help="the file for our signs of life")]
 
 

@@ -64,8 +64,9 @@ from tollgate.envoy_config.messages import (
     plain,
 )
 from tollgate.envoy_config.native import AUTHZ_CLUSTER
+from tollgate.envoy_config.reply_headers import reply_headers
 from tollgate.envoy_config.topology import Address, Topology
-from tollgate.envoy_config.upstream import Origin, cluster_name, credential_filters, limits_renamed, rewriting
+from tollgate.envoy_config.upstream import Origin, cluster_name, credential_filters, rewriting
 from tollgate.settings import MOCK_HOST, Settings
 
 # Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and one ext_proc stream for its whole life.
@@ -201,7 +202,7 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
         http_filters=[
             *([rewriting(deployment)] if len(chain(settings, deployment)) > 1 else []),
             *credential_filters(deployment, settings.credentials.get(deployment.id)),
-            limits_renamed(deployment),
+            reply_headers(deployment),
             http_filter_message("upstream_codec", UpstreamCodec()),
         ],
     )

@@ -1,5 +1,4 @@
-"""Where a deployment is, how its paths and its Host are written, and what its cluster changes: it adds the provider's credential to a
-request, and moves the provider's own limits to another name in a reply.
+"""Where a deployment is, how its paths and its Host are written, and how its cluster adds the provider's credential to a request.
 
 Credentials are added in the cluster: no filter before the router sees one, and each attempt gets its own.
 """
@@ -11,18 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
-    HeaderValue,
-    HeaderValueOption,
-    HeaderValueOptionHeaderAppendAction,
 )
 from envoy_data_plane.envoy.extensions.common.aws.v3 import AwsCredentialProvider, CredentialsFileCredentialProvider
 from envoy_data_plane.envoy.extensions.filters.http.aws_request_signing.v3 import AwsRequestSigning
 from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
@@ -50,18 +43,6 @@ _CREDENTIAL_FORMS = {
     "azure": CredentialForm("api-key", ""),
     "gemini": CredentialForm("x-goog-api-key", ""),
 }
-
-
-_STATES = ("limit", "remaining", "reset")
-# https://platform.openai.com/docs/guides/rate-limits, and those that speak like it; https://platform.claude.com/docs/en/api/rate-limits
-_LIMITS = tuple(
-    f"x-ratelimit-{state}{noun}" for noun in ("", "-requests", "-tokens", "-project-tokens") for state in _STATES
-)
-_ANTHROPIC_LIMITS = tuple(
-    f"anthropic-ratelimit-{noun}-{state}"
-    for noun in ("requests", "tokens", "input-tokens", "output-tokens")
-    for state in _STATES
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +99,6 @@ def rewriting(deployment: Deployment) -> HttpFilter:
     values = f"local PREFIX, AUTHORITY = {_lua_text(rule.prefix)}, {_lua_text(origin.authority)}\n"
     source = values + _REWRITE.read_text(encoding="utf-8")
     return http_filter_message("lua", Lua(default_source_code=DataSource(inline_string=source)))
-
-
-def limits_renamed(deployment: Deployment) -> HttpFilter:
-    """The provider's own limits under `llm_provider-`: whose limits a header tells must be clear. Here and not in Lua, which takes 25 us
-    to look through a reply's headers; so by name, and a name that nobody knows stays as it is."""
-    mutations: list[HeaderMutation] = []
-    for name in (*_LIMITS, *(_ANTHROPIC_LIMITS if deployment.provider == "anthropic" else ())):
-        kept = HeaderValueOption(
-            header=HeaderValue(key=f"llm_provider-{name}", value=f"%RESP({name})%"),
-            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-        mutations += HeaderMutation(append=kept), HeaderMutation(remove=name)
-    return http_filter_message("header_mutation", HeaderMutations(mutations=Mutations(response_mutations=mutations)))
 
 
 def _lua_text(text: str) -> str:

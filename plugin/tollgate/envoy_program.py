@@ -1,0 +1,87 @@
+"""Envoy as a program that runs: which version it is, whether it serves, and how it is drained before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import subprocess
+
+import httpx
+
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config import Address
+
+OLDEST = (1, 40)
+"""`clear_route_cache_headers` of ext_authz and the `priority_group` cluster specifier are new in Envoy 1.40."""
+LAST_WORDS_SECONDS = 1.1
+"""The access log is flushed every 200 ms, and what is in it when Envoy ends is lost. An ext_proc stream
+may take a second to close: Envoy 1.40 crashes when it is ended before that."""
+
+_VERSION_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+# `envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL`
+_VERSION = re.compile(r"version: \w+/((\d+)\.(\d+)[^/]*)/")
+
+
+def check_version(program: str) -> None:
+    """Ask a binary which Envoy it is. Raises SettingsError when it is none, or too old."""
+    try:
+        done = subprocess.run(
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        raise SettingsError(f"{program}: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SettingsError(f"{program} does not answer --version; is it Envoy?") from error
+    match = _VERSION.search(done.stdout)
+    if match is None:
+        raise SettingsError(f"{program} does not say that it is Envoy: {done.stdout[:80].strip()!r}")
+    if (int(match[2]), int(match[3])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise SettingsError(f"{program} is Envoy {match[1]}; {oldest} or later is needed")
+
+
+async def answers(admin: Address, path: str) -> bool:
+    """Whether Envoy's admin interface answers a path with a success."""
+    try:
+        async with _client(admin) as client:
+            return (await client.get(path)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+async def drain(admin: Address, seconds: float, hurry: asyncio.Event) -> None:
+    """Take no new connections and let calls end: for so many seconds, or until `hurry` is set.
+
+    Connections are closed with their next reply. Afterwards the access log has told of all calls.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    with contextlib.suppress(httpx.HTTPError):
+        async with _client(admin) as client:
+            # Without it a connection that is kept alive could bring one call after the other.
+            await client.post("/healthcheck/fail")
+            await client.post("/drain_listeners")
+            while asyncio.get_running_loop().time() < deadline and not hurry.is_set():
+                if await _active_calls(client) == 0:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(hurry.wait(), _POLL_SECONDS)
+            await asyncio.sleep(LAST_WORDS_SECONDS)
+
+
+async def _active_calls(client: httpx.AsyncClient) -> int:
+    """The calls under way."""
+    pattern = r"^http\.tollgate\.downstream_rq_active$"
+    told = (await client.get("/stats", params={"filter": pattern})).text
+    return int(told.rpartition(":")[2] or 0)
+
+
+def _client(admin: Address) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(uds=admin.path)
+    return httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=1)

@@ -1,0 +1,52 @@
+"""What a configuration leaves open to people who can reach the machine: `tollgate check` and a start say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import parse_qs, urlsplit
+
+from tollgate.settings import Settings
+
+_EXAMPLE_MASTER_KEY = "sk-1234"
+_SHORT_KEY = 16
+_MAKE_A_KEY = "set a random one, such as `openssl rand -hex 24` prints"
+
+
+def warnings(settings: Settings) -> list[str]:
+    """One line for each open door, with what closes it. None where only this machine reaches the gateway and its store."""
+    return [*_master_key(settings), *_store(settings.tollgate.redis_url)]
+
+
+def is_local(host: str) -> bool:
+    """Whether an address is reached from this machine only. A name other than localhost may be anybody's."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _master_key(settings: Settings) -> Iterator[str]:
+    key, ours = settings.master_key, settings.tollgate
+    if key is None or is_local(ours.host):
+        return
+    if key == _EXAMPLE_MASTER_KEY:
+        fault = f"{key} is the example's key"
+    elif len(key) < _SHORT_KEY:
+        fault = f"{len(key)} characters can be guessed"
+    else:
+        return
+    yield f"general_settings.master_key: {fault}, and others can reach {ours.host}: {_MAKE_A_KEY}"
+
+
+def _store(url: str | None) -> Iterator[str]:
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme == "unix" or parts.password or parse_qs(parts.query).get("password"):
+        return
+    if not is_local(parts.hostname or "localhost"):
+        yield (
+            f"tollgate.redis_url: the store at {parts.hostname} has no password, so whoever reaches it can change "
+            "keys and spend: set `requirepass` or a user there, and write redis://:PASSWORD@HOST"
+        )
