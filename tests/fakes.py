@@ -66,6 +66,10 @@ class MemoryCounters:
     async def organizations(self) -> list[str]:
         return sorted(self._organizations)
 
+    def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
+        for each in scopes:
+            self._scopes.pop((organization, each), None)
+
     async def reserve(self, reservation: Reservation) -> Standing:
         self._organizations.add(reservation.organization)
         accounts = tuple(each for each in reservation.accounts if each.limited)
@@ -119,7 +123,7 @@ class MemoryCounters:
                 tokens,
                 balance.parallel - (scope.slots.pop(reservation.id, 0) > self.clock.us),
                 balance.used_nanousd + settlement.cost_nanousd,
-                balance.held_nanousd - (held[number] if number < len(held) else 0),
+                max(0, balance.held_nanousd - (held[number] if number < len(held) else 0)),
                 balance.period_start_us,
             )
             scope.total += settlement.cost_nanousd

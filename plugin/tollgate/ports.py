@@ -230,3 +230,7 @@ class SpendBook(Protocol):
         would find nothing spent in it.
         """
         ...
+
+    async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
+        """Remove the counters of scopes: spend, buckets, and calls in flight. The ledger stays."""
+        ...

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from msgspec import structs
-from tests.contract.conftest import Bench
+from redis.asyncio import Redis
+from tests.contract.conftest import LEASE_US, Bench
 from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
 
+from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.keys import scope_key
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.core import bucket
 from tollgate.core.entities import Account, Balance, LimitKind, Period, Scope, ScopeKind
 
 USER = Scope(ScopeKind.USER, "u1")
+CUSTOMER = Scope(ScopeKind.CUSTOMER, "c1")
 
 
 async def test_exactly_the_limit_passes_however_many_come_at_once(bench: Bench) -> None:
@@ -239,3 +244,16 @@ async def test_every_organization_that_holds_something_is_known(bench: Bench) ->
     assert sorted(await bench.counters.organizations()) == ["acme", "default"]
     bench.advance(60)
     assert [each.id for each in await bench.counters.expired("acme")] == ["of-acme"]
+
+
+async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(store: Redis, pipe: Pipe) -> None:
+    """Each call puts it off; what is registered or limited stays for ever."""
+    counters = ValkeyCounters(store, pipe, LEASE_US, 30 * 86_400_000_000)
+    walk_in, known = Account(Scope(ScopeKind.CUSTOMER, "walk-in"), passing=True), Account(CUSTOMER)
+    for name in ("a", "b"):
+        held = reservation(name, walk_in, known)
+        await counters.reserve(held)
+        await counters.settle(held, settlement(3, 7))
+        lives = [await store.ttl(scope_key("default", each.scope)) for each in (walk_in, known)]
+        assert 29 * 86_400 < lives[0] <= 30 * 86_400
+        assert lives[1] == -1

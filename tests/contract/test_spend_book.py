@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
+from tests.make import KEY, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
@@ -64,3 +65,18 @@ async def test_what_an_ended_period_spent_is_not_carried(books: tuple[Counters, 
     await book.carry("default", [Succession(NOW.scope, ended, after)])
     (spend,) = await counters.spend("default", (Account(NOW.scope, period=after),))
     assert spend.used_nanousd == 0
+
+
+async def test_nothing_is_left_of_what_is_forgotten(store: Redis, pipe: Pipe) -> None:
+    """Neither spend nor buckets nor calls in flight; a call that ends afterwards owes nothing to a new one."""
+    counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    limited = Account(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
+    before, after = reservation("before", limited, cost=60), reservation("after", limited, cost=60)
+    await counters.reserve(before)
+    await book.forget("default", [KEY])
+    assert [name async for name in store.scan_iter("*key:*")] == []
+    assert (await counters.reserve(after)).refused is None
+    await counters.settle(before, settlement(3, 1))
+    await counters.settle(after, settlement(3, 1))
+    (spend,) = await counters.spend("default", (limited,))
+    assert (spend.used_nanousd, spend.held_nanousd) == (2, 0)

@@ -53,6 +53,10 @@ class MemorySpendBook:
                 scope.used = 0
             scope.period_start_us = max(scope.period_start_us, start_us, each.after.start_us)
 
+    async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
+        """Drop the counters."""
+        self._counters.forget(organization, scopes)
+
 
 class MemoryLedger:
     """The port `Ledger` over what the counters have settled, each when it was admitted."""
@@ -135,6 +139,11 @@ class World:
         """What an entity has spent in its current period."""
         (live,) = await self.management.keys.spending.live([entity], organization)
         return int(live.spend.used_nanousd)
+
+    async def spent(self, scope: Scope) -> int:
+        """What a scope has spent, in nano-dollars."""
+        (spend,) = await self.counters.spend("default", (Account(scope),))
+        return spend.total_nanousd
 
 
 class Api:

@@ -61,6 +61,9 @@ FOREVER = Period()
 class Account(Struct, frozen=True, array_like=True):
     """A scope that requests are charged to, and its limits there: requests and tokens a minute, calls at once, nano-dollars a period.
     None is no limit: then it is only counted what is spent.
+
+    `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it has
+    been idle for as long as the ledger keeps records.
     """
 
     scope: Scope
@@ -69,6 +72,7 @@ class Account(Struct, frozen=True, array_like=True):
     parallel: int | None = None
     budget_nanousd: int | None = None
     period: Period = FOREVER
+    passing: bool = False
 
     @property
     def limited(self) -> bool:

@@ -57,7 +57,13 @@ def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens:
 
     `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
     """
-    found = [_account(scope, limits, now_us, tokens, money) for scope, limits in _scopes(caller, policy, model)]
+    walk_in = caller.customer_id is not None and caller.customer is None and policy.customer == NO_LIMITS
+    found = [
+        Account(scope, passing=True)
+        if walk_in and scope.kind is ScopeKind.CUSTOMER
+        else _account(scope, limits, now_us, tokens, money)
+        for scope, limits in _scopes(caller, policy, model)
+    ]
     return (*(each for each in found if each.limited), *(each for each in found if not each.limited))
 
 

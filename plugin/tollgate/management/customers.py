@@ -33,6 +33,7 @@ class Customers(Noun[Customer]):
         """Delete customers, all or none; how many they were."""
         found = await self.stored(identities)
         await self.registry.write(*(Write(each, None) for each in found))
+        await self.spending.forget([each.entity for each in found])
         return len(found)
 
     async def set_blocked(self, identities: Sequence[str], *, blocked: bool) -> list[Live[Customer]]:

@@ -59,7 +59,7 @@ class Keys:
         self, change: Change, *, secret: str | None = None, spend_nanousd: int = 0, anonymous: bool = False
     ) -> Made:
         """Make a key. `anonymous`: it belongs to nobody in particular, so to a user id of its own, as the page shows."""
-        secret = new_secret() if secret is None else checked_secret(secret)
+        chosen, secret = secret is not None, new_secret() if secret is None else checked_secret(secret)
         now_us = self._clock.now_us()
         key = change(blank(secret, now_us), now_us)
         if anonymous:
@@ -69,6 +69,9 @@ class Keys:
             await self._registry.write(Write(None, key))
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
+        if chosen:
+            # Calls that were in flight when a key of that secret was deleted have been settled since.
+            await self.spending.forget([key])
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
             await self.spending.correct(Live(key), spend_nanousd, key.organization)
@@ -103,7 +106,7 @@ class Keys:
         return await self._live(key)
 
     async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
-        """Delete keys, all or none, and return their hashes. What they spent stays in the ledger."""
+        """Delete keys, all or none, and return their hashes. What they spent stays in the ledger alone."""
         found = [await self._stored(name) for name in dict.fromkeys(as_hash(each) for each in names)]
         for alias in aliases:
             stored = await self._keys.find_named(alias)
@@ -114,6 +117,7 @@ class Keys:
         if not unique:
             raise NotFound("No keys found")
         await self._registry.write(*(Write(each, None) for each in unique.values()))
+        await self.spending.forget([each.entity for each in unique.values()])
         return list(unique)
 
     async def regenerate(self, name: str, change: Change, secret: str | None = None) -> Made:

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from tollgate.core.entities import DEFAULT_ORGANIZATION
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.people import NO_LIMITS, Key, Member, Team, User
 from tollgate.management.collection import Collection
-from tollgate.ports import Registry, Write
+from tollgate.ports import Registry, Write, entity_of
 
 
 async def user_id_of(registry: Registry, user_id: str | None, email: str | None) -> str:
@@ -35,6 +36,12 @@ async def imply_teams(registry: Registry, team_ids: Iterable[str | None], organi
             # Somebody else made it meanwhile: all the better.
             with suppress(Conflict):
                 await registry.write(Write(None, team))
+
+
+async def organization_of(registry: Registry, member: Member) -> str:
+    """Return where a member's counters are: in the organization of the team."""
+    team = entity_of((await registry.get(Team, [member.team_id]))[0])
+    return DEFAULT_ORGANIZATION if team is None else team.organization
 
 
 async def removals(registry: Registry, owner: User | Team) -> list[Write]:

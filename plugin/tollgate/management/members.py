@@ -11,7 +11,7 @@ from tollgate.core.inherit import find_member_of
 from tollgate.core.money import dollars_of
 from tollgate.core.people import Member, MemberRole, Team, User
 from tollgate.management.collection import MOST_TRIES
-from tollgate.management.lookups import user_id_of
+from tollgate.management.lookups import organization_of, user_id_of
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Stored, Write, entity_of
@@ -93,6 +93,7 @@ class Members(Noun[Member]):
         """End a membership. Raises NotFound."""
         stored = await self.entities.get(f"{team_id}/{await user_id_of(self.registry, user_id, email)}")
         await self.registry.write(Write(stored, None))
+        await self.spending.forget([stored.entity], await organization_of(self.registry, stored.entity))
 
     async def reset_spend(self, team: Team, user_id: str, to_nanousd: int) -> tuple[Live[Member], int]:
         """Lower what a member has spent in the period; the member, and what they had spent before."""

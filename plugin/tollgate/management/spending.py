@@ -10,7 +10,7 @@ from typing import Any, Generic
 from tollgate.core.duration import period_at
 from tollgate.core.entities import Account, Scope, Spend
 from tollgate.core.inherit import with_budget
-from tollgate.core.people import Budget, Customer, Key, LimitSet, Team, User
+from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team, User
 from tollgate.management.periods import Periods, scope_of
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
@@ -82,6 +82,24 @@ class Spending:
             if (nanousd := by_model_nanousd.get(each.model)) is not None:
                 account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
                 await self._book.set_spend(organization, account, nanousd)
+
+    async def forget(self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = "") -> None:
+        """Remove what entities that are deleted have spent and used, in all and of each model.
+
+        `organization`: of members, whose team tells it.
+        """
+        by_organization: defaultdict[str, dict[Scope, set[str]]] = defaultdict(dict)
+        for each in entities:
+            place = organization or _organization(each)
+            limited = () if isinstance(each, Member) else (limits.model for limits in each.model_limits)
+            by_organization[place][scope_of(each)] = set(limited)
+        for name, models in by_organization.items():
+            # Limits of a budget, and those that were there before, are for models that were called.
+            spends = await self._counters.spend(name, tuple(map(Account, models)))
+            for scope, spend in zip(models, spends, strict=True):
+                models[scope].update(spend.by_model_nanousd)
+            narrowed = [Scope(scope.kind, scope.id, model) for scope, each in models.items() for model in each]
+            await self._book.forget(name, [*models, *narrowed])
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget where it has none."""

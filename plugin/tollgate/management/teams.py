@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.core.people import Key, Member, Team
@@ -79,4 +80,14 @@ class Teams(Noun[Team]):
         for each in teams:
             writes += await removals(self.registry, each.entity)
         await self.registry.write(*writes)
+        for each in teams:
+            await self._forget(each.entity, [write.before.entity for write in writes if write.before is not None])
         return [each.entity.id for each in teams]
+
+    async def _forget(self, team: Team, removed: Sequence[Any]) -> None:
+        """Remove the counters of a team, its keys and its members; users of its keys may be members by its limits alone."""
+        keys = [each for each in removed if isinstance(each, Key) and each.team_id == team.id]
+        users = {each.user_id for each in keys if each.user_id is not None}
+        users |= {each.user_id for each in removed if isinstance(each, Member) and each.team_id == team.id}
+        await self.spending.forget([team, *keys])
+        await self.spending.forget([Member(team.id, user) for user in sorted(users)], team.organization)

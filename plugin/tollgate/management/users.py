@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tollgate.core.people import Key, Member, User
 from tollgate.management.collection import Collection
 from tollgate.management.keys import Made, blank, new_secret
-from tollgate.management.lookups import imply_teams, removals
+from tollgate.management.lookups import imply_teams, organization_of, removals
 from tollgate.management.nouns import Noun
 from tollgate.management.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
@@ -90,4 +90,8 @@ class Users(Noun[User]):
         for each in users:
             writes += await removals(self.registry, each.entity)
         await self.registry.write(*writes)
+        removed = [write.before.entity for write in writes if write.before is not None]
+        await self.spending.forget([each for each in removed if not isinstance(each, Member)])
+        for member in (each for each in removed if isinstance(each, Member)):
+            await self.spending.forget([member], await organization_of(self.registry, member))
         return len(users)

@@ -38,7 +38,7 @@ A turn that follows another without sleeping only reads what has arrived already
 time of its own, and a busy worker reads all that waits before it writes.
 """
 
-_LIMITS = struct.Struct("<7d")
+_LIMITS = struct.Struct("<8d")
 _ANSWER = struct.Struct("<hc")
 
 
@@ -255,4 +255,5 @@ def _packed(numbers: Sequence[int]) -> bytes:
 def _limits(account: Account) -> tuple[int, ...]:
     period = account.period
     limits = (account.rpm, account.tpm, account.parallel, account.budget_nanousd)
-    return (*(-1 if each is None else each for each in limits), period.previous_us, period.start_us, period.end_us)
+    bounds = (period.previous_us, period.start_us, period.end_us)
+    return (*(-1 if each is None else each for each in limits), *bounds, account.passing)

@@ -5,7 +5,8 @@
 -- KEYS  reservations, ledger of an organization, then scopes, then slots: each once, callers name them by number
 -- ARGV  1 now in us ('' asks the server)   2 number of scopes   3 the operation's own   4 number of callers
 --       then two for each caller: its accounts' limits, and their keys; then the calls, as the operation says
---         limits: seven doubles an account: rpm, tpm, parallel, budget (-1: none), and its period in us: previous start, start, end
+--         limits: eight doubles an account: rpm, tpm, parallel, budget (-1: none), its period in us (previous start, start, end),
+--         and 1 if its scope is to be forgotten when it is idle
 --         keys: two 16-bit numbers an account: of its scope, and of its slots (0 where parallel is -1)
 -- Reply now in us; a string of two values for each call: number of the account that refused (0: none, -1: no such reservation), and its
 --       limit (r, t, p or b; in capitals where only holds stand in the way); then, as they are when all calls are done, a string of the
@@ -23,7 +24,7 @@
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
 local MAX_EXACT = 9007199254740991
-local LIMITS, LIMITS_BYTES = '<ddddddd', 56
+local LIMITS, LIMITS_BYTES = '<dddddddd', 64
 local TWO_KEYS, TWO_KEYS_BYTES = '<HH', 4
 local STATE, STATE_BYTES = '<i8i8i8I4i4i8i8i8i8', 64
 local HALF = 4294967296 -- 2^32: what is used is HIGH halves and LOW
@@ -35,7 +36,7 @@ local OWN_KEYS, OWN_ARGS = 2, 4
 local VALUE, PACKED, REQUESTS, TOKENS, HELD_TOKENS, LOW, HIGH, HELD, PERIOD = 1, 2, 3, 4, 5, 6, 7, 8, 9
 local REQUESTS_MS, TOKENS_MS, LINES = 10, 11, 12
 -- What is where in an account.
-local SCOPE, SLOTS, RPM, TPM, PARALLEL, BUDGET, PREVIOUS, START, FINISH = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local SCOPE, SLOTS, RPM, TPM, PARALLEL, BUDGET, PREVIOUS, START, FINISH, PASSING = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 local format, sub, find, rep, concat = string.format, string.sub, string.find, string.rep, table.concat
 local floor, min, max, pack, unpack_struct, call = math.floor, math.min, math.max, struct.pack, struct.unpack, redis.call
 

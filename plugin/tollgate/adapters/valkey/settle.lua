@@ -9,6 +9,7 @@ local CALL, CALL_ARGS = '<HdddBdB', 4
 
 local settled_now, settled_before = pack(ANSWER, 0, ' '), pack(ANSWER, -1, ' ')
 local somebody_asks = false -- to be told where the accounts stand
+local passing = {} -- scopes that are forgotten when they are idle
 local spent = {} -- by model and scope: what is still to be added to the scope's lines
 
 -- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
@@ -62,7 +63,8 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
     local scope, rpm, tpm = account[SCOPE], account[RPM], account[TPM]
     enter_period(scope, account)
     use(scope, cost)
-    scope[HELD] = scope[HELD] - (held[at] or 0)
+    -- An entity that was deleted meanwhile took along what its calls held.
+    scope[HELD] = max(0, scope[HELD] - (held[at] or 0))
     if rpm >= 0 then
       keep_units(scope, REQUESTS, REQUESTS_MS, level(scope[REQUESTS], scope[REQUESTS_MS], rpm))
     end
@@ -77,6 +79,9 @@ local function settle_one(id, reservation, model, caller, cost, input, output, g
     end
     if cost > 0 then
       spend(scope, model, cost)
+    end
+    if account[PASSING] > 0 then
+      passing[scope] = true
     end
     scope[PACKED] = false
   end
@@ -111,5 +116,12 @@ if #settled > 0 then
     end
   end
   write_scopes()
+  if next(passing) then
+    for number = 1, scope_count do
+      if passing[scopes[number]] then
+        call('PEXPIRE', KEYS[OWN_KEYS + number], integer(now_ms - ARGV[3]))
+      end
+    end
+  end
 end
 return reply(answers, somebody_asks)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from tollgate.adapters.valkey.client import store_errors
-from tollgate.adapters.valkey.keys import scope_key
+from tollgate.adapters.valkey.keys import scope_key, slots_key
 from tollgate.core.budget import period_start_us
-from tollgate.core.entities import Account
+from tollgate.core.entities import Account, Scope
 from tollgate.ports import Succession
 
 _READ = """
@@ -62,6 +62,13 @@ class ValkeySpendBook:
                 starts = period_start_us(each.before, now_us), each.after.start_us
                 await self._carry(keys=[scope_key(organization, each.scope)], args=starts, client=pipeline)
             await pipeline.execute()
+
+    async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
+        """Remove the counters of scopes."""
+        names = [make(organization, each) for each in scopes for make in (scope_key, slots_key)]
+        if names:
+            with store_errors():
+                await self._client.unlink(*names)
 
     async def _now_us(self) -> int:
         seconds, micros = await self._client.time()
