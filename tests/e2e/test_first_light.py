@@ -65,7 +65,8 @@ async def test_ten_of_fifty_at_once_pass_a_budget_that_fits_ten(tollgate: Gatewa
     await tollgate.settled()
     assert (await tollgate.info(key))["spend"] == pytest.approx(0.5)
     refused = next(reply for reply in replies if reply.status_code == 429)
-    assert refused.json()["error"]["code"] == "budget_held"
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert refused.headers["retry-after-ms"] == "1000"
     spent = await tollgate.chat(key, model="cent")
     assert spent.json()["detail"].startswith("Authentication Error, ExceededTokenBudget: Current spend for token: 0.5")
     assert (spent.status_code, spent.headers["x-should-retry"]) == (401, "false")

@@ -172,7 +172,7 @@ async def test_a_key_has_a_budget(main: Gateway) -> None:
 
 
 async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: Gateway) -> None:
-    """The shape is `{"detail": ...}`; spend and budget are told as the page tells them, and more."""
+    """`detail` tells spend and budget as the page does, and more; `error` says the same to SDKs, which show nothing else."""
     key = await main.key(max_budget=0.0000002, key_alias="page")
     printed = await curl(main, page.KEY_CHAT, key=key)
     assert printed.status_code == 400
@@ -182,10 +182,12 @@ async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: 
     spent = await main.spend(key)
     crossed = await curl(main, page.KEY_CHAT, mend, key=key)
     assert crossed.status_code == 401
-    assert crossed.json() == {
-        "detail": f"Authentication Error, ExceededTokenBudget: Current spend for token: {spent}; "
+    message = (
+        f"Authentication Error, ExceededTokenBudget: Current spend for token: {spent}; "
         "Max Budget for Token: 2e-07. Key page, never reset."
-    }
+    )
+    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+    assert crossed.json() == {"detail": message, "error": error}
 
 
 async def test_a_key_has_a_budget_duration(main: Gateway) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR
+from tests.make import DOLLAR, settlement
 
 from tollgate.core.entities import Deployment, Refusal
 from tollgate.core.errors import StoreSilent, StoreUnavailable
@@ -165,8 +165,40 @@ async def test_a_budget_held_by_calls_in_flight_is_worth_retrying_shortly() -> N
     desk.key(limits=LimitSet(max_budget_nanousd=10))
     admission(await desk.ask())
     status, body, headers = refusal(await desk.ask())
-    assert (status, body["error"]["code"], headers["retry-after"]) == (429, "budget_held", "1")
+    assert (status, headers["retry-after"], headers["retry-after-ms"]) == (429, "1", "1000")
+    assert body["error"]["type"] == "requests"
+    assert body["error"]["code"] == "rate_limit_exceeded"
+    assert body["error"]["message"].endswith("Please try again in 1s.")
     assert "x-should-retry" not in headers
+
+
+async def test_tokens_held_by_calls_in_flight_are_worth_retrying_as_soon_as_one_may_end() -> None:
+    """Sooner than their bucket refills; tokens that were used take that long."""
+    desk = Desk()
+    desk.key(limits=LimitSet(tpm=60))
+    held = admission(await desk.ask(chat(max_tokens=50))).reservation
+    assert held is not None
+    _, body, headers = refusal(await desk.ask(chat(max_tokens=50)))
+    assert headers["retry-after-ms"] == "1000"
+    assert "Please try again in 1s." in body["error"]["message"]
+    await desk.counters.settle(held, settlement(tokens=60))
+    _, body, headers = refusal(await desk.ask(chat(max_tokens=50)))
+    assert int(headers["retry-after-ms"]) > 50_000
+    assert f"Please try again in {int(headers['retry-after-ms']) / 1000:g}s." in body["error"]["message"]
+
+
+async def test_calls_in_flight_are_worth_retrying_shortly_unless_none_may_be() -> None:
+    """A limit of 0 never lets one in."""
+    desk = Desk()
+    desk.key(limits=LimitSet(parallel=1))
+    admission(await desk.ask())
+    _, body, headers = refusal(await desk.ask())
+    assert headers["retry-after-ms"] == "1000"
+    assert body["error"]["message"].endswith("Limit 1, In flight 1. Please try again in 1s.")
+    desk.key(limits=LimitSet(parallel=0))
+    _, body, headers = refusal(await desk.ask())
+    assert headers["x-should-retry"] == "false"
+    assert body["error"]["message"].endswith("The limit allows none.")
 
 
 async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() -> None:
@@ -177,7 +209,13 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
     assert status == 401
     assert body == {
         "detail": "Authentication Error, ExceededTokenBudget: Current spend for token: 0.0; Max Budget for Token: 0.0. "
-        "Key sk-...test, reset at 2027-01-15T08:00:20Z."
+        "Key sk-...test, reset at 2027-01-15T08:00:20Z.",
+        "error": {
+            "message": body["detail"],
+            "type": "budget_exceeded",
+            "param": None,
+            "code": "budget_exceeded",
+        },
     }
     assert (headers["retry-after"], headers["x-should-retry"]) == ("20", "false")
 

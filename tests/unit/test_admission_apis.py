@@ -12,6 +12,7 @@ from tests.fakes import MemoryCounters
 
 from tollgate.core.entities import Deployment, Reservation, Standing
 from tollgate.core.people import LimitSet
+from tollgate.core.presets import Preset
 
 
 def of(provider: str, name: str, model: str = "gpt-4o", **more: Any) -> Deployment:
@@ -136,12 +137,29 @@ async def test_a_refusal_is_in_the_dialect_of_its_path(path: str, status: int, w
     assert (told, word in str(body) + str(headers)) == (status, True)
 
 
-async def test_a_spent_budget_is_told_in_the_dialect_of_its_path() -> None:
-    """The page's own wording is OpenAI's shape; Google's clients read Google's."""
+@pytest.mark.parametrize("preset", list(Preset))
+@pytest.mark.parametrize(
+    ("path", "asked", "word"),
+    [
+        ("/v1/messages", {"model": "an", "max_tokens": 3, **CHAT}, "billing_error"),
+        ("/v1beta/models/ge:generateContent", {}, "RESOURCE_EXHAUSTED"),
+        (f"{VERTEX}/ve:predict", {"instances": []}, "RESOURCE_EXHAUSTED"),
+        ("/model/be/converse", CHAT, "ServiceQuotaExceededException"),
+        ("/v2/chat", {"model": "co", **CHAT}, "budget"),
+        ("/api/chat", {"model": "ol", **CHAT}, "budget"),
+    ],
+)
+async def test_a_spent_budget_is_no_failed_login_on_paths_that_are_not_openais(
+    preset: Preset, path: str, asked: dict[str, object], word: str
+) -> None:
+    """402 in the dialect of its path, with the scope and its budget in the message, and never worth repeating."""
     desk = Desk(deployments=EVERY)
+    desk.terms = replace(desk.terms, errors=preset)
     desk.key(limits=LimitSet(max_budget_nanousd=0))
-    status, body, _ = refusal(await desk.ask({}, "/v1beta/models/ge:generateContent"))
-    assert (status, body["error"]["code"], body["error"]["status"]) == (401, 401, "UNAUTHENTICATED")
+    status, body, headers = refusal(await desk.ask(asked, path))
+    assert (status, headers["x-should-retry"]) == (402, "false")
+    assert word.lower() in (str(body) + str(headers)).lower()
+    assert "Max Budget" in str(body) or "Max budget" in str(body)
 
 
 async def test_a_body_without_a_model_is_refused_where_the_path_names_none() -> None:

@@ -1,7 +1,8 @@
 """How a spent limit is worded. `page`: as the page shows it, and in its manner where it shows nothing; `openai`: as OpenAI words
-its own quotas; `litellm`: as LiteLLM 1.109 does. Clients of another API read the same words in its shape.
+its own quotas; `litellm`: as LiteLLM 1.109 does. Each names the scope, what is spent, the limit and when it resets.
 
-Each names the scope, what is spent, the limit and when it resets.
+Clients of another API read the same words in its shape, and a spent budget is 402 to them: Anthropic's
+billing_error, Cohere's billing limit. Coding agents take a 401 for a bad login, and SDKs repeat a 429.
 """
 
 from __future__ import annotations
@@ -56,21 +57,27 @@ def budget_spent(preset: Preset, family: Family, crossed: Crossed) -> Worded:
     """The refusal of a budget that is spent."""
     status, message, body = _SPENT[preset](crossed)
     if family is not Family.OPENAI:
-        return Worded(status, message, error_body(family, status, "", message))
+        return Worded(402, message, error_body(family, 402, "", message))
     return Worded(status, message, msgspec.json.encode(body))
 
 
 def rate_reached(preset: Preset, family: Family, kind: LimitKind, message: str, crossed: Crossed) -> Worded:
-    """The refusal of a limit of requests, tokens or calls at once. The page shows none, so it is OpenAI's."""
-    noun = {LimitKind.REQUESTS: "requests", LimitKind.TOKENS: "tokens", LimitKind.PARALLEL: "max_parallel_requests"}[
-        kind
-    ]
+    """The refusal of a limit that is worth trying again: of requests, tokens, calls at once, or a budget that is held. The page shows
+    none, so it is OpenAI's."""
     if preset is Preset.LITELLM:
         descriptor = "api_key" if crossed.scope is ScopeKind.KEY else crossed.scope.value
-        message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {noun}. {message}"
+        message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {_NOUNS[kind]}. {message}"
         return Worded(429, message, error_body(family, 429, "throttling_error", message, code="429"))
     kind_word = "tokens" if kind is LimitKind.TOKENS else "requests"
     return Worded(429, message, error_body(family, 429, kind_word, message, code="rate_limit_exceeded"))
+
+
+_NOUNS = {
+    LimitKind.REQUESTS: "requests",
+    LimitKind.TOKENS: "tokens",
+    LimitKind.PARALLEL: "max_parallel_requests",
+    LimitKind.BUDGET: "max_budget",
+}
 
 
 def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
@@ -79,7 +86,9 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
             f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent}; "
             f"Max Budget for Token: {crossed.limit}. Key {crossed.name}, {crossed.resets}."
         )
-        return 401, message, {"detail": message}
+        # The SDKs show `error` and nothing else of a body.
+        error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+        return 401, message, {"detail": message, "error": error}
     facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}"
     if crossed.scope is ScopeKind.MEMBER:
         message = f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts}, {crossed.resets}."

@@ -9,14 +9,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tollgate.core import bucket
-from tollgate.core.budget import remaining_nanousd
 from tollgate.core.dialects import Family, error_body
 from tollgate.core.entities import Account, Balance, Header, LimitKind, Refusal, Reservation, ScopeKind, Standing
 from tollgate.core.headers import dollars
-from tollgate.core.presets import Crossed, Preset, Worded, budget_spent, rate_reached
+from tollgate.core.presets import Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.rules import Caller
 
-_HOLD_WAIT_MS = 1000  # calls in flight end in seconds; this is when to look again, not a promise
+# A call in flight may end at any moment, and gives back then what it held.
+_HOLD_WAIT_MS = 1000
 _NO_RETRY = Header("x-should-retry", "false")
 _REASONS = {
     LimitKind.REQUESTS: "requests",
@@ -47,14 +47,15 @@ def over_limit(
     assert standing.by is not None
     account, balance, kind = reservation.accounts[standing.refused], standing.balances[standing.refused], standing.by
     crossed = _crossed(account, balance, caller)
-    if kind is LimitKind.BUDGET:
-        if _only_held(account, balance):
-            worded, retry = _held(family, crossed, balance), _retry(_HOLD_WAIT_MS)
-        else:
-            worded, retry = budget_spent(preset, family, crossed), _until_reset(account, standing.now_us)
+    if kind is LimitKind.BUDGET and not standing.only_held:
+        worded, retry = budget_spent(preset, family, crossed), _until_reset(account, standing.now_us)
     else:
-        message, wait_ms = _rate(kind, account, balance, crossed, reservation)
-        worded, retry = rate_reached(preset, family, kind, message, crossed), _retry(wait_ms)
+        message, wait_ms = _reached(kind, account, balance, crossed, reservation)
+        if standing.only_held:
+            wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
+        again = "The limit allows none." if wait_ms is None else f"Please try again in {wait_ms / 1000:g}s."
+        worded = rate_reached(preset, family, kind, f"{message} {again}", crossed)
+        retry = _retry(wait_ms)
     reason = f"{account.scope.kind.value}_{_REASONS[kind]}"
     return Refusal(worded.status, reason, worded.message, worded.body, (*headers, *retry))
 
@@ -66,41 +67,30 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
     return Refusal(503, "store_unavailable", message, body, (Header("retry-after", str(retry_after_s)),))
 
 
-def _rate(
+def _reached(
     kind: LimitKind, account: Account, balance: Balance, crossed: Crossed, reservation: Reservation
 ) -> tuple[str, int | None]:
-    """What to say of a limit of requests, tokens or calls at once, and how long to wait (None: for ever)."""
+    """What to say of a limit that time or a call's end makes room in, and how long time takes (None: for ever)."""
     if kind is LimitKind.PARALLEL:
         limit = account.parallel or 0
         message = f"Limit reached for {crossed.whose} on parallel calls: Limit {limit}, In flight {balance.parallel}."
-        return message, _HOLD_WAIT_MS if limit else None
+        return message, None
+    if kind is LimitKind.BUDGET:
+        message = (
+            f"The budget of {crossed.whose} is held by calls in flight. Current spend: {crossed.spent}; "
+            f"Max Budget: {crossed.limit}; Held: {dollars(balance.held_nanousd)}."
+        )
+        return message, None
     if kind is LimitKind.REQUESTS:
         noun, unit, limit, used, amount = "requests", "RPM", account.rpm or 0, balance.requests, 1
     else:
         noun, unit, limit, used = "tokens", "TPM", account.tpm or 0, balance.tokens
         amount = reservation.tokens_within(limit)
-    wait_ms = bucket.wait_ms(used, amount, limit)
     message = (
         f"Rate limit reached for {crossed.whose} on {noun} per min ({unit}): "
         f"Limit {limit}, Used {limit - bucket.remaining(used, limit)}, Requested {amount}."
     )
-    if wait_ms is None:
-        return f"{message} The limit allows none.", None
-    return f"{message} Please try again in {wait_ms / 1000:g}s.", wait_ms
-
-
-def _only_held(account: Account, balance: Balance) -> bool:
-    limit = account.budget_nanousd or 0
-    return balance.used_nanousd < limit and remaining_nanousd(balance, limit) == 0
-
-
-def _held(family: Family, crossed: Crossed, balance: Balance) -> Worded:
-    """A budget that calls in flight hold: when they end there may be something left, so it is no different from a rate limit."""
-    message = (
-        f"The budget of {crossed.whose} is held by calls in flight. Current spend: {crossed.spent}; "
-        f"Max Budget: {crossed.limit}; Held: {dollars(balance.held_nanousd)}. Please try again shortly."
-    )
-    return Worded(429, message, error_body(family, 429, "insufficient_quota", message, code="budget_held"))
+    return message, bucket.wait_ms(used, amount, limit)
 
 
 def _until_reset(account: Account, now_us: int) -> tuple[Header, ...]:
