@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tollgate.core.dialects import family_of_path
 from tollgate.core.endpoints import Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import Deployment
 
@@ -65,7 +66,6 @@ def test_a_path_is_one_api_on_one_wire(path: str, api: str, wire: str, model: st
     [
         "/",
         "/v1/files",
-        "/v1/chat/completions/",
         "/v1/models/gpt-4o",
         "/v1beta/models/g:deleteModel",
         "/v1beta/models/:generateContent",
@@ -78,6 +78,14 @@ def test_a_path_is_one_api_on_one_wire(path: str, api: str, wire: str, model: st
 def test_other_paths_are_unknown(path: str) -> None:
     """Near misses too."""
     assert find_endpoint(path) is None
+
+
+@pytest.mark.parametrize(("path", "api", "wire", "model"), PATHS)
+def test_a_slash_at_the_end_changes_nothing(path: str, api: str, wire: str, model: str | None) -> None:
+    """Clients join addresses and paths in their own ways."""
+    for slashes in ("/", "//"):
+        assert find_endpoint(path + slashes) == find_endpoint(path)
+        assert family_of_path(path + slashes) == family_of_path(path)
 
 
 def deployment(provider: str, model: str = "real", **more: str) -> Deployment:
@@ -116,6 +124,12 @@ VERTEX = "/v1/projects/p/locations/l/publishers/google/models"
         ("/v1/responses", deployment("azure", api_version="2"), "/openai/v1/responses"),
         ("/chat/completions?a=b", deployment("ollama"), "/v1/chat/completions?a=b"),
         ("/api/chat", deployment("ollama"), None),
+        ("/v1/chat/completions/?a=b", deployment("openai"), "/v1/chat/completions?a=b"),
+        ("/v1/messages/", deployment("anthropic"), "/v1/messages"),
+        ("/v1beta/models/real:generateContent/", deployment("gemini"), "/v1beta/models/real:generateContent"),
+        ("/model/public/converse/", deployment("bedrock", "m"), "/model/m/converse"),
+        ("/chat/completions/", deployment("ollama"), "/v1/chat/completions"),
+        ("/openai/deployments/public/embeddings/", deployment("azure"), "/openai/deployments/real/embeddings"),
     ],
 )  # fmt: skip
 def test_a_path_is_rewritten_for_its_deployment(target: str, served_by: Deployment, wanted: str | None) -> None:

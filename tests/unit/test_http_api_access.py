@@ -155,7 +155,15 @@ async def test_an_ordinary_key_administers_nothing(api: Api, method: str, path: 
     assert error_of(answer)["message"].startswith("Only proxy admin can be used to generate, delete, update info")
 
 
-OPEN = {"/key/info", "/user/info", "/v1/models", "/spend/calculate", "/health/liveliness", "/health/readiness"}
+OPEN = {
+    "/key/info",
+    "/user/info",
+    "/v1/models",
+    "/v1/models/{name}",
+    "/spend/calculate",
+    "/health/liveliness",
+    "/health/readiness",
+}
 
 
 async def test_an_ordinary_key_reads_its_own_info_and_nothing_else(api: Api) -> None:

@@ -188,10 +188,13 @@ OLLAMA_EMBED = Dialect("ollama", _OLLAMA_EMBED, has_output=False)
 
 FAMILY_PATHS = (
     (Family.ANTHROPIC, r"/v1/messages"),
-    (Family.GEMINI, r"/v1(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:"),
+    (
+        Family.GEMINI,
+        r"/v1(?:(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:|(?:beta|alpha)/models(?:[/?]|$))",
+    ),
     (Family.BEDROCK, r"/model/"),
-    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank)(?:[?]|$)"),
-    (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings)(?:[?]|$)"),
+    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank)/*(?:[?]|$)"),
+    (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings|tags)/*(?:[?]|$)"),
 )
 """Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike. Envoy's own replies are worded by them too."""
 

@@ -141,12 +141,27 @@ _VERTEX_COUNT = ("count-tokens", "rawPredict")
 _VERTEX_PLACE = re.compile(r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)")
 
 
+OPENAI_MODELS = ("/v1/models", "/models", "/openai/v1/models")
+"""Where OpenAI's and Anthropic's clients list models, and beneath it find one."""
+GOOGLE_MODELS = ("/v1beta/models", "/v1alpha/models")
+"""Where Google's do."""
+OLLAMA_MODELS = ("/api/tags",)
+"""Where Ollama's list them."""
+
+
+def normal_path(path: str) -> str:
+    """The path as it is looked up: without slashes at its end."""
+    return path.rstrip("/") or "/"
+
+
 def find_endpoint(path: str) -> Endpoint | None:
     """The API of a path (without its query), if we know it."""
-    return _BY_PATH.get(path) or _find_by_shape(path)
+    return _BY_PATH.get(path) or _find_otherwise(normal_path(path))
 
 
-def _find_by_shape(path: str) -> Endpoint | None:
+def _find_otherwise(path: str) -> Endpoint | None:
+    if found := _BY_PATH.get(path):
+        return found
     for wire, shape, actions in _SHAPES:
         if (match := shape.fullmatch(path)) and (dialect := actions.get(match["action"])):
             if wire is Wire.VERTEX and (match["model"], match["action"]) == _VERTEX_COUNT:
@@ -195,6 +210,7 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
     that keeps them elsewhere.
     """
     path, mark, query = target.partition("?")
+    path = normal_path(path)
     if endpoint.wire is Wire.OPENAI:
         path, query = _own_path(endpoint, path, query, deployment)
     elif endpoint.model is not None:

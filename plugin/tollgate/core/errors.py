@@ -4,6 +4,7 @@ TollgateError
 ├── SettingsError       the configuration file, or a command's options: the message is for whoever wrote it
 ├── BadRequest          a client's body or query: names the field, the value and what would be right
 ├── NotFound            an entity that a management call names does not exist
+│   └── UnknownModel    a model that a client names, or that it may not use
 ├── Conflict            an entity exists already, or was changed by somebody else meanwhile
 └── StoreUnavailable    Valkey did not answer, or not in time
     └── StoreSilent     though it was asked
@@ -41,6 +42,14 @@ class BadRequest(TollgateError):
 
 class NotFound(TollgateError):
     """What was asked for does not exist."""
+
+
+class UnknownModel(NotFound):
+    """There is no such model for this caller."""
+
+    def __init__(self, name: str) -> None:
+        shown = repr(name if len(name) <= 60 else f"{name[:60]}...")
+        super().__init__(f"The model {shown} does not exist, or you may not use it.")
 
 
 class Conflict(TollgateError):

@@ -21,6 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPe
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from tollgate.core.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
 from tollgate.core.entities import Deployment
 from tollgate.core.headers import route_value
 from tollgate.envoy_config.failover import chain, failing_over
@@ -50,8 +51,9 @@ _MANAGEMENT_PREFIXES = (
     "/docs/",
 )
 _MANAGEMENT_PATHS = ("/model/info", "/metrics", "/docs", "/openapi.json", "/ui")
-# A POST to these would be a client's mistake, and is answered as one of an LLM API.
-_MANAGEMENT_GETS = ("/v1/models", "/models")
+# Lists of models, and beneath them single ones. A POST to them is a client's mistake, and is answered as one of
+# an LLM API, or it is a call: Google's name the model there.
+_MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
 
 _NEVER_SENT_ON = (
     # The client's key for Tollgate, in every place where it may stand. The cluster adds the provider's own later.
@@ -85,8 +87,15 @@ def route_configuration(settings: Settings) -> Json:
     """The whole route table."""
     management = [
         *(_management(RouteMatch(prefix=each)) for each in _MANAGEMENT_PREFIXES),
-        *(_management(RouteMatch(path=each)) for each in _MANAGEMENT_PATHS),
-        *(_management(RouteMatch(path=each, headers=[_method_get()])) for each in _MANAGEMENT_GETS),
+        *(_management(RouteMatch(path=each)) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
+        *(
+            _management(match)
+            for each in _MANAGEMENT_READS
+            for match in (
+                RouteMatch(path=each, headers=[_method_read()]),
+                RouteMatch(prefix=f"{each}/", headers=[_method_read()]),
+            )
+        ),
     ]
     routes = [
         *(plain(each) for each in management),
@@ -96,8 +105,8 @@ def route_configuration(settings: Settings) -> Json:
     return {"name": "tollgate", "virtual_hosts": [{"name": "tollgate", "domains": ["*"], "routes": routes}]}
 
 
-def _method_get() -> HeaderMatcher:
-    return HeaderMatcher(name=":method", string_match=StringMatcher(exact="GET"))
+def _method_read() -> HeaderMatcher:
+    return HeaderMatcher(name=":method", string_match=StringMatcher(safe_regex=RegexMatcher(regex="GET|HEAD")))
 
 
 def _management(match: RouteMatch) -> Route:

@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime
 from tollgate.core.access import AllowedModels, Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.duration import period_at
+from tollgate.core.endpoints import Wire
 from tollgate.core.entities import DEFAULT_ORGANIZATION, Account, Deployment, Scope, ScopeKind, Spend, Usage
-from tollgate.core.errors import BadRequest, NotFound
+from tollgate.core.errors import BadRequest, NotFound, UnknownModel
 from tollgate.core.people import Key, LimitSet, Member, Team
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.management.callers import Caller, Holder
@@ -122,12 +123,20 @@ class Reports:
         # Several deployments may serve the name; what admission holds is the dearest.
         return max(cost_nanousd(usage, price) for price in prices)
 
-    async def models(self, caller: Caller) -> list[tuple[Model, Deployment]]:
-        """The models that a caller may use, each with its first deployment."""
+    async def models(self, caller: Caller, wire: Wire | None = None) -> list[tuple[Model, Deployment]]:
+        """The models that a caller may use at a wire's paths (None: at any), each with its first deployment."""
         models = [model for name in self.catalog.by_name if (model := self.catalog.model(name)) is not None]
         if isinstance(caller, Holder):
             models = (await self._allowed(caller.key, caller)).usable(models)
-        return [(model, self.catalog.by_name[model.name][0]) for model in models]
+        deployed = ((model, self.catalog.choose(model.name, wire, draw=0)) for model in models)
+        return [(model, deployment) for model, deployment in deployed if deployment is not None]
+
+    async def model(self, caller: Caller, name: str, wire: Wire | None = None) -> tuple[Model, Deployment]:
+        """One of those. Raises UnknownModel."""
+        for found in await self.models(caller, wire):
+            if found[0].name == name:
+                return found
+        raise UnknownModel(name)
 
     def deployments(self) -> Sequence[tuple[Deployment, Price | None]]:
         """All deployments, with their prices."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from tollgate.adapters.http_api import errors
+from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
     budgets,
@@ -14,6 +15,7 @@ from tollgate.adapters.http_api.routes import (
     health,
     imports,
     keys,
+    models,
     reports,
     teams,
     users,
@@ -47,6 +49,8 @@ def create_api(
         api.state.reports = reported
         api.include_router(reports.router)
         api.include_router(explain.router)
+        api.include_router(models.router)
+    api.add_middleware(PathsAsKnown)
     # LiteLLM's other name for the same.
     api.include_router(customers.router, prefix="/end_user", include_in_schema=False)
     return api

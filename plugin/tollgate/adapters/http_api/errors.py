@@ -1,4 +1,6 @@
-"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`."""
+"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`; to clients of another API than
+OpenAI's, who come to list models, in that API's.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tollgate import telemetry
 from tollgate.adapters.http_api.wire.not_served import NOT_SERVED
-from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
+from tollgate.core.dialects import Family, error_body, error_headers, family_of_path
+from tollgate.core.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    StoreUnavailable,
+    TollgateError,
+    UnknownModel,
+)
 from tollgate.management.callers import Denied
 
 _log = logging.getLogger(__name__)
@@ -41,11 +51,30 @@ _STATUSES: dict[type[Exception], tuple[int, str]] = {
 
 
 def error(
-    status: int, kind: str, message: str, param: str | None = None, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """An error in LiteLLM's shape; its code is the status, as text."""
-    body = {"error": {"message": message, "type": kind, "param": param, "code": str(status)}}
-    return JSONResponse(body, status, headers)
+    request: Request,
+    status: int,
+    kind: str,
+    message: str,
+    *,
+    param: str | None = None,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error in the shape that the client reads. LiteLLM's code is the status, as text, unless there is a better one."""
+    family = family_of(request)
+    if family is not Family.OPENAI:
+        more = {each.name: each.value for each in error_headers(family, status)}
+        body = error_body(family, status, kind, message)
+        return Response(body, status, {**(headers or {}), **more}, "application/json")
+    told = {"message": message, "type": kind, "param": param, "code": code or str(status)}
+    return JSONResponse({"error": told}, status, headers)
+
+
+def family_of(request: Request) -> Family:
+    """Whose errors the client reads. Anthropic's clients list models under the path of OpenAI's."""
+    if "anthropic-version" in request.headers:
+        return Family.ANTHROPIC
+    return family_of_path(request.url.path)
 
 
 def install(api: FastAPI) -> None:
@@ -56,11 +85,12 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(Exception, _unexpected)
 
 
-async def _invalid(_: Request, exception: Exception) -> JSONResponse:
+async def _invalid(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, RequestValidationError)
     faults = exception.errors()
     param = ".".join(map(str, _place(faults[0])))
-    return error(400, "invalid_request_error", "; ".join(fault(each, _place(each)) for each in faults), param or None)
+    message = "; ".join(fault(each, _place(each)) for each in faults)
+    return error(request, 400, "invalid_request_error", message, param=param or None)
 
 
 def _place(fault: Mapping[str, Any]) -> list[Any]:
@@ -87,27 +117,30 @@ def fault(found: Mapping[str, Any], place: Sequence[Any]) -> str:
     return f"{name} {right}. Received: {shown}"
 
 
-async def _http(_: Request, exception: Exception) -> JSONResponse:
+async def _http(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, HTTPException)
     message = {404: "Not Found", 405: "Method Not Allowed"}.get(exception.status_code, exception.detail)
     headers = dict(exception.headers) if exception.headers else None
-    return error(exception.status_code, "invalid_request_error", message, headers=headers)
+    return error(request, exception.status_code, "invalid_request_error", message, headers=headers)
 
 
-async def _ours(_: Request, exception: Exception) -> JSONResponse:
+async def _ours(request: Request, exception: Exception) -> Response:
     message = str(exception)
     if isinstance(exception, Denied):
-        return error(exception.status, exception.kind, message)
+        return error(request, exception.status, exception.kind, message)
+    if isinstance(exception, UnknownModel):
+        return error(request, 404, "invalid_request_error", message, param="model", code="model_not_found")
     if isinstance(exception, StoreUnavailable):
         # What the client library says of the connection is for the log, not for a caller.
         telemetry.store_failed("manage", exception)
-        return error(503, "internal_server_error", "the store is unavailable; try again", headers=_RETRY_AFTER)
+        message = "the store is unavailable; try again"
+        return error(request, 503, "internal_server_error", message, headers=_RETRY_AFTER)
     status, kind = _STATUSES.get(type(exception), (500, "internal_server_error"))
     param = exception.param if isinstance(exception, BadRequest) else None
-    return error(status, kind, message, param)
+    return error(request, status, kind, message, param=param)
 
 
-async def _unexpected(request: Request, exception: Exception) -> JSONResponse:
+async def _unexpected(request: Request, exception: Exception) -> Response:
     # Only the path: bodies and headers hold secrets.
     _log.error("%s %s failed", request.method, request.url.path, exc_info=exception)
-    return error(500, "internal_server_error", "Tollgate failed to answer; its log says why")
+    return error(request, 500, "internal_server_error", "Tollgate failed to answer; its log says why")

@@ -80,6 +80,10 @@ class LogFilters:
             return as_hash(name)  # a deleted key's records stay, under its hash
 
 
+class ProvidersRoute(APIRoute):
+    """A path of a provider's API: its clients add parameters of their own, which say nothing here."""
+
+
 def check_query(request: Request) -> None:
     """Refuse parameters that the path does not know: a filter that is ignored gives a wrong answer.
 
@@ -89,7 +93,7 @@ def check_query(request: Request) -> None:
     if not given:
         return
     route = request.scope.get("route")
-    if not isinstance(route, APIRoute):
+    if not isinstance(route, APIRoute) or isinstance(route, ProvidersRoute):
         return
     known = _names(route.dependant)
     unknown = sorted(set(given) - known)

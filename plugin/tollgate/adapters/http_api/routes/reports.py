@@ -1,4 +1,4 @@
-"""/spend/*, /global/spend, /model/info and /v1/models"""
+"""/spend/*, /global/spend and /model/info"""
 
 from __future__ import annotations
 
@@ -115,13 +115,6 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
     return wire.GlobalSpend(
         spend=dollars_of(spend.used_nanousd), max_budget=printed_dollars(reports.proxy.max_budget_nanousd)
     )
-
-
-@router.get("/v1/models")
-@router.get("/models", include_in_schema=False)
-async def models(caller: Somebody, reports: Reported) -> wire.ModelCards:
-    """The models that the caller may use."""
-    return wire.ModelCards(data=tuple(wire.card(model, first) for model, first in await reports.models(caller)))
 
 
 @router.get("/model/info")

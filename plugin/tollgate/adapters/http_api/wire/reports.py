@@ -7,7 +7,6 @@ from typing import Any
 
 from tollgate.adapters.http_api.wire.base import Answer, Request
 from tollgate.adapters.http_api.wire.types import Count, Identifier, PrintedTime
-from tollgate.core.access import Model
 from tollgate.core.entities import Deployment, ScopeKind, Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.money import dollars_of
@@ -15,8 +14,6 @@ from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.management.reports import DaySum, find_payer
 from tollgate.ports import Settled
 
-# When a model was made is nobody's to know here; LiteLLM prints this one for all.
-_CREATED = 1_677_610_602
 _BYTES_PER_TOKEN = 3  # design.md, rules of admission, 8
 
 
@@ -111,22 +108,6 @@ class SpendDay(Answer):
     users: dict[str, float]
 
 
-class ModelCard(Answer):
-    """A model in /v1/models."""
-
-    id: str
-    object: str = "model"
-    created: int = _CREATED
-    owned_by: str
-
-
-class ModelCards(Answer):
-    """The answer of /v1/models."""
-
-    data: tuple[ModelCard, ...]
-    object: str = "list"
-
-
 class ModelInfo(Answer):
     """A deployment in /model/info. Its provider's key is never printed."""
 
@@ -173,11 +154,6 @@ def day(summed: DaySum) -> SpendDay:
         models=_in_dollars(summed.by_model),
         users=_in_dollars(summed.by_user),
     )
-
-
-def card(model: Model, deployment: Deployment) -> ModelCard:
-    """A model, as OpenAI lists one."""
-    return ModelCard(id=model.name, owned_by=deployment.provider)
 
 
 def info(deployment: Deployment, price: Price | None) -> ModelInfo:

@@ -1,0 +1,137 @@
+"""Models as each API's clients list them.
+
+Sources: platform.openai.com/docs/api-reference/models, docs.anthropic.com/en/api/models-list,
+ai.google.dev/api/models, github.com/ollama/ollama/blob/main/docs/api.md ("List Local Models").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tollgate.adapters.http_api.wire.base import Answer
+from tollgate.core.access import Model
+from tollgate.core.entities import Deployment
+
+Listed = tuple[Model, Deployment]
+"""A model, and the first of its deployments."""
+
+# When a model was made is nobody's to know here; LiteLLM prints this one for all.
+_CREATED = 1_677_610_602
+_CREATED_AT = "2023-02-28T18:56:42Z"
+# What Gemini's paths serve of every model that is reached there.
+_GOOGLE_METHODS = (
+    "generateContent",
+    "streamGenerateContent",
+    "countTokens",
+    "embedContent",
+    "batchEmbedContents",
+)
+
+
+class ModelCard(Answer):
+    """A model in /v1/models."""
+
+    id: str
+    object: str = "model"
+    created: int = _CREATED
+    owned_by: str
+
+
+class ModelCards(Answer):
+    """The answer of /v1/models."""
+
+    data: tuple[ModelCard, ...]
+    object: str = "list"
+
+
+class AnthropicCard(ModelCard):
+    """The same for a client that names Anthropic's version: both APIs have this path."""
+
+    type: str = "model"
+    display_name: str
+    created_at: str = _CREATED_AT
+
+
+class AnthropicCards(Answer):
+    """The answer of /v1/models to such a client: always all of them."""
+
+    data: tuple[AnthropicCard, ...]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool = False
+    object: str = "list"
+
+
+class GoogleModel(Answer):
+    """A model in /v1beta/models."""
+
+    name: str
+    baseModelId: str  # noqa: N815 - Google's name
+    version: str = "1"
+    displayName: str  # noqa: N815 - Google's name
+    supportedGenerationMethods: tuple[str, ...] = _GOOGLE_METHODS  # noqa: N815 - Google's name
+
+
+class GoogleModels(Answer):
+    """The answer of /v1beta/models: always all of them, so there is no next page."""
+
+    models: tuple[GoogleModel, ...]
+
+
+class OllamaDetails(Answer):
+    """What Ollama knows of a file of weights, and nobody of a model behind a gateway."""
+
+    parent_model: str = ""
+    format: str = ""
+    family: str = ""
+    families: tuple[str, ...] = ()
+    parameter_size: str = ""
+    quantization_level: str = ""
+
+
+class OllamaModel(Answer):
+    """A model in /api/tags."""
+
+    name: str
+    model: str
+    modified_at: str = _CREATED_AT
+    size: int = 0
+    digest: str = ""
+    details: OllamaDetails = OllamaDetails()
+
+
+class OllamaModels(Answer):
+    """The answer of /api/tags."""
+
+    models: tuple[OllamaModel, ...]
+
+
+def card(listed: Listed) -> ModelCard:
+    """A model, as OpenAI lists one."""
+    model, deployment = listed
+    return ModelCard(id=model.name, owned_by=deployment.provider)
+
+
+def anthropic_card(listed: Listed) -> AnthropicCard:
+    """A model, as Anthropic lists one."""
+    model, deployment = listed
+    return AnthropicCard(id=model.name, owned_by=deployment.provider, display_name=model.name)
+
+
+def anthropic_cards(listed: Sequence[Listed]) -> AnthropicCards:
+    """Models, as Anthropic lists them."""
+    data = tuple(map(anthropic_card, listed))
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return AnthropicCards(data=data, first_id=first, last_id=last)
+
+
+def google_model(listed: Listed) -> GoogleModel:
+    """A model, as Google lists one."""
+    name = listed[0].name
+    return GoogleModel(name=f"models/{name}", baseModelId=name, displayName=name)
+
+
+def ollama_model(listed: Listed) -> OllamaModel:
+    """A model, as Ollama lists one."""
+    name = listed[0].name
+    return OllamaModel(name=name, model=name)
