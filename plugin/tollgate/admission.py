@@ -17,6 +17,8 @@ from tollgate.callers import Callers, Refused
 from tollgate.core import body, reading, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
+from tollgate.core.credentials import without_key
+from tollgate.core.customers import customer_of_headers
 from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
 from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import (
@@ -150,7 +152,8 @@ class Admissions:
         key = await self._callers.authenticate(request.headers, query, family)
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
         facts = self._read(request, path, query, endpoint, family)
-        caller = await self._callers.find(key, facts.customer, family)
+        customer = customer_of_headers(request.headers) or facts.customer
+        caller = await self._callers.find(key, customer, family)
         named = _named(endpoint, facts)
         name = _alias(caller, named)
         self._check_model(caller, name, family)
@@ -162,6 +165,8 @@ class Admissions:
                 f"the provider of the model {cut(name)!r} takes no negative one.",
                 param=facts.endless,
             )
+        if deployment.pass_credentials:
+            await self._callers.check_passed(request.headers, family)
         estimate = NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
@@ -189,6 +194,8 @@ class Admissions:
             asked = body.include_usage(request.body, facts, running=deployment.provider in _TELL_RUNNING_USAGE)
             edits = tuple(sorted((*edits, asked), key=lambda each: each.offset))
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
+        if query and (target := without_key(upstream or request.path)) != request.path:
+            upstream = target
         return await self._reserve(caller, reservation, edits, upstream, family, request.left)
 
     def _read(self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family) -> body.Body:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from urllib.parse import parse_qs
 
 from tollgate.core import refusals
+from tollgate.core.credentials import AUTHORIZATION, OWN_HEADER, find_secret, passed_secrets
 from tollgate.core.dialects import Family
 from tollgate.core.entities import Refusal
 from tollgate.core.headers import misplaced_bearer
@@ -14,7 +14,6 @@ from tollgate.core.people import Key
 from tollgate.core.rules import Caller
 from tollgate.ports import Clock, Directory
 
-_KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _MOST_KNOWN = 10_000
 
 
@@ -40,12 +39,12 @@ class Callers:
         """The key that asks; None is the master key. Keys are compared by their hash only. Raises Refused."""
         secret = find_secret(headers, query)
         if secret is None:
-            if "authorization" in headers:
+            if AUTHORIZATION in headers:
                 message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
             else:
                 message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
             raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
-        key_hash = sha256(secret.encode()).hexdigest()
+        key_hash = _hashed(secret)
         if key_hash == self._master_hash:
             return None
         key = await self._directory.find_key(key_hash)
@@ -60,6 +59,17 @@ class Callers:
                 refusals.refusal(family, 401, "expired_key", "Authentication Error, Expired Key.", code="key_expired")
             )
         return key
+
+    async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
+        """Let a request pass with its client's own credential for the provider. Raises Refused where that is a key of ours."""
+        for secret in passed_secrets(headers):
+            key_hash = _hashed(secret)
+            if key_hash == self._master_hash or await self._directory.find_key(key_hash) is not None:
+                message = (
+                    "The provider of this model gets your own credential with your request: put the gateway's key into "
+                    f"the header {OWN_HEADER!r}, and nowhere else."
+                )
+                raise Refused(refusals.refusal(family, 400, "invalid_request_error", message, code="key_would_pass"))
 
     async def find(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
         """Everybody whose limits apply: the same object while nothing has changed. Raises Refused where one of them is blocked."""
@@ -97,17 +107,8 @@ class Callers:
         return Caller(key, team, member, user, customer_id, customer)
 
 
-def find_secret(headers: Mapping[str, str], query: str) -> str | None:
-    """The client's key, in any of the five places where the providers' SDKs put theirs."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    for name in _KEY_HEADERS:
-        if secret := headers.get(name):
-            return secret
-    if "key=" in query and (values := parse_qs(query).get("key")):
-        return values[0]
-    return None
+def _hashed(secret: str) -> str:
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:

@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tollgate.core.bucket import MAX_LIMIT
 from tollgate.core.costs import OwnPrice, costs_of, find_cost_name
+from tollgate.core.credentials import PAYER_HEADERS
 from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.output_limits import DEFAULT_CEILING
@@ -62,6 +63,15 @@ _CREDENTIALS = ("api_key", *_AWS_CREDENTIALS)
 _ENVIRONMENT = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 
 
+def _payer_header(name: str) -> str:
+    if name.lower() not in PAYER_HEADERS:
+        raise ValueError(f"must be one of {', '.join(PAYER_HEADERS)}; others go on anyway, or never")
+    return name.lower()
+
+
+PayerHeader = Annotated[str, AfterValidator(_payer_header)]
+
+
 class _Page(BaseModel):
     """A section in the page's form: what we do not know is kept and reported, not refused."""
 
@@ -82,6 +92,7 @@ class LitellmParams(_Page):
     aws_session_token: str | None = None
     vertex_project: str | None = None
     vertex_location: str | None = None
+    pass_credentials: bool = Field(default=False, description="the client's own credential goes on, and none of ours")
 
     @model_validator(mode="after")
     def _check_costs(self) -> Self:
@@ -101,6 +112,7 @@ class ModelInfo(_Page):
     id: str | None = None
     access_groups: tuple[str, ...] = ()
     max_output_tokens: int | None = Field(None, ge=1)
+    pass_credentials: bool = False
     base_model: str | None = Field(
         None, description="the model's name in the price table, where the deployment has another"
     )
@@ -172,6 +184,9 @@ class TollgateSettings(EdgeSettings):
     ietf_headers: bool = Field(default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)")
     unknown_paths: Literal["refuse", "allow"] = Field(
         "refuse", description="paths that we do not know: answered with 404, or passed on and counted as requests only"
+    )
+    pass_client_headers: tuple[PayerHeader, ...] = Field(
+        (), description="headers of clients that choose whose account pays, and go on to the provider all the same"
     )
     max_request_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413")
     lease_seconds: int = Field(
@@ -277,7 +292,10 @@ def _settings(parsed: _File, document: dict[str, Any], environment: Mapping[str,
         deployment = _deployment(entry, taken={d.id for d in deployments})
         deployments.append(deployment)
         params = entry.litellm_params
-        if (credential := _find_credential(params, environment, len(credentials))) is not None:
+        credential = None
+        if not deployment.pass_credentials:
+            credential = _find_credential(params, environment, len(credentials))
+        if credential is not None:
             credentials[deployment.id] = credential
         elif deployment.provider == "bedrock":
             credentials |= {name: Credential(name) for name in AWS_VARIABLES if name in environment}
@@ -317,6 +335,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
         region=params.aws_region_name,
         vertex_project=params.vertex_project,
         vertex_location=params.vertex_location,
+        pass_credentials=params.pass_credentials or entry.model_info.pass_credentials,
     )
 
 

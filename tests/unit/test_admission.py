@@ -25,11 +25,14 @@ from tollgate.core.rules import Policy
         ({"x-api-key": SECRET}, "/v1/chat/completions"),
         ({"api-key": SECRET}, "/v1/chat/completions"),
         ({"x-goog-api-key": SECRET}, "/v1/chat/completions"),
+        ({"ocp-apim-subscription-key": SECRET}, "/v1/chat/completions"),
+        ({"x-litellm-api-key": SECRET}, "/v1/chat/completions"),
+        ({"x-litellm-api-key": f"Bearer {SECRET}", "authorization": "Bearer other"}, "/v1/chat/completions"),
         ({}, f"/v1/chat/completions?a=b&key={SECRET}"),
     ],
 )
 async def test_a_key_is_found_in_each_place_where_sdks_put_it(headers: dict[str, str], path: str) -> None:
-    """Authorization, x-api-key, api-key, x-goog-api-key, ?key=."""
+    """Our own header before all others, the query after them."""
     assert admission(await Desk().ask(headers=headers, path=path)).deployment == "gpt-4o"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.desk import SECRET, Desk, admission, refusal
+from tests.desk import MASTER, SECRET, Desk, admission, refusal
 from tests.fakes import MemoryCounters
 
 from tollgate.core.entities import Deployment, Reservation, Standing
@@ -266,3 +266,49 @@ async def test_a_refusal_does_not_repeat_what_is_long(path: str) -> None:
     status, body, _ = refusal(decision)
     assert status == 404
     assert len(str(body)) < 400
+
+
+@pytest.mark.parametrize(
+    ("path", "upstream"),
+    [
+        ("/v1/chat/completions?a=1", None),
+        (f"/v1/chat/completions?a=1&key={SECRET}&b=%20", "/v1/chat/completions?a=1&b=%20"),
+        (f"/v1/chat/completions?%6bey={SECRET}", "/v1/chat/completions"),
+        (f"/v1/chat/completions?key={SECRET}&xkey=2", "/v1/chat/completions?xkey=2"),
+    ],
+)
+async def test_the_clients_key_leaves_the_query(path: str, upstream: str | None) -> None:
+    """However its name is written; every other byte stays."""
+    assert admission(await Desk(deployments=EVERY).ask({"model": "o", **CHAT}, path)).path == upstream
+
+
+async def test_the_clients_key_leaves_a_path_that_is_rewritten() -> None:
+    """Both changes are made."""
+    path = f"/v1beta/models/ge:generateContent?alt=sse&key={SECRET}"
+    assert (
+        admission(await Desk(deployments=EVERY).ask({}, path)).path == "/v1beta/models/gpt-4o:generateContent?alt=sse"
+    )
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key"])
+@pytest.mark.parametrize("secret", [SECRET, MASTER])
+async def test_no_key_of_ours_passes_as_the_clients_own_credential(name: str, secret: str) -> None:
+    """Neither the one that asks nor another one, nor the master key."""
+    desk = Desk(deployments=(of("anthropic", "theirs", pass_credentials=True),))
+    sent = {"x-litellm-api-key": SECRET, name: f"Bearer {secret}" if name == "authorization" else secret}
+    asked = {"model": "theirs", "max_tokens": 1, **CHAT}
+    status, body, _ = refusal(await desk.ask(asked, "/v1/messages", headers=sent))
+    assert (status, "x-litellm-api-key" in body["error"]["message"]) == (400, True)
+    admission(await desk.ask(asked, "/v1/messages", headers={**sent, name: "Bearer their-own"}))
+
+
+@pytest.mark.parametrize("name", ["x-litellm-customer-id", "x-litellm-end-user-id"])
+async def test_a_header_names_the_customer_before_the_body(name: str) -> None:
+    """And is bounded as every id is."""
+    desk = Desk(deployments=EVERY)
+    headers = {"authorization": f"Bearer {SECRET}", name: "ann"}
+    held = admission(await desk.ask({"model": "o", "user": "bob", **CHAT}, headers=headers)).reservation
+    assert held is not None
+    assert [each.scope.id for each in held.accounts if each.scope.kind == "customer"] == ["ann"]
+    status, body, _ = refusal(await desk.ask({"model": "o", **CHAT}, headers={**headers, name: "x" * 301}))
+    assert (status, name in body["error"]["message"]) == (400, True)

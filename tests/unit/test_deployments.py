@@ -169,3 +169,38 @@ def test_an_address_cannot_break_out_of_its_lua_text(tmp_path: Path) -> None:
         if "lua" in each["name"]
     }
     assert source == 'local PREFIX, AUTHORITY = "/\\034..os.exit\\040\\041--", "i"'
+
+
+def test_a_deployment_that_passes_credentials_has_none_of_its_own(tmp_path: Path) -> None:
+    """Its route lets the client's through, its cluster adds none, and no other deployment takes over from it or for it."""
+    theirs = {"model": "anthropic/c", "api_key": "k", "pass_credentials": True}
+    read = settings(tmp_path, theirs, {"model": "anthropic/c", "api_key": "k2"})
+    assert (read.deployments[0].pass_credentials, list(read.credentials)) == (True, ["m-2"])
+    assert [len(chain(read, each)) for each in read.deployments] == [1, 1]
+    routes = connection_manager(read)["route_config"]["virtual_hosts"][0]["routes"]
+    kept = {
+        each["name"]: set(each["request_headers_to_remove"]) for each in routes if "request_headers_to_remove" in each
+    }
+    assert kept["deployment/m-2"] - kept["deployment/m"] == {"authorization", "x-api-key"}
+    assert "credential_injector" not in json.dumps(clusters(read, TOPOLOGY)[-2])
+
+
+@pytest.mark.parametrize("named", ["openai-project", "OpenAI-Project"])
+def test_a_header_that_chooses_who_pays_passes_where_a_setting_says_so(tmp_path: Path, named: str) -> None:
+    """That one, and no other."""
+    file = tmp_path / "file.yaml"
+    file.write_text(json.dumps({"model_list": [{"model_name": "m", "litellm_params": {"model": "gpt-4o"}}]}))
+    routes = [json.dumps(connection_manager(load(file, {}))["route_config"])]
+    said = json.loads(file.read_text()) | {"tollgate": {"pass_client_headers": [named]}}
+    file.write_text(json.dumps(said))
+    routes.append(json.dumps(connection_manager(load(file, {}))["route_config"]))
+    assert ['"openai-project"' in each for each in routes] == [True, False]
+    assert ['"openai-organization"' in each for each in routes] == [True, True]
+
+
+def test_a_header_that_passes_anyway_or_never_is_no_setting(tmp_path: Path) -> None:
+    """The fault names those that could be."""
+    file = tmp_path / "file.yaml"
+    file.write_text(json.dumps({"tollgate": {"pass_client_headers": ["authorization"]}}))
+    with pytest.raises(SettingsError, match=r"pass_client_headers.*must be one of .*openai-project"):
+        load(file, {})

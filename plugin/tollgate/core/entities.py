@@ -265,7 +265,8 @@ class Deployment:
     """One entry of `model_list`: a public model name served by one provider's endpoint.
 
     `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
-    `vertex_project` and `vertex_location` are Vertex's, and replace a client's own.
+    `vertex_project` and `vertex_location` are Vertex's, and replace a client's own. `pass_credentials`: its clients' own credentials
+    go on to the provider, and none of the gateway's.
     """
 
     id: str
@@ -280,6 +281,7 @@ class Deployment:
     region: str | None = None
     vertex_project: str | None = None
     vertex_location: str | None = None
+    pass_credentials: bool = False
 
 
 class Edit(Struct, frozen=True):

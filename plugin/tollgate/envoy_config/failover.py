@@ -20,6 +20,9 @@ _TOO_MANY_REQUESTS = 429
 
 def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
     """The deployment, and after it those that may take over from it, in the file's order."""
+    if deployment.pass_credentials:
+        # Nobody else gets its clients' credentials.
+        return (deployment,)
     alike = [each for each in settings.deployments if _kind(settings, each) == _kind(settings, deployment)]
     at = alike.index(deployment)
     return (*alike[at:], *alike[:at])
@@ -33,6 +36,7 @@ def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
         deployment.api_version,
         deployment.vertex_project,
         deployment.vertex_location,
+        deployment.pass_credentials,
         settings.prices[deployment.id],
     )
 

@@ -20,6 +20,8 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
+from tollgate.core import customers
+from tollgate.core.credentials import KEY_HEADERS
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import Framing, Names, framings_of, rules_of
 from tollgate.envoy_config.chosen import chosen
@@ -43,8 +45,8 @@ LONGEST_REPLY_BYTES = 32 * 1024 * 1024
 USAGE_NAMESPACE = "tollgate.usage"
 
 _EXT_PROC = "ext_proc"
-# What Tollgate reads of a request's headers, beside Authorization.
-_ASKED = ("x-api-key", "api-key", "x-goog-api-key", "content-type", "content-encoding", STREAM_HEADER)
+# What Tollgate reads of a request's headers.
+_ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
 # What looks like Authorization: the refusal of such a request says so.
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)

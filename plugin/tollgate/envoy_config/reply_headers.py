@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mu
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
+from tollgate.core.credentials import OWN_PREFIX
 from tollgate.core.entities import Deployment
 from tollgate.envoy_config.messages import http_filter_message
 
@@ -64,10 +65,16 @@ _DROPPED = (
     ),
     *(HeaderMutation(remove=each) for each in (*_ACCOUNT, *_SITE)),
 )
+# Of a request: what a client says to a gateway is no business of the provider's.
+_FOR_A_GATEWAY = HeaderMutation(
+    remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=OWN_PREFIX))
+)
 
 
 def reply_headers(deployment: Deployment) -> HttpFilter:
     """Move the provider's own limits under `llm_provider-`, as far as their names are known, and drop what it may not say.
+
+    And of the request what is said to a gateway: one filter does both.
 
     `retry-after` and `x-should-retry` stay: they are true of the call that the provider answered.
     """
@@ -78,5 +85,9 @@ def reply_headers(deployment: Deployment) -> HttpFilter:
             append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
         )
         renamed.append(HeaderMutation(append=kept))
-    mutations = Mutations(response_mutations=[*renamed, *_DROPPED], response_trailers_mutations=list(_DROPPED))
+    mutations = Mutations(
+        request_mutations=[_FOR_A_GATEWAY],
+        response_mutations=[*renamed, *_DROPPED],
+        response_trailers_mutations=list(_DROPPED),
+    )
     return http_filter_message("header_mutation", HeaderMutations(mutations=mutations))

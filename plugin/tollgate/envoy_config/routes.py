@@ -21,6 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPe
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from tollgate.core.credentials import KEY_HEADERS, PAYER_HEADERS, passed_headers
 from tollgate.core.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
 from tollgate.core.entities import Deployment
 from tollgate.core.headers import route_value
@@ -34,7 +35,7 @@ from tollgate.envoy_config.messages import (
     Json,
     plain,
 )
-from tollgate.envoy_config.upstream import Origin, cluster_name, path_rule
+from tollgate.envoy_config.upstream import Origin, cluster_name, credential_header, path_rule
 from tollgate.settings import Settings
 
 _MANAGEMENT_PREFIXES = (
@@ -57,10 +58,7 @@ _MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
 
 _NEVER_SENT_ON = (
     # The client's key for Tollgate, in every place where it may stand. The cluster adds the provider's own later.
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
+    *KEY_HEADERS,
     "cookie",
     ROUTE_HEADER,
     CHANGE_HEADER,
@@ -140,7 +138,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
             match=RouteMatch(prefix="/", headers=[chosen]),
             route=action,
             request_headers_to_add=[_PLAIN_REPLIES],
-            request_headers_to_remove=list(_NEVER_SENT_ON),
+            request_headers_to_remove=_kept_back(deployment, settings),
             # Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again.
             request_body_buffer_limit=None if alone else settings.tollgate.max_request_bytes,
         )
@@ -148,6 +146,14 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
     if not alone:
         route["route"] |= failing_over(members)
     return route
+
+
+def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
+    """The headers of a client that its provider does not see."""
+    passed = set(settings.tollgate.pass_client_headers)
+    if deployment.pass_credentials:
+        passed.update(passed_headers(credential_header(deployment)))
+    return [name for name in (*_NEVER_SENT_ON, *PAYER_HEADERS) if name not in passed]
 
 
 def _nowhere() -> Route:

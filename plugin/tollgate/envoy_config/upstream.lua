@@ -1,7 +1,6 @@
--- Writes a request for the deployment that an attempt goes to: PREFIX and AUTHORITY stand above. The headers of one attempt are
+-- Writes a request for the deployment that an attempt goes to: PREFIX, AUTHORITY and CREDENTIALS stand above. The headers of one attempt are
 -- those of the next, so the path as it came is kept beside them, and the credential of the attempt before is taken out.
 jit.off() -- as in edits.lua
-local CREDENTIALS = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}
 function envoy_on_request(handle)
   local headers, metadata = handle:headers(), handle:streamInfo():dynamicMetadata()
   local kept = metadata:get("tollgate.upstream")

@@ -21,6 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SdsSecretConfig
 
+from tollgate.core.credentials import KEY_HEADERS
 from tollgate.core.endpoints import Wire, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.envoy_config.messages import extension, http_filter_message
@@ -97,6 +98,7 @@ def rewriting(deployment: Deployment) -> HttpFilter:
     """Path and Host of a deployment that has others beside it: a route's own rewriting is done once, for whichever is tried first."""
     rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
     values = f"local PREFIX, AUTHORITY = {_lua_text(rule.prefix)}, {_lua_text(origin.authority)}\n"
+    values += f"local CREDENTIALS = {{{', '.join(map(_lua_text, KEY_HEADERS))}}}\n"
     source = values + _REWRITE.read_text(encoding="utf-8")
     return http_filter_message("lua", Lua(default_source_code=DataSource(inline_string=source)))
 
@@ -107,8 +109,15 @@ def _lua_text(text: str) -> str:
     )
 
 
+def credential_header(deployment: Deployment) -> str:
+    """The header in which the deployment's provider wants its key."""
+    return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm()).header
+
+
 def credential_filters(deployment: Deployment, credential: Credential | None) -> list[HttpFilter]:
     """What adds the provider's credential. A model server of one's own may need none."""
+    if deployment.pass_credentials:
+        return []
     if deployment.provider == "bedrock" and (credential is None or credential.aws):
         return [http_filter_message("aws_request_signing", _signing(deployment, credential))]
     if credential is None:

@@ -55,7 +55,7 @@ class Authorization:
             stream_id = headers.get(STREAM_HEADER, "")
             asked = Request(http.method, path, headers, http.raw_body, stream_id, call.left)
             decision = await self._admissions.admit(asked)
-            response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision, "key=" in path)
+            response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_authz")
             call.answer(_denied(internal_error(path)).SerializeToString())
@@ -85,7 +85,7 @@ class _Check:
         pass
 
 
-def _allowed(admission: Admission, has_key: bool) -> CheckResponse:
+def _allowed(admission: Admission) -> CheckResponse:
     headers = list(admission.headers)
     if admission.reservation is not None:
         headers.append(Header(REQUEST_ID, admission.reservation.id))
@@ -95,7 +95,6 @@ def _allowed(admission: Admission, has_key: bool) -> CheckResponse:
             headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
             # Applied after ext_proc's on the way back: what settlement knew wins over what admission knew.
             response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
-            query_parameters_to_remove=("key",) if has_key else (),
         ),
         dynamic_metadata=admitted(admission.reservation, admission.edits),
     )

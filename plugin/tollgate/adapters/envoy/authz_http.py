@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import unquote_plus
 
 import httptools
 
@@ -96,18 +95,13 @@ class AuthorizationOverHttp:
 
     def _allowed(self, asked: Request, admission: Admission) -> bytes:
         lines, changes = [_line(ROUTE_HEADER, route_value(admission.deployment))], []
-        path, _, query = asked.path.partition("?")
-        target = admission.path
-        if "key=" in query:
-            path, _, query = (target or asked.path).partition("?")
-            target = _without_key(path, query)
-        if target is not None:
-            changes.append(_line(TARGET, target))
+        if admission.path is not None:
+            changes.append(_line(TARGET, admission.path))
         if admission.edits:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
             reach = self._reaches[reservation.dialect]
-            native = reach.covers(asked.body, query, stream=reservation.stream)
+            native = reach.covers(asked.body, asked.path.partition("?")[2], stream=reservation.stream)
             lines += (
                 _line(METER_HEADER, reservation.dialect if native else EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
@@ -174,7 +168,8 @@ class _Connection(asyncio.Protocol):
         if not self._headers:
             self.answer(_ALIVE, "GET")
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._headers.items()}
+        # As the other mode has them, where Envoy sends headers as text: ids may be in any script.
+        headers = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in self._headers.items()}
         body = self._body
         asked = Request(
             self._parser.get_method().decode("latin-1"),
@@ -209,12 +204,6 @@ class _Connection(asyncio.Protocol):
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
-
-
-def _without_key(path: str, query: str) -> str:
-    """The path and query without the client's key, every other byte as it was."""
-    kept = "&".join(each for each in query.split("&") if unquote_plus(each.partition("=")[0]) != "key")
-    return f"{path}?{kept}" if kept else path
 
 
 def _denied(refusal: Refusal) -> bytes:

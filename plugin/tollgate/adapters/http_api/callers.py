@@ -6,12 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from tollgate.core.credentials import AUTHORIZATION, find_secret
 from tollgate.core.headers import misplaced_bearer
 from tollgate.management import Management
 from tollgate.management.callers import Administrator, Caller, Denied
-
-_KEY_HEADERS = ("x-litellm-api-key", "x-api-key", "api-key", "x-goog-api-key")
-_BEARER = "bearer "
 
 
 def management_of(request: Request) -> Management:
@@ -25,7 +23,10 @@ Managed = Annotated[Management, Depends(management_of)]
 
 async def caller_of(request: Request, management: Managed) -> Caller:
     """Whoever the request's key belongs to. Raises Denied."""
-    secret = _secret(request)
+    # Not by the query: there `key` is whom a call is about.
+    secret = find_secret(request.headers, "")
+    if secret is None and AUTHORIZATION in request.headers:
+        raise Denied("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.")
     if secret is None and (told := misplaced_bearer(request.headers)):
         raise Denied(f"Authentication Error, No api key passed in.{told}")
     return await management.callers.authenticate(secret)
@@ -46,12 +47,3 @@ async def administrator_of(request: Request, caller: Somebody) -> Administrator:
 
 
 Admin = Annotated[Administrator, Depends(administrator_of)]
-
-
-def _secret(request: Request) -> str | None:
-    authorization = request.headers.get("authorization")
-    if authorization is not None:
-        if not authorization.lower().startswith(_BEARER):
-            raise Denied("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.")
-        return authorization[len(_BEARER) :].strip()
-    return next((value for name in _KEY_HEADERS if (value := request.headers.get(name))), None)
