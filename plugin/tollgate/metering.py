@@ -1,8 +1,7 @@
 """The use case of the way back: what did it use, what does it cost, and the settlement of what was held.
 
-Known usage is charged. Where nothing reached the provider, or it answered with an error and no usage, nothing is. A stream that
-ended early is charged with its input and the output seen so far; a whole reply without usage with the estimate; an expired
-lease with the hold. Never silently zero.
+What a reply told is charged. Where nothing reached the provider, or the reply told and showed nothing, nothing is. What was
+shown and not told is charged as seen, with the input as estimated; an expired lease with the hold. Never silently zero.
 """
 
 from __future__ import annotations
@@ -18,11 +17,22 @@ from tollgate import telemetry
 from tollgate.core.bill import NO_BILL
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import family_of_api
-from tollgate.core.entities import MAX_EXACT, NO_USAGE, Certainty, Header, Reservation, Settlement, Standing, Usage
+from tollgate.core.entities import (
+    MAX_EXACT,
+    NO_USAGE,
+    Certainty,
+    Counts,
+    Header,
+    Reservation,
+    Settlement,
+    Standing,
+    Usage,
+)
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
 from tollgate.core.pricing import Price, bill
+from tollgate.core.usage.reading import Reading
 from tollgate.ports import Counters
 
 T = TypeVar("T")
@@ -178,21 +188,47 @@ class Meter:
 
 
 def used(
-    reservation: Reservation, found: Usage | None, seen_output_tokens: int, status: int, *, complete: bool
+    reservation: Reservation,
+    reading: Reading,
+    status: int,
+    *,
+    complete: bool,
+    unseen_output_tokens: int = 0,
 ) -> Usage:
-    """What to charge for a reply: what it said of its usage, or the rule that stands in for it."""
-    if found is not None and (complete or found.certainty is Certainty.EXACT):
-        return found
-    if found is not None:
-        # The stream broke off after the provider had told its input.
-        output = max(found.output_tokens, seen_output_tokens)
-        return replace(found, output_tokens=output, certainty=Certainty.PARTIAL)
-    if status >= 400:
+    """What to charge for a reply: what it told, or the rule that stands in for it.
+
+    `complete`: the reply came to its end. `unseen_output_tokens`: what this model lately had of output that such a
+    reply does not show (all of it, of JSON whose client left; reasoning that is hidden).
+    What was told is charged as told. Where nothing was told and nothing was shown, a whole reply costs nothing.
+    Else a direction that was not told is charged as estimated (input) or as seen (output), with what could not be
+    seen, and without what was seen never more than was held.
+    """
+    told, seen = reading.usage, reading.seen
+    if told is not None and reading.input_told and reading.output_told:
+        return told
+    if told is None and status >= 400:
         return NO_USAGE
-    if complete:
-        output = seen_output_tokens or reservation.output_tokens
-        return Usage(reservation.input_tokens, output, certainty=Certainty.ESTIMATED)
-    return Usage(reservation.input_tokens, seen_output_tokens, certainty=Certainty.PARTIAL)
+    if complete and not seen.shown and (told is None or not _told_any(told)):
+        return NO_USAGE
+    input_tokens = told.input_tokens if told is not None else 0
+    if not reading.input_told:
+        input_tokens = max(input_tokens, reservation.input_tokens)
+    told_output = told.output_tokens if told is not None else 0
+    output_tokens = told_output
+    if not reading.output_told:
+        output_tokens = max(
+            told_output, seen.output_tokens, min(seen.output_tokens + unseen_output_tokens, reservation.output_tokens)
+        )
+    certainty = Certainty.ESTIMATED if told is None and complete else Certainty.PARTIAL
+    usage = replace(told or NO_USAGE, input_tokens=input_tokens, output_tokens=output_tokens, certainty=certainty)
+    if told_output or output_tokens != seen.output_tokens:
+        return usage
+    return replace(usage, output_image_tokens=seen.picture_tokens, output_audio_tokens=seen.sound_tokens)
+
+
+def _told_any(usage: Usage) -> bool:
+    """Whether a usage says that anything was used."""
+    return usage.told_nanousd not in (None, 0) or any(getattr(usage, kind) for kind in Counts.__struct_fields__)
 
 
 def used_unseen(reservation: Reservation, status: int, *, reached_provider: bool) -> Usage:

@@ -91,6 +91,8 @@ async def charged(told: HTTPAccessLogEntry, held: Reservation = HELD) -> tuple[i
 
 
 OPENAI = {"usage.prompt_tokens": 3, "usage.completion_tokens": 4, "usage.total_tokens": 7, "model": "gpt-4o"}
+ZEROS = {"usage.prompt_tokens": 0, "usage.completion_tokens": 0}
+ZEROS_LATER = {"first:usage": '{"prompt_tokens":3,"completion_tokens":4}', "usage": "null"}
 TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
 
 
@@ -99,10 +101,20 @@ TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
     [
         (entry(usage=OPENAI), HELD, (3, 4, "exact")),
         (entry(STREAM, TOLD_IN_A_STREAM), STREAM, (3, 4, "exact")),
-        (entry(usage={}), HELD, (10, 20, "estimated")),
-        (entry(STREAM, {}, body_bytes=1600), STREAM, (10, 10, "estimated")),
-        (entry(STREAM, {}, details=CUT, body_bytes=1601), STREAM, (10, 11, "partial")),
-        (entry(STREAM, {}, details="downstream_remote_disconnect", body_bytes=1), STREAM, (10, 1, "partial")),
+        (entry(usage={}, body_bytes=2), HELD, (0, 0, "none")),
+        (entry(usage={"error.message": "no"}, body_bytes=300), HELD, (0, 0, "none")),
+        (entry(usage={}, body_bytes=72), HELD, (10, 18, "estimated")),
+        (entry(usage={}, body_bytes=7_200), HELD, (10, 20, "estimated")),
+        (entry(usage=ZEROS, body_bytes=7_200), HELD, (10, 20, "partial")),
+        (entry(usage=ZEROS | {"error.code": 3}, body_bytes=99), HELD, (0, 0, "none")),
+        (entry(STREAM, {}, body_bytes=14), STREAM, (0, 0, "none")),
+        (entry(STREAM, {"error": "{}"}, body_bytes=900), STREAM, (0, 0, "none")),
+        (entry(STREAM, {"error": "{}"}, body_bytes=9_000), STREAM, (10, 57, "estimated")),
+        (entry(STREAM, {}, body_bytes=72), STREAM, (10, 18, "estimated")),
+        (entry(STREAM, {}, body_bytes=1_600), STREAM, (10, 20, "estimated")),
+        (entry(STREAM, {}, details=CUT, body_bytes=16_001), STREAM, (10, 101, "partial")),
+        (entry(STREAM, {}, details="downstream_remote_disconnect", body_bytes=1), STREAM, (10, 0, "partial")),
+        (entry(STREAM, ZEROS_LATER), STREAM, (3, 4, "exact")),
         (entry(STREAM, TOLD_IN_A_STREAM, details=CUT, body_bytes=16_000), STREAM, (3, 4, "partial")),
         (entry(usage={}, status=500), HELD, (0, 0, "none")),
         (entry(status=503, reached=False, details="no_healthy_upstream"), HELD, (0, 0, "none")),
@@ -114,7 +126,8 @@ TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
 async def test_a_request_is_charged_by_what_the_log_tells(
     told: HTTPAccessLogEntry, held: Reservation, paid: tuple[int, int, str]
 ) -> None:
-    """Usage that Envoy found; of a stream without it 160 bytes a token; nothing where nothing was reached or the provider failed."""
+    """Usage that Envoy found; without it as many tokens as were held, as far as so many bytes may hold them; nothing where nothing
+    was reached, the provider failed, or nothing was served."""
     assert await charged(told, held) == paid
 
 
@@ -122,7 +135,7 @@ async def test_a_stream_cut_early_is_charged_by_its_length() -> None:
     """Anthropic's first event tells the input for certain, and an output that has only begun."""
     held = structs.replace(STREAM, dialect="anthropic.messages")
     told = {"message.usage": '{"input_tokens":12,"output_tokens":1}'}
-    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 5, "partial")
+    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 20, "partial")
 
 
 async def test_a_call_that_runs_is_renewed_and_not_settled() -> None:

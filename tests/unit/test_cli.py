@@ -39,10 +39,13 @@ def test_check_says_what_native_mode_leaves_to_ext_proc(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"model_list": models}))
     _, said, _ = run("check", str(file))
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert "openai.chat read by Envoy" in lines
+    assert (
+        'openai.chat read by Envoy; by ext_proc: replies to requests that mention web_search or "plugins", which may count in lists'
+        in lines
+    )
     assert "openai.images read by ext_proc: all replies, which are long" in lines
     assert (
-        "openai.responses read by Envoy; by ext_proc: replies to requests that mention web_search, which may count in lists"
+        "openai.responses read by Envoy; by ext_proc: replies to requests that mention web_search or pmpt_ or file_search or code_interpreter or image_generation, which may count in lists"
         in lines
     )
     assert "ollama read by Envoy; by ext_proc: streams, which come as lines of JSON" in lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -14,6 +15,7 @@ from tollgate.core.entities import NO_USAGE, Account, Certainty, Deployment, Res
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
+from tollgate.core.usage.reading import NOTHING_READ, Reading, Seen
 from tollgate.metering import Meter, used, used_unseen
 
 PRICE = Price(
@@ -31,26 +33,71 @@ async def meter_of(*reservations: Reservation) -> tuple[Meter, MemoryCounters]:
     return Meter(counters, CATALOG, None, InputEstimates()), counters
 
 
+def partial(input_tokens: int, output_tokens: int, **kinds: Any) -> Usage:
+    return Usage(input_tokens, output_tokens, certainty=Certainty.PARTIAL, **kinds)
+
+
+def estimated(input_tokens: int, output_tokens: int, **kinds: Any) -> Usage:
+    return Usage(input_tokens, output_tokens, certainty=Certainty.ESTIMATED, **kinds)
+
+
+def shows(tokens: int, **kinds: int) -> Seen:
+    return Seen(shown=True, output_tokens=tokens, **kinds)
+
+
+VECTORS = Seen(shown=True)
+DRAWN = Seen(shown=True, output_tokens=16, picture_tokens=16)
+WHOLE = Reading(EXACT, input_told=True, output_told=True)
+
+
 @pytest.mark.parametrize(
-    ("found", "seen", "status", "complete", "charged"),
+    ("reading", "status", "complete", "charged"),
     [
-        (EXACT, 0, 200, True, EXACT),
-        (EXACT, 0, 200, False, EXACT),
-        (EXACT, 0, 500, True, EXACT),
-        (None, 0, 429, True, NO_USAGE),
-        (None, 0, 500, False, NO_USAGE),
-        (None, 0, 200, True, Usage(10, 20, certainty=Certainty.ESTIMATED)),
-        (None, 6, 200, True, Usage(10, 6, certainty=Certainty.ESTIMATED)),
-        (None, 6, 200, False, Usage(10, 6, certainty=Certainty.PARTIAL)),
-        (Usage(12, 1, certainty=Certainty.PARTIAL), 6, 200, False, Usage(12, 6, certainty=Certainty.PARTIAL)),
-        (Usage(12, 9, certainty=Certainty.PARTIAL), 6, 200, True, Usage(12, 9, certainty=Certainty.PARTIAL)),
+        (WHOLE, 200, True, EXACT),
+        (WHOLE, 200, False, EXACT),
+        (WHOLE, 500, True, EXACT),
+        (NOTHING_READ, 429, True, NO_USAGE),
+        (NOTHING_READ, 500, False, NO_USAGE),
+        (NOTHING_READ, 200, True, NO_USAGE),
+        (NOTHING_READ, 200, False, partial(10, 0)),
+        (Reading(seen=shows(6)), 200, True, estimated(10, 6)),
+        (Reading(seen=shows(6)), 200, False, partial(10, 6)),
+        (Reading(seen=shows(66)), 200, True, estimated(10, 66)),
+        (Reading(seen=VECTORS), 200, True, estimated(10, 0)),
+        (Reading(seen=DRAWN), 200, True, estimated(10, 16, output_image_tokens=16)),
+        (Reading(partial(0, 0)), 200, True, NO_USAGE),
+        (Reading(partial(0, 0), seen=shows(6)), 200, True, partial(10, 6)),
+        (Reading(partial(0, 0, told_nanousd=5)), 200, True, partial(10, 0, told_nanousd=5)),
+        (Reading(partial(0, 7), output_told=True), 200, True, partial(10, 7)),
+        (Reading(partial(12, 0), input_told=True), 200, True, partial(12, 0)),
+        (Reading(partial(12, 1), input_told=True, seen=shows(6)), 200, False, partial(12, 6)),
+        (Reading(partial(12, 9), input_told=True, seen=shows(6)), 200, True, partial(12, 9)),
     ],
 )
 def test_a_reply_is_charged_by_what_it_said_or_the_rule_that_stands_in(
-    found: Usage | None, seen: int, status: int, complete: bool, charged: Usage
+    reading: Reading, status: int, complete: bool, charged: Usage
 ) -> None:
-    """Known usage; nothing for errors; the estimate for silence; what was seen of a cut stream."""
-    assert charged == used(HELD, found, seen, status, complete=complete)
+    """What was told; nothing for errors, silence and zeros beside nothing; else the input as estimated, the output as seen."""
+    assert charged == used(HELD, reading, status, complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("reading", "unseen", "output_tokens"),
+    [
+        (NOTHING_READ, 15, 15),
+        (NOTHING_READ, 99, 20),
+        (Reading(seen=shows(6)), 10, 16),
+        (Reading(seen=shows(6)), 99, 20),
+        (Reading(seen=shows(66)), 99, 66),
+        (Reading(partial(10, 8), input_told=True, seen=shows(2)), 3, 8),
+    ],
+)
+def test_output_that_cannot_be_seen_is_charged_up_to_what_was_held(
+    reading: Reading, unseen: int, output_tokens: int
+) -> None:
+    """What the model lately had stands in for it; what was seen or told is charged in any case."""
+    charged = used(HELD, reading, 200, complete=False, unseen_output_tokens=unseen)
+    assert charged == partial(10, output_tokens)
 
 
 @pytest.mark.parametrize(

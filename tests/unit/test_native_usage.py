@@ -11,8 +11,9 @@ from tests.unit.test_usage import ALL
 from tests.unit.usage_case import FRAMES, JSON, SSE, Case, table
 
 from tollgate.core.entities import Certainty, Usage
-from tollgate.core.usage.fields import FieldReader, Told
-from tollgate.core.usage.native import Framing, Reach, left_to_ext_proc, reach_of, rules_of
+from tollgate.core.usage.fields import FieldReader
+from tollgate.core.usage.native import FIRST, Framing, Reach, is_told_again, left_to_ext_proc, reach_of, rules_of
+from tollgate.core.usage.reading import Reading, see_nothing
 
 APIS = table()
 READERS = {name: FieldReader(api) for name, api in APIS.items()}
@@ -55,14 +56,19 @@ def fields(case: Case) -> dict[str, object]:
             for name in names:
                 value = value.get(name) if isinstance(value, dict) else None
             if isinstance(value, dict) and framing is not Framing.BODY:
-                found[".".join(names)] = json.dumps(value)
+                # Envoy writes an empty object as null.
+                text = json.dumps(value or None)
+                found[".".join(names)] = text
+                if is_told_again(APIS[case.api], names):
+                    found.setdefault(FIRST + ".".join(names), text)
             elif isinstance(value, str | bool | int | float):
                 found[".".join(names)] = float(value) if type(value) is int else value
     return found
 
 
-def told(case: Case, *, complete: bool = True) -> Told:
-    return READERS[case.api].read(fields(case), case.headers, stream=case.content_type != JSON, complete=complete)
+def told(case: Case, *, complete: bool = True) -> Reading:
+    reader, stream = READERS[case.api], case.content_type != JSON
+    return reader.read(fields(case), case.headers, see_nothing, stream=stream, complete=complete)
 
 
 IN_LISTS = (
@@ -106,6 +112,13 @@ def test_most_bodies_are_read_natively() -> None:
         ("openai.chat", b"{}", "", True, True),
         ("openai.responses", b"{}", "", True, True),
         ("openai.responses", b'{"tools":[{"type":"web_search"}]}', "", True, False),
+        ("openai.responses", b'{"prompt":{"id":"pmpt_1"}}', "", False, False),
+        ("openai.responses", b'{"tools":[{"type":"w\\u0065b_search"}]}', "", False, False),
+        ("openai.responses", b'{"input":"\\u00e9 \\u003c"}', "", False, True),
+        ("anthropic.messages", b'{"context_management":{"edits":[{"type":"compact_20260112"}]}}', "", False, False),
+        ("anthropic.messages", b'{"context_management":{"edits":[{"type":"compact_20260112"}]}}', "", True, True),
+        ("gemini.generate", b'{"tools":[{"googleSearch":{}}]}', "alt=sse", True, False),
+        ("gemini.generate", b'{"inline\\u0044ata":{}}', "", False, False),
         ("openai.embeddings", b'{"input":["a","b"]}', "", False, True),
         ("openai.embeddings", b'{"input":[' + b"1," * 200 + b"1]}", "", False, False),
         ("openai.images", b"{}", "", False, False),
@@ -129,14 +142,32 @@ def test_what_envoy_cannot_read_is_left_to_ext_proc(
     assert REACHES[api].covers(body, query, stream=stream) is covered
 
 
+@pytest.mark.parametrize(
+    ("api", "provider", "model", "stream", "covered"),
+    [
+        ("openai.chat", "moonshot", "kimi-k2", True, False),
+        ("openai.chat", "moonshot", "kimi-k2", False, True),
+        ("openai.chat", "vercel_ai_gateway", "openai/gpt-5", False, False),
+        ("openai.chat", "openai", "gpt-4o-search-preview", True, False),
+        ("gemini.generate", "gemini", "gemini-2.5-flash-image", False, False),
+        ("anthropic.messages", "anthropic", "claude-sonnet-4-5", False, True),
+    ],
+)
+def test_some_providers_and_models_tell_in_lists_whatever_they_are_asked(
+    api: str, provider: str, model: str, stream: bool, covered: bool
+) -> None:
+    """What their requests say does not matter."""
+    assert REACHES[api].covers(b"{}", "", stream=stream, provider=provider, model=model) is covered
+
+
 def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
     """Anthropic tells its input first: that is all of the output's count that is known to be early."""
     reader = READERS["anthropic.messages"]
     start = {"message.usage": '{"input_tokens":12,"output_tokens":1}', "message.model": "claude"}
-    cut = reader.read(start, {}, stream=True, complete=False)
-    assert cut == Told(Usage(12, 1, model="claude", certainty=Certainty.PARTIAL), early=True)
-    late = reader.read({**start, "usage": '{"output_tokens":9}'}, {}, stream=True, complete=False)
-    assert late == Told(Usage(12, 9, model="claude", certainty=Certainty.PARTIAL), early=False)
+    cut = reader.read(start, {}, see_nothing, stream=True, complete=False)
+    assert cut == Reading(Usage(12, 1, model="claude", certainty=Certainty.PARTIAL), input_told=True)
+    late = reader.read({**start, "usage": '{"output_tokens":9}'}, {}, see_nothing, stream=True, complete=True)
+    assert late == Reading(Usage(12, 9, model="claude"), input_told=True, output_told=True)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +176,7 @@ def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
 def test_garbage_is_never_charged(value: object) -> None:
     """Whatever stands where usage should, it is no count."""
     for found in ({"usage": value}, {"usage.prompt_tokens": value, "usage.completion_tokens": value}):
-        usage = READERS["openai.chat"].read(found, {}, stream=False, complete=True).usage
+        usage = READERS["openai.chat"].read(found, {}, see_nothing, stream=False, complete=True).usage
         assert usage is None or (usage.total_tokens, usage.certainty) == (0, Certainty.PARTIAL)
 
 
@@ -153,7 +184,7 @@ def test_a_header_tells_too() -> None:
     """Gemini names its service tier there."""
     found: dict[str, object] = {"usageMetadata.promptTokenCount": 3.0, "usageMetadata.totalTokenCount": 5.0}
     headers = {"x-gemini-service-tier": "priority"}
-    usage = READERS["gemini.generate"].read(found, headers, stream=False, complete=True).usage
+    usage = READERS["gemini.generate"].read(found, headers, see_nothing, stream=False, complete=True).usage
     assert usage == Usage(3, 2, service_tier="priority")
 
 
@@ -161,6 +192,6 @@ def test_what_is_left_to_ext_proc_is_what_the_filters_do_not_cover() -> None:
     """Nothing is left exactly where any JSON reply and any stream of events is covered, whatever the request says."""
     asks_for_all = b", ".join(word for reach in REACHES.values() for words in reach.words.values() for word in words)
     for name, api in APIS.items():
-        streams = (True,) if name.endswith("_stream") else (False, True) if api.text else (False,)
+        streams = (True,) if name.endswith("_stream") else (False, True) if api.output.text else (False,)
         covered = all(REACHES[name].covers(asks_for_all + b"," * 1000, "", stream=stream) for stream in streams)
         assert covered == (left_to_ext_proc(api) == ()), name

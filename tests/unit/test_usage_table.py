@@ -15,7 +15,7 @@ FAULTS: list[tuple[object, str]] = [
     ({"needs": [1]}, "x.needs: must hold strings"),
     ({"needs": ["inputs"]}, "x.needs: 'inputs'"),
     ({"final": ["a..b"]}, "x.final: "),
-    ({"roots": [{"at": "a[]", "source": "https://x"}]}, r"x.roots\[0\].at: must not walk a list"),
+    ({"output": {"texts": ["a"]}}, r"x.output.texts: is not a field of the table"),
     ({"where": [{"is": "input", "at": "a"}]}, r"x.where\[0\].source: must link"),
     ({"where": [{"is": "input", "at": "", "source": "https://x"}]}, r"x.where\[0\].at: must name a field"),
     ({"where": [{"is": "tokens", "at": "a", "source": "https://x"}]}, r"x.where\[0\].is: 'tokens'"),

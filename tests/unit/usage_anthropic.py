@@ -194,9 +194,9 @@ ANTHROPIC = [
         "stream with a damaged delta",
         "anthropic.messages",
         named_sse(start(input_tokens=11, output_tokens=1), delta(output_tokens=-5), STOP),
-        used(11, 0, "c-1", PARTIAL),
+        used(11, 1, "c-1", PARTIAL),
         SSE,
-        nanousd=1_100,  # 11 x 100
+        nanousd=1_600,  # 11 x 100 + 1 x 500
     ),
     Case(
         "stream whose text is a type",

@@ -65,7 +65,7 @@ GEMINI = [
         "json of a prompt alone",
         "gemini.generate",
         plain(generated(meta(9, totalTokenCount=9))),
-        used(9, 0, "g-1"),
+        used(9, 0, "g-1", PARTIAL),
         nanousd=900,  # 9 x 100
     ),
     Case(

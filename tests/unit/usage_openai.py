@@ -85,7 +85,9 @@ CHAT = [
         used(12, 7, "m1"),
         nanousd=4_700,  # 12 x 100 + 7 x 500
     ),
-    Case("json of zero output", "openai.chat", reply(tokens(12, 0)), used(12, 0, "m1"), nanousd=1_200),  # 12 x 100
+    Case(
+        "json of zero output", "openai.chat", reply(tokens(12, 0)), used(12, 0, "m1", PARTIAL), nanousd=1_200
+    ),  # 12 x 100
     Case(
         "json with spaces",
         "openai.chat",
@@ -150,8 +152,8 @@ CHAT = [
         "json with text for a count",
         "openai.chat",
         reply(tokens("12", 7)),
-        used(0, 7, "m1", PARTIAL),
-        nanousd=3_500,  # 7 x 500
+        used(12, 7, "m1"),
+        nanousd=4_700,  # 12 x 100 + 7 x 500
     ),
     Case(
         "json with an object for a count",
@@ -179,15 +181,15 @@ CHAT = [
         "json with more cached than input",
         "openai.chat",
         reply(tokens(12, 7, prompt_tokens_details={"cached_tokens": 13})),
-        used(12, 7, "m1", PARTIAL),
-        nanousd=4_700,  # 12 x 100 + 7 x 500
+        used(25, 7, "m1", cache_read_tokens=13),
+        nanousd=4_830,  # 12 x 100 + 13 x 10 + 7 x 500
     ),
     Case(
         "json with more reasoning than output",
         "openai.chat",
         reply(tokens(12, 7, completion_tokens_details={"reasoning_tokens": 8})),
-        used(12, 7, "m1", PARTIAL),
-        nanousd=4_700,  # 12 x 100 + 7 x 500
+        used(12, 15, "m1", reasoning_tokens=8),
+        nanousd=10_300,  # 12 x 100 + 7 x 500 + 8 x 700
     ),
     Case(
         "stream",

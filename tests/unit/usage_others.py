@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.usage_case import NDJSON, SSE, Case, named_sse, ndjson, plain, used
+from tests.unit.usage_case import NDJSON, PARTIAL, SSE, Case, named_sse, ndjson, plain, used
 
 BILLED = {
     "billed_units": {"input_tokens": 3, "output_tokens": 5, "search_units": 1},
@@ -82,9 +82,9 @@ OLLAMA = [
         "chat stream without any count",
         "ollama",
         ndjson(LINE, {"model": "l", "done": True}),
-        used(0, 0, "l"),
+        used(0, 0, "l", PARTIAL),
         NDJSON,
-        nanousd=0,  # nothing was used
+        nanousd=0,  # nothing was told
     ),
     Case("chat stream cut", "ollama", ndjson(LINE, LINE), None, NDJSON, finished=False),
     Case(

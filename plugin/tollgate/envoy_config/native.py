@@ -23,7 +23,7 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from tollgate.core import customers
 from tollgate.core.credentials import KEY_HEADERS
 from tollgate.core.usage import Api
-from tollgate.core.usage.native import Framing, Names, framings_of, rules_of
+from tollgate.core.usage.native import FIRST, Framing, Names, framings_of, is_told_again, rules_of
 from tollgate.envoy_config.chosen import chosen
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
@@ -132,11 +132,14 @@ def _exactly(*names: str) -> ListStringMatcher:
 
 def _readers(api: Api) -> list[Json]:
     """The filters that read an API's replies, one for each framing; each leaves alone what is not framed so."""
-    return [_reader(framing, rules_of(api, framing)) for framing in framings_of(api)]
+    return [_reader(api, framing) for framing in framings_of(api)]
 
 
-def _reader(framing: Framing, names: tuple[Names, ...]) -> Json:
+def _reader(api: Api, framing: Framing) -> Json:
+    names = rules_of(api, framing)
     rules = [_rule(each) for each in names]
+    if framing is not Framing.BODY:
+        rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
     if framing is Framing.BODY:
         # Some providers name the charset.
         types = {"regex": r"application/json(\s*;.*)?"}
@@ -155,9 +158,9 @@ def _filter(name: str, kind: str, response_rules: Json) -> Json:
     return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind, "response_rules": response_rules}}
 
 
-def _rule(names: Names) -> Json:
-    """Later events win; a value that is null or not there leaves what was found before."""
-    return {
-        "selectors": [{"key": each} for each in names],
-        "on_present": {"metadata_namespace": USAGE_NAMESPACE, "key": ".".join(names)},
-    }
+def _rule(names: Names, *, first: bool = False) -> Json:
+    """Later events win; a value that is null or not there leaves what was found before. `first`: the first one is kept."""
+    kept: Json = {"metadata_namespace": USAGE_NAMESPACE, "key": (FIRST if first else "") + ".".join(names)}
+    if first:
+        kept["preserve_existing_metadata_value"] = True
+    return {"selectors": [{"key": each} for each in names], "on_present": kept}

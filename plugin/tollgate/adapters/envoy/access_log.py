@@ -16,7 +16,7 @@ from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_f
 from tollgate.core.entities import Certainty, Reservation, Usage
 from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
-from tollgate.core.usage.native import STREAM_BYTES_PER_TOKEN
+from tollgate.core.usage.native import seen_in, told_error
 from tollgate.metering import Ended, Meter, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
@@ -146,10 +146,18 @@ class _Stream:
 def _used_natively(
     reader: FieldReader, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
 ) -> Usage:
-    """What to charge for a reply that Envoy's own filters read. Of a stream that was cut, the output is taken from its length."""
+    """What to charge for a reply that Envoy's own filters read. Of what was not told, the output is taken from its length."""
     complete = response.response_code_details == _WHOLE
-    told = reader.read(fields, response.response_headers, stream=reservation.stream, complete=complete)
-    seen_output_tokens = 0
-    if reservation.stream and (told.usage is None or told.early):
-        seen_output_tokens = -(-response.response_body_bytes // STREAM_BYTES_PER_TOKEN)
-    return used(reservation, told.usage, seen_output_tokens, response.response_code.value, complete=complete)
+    reading = reader.read(
+        fields,
+        response.response_headers,
+        lambda: seen_in(
+            response.response_body_bytes,
+            stream=reservation.stream,
+            error=told_error(fields),
+            likely_tokens=reservation.output_tokens,
+        ),
+        stream=reservation.stream,
+        complete=complete,
+    )
+    return used(reservation, reading, response.response_code.value, complete=complete)

@@ -16,6 +16,7 @@ from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_reservation
 from tollgate.core.entities import Header, Reservation, Usage
 from tollgate.core.usage import Api, UsageReader
+from tollgate.core.usage.reading import NOTHING_READ
 from tollgate.metering import Meter, used
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_proc_pb2 import (
@@ -209,8 +210,8 @@ class _Reply:
 
     def _usage(self, *, complete: bool) -> Usage:
         reader = self._reader
-        found, seen = (reader.usage(), reader.seen_output_tokens) if reader is not None else (None, 0)
-        return used(self._reservation, found, seen, self._status, complete=complete)
+        reading = reader.reading() if reader is not None else NOTHING_READ
+        return used(self._reservation, reading, self._status, complete=complete)
 
 
 def _body_mode(content_type: str, content_length: str | None) -> ProcessingMode.BodySendMode.ValueType:

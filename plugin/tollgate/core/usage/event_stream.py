@@ -7,9 +7,9 @@ import binascii
 import struct
 
 from tollgate.core.usage.api import Api
-from tollgate.core.usage.deltas import Deltas
 from tollgate.core.usage.documents import MAX_KEPT_BYTES, read_documents
 from tollgate.core.usage.scan import Document
+from tollgate.core.usage.seen import Shown
 from tollgate.core.usage.tally import Tally
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html and botocore's eventstream: total length, length of
@@ -20,12 +20,12 @@ _MAX_FRAME_BYTES = 25 * 1024 * 1024
 
 
 class EventStream:
-    """AWS event stream frames. A frame longer than we keep is stepped over: those that tell usage are short."""
+    """AWS event stream frames. A frame longer than we keep is stepped over: those that tell usage are short, and this one shows output."""
 
-    def __init__(self, api: Api, tally: Tally, deltas: Deltas) -> None:
+    def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:
         self._api = api
         self._tally = tally
-        self._deltas = deltas
+        self._shown = shown
         self._rest = bytearray()
         self._skip_bytes = 0
         self._garbage = False
@@ -56,6 +56,7 @@ class EventStream:
             return False
         if total_bytes > MAX_KEPT_BYTES:
             self._skip_bytes = max(0, total_bytes - len(self._rest))
+            self._shown.pass_over(self._rest)
             del self._rest[:total_bytes]
             return True
         if total_bytes > len(self._rest):
@@ -72,13 +73,13 @@ class EventStream:
     def _read_document(self, payload: bytes, document: Document) -> None:
         wrapped = document.get(self._api.wrapped)
         if not isinstance(wrapped, str):
-            self._deltas.read(payload)
+            self._shown.read_event(payload)
             self._tally.read(document)
             return
         try:
             event = base64.b64decode(wrapped)
         except (binascii.Error, ValueError):
             return
-        self._deltas.read(event)
+        self._shown.read_event(event)
         for inner in read_documents(event, self._api.wanted)[0]:
             self._tally.read(inner)

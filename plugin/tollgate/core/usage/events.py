@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollgate.core.usage.api import Api
-from tollgate.core.usage.deltas import Deltas
 from tollgate.core.usage.documents import MAX_KEPT_BYTES, read_documents
 from tollgate.core.usage.scan import Scanner
+from tollgate.core.usage.seen import SHORT_BYTES, Shown
 from tollgate.core.usage.tally import Tally
 
 # What may stand after the marker of an event that tells nothing: OpenAI sends `"usage":null` in each, Ollama `"done":false`.
@@ -52,18 +52,21 @@ class Events:
     `hide`: cut OpenAI's usage event out of what the client sees.
     """
 
-    def __init__(self, api: Api, tally: Tally, deltas: Deltas, separation: Separation, *, hide: bool) -> None:
+    def __init__(self, api: Api, tally: Tally, shown: Shown, separation: Separation, *, hide: bool) -> None:
         self._api = api
         self._tally = tally
-        self._deltas = deltas
+        self._shown = shown
+        self._show_short = shown.read_short_event
         self._separation = separation
         self._hide = hide
         self._marker = api.marker
+        self._rare_markers = api.rare_markers
         self._done_line = api.done_line
         self._ends = separation.ends
         self._usual_end_bytes = len(separation.ends[0])
         self._may_be_named = separation is SSE
         self._rest = bytearray()
+        self._looked = False
         self._long: Scanner | None = None
         self._long_edge = b""
 
@@ -75,18 +78,16 @@ class Events:
         line_end = data.find(b"\n")
         if line_end < end and self._may_be_named:
             line_end = data.find(b"\n", line_end + 1)
-        if line_end == end > 0 and data[-1] == _NEWLINE and data[end - 1] == _BRACE:
+        if line_end == end and 0 < end < SHORT_BYTES and data[-1] == _NEWLINE and data[end - 1] == _BRACE:
             marker = self._marker
             at = data.rfind(marker)
             if at < 0 or (data.startswith(_NOTHING, at + len(marker)) and data.rfind(marker, 0, at) < 0):
-                self._deltas.read_one(data)
+                if not self._show_short(data):
+                    self._read_rare(data)
                 return data
         elif not data.endswith(self._ends):
             return self._feed_unaligned(data)
-        if self._tells(data):
-            return self._read_events(data)
-        self._deltas.read(data)
-        return data
+        return self._read_events(data)
 
     def finish(self) -> bytes:
         if self._long is not None:
@@ -96,11 +97,14 @@ class Events:
         self._rest.clear()
         if not rest:
             return b""
-        seen = rest if not self._tells(rest) else self._read_events(rest)
+        seen = rest if self._looked else self._read_events(rest)
         return seen if self._hide else b""
 
     def look(self) -> None:
-        """Nothing to do: each event is read when it is whole."""
+        """Read the event that has begun: the client has seen as much of it."""
+        if self._rest and not self._looked:
+            self._looked = True
+            self._read_events(bytes(self._rest))
 
     def _tells(self, events: bytes) -> bool:
         """Whether something in these whole events must be parsed."""
@@ -118,16 +122,13 @@ class Events:
         end = self._separation.last_end(self._rest, searched)
         whole = bytes(self._rest[:end])
         del self._rest[:end]
-        if self._tells(whole):
-            whole = self._read_events(whole)
-        else:
-            self._deltas.read(whole)
+        whole = self._read_events(whole)
         if len(self._rest) > MAX_KEPT_BYTES:
             whole += self._begin_long()
         return whole if self._hide else data
 
     def _read_events(self, events: bytes) -> bytes:
-        """Parse those that tell something. Returns the events, without the one that is hidden."""
+        """Count what they show, and parse those that tell something. Returns the events, without the one that is hidden."""
         seen: list[bytes] = []
         start, size = 0, len(events)
         while start < size:
@@ -135,7 +136,8 @@ class Events:
             end = match.end() if match else size
             event = events[start:end]
             if not self._tells(event):
-                self._deltas.read(event)
+                if not self._shown.read_event(event):
+                    self._read_rare(event)
                 seen.append(event)
             elif not self._read_event(event):
                 seen.append(event)
@@ -148,10 +150,18 @@ class Events:
         if payload and payload == self._done_line:
             self._tally.done = True
             return False
-        self._deltas.read(event)
+        if not self._shown.read_event(event) and self._api.output.in_documents:
+            self._shown.read_document(payload)
         documents, _ = read_documents(payload, self._api.wanted)
         told = [document for document in documents if self._tally.read(document)]
         return self._hide and any(document.get("choices") == [] for document in told)
+
+    def _read_rare(self, event: bytes) -> None:
+        """Read an event that shows no text, where it tells one of the things that few streams tell."""
+        if any(marker in event for marker in self._rare_markers):
+            documents, _ = read_documents(self._separation.payload(event), self._api.wanted)
+            for document in documents:
+                self._tally.read(document)
 
     def _begin_long(self) -> bytes:
         """An event is longer than we keep: scan it as it comes. It holds text, so nothing that must be hidden."""
@@ -175,6 +185,7 @@ class Events:
         return data[:end] + self.feed(data[end:])
 
     def _scan(self, scanner: Scanner, data: bytes) -> None:
+        self._shown.read_piece(data)
         scanner.feed(data)
         for document in scanner.take():
             self._tally.read(document)
@@ -183,4 +194,5 @@ class Events:
         if self._long is not None:
             for document in self._long.take_all():
                 self._tally.read(document)
+        self._shown.end_piece()
         self._long = None

@@ -6,27 +6,20 @@ its settlement a tenth longer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
-from tollgate.core.entities import Usage
 from tollgate.core.usage.api import NAMES, Api, Field, Root
-from tollgate.core.usage.native import objects_of
+from tollgate.core.usage.counts import Counts, add, count, count_found
+from tollgate.core.usage.native import FIRST, objects_of
 from tollgate.core.usage.paths import Path
-from tollgate.core.usage.tally import Counts, Tally, choose, count, count_items
+from tollgate.core.usage.reading import Reading, Seen, see_nothing
+from tollgate.core.usage.tally import Tally, choose
 
 Fields = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What fields came to. `early`: of the output they told only what it was at the beginning of the stream."""
-
-    usage: Usage | None
-    early: bool
 
 
 class FieldReader:
@@ -40,19 +33,35 @@ class FieldReader:
         # Of a stream's events Envoy tells whole objects, as their text.
         self._objects = tuple(".".join(names) for names in objects_of(api))
 
-    def read(self, fields: Fields, headers: Mapping[str, str], *, stream: bool, complete: bool) -> Told:
-        """What fields and headers tell. `complete`: the reply came to its end."""
+    def read(
+        self, fields: Fields, headers: Mapping[str, str], see: Callable[[], Seen], *, stream: bool, complete: bool
+    ) -> Reading:
+        """What fields and headers tell. `complete`: the reply came to its end.
+
+        `see`: what the reply may have shown. It is a guess, so an output that was told while the stream ran is better.
+        """
         tally = Tally(self._api, headers, stream=stream)
+        earlier: Fields = {}
         for name in self._objects:
             if name in fields:
+                # A later event may tell less.
+                if (first := fields.get(FIRST + name)) is not None and first != fields[name]:
+                    earlier = _with_members({**earlier, name: first}, name)
                 fields = _with_members(fields, name)
+        self._take(tally, fields, stream=stream)
+        if earlier:
+            self._take(tally, earlier, stream=stream)
+        tally.done = complete
+        return tally.reading(see_nothing if tally.tells_output else see, broken=not complete)
+
+    def _take(self, tally: Tally, fields: Fields, *, stream: bool) -> None:
         for place in self._places:
             if (stream or not place.stream_only) and (counts := place.counts(fields)):
                 tally.take(counts, place.names(fields), early=place.early)
+                if isinstance(passes := fields.get(place.passes), list):
+                    tally.take_passes(passes)
                 if not place.early:
                     break
-        tally.done = complete
-        return Told(tally.usage(broken=not complete), tally.early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class _Place:
     rows: tuple[tuple[Field, str], ...]
     walks: tuple[tuple[Field, str, Path], ...]
     named: tuple[tuple[Field, tuple[str, ...]], ...]
+    passes: str
 
     @classmethod
     def of(cls, api: Api, root: Root) -> _Place:
@@ -83,17 +93,18 @@ class _Place:
             for field in NAMES
             if field in api.where
         )
-        return cls(root.early, root.stream_only, tuple(rows), tuple(walks), named)
+        passes = ".".join((*above, *(api.passes.plain or ()))) if api.passes is not None else ""
+        return cls(root.early, root.stream_only, tuple(rows), tuple(walks), named, passes)
 
     def counts(self, fields: Fields) -> Counts:
-        """The first value of each field that is one."""
+        """The counts of each field, as `extract` finds them in a document."""
         found: Counts = {}
         for field, name in self.rows:
-            if name in fields and found.get(field) is None:
-                found[field] = count(field, fields[name])
+            if name in fields:
+                add(found, field, count(field, fields[name]))
         for field, name, path in self.walks:
-            if name in fields and found.get(field) is None and (items := path.find({path.steps[0].name: fields[name]})):
-                found[field] = count_items(path, items)
+            if name in fields and (items := path.find({path.steps[0].name: fields[name]})):
+                add(found, field, count_found(field, path, items))
         return found
 
     def names(self, fields: Fields) -> dict[Field, str]:

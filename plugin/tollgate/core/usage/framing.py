@@ -1,16 +1,17 @@
-"""What a machine for one framing is, and the two simplest: one for JSON, one for what cannot be read.
+"""What a machine for one framing is; and those for JSON, for text and sound that stand for themselves, and for what cannot be read.
 
-Each is fed plain bytes, hands documents to the tally, and keeps a bounded rest.
+Each is fed plain bytes, hands documents to the tally, counts what they show, and keeps a bounded rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tollgate.core.usage.api import Api
-from tollgate.core.usage.deltas import Deltas
 from tollgate.core.usage.documents import MAX_KEPT_BYTES, read_documents
 from tollgate.core.usage.scan import Document, Scanner
+from tollgate.core.usage.seen import Shown
 from tollgate.core.usage.tally import Tally
 
 
@@ -31,9 +32,14 @@ class Machine(Protocol):
 
 
 class Blind:
-    """For what tells no usage: sound, pictures, encodings that we cannot read."""
+    """For what tells no usage: it only hears how much came."""
+
+    def __init__(self, hear: Callable[[bytes], None] | None = None) -> None:
+        self._hear = hear
 
     def feed(self, data: bytes) -> bytes:
+        if self._hear is not None:
+            self._hear(data)
         return data
 
     def finish(self) -> bytes:
@@ -46,31 +52,31 @@ class Blind:
 class Json:
     """One JSON document, or a list of them. Kept while it is short, scanned from the moment it is not, or when somebody looks."""
 
-    def __init__(self, api: Api, tally: Tally, deltas: Deltas) -> None:
+    def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:
         self._api = api
         self._tally = tally
-        self._deltas = deltas
+        self._shown = shown
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._scanner: Scanner | None = None
 
     def feed(self, data: bytes) -> bytes:
-        self._deltas.read(data)
         if self._scanner is not None:
-            self._scanner.feed(data)
-            self._read(self._scanner.take())
+            self._scan(self._scanner, data)
             return data
         self._kept.append(data)
         self._kept_bytes += len(data)
         if self._kept_bytes > MAX_KEPT_BYTES:
-            self._scan()
+            self._begin_scan()
         return data
 
     def finish(self) -> bytes:
         if self._scanner is None:
-            documents, whole = read_documents(b"".join(self._kept), self._api.wanted)
+            body = b"".join(self._kept)
+            documents, whole = read_documents(body, self._api.wanted)
             self._kept.clear()
             self._read(documents)
+            self._shown.read_document(body)
             self._tally.done = self._tally.done or whole
         else:
             self.look()
@@ -78,16 +84,20 @@ class Json:
 
     def look(self) -> None:
         if self._kept:
-            self._scan()
+            self._begin_scan()
         if self._scanner is not None:
             self._read(self._scanner.take_all())
             self._tally.done = self._tally.done or self._scanner.complete
 
-    def _scan(self) -> None:
+    def _begin_scan(self) -> None:
         self._scanner = Scanner(self._api.wanted)
-        self._scanner.feed(b"".join(self._kept))
+        self._scan(self._scanner, b"".join(self._kept))
         self._kept.clear()
-        self._read(self._scanner.take())
+
+    def _scan(self, scanner: Scanner, data: bytes) -> None:
+        self._shown.read_piece(data)
+        scanner.feed(data)
+        self._read(scanner.take())
 
     def _read(self, documents: list[Document]) -> None:
         for document in documents:

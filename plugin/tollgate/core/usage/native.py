@@ -6,28 +6,65 @@ comes as its JSON text with everything in it; in a body that is no stream it mus
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from tollgate.core.usage.api import Api, Field
-from tollgate.core.usage.deltas import BYTES_PER_TOKEN
 from tollgate.core.usage.paths import Path
+from tollgate.core.usage.reading import NOTHING_SEEN, Seen
+from tollgate.core.usage.seen import BYTES_PER_TOKEN
 
 STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
 """What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events, one token each, are 160 to 250 bytes long."""
 
-# Counts in lists are told only of requests that ask for what they count; a body without any of these words does not.
-_MEDIA = (b"inlineData", b"inline_data", b"fileData", b"file_data")
+FIRST = "first:"
+"""What the name of a field begins with that holds the first of several values; the others hold the last."""
+
+# Counts in lists are told only of requests that ask for what they count; a body without any of these words does not. `pmpt_` names a
+# stored prompt, which may ask for anything.
+_MEDIA = (b"inlineData", b"inline_data", b"fileData", b"file_data", b"cachedContent", b"cached_content")
+_OUTPUT_MEDIA = (b"odalities",)
+_GROUNDS = (
+    b"googleSearch",
+    b"google_search",
+    b"googleMaps",
+    b"google_maps",
+    b"enterpriseWebSearch",
+    b"enterprise_web_search",
+)
+
 _ASKED_BY: Mapping[Field, tuple[bytes, ...]] = {
-    Field.SEARCHES: (b"web_search",),
+    Field.SEARCHES: _GROUNDS,
+    Field.GROUNDED: _GROUNDS,
+    Field.MAP_SEARCHES: _GROUNDS,
+    Field.CITED: (b"web_search", b'"plugins"'),
+    Field.SEARCH_CALLS: (b"web_search", b"pmpt_"),
+    Field.PAGE_VISITS: (b"web_search", b"pmpt_"),
+    Field.FILE_SEARCHES: (b"file_search", b"pmpt_"),
+    Field.CODE_CONTAINERS: (b"code_interpreter", b"pmpt_"),
+    Field.IMAGE_CALLS: (b"image_generation", b"pmpt_"),
+    Field.IMAGE_TOOL_MODEL: (b"image_generation", b"pmpt_"),
     Field.CACHE_WRITE_5M: (b"cachePoint",),
     Field.CACHE_WRITE_1H: (b"cachePoint",),
     Field.INPUT_AUDIO: _MEDIA,
     Field.INPUT_IMAGE: _MEDIA,
-    Field.OUTPUT_AUDIO: (b"odalities",),
-    Field.OUTPUT_IMAGE: (b"odalities",),
+    Field.INPUT_VIDEO: _MEDIA,
+    Field.CACHE_READ_AUDIO: _MEDIA,
+    Field.CACHE_READ_IMAGE: _MEDIA,
+    Field.OUTPUT_AUDIO: _OUTPUT_MEDIA,
+    Field.OUTPUT_IMAGE: _OUTPUT_MEDIA,
+    Field.OUTPUT_VIDEO: _OUTPUT_MEDIA,
+    # Only one provider tells it there: see _PROVIDERS.
+    Field.COST: (),
 }
+# Anthropic's features that run models more than once in a call.
+_ASKS_FOR_PASSES = (b"compact", b"advisor", b"fallback")
+# JSON may write any letter of a word as an escape.
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+# Models that draw, speak or search unasked.
+_MODELS = ("image", "tts", "audio", "search")
 # A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding is 30 to 60 KB; Cohere takes no more
 # than 96 inputs (https://docs.cohere.com/reference/embed), the others thousands.
 _LONG_REPLIES = frozenset({"openai.images"})
@@ -46,6 +83,31 @@ class Framing(Enum):
     BODY = auto()
     SSE = auto()
     EVENT_STREAM = auto()
+
+
+# Providers that tell in lists whatever they are asked: Moonshot its usage in streams, Vercel the cost.
+_PROVIDERS: Mapping[str, tuple[Framing, ...]] = {
+    "moonshot": (Framing.SSE,),
+    "vercel_ai_gateway": (Framing.BODY, Framing.SSE),
+}
+# Members that only errors have, or that have another value in them than 0.
+_ERRORS: Mapping[Framing, tuple[Names, ...]] = {
+    Framing.BODY: (
+        ("error",),
+        ("error", "message"),
+        ("error", "code"),
+        ("error", "type"),
+        ("message",),
+        ("base_resp", "status_code"),
+        ("promptFeedback", "blockReason"),
+    ),
+    Framing.SSE: (("error",), ("base_resp", "status_code"), ("response", "error"), ("promptFeedback", "blockReason")),
+    Framing.EVENT_STREAM: (("message",),),
+}
+_ERROR_NAMES = frozenset(".".join(names) for each in _ERRORS.values() for names in each)
+# What only ends, or keeps the connection alive, is no longer; and an error is no longer than this.
+_LEAST_BYTES = 64
+_ERROR_BYTES = 2_048
 
 
 def framings_of(api: Api) -> tuple[Framing, ...]:
@@ -68,7 +130,14 @@ def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
             for path in paths:
                 if root.path.plain is not None and (names := _readable(path, framing)) is not None:
                     found[root.path.plain + names] = None
+    if found:
+        found |= dict.fromkeys(_ERRORS[framing])
     return tuple(found)
+
+
+def is_told_again(api: Api, names: Names) -> bool:
+    """Whether a rule names an object that several events of a stream may tell, so that the first is kept beside the last."""
+    return names in objects_of(api)
 
 
 def objects_of(api: Api) -> tuple[Names, ...]:
@@ -78,7 +147,7 @@ def objects_of(api: Api) -> tuple[Names, ...]:
         for root in api.roots
         for paths in api.where.values()
         for path in paths
-        if root.path.plain is not None and len(path.steps) > 1
+        if root.path.plain is not None and len(path.steps) > 1 and not path.steps[0].each
     }
     return tuple(sorted(within))
 
@@ -94,15 +163,31 @@ class Reach:
     words: Mapping[Framing, tuple[bytes, ...]]
     by_inputs: bool
 
-    def covers(self, body: bytes, query: str, *, stream: bool) -> bool:
-        """Whether Envoy's filters will read all that the reply to this request may tell."""
+    def covers(self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = "") -> bool:
+        """Whether Envoy's filters will read all that the reply to this request may tell.
+
+        `provider`, `model`: the deployment's.
+        """
         if self.api.free:
             return True
         framing = _framing_of_stream(self.api, query) if stream else Framing.BODY
         words = self.words.get(framing) if framing is not None else None
         if words is None or (self.by_inputs and body.count(b",") > _MANY_COMMAS):
             return False
-        return not any(word in body for word in words)
+        return not may_tell_in_lists(framing, words, body, provider, model)
+
+
+def may_tell_in_lists(
+    framing: Framing | None, words: tuple[bytes, ...], body: bytes, provider: str, model: str
+) -> bool:
+    """Whether the reply to a request may tell in lists what is to be charged. `words`: those of the API and framing."""
+    if framing in _PROVIDERS.get(provider, ()):
+        return True
+    if not words:
+        return False
+    if any(word in body for word in words) or any(part in model for part in _MODELS):
+        return True
+    return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
 
 
 def left_to_ext_proc(api: Api) -> tuple[str, ...]:
@@ -115,10 +200,11 @@ def left_to_ext_proc(api: Api) -> tuple[str, ...]:
     left = []
     if reach.words.keys() == {Framing.BODY}:
         left.append("streams, which come as lines of JSON")
-    elif api.text and _streams_an_array(api):
+    elif api.output.text and _streams_an_array(api):
         left.append("streams asked for without alt=sse, which are one JSON array")
     for words, framings in _by_words(reach).items():
-        replies = "replies" if len(framings) == len(reach.words) else "JSON replies"
+        kind = "JSON " if framings == [Framing.BODY] else "streamed "
+        replies = "replies" if len(framings) == len(reach.words) else f"{kind}replies"
         listed = " or ".join(word.decode() for word in words)
         left.append(f"{replies} to requests that mention {listed}, which may count in lists")
     if reach.by_inputs:
@@ -150,7 +236,27 @@ def reach_of(api: Api) -> Reach:
 def _words(api: Api, framing: Framing) -> dict[bytes, None]:
     """Words without which a request is told nothing that Envoy does not find; _ALWAYS where that cannot be said."""
     unread = (field for field, paths in api.where.items() if any(_readable(path, framing) is None for path in paths))
-    return dict.fromkeys(word for field in unread for word in _ASKED_BY.get(field, (_ALWAYS,)))
+    words = dict.fromkeys(word for field in unread for word in _ASKED_BY.get(field, (_ALWAYS,)))
+    if api.passes is not None and framing is Framing.BODY:
+        words |= dict.fromkeys(_ASKS_FOR_PASSES)
+    return words
+
+
+def told_error(fields: Mapping[str, object]) -> bool:
+    """Whether fields are of an error."""
+    return any(fields[name] not in (0, "", "null") for name in _ERROR_NAMES if name in fields)
+
+
+def seen_in(body_bytes: int, *, stream: bool, error: bool, likely_tokens: int) -> Seen:
+    """What a reply may have shown that Envoy has read: of text nobody knows more than the bytes of all.
+
+    An event of a stream holds one token or a whole answer. Between the two the likely output decides.
+    """
+    if body_bytes <= _LEAST_BYTES or (error and body_bytes <= _ERROR_BYTES):
+        return NOTHING_SEEN
+    most = -(-body_bytes // BYTES_PER_TOKEN)
+    least = -(-body_bytes // STREAM_BYTES_PER_TOKEN) if stream else 1
+    return Seen(shown=True, output_tokens=min(most, max(least, likely_tokens)))
 
 
 def _framing_of_stream(api: Api, query: str) -> Framing | None:

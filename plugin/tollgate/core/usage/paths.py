@@ -2,14 +2,18 @@
 
 a.b             the value at b in a
 a[].b           b of every item of the list a
-a[kind=x].b     b of the items whose `kind` is the string x
+a[kind=x].b     b of the items whose `kind` is the string x; kind=x|y: is one of these
 a[kind=x]       how many such items there are, where a count is wanted
+a[]             how many items there are, where a count is wanted
+
+An object stands for a list of itself.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _STEP = re.compile(r"([^.\[\]=]+)(?:\[(?:([^=\[\]]+)=([^=\[\]]+))?(\]))?")
 
@@ -19,12 +23,12 @@ Wanted = dict[str, "Wanted"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One name of a path; `each` says that the value is a list, `key` and `value` which of its items."""
+    """One name of a path; `each` says that the value is a list, `key` and `values` which of its items."""
 
     name: str
     each: bool = False
     key: str | None = None
-    value: str | None = None
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,15 @@ class Path:
                 return []
             document = document[name]
         return [document]
+
+    def may_lead_on(self, node: dict[str, Any]) -> bool:
+        """Whether there is something at the first step of a path that begins with a list, and at the second: cheaper than to find it."""
+        if (items := node.get(self.steps[0].name)) is None:
+            return False
+        if len(self.steps) == 1 or type(items) is not list:
+            return True
+        below = self.steps[1].name
+        return any(type(item) is dict and below in item for item in items)
 
     def want(self, wanted: Wanted) -> None:
         """Add the fields that this path reads to `wanted`."""
@@ -88,7 +101,7 @@ def parse_path(text: str) -> Path:
         match = _STEP.fullmatch(part)
         if match is None:
             raise ValueError(f"{part!r} in {text!r} is not a step of a path")
-        steps.append(Step(match[1], match[4] is not None, match[2], match[3]))
+        steps.append(Step(match[1], match[4] is not None, match[2], tuple((match[3] or "").split("|"))))
     plain = None if any(step.each for step in steps) else tuple(step.name for step in steps)
     return Path(tuple(steps), plain)
 
@@ -113,8 +126,7 @@ def _descend(node: object, step: Step) -> list[object]:
     value = node[step.name]
     if not step.each:
         return [value]
-    if not isinstance(value, list):
-        return []
+    items = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
     if step.key is None:
-        return value
-    return [item for item in value if isinstance(item, dict) and item.get(step.key) == step.value]
+        return items
+    return [item for item in items if isinstance(item, dict) and item.get(step.key) in step.values]

@@ -1,4 +1,4 @@
-"""The reader of one reply: bytes in, usage out."""
+"""The reader of one reply: bytes in; out, what it told of its usage and what it showed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from types import MappingProxyType
 
 from tollgate.core.entities import Usage
 from tollgate.core.usage.api import Api
-from tollgate.core.usage.deltas import CountedDeltas, Deltas
 from tollgate.core.usage.encoding import DecodeError, Decoder, Identity, find_decoder
 from tollgate.core.usage.event_stream import EventStream
 from tollgate.core.usage.events import NDJSON, SSE, Events
 from tollgate.core.usage.framing import Blind, Json, Machine
+from tollgate.core.usage.reading import Reading
+from tollgate.core.usage.seen import Counted, Shown
 from tollgate.core.usage.tally import Tally
 
 _SSE = re.compile(r"text/event-stream")
-_NDJSON = re.compile(r"application/(x-)?(ndjson|jsonl(ines)?)|application/json-seq")
+_NDJSON = re.compile(r"application/(x-)?(ndjson|jsonl(ines)?)|application/json-seq|application/stream\+json")
 _EVENT_STREAM = re.compile(r"application/vnd\.amazon\.eventstream")
-_NO_TEXT = re.compile(r"(audio|image|video)/.*|application/octet-stream")
+_SOUND = re.compile(r"(audio|video)/.*")
+_PICTURE = re.compile(r"image/.*")
+# What may stand before a body's first byte: blanks, the byte-order mark, and the separator of application/json-seq.
+_BLANKS = b" \t\r\n\xef\xbb\xbf\x1e"
+_DOCUMENT, _MARKUP = b"{[", b"<"
+# data:, event:, id:, retry:, and comments.
+_FIELDS_OF_SSE = b"deir:"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -38,57 +45,100 @@ class UsageReader:
     ) -> None:
         """`headers`: the reply's, with names in lower case. `hide_usage`: cut the usage event out, where we alone had asked for it.
 
-        `count`: the model's own count of tokens, where one is known, for a stream that does not tell.
+        `count`: the model's own count of tokens, where one is known, for a reply that does not tell.
         """
         decoder = find_decoder(content_encoding)
-        kind = content_type.partition(";")[0].strip().lower()
-        stream = _SSE.fullmatch(kind) is not None
+        self._api = api
+        self._kind = content_type.partition(";")[0].strip().lower()
         plain = isinstance(decoder, Identity)
-        self._tally = Tally(api, headers, stream=stream)
-        self._deltas = Deltas(api.text) if count is None or not stream else CountedDeltas(api.text, count)
-        self._machine = Blind() if decoder is None else self._choose(api, kind, hide=hide_usage and plain and stream)
+        self._hide = hide_usage and plain
+        self._tally = Tally(api, headers, stream=_SSE.fullmatch(self._kind) is not None)
+        self._shown = Shown(api.output) if count is None else Counted(api.output, count)
+        self._machine = self._choose_by_type() if decoder is not None else Blind(self._shown.pass_over)
         self._broken = False
         # Read on; returns what the client may see of it now: the chunk itself unless something is hidden. An attribute, because a
         # method that calls the machine's costs a tenth of what an event may cost.
-        self.feed: Callable[[bytes], bytes] = self._machine.feed
+        self.feed: Callable[[bytes], bytes] = self._machine.feed if self._machine is not None else self._feed_first
         if decoder is not None and not plain:
             self.feed = partial(self._feed_encoded, decoder)
 
-    def _choose(self, api: Api, kind: str, *, hide: bool) -> Machine:
-        if _SSE.fullmatch(kind):
-            return Events(api, self._tally, self._deltas, SSE, hide=hide)
-        if _NDJSON.fullmatch(kind):
-            return Events(api, self._tally, self._deltas, NDJSON, hide=False)
-        if _EVENT_STREAM.fullmatch(kind):
-            return EventStream(api, self._tally, self._deltas)
-        if _NO_TEXT.fullmatch(kind):
-            return Blind()
-        return Json(api, self._tally, self._deltas)
+    def _choose_by_type(self) -> Machine | None:
+        """The machine for what only its content-type tells; None: the first byte decides."""
+        if _EVENT_STREAM.fullmatch(self._kind):
+            return EventStream(self._api, self._tally, self._shown)
+        if _SOUND.fullmatch(self._kind):
+            return Blind(self._shown.read_sound)
+        if _PICTURE.fullmatch(self._kind):
+            return Blind(self._shown.read_picture)
+        return None
+
+    def _choose_by_byte(self, first: int) -> Machine:
+        """The machine for a body that begins so. Its content-type may be another, or none."""
+        api, shown = self._api, self._shown
+        ndjson = _NDJSON.fullmatch(self._kind) is not None
+        if first in _DOCUMENT and not ndjson:
+            return Json(api, self._tally, shown)
+        if ndjson:
+            return Events(api, self._tally, shown, NDJSON, hide=False)
+        if _SSE.fullmatch(self._kind):
+            return Events(api, self._tally, shown, SSE, hide=self._hide)
+        if first in _MARKUP:
+            return Blind()  # the page of a proxy in between
+        if api.output.plain_text:
+            return Blind(shown.read_plain_text)
+        if api.output.binary:
+            return Blind(shown.read_sound)
+        if first in _FIELDS_OF_SSE:
+            self._tally.stream = True
+            return Events(api, self._tally, shown, SSE, hide=self._hide)
+        return Json(api, self._tally, shown)
+
+    def _feed_first(self, chunk: bytes) -> bytes:
+        """Read the first bytes that say what the body is."""
+        begun = chunk.lstrip(_BLANKS)
+        if not begun:
+            return chunk
+        self._machine = self._choose_by_byte(begun[0])
+        if self.feed == self._feed_first:
+            self.feed = self._machine.feed
+        return self._machine.feed(chunk)
 
     @property
     def finished(self) -> bool:
         """Whether the reply has said that it is at its end."""
         return self._tally.done
 
-    @property
-    def seen_output_tokens(self) -> int:
-        """A count of the output that has passed, for streams that are cut before they tell: rough, unless the model's own is known."""
-        return self._deltas.tokens
-
     def _feed_encoded(self, decoder: Decoder, chunk: bytes) -> bytes:
         if not self._broken:
             try:
                 for piece in decoder.decode(chunk):
-                    self._machine.feed(piece)
+                    if self._machine is None:
+                        self._feed_first(piece)
+                    else:
+                        self._machine.feed(piece)
             except DecodeError:
                 self._broken = True
         return chunk
 
     def finish(self) -> bytes:
         """The body is at its end; what the client has not seen yet."""
-        return self._machine.finish()
+        return b"" if self._machine is None else self._machine.finish()
 
     def usage(self) -> Usage | None:
         """What the reply has told so far; None: nothing."""
-        self._machine.look()
-        return self._tally.usage(broken=self._broken)
+        return self.reading().usage
+
+    @property
+    def seen_output_tokens(self) -> int:
+        """The tokens of output that have passed: rough, unless the model's own count is known."""
+        self._look()
+        return self._shown.seen().output_tokens
+
+    def reading(self) -> Reading:
+        """What is known of the reply: what it has told so far, and, where that is not all, what it has shown."""
+        self._look()
+        return self._tally.reading(self._shown.seen, broken=self._broken)
+
+    def _look(self) -> None:
+        if self._machine is not None:
+            self._machine.look()

@@ -170,11 +170,14 @@ class Scanner:
     def _value(self, value: object) -> None:
         if not self._stack or self._wanted_here() is None:
             return
-        node = self._stack[-1][1]
+        wanted, node = self._stack[-1]
         if isinstance(node, dict):
             if self._key is not None:
                 node[self._key] = value
         elif isinstance(value, dict | list):
+            node.append(value)
+        elif not wanted and self._kept_nodes < MAX_KEPT_NODES:
+            self._kept_nodes += 1
             node.append(value)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
-from tollgate.core.usage.api import ANYWHERE, Api, Field, Meaning, Merge, Root
-from tollgate.core.usage.paths import Condition, Path, Wanted, parse_condition, parse_path
+from tollgate.core.usage.api import ANYWHERE, Api, Field, Meaning, Root
+from tollgate.core.usage.output import Output
+from tollgate.core.usage.paths import Condition, Path, Step, Wanted, parse_condition, parse_path
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
@@ -22,13 +23,13 @@ class _Entry:
     """One raw mapping; each read checks what it takes, so that a fault is told with the entry's and the field's name."""
 
     def __init__(self, where: str, raw: object) -> None:
-        self._where = where
+        self.where = where
         if not isinstance(raw, Mapping) or not all(isinstance(key, str) for key in raw):
             raise ValueError(f"{where}: must be a mapping with names as keys")
         self._left = dict(raw)
 
     def fault(self, key: str, message: str) -> ValueError:
-        return ValueError(f"{self._where}.{key}: {message}")
+        return ValueError(f"{self.where}.{key}: {message}")
 
     def take(self, key: str, kind: type[_T], default: _T) -> _T:
         value = self._left.pop(key, default)
@@ -40,7 +41,7 @@ class _Entry:
         return self.take(key, bool, default=False)
 
     def rows(self, key: str) -> list[_Entry]:
-        return [_Entry(f"{self._where}.{key}[{index}]", row) for index, row in enumerate(self.take(key, list, []))]
+        return [_Entry(f"{self.where}.{key}[{index}]", row) for index, row in enumerate(self.take(key, list, []))]
 
     def texts(self, key: str) -> list[str]:
         texts = self.take(key, list, [])
@@ -76,12 +77,14 @@ def _api(name: str, entry: _Entry) -> Api:
     done_when = entry.take("done_when", str, "")
     done = entry.parse("done_when", done_when, parse_condition) if done_when else None
     wrapped = entry.take("wrapped", str, "")
+    listed = entry.take("passes", str, "")
+    passes = entry.parse("passes", listed, parse_path) if listed else None
     api = Api(
         name=name,
         meaning=entry.choose("meaning", Meaning, Meaning.INCLUSIVE),
-        merge=entry.choose("merge", Merge, Merge.LAST),
         free=entry.flag("free"),
         marker=entry.take("marker", str, '"usage"').encode(),
+        rare_markers=tuple(text.encode() for text in entry.texts("rare_markers")),
         done_line=entry.take("done_line", str, "").encode(),
         done=done,
         final=final,
@@ -90,18 +93,36 @@ def _api(name: str, entry: _Entry) -> Api:
         roots=roots,
         where=where,
         headers=_headers(entry),
-        text=tuple(f'"{key}":'.encode() for key in entry.texts("text")),
+        output=_output(entry),
+        passes=passes,
         wrapped=wrapped,
-        wanted=_wanted(roots, where, final if done is None else (*final, done)) | ({wrapped: {}} if wrapped else {}),
+        wanted=_wanted(roots, where, final if done is None else (*final, done), passes)
+        | ({wrapped: {}} if wrapped else {}),
     )
     entry.close()
     return api
 
 
+def _output(entry: _Entry) -> Output:
+    row = _Entry(f"{entry.where}.output", entry.take("output", dict, {}))
+    output = Output(
+        text=tuple(row.texts("text")),
+        arguments=tuple(row.texts("arguments")),
+        pictures=tuple(row.texts("pictures")),
+        sounds=tuple(row.texts("sounds")),
+        vectors=tuple(row.texts("vectors")),
+        answers=tuple(row.texts("answers")),
+        in_documents=tuple(row.texts("in_documents")),
+        within=tuple(tuple(text.split(".")) for text in row.texts("within")),
+        plain_text=row.flag("plain_text"),
+        binary=row.flag("binary"),
+    )
+    row.close()
+    return output
+
+
 def _root(row: _Entry) -> Root:
     root = Root(row.parse("at", row.take("at", str, ""), parse_path), row.flag("early"), row.flag("stream_only"))
-    if root.path.plain is None:
-        raise row.fault("at", "must not walk a list")
     row.close_row()
     return root
 
@@ -126,12 +147,22 @@ def _headers(entry: _Entry) -> Mapping[Field, str]:
     return headers
 
 
-def _wanted(roots: Iterable[Root], where: Mapping[Field, tuple[Path, ...]], conditions: Iterable[Condition]) -> Wanted:
+def _wanted(
+    roots: Iterable[Root],
+    where: Mapping[Field, tuple[Path, ...]],
+    conditions: Iterable[Condition],
+    passes: Path | None,
+) -> Wanted:
     wanted: Wanted = {}
+    told = [path for paths in where.values() for path in paths]
+    if passes is not None:
+        below = [
+            Path((*passes.steps, *path.steps[1:]), None) for path in told if path.steps[0].name == passes.steps[0].name
+        ]
+        told += [*below, *(Path((*passes.steps, Step(name)), None) for name in ("model", "type"))]
     for root in roots:
-        for paths in where.values():
-            for path in paths:
-                Path((*root.path.steps, *path.steps), None).want(wanted)
+        for path in told:
+            Path((*root.path.steps, *path.steps), None).want(wanted)
     for condition in conditions:
         condition.path.want(wanted)
     return wanted

@@ -1,59 +1,50 @@
-"""What the documents of one reply told of usage so far, and what it comes to, in one meaning for all providers."""
+"""What the documents of one reply told of usage so far, and what it comes to."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec.structs import replace
 
-from tollgate.core.entities import MAX_EXACT, Certainty, Usage
-from tollgate.core.usage.api import NAMES, Api, Field, Meaning, Merge
-from tollgate.core.usage.paths import Path
+from tollgate.core.entities import Certainty, Pass, Usage
+from tollgate.core.usage.api import NAMES, Api, Field
+from tollgate.core.usage.counts import DAMAGED, Counts, count, extract, merge, sound_counts
+from tollgate.core.usage.meaning import Total, normalise
+from tollgate.core.usage.passes import image_pass, passes_of, with_pass_beside, with_passes
+from tollgate.core.usage.reading import NOTHING_SEEN, Reading, Seen
 
 _MAX_NAME_CHARACTERS = 256
 # What Anthropic calls the speed and the service tier that nobody had to ask for.
 _ORDINARY = ("standard", "default")
-_NOTHING: dict[str, Any] = {}
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/provisioned-throughput/use-provisioned-throughput
+_PROVISIONED = "PROVISIONED_THROUGHPUT"
 # The members of an enumeration are slow to look up, and every reply needs these.
 _EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
-_MODEL, _SERVICE_TIER, _AUDIO_SECONDS = Field.MODEL, Field.SERVICE_TIER, Field.AUDIO_SECONDS
-_INPUT, _OUTPUT, _TOTAL, _REASONING, _CACHE_READ = (
-    Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.REASONING, Field.CACHE_READ,
-)  # fmt: skip
-_CACHE_WRITE, _CACHE_WRITE_5M, _CACHE_WRITE_1H = Field.CACHE_WRITE, Field.CACHE_WRITE_5M, Field.CACHE_WRITE_1H
-# Parts of the input or the output, under the name that `Usage` has for them; and what stands beside tokens.
-_MEDIA = (
-    (Field.INPUT_AUDIO, "input_audio_tokens", False),
-    (Field.INPUT_IMAGE, "input_image_tokens", False),
-    (Field.OUTPUT_AUDIO, "output_audio_tokens", True),
-    (Field.OUTPUT_IMAGE, "output_image_tokens", True),
-)
-_BESIDE = ((Field.SEARCHES, "searches"), (_AUDIO_SECONDS, "audio_seconds"))
-# A count that is there and cannot be right: negative, fractional, boolean, text, too large.
-_DAMAGED = -1
-
-Counts = dict[Field, int | None]
+_INPUT, _OUTPUT, _AUDIO_SECONDS = Field.INPUT, Field.OUTPUT, Field.AUDIO_SECONDS
+_MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
+_COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
 
 
 class Tally:
-    """Counts by field, merged by the API's rule. None: told as null, which is as good as untold."""
+    """Counts by field. Within a reply they only grow."""
 
     def __init__(self, api: Api, headers: Mapping[str, str], *, stream: bool) -> None:
         self.done = False
+        self.stream = stream
         self._api = api
-        self._stream = stream
         self._counts: Counts = {}
+        self._early: Counts = {}
         self._names: dict[Field, str] = {}
-        self._early = False
+        self._passes: tuple[Pass, ...] = ()
         self._final = False
         self._seen = False
+        self._unsound = False
         for field, header in api.headers.items():
             if header in headers and field in NAMES:
                 self._names[field] = headers[header][:_MAX_NAME_CHARACTERS]
             elif header in headers:
-                self._merge({field: _header_count(headers[header])}, early=False)
+                self.take({field: count(field, headers[header])}, {}, early=False)
 
     def read(self, document: object) -> bool:
         """Take what one document tells. True: it told counts."""
@@ -70,53 +61,93 @@ class Tally:
         elif self._final and not api.done_line:
             self.done = True
         for root in api.roots:
-            if root.stream_only and not self._stream:
+            if root.stream_only and not self.stream:
                 continue
             for base in root.path.find(document):
-                counts = self._extract(base)
+                counts = extract(api, base)
                 if counts or (api.zeros_omitted and self._final):
                     self.take(counts, self._find_names(base), early=root.early)
+                    self._read_passes(base)
                     return True
         return False
 
     def take(self, counts: Counts, names: Mapping[Field, str], *, early: bool) -> None:
-        """Take what was found in one document. Later names win: a provider may begin on one service tier and charge another."""
+        """Take what was found in one place. Later names win: a provider may begin on one service tier and charge another.
+
+        `early`: at the beginning of a stream, so that the output is not what it will be.
+        """
         self._names |= names
-        self._merge(counts, early=early)
+        if early and _OUTPUT in counts:
+            merge(self._early, {_OUTPUT: counts.pop(_OUTPUT)})
+        merge(self._counts, counts)
+        self._seen = True
+
+    def take_passes(self, items: Sequence[object]) -> None:
+        """Take a list of runs of models, which takes the place of a shorter one."""
+        found = passes_of(self._api, items)
+        if found is None:
+            self._unsound = True
+        elif len(found) >= len(self._passes):
+            self._passes = found
 
     @property
-    def early(self) -> bool:
-        """Whether the counts are only those of a stream's beginning."""
-        return self._early
+    def tells_output(self) -> bool:
+        """Whether an output was told that is more than the first of a stream."""
+        return (self._counts.get(_OUTPUT) or 0) > 0
 
-    def usage(self, *, broken: bool) -> Usage | None:
-        """What is known. `broken`: the body could not be read to its end, so that what is known is not all."""
+    def reading(self, see: Callable[[], Seen], *, broken: bool) -> Reading:
+        """What is known. `see` tells what was shown; it is asked where counts alone do not tell what to charge.
+
+        `broken`: the body could not be read to its end, so that what is known is not all.
+        """
         if self._api.free:
-            return Usage()
+            return Reading(Usage(), input_told=True, output_told=True)
         if not self._seen:
-            return None
-        counts = {field: count for field, count in self._counts.items() if count is not None and count != _DAMAGED}
+            return Reading(seen=see())
+        counts = sound_counts(self._counts)
         total = normalise(counts, self._api.meaning)
-        told = self.done or not self._api.final or self._final
-        whole = told and not self._early and not (broken and not self.done)
-        sound = total.sound and _DAMAGED not in self._counts.values()
-        for field in self._api.needs:
-            sound = sound and field in counts
-        return Usage(
-            **total.tokens,
-            model=self._names.get(_MODEL),
-            service_tier=self._names.get(_SERVICE_TIER),
-            certainty=_EXACT if whole and sound else _PARTIAL,
-        )
+        final = (self.done or not self._api.final or self._final) and not (broken and not self.done)
+        input_told, output_told = self._told(counts, total, final=final)
+        seen = NOTHING_SEEN
+        if not (input_told and output_told and total.tokens.get("output_tokens")):
+            seen = see()
+            # A zero beside text is untrue; an embedding has no output to tell.
+            heard = _AUDIO_SECONDS in counts and _OUTPUT not in counts
+            output_told = (output_told or (final and seen.shown and not seen.output_tokens)) and (
+                heard or not seen.output_tokens or bool(total.tokens.get("output_tokens"))
+            )
+        usage = self._usage(total, counts)
+        sound = total.sound and not self._unsound and DAMAGED not in self._counts.values()
+        if not (sound and input_told and output_told and final):
+            usage = replace(usage, certainty=_PARTIAL)
+        return Reading(usage, input_told, output_told, seen)
 
-    def _merge(self, counts: Counts, *, early: bool) -> None:
-        told = any(count is not None for count in counts.values())
-        if self._api.merge is Merge.OVERRIDE:
-            self._counts |= {field: count for field, count in counts.items() if count is not None or not self._seen}
-        elif told or not self._seen:
-            self._counts = counts
-        self._early = early
-        self._seen = True
+    def _told(self, counts: Mapping[Field, int], total: Total, *, final: bool) -> tuple[bool, bool]:
+        """Whether input and output were told, as far as counts say. An input of zero is untrue, unless the API leaves zeros out."""
+        api, every = self._api, self._counts
+        heard = _AUDIO_SECONDS in counts and _OUTPUT not in api.needs
+        input_told = bool(total.tokens.get("input_tokens")) or heard or (api.zeros_omitted and final)
+        output_told = (total.output_told or _OUTPUT not in api.needs) and final
+        return input_told and every.get(_INPUT) != DAMAGED, output_told and every.get(_OUTPUT) != DAMAGED
+
+    def _usage(self, total: Total, counts: Mapping[Field, int]) -> Usage:
+        tokens, names = dict[str, Any](total.tokens), self._names
+        early = self._early.get(_OUTPUT)
+        if early is not None and early > tokens.get("output_tokens", 0):
+            tokens["output_tokens"] = early
+        tier = names.get(_SERVICE_TIER)
+        usage = Usage(**tokens, model=names.get(_MODEL), service_tier=tier, geography=names.get(_GEOGRAPHY))
+        if tier == _PROVISIONED:
+            usage = replace(usage, provisioned=True)
+        if Field.SEARCH_CONTEXT in names:
+            usage = replace(usage, search_context=names[Field.SEARCH_CONTEXT])
+        if not _COSTS.isdisjoint(counts):
+            usage = replace(usage, told_nanousd=_told_cost(counts))
+        if self._passes:
+            usage = with_passes(usage, self._passes)
+        if (drawn := image_pass(counts, names.get(Field.IMAGE_TOOL_MODEL))) is not None:
+            usage = with_pass_beside(usage, drawn)
+        return usage
 
     def _find_names(self, base: object) -> dict[Field, str]:
         found = {}
@@ -125,22 +156,10 @@ class Tally:
                 found[field] = chosen
         return found
 
-    def _extract(self, base: object) -> Counts:
-        counts: Counts = {}
-        if not isinstance(base, dict):
-            return counts
-        layout, nodes = self._api.layout, [base]
-        for above, name in layout.places:
-            node = nodes[above].get(name)
-            nodes.append(node if isinstance(node, dict) else _NOTHING)
-        for field, place, name in layout.rows:
-            node = nodes[place]
-            if name in node and counts.get(field) is None:
-                counts[field] = count(field, node[name])
-        for field, path in layout.walks:
-            if counts.get(field) is None and (found := path.find(base)):
-                counts[field] = count_items(path, found)
-        return counts
+    def _read_passes(self, base: object) -> None:
+        path = self._api.passes
+        if path is not None and (items := path.find(base)):
+            self.take_passes(items)
 
 
 def choose(found: Sequence[object]) -> str | None:
@@ -154,109 +173,9 @@ def choose(found: Sequence[object]) -> str | None:
     return chosen
 
 
-def count(field: Field, value: object) -> int | None:
-    """A value as a count of that field."""
-    return None if value is None else _count(value, round_up=field is _AUDIO_SECONDS)
-
-
-def count_items(path: Path, found: Sequence[object]) -> int | None:
-    """What a path that walks a list found, as a count: how many, or their sum."""
-    return len(found) if path.counts_items else _sum(found)
-
-
-class Total(Struct, frozen=True, gc=False):
-    """Counts under the names of `Usage`, of which a zero may be left out; `sound`: they agree with each other."""
-
-    tokens: dict[str, Any]
-    sound: bool
-
-
-def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
-    """Bring counts to the meaning of `Usage`: input with cache and tool prompts, output with reasoning."""
-    get = counts.get
-    input_tokens, output_tokens, reasoning = get(_INPUT, 0), get(_OUTPUT, 0), get(_REASONING, 0)
-    read = get(_CACHE_READ, 0)
-    write_5m, write_1h, sound = _cache_writes(counts)
-    if meaning is Meaning.EXCLUSIVE:
-        input_tokens += read + write_5m + write_1h
-    elif meaning is Meaning.GEMINI:
-        input_tokens += get(Field.TOOL_INPUT, 0)
-        output_tokens, agrees = _gemini_output(counts, input_tokens)
-        sound = sound and agrees
-    elif _TOTAL in counts:
-        # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of total_tokens.
-        unseen = counts[_TOTAL] - input_tokens - output_tokens
-        if unseen > 0 and reasoning in (0, unseen) and _INPUT in counts and _OUTPUT in counts:
-            output_tokens, reasoning = output_tokens + unseen, unseen
-    if input_tokens + output_tokens > MAX_EXACT:
-        return Total({}, sound=False)
-    tokens: dict[str, Any] = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    cached = {"cache_read_tokens": read, "cache_write_5m_tokens": write_5m, "cache_write_1h_tokens": write_1h}
-    if read + write_5m + write_1h <= input_tokens:
-        tokens |= cached
-    else:
-        sound = False
-    if reasoning:
-        sound = _add_part(tokens, "reasoning_tokens", reasoning, output_tokens) and sound
-    for field, name, of_output in _MEDIA:
-        if part := get(field, 0):
-            sound = _add_part(tokens, name, part, output_tokens if of_output else input_tokens) and sound
-    for field, name in _BESIDE:
-        if count := get(field, 0):
-            tokens[name] = count
-    return Total(tokens, sound)
-
-
-def _add_part(tokens: dict[str, int], name: str, part: int, whole: int) -> bool:
-    """Add what is part of a count; False: it cannot be."""
-    if part > whole:
-        return False
-    tokens[name] = part
-    return True
-
-
-def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
-    """Five-minute writes, one-hour writes, and whether the split agrees with the sum.
-
-    A write of unknown kind is one of five minutes: that is Anthropic's default, and what other providers price alike.
-    Anthropic's last event may raise the sum without telling the split again.
-    """
-    write_5m, write_1h = counts.get(_CACHE_WRITE_5M, 0), counts.get(_CACHE_WRITE_1H, 0)
-    total = counts.get(_CACHE_WRITE, write_5m + write_1h)
-    if total < write_5m + write_1h:
-        return total, 0, False
-    return total - write_1h, write_1h, True
-
-
-def _gemini_output(counts: Mapping[Field, int], input_tokens: int) -> tuple[int, bool]:
-    """Output, and whether the counts agree.
-
-    Thoughts stand beside candidates in Google's definition, and inside them in some replies: the total tells which.
-    """
-    candidates, thoughts = counts.get(Field.OUTPUT, 0), counts.get(Field.REASONING, 0)
-    if Field.TOTAL not in counts:
-        return candidates + thoughts, True
-    output_tokens = counts[Field.TOTAL] - input_tokens
-    if output_tokens >= max(candidates, thoughts):
-        return output_tokens, True
-    return candidates + thoughts, False
-
-
-def _sum(values: Sequence[object]) -> int | None:
-    counts = [_count(value, round_up=False) for value in values if value is not None]
-    if not counts:
-        return None
-    total = sum(counts)
-    return _DAMAGED if _DAMAGED in counts or total > MAX_EXACT else total
-
-
-def _count(value: object, *, round_up: bool) -> int:
-    if type(value) is float and (value.is_integer() or (round_up and math.isfinite(value))):
-        value = math.ceil(value)
-    # A boolean is an integer to isinstance.
-    return value if type(value) is int and 0 <= value <= MAX_EXACT else _DAMAGED
-
-
-def _header_count(text: str) -> int:
-    text = text.strip()
-    return _count(int(text), round_up=False) if text.isascii() and text.isdigit() and len(text) < 20 else _DAMAGED
+def _told_cost(counts: Mapping[Field, int]) -> int | None:
+    """What the provider says that the call cost, in nano-dollars; with what is charged to the caller's own account behind it."""
+    told = counts.get(Field.COST, counts.get(Field.COST_TICKS))
+    if told is None or not counts.get(Field.OWN_KEY):
+        return told
+    return told + counts.get(Field.COST_UPSTREAM, 0)

@@ -1,0 +1,144 @@
+"""From the values that a reply tells to whole counts: what is no number, damaged, or told in other units."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from tollgate.core.entities import MAX_EXACT
+from tollgate.core.usage.api import Api, Field
+from tollgate.core.usage.paths import Path
+
+DAMAGED = -1
+"""A count that is there and cannot be right: negative, fractional, boolean, text, too large."""
+
+Counts = dict[Field, int | None]
+"""Counts by field. None: told as null, which is as good as untold."""
+
+_NANO_PER_DOLLAR = 1_000_000_000
+# https://docs.x.ai/docs/key-information/consumption-and-rate-limits: ten billion ticks are a dollar.
+_TICKS_PER_NANO = 10
+_MOST_DIGITS = 19
+_SECONDS = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
+_NO_MEMBERS: dict[str, object] = {}
+# Fields of lists of which it matters whether there is anything, not how much.
+_PRESENT = (Field.GROUNDED, Field.CITED, Field.MAP_SEARCHES)
+
+
+def count(field: Field, value: object) -> int | None:
+    """Read a value as a count of that field. None: it is null, or a cost that cannot be read."""
+    if type(value) is int and 0 <= value <= MAX_EXACT and field not in _OTHER_UNITS:
+        return value
+    if value is None:
+        return None
+    other = _OTHER_UNITS.get(field)
+    return _whole(value) if other is None else other(value)
+
+
+def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None:
+    """Read what a path that walks a list found as a count: how many, or their sum."""
+    if field in _PRESENT:
+        return int(any(found))
+    if field is Field.CODE_CONTAINERS:
+        return len({each for each in found if isinstance(each, str)})
+    if path.counts_items:
+        return len(found)
+    counts = [each for each in (count(field, value) for value in found) if each is not None]
+    if not counts:
+        return None
+    total = sum(counts)
+    return DAMAGED if DAMAGED in counts or total > MAX_EXACT else total
+
+
+def extract(api: Api, base: object) -> Counts:
+    """What one object tells by the rows of an API's table. Of several rows of a field the first that tells more than zero holds."""
+    found: Counts = {}
+    if not isinstance(base, dict):
+        return found
+    layout, nodes = api.layout, [base]
+    for above, name in layout.places:
+        node = nodes[above].get(name)
+        nodes.append(node if isinstance(node, dict) else _NO_MEMBERS)
+    for field, place, name in layout.rows:
+        node = nodes[place]
+        if name in node:
+            add(found, field, count(field, node[name]))
+    for field, place, path in layout.walks:
+        if path.may_lead_on(nodes[place]) and (values := path.find(nodes[place])):
+            add(found, field, count_found(field, path, values))
+    return found
+
+
+def add(found: Counts, field: Field, value: int | None) -> None:
+    """Add what a row tells, unless an earlier one has told more than zero."""
+    old = found.get(field)
+    if old is None or (old <= 0 and value is not None and value > 0):
+        found[field] = value
+
+
+def merge(counts: Counts, later: Counts) -> None:
+    """Put later counts into earlier ones. Counts only grow: what is null, zero, damaged or not told takes nothing back."""
+    for field, new in later.items():
+        old = counts.get(field)
+        if old is None or (new is not None and new > old):
+            counts[field] = new
+
+
+def sound_counts(counts: Mapping[Field, int | None]) -> dict[Field, int]:
+    """The counts that are told and can be right."""
+    return {field: each for field, each in counts.items() if each is not None and each != DAMAGED}
+
+
+def _whole(value: object) -> int:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    elif type(value) is str:
+        value = _digits(value)
+    # A boolean is an integer to isinstance.
+    return value if type(value) is int and 0 <= value <= MAX_EXACT else DAMAGED
+
+
+def _digits(text: str) -> int:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else DAMAGED
+
+
+def _seconds(value: object) -> int:
+    """Seconds may have a fraction, also as text, and are rounded up."""
+    if type(value) is str and _SECONDS.fullmatch(value):
+        value = float(value)
+    return _whole(float(math.ceil(value)) if type(value) is float and math.isfinite(value) else value)
+
+
+def _nanousd(value: object) -> int | None:
+    """Dollars as nano-dollars. A cost that is damaged is none, since the price table knows another."""
+    if type(value) not in (int, float, str):
+        return None
+    try:
+        # By way of text: 0.0093 is meant, not the binary fraction nearest to it.
+        nanousd = Decimal(str(value)) * _NANO_PER_DOLLAR
+    except InvalidOperation:
+        return None
+    if not nanousd.is_finite() or not 0 <= nanousd <= MAX_EXACT:
+        return None
+    return int(nanousd + Decimal("0.5"))
+
+
+def _ticks(value: object) -> int | None:
+    ticks = _whole(value)
+    return None if ticks == DAMAGED else (ticks + _TICKS_PER_NANO // 2) // _TICKS_PER_NANO
+
+
+def _flag(value: object) -> int:
+    return int(value is True)
+
+
+_OTHER_UNITS: Mapping[Field, Callable[[object], int | None]] = {
+    Field.AUDIO_SECONDS: _seconds,
+    Field.COST: _nanousd,
+    Field.COST_UPSTREAM: _nanousd,
+    Field.COST_TICKS: _ticks,
+    Field.OWN_KEY: _flag,
+}

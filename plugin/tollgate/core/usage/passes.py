@@ -1,0 +1,76 @@
+"""Runs of models within one call that are billed one by one, and the call's counts with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from tollgate.core.entities import Counts, Pass, Usage
+from tollgate.core.usage.api import Api, Field
+from tollgate.core.usage.counts import DAMAGED, extract, sound_counts
+from tollgate.core.usage.meaning import normalise
+
+_MOST_PASSES = 1_000
+_MOST_NAME_CHARACTERS = 256
+# What is within input and output. Fees are the call's own.
+_KINDS = tuple(name for name in Counts.__struct_fields__ if name.endswith("_tokens") and name != "citation_tokens")
+# https://platform.openai.com/docs/guides/tools-image-generation: what the tool draws with where a call does not say.
+_DRAWS_WITH = "gpt-image-1"
+
+
+def passes_of(api: Api, items: Sequence[object]) -> tuple[Pass, ...] | None:
+    """The passes of a list; None: one of them cannot be read, so that their sum is unknown."""
+    if len(items) > _MOST_PASSES:
+        return None
+    found = [_pass(api, each) for each in items]
+    passes = tuple(each for each in found if each is not None)
+    return passes if len(passes) == len(found) else None
+
+
+def _pass(api: Api, item: object) -> Pass | None:
+    if not isinstance(item, dict):
+        return None
+    told = extract(api, {"usage": item})
+    total = normalise(sound_counts(told), api.meaning)
+    if DAMAGED in told.values() or not (total.sound and total.input_told and total.output_told):
+        return None
+    tokens: dict[str, Any] = {name: count for name, count in total.tokens.items() if name in _KINDS}
+    return Pass(**tokens, model=_name(item.get("model")), kind=_name(item.get("type")) or "")
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= _MOST_NAME_CHARACTERS else None
+
+
+def image_pass(counts: Mapping[Field, int], model: str | None) -> Pass | None:
+    """What a hosted tool that draws has used; None: it told nothing."""
+    if not counts.get(Field.IMAGE_TOOL_INPUT) and not counts.get(Field.IMAGE_TOOL_OUTPUT):
+        return None
+    return Pass(
+        input_tokens=counts.get(Field.IMAGE_TOOL_INPUT, 0),
+        output_tokens=counts.get(Field.IMAGE_TOOL_OUTPUT, 0),
+        input_image_tokens=min(counts.get(Field.IMAGE_TOOL_INPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_INPUT, 0)),
+        output_image_tokens=min(counts.get(Field.IMAGE_TOOL_OUTPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_OUTPUT, 0)),
+        model=model or _DRAWS_WITH,
+        kind="image_generation",
+    )
+
+
+def with_passes(usage: Usage, passes: tuple[Pass, ...]) -> Usage:
+    """A usage that is the sum of its passes. What the call told beyond them is left as its own."""
+    sums = _sums(passes)
+    sums["input_tokens"] = max(sums["input_tokens"], usage.input_tokens)
+    sums["output_tokens"] = max(sums["output_tokens"], usage.output_tokens)
+    return replace(usage, passes=passes, **sums)
+
+
+def with_pass_beside(usage: Usage, beside: Pass) -> Usage:
+    """A usage and one pass more, which its counts did not include."""
+    sums = {kind: count + getattr(usage, kind) for kind, count in _sums((beside,)).items()}
+    return replace(usage, passes=(*usage.passes, beside), **sums)
+
+
+def _sums(passes: tuple[Pass, ...]) -> dict[str, Any]:
+    return {kind: sum(getattr(each, kind) for each in passes) for kind in _KINDS}
