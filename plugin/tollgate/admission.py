@@ -42,13 +42,11 @@ from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, KnownAccounts, Policy
+from tollgate.core.stream_usage import STREAM_OPTIONS
 from tollgate.hold_waits import HoldWaits
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
-# Their streams tell the counts so far with every event, if asked, so one that is cut is charged exactly:
-# https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, `continuous_usage_stats`
-_TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
 
 
 def _stays() -> bool:
@@ -170,7 +168,7 @@ class Admissions:
         estimate = NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
-        hide_usage = dialect.asks_for_usage and stream and not facts.include_usage
+        hide_usage = dialect.asks_for_usage and stream and not facts.include_usage and deployment.stream_usage.asked
         reservation = Reservation(
             id=identity,
             organization=caller.organization or DEFAULT_ORGANIZATION,
@@ -187,12 +185,7 @@ class Admissions:
             hide_usage=hide_usage,
             stream_id=request.stream_id,
         )
-        edits: tuple[Edit, ...] = ()
-        if facts.model not in (None, deployment.model) and (endpoint is None or endpoint.model is None):
-            edits = (body.rename_model(facts, deployment.model),)
-        if hide_usage:
-            asked = body.include_usage(request.body, facts, running=deployment.provider in _TELL_RUNNING_USAGE)
-            edits = tuple(sorted((*edits, asked), key=lambda each: each.offset))
+        edits = _edits(request.body, facts, endpoint, deployment, ask=hide_usage)
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
         if query and (target := without_key(upstream or request.path)) != request.path:
             upstream = target
@@ -314,6 +307,21 @@ def _named(endpoint: Endpoint | None, facts: body.Body) -> str:
     if model is None:
         raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
     return model
+
+
+def _edits(
+    raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
+) -> tuple[Edit, ...]:
+    """What changes in the body for a deployment, in the order of the places. `ask`: for a stream's usage."""
+    edits: tuple[Edit, ...] = ()
+    if facts.model not in (None, deployment.model) and (endpoint is None or endpoint.model is None):
+        edits = (body.rename_model(facts, deployment.model),)
+    usage = deployment.stream_usage
+    if ask:
+        edits = (*edits, body.include_usage(raw, facts, running=usage.running))
+    elif usage.dropped and STREAM_OPTIONS in facts.spans:
+        edits = (*edits, body.leave_out(raw, facts, STREAM_OPTIONS))
+    return edits if len(edits) < 2 else tuple(sorted(edits, key=lambda each: each.offset))
 
 
 def _alias(caller: Caller, model: str) -> str:

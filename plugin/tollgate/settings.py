@@ -26,6 +26,7 @@ from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.core.presets import Preset
+from tollgate.core.stream_usage import STREAM_OPTIONS, StreamUsage
 from tollgate.edge_settings import EdgeSettings
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
@@ -93,6 +94,7 @@ class LitellmParams(_Page):
     vertex_project: str | None = None
     vertex_location: str | None = None
     pass_credentials: bool = Field(default=False, description="the client's own credential goes on, and none of ours")
+    additional_drop_params: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _check_costs(self) -> Self:
@@ -336,6 +338,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
         vertex_project=params.vertex_project,
         vertex_location=params.vertex_location,
         pass_credentials=params.pass_credentials or entry.model_info.pass_credentials,
+        stream_usage=StreamUsage.of(provider, params.additional_drop_params or ()),
     )
 
 
@@ -400,6 +403,11 @@ def _notices(parsed: _File, document: dict[str, Any]) -> list[str]:
             if key in (document.get(name) or {})
         ]
     for entry in parsed.model_list:
+        lines += [
+            f"model_list: {entry.model_name}: litellm_params.additional_drop_params: {name}: not dropped by Tollgate"
+            for name in entry.litellm_params.additional_drop_params or ()
+            if name != STREAM_OPTIONS
+        ]
         for prefix, extra in (
             ("", entry.model_extra),
             ("litellm_params.", entry.litellm_params.model_extra),

@@ -20,6 +20,19 @@ async def test_openai_calls_and_streams(tollgate: Gateway) -> None:
     assert "".join(words) == "tollgate " * 3
 
 
+async def test_openai_streams_a_response_with_its_helper(tollgate: Gateway) -> None:
+    """The helper checks the events' order, and puts the reply together from them."""
+    key = await tollgate.key()
+    async with openai.AsyncOpenAI(base_url=f"{tollgate.url}/v1", api_key=key) as client:
+        async with client.responses.stream(model="gpt-4o", input="hi") as stream:
+            deltas = [each.delta async for each in stream if each.type == "response.output_text.delta"]
+            reply = await stream.get_final_response()
+        assert reply.output_text == "".join(deltas) == "tollgate " * 20
+        assert reply.usage is not None
+        assert reply.usage.output_tokens == 20
+    assert await tollgate.spend(key) > 0
+
+
 async def test_openai_raises_its_own_exceptions(tollgate: Gateway) -> None:
     """RateLimitError with the code; AuthenticationError; NotFoundError; BadRequestError."""
     key = await tollgate.key(rpm_limit=1)

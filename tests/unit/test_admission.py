@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,13 @@ from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, settlement
 
+from tollgate.core import body
 from tollgate.core.entities import Deployment, Refusal
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 from tollgate.core.people import LimitSet, Member, Team, User
 from tollgate.core.presets import Preset
 from tollgate.core.rules import Policy
+from tollgate.core.stream_usage import StreamUsage
 
 
 @pytest.mark.parametrize(
@@ -128,9 +131,35 @@ async def test_usage_is_asked_for_and_hidden_unless_the_client_asked() -> None:
     assert not plain.reservation.hide_usage
 
 
+async def test_a_deployment_that_takes_no_stream_options_gets_none() -> None:
+    """Its events are not hidden; a dropped option of the client's own is left out, beside the model's new name."""
+    dropping = StreamUsage.of("openai", ["stream_options"])
+    desk = Desk(
+        deployments=(
+            Deployment("gpt-4o", "gpt-4o", "mistral", "gpt-4o", "http://h", stream_usage=StreamUsage.of("mistral")),
+            Deployment("fast", "fast", "openai", "other", "http://h", stream_usage=dropping),
+        )
+    )
+    passed = admission(await desk.ask(chat(stream=True)))
+    assert passed.reservation is not None
+    assert (passed.edits, passed.reservation.hide_usage) == ((), False)
+    asked = chat(model="fast", stream=True, stream_options={"include_usage": True})
+    passed = admission(await desk.ask(asked))
+    assert passed.reservation is not None
+    assert not passed.reservation.hide_usage
+    changed = json.loads(body.apply(json.dumps(asked).encode(), passed.edits))
+    assert changed == {**chat(model="other"), "stream": True}
+
+
 async def test_a_provider_that_tells_running_counts_is_asked_for_them() -> None:
     """vLLM's continuous_usage_stats: a stream that breaks off is charged by what it has told."""
-    desk = Desk(deployments=(Deployment("gpt-4o", "gpt-4o", "hosted_vllm", "gpt-4o", "http://mock-llm/v1"),))
+    desk = Desk(
+        deployments=(
+            Deployment(
+                "gpt-4o", "gpt-4o", "hosted_vllm", "gpt-4o", "http://h", stream_usage=StreamUsage.of("hosted_vllm")
+            ),
+        )
+    )
     passed = admission(await desk.ask(chat(stream=True)))
     assert "continuous_usage_stats" in passed.edits[0].insert
 

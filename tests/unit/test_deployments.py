@@ -28,6 +28,30 @@ def settings(tmp_path: Path, *params: dict[str, Any], environment: dict[str, str
     return load(file, environment or {})
 
 
+def test_stream_options_are_asked_for_where_the_provider_knows_them(tmp_path: Path) -> None:
+    """By the provider's own reference, or as `additional_drop_params` says; what else that names is told as not dropped."""
+    found = settings(
+        tmp_path,
+        {"model": "openai/x"},
+        {"model": "mistral/x"},
+        {"model": "hosted_vllm/x", "api_base": "http://h/v1"},
+        {"model": "openai/x", "additional_drop_params": ["stream_options", "logit_bias"]},
+        {"model": "openai/x", "additional_drop_params": None},
+    )
+    asked = [
+        (each.stream_usage.asked, each.stream_usage.running, each.stream_usage.dropped) for each in found.deployments
+    ]
+    assert asked == [
+        (True, False, False),
+        (False, False, False),
+        (True, True, False),
+        (False, False, True),
+        (True, False, False),
+    ]
+    (notice,) = [each for each in found.notices if "additional_drop_params" in each]
+    assert "logit_bias" in notice
+
+
 @pytest.mark.parametrize(
     ("params", "api_base"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
@@ -99,3 +100,20 @@ async def test_sound_is_bytes(client: httpx.AsyncClient) -> None:
 async def test_an_azure_path_without_an_api_is_not_found(client: httpx.AsyncClient) -> None:
     """404, as any other."""
     assert (await client.post("/openai/deployments/d/files", json={})).status_code == 404
+
+
+async def test_a_response_streams_openais_events_in_their_order(client: httpx.AsyncClient) -> None:
+    """Numbered from 0; what belongs to the text says where it stands; what is said at the end is what was said before."""
+    reply = await client.post("/v1/responses", json={"input": "hi", "stream": True})
+    events = [json.loads(line.removeprefix("data: ")) for line in reply.text.splitlines() if line.startswith("data: ")]
+    kinds = [each["type"].removeprefix("response.") for each in events]
+    assert kinds[:4] == ["created", "in_progress", "output_item.added", "content_part.added"]
+    assert set(kinds[4:-4]) == {"output_text.delta"}
+    assert kinds[-4:] == ["output_text.done", "content_part.done", "output_item.done", "completed"]
+    assert [each["sequence_number"] for each in events] == list(range(len(events)))
+    places = {(each["item_id"], each["output_index"], each["content_index"]) for each in events[3:-2]}
+    item = events[-2]["item"]
+    assert places == {(item["id"], 0, 0)}
+    text = "".join(each["delta"] for each in events[4:-4])
+    assert item["content"][0]["text"] == events[-4]["text"] == text
+    assert events[-1]["response"]["output"] == [item]

@@ -103,6 +103,18 @@ def include_usage(raw: bytes, body: Body, *, running: bool = False) -> Edit:
     return Edit(start, end - start, _text(wanted))
 
 
+def leave_out(raw: bytes, body: Body, name: str) -> Edit:
+    """The edit that takes a top-level member out of the body, with the comma that parts it from the others."""
+    start, end = body.spans[name]
+    before = max((stop for _, stop in body.spans.values() if stop <= start), default=None)
+    if before is not None:
+        return Edit(before, end - before, "")
+    first = body.opening + 1
+    if len(body.spans) > 1:
+        end = raw.index(b",", end) + 1
+    return Edit(first, end - first, "")
+
+
 def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
     """The body after its edits, as Envoy's Lua filter makes it."""
     parts, at = [], 0

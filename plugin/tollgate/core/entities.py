@@ -12,6 +12,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tollgate.core.bill import NO_BILL, Bill
+from tollgate.core.stream_usage import ASKED, StreamUsage
 
 # Lua counts in doubles: integers above this are not exact, so no limit and no single amount may exceed it. Sums are kept in two parts.
 MAX_EXACT = 2**53 - 1
@@ -266,7 +267,7 @@ class Deployment:
 
     `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
     `vertex_project` and `vertex_location` are Vertex's, and replace a client's own. `pass_credentials`: its clients' own credentials
-    go on to the provider, and none of the gateway's.
+    go on to the provider, and none of the gateway's. `stream_usage`: how its streams are brought to tell their usage.
     """
 
     id: str
@@ -282,6 +283,7 @@ class Deployment:
     vertex_project: str | None = None
     vertex_location: str | None = None
     pass_credentials: bool = False
+    stream_usage: StreamUsage = ASKED
 
 
 class Edit(Struct, frozen=True):
