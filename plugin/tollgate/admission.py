@@ -18,7 +18,6 @@ from tollgate.core import body, reading, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.credentials import without_key
-from tollgate.core.customers import customer_of_headers
 from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
 from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import (
@@ -36,13 +35,14 @@ from tollgate.core.entities import (
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
-from tollgate.core.full_buckets import FullBuckets
 from tollgate.core.headers import ietf_headers, standing_headers
+from tollgate.core.known_refusals import KnownRefusals
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.core.rules import Caller, KnownAccounts, Policy
 from tollgate.core.stream_usage import STREAM_OPTIONS
+from tollgate.early import Asker, EarlyRefusals
 from tollgate.hold_waits import HoldWaits
 from tollgate.ports import Clock, Counters, Directory
 
@@ -119,7 +119,17 @@ class Admissions:
         self._new_id = new_id
         self._estimates = estimates
         self._accounts = KnownAccounts(terms.policy)
-        self._full = FullBuckets()
+        self._known = KnownRefusals()
+        self._early = EarlyRefusals(
+            self._callers,
+            counters,
+            catalog,
+            self._accounts,
+            clock,
+            terms.errors,
+            free_unpriced=terms.unpriced_models == "free",
+            ietf=terms.ietf_headers,
+        )
         self._undo = undo
         self._hold_waits = hold_waits
         self._told: _Told | None = None
@@ -149,9 +159,12 @@ class Admissions:
     ) -> Decision:
         key = await self._callers.authenticate(request.headers, query, family)
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
-        facts = self._read(request, path, query, endpoint, family)
-        customer = customer_of_headers(request.headers) or facts.customer
-        caller = await self._callers.find(key, customer, family)
+        self._check_path(request, path, endpoint, family)
+        asker = await self._early.find(key, request.headers, dialect)
+        facts = self._read(request, query, dialect)
+        caller = asker.caller
+        if caller.customer_id is None and facts.customer is not None:
+            caller = await self._callers.find(key, facts.customer, family)
         named = _named(endpoint, facts)
         name = _alias(caller, named)
         self._check_model(caller, name, family)
@@ -189,10 +202,10 @@ class Admissions:
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
         if query and (target := without_key(upstream or request.path)) != request.path:
             upstream = target
-        return await self._reserve(caller, reservation, edits, upstream, family, request.left)
+        return await self._reserve(asker, caller, reservation, edits, upstream, family, request.left)
 
-    def _read(self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family) -> body.Body:
-        """What the body says. A path that we do not know passes only where it is allowed to, and its body names a model."""
+    def _check_path(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> None:
+        """Raise Refused for a path that nobody serves. One that we do not know passes only where it is allowed to."""
         if endpoint is None and (self._terms.unknown_paths == "refuse" or request.method != "POST"):
             raise Refused(
                 refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url")
@@ -200,9 +213,11 @@ class Admissions:
         if request.method != "POST":
             message = f"{path} takes POST, not {request.method}."
             raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
+
+    def _read(self, request: Request, query: str, dialect: Dialect) -> body.Body:
+        """What the body says."""
         if encoding := request.headers.get("content-encoding"):
             raise BadRequest(f"The body must come uncompressed, got content-encoding {encoding!r}.")
-        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
         return reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
 
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
@@ -261,6 +276,7 @@ class Admissions:
 
     async def _reserve(
         self,
+        asker: Asker,
         caller: Caller,
         reservation: Reservation,
         edits: tuple[Edit, ...],
@@ -268,7 +284,7 @@ class Admissions:
         family: Family,
         left: Callable[[], bool],
     ) -> Decision:
-        standing = self._full.find(reservation.accounts, reservation.admitted_us)
+        standing = self._known.find(reservation.accounts, reservation.admitted_us)
         if standing is None:
             try:
                 standing = await self._counters.reserve(reservation)
@@ -283,7 +299,9 @@ class Admissions:
                 telemetry.store_failed("admit", error)
                 telemetry.unmetered()
                 return Admission(reservation.deployment, None, edits, path=upstream)
-            self._full.note(reservation.accounts, standing, reservation.admitted_us)
+            if standing.refused is not None:
+                self._known.note(reservation.accounts, standing, reservation.admitted_us)
+                self._early.note(asker, reservation, standing)
         headers = self._headers(reservation, standing, family)
         if standing.refused is not None:
             return refusals.over_limit(self._terms.errors, family, caller, reservation, standing, headers)

@@ -9,6 +9,7 @@ from tests.make import KEY, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.spend_book import ValkeySpendBook
 from tollgate.core.entities import Account, Period, Scope, ScopeKind
@@ -80,3 +81,15 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Redis, pipe: Pipe) ->
     await counters.settle(after, settlement(3, 1))
     (spend,) = await counters.spend("default", (limited,))
     assert (spend.used_nanousd, spend.held_nanousd) == (2, 0)
+
+
+async def test_workers_hear_of_a_correction(store: Redis) -> None:
+    """Who is known to have spent too much may not have, from then on."""
+    async with store.pubsub() as heard:
+        await heard.subscribe(CHANGES_CHANNEL)
+        await ValkeySpendBook(store).set_spend("default", NEVER, 1)
+        told = None
+        while told is None or told["type"] != "message":
+            told = await heard.get_message(timeout=5)
+            assert told is not None
+    assert told["data"] == b"spend"

@@ -29,7 +29,7 @@ model_list:
   - model_name: theirs
     litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}", pass_credentials: true}}
 general_settings: {{master_key: sk-1234}}
-tollgate: {{workers: 1, unpriced_models: free, max_request_bytes: 2000000, pass_client_headers: [openai-project]}}
+tollgate: {{workers: 1, unpriced_models: default_price, max_request_bytes: 2000000, pass_client_headers: [openai-project]}}
 """
 ANSWER = (
     b'{"id":"x","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"finish_reason":"stop",'
@@ -288,3 +288,33 @@ async def test_the_longest_customer_is_served(door: Door) -> None:
     key = bearer(await door.gateway.key())
     assert (await door.chat({**key, "x-litellm-customer-id": "y" * 300})).status_code == 200
     assert (await door.chat(key, user="z" * 300)).status_code == 200
+
+
+@pytest.mark.parametrize("members", [{"rpm_limit": 0}, {"max_budget": 0}, {"tpm_limit": 0}])
+async def test_who_has_nothing_left_is_refused_whatever_the_body_holds(door: Door, members: dict[str, Any]) -> None:
+    """As one with a body that can be read, and nothing of it goes up."""
+    headers = {**bearer(await door.gateway.key(**members)), "content-type": "application/json"}
+    statuses = set()
+    for content in (b'{"model":"gpt-4o","messages":[]}', b"{", b'{"model":"gpt-4o"' + b',"k":1' * 100_000 + b"}"):
+        statuses.add((await door.post(CHAT, headers, content=content)).status_code)
+    assert (statuses <= {401, 429}, len(statuses), door.provider.seen) == (True, 1, [])
+
+
+async def test_a_spent_budget_serves_again_once_it_is_corrected(door: Door) -> None:
+    """A worker that knows of it hears of the correction."""
+    key = await door.gateway.key(max_budget=0.00001)
+    assert (await door.chat(bearer(key))).status_code == 200
+    await door.gateway.spend(key, at_least=0.00001)
+    for _ in range(2):
+        assert (await door.chat(bearer(key))).status_code == 401
+    await door.gateway.manage(f"/key/{key}/reset_spend", reset_to=0)
+    assert (await door.chat(bearer(key))).status_code == 200
+
+
+@pytest.mark.parametrize("parent", ["", "metadata"])
+async def test_a_body_of_a_million_members_is_refused(door: Door, parent: str) -> None:
+    """As long as it may be, here 2 MB."""
+    many = {f"k{number}": 1 for number in range(150_000)}
+    reply = await door.chat(bearer(await door.gateway.key()), **({parent: many} if parent else many))
+    assert (reply.status_code, door.provider.seen) == (400, [])
+    assert "more than 2000 fields" in reply.text

@@ -14,6 +14,7 @@ ROOT = Path(tollgate.__file__).parent
 USE_CASES = (
     "tollgate.admission",
     "tollgate.callers",
+    "tollgate.early",
     "tollgate.hold_waits",
     "tollgate.metering",
     "tollgate.management",

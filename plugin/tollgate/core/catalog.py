@@ -36,6 +36,7 @@ class Catalog:
     models: Mapping[str, Model]
     serving: Mapping[tuple[str, Wire | None], Serving]
     prices: Mapping[str, Price]
+    _costly: tuple[Mapping[str, Price], bool] | None = None
 
     @classmethod
     def of(cls, deployments: tuple[Deployment, ...], prices: Mapping[str, Price]) -> Catalog:
@@ -64,6 +65,16 @@ class Catalog:
         if len(serving.deployments) < 2:
             return serving.deployments[0] if serving.deployments else None
         return serving.deployments[bisect_right(serving.shares, draw % serving.shares[-1])]
+
+    def every_call_costs(self, *, free_unpriced: bool) -> bool:
+        """Whether no call of any model is free. `free_unpriced`: those of a model without a price are."""
+        if self._costly is None or self._costly[0] is not self.prices:
+            priced = [self.prices.get(each) for each in self.by_id]
+            costly = not any(free_unpriced if price is None else price.free for price in priced)
+            # What a wildcard stands for has prices of its own.
+            costly = costly and not any("*" in name for name in self.by_name)
+            self._costly = self.prices, costly
+        return self._costly[1]
 
     def reprice(self, prices: Mapping[str, Price]) -> None:
         """Let these be the prices from now on."""

@@ -37,7 +37,8 @@ _KEY = ScopeKind.KEY
 
 def standing_headers(accounts: Accounts, standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
     """The headers that tell where the limits of a request stand: of each rate the limit that has least left, and what the key has left
-    for the model (the limit for this model alone, where there is one). Accounts without a balance in the standing are passed over."""
+    for the model (the limit for this model alone, where there is one). Accounts without a balance in the standing are passed over; without a model
+    nothing is told of it."""
     requests = tokens = key_requests = key_tokens = None
     spend: tuple[Header, ...] = ()
     for account, balance in zip(accounts, standing.balances, strict=False):
@@ -61,7 +62,7 @@ def standing_headers(accounts: Accounts, standing: Standing, family: Family, mod
     for noun, rate, left_of_key in (("requests", requests, key_requests), ("tokens", tokens, key_tokens)):
         if rate is not None:
             found += _rate_headers(*rate, noun, family, standing.now_us)
-        if left_of_key is not None:
+        if left_of_key is not None and model:
             found.append(Header(_key_remaining(noun, model), str(left_of_key)))
     return (*found, *spend)
 

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from tollgate.core.entities import Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
-"""Where writers publish `KIND:ID` of every entity that they change."""
+"""Where writers publish `KIND:ID` of every entity that they change, and `spend` when they correct what somebody has spent."""
 
 
 def scope_key(organization: str, scope: Scope) -> str:

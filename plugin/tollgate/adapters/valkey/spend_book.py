@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from tollgate.adapters.valkey.client import store_errors
-from tollgate.adapters.valkey.keys import scope_key, slots_key
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key, slots_key
 from tollgate.core.budget import period_start_us
 from tollgate.core.entities import Account, Scope
 from tollgate.ports import Succession
@@ -24,9 +24,10 @@ redis.call('SET', KEYS[1], string.sub(stored, 1, 24) .. money .. string.sub(stor
 return 0
 """
 # KEYS[1] the scope   ARGV[1] start of the current period, us   ARGV[2] nano-dollars, as eight bytes
-# A settlement that has moved on to a later period meanwhile keeps that period.
+# Workers forget whom they know to have spent too much. A settlement that has moved on to a later period meanwhile keeps that period.
 _SET = f"""{_READ}
 used, period = ARGV[2], math.max(period, tonumber(ARGV[1]))
+redis.call('PUBLISH', '{CHANGES_CHANNEL}', 'spend')
 {_WRITE}"""
 # KEYS[1] the scope   ARGV[1] start of the period that was current, us   ARGV[2] start of the one that takes its place
 _CARRY = f"""{_READ}
