@@ -29,24 +29,29 @@ from tollgate.core.entities import (
     Usage,
 )
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.estimate import InputEstimates
+from tollgate.core.estimate import InputEstimates, Lacks
 from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
 from tollgate.core.pricing import Price, bill
 from tollgate.core.usage.reading import Reading
 from tollgate.ports import Counters
+from tollgate.unseen import OwnOutputs, UnseenOutput
 
 T = TypeVar("T")
-_Call = tuple[Reservation, Settlement]
 _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
 
 class Ended(Struct, frozen=True):
-    """A call that has ended: what it used, the status of its reply, and who says so."""
+    """A call that has ended: what it used, the status of its reply, and who says so.
+
+    `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does not hold of what was used.
+    """
 
     reservation: Reservation
     usage: Usage
     status: int
     by: str
+    hidden_tokens: int | None = None
+    lacks: Lacks = Lacks.NOTHING
 
 
 class Meter:
@@ -61,28 +66,30 @@ class Meter:
         *,
         ietf: bool = False,
         on_settled: Callable[[Reservation], None] = lambda _: None,
+        unseen: UnseenOutput | None = None,
     ) -> None:
-        """`on_settled` is told of every call that is settled here."""
+        """`on_settled` is told of every call that is settled here. `unseen`: None where nobody else has learned anything."""
         self._counters = counters
         self._catalog = catalog
         self._default_price = default_price
         self._estimates = estimates
         self._ietf = ietf
         self._on_settled = on_settled
+        self._unseen = unseen or UnseenOutput(OwnOutputs())
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def settle(self, reservation: Reservation, usage: Usage, status: int, by: str) -> tuple[Header, ...]:
+    async def settle(self, ended: Ended) -> tuple[Header, ...]:
         """Settle now; the headers tell where things stand then. A caller that is cancelled meanwhile does not cancel the settlement.
 
         Nothing to tell when it was settled before. While the store is down only the cost is told, and settlement goes on trying.
         """
-        settlement = self._settlement(Ended(reservation, usage, status, by))
+        reservation, settlement = ended.reservation, self._settlement(ended)
         cost = Header(COST, dollars(settlement.cost_nanousd))
         try:
-            standing = await asyncio.shield(self._start(self._settle(reservation, settlement)))
+            standing = await asyncio.shield(self._start(self._settle(ended, settlement)))
         except StoreUnavailable as error:
             telemetry.store_failed("settle", error)
-            self._start(self._settle_until_done([(reservation, settlement)]))
+            self._start(self._settle_until_done([ended]))
             return (cost,)
         if standing is None:
             return ()
@@ -98,7 +105,7 @@ class Meter:
 
     def settle_all_soon(self, ended: Sequence[Ended]) -> None:
         """Settle calls together, in a task of their own."""
-        self._start(self._settle_until_done([(each.reservation, self._settlement(each)) for each in ended]))
+        self._start(self._settle_until_done(ended))
 
     def undo(self, reservation: Reservation) -> None:
         """Free what a reservation may hold of a call that was decided about without knowing."""
@@ -128,7 +135,7 @@ class Meter:
             while expired := await self._counters.expired(organization):
                 held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
                 ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
-                await self._settle_all([(each.reservation, self._settlement(each)) for each in ended])
+                await self._settle_all(ended)
                 settled += len(ended)
         return settled
 
@@ -150,33 +157,44 @@ class Meter:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _settle_until_done(self, calls: Sequence[_Call]) -> None:
+    async def _settle_until_done(self, ended: Sequence[Ended]) -> None:
+        whole = [each if each.lacks is Lacks.NOTHING else await self._filled(each) for each in ended]
         for pause_s in (*_RETRY_AFTER_S, None):
             try:
-                await self._settle_all(calls)
+                await self._settle_all(whole)
                 return
             except StoreUnavailable as error:
                 if pause_s is None:
-                    telemetry.settlements_postponed([reservation.id for reservation, _ in calls], error)
+                    telemetry.settlements_postponed([each.reservation.id for each in ended], error)
                     return
                 await asyncio.sleep(pause_s)
 
-    async def _settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
-        standing = await self._counters.settle(reservation, settlement)
+    async def _filled(self, ended: Ended) -> Ended:
+        return replace(ended, usage=await self._unseen.fill(ended.reservation, ended.usage, ended.lacks))
+
+    async def _settle(self, ended: Ended, settlement: Settlement) -> Standing | None:
+        standing = await self._counters.settle(ended.reservation, settlement)
         if standing is not None:
-            self._settled(reservation, settlement)
+            self._settled(ended, settlement)
         return standing
 
-    async def _settle_all(self, calls: Sequence[_Call]) -> None:
-        for first_time, (reservation, settlement) in zip(await self._counters.settle_all(calls), calls, strict=True):
+    async def _settle_all(self, ended: Sequence[Ended]) -> None:
+        settlements = [self._settlement(each) for each in ended]
+        calls = [(each.reservation, settlement) for each, settlement in zip(ended, settlements, strict=True)]
+        answers = await self._counters.settle_all(calls)
+        for first_time, each, settlement in zip(answers, ended, settlements, strict=True):
             if first_time:
-                self._settled(reservation, settlement)
+                self._settled(each, settlement)
 
-    def _settled(self, reservation: Reservation, settlement: Settlement) -> None:
+    def _settled(self, ended: Ended, settlement: Settlement) -> None:
+        reservation, usage = ended.reservation, settlement.usage
         self._on_settled(reservation)
-        usage = settlement.usage
         if usage.certainty is Certainty.EXACT:
             self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)
+            if ended.hidden_tokens is not None:
+                self._unseen.learn(reservation.deployment, usage.output_tokens, ended.hidden_tokens)
+        elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
+            telemetry.unseen(reservation.id)
         telemetry.settled(
             usage.certainty.value,
             settlement.settled_by,
@@ -193,15 +211,12 @@ def used(
     status: int,
     *,
     complete: bool,
-    unseen_output_tokens: int = 0,
 ) -> Usage:
     """What to charge for a reply: what it told, or the rule that stands in for it.
 
-    `complete`: the reply came to its end. `unseen_output_tokens`: what this model lately had of output that such a
-    reply does not show (all of it, of JSON whose client left; reasoning that is hidden).
+    `complete`: the reply came to its end; of one that did not, what could not be seen of the output is added later.
     What was told is charged as told. Where nothing was told and nothing was shown, a whole reply costs nothing.
-    Else a direction that was not told is charged as estimated (input) or as seen (output), with what could not be
-    seen, and without what was seen never more than was held.
+    Else a direction that was not told is charged as estimated (input) or as seen (output).
     """
     told, seen = reading.usage, reading.seen
     if told is not None and reading.input_told and reading.output_told:
@@ -216,9 +231,7 @@ def used(
     told_output = told.output_tokens if told is not None else 0
     output_tokens = told_output
     if not reading.output_told:
-        output_tokens = max(
-            told_output, seen.output_tokens, min(seen.output_tokens + unseen_output_tokens, reservation.output_tokens)
-        )
+        output_tokens = max(told_output, seen.output_tokens)
     certainty = Certainty.ESTIMATED if told is None and complete else Certainty.PARTIAL
     usage = replace(told or NO_USAGE, input_tokens=input_tokens, output_tokens=output_tokens, certainty=certainty)
     if told_output or output_tokens != seen.output_tokens:
@@ -231,11 +244,15 @@ def _told_any(usage: Usage) -> bool:
     return usage.told_nanousd not in (None, 0) or any(getattr(usage, kind) for kind in Counts.__struct_fields__)
 
 
-def used_unseen(reservation: Reservation, status: int, *, reached_provider: bool) -> Usage:
-    """What to charge for a call whose reply nobody metered: the client left before it, or metering failed open. Status 0: no reply."""
+def used_unseen(
+    reservation: Reservation, seen_output_tokens: int, status: int, *, reached_provider: bool, complete: bool
+) -> Usage:
+    """What to charge for a call whose reply nobody read: the client left before it, or metering failed open. Status 0: no reply.
+
+    `seen_output_tokens`: what it may have shown. What else there was of its output is added later.
+    """
     if not reached_provider or status >= 400:
         return NO_USAGE
-    if status == 0:
-        # The provider works on it, or did, and bills the input at least.
-        return Usage(reservation.input_tokens, 0, certainty=Certainty.PARTIAL)
-    return Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.ESTIMATED)
+    certainty = Certainty.ESTIMATED if complete else Certainty.PARTIAL
+    output_tokens = min(seen_output_tokens, reservation.output_tokens)
+    return Usage(reservation.input_tokens, output_tokens, certainty=certainty)

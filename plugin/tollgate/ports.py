@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from tollgate.core.entities import Account, Accounts, Period, Reservation, Scope, Settlement, Spend, Standing
+from tollgate.core.estimate import Lately
 from tollgate.core.ledger import Record
 from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 
@@ -193,6 +194,18 @@ class LedgerPage:
 
     records: tuple[Settled, ...]
     cursor: str | None = None
+
+
+class OutputBook(Protocol):
+    """The output that deployments had lately, of all workers together."""
+
+    def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
+        """Take in one reply, as the provider counted it. `hidden_tokens`: how many of them it did not show."""
+        ...
+
+    async def lately(self, deployment: str) -> Lately | None:
+        """What its replies had lately; None: nobody has seen one. While the store is down, what this process has seen."""
+        ...
 
 
 class Ledger(Protocol):

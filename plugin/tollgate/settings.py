@@ -194,6 +194,11 @@ class TollgateSettings(EdgeSettings):
     lease_seconds: int = Field(
         60, ge=5, le=3600, description="a call that stops giving signs of life is settled as held after this"
     )
+    client_left: Literal["mean", "held", "seen"] = Field(
+        "mean",
+        description="what a call that is broken off is charged for output that nobody saw: the mean that its model had"
+        " lately (at most what was held), what was held, or nothing",
+    )
     upstream_timeout_seconds: int = Field(
         600, ge=1, description="a provider that sends nothing for this long is given up"
     )

@@ -12,6 +12,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from time import monotonic
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -35,6 +36,7 @@ _UNMETERED = Counter("tollgate_requests_unmetered", "Requests let through unmete
 _SETTLED = Counter(
     "tollgate_requests_settled", "Reservations settled, by how sure the usage is and who settled", ["certainty", "by"]
 )
+_UNSEEN = Counter("tollgate_replies_unseen", "Replies that passed unread, charged by what the access log tells")
 _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "direction"])
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
@@ -45,6 +47,27 @@ _STORE_SECONDS = Histogram(
 )
 # A gauge, because only gauges keep the workers apart when the admin server sums them.
 _DECISIONS = Gauge("tollgate_worker_decisions", "Decisions that a worker has made", multiprocess_mode="liveall")
+
+
+class _Seldom:
+    """A line of the log that is worth saying once in a while."""
+
+    def __init__(self, every_s: float) -> None:
+        self.times = 0
+        self._every_s = every_s
+        self._next_s = 0.0
+
+    def due(self) -> bool:
+        """Count one more; whether to say so."""
+        self.times += 1
+        now_s = monotonic()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._every_s
+        return True
+
+
+_unseen_line = _Seldom(every_s=10.0)
 
 
 class _Times:
@@ -142,6 +165,19 @@ def settled(certainty: str, by: str, model: str, input_tokens: int, output_token
     _count(_labelled(_TOKENS, model, "input"), input_tokens)
     _count(_labelled(_TOKENS, model, "output"), output_tokens)
     _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
+
+
+def unseen(reservation_id: str) -> None:
+    """A reply passed that ext_proc was to read and did not see to its end."""
+    _count(_UNSEEN)
+    if _unseen_line.due():
+        _log.warning(
+            "the reply to %s passed unread, and is charged by its length and what its model had lately: ext_proc was"
+            " silent, or saw no body. Where Envoy's ext_proc has allow_mode_override: false, set its"
+            " response_body_mode: STREAMED (%d such replies so far)",
+            reservation_id,
+            _unseen_line.times,
+        )
 
 
 def store_failed(operation: str, error: Exception) -> None:

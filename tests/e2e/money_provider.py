@@ -6,14 +6,24 @@ import asyncio
 import base64
 import gzip
 import json
+import zlib
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import brotli  # type: ignore[import-untyped]  # the wheel ships no types
+from backports import zstd
+
 _STATUS_WORDS = {200: "OK", 204: "No Content", 307: "Temporary Redirect"}
 _MIB = 1 << 20
+_CODINGS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstd.compress,
+}
 
 
 @dataclass
@@ -83,9 +93,9 @@ def _pieces(reply: Mapping[str, Any]) -> Iterable[bytes | float | dict[str, str]
     if reply.get("content_type") is not None:
         headers["content-type"] = reply["content_type"]
     body: list[Any] = list(_expanded(reply["chunks"])) if "chunks" in reply else [_body(reply)]
-    if reply.get("encoding") == "gzip":
-        headers["content-encoding"] = "gzip"
-        body = [gzip.compress(b"".join(body))]
+    if (encoding := reply.get("encoding")) is not None:
+        headers["content-encoding"] = encoding
+        body = [_CODINGS[encoding](b"".join(body))]
     if "chunks" in reply:
         headers["transfer-encoding"] = "chunked"
         body = [_chunk(each) if isinstance(each, bytes) else each for each in body]

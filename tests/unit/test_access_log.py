@@ -118,7 +118,7 @@ TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
         (entry(STREAM, TOLD_IN_A_STREAM, details=CUT, body_bytes=16_000), STREAM, (3, 4, "partial")),
         (entry(usage={}, status=500), HELD, (0, 0, "none")),
         (entry(status=503, reached=False, details="no_healthy_upstream"), HELD, (0, 0, "none")),
-        (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 0, "partial")),
+        (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 20, "partial")),
         (entry(status=0, reached=False), HELD, (0, 0, "none")),
         (entry(usage=OPENAI, meter="ext_proc"), HELD, (10, 20, "estimated")),
     ],
@@ -135,7 +135,7 @@ async def test_a_stream_cut_early_is_charged_by_its_length() -> None:
     """Anthropic's first event tells the input for certain, and an output that has only begun."""
     held = structs.replace(STREAM, dialect="anthropic.messages")
     told = {"message.usage": '{"input_tokens":12,"output_tokens":1}'}
-    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 20, "partial")
+    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 5, "partial")
 
 
 async def test_a_call_that_runs_is_renewed_and_not_settled() -> None:

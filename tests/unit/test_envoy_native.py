@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy import headers, metadata
-from tollgate.core.usage.native import reach_of
+from tollgate.core.usage.native import Framing, reach_of, reader_name
 from tollgate.envoy_config import messages, native
 from tollgate.envoy_config.listener import connection_manager
+from tollgate.envoy_config.routes import route_configuration
 from tollgate.settings import EXAMPLE_FILE, load
 
 SETTINGS = load(EXAMPLE_FILE)
@@ -49,15 +52,75 @@ def test_no_refusal_loses_a_header() -> None:
     assert exact(response["allowed_client_headers"]) == told
 
 
-def test_every_api_that_envoy_reads_has_its_filters() -> None:
-    """And ext_proc is there for the rest."""
+def choices() -> dict[str, Any]:
     meter = next(each for each in filters() if each["name"] == "tollgate.meter")
-    actions = meter["typed_config"]["xds_matcher"]["matcher_tree"]["exact_match_map"]["map"]
-    assert set(actions) == {name for name, api in APIS.items() if reach_of(api).words} | {headers.EXT_PROC}
+    found: dict[str, Any] = meter["typed_config"]["xds_matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    return found
+
+
+def chain(choice: Any) -> list[Any]:
+    found: list[Any] = choice["action"]["typed_config"]["filter_chain"]["typed_config"]
+    return found
+
+
+def test_every_reply_that_envoy_reads_has_its_filter() -> None:
+    """And ext_proc is there for the rest."""
+    asked = {
+        reader
+        for api in APIS.values()
+        for stream in (False, True)
+        if not api.free and (reader := reach_of(api).reader(b"", "alt=sse", stream=stream)) is not None
+    }
+    assert asked <= set(choices())
+    assert headers.EXT_PROC in choices()
+
+
+def test_a_reply_that_is_not_framed_as_asked_goes_to_ext_proc() -> None:
+    """Every choice but ext_proc itself ends in it."""
+    readers = choices()
+    instead = readers.pop(headers.EXT_PROC)
+    assert [each["name"] for each in chain(instead)] == ["envoy.filters.http.ext_proc"]
+    for choice in readers.values():
+        (by_reply,) = chain(choice)
+        matcher = by_reply["typed_config"]["xds_matcher"]
+        assert matcher["on_no_match"] == instead
+        assert len(chain(matcher["matcher_list"]["matchers"][0]["on_match"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("framing", "header", "value", "reads"),
+    [
+        (Framing.BODY, "content-type", "application/json", True),
+        (Framing.BODY, "content-type", "Application/JSON; charset=utf-8", True),
+        (Framing.BODY, "content-type", "application/jsonl", False),
+        (Framing.BODY, "content-type", "text/plain", False),
+        (Framing.BODY, "content-type", "text/event-stream", False),
+        (Framing.SSE, "content-type", "text/event-stream;charset=utf-8", True),
+        (Framing.SSE, "content-type", "Text/Event-Stream", False),
+        (Framing.SSE, "content-type", "application/json", False),
+        (Framing.BODY, "content-encoding", "gzip", False),
+        (Framing.SSE, "content-encoding", "br", False),
+        (Framing.BODY, "content-encoding", "", True),
+        (Framing.BODY, "content-length", "9999999", True),
+        (Framing.BODY, "content-length", "34603190", False),
+    ],
+)
+def test_what_envoys_filters_read(framing: Framing, header: str, value: str, reads: bool) -> None:
+    """By the reply's content type, coding and length."""
+    (by_reply,) = chain(choices()[reader_name("openai.chat", framing)])
+    predicate = by_reply["typed_config"]["xds_matcher"]["matcher_list"]["matchers"][0]["predicate"]
+    decided = []
+    for each in predicate["and_matcher"]["predicate"]:
+        single = each.get("not_matcher", each)["single_predicate"]
+        if single["input"]["name"] == header:
+            pattern = single["value_match"]["safe_regex"]["regex"]
+            decided.append((re.fullmatch(pattern, value) is not None) != ("not_matcher" in each))
+    assert decided == [reads]
 
 
 def test_a_reply_may_be_longer_than_a_request() -> None:
-    """Envoy has one limit for both, and ext_authz sets it: where it is low, it is raised after admission."""
-    low, high = filters(max_request_bytes=1024), filters(max_request_bytes=native.LONGEST_REPLY_BYTES)
-    assert [each["name"] for each in low[:2]] == ["envoy.filters.http.ext_authz", "envoy.filters.http.buffer"]
-    assert "envoy.filters.http.buffer" not in [each["name"] for each in high]
+    """Envoy has one limit for both, and ext_authz sets it for requests: the route raises it."""
+    ours = SETTINGS.tollgate.model_copy(update={"mode": "native", "max_request_bytes": 1024})
+    (host,) = route_configuration(replace(SETTINGS, tollgate=ours))["virtual_hosts"]
+    limits = {each["request_body_buffer_limit"] for each in host["routes"] if "request_body_buffer_limit" in each}
+    assert limits == {native.LONGEST_REPLY_BYTES}

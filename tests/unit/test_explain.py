@@ -16,7 +16,7 @@ from tollgate.core.entities import Pass, Usage
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.ledger import find_begin_us, request_id
 from tollgate.core.pricing import Price, Rates
-from tollgate.metering import Meter
+from tollgate.metering import Ended, Meter
 
 NOW_US = 1_800_000_000_000_000
 ID = request_id(NOW_US, 7)
@@ -29,7 +29,7 @@ async def settled(world: World, usage: Usage, price: Price | None) -> int:
     held = reservation(ID, budget(None, KEY))
     await world.counters.reserve(held)
     meter = Meter(world.counters, Catalog.of((), prices), None, InputEstimates())
-    await meter.settle(held, usage, 200, "test")
+    await meter.settle(Ended(held, usage, 200, "test"))
     return world.counters.ledger[-1].cost_nanousd
 
 

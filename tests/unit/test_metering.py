@@ -16,7 +16,7 @@ from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
 from tollgate.core.usage.reading import NOTHING_READ, Reading, Seen
-from tollgate.metering import Meter, used, used_unseen
+from tollgate.metering import Ended, Meter, used, used_unseen
 
 PRICE = Price(
     "test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),)
@@ -82,45 +82,28 @@ def test_a_reply_is_charged_by_what_it_said_or_the_rule_that_stands_in(
 
 
 @pytest.mark.parametrize(
-    ("reading", "unseen", "output_tokens"),
+    ("seen", "status", "reached", "complete", "charged"),
     [
-        (NOTHING_READ, 15, 15),
-        (NOTHING_READ, 99, 20),
-        (Reading(seen=shows(6)), 10, 16),
-        (Reading(seen=shows(6)), 99, 20),
-        (Reading(seen=shows(66)), 99, 66),
-        (Reading(partial(10, 8), input_told=True, seen=shows(2)), 3, 8),
+        (0, 503, False, False, NO_USAGE),
+        (0, 0, False, False, NO_USAGE),
+        (9, 504, True, True, NO_USAGE),
+        (0, 0, True, False, Usage(10, 0, certainty=Certainty.PARTIAL)),
+        (7, 200, True, False, Usage(10, 7, certainty=Certainty.PARTIAL)),
+        (7, 200, True, True, Usage(10, 7, certainty=Certainty.ESTIMATED)),
+        (99, 200, True, True, Usage(10, 20, certainty=Certainty.ESTIMATED)),
     ],
 )
-def test_output_that_cannot_be_seen_is_charged_up_to_what_was_held(
-    reading: Reading, unseen: int, output_tokens: int
+def test_a_reply_that_nobody_read_is_charged_by_what_the_log_says(
+    seen: int, status: int, reached: bool, complete: bool, charged: Usage
 ) -> None:
-    """What the model lately had stands in for it; what was seen or told is charged in any case."""
-    charged = used(HELD, reading, 200, complete=False, unseen_output_tokens=unseen)
-    assert charged == partial(10, output_tokens)
-
-
-@pytest.mark.parametrize(
-    ("status", "reached", "charged"),
-    [
-        (503, False, NO_USAGE),
-        (0, False, NO_USAGE),
-        (504, True, NO_USAGE),
-        (0, True, Usage(10, 0, certainty=Certainty.PARTIAL)),
-        (200, True, Usage(10, 20, certainty=Certainty.ESTIMATED)),
-    ],
-)
-def test_a_reply_that_nobody_metered_is_charged_by_what_the_log_says(
-    status: int, reached: bool, charged: Usage
-) -> None:
-    """Nothing when nothing reached the provider; the input when the client left; the estimate when metering failed open."""
-    assert charged == used_unseen(HELD, status, reached_provider=reached)
+    """Nothing when nothing reached the provider, or it failed; else the input, and what it may have shown, as far as was held."""
+    assert charged == used_unseen(HELD, seen, status, reached_provider=reached, complete=complete)
 
 
 async def test_settling_tells_cost_and_where_things_stand() -> None:
     """The headers are those of after settlement."""
     meter, _ = await meter_of(HELD)
-    headers = {h.name: h.value for h in await meter.settle(HELD, EXACT, 200, "test")}
+    headers = {h.name: h.value for h in await meter.settle(Ended(HELD, EXACT, 200, "test"))}
     assert headers["x-litellm-response-cost"] == "2.4e-08"
     assert headers["x-litellm-key-spend"] == "2.4e-08"
     assert headers["x-ratelimit-remaining-tokens"] == "983"
@@ -129,8 +112,8 @@ async def test_settling_tells_cost_and_where_things_stand() -> None:
 async def test_whoever_settles_second_tells_nothing() -> None:
     """ext_proc and the access log may both come; one record results."""
     meter, counters = await meter_of(HELD)
-    await meter.settle(HELD, EXACT, 200, "ext_proc")
-    assert await meter.settle(HELD, NO_USAGE, 200, "access_log") == ()
+    await meter.settle(Ended(HELD, EXACT, 200, "ext_proc"))
+    assert await meter.settle(Ended(HELD, NO_USAGE, 200, "access_log")) == ()
     assert [(r.cost_nanousd, r.settled_by) for r in counters.ledger] == [(24, "ext_proc")]
 
 
@@ -157,7 +140,7 @@ async def test_the_ledger_and_the_spend_of_each_scope_agree() -> None:
     calls = [reservation(f"r{n}", budget(DOLLAR)) for n in range(9)]
     meter, counters = await meter_of(*calls)
     for n, call in enumerate(calls):
-        await meter.settle(call, Usage(n, 3 * n), 200, "test")
+        await meter.settle(Ended(call, Usage(n, 3 * n), 200, "test"))
     (spend,) = await counters.spend("default", calls[0].accounts)
     assert sum(r.cost_nanousd for r in counters.ledger) == spend.used_nanousd == spend.total_nanousd
 
@@ -177,7 +160,7 @@ async def test_a_settlement_that_the_store_missed_is_tried_again() -> None:
     counters = _Flaky(FixedClock())
     await counters.reserve(HELD)
     meter = Meter(counters, CATALOG, None, InputEstimates())
-    assert [h.name for h in await meter.settle(HELD, EXACT, 200, "test")] == ["x-litellm-response-cost"]
+    assert [h.name for h in await meter.settle(Ended(HELD, EXACT, 200, "test"))] == ["x-litellm-response-cost"]
     await meter.drain()
     assert [r.cost_nanousd for r in counters.ledger] == [24]
 
@@ -197,7 +180,7 @@ async def test_a_cancelled_reply_does_not_cancel_its_settlement() -> None:
     counters = _Slow(FixedClock())
     await counters.reserve(HELD)
     meter = Meter(counters, CATALOG, None, InputEstimates())
-    reply = asyncio.create_task(meter.settle(HELD, EXACT, 200, "test"))
+    reply = asyncio.create_task(meter.settle(Ended(HELD, EXACT, 200, "test")))
     await asyncio.sleep(0)
     reply.cancel()
     counters.go.set()

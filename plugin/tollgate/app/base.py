@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from tollgate.adapters.prices import PriceBook, price_of_file
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.outputs import SharedOutputs
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.probe import probe
 from tollgate.admission import Terms
@@ -32,6 +33,7 @@ from tollgate.hold_waits import HoldWaits
 from tollgate.metering import Meter
 from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
+from tollgate.unseen import UnseenOutput
 
 DAY_US = 86_400_000_000
 
@@ -66,6 +68,7 @@ class Core:
     clock: SystemClock
     prices: PriceBook
     hold_waits: HoldWaits
+    outputs: SharedOutputs
 
     @classmethod
     def of(cls, settings: Settings, redis_url: str) -> Core:
@@ -79,6 +82,7 @@ class Core:
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
+        outputs = SharedOutputs(client)
         meter = Meter(
             counters,
             catalog,
@@ -86,8 +90,10 @@ class Core:
             estimates,
             ietf=ours.ietf_headers,
             on_settled=hold_waits.settled,
+            unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
         )
-        return cls(settings, client, pipe, counters, catalog, meter, estimates, SystemClock(), book, hold_waits)
+        clock = SystemClock()
+        return cls(settings, client, pipe, counters, catalog, meter, estimates, clock, book, hold_waits, outputs)
 
     async def probe(self) -> int:
         """Write to the store, and tell its time in microseconds. Raises StoreUnavailable."""

@@ -92,6 +92,7 @@ async def _meet_the_store(core: Core) -> None:
     """Find out whether it serves before anybody asks."""
     try:
         await core.probe()
+        await core.outputs.begin()
     except StoreUnavailable as error:
         telemetry.store_failed("probe", error)
 

@@ -6,6 +6,8 @@ more. The ratio takes most of that away. It is a hint in one worker's memory: it
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 from msgspec import Struct
 
 _BYTES_PER_TOKEN = 3
@@ -71,3 +73,33 @@ class OutputMeans:
             del self._means[next(iter(self._means))]
         count = min(count + 1, _MEAN_OF)
         self._means[deployment] = (mean + (output_tokens - mean) / count, count)
+
+
+class Lately(Struct, frozen=True, array_like=True, gc=False):
+    """The output that a deployment's replies had lately, in tokens: the mean of all of it, and of what they did not show."""
+
+    output_tokens: int
+    hidden_tokens: int
+
+
+class Lacks(Enum):
+    """What is not known of a reply's output."""
+
+    NOTHING = auto()
+    HIDDEN = auto()
+    """Its visible part was read as far as it came; whether more was billed, such as reasoning, was not told."""
+    OUTPUT = auto()
+    """All of it, or nearly all."""
+
+
+def unseen_output(lacks: Lacks, seen_tokens: int, most_tokens: int, lately: Lately | None, default_tokens: int) -> int:
+    """Return what to charge as the output of a reply that nobody saw to its end.
+
+    `most_tokens` is what the call held; `default_tokens` is assumed where nothing was learned yet. What was seen is
+    charged at least.
+    """
+    if lacks is Lacks.HIDDEN:
+        likely = seen_tokens + (lately.hidden_tokens if lately is not None else 0)
+    else:
+        likely = lately.output_tokens if lately is not None else default_tokens
+    return max(seen_tokens, min(likely, most_tokens))

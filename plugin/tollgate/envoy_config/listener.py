@@ -53,7 +53,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.api_table import api_table
 from tollgate.envoy_config import native
-from tollgate.envoy_config.chosen import chosen
+from tollgate.envoy_config.chosen import chosen, filters
 from tollgate.envoy_config.local_replies import local_reply_config
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
@@ -135,13 +135,13 @@ def _filters(settings: Settings) -> list[Json]:
     """Admission, the edits that it asked for, and metering."""
     if _is_native(settings):
         admission = native.admission(settings.tollgate)
-        return [*admission, _changes(native.REPLY_LUA), native.meter(api_table(), _ext_proc())]
+        return [admission, _changes(native.REPLY_LUA), native.meter(api_table(), _ext_proc())]
     return [_ext_authz(settings.tollgate), _changes(), _ext_proc()]
 
 
 def _changes(*more: Path) -> Json:
     """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do."""
-    return chosen("tollgate.changes", CHANGE_HEADER, {"1": (lua(_EDITS, *more),)})
+    return chosen("tollgate.changes", CHANGE_HEADER, {"1": filters("tollgate.changes", lua(_EDITS, *more))})
 
 
 def _local_replies(settings: Settings) -> Json:
@@ -216,7 +216,8 @@ def _router() -> Router:
 
 
 def _access_log(settings: Settings) -> AccessLog:
-    """What holds a reservation, and what was left before it had an answer: Tollgate may have held something for it by then.
+    """What holds a reservation; and what was left before it had an answer, or got one from Envoy instead of ours: Tollgate may have
+    held something for it by then.
 
     A refusal or a management call has nothing to settle.
     """
@@ -231,9 +232,13 @@ def _access_log(settings: Settings) -> AccessLog:
     no_answer = ComparisonFilter(
         op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=0, runtime_key="tollgate.unanswered")
     )
+    refused_by_envoy = ComparisonFilter(
+        op=ComparisonFilterOp.GE, value=RuntimeUInt32(default_value=500, runtime_key="tollgate.failed")
+    )
     either = [
         AccessLogFilter(metadata_filter=held),
         AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=no_answer)),
+        AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=refused_by_envoy)),
     ]
     config = HttpGrpcAccessLogConfig(
         common_config=CommonGrpcAccessLogConfig(

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HttpUri
-from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import Buffer
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
     AuthorizationResponse,
     BufferSettings,
@@ -23,8 +22,8 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from tollgate.core import customers
 from tollgate.core.credentials import KEY_HEADERS
 from tollgate.core.usage import Api
-from tollgate.core.usage.native import FIRST, Framing, Names, framings_of, is_told_again, rules_of
-from tollgate.envoy_config.chosen import chosen
+from tollgate.core.usage.native import FIRST, Framing, Names, framings_of, is_told_again, reader_name, rules_of
+from tollgate.envoy_config.chosen import all_of, chosen, chosen_by_reply, filters, not_, nothing, reply_header
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
     METER_HEADER,
@@ -40,11 +39,24 @@ AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz asks them in native mode."""
 REPLY_LUA = Path(__file__).with_name("reply.lua")
 """What is changed on the way back, where Tollgate said so."""
-LONGEST_REPLY_BYTES = 32 * 1024 * 1024
-"""A JSON reply is held until its usage is read; a longer one is answered with 500. The largest batch of embeddings that is read so stays below."""
+LONGEST_REPLY_BYTES = 128 * 1024 * 1024
+"""How much of a JSON reply may be held until its usage is read, where its length is not told beforehand: longer ones become a 500.
+
+Envoy takes some seven times as much memory while it parses it.
+"""
 USAGE_NAMESPACE = "tollgate.usage"
 
+_METER = "tollgate.meter"
 _EXT_PROC = "ext_proc"
+_JSON_TYPE = r"(?i)application/json(\s*;.*)?"
+_TYPES = {
+    Framing.BODY: _JSON_TYPE,
+    # sse_to_metadata compares letter by letter.
+    Framing.SSE: r"text/event-stream(\s*;.*)?",
+    Framing.EVENT_STREAM: r"application/vnd\.amazon\.eventstream(\s*;.*)?",
+}
+# Of ten million bytes and more: too many to be held whole.
+_LONG = r"[1-9]\d{7,}"
 # What Tollgate reads of a request's headers.
 _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
 # What looks like Authorization: the refusal of such a request says so.
@@ -62,14 +74,8 @@ _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonCont
 _LONGEST_EVENT_BYTES = 1024 * 1024
 
 
-def admission(ours: TollgateSettings) -> list[Json]:
-    """Admission over HTTP. Its limit for requests is Envoy's for the whole call, so where that is low, it is raised afterwards."""
-    if ours.max_request_bytes >= LONGEST_REPLY_BYTES:
-        return [_ext_authz(ours)]
-    return [_ext_authz(ours), http_filter("buffer", Buffer(max_request_bytes=LONGEST_REPLY_BYTES))]
-
-
-def _ext_authz(ours: TollgateSettings) -> Json:
+def admission(ours: TollgateSettings) -> Json:
+    """Return the filter that admits requests, over HTTP."""
     told = [StringMatcher(prefix=each) for each in _TOLD_PREFIXES]
     response = AuthorizationResponse(
         allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
@@ -97,9 +103,33 @@ def _ext_authz(ours: TollgateSettings) -> Json:
 
 
 def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
-    """The filters that read the reply, by the header in which ext_authz has named them."""
-    chains = {name: readers for name, api in apis.items() if (readers := _readers(api))}
-    return chosen("tollgate.meter", METER_HEADER, {**chains, _EXT_PROC: (ext_proc,)})
+    """Return the filters that read the reply, by the header in which ext_authz has named them.
+
+    A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes to nobody.
+    """
+    instead, failed = filters(_METER, ext_proc), (reply_header(":status", "[45].."), nothing())
+    fits = {framing: _fits(framing) for framing in Framing}
+    readers = {
+        reader_name(name, framing): chosen_by_reply(
+            _METER,
+            (fits[framing], filters(_METER, _reader(api, framing))),
+            failed,
+            otherwise=instead,
+        )
+        for name, api in apis.items()
+        for framing in framings_of(api)
+    }
+    choices = {name: filters(_METER, reader) for name, reader in readers.items()}
+    return chosen(_METER, METER_HEADER, {**choices, _EXT_PROC: instead})
+
+
+def _fits(framing: Framing) -> Json:
+    """Hold for a reply that Envoy's filter for this framing reads: of its content type, not compressed, not too long to be held."""
+    plain = not_(reply_header("content-encoding", "(?i).*[a-z].*"))
+    typed = reply_header("content-type", _TYPES[framing])
+    if framing is not Framing.BODY:
+        return all_of(typed, plain)
+    return all_of(typed, plain, not_(reply_header("content-length", _LONG)))
 
 
 def refusals_put_right() -> list[Json]:
@@ -130,21 +160,13 @@ def _exactly(*names: str) -> ListStringMatcher:
     return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
 
 
-def _readers(api: Api) -> list[Json]:
-    """The filters that read an API's replies, one for each framing; each leaves alone what is not framed so."""
-    return [_reader(api, framing) for framing in framings_of(api)]
-
-
 def _reader(api: Api, framing: Framing) -> Json:
+    """Return Envoy's filter for one framing of an API's replies."""
     names = rules_of(api, framing)
     rules = [_rule(each) for each in names]
-    if framing is not Framing.BODY:
-        rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
     if framing is Framing.BODY:
-        # Some providers name the charset.
-        types = {"regex": r"application/json(\s*;.*)?"}
-        response_rules: Json = {"rules": rules, "allow_content_types_regex": types}
-        return _filter("json_to_metadata", _JSON, response_rules)
+        return _filter("json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": {"regex": _JSON_TYPE}})
+    rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
     parser = {
         "name": "envoy.content_parsers.json",
         "typed_config": {"@type": _PARSER, "rules": [{"rule": each} for each in rules]},

@@ -36,6 +36,11 @@ local function hide(handle)
     kept, rest = shown(rest .. came)
     if kept ~= came then chunk:setBytes(kept) end
   end
+  -- Envoy's own filter reads no event that no empty line ends.
+  local told = rest:match("^data:%s*({.*)")
+  if told and told:find('"usage"%s*:%s*{') then
+    handle:streamInfo():dynamicMetadata():set("tollgate.usage", "unfinished", told)
+  end
 end
 
 function envoy_on_response(handle)

@@ -35,6 +35,7 @@ from tollgate.envoy_config.messages import (
     Json,
     plain,
 )
+from tollgate.envoy_config.native import LONGEST_REPLY_BYTES
 from tollgate.envoy_config.upstream import Origin, cluster_name, credential_header, path_rule
 from tollgate.settings import Settings
 
@@ -115,6 +116,18 @@ def _management(match: RouteMatch) -> Route:
     )
 
 
+def _buffer_limit(settings: Settings, *, alone: bool) -> int | None:
+    """How much of a request, and of a reply, Envoy may hold.
+
+    Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native mode
+    it would answer 500 instead of a longer reply that is held until its usage is read.
+    """
+    ours = settings.tollgate
+    if ours.mode == "native":
+        return max(LONGEST_REPLY_BYTES, ours.max_request_bytes)
+    return None if alone else ours.max_request_bytes
+
+
 def _deployment(deployment: Deployment, settings: Settings) -> Json:
     """A deployment's route. Where others may take over, each cluster writes path and Host itself, and bodies are kept for them."""
     members = chain(settings, deployment)
@@ -139,8 +152,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
             route=action,
             request_headers_to_add=[_PLAIN_REPLIES],
             request_headers_to_remove=_kept_back(deployment, settings),
-            # Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again.
-            request_body_buffer_limit=None if alone else settings.tollgate.max_request_bytes,
+            request_body_buffer_limit=_buffer_limit(settings, alone=alone),
         )
     )
     if not alone:

@@ -75,9 +75,12 @@ class AttributeContext(_message.Message):
         METHOD_FIELD_NUMBER: _builtins.int
         HEADERS_FIELD_NUMBER: _builtins.int
         PATH_FIELD_NUMBER: _builtins.int
+        BODY_FIELD_NUMBER: _builtins.int
         RAW_BODY_FIELD_NUMBER: _builtins.int
         method: _builtins.str
         path: _builtins.str
+        body: _builtins.bytes
+        """A string in Envoy's, filled instead of raw_body where `pack_as_bytes` is false; bytes are the same on the wire."""
         raw_body: _builtins.bytes
         @_builtins.property
         def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
@@ -87,11 +90,12 @@ class AttributeContext(_message.Message):
             method: _builtins.str = ...,
             headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
             path: _builtins.str = ...,
+            body: _builtins.bytes = ...,
             raw_body: _builtins.bytes = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "method", b"method", "path", b"path", "raw_body", b"raw_body"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "method", b"method", "path", b"path", "raw_body", b"raw_body"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from tollgate.pb import common_pb2 as tollgate_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atollgate/pb/ext_proc.proto\x12\x19\x65nvoy.service.ext_proc.v3\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18tollgate/pb/common.proto\"\xb5\x03\n\x11ProcessingRequest\x12\x42\n\x10response_headers\x18\x03 \x01(\x0b\x32&.envoy.service.ext_proc.v3.HttpHeadersH\x00\x12<\n\rresponse_body\x18\x05 \x01(\x0b\x32#.envoy.service.ext_proc.v3.HttpBodyH\x00\x12\x44\n\x11response_trailers\x18\x07 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.HttpTrailersH\x00\x12/\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x15.tollgate.pb.Metadata\x12P\n\nattributes\x18\t \x03(\x0b\x32<.envoy.service.ext_proc.v3.ProcessingRequest.AttributesEntry\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"M\n\x0bHttpHeaders\x12\'\n\x07headers\x18\x01 \x01(\x0b\x32\x16.tollgate.pb.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\x0e\n\x0cHttpTrailers\"\xe9\x02\n\x12ProcessingResponse\x12\x46\n\x10response_headers\x18\x02 \x01(\x0b\x32*.envoy.service.ext_proc.v3.HeadersResponseH\x00\x12@\n\rresponse_body\x18\x04 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.BodyResponseH\x00\x12H\n\x11response_trailers\x18\x06 \x01(\x0b\x32+.envoy.service.ext_proc.v3.TrailersResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12@\n\rmode_override\x18\t \x01(\x0b\x32).envoy.service.ext_proc.v3.ProcessingModeB\n\n\x08response\"N\n\x0fHeadersResponse\x12;\n\x08response\x18\x01 \x01(\x0b\x32).envoy.service.ext_proc.v3.CommonResponse\"K\n\x0c\x42odyResponse\x12;\n\x08response\x18\x01 \x01(\x0b\x32).envoy.service.ext_proc.v3.CommonResponse\"\x12\n\x10TrailersResponse\"\x94\x01\n\x0e\x43ommonResponse\x12\x42\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32).envoy.service.ext_proc.v3.HeaderMutation\x12>\n\rbody_mutation\x18\x03 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.BodyMutation\"]\n\x0eHeaderMutation\x12\x33\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"@\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x42\n\n\x08mutation\"\x96\x05\n\x0eProcessingMode\x12U\n\x13request_header_mode\x18\x01 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12V\n\x14response_header_mode\x18\x02 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12Q\n\x11request_body_mode\x18\x03 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\x12R\n\x12response_body_mode\x18\x04 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\x12V\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12W\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"J\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x32\x7f\n\x11\x45xternalProcessor\x12j\n\x07Process\x12,.envoy.service.ext_proc.v3.ProcessingRequest\x1a-.envoy.service.ext_proc.v3.ProcessingResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atollgate/pb/ext_proc.proto\x12\x19\x65nvoy.service.ext_proc.v3\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18tollgate/pb/common.proto\"\xc5\x05\n\x11ProcessingRequest\x12\x41\n\x0frequest_headers\x18\x02 \x01(\x0b\x32&.envoy.service.ext_proc.v3.HttpHeadersH\x00\x12\x42\n\x10response_headers\x18\x03 \x01(\x0b\x32&.envoy.service.ext_proc.v3.HttpHeadersH\x00\x12;\n\x0crequest_body\x18\x04 \x01(\x0b\x32#.envoy.service.ext_proc.v3.HttpBodyH\x00\x12<\n\rresponse_body\x18\x05 \x01(\x0b\x32#.envoy.service.ext_proc.v3.HttpBodyH\x00\x12\x43\n\x10request_trailers\x18\x06 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.HttpTrailersH\x00\x12\x44\n\x11response_trailers\x18\x07 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.HttpTrailersH\x00\x12/\n\x10metadata_context\x18\x08 \x01(\x0b\x32\x15.tollgate.pb.Metadata\x12P\n\nattributes\x18\t \x03(\x0b\x32<.envoy.service.ext_proc.v3.ProcessingRequest.AttributesEntry\x12I\n\x0fprotocol_config\x18\x0b \x01(\x0b\x32\x30.envoy.service.ext_proc.v3.ProtocolConfiguration\x1aJ\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\t\n\x07request\"\xbe\x01\n\x15ProtocolConfiguration\x12Q\n\x11request_body_mode\x18\x01 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\x12R\n\x12response_body_mode\x18\x02 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\"M\n\x0bHttpHeaders\x12\'\n\x07headers\x18\x01 \x01(\x0b\x32\x16.tollgate.pb.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\x0e\n\x0cHttpTrailers\"\xba\x04\n\x12ProcessingResponse\x12\x45\n\x0frequest_headers\x18\x01 \x01(\x0b\x32*.envoy.service.ext_proc.v3.HeadersResponseH\x00\x12\x46\n\x10response_headers\x18\x02 \x01(\x0b\x32*.envoy.service.ext_proc.v3.HeadersResponseH\x00\x12?\n\x0crequest_body\x18\x03 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.BodyResponseH\x00\x12@\n\rresponse_body\x18\x04 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.BodyResponseH\x00\x12G\n\x10request_trailers\x18\x05 \x01(\x0b\x32+.envoy.service.ext_proc.v3.TrailersResponseH\x00\x12H\n\x11response_trailers\x18\x06 \x01(\x0b\x32+.envoy.service.ext_proc.v3.TrailersResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12@\n\rmode_override\x18\t \x01(\x0b\x32).envoy.service.ext_proc.v3.ProcessingModeB\n\n\x08response\"N\n\x0fHeadersResponse\x12;\n\x08response\x18\x01 \x01(\x0b\x32).envoy.service.ext_proc.v3.CommonResponse\"K\n\x0c\x42odyResponse\x12;\n\x08response\x18\x01 \x01(\x0b\x32).envoy.service.ext_proc.v3.CommonResponse\"\x12\n\x10TrailersResponse\"\x94\x01\n\x0e\x43ommonResponse\x12\x42\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32).envoy.service.ext_proc.v3.HeaderMutation\x12>\n\rbody_mutation\x18\x03 \x01(\x0b\x32\'.envoy.service.ext_proc.v3.BodyMutation\"]\n\x0eHeaderMutation\x12\x33\n\x0bset_headers\x18\x01 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"\x8e\x01\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x12L\n\x11streamed_response\x18\x03 \x01(\x0b\x32/.envoy.service.ext_proc.v3.StreamedBodyResponseH\x00\x42\n\n\x08mutation\";\n\x14StreamedBodyResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"\xb0\x05\n\x0eProcessingMode\x12U\n\x13request_header_mode\x18\x01 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12V\n\x14response_header_mode\x18\x02 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12Q\n\x11request_body_mode\x18\x03 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\x12R\n\x12response_body_mode\x18\x04 \x01(\x0e\x32\x36.envoy.service.ext_proc.v3.ProcessingMode.BodySendMode\x12V\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\x12W\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32\x38.envoy.service.ext_proc.v3.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"d\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x32\x7f\n\x11\x45xternalProcessor\x12j\n\x07Process\x12,.envoy.service.ext_proc.v3.ProcessingRequest\x1a-.envoy.service.ext_proc.v3.ProcessingResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,35 +36,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
   _globals['_PROCESSINGREQUEST']._serialized_start=114
-  _globals['_PROCESSINGREQUEST']._serialized_end=551
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=466
-  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=540
-  _globals['_HTTPHEADERS']._serialized_start=553
-  _globals['_HTTPHEADERS']._serialized_end=630
-  _globals['_HTTPBODY']._serialized_start=632
-  _globals['_HTTPBODY']._serialized_end=679
-  _globals['_HTTPTRAILERS']._serialized_start=681
-  _globals['_HTTPTRAILERS']._serialized_end=695
-  _globals['_PROCESSINGRESPONSE']._serialized_start=698
-  _globals['_PROCESSINGRESPONSE']._serialized_end=1059
-  _globals['_HEADERSRESPONSE']._serialized_start=1061
-  _globals['_HEADERSRESPONSE']._serialized_end=1139
-  _globals['_BODYRESPONSE']._serialized_start=1141
-  _globals['_BODYRESPONSE']._serialized_end=1216
-  _globals['_TRAILERSRESPONSE']._serialized_start=1218
-  _globals['_TRAILERSRESPONSE']._serialized_end=1236
-  _globals['_COMMONRESPONSE']._serialized_start=1239
-  _globals['_COMMONRESPONSE']._serialized_end=1387
-  _globals['_HEADERMUTATION']._serialized_start=1389
-  _globals['_HEADERMUTATION']._serialized_end=1482
-  _globals['_BODYMUTATION']._serialized_start=1484
-  _globals['_BODYMUTATION']._serialized_end=1548
-  _globals['_PROCESSINGMODE']._serialized_start=1551
-  _globals['_PROCESSINGMODE']._serialized_end=2213
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=2088
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=2137
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=2139
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=2213
-  _globals['_EXTERNALPROCESSOR']._serialized_start=2215
-  _globals['_EXTERNALPROCESSOR']._serialized_end=2342
+  _globals['_PROCESSINGREQUEST']._serialized_end=823
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_start=738
+  _globals['_PROCESSINGREQUEST_ATTRIBUTESENTRY']._serialized_end=812
+  _globals['_PROTOCOLCONFIGURATION']._serialized_start=826
+  _globals['_PROTOCOLCONFIGURATION']._serialized_end=1016
+  _globals['_HTTPHEADERS']._serialized_start=1018
+  _globals['_HTTPHEADERS']._serialized_end=1095
+  _globals['_HTTPBODY']._serialized_start=1097
+  _globals['_HTTPBODY']._serialized_end=1144
+  _globals['_HTTPTRAILERS']._serialized_start=1146
+  _globals['_HTTPTRAILERS']._serialized_end=1160
+  _globals['_PROCESSINGRESPONSE']._serialized_start=1163
+  _globals['_PROCESSINGRESPONSE']._serialized_end=1733
+  _globals['_HEADERSRESPONSE']._serialized_start=1735
+  _globals['_HEADERSRESPONSE']._serialized_end=1813
+  _globals['_BODYRESPONSE']._serialized_start=1815
+  _globals['_BODYRESPONSE']._serialized_end=1890
+  _globals['_TRAILERSRESPONSE']._serialized_start=1892
+  _globals['_TRAILERSRESPONSE']._serialized_end=1910
+  _globals['_COMMONRESPONSE']._serialized_start=1913
+  _globals['_COMMONRESPONSE']._serialized_end=2061
+  _globals['_HEADERMUTATION']._serialized_start=2063
+  _globals['_HEADERMUTATION']._serialized_end=2156
+  _globals['_BODYMUTATION']._serialized_start=2159
+  _globals['_BODYMUTATION']._serialized_end=2301
+  _globals['_STREAMEDBODYRESPONSE']._serialized_start=2303
+  _globals['_STREAMEDBODYRESPONSE']._serialized_end=2362
+  _globals['_PROCESSINGMODE']._serialized_start=2365
+  _globals['_PROCESSINGMODE']._serialized_end=3053
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=2902
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=2951
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=2953
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=3053
+  _globals['_EXTERNALPROCESSOR']._serialized_start=3055
+  _globals['_EXTERNALPROCESSOR']._serialized_end=3182
 # @@protoc_insertion_point(module_scope)

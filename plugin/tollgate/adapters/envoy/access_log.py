@@ -1,5 +1,7 @@
 """The last door: Envoy's gRPC access log. Whatever is still held when a request has ended is settled here, and a call that
 still runs says so by its periodic entry, which renews its lease. In native mode every request is settled here.
+
+It knows of every request how it ended: whether it reached the provider, whether the reply came whole, and how long it was.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from tollgate import telemetry
 from tollgate.adapters.envoy.grpc_server import Call
 from tollgate.adapters.envoy.headers import STREAM_HEADER
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
-from tollgate.core.entities import Certainty, Reservation, Usage
+from tollgate.core.entities import Reservation
+from tollgate.core.estimate import Lacks
 from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
-from tollgate.core.usage.native import seen_in, told_error
+from tollgate.core.usage.native import hidden_tokens, seen_in, told_error
+from tollgate.core.usage.reading import Seen
 from tollgate.metering import Ended, Meter, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
@@ -34,6 +38,7 @@ _AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details: any other word for a reply of
 # the provider's says how it was cut.
 _WHOLE = "via_upstream"
+_BY = "access_log"
 
 
 class AccessLog:
@@ -97,20 +102,18 @@ class AccessLog:
             self._start(self._meter.give_back(unanswered))
 
     def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
-        """A request's end, with what it used; None: somebody else settles it."""
-        metadata, status = entry.common_properties.metadata, entry.response.response_code.value
+        """A request's end, with what it used; None: somebody else settles it, or this log does in a while."""
+        metadata = entry.common_properties.metadata
         if has_flag(metadata, "settled"):
             return None
         if has_flag(metadata, "metered"):
-            usage = Usage(reservation.input_tokens, reservation.output_tokens, certainty=Certainty.ESTIMATED)
-            self._start(self._settle_later(Ended(reservation, usage, status, "access_log")))
+            self._start(self._settle_later(_unread(entry, reservation)))
             return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
-        if status == 0 or not reached or (name := find_meter(metadata)) is None:
-            usage = used_unseen(reservation, status, reached_provider=reached)
-        else:
-            usage = _used_natively(self._readers[name], reservation, usage_fields(metadata), entry.response)
-        return Ended(reservation, usage, status, "access_log")
+        status, name = entry.response.response_code.value, find_meter(metadata)
+        if not reached or status == 0 or name is None:
+            return _unread(entry, reservation)
+        return _read_natively(self._readers[name], reservation, usage_fields(metadata), entry.response)
 
     async def _settle_later(self, ended: Ended) -> None:
         await asyncio.sleep(_GRACE_S)
@@ -143,21 +146,45 @@ class _Stream:
         self._log.end(self._call)
 
 
-def _used_natively(
+def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
+    """The end of a call whose reply nobody read, or not to its end: by what Envoy counted."""
+    response = entry.response
+    status, whole = response.response_code.value, response.response_code_details == _WHOLE
+    seen_tokens = _seen(reservation, response).output_tokens if status else 0
+    reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
+    usage = used_unseen(reservation, seen_tokens, status, reached_provider=reached, complete=whole)
+    lacks = Lacks.HIDDEN if status and reservation.stream and not whole else Lacks.OUTPUT
+    return Ended(reservation, usage, status, _BY, lacks=lacks)
+
+
+def _read_natively(
     reader: FieldReader, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
-) -> Usage:
-    """What to charge for a reply that Envoy's own filters read. Of what was not told, the output is taken from its length."""
-    complete = response.response_code_details == _WHOLE
+) -> Ended:
+    """The end of a call whose reply Envoy's own filters read. Of what was not told, the output is taken from its length."""
+    complete, status = response.response_code_details == _WHOLE, response.response_code.value
     reading = reader.read(
         fields,
         response.response_headers,
-        lambda: seen_in(
-            response.response_body_bytes,
-            stream=reservation.stream,
+        lambda: _seen(
+            reservation,
+            response,
             error=told_error(fields),
-            likely_tokens=reservation.output_tokens,
+            likely_tokens=reservation.output_tokens if complete else 0,
         ),
         stream=reservation.stream,
         complete=complete,
     )
-    return used(reservation, reading, response.response_code.value, complete=complete)
+    usage = used(reservation, reading, status, complete=complete)
+    lacks, hidden = Lacks.NOTHING, None
+    if not (complete or reading.output_told):
+        lacks = Lacks.HIDDEN if reservation.stream else Lacks.OUTPUT
+    elif complete:
+        hidden = hidden_tokens(usage, response.response_body_bytes, stream=reservation.stream)
+    return Ended(reservation, usage, status, _BY, hidden, lacks)
+
+
+def _seen(
+    reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False, likely_tokens: int = 0
+) -> Seen:
+    """What a reply of that length may have shown."""
+    return seen_in(response.response_body_bytes, stream=reservation.stream, error=error, likely_tokens=likely_tokens)

@@ -53,7 +53,7 @@ class Authorization:
             http = CheckRequest.FromString(message).attributes.request.http
             headers, path = http.headers, http.path
             stream_id = headers.get(STREAM_HEADER, "")
-            asked = Request(http.method, path, headers, http.raw_body, stream_id, call.left)
+            asked = Request(http.method, path, headers, http.raw_body or http.body, stream_id, call.left)
             decision = await self._admissions.admit(asked)
             response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback

@@ -101,13 +101,13 @@ class AuthorizationOverHttp:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
             reach = self._reaches[reservation.dialect]
-            native = reach.covers(asked.body, asked.path.partition("?")[2], stream=reservation.stream)
+            native = reach.reader(asked.body, asked.path.partition("?")[2], stream=reservation.stream)
             lines += (
-                _line(METER_HEADER, reservation.dialect if native else EXT_PROC),
+                _line(METER_HEADER, native or EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
                 _line(REQUEST_ID, reservation.id),
             )
-            if native:
+            if native is not None:
                 lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
                 if reservation.hide_usage:
                     changes.append(_line(HIDE, "1"))

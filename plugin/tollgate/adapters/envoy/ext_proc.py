@@ -1,23 +1,31 @@
-"""The second door: ext_proc, response side only. It reads a reply's usage as it passes and settles at its end.
+"""The second door: ext_proc. It reads a reply's usage as it passes, and settles at its end.
 
-A JSON reply within a bound is held until it is settled, so that its headers tell the truth. Everything else passes at once, one
-answer for each piece. Envoy lets replies through should we fail here; the access log then settles.
+A JSON reply within a bound is held until it is settled, so that its headers tell the truth.
+Everything else passes at once, one answer for each piece. Any processing mode of Envoy's will do:
+messages about the request are answered with nothing to change.
+
+Envoy lets replies through when Tollgate does not answer. So a stream that ends before its reply did
+is settled here only where it is certain that the reply ended with it; otherwise the access log settles.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Final, TypeAlias
 
 from google.protobuf.struct_pb2 import Struct
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc_server import Call
-from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_reservation
-from tollgate.core.entities import Header, Reservation, Usage
+from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_meter, find_reservation
+from tollgate.core.entities import Header, Reservation
+from tollgate.core.estimate import Lacks
+from tollgate.core.headers import COST
 from tollgate.core.usage import Api, UsageReader
+from tollgate.core.usage.native import hidden_tokens
 from tollgate.core.usage.reading import NOTHING_READ
-from tollgate.metering import Meter, used
+from tollgate.metering import Ended, Meter, used
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_proc_pb2 import (
     BodyMutation,
@@ -30,13 +38,33 @@ from tollgate.pb.ext_proc_pb2 import (
     ProcessingMode,
     ProcessingRequest,
     ProcessingResponse,
+    StreamedBodyResponse,
     TrailersResponse,
 )
 
 _BUFFER_BOUND = 256 * 1024
-_PASS = ProcessingResponse(response_body=BodyResponse()).SerializeToString()
-_PASS_END = ProcessingResponse(response_body=BodyResponse(), dynamic_metadata=SETTLED).SerializeToString()
-_TRAILERS = ProcessingResponse(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED).SerializeToString()
+# In this mode only what an answer holds goes on.
+_DUPLEX: Final = ProcessingMode.FULL_DUPLEX_STREAMED
+_BodyMode: TypeAlias = ProcessingMode.BodySendMode.ValueType
+
+
+def _encoded(**members: object) -> bytes:
+    response: ProcessingResponse = ProcessingResponse(**members)  # type: ignore[arg-type]
+    return response.SerializeToString()
+
+
+# What is said of messages that leave nothing to change.
+_UNCHANGED: Final = {
+    "request_headers": _encoded(request_headers=HeadersResponse()),
+    "request_body": _encoded(request_body=BodyResponse()),
+    "request_trailers": _encoded(request_trailers=TrailersResponse()),
+    "response_headers": _encoded(response_headers=HeadersResponse()),
+    "response_body": _encoded(response_body=BodyResponse()),
+    "response_trailers": _encoded(response_trailers=TrailersResponse()),
+}
+_PASS: Final = _UNCHANGED["response_body"]
+_PASS_END: Final = _encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED)
+_TRAILERS: Final = _encoded(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED)
 
 Answer = bytes | Coroutine[None, None, bytes]
 """An answer to Envoy, or what waits for the store first."""
@@ -56,10 +84,15 @@ class ExternalProcessor:
         """The method Process."""
         return _Stream(self, call)
 
-    def reply(self, reservation: Reservation) -> _Reply:
-        """The reply to a request that was let through."""
+    def reply(self, reservation: Reservation, *, tells: bool, body_mode: _BodyMode) -> _Reply:
+        """Return the reply to a request that was let through.
+
+        `tells`: whether its headers say where limits stand. `body_mode`: Envoy's own, unless it is
+        told another.
+        """
         count = self._counts.get(reservation.deployment)
-        return _Reply(reservation, self._meter, self._apis[reservation.dialect], count)
+        api = self._apis[reservation.dialect]
+        return _Reply(reservation, self._meter, api, count, tells=tells, body_mode=body_mode)
 
     def answer_later(self, call: Call, coming: Coroutine[None, None, bytes]) -> None:
         """Answer when the store has."""
@@ -79,12 +112,14 @@ class ExternalProcessor:
 class _Stream:
     """One call of Process."""
 
-    __slots__ = ("_call", "_door", "_reply")
+    __slots__ = ("_body_mode", "_call", "_door", "_duplex_request", "_reply")
 
     def __init__(self, door: ExternalProcessor, call: Call) -> None:
         self._door = door
         self._call = call
         self._reply: _Reply | None = None
+        self._duplex_request = False
+        self._body_mode: _BodyMode = ProcessingMode.NONE
 
     def received(self, message: bytes) -> None:
         try:
@@ -100,37 +135,75 @@ class _Stream:
             self._door.answer_later(self._call, answer)
 
     def ended(self, *, whole: bool) -> None:
-        # Also when the client left, the provider broke off, or Envoy cancelled us: then no last piece has come.
+        # Also when the client left, the provider broke off, or Envoy waits for us no more: then no last piece has come.
         reply, self._reply = self._reply, None
         if reply is not None:
-            reply.ended()
+            reply.ended(whole=whole)
         self._call.close()  # closing cleanly lets the reply pass untouched
 
     def _answer(self, request: ProcessingRequest) -> Answer | None:
         """None: there is nothing to meter, or no more."""
         kind = request.WhichOneof("request")
+        if kind == "response_body":
+            return self._body(request.response_body)
+        if request.HasField("protocol_config"):
+            self._duplex_request = request.protocol_config.request_body_mode == _DUPLEX
+            self._body_mode = request.protocol_config.response_body_mode
         if kind == "response_headers":
-            reservation = find_reservation(request.metadata_context)
-            if reservation is None:
-                return None
-            self._reply = self._door.reply(reservation)
-            return self._reply.on_headers(request.response_headers)
-        if self._reply is None:
+            return self._headers(request)
+        if kind == "response_trailers":
+            if self._reply is not None:
+                return self._reply.on_trailers()
+            return _UNCHANGED[kind] if self._body_mode == _DUPLEX else None
+        if kind == "request_body" and self._duplex_request:
+            body = request.request_body
+            return _encoded(request_body=_streamed(body.body, end=body.end_of_stream))
+        return b"" if kind is None else _UNCHANGED[kind]
+
+    def _headers(self, request: ProcessingRequest) -> Answer | None:
+        metadata = request.metadata_context
+        reservation = find_reservation(metadata)
+        if reservation is None:
+            return _UNCHANGED["response_headers"] if self._body_mode == _DUPLEX else None
+        # Where Envoy's own filters were to read it, ext_authz has told how limits stand.
+        tells = find_meter(metadata) is None
+        self._reply = self._door.reply(reservation, tells=tells, body_mode=self._body_mode)
+        return self._reply.on_headers(request.response_headers)
+
+    def _body(self, body: HttpBody) -> Answer | None:
+        if self._reply is not None:
+            return self._reply.on_body(body)
+        if self._body_mode != _DUPLEX:
             return None
-        return self._reply.on_body(request.response_body) if kind == "response_body" else self._reply.on_trailers()
+        return _encoded(response_body=_streamed(body.body, end=body.end_of_stream))
 
 
 class _Reply:
     """One reply on its way to the client."""
 
-    def __init__(self, reservation: Reservation, meter: Meter, api: Api, count: Callable[[str], int] | None) -> None:
+    def __init__(
+        self,
+        reservation: Reservation,
+        meter: Meter,
+        api: Api,
+        count: Callable[[str], int] | None,
+        *,
+        tells: bool,
+        body_mode: _BodyMode,
+    ) -> None:
         self._reservation = reservation
         self._meter = meter
         self._api = api
         self._count = count
+        self._tells = tells
+        self._duplex = body_mode == ProcessingMode.FULL_DUPLEX_STREAMED
         self._reader: UsageReader | None = None
         self._status = 0
         self._buffered = False
+        # Whether Envoy shows no more of it than its buffer takes (BUFFERED_PARTIAL).
+        self._in_part = body_mode == ProcessingMode.BUFFERED_PARTIAL
+        self._begun = False
+        self._body_bytes = 0
         self._settled = False
 
     def on_headers(self, message: HttpHeaders) -> Answer:
@@ -148,10 +221,13 @@ class _Reply:
             headers=headers,
             count=self._count,
         )
-        mode = _body_mode(content_type, headers.get("content-length"))
-        self._buffered = mode != ProcessingMode.STREAMED
         # The stream becomes shorter by the event that is hidden.
         removed = ("content-length",) if self._reservation.hide_usage else ()
+        if self._duplex:
+            return _headers(removed=removed, metadata=METERED)
+        mode = self._body_mode(content_type, headers.get("content-length"))
+        self._buffered = mode != ProcessingMode.STREAMED
+        self._in_part = self._in_part or mode == ProcessingMode.BUFFERED_PARTIAL
         override = ProcessingMode(
             response_header_mode=ProcessingMode.SEND, response_body_mode=mode, response_trailer_mode=ProcessingMode.SEND
         )
@@ -159,33 +235,60 @@ class _Reply:
 
     def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
-            return _PASS  # an error's body, which Envoy was not asked for
+            return self._passed(message)  # an error's body, which Envoy was not asked for
         chunk = message.body
+        self._begun = True
+        self._body_bytes += len(chunk)
         passed = self._reader.feed(chunk)
         if not message.end_of_stream:
-            return _PASS if passed is chunk else _replaced(passed)
+            return _PASS if passed is chunk and not self._duplex else self._replaced(passed)
         rest = self._reader.finish()
         if self._buffered:
             return self._settled_body()
         self._settle_soon(complete=True)
-        return _PASS_END if passed is chunk and not rest else _replaced(passed + rest, metadata=SETTLED)
+        if passed is chunk and not rest and not self._duplex:
+            return _PASS_END
+        return self._replaced(passed + rest, end=True)
 
     def on_trailers(self) -> bytes:
+        if self._settled:
+            return _UNCHANGED["response_trailers"]
         if self._reader is not None:
             self._reader.finish()
         self._settle_soon(complete=True)
         return _TRAILERS
 
-    def ended(self) -> None:
-        """The stream is over. If no last piece came, the reply was cut, unless it had said itself that it was done."""
-        if not self._settled:
-            self._settle_soon(complete=self._reader is not None and self._reader.finished)
+    def ended(self, *, whole: bool) -> None:
+        """Settle a reply whose last piece did not come.
+
+        It has ended where it said so itself, and was cut where Envoy closed the stream after some of
+        it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no body
+        although it was asked to, or no more of it than its buffer takes, the client may have the
+        rest: the access log knows.
+        """
+        if self._settled:
+            return
+        said_so = self._reader is not None and self._reader.finished
+        if said_so or (whole and self._begun and not self._in_part):
+            self._settle_soon(complete=said_so)
+
+    def _passed(self, message: HttpBody) -> bytes:
+        return self._replaced(message.body, end=message.end_of_stream) if self._duplex else _PASS
+
+    def _replaced(self, body: bytes, *, end: bool = False) -> bytes:
+        """An answer that puts other bytes in the place of a piece."""
+        if self._duplex:
+            response = _streamed(body, end=end)
+        else:
+            mutation = BodyMutation(body=body) if body else BodyMutation(clear_body=True)
+            response = BodyResponse(response=CommonResponse(body_mutation=mutation))
+        return _encoded(response_body=response, dynamic_metadata=SETTLED if end else None)
 
     def _settled_headers(self) -> Answer:
         settling = self._settle()
 
         async def answer() -> bytes:
-            return _headers(await settling, metadata=SETTLED)
+            return _headers(self._told(await settling), metadata=SETTLED)
 
         return answer()
 
@@ -194,33 +297,47 @@ class _Reply:
         settling = self._settle()
 
         async def answer() -> bytes:
-            common = CommonResponse(header_mutation=_mutation(await settling))
-            response = ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)
-            return response.SerializeToString()
+            common = CommonResponse(header_mutation=_mutation(self._told(await settling)))
+            return _encoded(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)
 
         return answer()
 
+    def _told(self, headers: tuple[Header, ...]) -> tuple[Header, ...]:
+        return headers if self._tells else tuple(each for each in headers if each.name == COST)
+
     def _settle(self) -> Coroutine[None, None, tuple[Header, ...]]:
         self._settled = True
-        return self._meter.settle(self._reservation, self._usage(complete=True), self._status, "ext_proc")
+        return self._meter.settle(self._ended(complete=True))
 
     def _settle_soon(self, *, complete: bool) -> None:
         self._settled = True
-        self._meter.settle_soon(self._reservation, self._usage(complete=complete), self._status, "ext_proc")
+        self._meter.settle_all_soon([self._ended(complete=complete)])
 
-    def _usage(self, *, complete: bool) -> Usage:
+    def _ended(self, *, complete: bool) -> Ended:
         reader = self._reader
         reading = reader.reading() if reader is not None else NOTHING_READ
-        return used(self._reservation, reading, self._status, complete=complete)
+        stream = self._reservation.stream
+        usage = used(self._reservation, reading, self._status, complete=complete)
+        lacks, hidden = Lacks.NOTHING, None
+        if not (complete or reading.output_told):
+            lacks = Lacks.HIDDEN if stream else Lacks.OUTPUT
+        elif complete:
+            hidden = hidden_tokens(usage, self._body_bytes, stream=stream)
+        return Ended(self._reservation, usage, self._status, "ext_proc", hidden, lacks)
+
+    def _body_mode(self, content_type: str, content_length: str | None) -> _BodyMode:
+        """Whether to hold a reply, for its headers. One of unknown length is held as far as Envoy's buffer goes, and then passes."""
+        if not self._tells or not content_type.startswith("application/json"):
+            return ProcessingMode.STREAMED
+        if content_length is None:
+            return ProcessingMode.BUFFERED_PARTIAL
+        return ProcessingMode.BUFFERED if int(content_length) <= _BUFFER_BOUND else ProcessingMode.STREAMED
 
 
-def _body_mode(content_type: str, content_length: str | None) -> ProcessingMode.BodySendMode.ValueType:
-    """Whether to hold a reply. One of unknown length is held as far as Envoy's buffer goes, and then passes."""
-    if not content_type.startswith("application/json"):
-        return ProcessingMode.STREAMED
-    if content_length is None:
-        return ProcessingMode.BUFFERED_PARTIAL
-    return ProcessingMode.BUFFERED if int(content_length) <= _BUFFER_BOUND else ProcessingMode.STREAMED
+def _streamed(body: bytes, *, end: bool) -> BodyResponse:
+    """A piece in FULL_DUPLEX_STREAMED."""
+    streamed = StreamedBodyResponse(body=body, end_of_stream=end)
+    return BodyResponse(response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed)))
 
 
 def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderMutation:
@@ -242,14 +359,6 @@ def _headers(
     override: ProcessingMode | None = None,
 ) -> bytes:
     common = CommonResponse(header_mutation=_mutation(headers, removed))
-    response = ProcessingResponse(
+    return _encoded(
         response_headers=HeadersResponse(response=common), mode_override=override, dynamic_metadata=metadata
     )
-    return response.SerializeToString()
-
-
-def _replaced(body: bytes, *, metadata: Struct | None = None) -> bytes:
-    """An answer that puts other bytes in the place of a piece."""
-    common = CommonResponse(body_mutation=BodyMutation(body=body) if body else BodyMutation(clear_body=True))
-    response = ProcessingResponse(response_body=BodyResponse(response=common), dynamic_metadata=metadata)
-    return response.SerializeToString()

@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from tollgate.adapters.envoy.headers import EXT_PROC, METER_HEADER
 from tollgate.core import reservations
 from tollgate.core.entities import Edit, Reservation
+from tollgate.core.usage.native import api_name
 from tollgate.pb.common_pb2 import Metadata
 
 # ext_authz writes under the filter's own name; ext_proc under the namespace that its configuration lets it have.
@@ -64,7 +65,7 @@ def find_meter(metadata: Metadata) -> str | None:
     """Who reads the reply: the name of an API whose usage Envoy itself reads; None: ext_proc does."""
     fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
     meter = fields[METER_HEADER].string_value if METER_HEADER in fields else EXT_PROC
-    return None if meter == EXT_PROC else meter
+    return None if meter == EXT_PROC else api_name(meter)
 
 
 def usage_fields(metadata: Metadata) -> dict[str, object]:

@@ -5,6 +5,7 @@
     tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
     tollgate:organizations                       who ever held something                set    organization
+    tollgate:outputs                             what replies had lately                hash   deployment -> mean output, mean hidden
     tollgate:probe                               what a check of the store writes       string empty, for a minute
     tollgate:{entities}:version                  the last version that was given        integer
     tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
@@ -54,6 +55,9 @@ def organization_keys(organization: str) -> tuple[str, str]:
 
 ORGANIZATIONS = "tollgate:organizations"
 """Whose leases and reservations there may be."""
+
+OUTPUTS = "tollgate:outputs"
+"""The output that each deployment's replies had lately."""
 
 PROBE = "tollgate:probe"
 """What a check of the store writes."""

@@ -14,7 +14,7 @@ import msgspec
 
 from tollgate.core.usage.api import NAMES, Api, Field, Root
 from tollgate.core.usage.counts import Counts, add, count, count_found
-from tollgate.core.usage.native import FIRST, objects_of
+from tollgate.core.usage.native import FIRST, UNFINISHED, objects_of
 from tollgate.core.usage.paths import Path
 from tollgate.core.usage.reading import Reading, Seen, see_nothing
 from tollgate.core.usage.tally import Tally, choose
@@ -51,6 +51,9 @@ class FieldReader:
         self._take(tally, fields, stream=stream)
         if earlier:
             self._take(tally, earlier, stream=stream)
+        if isinstance(unfinished := fields.get(UNFINISHED), str):
+            with suppress(msgspec.DecodeError, RecursionError):
+                tally.read(msgspec.json.decode(unfinished))
         tally.done = complete
         return tally.reading(see_nothing if tally.tells_output else see, broken=not complete)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from tollgate.core.entities import Usage
 from tollgate.core.usage.api import Api, Field
 from tollgate.core.usage.paths import Path
 from tollgate.core.usage.reading import NOTHING_SEEN, Seen
@@ -21,6 +22,8 @@ STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
 
 FIRST = "first:"
 """What the name of a field begins with that holds the first of several values; the others hold the last."""
+UNFINISHED = "unfinished"
+"""Instead of the name of a field: the last event of a stream, which no empty line ends."""
 
 # Counts in lists are told only of requests that ask for what they count; a body without any of these words does not. `pmpt_` names a
 # stored prompt, which may ask for anything.
@@ -70,6 +73,7 @@ _MODELS = ("image", "tts", "audio", "search")
 _LONG_REPLIES = frozenset({"openai.images"})
 _AS_LONG_AS_INPUTS = frozenset({"openai.embeddings", "gemini.embed"})
 _MANY_COMMAS = 100
+_SSE = "+sse"
 # Every body holds it.
 _ALWAYS = b""
 
@@ -120,6 +124,16 @@ def framings_of(api: Api) -> tuple[Framing, ...]:
     return tuple(each for each in framings if rules_of(api, each) and _ALWAYS not in _words(api, each))
 
 
+def reader_name(api_name: str, framing: Framing) -> str:
+    """Return the name of the filter that reads an API's replies in one framing."""
+    return f"{api_name}{_SSE}" if framing is Framing.SSE else api_name
+
+
+def api_name(reader: str) -> str:
+    """Return the API whose replies a filter of that name reads."""
+    return reader.removesuffix(_SSE)
+
+
 def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
     """What to read of a document of the API's."""
     found: dict[Names, None] = {}
@@ -163,18 +177,20 @@ class Reach:
     words: Mapping[Framing, tuple[bytes, ...]]
     by_inputs: bool
 
-    def covers(self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = "") -> bool:
-        """Whether Envoy's filters will read all that the reply to this request may tell.
+    def reader(self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = "") -> str | None:
+        """Return the name of the filter of Envoy's that reads all that the reply to this request may tell; None: there is none.
 
         `provider`, `model`: the deployment's.
         """
         if self.api.free:
-            return True
+            return self.api.name
         framing = _framing_of_stream(self.api, query) if stream else Framing.BODY
         words = self.words.get(framing) if framing is not None else None
-        if words is None or (self.by_inputs and body.count(b",") > _MANY_COMMAS):
-            return False
-        return not may_tell_in_lists(framing, words, body, provider, model)
+        if framing is None or words is None or (self.by_inputs and body.count(b",") > _MANY_COMMAS):
+            return None
+        if may_tell_in_lists(framing, words, body, provider, model):
+            return None
+        return reader_name(self.api.name, framing)
 
 
 def may_tell_in_lists(
@@ -257,6 +273,16 @@ def seen_in(body_bytes: int, *, stream: bool, error: bool, likely_tokens: int) -
     most = -(-body_bytes // BYTES_PER_TOKEN)
     least = -(-body_bytes // STREAM_BYTES_PER_TOKEN) if stream else 1
     return Seen(shown=True, output_tokens=min(most, max(least, likely_tokens)))
+
+
+def hidden_tokens(usage: Usage, body_bytes: int, *, stream: bool) -> int:
+    """Return how much of a told output a reply of that length cannot have shown, at least."""
+    hidden = usage.output_tokens - -(-body_bytes // BYTES_PER_TOKEN)
+    if stream and usage.reasoning_tokens:
+        # Reasoning that is shown comes in events like the rest.
+        in_events = -(-body_bytes // STREAM_BYTES_PER_TOKEN)
+        hidden = max(hidden, min(usage.reasoning_tokens, usage.output_tokens - in_events))
+    return max(0, hidden)
 
 
 def _framing_of_stream(api: Api, query: str) -> Framing | None:

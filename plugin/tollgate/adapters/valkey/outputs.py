@@ -1,0 +1,76 @@
+"""What deployments' replies had lately, shared by the workers: one hash, written when something was learned, read when it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from tollgate import telemetry
+from tollgate.adapters.valkey.client import store_errors
+from tollgate.adapters.valkey.keys import OUTPUTS
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.estimate import Lately
+from tollgate.unseen import OwnOutputs
+
+# A client that leaves at once after somebody else's reply finds what that reply taught.
+PUBLISHED_AFTER_S = 0.1
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Lately).decode
+
+
+class SharedOutputs(OwnOutputs):
+    """The port `OutputBook` on Valkey. Of a deployment the worker that learned last has the last word."""
+
+    def __init__(self, client: Redis) -> None:
+        super().__init__()
+        self._client = client
+        self._learned: set[str] = set()
+        self._publishing: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Learn what others have: a worker that starts does not begin anew. Raises StoreUnavailable."""
+        with store_errors():
+            found: Any = await _now(self._client.hgetall(OUTPUTS))
+        for name, text in found.items():
+            with suppress(msgspec.DecodeError):
+                lately = _decode(text)
+                super().learn(name.decode(), lately.output_tokens, lately.hidden_tokens)
+
+    def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
+        super().learn(deployment, output_tokens, hidden_tokens)
+        self._learned.add(deployment)
+        if self._publishing is None:
+            self._publishing = asyncio.create_task(self._publish())
+
+    async def lately(self, deployment: str) -> Lately | None:
+        try:
+            with store_errors():
+                text: Any = await _now(self._client.hget(OUTPUTS, deployment))
+            return self.own(deployment) if text is None else _decode(text)
+        except StoreUnavailable as error:
+            telemetry.store_failed("outputs", error)
+        except msgspec.DecodeError:
+            pass  # another version's: it is written anew with the next reply
+        return self.own(deployment)
+
+    async def _publish(self) -> None:
+        await asyncio.sleep(PUBLISHED_AFTER_S)
+        self._publishing = None
+        learned, self._learned = self._learned, set()
+        told: dict[Any, Any] = {each: _encode(lately) for each in learned if (lately := self.own(each)) is not None}
+        try:
+            with store_errors():
+                await _now(self._client.hset(OUTPUTS, mapping=told))
+        except StoreUnavailable as error:
+            telemetry.store_failed("outputs", error)
+
+
+async def _now(answer: Any) -> Any:
+    """The answer of a client whose library leaves open whether it must be waited for."""
+    return await answer if isinstance(answer, Coroutine) else answer
