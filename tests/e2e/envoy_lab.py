@@ -83,6 +83,8 @@ class Gate:
             "edits": "".join(map(_spliced, json.loads(headers.get("test-edits", "[]")))),
         }
         to_set = [_option("x-tollgate-route", headers.get("test-route", "alpha"))]
+        if asked == "break":
+            to_set.append(_option("x broken", "no header has this name"))
         if said["edits"]:
             to_set.append(_option("x-tollgate-change", "1"))
         return CheckResponse(

@@ -176,10 +176,10 @@ def test_deployments_that_would_be_edited_alike_stand_in_for_each_other(tmp_path
 
 
 def test_a_lone_deployment_is_tried_once(tmp_path: Path) -> None:
-    """No retry, no buffering and no Lua where there is nobody to take over."""
+    """No retry and no Lua where there is nobody to take over."""
     loaded = settings(tmp_path, {"model": "openai/a"})
     route = connection_manager(loaded)["route_config"]["virtual_hosts"][0]["routes"][-2]
-    assert ("retry_policy" in route["route"], "request_body_buffer_limit" in route) == (False, False)
+    assert "retry_policy" not in route["route"]
     assert "lua" not in json.dumps(clusters(loaded, TOPOLOGY))
 
 

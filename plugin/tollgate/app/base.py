@@ -101,6 +101,7 @@ class Core:
 
     async def close(self) -> None:
         """End the connections to the store."""
+        await self.outputs.close()
         await self.pipe.aclose()
         await self.client.aclose()
 

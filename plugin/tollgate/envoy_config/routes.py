@@ -37,7 +37,7 @@ from tollgate.envoy_config.messages import (
 )
 from tollgate.envoy_config.native import LONGEST_REPLY_BYTES
 from tollgate.envoy_config.upstream import Origin, cluster_name, credential_header, path_rule
-from tollgate.settings import Settings
+from tollgate.settings import Settings, TollgateSettings
 
 _MANAGEMENT_PREFIXES = (
     "/key/",
@@ -71,6 +71,8 @@ _NEVER_SENT_ON = (
     "x-envoy-external-address",
     "x-envoy-internal",
 )
+# One message of gRPC: the workers take no longer one.
+_HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
 # Compressed replies cannot be metered while they stream.
 _PLAIN_REPLIES = HeaderValueOption(
     header=HeaderValue(key="accept-encoding", value="identity"),
@@ -116,16 +118,15 @@ def _management(match: RouteMatch) -> Route:
     )
 
 
-def _buffer_limit(settings: Settings, *, alone: bool) -> int | None:
+def _buffer_limit(ours: TollgateSettings) -> int:
     """How much of a request, and of a reply, Envoy may hold.
 
     Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native mode
-    it would answer 500 instead of a longer reply that is held until its usage is read.
+    it would answer 500 instead of a longer reply that is held until its usage is read; in grpc mode of
+    such a reply the rest is not metered.
     """
-    ours = settings.tollgate
-    if ours.mode == "native":
-        return max(LONGEST_REPLY_BYTES, ours.max_request_bytes)
-    return None if alone else ours.max_request_bytes
+    replies = LONGEST_REPLY_BYTES if ours.mode == "native" else _HELD_FOR_EXT_PROC_BYTES
+    return max(replies, ours.max_request_bytes)
 
 
 def _deployment(deployment: Deployment, settings: Settings) -> Json:
@@ -152,7 +153,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
             route=action,
             request_headers_to_add=[_PLAIN_REPLIES],
             request_headers_to_remove=_kept_back(deployment, settings),
-            request_body_buffer_limit=_buffer_limit(settings, alone=alone),
+            request_body_buffer_limit=_buffer_limit(settings.tollgate),
         )
     )
     if not alone:

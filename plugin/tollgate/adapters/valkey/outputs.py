@@ -46,7 +46,7 @@ class SharedOutputs(OwnOutputs):
         super().learn(deployment, output_tokens, hidden_tokens)
         self._learned.add(deployment)
         if self._publishing is None:
-            self._publishing = asyncio.create_task(self._publish())
+            self._publishing = asyncio.create_task(self._publish_soon())
 
     async def lately(self, deployment: str) -> Lately | None:
         try:
@@ -59,9 +59,19 @@ class SharedOutputs(OwnOutputs):
             pass  # another version's: it is written anew with the next reply
         return self.own(deployment)
 
-    async def _publish(self) -> None:
+    async def close(self) -> None:
+        """Publish what is not published yet."""
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
+            await self._publish()
+
+    async def _publish_soon(self) -> None:
         await asyncio.sleep(PUBLISHED_AFTER_S)
         self._publishing = None
+        await self._publish()
+
+    async def _publish(self) -> None:
         learned, self._learned = self._learned, set()
         told: dict[Any, Any] = {each: _encode(lately) for each in learned if (lately := self.own(each)) is not None}
         try:
