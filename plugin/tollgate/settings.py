@@ -114,6 +114,7 @@ class ModelInfo(_Page):
     id: str | None = None
     access_groups: tuple[str, ...] = ()
     max_output_tokens: int | None = Field(None, ge=1)
+    mode: str | None = None
     pass_credentials: bool = False
     base_model: str | None = Field(
         None, description="the model's name in the price table, where the deployment has another"
@@ -336,6 +337,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
         model=model,
         api_base=api_base,
         max_output_tokens=entry.model_info.max_output_tokens,
+        mode=entry.model_info.mode,
         access_groups=entry.model_info.access_groups,
         weight=params.weight,
         api_version=params.api_version,

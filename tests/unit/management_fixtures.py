@@ -23,6 +23,7 @@ from tollgate.core.entities import (
     Usage,
 )
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.people import LimitSet
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
@@ -122,6 +123,7 @@ class World:
             self.clock,
             LimitSet(max_budget_nanousd=10_000_000_000),
             30 * 86_400_000_000,
+            OutputLimits([(["gpt-4o"], 16_384)]),
         )
         self._calls = 0
 

@@ -22,7 +22,7 @@ async def ok(answer: Any) -> Any:
     return found.json()
 
 
-@pytest.mark.parametrize("path", ["/spend/keys", "/spend/users", "/spend/logs", "/global/spend", "/model/info"])
+@pytest.mark.parametrize("path", ["/spend/keys", "/spend/users", "/spend/logs", "/global/spend"])
 async def test_an_ordinary_key_reads_no_spend(api: Api, path: str) -> None:
     """What others spend is the administrators' to see."""
     made = await api.made()
@@ -287,8 +287,12 @@ async def test_deployments_are_told_with_their_prices(api: Api) -> None:
         "litellm_params": {"model": "openai/gpt-4o", "api_base": "http://mock-llm/v1"},
         "model_info": {
             "id": "gpt-4o",
+            "mode": "chat",
             "access_groups": [],
-            "max_output_tokens": None,
+            "litellm_provider": "openai",
+            "max_tokens": 16384,
+            "max_input_tokens": None,
+            "max_output_tokens": 16384,
             "input_cost_per_token": 2e-06,
             "output_cost_per_token": 8e-06,
             "price_source": "test",
@@ -296,3 +300,38 @@ async def test_deployments_are_told_with_their_prices(api: Api) -> None:
     }
     assert second["model_info"]["input_cost_per_token"] is None
     assert second["model_info"]["access_groups"] == ["beta-models"]
+    assert (await ok(api.get("/model/info", litellm_model_id="unpriced")))["data"] == [second]
+    assert (await api.get("/model/info", litellm_model_id="none")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/model/info", "/v1/model/info", "/model_group/info"])
+async def test_a_key_is_told_of_its_own_models_and_of_no_address(api: Api, path: str) -> None:
+    """By lists and groups; neither where a provider is reached nor with what."""
+    made = await api.made(models=["gpt-4o"])
+    answer = await api.get(path, by=made["key"])
+    assert answer.status_code == 200
+    (only,) = answer.json()["data"]
+    assert only.get("model_name", only.get("model_group")) == "gpt-4o"
+    assert "api_base" not in answer.text
+    assert "mock-llm" not in answer.text
+    assert (await api.get(path, by="sk-nobody-0123456789")).status_code == 401
+
+
+async def test_a_model_is_told_by_its_public_name(api: Api) -> None:
+    """As LiteLLM sums its deployments up; one that the key may not use is not there."""
+    (group,) = (await ok(api.get("/model_group/info", model_group="gpt-4o")))["data"]
+    assert group == {
+        "model_group": "gpt-4o",
+        "providers": ["openai"],
+        "mode": "chat",
+        "max_input_tokens": None,
+        "max_output_tokens": 16384,
+        "input_cost_per_token": 2e-06,
+        "output_cost_per_token": 8e-06,
+        "price_source": "test",
+        "tpm": None,
+        "rpm": None,
+    }
+    made = await api.made(models=["gpt-4o"])
+    answer = await api.get("/model_group/info", by=made["key"], model_group="unpriced")
+    assert answer.status_code == 404

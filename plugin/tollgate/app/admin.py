@@ -36,10 +36,12 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
-    policy = terms(settings).policy
+    agreed = terms(settings)
     kept_us = settings.tollgate.ledger_days * DAY_US
     ledger = ValkeyLedger(core.client)
-    reports = Reports(registry, core.counters, ledger, core.catalog, core.clock, policy.proxy, kept_us)
+    reports = Reports(
+        registry, core.counters, ledger, core.catalog, core.clock, agreed.policy.proxy, kept_us, agreed.output_limits
+    )
     api = create_api(management, version=__version__, watched=Watched(core, beats), reported=reports)
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(

@@ -282,6 +282,7 @@ class Deployment:
     region: str | None = None
     vertex_project: str | None = None
     vertex_location: str | None = None
+    mode: str | None = None
     pass_credentials: bool = False
     stream_usage: StreamUsage = ASKED
 

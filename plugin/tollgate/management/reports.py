@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -13,6 +12,8 @@ from tollgate.core.duration import period_at
 from tollgate.core.endpoints import Wire
 from tollgate.core.entities import DEFAULT_ORGANIZATION, Account, Deployment, Scope, ScopeKind, Spend, Usage
 from tollgate.core.errors import BadRequest, NotFound, UnknownModel
+from tollgate.core.models.modes import mode_of
+from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.people import Key, LimitSet, Member, Team
 from tollgate.core.pricing import Price, cost_nanousd
 from tollgate.management.callers import Caller, Holder
@@ -50,6 +51,16 @@ class DaySum:
             self.by_user[user] = self.by_user.get(user, 0) + cost
 
 
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A deployment and what is known of its model. None: nobody knows."""
+
+    deployment: Deployment
+    price: Price | None
+    mode: str
+    max_output_tokens: int | None
+
+
 class Reports:
     """Reads; changes nothing. `proxy`: limits that the configuration gives the whole
     proxy. `kept_us`: how long the ledger keeps records."""
@@ -63,12 +74,14 @@ class Reports:
         clock: Clock,
         proxy: LimitSet,
         kept_us: int,
+        output_limits: OutputLimits,
     ) -> None:
         self._registry = registry
         self._counters = counters
         self._ledger = ledger
         self._clock = clock
         self._kept_us = kept_us
+        self._output_limits = output_limits
         self.catalog = catalog
         self.proxy = proxy
 
@@ -138,9 +151,19 @@ class Reports:
                 return found
         raise UnknownModel(name)
 
-    def deployments(self) -> Sequence[tuple[Deployment, Price | None]]:
-        """All deployments, with their prices."""
-        return [(each, self.catalog.price(each.id)) for each in self.catalog.by_id.values()]
+    async def known_models(self, caller: Caller) -> list[KnownModel]:
+        """Return what is known of each deployment of the models that a caller may use."""
+        names = {model.name for model, _ in await self.models(caller)}
+        return [
+            KnownModel(
+                each,
+                self.catalog.price(each.id),
+                each.mode or mode_of(each.model),
+                each.max_output_tokens or self._output_limits.find(each.model),
+            )
+            for each in self.catalog.by_id.values()
+            if each.model_name in names
+        ]
 
     async def _allowed(self, key: Key, caller: Holder) -> AllowedModels:
         team = member = None

@@ -15,6 +15,7 @@ from tollgate.adapters.http_api.routes import (
     health,
     imports,
     keys,
+    model_infos,
     models,
     reports,
     teams,
@@ -50,6 +51,7 @@ def create_api(
         api.include_router(reports.router)
         api.include_router(explain.router)
         api.include_router(models.router)
+        api.include_router(model_infos.router)
     api.add_middleware(PathsAsKnown)
     # LiteLLM's other name for the same.
     api.include_router(customers.router, prefix="/end_user", include_in_schema=False)

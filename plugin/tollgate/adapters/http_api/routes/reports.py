@@ -1,4 +1,4 @@
-"""/spend/*, /global/spend and /model/info"""
+"""/spend/* and /global/spend"""
 
 from __future__ import annotations
 
@@ -115,10 +115,3 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
     return wire.GlobalSpend(
         spend=dollars_of(spend.used_nanousd), max_budget=printed_dollars(reports.proxy.max_budget_nanousd)
     )
-
-
-@router.get("/model/info")
-@router.get("/v1/model/info", include_in_schema=False)
-async def model_info(_: Admin, reports: Reported) -> wire.ModelInfos:
-    """All deployments, with their access groups and prices."""
-    return wire.ModelInfos(data=tuple(wire.info(*each) for each in reports.deployments()))

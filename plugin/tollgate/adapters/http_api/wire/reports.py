@@ -7,10 +7,9 @@ from typing import Any
 
 from tollgate.adapters.http_api.wire.base import Answer, Request
 from tollgate.adapters.http_api.wire.types import Count, Identifier, PrintedTime
-from tollgate.core.entities import Deployment, ScopeKind, Usage
+from tollgate.core.entities import ScopeKind, Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.money import dollars_of
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.management.reports import DaySum, find_payer
 from tollgate.ports import Settled
 
@@ -108,20 +107,6 @@ class SpendDay(Answer):
     users: dict[str, float]
 
 
-class ModelInfo(Answer):
-    """A deployment in /model/info. Its provider's key is never printed."""
-
-    model_name: str
-    litellm_params: dict[str, str]
-    model_info: dict[str, Any]
-
-
-class ModelInfos(Answer):
-    """The answer of /model/info."""
-
-    data: tuple[ModelInfo, ...]
-
-
 def log(settled: Settled) -> SpendLog:
     """A record of the ledger, as LiteLLM prints one."""
     record = settled.record
@@ -153,25 +138,6 @@ def day(summed: DaySum) -> SpendDay:
         spend=dollars_of(summed.total),
         models=_in_dollars(summed.by_model),
         users=_in_dollars(summed.by_user),
-    )
-
-
-def info(deployment: Deployment, price: Price | None) -> ModelInfo:
-    """A deployment, as LiteLLM prints one."""
-    return ModelInfo(
-        model_name=deployment.model_name,
-        litellm_params={
-            "model": f"{deployment.provider}/{deployment.model}",
-            "api_base": deployment.api_base,
-        },
-        model_info={
-            "id": deployment.id,
-            "access_groups": deployment.access_groups,
-            "max_output_tokens": deployment.max_output_tokens,
-            "input_cost_per_token": None if price is None else price.tiers[0].input / FEMTO_PER_DOLLAR,
-            "output_cost_per_token": None if price is None else price.tiers[0].output / FEMTO_PER_DOLLAR,
-            "price_source": None if price is None else price.source,
-        },
     )
 
 

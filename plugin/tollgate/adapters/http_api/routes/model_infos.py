@@ -1,0 +1,42 @@
+"""/model/info and /model_group/info: what the models cost and what they are for, to whoever may use them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from fastapi import APIRouter
+
+from tollgate.adapters.http_api.bodies import JsonRoute
+from tollgate.adapters.http_api.callers import Somebody
+from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.adapters.http_api.wire import model_infos as wire
+from tollgate.core.errors import UnknownModel
+from tollgate.management.callers import Administrator
+from tollgate.management.reports import KnownModel
+
+router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
+
+
+@router.get("/model/info")
+@router.get("/v1/model/info", include_in_schema=False)
+async def model_info(caller: Somebody, reports: Reported, litellm_model_id: str | None = None) -> wire.ModelInfos:
+    """The deployments of the models that the caller may use, with prices and modes; or the one of that id."""
+    administers = isinstance(caller, Administrator)
+    known = await reports.known_models(caller)
+    if litellm_model_id is not None:
+        known = [each for each in known if each.deployment.id == litellm_model_id]
+        if not known:
+            raise UnknownModel(litellm_model_id)
+    return wire.ModelInfos(data=tuple(wire.info(each, with_address=administers) for each in known))
+
+
+@router.get("/model_group/info")
+async def model_group_info(caller: Somebody, reports: Reported, model_group: str | None = None) -> wire.ModelGroups:
+    """The models that the caller may use, by their public names; or the one of that name."""
+    groups: defaultdict[str, list[KnownModel]] = defaultdict(list)
+    for each in await reports.known_models(caller):
+        if model_group in (None, each.deployment.model_name):
+            groups[each.deployment.model_name].append(each)
+    if model_group is not None and not groups:
+        raise UnknownModel(model_group)
+    return wire.ModelGroups(data=tuple(map(wire.group, groups.values())))

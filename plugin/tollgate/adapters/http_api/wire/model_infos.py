@@ -1,0 +1,95 @@
+"""What is known of models, as LiteLLM tells it: by deployment, and by public name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tollgate.adapters.http_api.wire.base import Answer
+from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.management.reports import KnownModel
+
+
+class ModelInfo(Answer):
+    """A deployment in /model/info. Its provider's key is never printed; its address is the administrators' to see."""
+
+    model_name: str
+    litellm_params: dict[str, str]
+    model_info: dict[str, Any]
+
+
+class ModelInfos(Answer):
+    """The answer of /model/info."""
+
+    data: tuple[ModelInfo, ...]
+
+
+class ModelGroup(Answer):
+    """All deployments of one public name. Prices are those of the dearest, which is what a call holds."""
+
+    model_group: str
+    providers: tuple[str, ...]
+    mode: str
+    max_input_tokens: int | None
+    max_output_tokens: int | None
+    input_cost_per_token: float | None
+    output_cost_per_token: float | None
+    price_source: str | None
+    tpm: int | None = None
+    rpm: int | None = None
+
+
+class ModelGroups(Answer):
+    """The answer of /model_group/info."""
+
+    data: tuple[ModelGroup, ...]
+
+
+def info(known: KnownModel, *, with_address: bool) -> ModelInfo:
+    """A deployment, as LiteLLM prints one."""
+    deployment = known.deployment
+    params = {"model": f"{deployment.provider}/{deployment.model}"}
+    if with_address:
+        params["api_base"] = deployment.api_base
+    input_cost, output_cost = _costs(known.price)
+    return ModelInfo(
+        model_name=deployment.model_name,
+        litellm_params=params,
+        model_info={
+            "id": deployment.id,
+            "mode": known.mode,
+            "access_groups": deployment.access_groups,
+            "litellm_provider": deployment.provider,
+            "max_tokens": known.max_output_tokens,
+            "max_input_tokens": None,
+            "max_output_tokens": known.max_output_tokens,
+            "input_cost_per_token": input_cost,
+            "output_cost_per_token": output_cost,
+            "price_source": None if known.price is None else known.price.source,
+        },
+    )
+
+
+def group(several: Sequence[KnownModel]) -> ModelGroup:
+    """The deployments of one public name, as LiteLLM sums them up."""
+    priced = [each.price for each in several if each.price is not None]
+    dearest = max(priced, key=lambda price: _costs(price)[1] or 0, default=None)
+    input_cost, output_cost = _costs(dearest)
+    limits = [each.max_output_tokens for each in several if each.max_output_tokens is not None]
+    return ModelGroup(
+        model_group=several[0].deployment.model_name,
+        providers=tuple(dict.fromkeys(each.deployment.provider for each in several)),
+        mode=several[0].mode,
+        max_input_tokens=None,
+        max_output_tokens=max(limits, default=None),
+        input_cost_per_token=input_cost,
+        output_cost_per_token=output_cost,
+        price_source=None if dearest is None else dearest.source,
+    )
+
+
+def _costs(price: Price | None) -> tuple[float | None, float | None]:
+    """Dollars a token of input and of output, without tiers."""
+    if price is None:
+        return None, None
+    return price.tiers[0].input / FEMTO_PER_DOLLAR, price.tiers[0].output / FEMTO_PER_DOLLAR
