@@ -160,6 +160,8 @@ OPEN = {
     "/user/info",
     "/v1/models",
     "/v1/models/{name}",
+    "/model/info",
+    "/model_group/info",
     "/spend/calculate",
     "/health/liveliness",
     "/health/readiness",

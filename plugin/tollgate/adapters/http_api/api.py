@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
-from tollgate.adapters.http_api import errors
+from tollgate.adapters.http_api import errors, reference
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
@@ -55,4 +55,5 @@ def create_api(
     api.add_middleware(PathsAsKnown)
     # LiteLLM's other name for the same.
     api.include_router(customers.router, prefix="/end_user", include_in_schema=False)
+    reference.complete(api)
     return api

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from tollgate import telemetry
+from tollgate.adapters.http_api.queries import ProvidersRoute
 from tollgate.adapters.http_api.wire.not_served import NOT_SERVED
 from tollgate.core.dialects import Family, error_body, error_headers, family_of_path
 from tollgate.core.errors import (
@@ -71,7 +72,10 @@ def error(
 
 
 def family_of(request: Request) -> Family:
-    """Whose errors the client reads. Anthropic's clients list models under the path of OpenAI's."""
+    """Whose errors the client reads. Paths of management may look like a provider's: /model/info like
+    Bedrock's. Anthropic's clients list models under the path of OpenAI's."""
+    if not isinstance(request.scope.get("route"), ProvidersRoute):
+        return Family.OPENAI
     if "anthropic-version" in request.headers:
         return Family.ANTHROPIC
     return family_of_path(request.url.path)
