@@ -6,6 +6,7 @@ Nothing is ever counted in process memory instead.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -36,6 +37,7 @@ from tollgate.core.entities import (
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
 from tollgate.core.headers import ietf_headers, standing_headers
+from tollgate.core.inflate import TooLong, check_coding, inflate
 from tollgate.core.known_refusals import KnownRefusals
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
@@ -47,6 +49,8 @@ from tollgate.hold_waits import HoldWaits
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
+# Three milliseconds of gzip; what is longer is inflated in a thread.
+_INFLATED_AT_ONCE = 1024 * 1024
 
 
 def _stays() -> bool:
@@ -71,7 +75,7 @@ class Request(Struct, frozen=True):
 class Terms:
     """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it.
 
-    `output_limits`: the most that each model can write.
+    `max_request_bytes`: of a body that came compressed, once it is inflated; Envoy bounds the others. `output_limits`: the most that each model can write.
     """
 
     master_hash: str | None
@@ -83,6 +87,7 @@ class Terms:
     errors: Preset
     unknown_paths: Literal["refuse", "allow"] = "refuse"
     ietf_headers: bool = False
+    max_request_bytes: int = 32 * 1024 * 1024
     output_limits: OutputLimits = field(default_factory=OutputLimits)
 
 
@@ -161,7 +166,9 @@ class Admissions:
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
         self._check_path(request, path, endpoint, family)
         asker = await self._early.find(key, request.headers, dialect)
-        facts = self._read(request, query, dialect)
+        if coding := request.headers.get("content-encoding", ""):
+            request = structs.replace(request, body=await self._inflate(request.body, coding, family))
+        facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
         caller = asker.caller
         if caller.customer_id is None and facts.customer is not None:
             caller = await self._callers.find(key, facts.customer, family)
@@ -202,7 +209,10 @@ class Admissions:
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
         if query and (target := without_key(upstream or request.path)) != request.path:
             upstream = target
-        return await self._reserve(asker, caller, reservation, edits, upstream, family, request.left)
+        decision = await self._reserve(asker, caller, reservation, edits, upstream, family, request.left)
+        if coding and isinstance(decision, Admission):
+            return structs.replace(decision, coding=coding, plain=request.body)
+        return decision
 
     def _check_path(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> None:
         """Raise Refused for a path that nobody serves. One that we do not know passes only where it is allowed to."""
@@ -214,11 +224,21 @@ class Admissions:
             message = f"{path} takes POST, not {request.method}."
             raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
 
-    def _read(self, request: Request, query: str, dialect: Dialect) -> body.Body:
-        """What the body says."""
-        if encoding := request.headers.get("content-encoding"):
-            raise BadRequest(f"The body must come uncompressed, got content-encoding {encoding!r}.")
-        return reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
+    async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
+        """The body without its coding. What takes long does not keep others waiting."""
+        check_coding(coding)
+        most = self._terms.max_request_bytes
+        try:
+            return inflate(raw, coding, min(most, _INFLATED_AT_ONCE))
+        except TooLong:
+            pass
+        try:
+            return await asyncio.to_thread(inflate, raw, coding, most)
+        except TooLong:
+            message = f"The request body is larger than this gateway takes: at most {most} bytes once it is inflated."
+            raise Refused(
+                refusals.refusal(family, 413, "invalid_request_error", message, code="request_too_large")
+            ) from None
 
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
         model = self._catalog.model(name)
@@ -336,7 +356,7 @@ def _edits(
         edits = (body.rename_model(facts, deployment.model),)
     usage = deployment.stream_usage
     if ask:
-        edits = (*edits, body.include_usage(raw, facts, running=usage.running))
+        edits = (*edits, *body.include_usage(raw, facts, running=usage.running))
     elif usage.dropped and STREAM_OPTIONS in facts.spans:
         edits = (*edits, body.leave_out(raw, facts, STREAM_OPTIONS))
     return edits if len(edits) < 2 else tuple(sorted(edits, key=lambda each: each.offset))

@@ -30,7 +30,7 @@ def test_one(raw: bytes) -> None:
     assert facts.prompt_bytes <= len(raw)
     if not before:
         return
-    edits = (body.include_usage(raw, facts, running=True),)
+    edits = body.include_usage(raw, facts, running=True)
     expected = {**before, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
     if isinstance(before.get("stream_options"), dict):
         expected["stream_options"] = {**before["stream_options"], **expected["stream_options"]}

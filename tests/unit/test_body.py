@@ -109,7 +109,7 @@ def test_usage_is_asked_for_beside_what_the_client_asked(options: object, wanted
     original = raw(stream=True) if options is ... else raw(stream=True, stream_options=options)
     facts = body.read(original)
     assert not facts.include_usage
-    changed = json.loads(body.apply(original, (body.include_usage(original, facts),)))
+    changed = json.loads(body.apply(original, body.include_usage(original, facts)))
     assert changed.pop("stream_options") == wanted
     assert changed == {**CHAT, "stream": True}
 
@@ -216,7 +216,7 @@ def test_text_that_is_not_utf_8_is_a_bad_request(member: str) -> None:
 def test_running_usage_is_asked_for_where_the_provider_tells_it() -> None:
     """vLLM's continuous_usage_stats, beside include_usage."""
     raw = b'{"model":"m","stream":true}'
-    after = body.apply(raw, (body.include_usage(raw, body.read(raw), running=True),))
+    after = body.apply(raw, body.include_usage(raw, body.read(raw), running=True))
     assert json.loads(after)["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 
@@ -354,5 +354,21 @@ def test_a_long_body_with_many_colons_is_read() -> None:
 def test_a_number_out_of_range_in_stream_options_stays() -> None:
     """Usage is asked for beside what the client asked, whatever that is."""
     original = b'{"model":"m","stream":true,"stream_options":{"x":1e400,"include_usage":false}}'
-    changed = body.apply(original, (body.include_usage(original, body.read(original)),))
+    changed = body.apply(original, body.include_usage(original, body.read(original)))
     assert b'{"x":1e400,"include_usage":true}' in changed
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ('{"a": "b" }', '{"include_usage":true,"continuous_usage_stats":true,"a": "b" }'),
+        ('{"include_usage" : false}', '{"continuous_usage_stats":true,"include_usage" : true}'),
+        ('{"continuous_usage_stats":1,"include_usage":null}', '{"continuous_usage_stats":true,"include_usage":true}'),
+    ],
+)
+def test_the_edits_that_ask_for_usage_are_short(options: str, wanted: str) -> None:
+    """Whatever else the options hold stays as it is, and is not sent twice: edits travel in headers."""
+    original = f'{{"model":"m","stream":true,"stream_options":{options}}}'.encode()
+    edits = body.include_usage(original, body.read(original), running=True)
+    assert body.apply(original, edits).decode() == f'{{"model":"m","stream":true,"stream_options":{wanted}}}'
+    assert sum(len(each.insert) for each in edits) < 60

@@ -116,6 +116,7 @@ def terms(settings: Settings) -> Terms:
     """The configuration's word on admission."""
     limits, ours = settings.litellm, settings.tollgate
     return Terms(
+        max_request_bytes=ours.max_request_bytes,
         master_hash=None if settings.master_key is None else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
             proxy=LimitSet(

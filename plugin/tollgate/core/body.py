@@ -91,16 +91,27 @@ def rename_model(body: Body, model: str) -> Edit:
     return Edit(start, end - start, model if body.form else _text(model))
 
 
-def include_usage(raw: bytes, body: Body, *, running: bool = False) -> Edit:
-    """The edit that asks for usage at the end of a stream, keeping the client's other stream options. `running`: with every event too."""
-    asked = {"include_usage": True, "continuous_usage_stats": True} if running else {"include_usage": True}
-    if (span := body.spans.get("stream_options")) is None:
+def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edit, ...]:
+    """The edits that ask for usage at the end of a stream, keeping the client's other stream options. `running`: with every event too.
+
+    They are as short however long those options are: edits travel in headers.
+    """
+    asked = ("include_usage", "continuous_usage_stats") if running else ("include_usage",)
+    span = body.spans.get("stream_options")
+    if span is None:
         # The object has a member already (stream), so a comma always follows.
-        return Edit(body.opening + 1, 0, f'"stream_options":{_text(asked)},')
+        return (Edit(body.opening + 1, 0, f'"stream_options":{_text(dict.fromkeys(asked, True))},'),)
     start, end = span
-    options = members_of(raw[start:end]) if raw[start] == _OBJECT else {}
-    wanted = {**options, **asked}
-    return Edit(start, end - start, _text(wanted))
+    if raw[start] != _OBJECT:
+        return (Edit(start, end - start, _text(dict.fromkeys(asked, True))),)
+    part = raw[start:end]
+    options = members_of(part)
+    spans = spans_of(part, 0, options)
+    missing = [f'"{name}":true' for name in asked if name not in spans]
+    edits = [Edit(start + spans[name][0], len(options[name]), "true") for name in asked if name in spans]
+    if missing:
+        edits.append(Edit(start + 1, 0, ",".join(missing) + ("," if options else "")))
+    return tuple(edits)
 
 
 def leave_out(raw: bytes, body: Body, name: str) -> Edit:

@@ -315,7 +315,8 @@ class Refusal(Struct, frozen=True):
 class Admission(Struct, frozen=True):
     """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply.
 
-    `path`: the path and query to ask the provider for, where they are not the client's.
+    `path`: the path and query to ask the provider for, where they are not the client's. `coding`: the content coding that the body came
+    in, if any; it goes on as `plain`, which `edits` are of.
     """
 
     deployment: str
@@ -323,6 +324,8 @@ class Admission(Struct, frozen=True):
     edits: tuple[Edit, ...] = ()
     headers: tuple[Header, ...] = ()
     path: str | None = None
+    coding: str = ""
+    plain: bytes = b""
 
 
 Decision = Admission | Refusal

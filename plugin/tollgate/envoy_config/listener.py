@@ -52,8 +52,10 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.api_table import api_table
+from tollgate.core.inflate import CODINGS
 from tollgate.envoy_config import native
 from tollgate.envoy_config.chosen import chosen, filters
+from tollgate.envoy_config.inflating import inflating
 from tollgate.envoy_config.local_replies import local_reply_config
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
@@ -140,8 +142,14 @@ def _filters(settings: Settings) -> list[Json]:
 
 
 def _changes(*more: Path) -> Json:
-    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do."""
-    return chosen("tollgate.changes", CHANGE_HEADER, {"1": filters("tollgate.changes", lua(_EDITS, *more))})
+    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do.
+
+    A body that came compressed is inflated before: edits are of the plain one.
+    """
+    change = lua(_EDITS, *more)
+    chains = {"1": (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
+    made = {value: filters("tollgate.changes", *chain) for value, chain in chains.items()}
+    return chosen("tollgate.changes", CHANGE_HEADER, made)
 
 
 def _local_replies(settings: Settings) -> Json:

@@ -105,8 +105,8 @@ def _routing(admission: Admission) -> list[Header]:
     found = [Header(ROUTE_HEADER, route_value(admission.deployment))]
     if admission.path is not None:
         found.append(Header(":path", admission.path))
-    if admission.edits:
-        found.append(Header(CHANGE_HEADER, CHANGED))
+    if admission.coding or admission.edits:
+        found.append(Header(CHANGE_HEADER, admission.coding or CHANGED))
     return found
 
 

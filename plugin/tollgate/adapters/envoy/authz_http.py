@@ -101,7 +101,9 @@ class AuthorizationOverHttp:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
             reach = self._reaches[reservation.dialect]
-            native = reach.reader(asked.body, asked.path.partition("?")[2], stream=reservation.stream)
+            native = reach.reader(
+                admission.plain or asked.body, asked.path.partition("?")[2], stream=reservation.stream
+            )
             lines += (
                 _line(METER_HEADER, native or EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
@@ -114,8 +116,8 @@ class AuthorizationOverHttp:
             else:
                 # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz without looking.
                 changes.append(_line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers)))
-        if changes:
-            lines += _line(CHANGE_HEADER, CHANGED), *changes
+        if admission.coding or changes:
+            lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
 
     def _give_back(self, decision: Decision) -> None:
