@@ -27,7 +27,7 @@ from tollgate.core.errors import SettingsError
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.core.presets import Preset
 from tollgate.core.stream_usage import STREAM_OPTIONS, StreamUsage
-from tollgate.edge_settings import EdgeSettings
+from tollgate.grpc_settings import GrpcSettings
 
 EXAMPLE_FILE = Path(__file__).with_name("example.yaml")
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -145,7 +145,7 @@ class LitellmSettings(_Page):
     max_end_user_budget: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
 
 
-class TollgateSettings(EdgeSettings):
+class TollgateSettings(GrpcSettings):
     """`tollgate:`, our own section. Every field has a safe default."""
 
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")

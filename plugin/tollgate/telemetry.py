@@ -202,6 +202,11 @@ def prices_not_read(error: Exception) -> None:
     _log.error("prices stay as they were: %s", error)
 
 
+def certificate_not_read(error: Exception) -> None:
+    """A certificate was changed and cannot be read; the one before still serves."""
+    _log.error("the certificate stays as it was: %s", error)
+
+
 def failed(where: str) -> None:
     """Something that should not happen did, at one of the outer edges; the traceback is that of the exception being handled."""
     _log.exception("unexpected error in %s", where)

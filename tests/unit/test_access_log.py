@@ -16,7 +16,8 @@ from tests.make import DOLLAR, KEY, reservation
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.access_log import AccessLog
-from tollgate.adapters.envoy.grpc_server import GrpcServer
+from tollgate.adapters.envoy.grpc.calls import Limits, streaming
+from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.catalog import Catalog
 from tollgate.core.entities import Account, Deployment, Reservation, Settlement
@@ -186,7 +187,7 @@ async def test_a_stream_ends_when_the_worker_is_to_end(tmp_path: Path) -> None:
     counters = Telling(FixedClock())
     await counters.reserve(HELD)
     door = AccessLog(Meter(counters, CATALOG, None, InputEstimates()), table())
-    server = GrpcServer({"/log": door.stream_access_logs})
+    server = OwnServer({"/log": streaming(door.stream_access_logs)}, Limits())
     await server.start(f"unix:{tmp_path / 'log.sock'}")
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'log.sock'}") as channel:
         call: StreamUnaryCall[bytes, bytes] = channel.stream_unary("/log")()

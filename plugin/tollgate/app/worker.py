@@ -12,7 +12,10 @@ from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
-from tollgate.adapters.envoy.grpc_server import GrpcServer
+from tollgate.adapters.envoy.grpc import serving
+from tollgate.adapters.envoy.grpc.calls import Limits, Methods, Server, streaming, unary
+from tollgate.adapters.envoy.grpc.health import Health
+from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.prices import keep_current
 from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.changes import follow
@@ -29,6 +32,8 @@ _DRAIN_S = 10.0
 # Envoy sees at once that its health check's connection has ended; until then it would open the access log's stream here again, and lose
 # what it had to tell.
 _NOTICED_S = 0.5
+_LEAST_MESSAGE_BYTES = 16 * 1024 * 1024
+_BESIDE_BODY_BYTES = 1024 * 1024
 # So many more objects made than freed; Python's own number is 700.
 _COLLECT_AFTER = 20_000
 
@@ -59,18 +64,21 @@ async def serve_worker(
         for count in counts.values():
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
-    server = GrpcServer(
-        {
-            "/envoy.service.auth.v3.Authorization/Check": Authorization(admissions, core.meter).check,
-            "/envoy.service.ext_proc.v3.ExternalProcessor/Process": ExternalProcessor(core.meter, apis, counts).process,
-            "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": log.stream_access_logs,
-        }
-    )
+    methods: Methods = {
+        "/envoy.service.auth.v3.Authorization/Check": unary(Authorization(admissions, core.meter).check),
+        "/envoy.service.ext_proc.v3.ExternalProcessor/Process": streaming(
+            ExternalProcessor(core.meter, apis, counts).process
+        ),
+        "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": streaming(log.stream_access_logs),
+    }
+    health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
+    server = _server(settings, address, {**methods, **health.methods})
     async with (
         beside(follow(redis_url, directory)),
         beside(keep_current(core.catalog, core.prices)),
         beside(telemetry.keep_published()),
         beside(telemetry.outage.watch(core.probe)),
+        beside(health.keep_telling()),
     ):
         await _meet_the_store(core)
         await server.start(address)
@@ -79,6 +87,7 @@ async def serve_worker(
         async with beside(keep_beating(beat, lambda: telemetry.outage.word)):
             print("ready", flush=True)
             await _told_to_stop()
+        health.drain()
         stopping = asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
         await asyncio.wait((stopping,), timeout=_NOTICED_S)
         log.end_all()
@@ -86,6 +95,17 @@ async def serve_worker(
         await log.drain()
         await core.meter.drain()
     await core.close()
+
+
+def _server(settings: Settings, address: str, methods: Methods) -> Server:
+    """What serves gRPC on an address."""
+    ours = settings.tollgate
+    # Envoy's own fields beside a body, and what a reply's pieces may be; README has the figure.
+    most_bytes = max(ours.max_request_bytes, _LEAST_MESSAGE_BYTES) + _BESIDE_BODY_BYTES
+    tls = None
+    if ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
+        tls = TlsFiles(ours.serve_grpc_certificate, ours.serve_grpc_key, ours.serve_grpc_client_ca)
+    return serving.server(ours.grpc_server, address, methods, Limits(most_bytes, ours.grpc_max_streams), tls)
 
 
 async def _meet_the_store(core: Core) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
-from tollgate.adapters.envoy.grpc_server import Call
+from tollgate.adapters.envoy.grpc.calls import Call
 from tollgate.adapters.envoy.headers import STREAM_HEADER
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
 from tollgate.core.entities import Reservation

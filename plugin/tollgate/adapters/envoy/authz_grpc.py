@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
-from tollgate.adapters.envoy.grpc_server import Call
+from tollgate.adapters.envoy.grpc.calls import Call
 from tollgate.adapters.envoy.headers import CHANGE_HEADER, CHANGED, ROUTE_HEADER, STREAM_HEADER
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 from google.protobuf.struct_pb2 import Struct
 
 from tollgate import telemetry
-from tollgate.adapters.envoy.grpc_server import Call
+from tollgate.adapters.envoy.grpc.calls import Call
 from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_meter, find_reservation
 from tollgate.core.entities import Header, Reservation
 from tollgate.core.estimate import Lacks

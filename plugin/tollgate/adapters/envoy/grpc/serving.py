@@ -1,0 +1,36 @@
+"""Which transport serves an address."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Literal
+
+from tollgate.adapters.envoy.grpc.calls import Limits, Methods, Server
+from tollgate.adapters.envoy.grpc.own import OwnServer
+from tollgate.adapters.envoy.grpc.tls import TlsFiles
+
+Transport = Literal["auto", "grpcio", "own"]
+
+
+def server(transport: Transport, address: str, methods: Methods, limits: Limits, tls: TlsFiles | None) -> Server:
+    """A server of methods for an address. `auto`: what only this host can reach is served by our own, all else by grpcio."""
+    own = transport == "own" or (transport == "auto" and tls is None and is_local(address))
+    if own:
+        return OwnServer(methods, limits)
+    # It takes 20 MB of a worker's memory, which one that serves this host alone need not have.
+    from tollgate.adapters.envoy.grpc.library import LibraryServer
+
+    return LibraryServer(methods, limits, tls)
+
+
+def is_local(address: str) -> bool:
+    """Whether only processes of this host can reach an address: `unix:/path` or `host:port`."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
