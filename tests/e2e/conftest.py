@@ -8,9 +8,23 @@ import pytest
 import pytest_asyncio
 from tests.e2e.gateway import CONFIG, Gateway, gateway
 
+MODES = ("grpc", "native")
+# What is carried over gRPC all along runs over both of its transports.
+OVER_GRPCIO = ("test_first_light", "test_streams", "test_limits")
 
-@pytest_asyncio.fixture(scope="session", params=["grpc", "native"])
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In each mode; and once more with gRPC by grpcio."""
+    if "tollgate" in metafunc.fixturenames:
+        both = metafunc.module.__name__.rpartition(".")[2] in OVER_GRPCIO
+        metafunc.parametrize("tollgate", (*MODES, "grpcio") if both else MODES, indirect=True, scope="session")
+
+
+@pytest_asyncio.fixture(scope="session")
 async def tollgate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """`tollgate up` with real Envoy, real Valkey and two workers, in each mode."""
-    async with gateway(tmp_path_factory.mktemp("gateway"), CONFIG, "--mode", request.param) as running:
+    """`tollgate up` with real Envoy, real Valkey and two workers, in one of the modes, or in grpc over grpcio."""
+    config, mode = CONFIG, request.param
+    if mode == "grpcio":
+        config, mode = CONFIG + "  grpc_server: grpcio\n", "grpc"
+    async with gateway(tmp_path_factory.mktemp("gateway"), config, "--mode", mode) as running:
         yield running
