@@ -108,6 +108,11 @@ def _judged(scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcom
         *books.faults,
         *([f"{books.left} holds, slots and leases are left"] if books.left else []),
         *([f"{found.twice} calls were settled twice"] if found.twice else []),
+        *(
+            [f"{found.forgotten} calls were served and have no record"]
+            if found.forgotten and not scenario.forgets
+            else []
+        ),
     )
     outcomes = Counter(outcome for _, outcome in ended)
     return Result(scenario.name, stage.mode, len(ended), outcomes[Outcome.FAILED], found, books.left, faults)

@@ -13,16 +13,20 @@ from tests.load.proc import Group
 
 _AWAY_S = 1.0
 _PAUSED_S = 2.0
+# Envoy gives ext_proc a second for each message, and ext_authz two for each request.
+_STALLS, _STALLED_S = 4, 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`breaks` returns when what it broke runs again. `leaving`: the share of clients who leave in the middle of their call."""
+    """`breaks` returns when what it broke runs again. `leaving`: the share of clients who leave in the middle of their call. `forgets`: the
+    store itself loses what it had written, so that calls may have no record."""
 
     name: str
     breaks: Callable[[Stage], None]
     own_store: bool = False
     leaving: float = 0.0
+    forgets: bool = False
 
 
 def _one_worker(stage: Stage) -> None:
@@ -33,6 +37,19 @@ def _one_worker(stage: Stage) -> None:
 def _all_workers(stage: Stage) -> None:
     """Nobody admits, reads replies, or hears the access log, until the supervisor has started them again."""
     kill(*stage.pids(Group.WORKERS))
+
+
+def _stalls(stage: Stage) -> None:
+    """All workers stand still for longer than Envoy waits for an answer of ext_proc, again and again: so many calls run that whatever
+    Envoy sends about one, its headers, a piece, its end, somebody waits for the answer each time."""
+    for _ in range(_STALLS):
+        workers = stage.pids(Group.WORKERS)
+        kill(*workers, number=signal.SIGSTOP)
+        try:
+            stage.wait(_STALLED_S)
+        finally:
+            kill(*workers, number=signal.SIGCONT)
+        stage.wait(_AWAY_S)
 
 
 def _envoy(stage: Stage) -> None:
@@ -89,10 +106,11 @@ SCENARIOS = (
     Scenario("nothing", _nothing),
     Scenario("a worker", _one_worker),
     Scenario("all workers", _all_workers),
+    Scenario("workers stall", _stalls),
     Scenario("Envoy", _envoy),
     Scenario("the gateway", _gateway),
     Scenario("the store", _store, own_store=True),
-    Scenario("the store's machine", _power, own_store=True),
+    Scenario("the store's machine", _power, own_store=True, forgets=True),
     Scenario("the store pauses", _pause, own_store=True),
     Scenario("the provider", _provider),
     Scenario("clients leave", _nothing, leaving=0.5),

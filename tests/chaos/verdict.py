@@ -38,6 +38,11 @@ class Comparison:
         return self.part(self.charged_nanousd - self.served_nanousd)
 
     @property
+    def forgotten(self) -> int:
+        """Calls that were served and never charged."""
+        return self.shares[NO_RECORD].calls if NO_RECORD in self.shares else 0
+
+    @property
     def wrong_calls(self) -> int:
         """Calls that were not charged to the nano-dollar."""
         return sum(share.wrong_calls for share in self.shares.values())

@@ -169,6 +169,16 @@ async def test_what_the_client_left_before_an_answer_is_given_back() -> None:
     assert [each.certainty for each in log.counters.ledger] == ["none"]
 
 
+async def test_what_still_waits_for_an_answer_is_not_given_back() -> None:
+    """The periodic entry of a request that a worker takes long to decide about: what it is about to hold is its own."""
+    log, waiting = Log(), HTTPAccessLogEntry()
+    waiting.request.request_headers["x-tollgate-stream"] = "7-1"
+    waiting.common_properties.access_log_type = DownstreamPeriodic
+    await log.counters.reserve(structs.replace(HELD, stream_id="7-1"))
+    await log.tell(waiting)
+    assert log.counters.ledger == []
+
+
 class Telling(MemoryCounters):
     """Counters that say when something was settled."""
 

@@ -30,7 +30,7 @@ def test_what_was_served_and_never_charged_is_an_error_of_its_own() -> None:
     """A call that reached no provider needs no record."""
     found = compared(SERVED, [(0, 100, "exact"), (1, 50, "exact")])
     assert found.shares[NO_RECORD] == Share(calls=1, wrong_calls=1, error_nanousd=-50)
-    assert found.error == -0.25
+    assert (found.error, found.forgotten) == (-0.25, 1)
 
 
 def test_a_call_with_two_records_was_served_once() -> None:

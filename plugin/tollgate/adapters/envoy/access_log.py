@@ -87,10 +87,12 @@ class AccessLog:
         for entry in entries:
             try:
                 reservation = find_reservation(entry.common_properties.metadata)
+                runs = entry.common_properties.access_log_type == DownstreamPeriodic
                 if reservation is None:
-                    if stream_id := entry.request.request_headers.get(STREAM_HEADER):
+                    # One that runs may have its answer any moment.
+                    if not runs and (stream_id := entry.request.request_headers.get(STREAM_HEADER)):
                         unanswered.add(stream_id)
-                elif entry.common_properties.access_log_type == DownstreamPeriodic:
+                elif runs:
                     self._start(self._meter.renew(reservation))
                 elif (found := self._find_ended(entry, reservation)) is not None:
                     ended.append(found)
