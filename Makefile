@@ -1,6 +1,7 @@
 # make run     the gateway on 127.0.0.1:4000, with a provider that needs no key
 # make test    everything that runs on a fresh machine
-# make fuzz    a minute of made-up replies and bodies each (FUZZ_SECONDS)
+# make fuzz    a minute of made-up replies, bodies and HTTP/2 clients each (FUZZ_SECONDS)
+# make h2spec  our HTTP/2 against the conformance tests of h2spec (needs Go)
 # make chaos   every part is killed under load: what that does to the money (tests/chaos/RESULTS.md)
 # make check   format, lint, types, architecture, generated files current
 # make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
@@ -15,7 +16,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm chaos fuzz
+.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm chaos fuzz h2spec
 
 # exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
 run: $(VENV)/run
@@ -61,10 +62,16 @@ FUZZ_FOLDER ?= $(VENV)/fuzz
 fuzz: $(VENV)/dev
 	$(PIP) $(CONSTRAINTS) -e '.[dev,fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/seeds.py $(FUZZ_FOLDER)
-	for target in usage body; do \
+	for target in usage body http2; do \
 	  $(BIN)/python tests/fuzz/fuzz_$$target.py -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
 	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_FOLDER)/ $(FUZZ_FOLDER)/$$target || exit 1; \
 	done
+
+# Its module has no go.mod for its later versions; this is the newest that Go installs.
+H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+h2spec: $(VENV)/dev
+	GOBIN=$(abspath $(VENV))/go go install $(H2SPEC)
+	$(BIN)/python -m tests.http2.h2spec $(VENV)/go/h2spec
 
 lock: $(VENV)/dev
 	$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > constraints.txt

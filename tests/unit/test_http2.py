@@ -102,6 +102,23 @@ async def test_headers_may_use_the_table_until_settings_are_agreed(lab: Lab) -> 
     client.writer.close()
 
 
+async def test_a_flood_of_pings_waits_in_the_clients_own_buffers(lab: Lab) -> None:
+    """Nobody reads the answers, so after some nothing more is read."""
+    _, writer = await asyncio.open_unix_connection(lab.address.removeprefix("unix:"))
+    writer.write(GREETING)
+    megabyte = frame(PING, 0, 0, b"12345678") * 60_000
+    sent = 0
+    try:
+        while sent < 50:
+            writer.write(megabyte)
+            await asyncio.wait_for(writer.drain(), 1)
+            sent += 1
+    except TimeoutError:
+        pass
+    assert sent < 50
+    writer.transport.abort()
+
+
 class Wire(asyncio.Transport):
     """A transport that keeps what is written."""
 
