@@ -32,7 +32,6 @@ from tollgate.core.entities import (
     Refusal,
     Reservation,
     Standing,
-    Usage,
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
@@ -41,7 +40,7 @@ from tollgate.core.inflate import TooLong, check_coding, inflate
 from tollgate.core.known_refusals import KnownRefusals
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.presets import Preset
-from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.core.pricing import Price
 from tollgate.core.rules import Caller, KnownAccounts, Policy
 from tollgate.core.stream_usage import STREAM_OPTIONS
 from tollgate.early import Asker, EarlyRefusals
@@ -276,7 +275,7 @@ class Admissions:
             most = self._terms.output_limits.most(deployment)
             output_tokens = min(wanted, most) * min(facts.choices, MOST_CHOICES)
         price = self._price(deployment, caller)
-        cost = cost_nanousd(Usage(input_tokens, output_tokens), price) if price is not None else 0
+        cost = price.hold_nanousd(input_tokens, output_tokens) if price is not None else 0
         cost = min(max(1, cost), MAX_EXACT)
         return Estimate(input_tokens, output_tokens, cost, guessed, price is not None and not price.free)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence, Set
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from tollgate import telemetry
 from tollgate.core.bill import NO_BILL
+from tollgate.core.billing import bill
 from tollgate.core.catalog import Catalog
 from tollgate.core.dialects import family_of_api
 from tollgate.core.entities import (
@@ -31,7 +33,7 @@ from tollgate.core.entities import (
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates, Lacks
 from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
-from tollgate.core.pricing import Price, bill
+from tollgate.core.pricing import Price
 from tollgate.core.usage.reading import Reading
 from tollgate.ports import Counters
 from tollgate.unseen import OwnOutputs, UnseenOutput
@@ -146,9 +148,18 @@ class Meter:
 
     def _settlement(self, ended: Ended) -> Settlement:
         price = self._catalog.price(ended.reservation.deployment) or self._default_price
-        charged = bill(ended.usage, price) if price is not None else NO_BILL
-        cost_nanousd = min(charged.cost_nanousd, MAX_EXACT)
-        return Settlement(ended.usage, cost_nanousd, ended.status, ended.by, charged)
+        usage = ended.usage
+        charged = NO_BILL
+        if price is not None:
+            find = self._catalog.price_of_model
+            others = partial(find, ended.reservation.deployment) if usage.passes else None
+            charged = bill(usage, price, others)
+        cost_nanousd, told = charged.cost_nanousd, False
+        if usage.told_nanousd is not None and usage.certainty is not Certainty.NONE:
+            told = self._catalog.trusts(ended.reservation.deployment)
+            cost_nanousd = usage.told_nanousd if told else cost_nanousd
+        cost_nanousd = min(cost_nanousd, MAX_EXACT)
+        return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told)
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
@@ -196,13 +207,18 @@ class Meter:
         elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
             telemetry.unseen(reservation.id)
         telemetry.settled(
-            usage.certainty.value,
+            settlement.certainty.value,
             settlement.settled_by,
             reservation.model,
             usage.input_tokens,
             usage.output_tokens,
             settlement.cost_nanousd,
         )
+        if settlement.bill.unpriced:
+            telemetry.unpriced(settlement.bill.unpriced)
+        if usage.told_nanousd is not None and settlement.bill.source:
+            table_nanousd = settlement.bill.cost_nanousd
+            telemetry.told(reservation.model, usage.told_nanousd, table_nanousd)
 
 
 def used(

@@ -8,12 +8,18 @@ from typing import Any
 import yaml
 
 from tollgate.core.models.output_limits import DEFAULT_CEILING, OutputLimits
+from tollgate.core.models.price_rows import PriceRow, parse_price_rows
 
 
 def output_limits(ceiling: int = DEFAULT_CEILING) -> OutputLimits:
     """Read how much each model can write. `ceiling`: what holds for those that the table lacks."""
     rows = _rows("output_limits")
     return OutputLimits([(row["models"], row["tokens"]) for row in rows], ceiling)
+
+
+def price_rows() -> tuple[PriceRow, ...]:
+    """Read what our tables say of prices: corrections first, then fees and multipliers."""
+    return parse_price_rows([*_rows("price_corrections"), *_rows("fees")])
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

@@ -11,10 +11,12 @@ from tollgate.adapters.valkey.address import Address
 from tollgate.api_table import api_table
 from tollgate.core.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.entities import Deployment
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.usage.native import left_to_ext_proc, reach_of
 from tollgate.exposure import warnings
 from tollgate.settings import Settings
+
+_MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
 
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
@@ -28,6 +30,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         f"store: {_store(settings)}",
         "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
         *_table(_native(settings)),
+        *_missing(settings, prices),
         *(f"notice: {each}" for each in settings.notices),
         *(f"warning: {each}" for each in warnings(settings)),
     ]
@@ -68,9 +71,36 @@ def _price(settings: Settings, price: Price | None) -> str:
         return f"no price: {settings.tollgate.unpriced_models}"
     first = price.tiers[0]
     tiers = f", {len(price.tiers)} tiers" if len(price.tiers) > 1 else ""
-    return (
-        f"${_per_million(first.input)} in, ${_per_million(first.output)} out per million tokens ({price.source}{tiers})"
-    )
+    as_of = f", {price.as_of}" if price.as_of else ""
+    doubt = f"; charged too roughly: {', '.join(price.unpriced)}" if price.unpriced else ""
+    return f"{_units(first)} ({price.source}{as_of}{tiers}){doubt}"
+
+
+def _units(rates: Rates) -> str:
+    """What the units cost by which a model is priced."""
+    if rates.audio_second is not None and not (rates.input or rates.output):
+        return f"${_dollars(rates.audio_second * 60)} a minute of sound"
+    if rates.character and not (rates.input or rates.output):
+        return f"${_per_million(rates.character)} per million characters"
+    if rates.page is not None and not (rates.input or rates.output):
+        return f"${_dollars(rates.page)} a page"
+    return f"${_per_million(rates.input)} in, ${_per_million(rates.output)} out per million tokens"
+
+
+def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
+    """The parts of replies that would be named as unpriced, by model."""
+    rows = [
+        (f"  {each.model_name}", ", ".join(lacking))
+        for each in settings.deployments
+        if (price := prices.get(each.id)) is not None
+        and not price.free
+        and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
+    ]
+    return ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)] if rows else []
+
+
+def _dollars(femto_dollars: int) -> str:
+    return f"{(Decimal(femto_dollars) / FEMTO_PER_DOLLAR).normalize():f}"
 
 
 def _per_million(femto_dollars: int) -> str:

@@ -59,6 +59,10 @@ DEFAULT_API_BASES = {
 # https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no location in its name.
 _VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 
+# Their replies say in dollars what the account is charged:
+# https://openrouter.ai/docs/guides/administration/usage-accounting, https://docs.perplexity.ai/api-reference/chat-completions-post,
+# https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
+_TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 _AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _CREDENTIALS = ("api_key", *_AWS_CREDENTIALS)
 _ENVIRONMENT = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
@@ -115,6 +119,10 @@ class ModelInfo(_Page):
     access_groups: tuple[str, ...] = ()
     max_output_tokens: int | None = Field(None, ge=1)
     mode: str | None = None
+    trust_provider_cost: bool | None = Field(
+        None,
+        description="whether what replies say that they cost is charged; by default OpenRouter's, Perplexity's, xAI's and Vercel's",
+    )
     pass_credentials: bool = False
     base_model: str | None = Field(
         None, description="the model's name in the price table, where the deployment has another"
@@ -326,6 +334,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
     if not slash:
         provider, model = "openai", params.model
     api_base = _api_base(name, provider, params)
+    trust = entry.model_info.trust_provider_cost
     identity = entry.model_info.id or name
     number = 2
     while identity in taken:
@@ -346,6 +355,7 @@ def _deployment(entry: ModelEntry, taken: set[str]) -> Deployment:
         vertex_location=params.vertex_location,
         pass_credentials=params.pass_credentials or entry.model_info.pass_credentials,
         stream_usage=StreamUsage.of(provider, params.additional_drop_params or ()),
+        trust_provider_cost=provider in _TELL_COST if trust is None else trust,
     )
 
 

@@ -16,6 +16,7 @@ from time import monotonic
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tollgate.core.billing import PARTS
 from tollgate.outage import Outage
 
 PUBLISHED_AFTER_S = 0.5
@@ -39,6 +40,15 @@ _SETTLED = Counter(
 _UNSEEN = Counter("tollgate_replies_unseen", "Replies that passed unread, charged by what the access log tells")
 _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "direction"])
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
+_UNPRICED = Counter(
+    "tollgate_unpriced_parts",
+    "Parts of settled requests that have no price of their own: charged as what holds them, or not at all",
+    ["part"],
+)
+_TOLD = Counter("tollgate_told_dollars", "Dollars that replies told, of models that have a price", ["model"])
+_TABLE = Counter(
+    "tollgate_table_dollars", "Dollars by the table of prices, of requests whose reply told its own", ["model"]
+)
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _ADMISSION_SECONDS = Histogram("tollgate_admission_seconds", "Time to decide about a request", buckets=_BUCKETS)
@@ -178,6 +188,18 @@ def unseen(reservation_id: str) -> None:
             reservation_id,
             _unseen_line.times,
         )
+
+
+def unpriced(parts: Sequence[str]) -> None:
+    """A settled request had parts without a price. Words of providers that core.billing does not know count as one."""
+    for part in parts:
+        _count(_labelled(_UNPRICED, part if part in PARTS else "other"))
+
+
+def told(model: str, told_nanousd: int, table_nanousd: int) -> None:
+    """A reply told what it cost: what the provider says, and what the table makes of it."""
+    _count(_labelled(_TOLD, model), told_nanousd / 1_000_000_000)
+    _count(_labelled(_TABLE, model), table_nanousd / 1_000_000_000)
 
 
 def store_failed(operation: str, error: Exception) -> None:

@@ -25,8 +25,27 @@ def test_version_is_printed() -> None:
 def test_check_says_what_the_file_means() -> None:
     """Model, provider, address, where the key is, and the price with its source; no secret."""
     code, said, _ = run("check", str(EXAMPLE_FILE))
-    wanted = "openai/gpt-4o-mini http://mock-llm/v1 key in the file $0.15 in, $0.6 out per million tokens (openai/gpt-4o-mini)"
+    wanted = "openai/gpt-4o-mini http://mock-llm/v1 key in the file $0.15 in, $0.6 out per million tokens (openai/gpt-4o-mini, genai-prices"
     assert (code, wanted in " ".join(said.split()), "mock-provider-key" in said) == (0, True, False)
+
+
+def test_check_tells_prices_in_their_units_and_what_has_none(tmp_path: Path) -> None:
+    """Sound by the minute, speech by the character, documents by the page; parts that would be charged as text."""
+    models = ("whisper-1", "tts-1", "gpt-4o", "ft:gpt-5:org::id", "mistral/mistral-ocr-latest", "nobodys")
+    entries = [{"model_name": name, "litellm_params": {"model": name}} for name in models]
+    file = tmp_path / "file.yaml"
+    file.write_text(yaml.safe_dump({"model_list": entries}))
+    _, said, _ = run("check", str(file))
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    for wanted in (
+        "$0.006 a minute of sound",
+        "$15 per million characters",
+        "$0.004 a page",
+        "charged too roughly: fine_tuned",
+        "no price: refuse",
+    ):
+        assert any(wanted in line for line in lines), wanted
+    assert "gpt-4o input_audio, output_audio, output_image, output_video" in lines
 
 
 def test_check_says_what_native_mode_leaves_to_ext_proc(tmp_path: Path) -> None:

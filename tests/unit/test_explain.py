@@ -43,7 +43,13 @@ async def test_the_arithmetic_comes_to_what_was_charged(api: Api, world: World) 
     """Each line is units times rate; their sum, rounded half up, is the cost that every budget was charged."""
     cost = await settled(world, USED, PRICE)
     answer = await explanation(api)
-    assert answer["price"] == {"source": "test", "above_input_tokens": 0, "service_tier": "priority"}
+    assert answer["price"] == {
+        "source": "test",
+        "as_of": None,
+        "above_input_tokens": 0,
+        "service_tier": "priority",
+        "geography": None,
+    }
     assert [(line["units"], line["kind"], line["nanousd_each"], line["nanousd"]) for line in answer["lines"]] == [
         (60, "input", "300", "18000"),
         (40, "cache_read", "30", "1200"),

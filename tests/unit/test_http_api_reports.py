@@ -296,6 +296,7 @@ async def test_deployments_are_told_with_their_prices(api: Api) -> None:
             "input_cost_per_token": 2e-06,
             "output_cost_per_token": 8e-06,
             "price_source": "test",
+            "price_as_of": None,
         },
     }
     assert second["model_info"]["input_cost_per_token"] is None
@@ -329,6 +330,7 @@ async def test_a_model_is_told_by_its_public_name(api: Api) -> None:
         "input_cost_per_token": 2e-06,
         "output_cost_per_token": 8e-06,
         "price_source": "test",
+        "price_as_of": None,
         "tpm": None,
         "rpm": None,
     }

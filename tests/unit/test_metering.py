@@ -11,7 +11,17 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, budget, reservation, settlement
 
 from tollgate.core.catalog import Catalog
-from tollgate.core.entities import NO_USAGE, Account, Certainty, Deployment, Reservation, Settlement, Standing, Usage
+from tollgate.core.entities import (
+    NO_USAGE,
+    Account,
+    Certainty,
+    Deployment,
+    Pass,
+    Reservation,
+    Settlement,
+    Standing,
+    Usage,
+)
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.pricing import Price, Rates
@@ -199,3 +209,50 @@ async def test_holds_of_any_organization_are_given_back_and_expire() -> None:
     counters.clock.us += 61_000_000
     assert await meter.settle_expired() == 1
     assert [(r.id, r.certainty) for r in counters.ledger] == [("left", "none"), ("lost", "expired")]
+
+
+async def charge(usage: Usage, *, trusted: bool = False, price: Price | None = PRICE) -> tuple[int, str, int]:
+    """What a call is charged, how sure that is, and what the table makes of it."""
+    deployment = Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm", trust_provider_cost=trusted)
+    counters = MemoryCounters(FixedClock())
+    await counters.reserve(HELD)
+    prices = {} if price is None else {"gpt-4o": price}
+    catalog = Catalog.of((deployment,), prices, lambda _, model: PRICE if model == "other" else None)
+    await Meter(counters, catalog, None, InputEstimates()).settle(Ended(HELD, usage, 200, "test"))
+    record = counters.ledger[-1]
+    return record.cost_nanousd, record.certainty, record.bill.cost_nanousd
+
+
+@pytest.mark.parametrize(
+    ("usage", "trusted", "charged"),
+    [
+        (Usage(10, 7, told_nanousd=99), True, (99, "exact", 24)),
+        (Usage(10, 7, told_nanousd=0), True, (0, "exact", 24)),
+        (Usage(10, 7, told_nanousd=99), False, (24, "exact", 24)),
+        (Usage(10, 7), True, (24, "exact", 24)),
+        (partial(10, 7, told_nanousd=99), True, (99, "partial", 24)),
+        # without a part's price the table's figure is no exact one, but the provider's own is
+        (Usage(10, 7, output_audio_tokens=7, told_nanousd=99), True, (99, "exact", 24)),
+        (Usage(10, 7, output_audio_tokens=7, told_nanousd=99), False, (24, "partial", 24)),
+        (structs.replace(NO_USAGE, told_nanousd=99), True, (0, "none", 0)),
+        # sums are exact in the store below 2^53
+        (Usage(2**52, 2**52), False, (2**53 - 1, "exact", 3 * 2**52)),
+    ],
+)
+async def test_dollars_that_the_provider_tells_are_charged_where_they_are_trusted(
+    usage: Usage, trusted: bool, charged: tuple[int, str, int]
+) -> None:
+    """The table's figure stays beside them in the ledger."""
+    assert await charge(usage, trusted=trusted) == charged
+
+
+async def test_told_dollars_are_charged_without_a_price_too() -> None:
+    """The provider knows what it asks for."""
+    assert await charge(Usage(10, 7, told_nanousd=99), trusted=True, price=None) == (99, "exact", 0)
+
+
+async def test_a_pass_by_another_model_is_charged_at_that_models_price() -> None:
+    """It is looked up by the name that the reply tells."""
+    passes = (Pass(10, 7, model="other", kind="advisor_message"),)
+    dear = Price("dear", (Rates(10**9, 10**9, 0, 0, 0),))
+    assert await charge(Usage(10, 7, passes=passes), price=dear) == (24, "exact", 24)

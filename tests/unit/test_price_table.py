@@ -10,17 +10,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 from genai_prices.types import Usage as TheirUsage
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tollgate.adapters.prices import PriceBook, price_of_file, price_table
+from tollgate.adapters.prices import PriceBook, builtin, price_of_file, price_table
+from tollgate.core.billing import cost_nanousd
 from tollgate.core.catalog import Catalog
 from tollgate.core.costs import CostName, OwnPrice, costs_of, find_cost_name
 from tollgate.core.entities import Deployment, Usage
 from tollgate.core.errors import SettingsError
-from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.core.pricing import Price
 from tollgate.settings import Settings, load
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
@@ -67,8 +69,8 @@ def test_listed_service_tiers_have_their_prices() -> None:
 
 
 def test_listed_prices_turn_at_their_time_of_day() -> None:
-    """deepseek-chat is cheaper from 00:30 to 16:30 UTC."""
-    night, day = (listed("deepseek", "deepseek-chat", NOVEMBER.replace(hour=hour)) for hour in (20, 10))
+    """deepseek-v4-pro is cheaper at some hours than at others."""
+    night, day = (listed("deepseek", "deepseek-v4-pro", NOVEMBER.replace(hour=hour)) for hour in (20, 3))
     assert night.tiers[0].input != day.tiers[0].input
 
 
@@ -80,9 +82,14 @@ def test_what_is_priced_by_other_units_than_tokens_is_charged() -> None:
     assert cost_nanousd(Usage(searches=1), listed("openai", "gpt-4o")) == 10_000_000
 
 
-def test_a_model_whose_units_no_reply_tells_has_no_price() -> None:
-    """Pages are not told, so such a model is not taken for a free one."""
-    assert price_table([deployment("mistral", "mistral-ocr-2503")], {}, NOVEMBER) == {}
+def test_a_model_whose_units_no_reply_tells_has_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are not told, so such a model is not taken for a free one."""
+    prices = ModelPrice(input_text_messages_kcount=Decimal(4))
+    model = ModelInfo(id="m", match=ClauseEquals(equals="m"), prices=prices)
+    provider = Provider(id="voices", name="Voices", api_pattern="x", models=[model])
+    snapshot = DataSnapshot(providers=[provider], from_auto_update=False)
+    monkeypatch.setattr(builtin, "get_snapshot", lambda: snapshot)
+    assert price_table([deployment("voices", "m")], {}, NOVEMBER) == {}
 
 
 def test_a_model_that_nobody_knows_has_no_price() -> None:
@@ -119,11 +126,9 @@ def test_our_integers_agree_with_the_table_s_decimals(
     text, output, read, write = counts
     provider, _, model = listing.partition("/")
     now = NOVEMBER.replace(hour=hour)
-    price = price_table([deployment(provider, model)], {}, now).get("d")
-    assume(
-        price is not None and price.source == listing
-    )  # an id that is not among its own model's names is never found
-    assert price is not None
+    layers = builtin.listed(provider, model, now)
+    assume(layers.source == listing)  # an id that is not among its own model's names is never found
+    price = layers.price()
     ours = cost_nanousd(Usage(text + read + write, output, cache_read_tokens=read, cache_write_5m_tokens=write), price)
     theirs = (
         _LISTED[listing]

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tollgate.core.bill import FEMTO_PER_NANO, Line
+from tollgate.core.billing import bill, cost_nanousd
 from tollgate.core.entities import NO_USAGE, Usage
-from tollgate.core.pricing import Price, Rates, bill, cost_nanousd
+from tollgate.core.pricing import Price, Rates
 
 RATES = Rates(3_000, 15_000, 300, 3_750, 6_000)
 PRICE = Price("test", (RATES,))
@@ -77,14 +78,14 @@ def test_no_token_is_charged_twice_however_the_parts_overlap() -> None:
 
 
 def test_searches_sound_characters_and_requests_are_charged_beside_tokens() -> None:
-    """Sound at least as long as the provider's least; characters by the bytes that tokens are estimated from."""
+    """Sound at least as long as the provider's least; characters as the request told them."""
     rates = replace(RATES, search=7, audio_second=11, character=2, request=1_000, least_audio_seconds=10)
-    usage = Usage(4, searches=3, audio_seconds=6)
+    usage = Usage(4, searches=3, audio_seconds=6, characters=6)
     assert lines(usage, Price("test", (rates,))) == {
         "input": (4, 3_000),
         "search": (3, 7),
         "audio_second": (10, 11),
-        "character": (12, 2),
+        "character": (6, 2),
         "request": (1, 1_000),
     }
 

@@ -78,7 +78,7 @@ class Core:
         client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
         counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US)
         book = PriceBook(settings.deployments, settings.prices, ours.price_file)
-        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)))
+        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)), book.find)
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)

@@ -48,6 +48,8 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         return [*lines, "price      none", charged]
     tier = f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
     service_tier = f", service tier {price['service_tier']}" if price["service_tier"] else ""
+    geography = f", run in {price['geography']}" if price["geography"] else ""
+    as_of = f", checked {price['as_of']}" if price["as_of"] else ""
     rows = [
         (str(line["units"]), line["kind"], f"x {line['nanousd_each']}", f"= {line['nanousd']}")
         for line in answer["lines"]
@@ -55,9 +57,10 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     return [
         *lines,
-        f"price      {price['source']}{tier}{service_tier}; in nano-dollars:",
+        f"price      {price['source']}{as_of}{tier}{service_tier}{geography}; in nano-dollars:",
         *("  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows),
         f"sum        {answer['sum_nanousd']}",
+        *(f"unpriced   {part}" for part in answer["unpriced"]),
         charged,
     ]
 

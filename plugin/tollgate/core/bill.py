@@ -14,7 +14,10 @@ def nanousd(femtousd: int) -> int:
 
 
 class Line(Struct, frozen=True, array_like=True):
-    """Units of one kind (tokens, seconds, ...) and what each costs, in femto-dollars."""
+    """Units of one kind (tokens, seconds, ...) and what each costs, in femto-dollars.
+
+    The kind of a pass is `PASS.KIND`.
+    """
 
     kind: str
     units: int
@@ -29,13 +32,19 @@ class Line(Struct, frozen=True, array_like=True):
 class Bill(Struct, frozen=True, omit_defaults=True):
     """The row of the price table that was used, and the arithmetic.
 
-    `source`: where the price is from, empty when there is none. `above_input_tokens`: the tier; `service_tier`: the variant, empty for the standard one.
+    `source`: where the price is from, empty when there is none; `as_of`: when it was checked there.
+    `above_input_tokens`: the tier; `service_tier`: the variant, empty for the standard one;
+    `geography`: where it ran, if that changed the price. `unpriced`: parts that were told and have
+    no price of their own, so that the lines charge them as something else or not at all.
     """
 
     source: str = ""
     above_input_tokens: int = 0
     service_tier: str = ""
     lines: tuple[Line, ...] = ()
+    unpriced: tuple[str, ...] = ()
+    geography: str = ""
+    as_of: str = ""
 
     @property
     def femtousd(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -11,6 +11,13 @@ from tollgate.core.access import Model
 from tollgate.core.endpoints import Wire, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import Price
+
+FindPrice = Callable[[Deployment, str], Price | None]
+"""Finds what a model costs at a deployment's provider, by its name."""
+
+
+def _unknown(_: Deployment, __: str) -> Price | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +43,17 @@ class Catalog:
     models: Mapping[str, Model]
     serving: Mapping[tuple[str, Wire | None], Serving]
     prices: Mapping[str, Price]
+    find_price: FindPrice = _unknown
     _costly: tuple[Mapping[str, Price], bool] | None = None
 
     @classmethod
-    def of(cls, deployments: tuple[Deployment, ...], prices: Mapping[str, Price]) -> Catalog:
-        """The catalog of these deployments."""
+    def of(
+        cls,
+        deployments: tuple[Deployment, ...],
+        prices: Mapping[str, Price],
+        find_price: FindPrice = _unknown,
+    ) -> Catalog:
+        """The catalog of these deployments. `find_price`: for models that only replies name."""
         by_name: dict[str, tuple[Deployment, ...]] = {}
         for each in deployments:
             by_name[each.model_name] = (*by_name.get(each.model_name, ()), each)
@@ -53,7 +66,7 @@ class Catalog:
             for name, several in by_name.items()
             for wire in (None, *Wire)
         }
-        return cls(by_name, {each.id: each for each in deployments}, models, serving, prices)
+        return cls(by_name, {each.id: each for each in deployments}, models, serving, prices, find_price)
 
     def model(self, name: str) -> Model | None:
         """The public model of that name, with its access groups."""
@@ -79,6 +92,16 @@ class Catalog:
     def reprice(self, prices: Mapping[str, Price]) -> None:
         """Let these be the prices from now on."""
         self.prices = prices
+
+    def price_of_model(self, deployment_id: str, model: str) -> Price | None:
+        """What another model costs at a deployment's provider; None when nobody knows."""
+        deployment = self.by_id.get(deployment_id)
+        return None if deployment is None else self.find_price(deployment, model)
+
+    def trusts(self, deployment_id: str) -> bool:
+        """Whether what a deployment's replies say that they cost is what is charged."""
+        deployment = self.by_id.get(deployment_id)
+        return deployment is not None and deployment.trust_provider_cost
 
     def price(self, deployment_id: str) -> Price | None:
         """What a deployment costs; None when nobody knows."""

@@ -19,7 +19,16 @@ _KINDS = {
     "input_cost_per_image_token": "input_image",
     "output_cost_per_image_token": "output_image",
     "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_video_token": "input_video",
+    "output_cost_per_video_token": "output_video",
+    "cache_read_input_audio_token_cost": "cache_read_audio",
+    "cache_read_input_image_token_cost": "cache_read_image",
+    "citation_cost_per_token": "citation",
     "input_cost_per_query": "search",
+    "google_maps_grounding_cost_per_query": "map_search",
+    "code_interpreter_cost_per_session": "code_container",
+    "ocr_cost_per_page": "page",
+    "input_cost_per_request": "request",
     "input_cost_per_second": "audio_second",
     "input_cost_per_character": "character",
 }
@@ -53,6 +62,8 @@ class OwnPrice:
 
 def find_cost_name(name: str) -> CostName | None:
     """The price that a LiteLLM name stands for; None: it is no price that we serve."""
+    if name in (_SEARCH, _FILE_SEARCH):
+        return CostName("search" if name == _SEARCH else "file_search")
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -61,11 +72,19 @@ def find_cost_name(name: str) -> CostName | None:
     )
 
 
+# An object of three: how much a search may read. https://docs.litellm.ai/docs/completion/web_search
+_SEARCH = "search_context_cost_per_query"
+_SEARCH_SIZE = "search_context_size_medium"
+_FILE_SEARCH = "file_search_cost_per_1k_calls"
+
+
 def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
     """The prices among these fields; null is none. Raises ValueError that names the field."""
-    costs = {}
+    costs: dict[CostName, Decimal] = {}
     for name, value in fields.items():
         cost_name = find_cost_name(name)
+        if name == _SEARCH and isinstance(value, Mapping):
+            value = value.get(_SEARCH_SIZE)
         if cost_name is None or value is None:
             continue
         try:
@@ -75,5 +94,5 @@ def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
             dollars = Decimal(-1)
         if isinstance(value, bool) or not dollars.is_finite() or not 0 <= dollars < 1_000_000:
             raise ValueError(f"{name}: must be dollars, zero or more, got {value!r}")
-        costs[cost_name] = dollars
+        costs[cost_name] = dollars / 1000 if name == _FILE_SEARCH else dollars
     return costs

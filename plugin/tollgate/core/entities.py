@@ -183,6 +183,7 @@ class Counts(Struct, frozen=True, gc=False):
     - `image_calls`: pictures that a hosted tool drew; their tokens, where told, are a `Pass`.
     - `audio_seconds`: seconds of sound that were heard, rounded up.
     - `pages`: pages of documents that were read.
+    - `characters`: of text that was spoken, as the request tells them.
     """
 
     input_tokens: int = 0
@@ -208,6 +209,7 @@ class Counts(Struct, frozen=True, gc=False):
     code_containers: int = 0
     image_calls: int = 0
     pages: int = 0
+    characters: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -252,13 +254,22 @@ NO_USAGE = Usage(certainty=Certainty.NONE)
 
 
 class Settlement(Struct, frozen=True):
-    """What a reservation turned out to cost."""
+    """What a reservation turned out to cost. `told`: it is the provider's own figure, and the bill stands beside it."""
 
     usage: Usage
     cost_nanousd: int
     status: int
     settled_by: str
     bill: Bill = NO_BILL
+    told: bool = False
+
+    @property
+    def certainty(self) -> Certainty:
+        """How sure the cost is: a part that has no price makes exact counts a partial charge."""
+        certainty = self.usage.certainty
+        if certainty is Certainty.EXACT and self.bill.unpriced and not self.told:
+            return Certainty.PARTIAL
+        return certainty
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +279,7 @@ class Deployment:
     `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
     `vertex_project` and `vertex_location` are Vertex's, and replace a client's own. `pass_credentials`: its clients' own credentials
     go on to the provider, and none of the gateway's. `stream_usage`: how its streams are brought to tell their usage.
+    `trust_provider_cost`: what a reply says that it cost is what is charged.
     """
 
     id: str
@@ -285,6 +297,7 @@ class Deployment:
     mode: str | None = None
     pass_credentials: bool = False
     stream_usage: StreamUsage = ASKED
+    trust_provider_cost: bool = False
 
 
 class Edit(Struct, frozen=True):

@@ -70,7 +70,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         scopes=_payers.get(reservation.accounts),
         status=settlement.status,
         cost_nanousd=settlement.cost_nanousd,
-        certainty=usage.certainty.value,
+        certainty=settlement.certainty.value,
         settled_by=settlement.settled_by,
         reply_model=usage.model,
         service_tier=usage.service_tier,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from tollgate.core.access import AllowedModels, Model
+from tollgate.core.billing import cost_nanousd
 from tollgate.core.catalog import Catalog
 from tollgate.core.duration import period_at
 from tollgate.core.endpoints import Wire
@@ -15,7 +16,7 @@ from tollgate.core.errors import BadRequest, NotFound, UnknownModel
 from tollgate.core.models.modes import mode_of
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.people import Key, LimitSet, Member, Team
-from tollgate.core.pricing import Price, cost_nanousd
+from tollgate.core.pricing import Price
 from tollgate.management.callers import Caller, Holder
 from tollgate.ports import (
     Clock,

@@ -12,11 +12,16 @@ from tollgate.ports import Settled
 
 
 class PriceRow(Answer):
-    """Which row of which price table. `above_input_tokens`: the tier; `service_tier`: null is the standard one."""
+    """Which row of which price table. `as_of`: when it was checked against the provider's page; null where nobody says.
+
+    `above_input_tokens`: the tier; `service_tier`: null is the standard one; `geography`: where the call ran, if that changed the price.
+    """
 
     source: str
+    as_of: str | None
     above_input_tokens: int
     service_tier: str | None
+    geography: str | None
 
 
 class CostLine(Answer):
@@ -54,6 +59,7 @@ class Tokens(Answer):
     code_containers: int
     image_calls: int
     pages: int
+    characters: int
 
 
 class PassTokens(Tokens):
@@ -66,7 +72,8 @@ class PassTokens(Tokens):
 class Explanation(Answer):
     """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
 
-    `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost.
+    `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost; where the
+    deployment trusts it, `cost_nanousd` is that. `unpriced`: parts without a price, which the lines charge as what holds them or not at all.
     """
 
     request_id: str
@@ -87,6 +94,7 @@ class Explanation(Answer):
     told_nanousd: int | None
     price: PriceRow | None
     lines: tuple[CostLine, ...]
+    unpriced: tuple[str, ...]
     sum_nanousd: str
     cost_nanousd: int
     spend: float
@@ -96,7 +104,11 @@ def explanation(settled: Settled) -> Explanation:
     """A record of the ledger, with its arithmetic."""
     record, bill = settled.record, settled.record.bill
     price = PriceRow(
-        source=bill.source, above_input_tokens=bill.above_input_tokens, service_tier=bill.service_tier or None
+        source=bill.source,
+        as_of=bill.as_of or None,
+        above_input_tokens=bill.above_input_tokens,
+        service_tier=bill.service_tier or None,
+        geography=bill.geography or None,
     )
     lines = (
         CostLine(
@@ -123,6 +135,7 @@ def explanation(settled: Settled) -> Explanation:
         told_nanousd=record.told_nanousd,
         price=price if bill.source else None,
         lines=tuple(lines),
+        unpriced=bill.unpriced,
         sum_nanousd=_exact(bill.femtousd),
         cost_nanousd=record.cost_nanousd,
         spend=dollars_of(record.cost_nanousd),

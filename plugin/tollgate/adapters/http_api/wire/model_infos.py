@@ -35,6 +35,7 @@ class ModelGroup(Answer):
     input_cost_per_token: float | None
     output_cost_per_token: float | None
     price_source: str | None
+    price_as_of: str | None
     tpm: int | None = None
     rpm: int | None = None
 
@@ -66,6 +67,7 @@ def info(known: KnownModel, *, with_address: bool) -> ModelInfo:
             "input_cost_per_token": input_cost,
             "output_cost_per_token": output_cost,
             "price_source": None if known.price is None else known.price.source,
+            "price_as_of": None if known.price is None else known.price.as_of or None,
         },
     )
 
@@ -85,6 +87,7 @@ def group(several: Sequence[KnownModel]) -> ModelGroup:
         input_cost_per_token=input_cost,
         output_cost_per_token=output_cost,
         price_source=None if dearest is None else dearest.source,
+        price_as_of=None if dearest is None else dearest.as_of or None,
     )
 
 

@@ -1,0 +1,184 @@
+"""The prices of the models that the file lists, and of others by name.
+
+Names that clients invent are looked up only where a wildcard serves them, and are kept in a bounded
+number. Admission and metering read a plain dictionary, which is made anew off the event loop: at
+each full minute, because some prices have a date or a time of day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tollgate import model_tables, telemetry
+from tollgate.adapters.prices.builtin import listed, named_provider
+from tollgate.adapters.prices.layers import Layers
+from tollgate.core.catalog import Catalog
+from tollgate.core.costs import CostName, Costs, OwnPrice, costs_of
+from tollgate.core.entities import Deployment
+from tollgate.core.errors import SettingsError
+from tollgate.core.models.model_names import parse_model_name, undated
+from tollgate.core.models.price_rows import PriceRow, rows_of
+from tollgate.core.pricing import Price
+
+_NOTHING = OwnPrice()
+_MOST_OTHERS = 512
+_FREE: Costs = {CostName("input"): Decimal(0), CostName("output"): Decimal(0)}
+
+
+class PriceBook:
+    """The prices of some deployments: the file's own, over those of a price file, over the tables'."""
+
+    def __init__(
+        self, deployments: Iterable[Deployment], own: Mapping[str, OwnPrice], file: Path | None = None
+    ) -> None:
+        """Raises SettingsError when the price file cannot be used."""
+        self._deployments = tuple(deployments)
+        self._own = own
+        self._file = file
+        self._read_ns = 0
+        self._document: Mapping[str, Any] = {}
+        self._others: dict[tuple[str, str], Price | None] = {}
+        self._read()
+
+    def at(self, now: datetime) -> dict[str, Price]:
+        """Prices by deployment id, for those that have one. A price file that has become unusable stays what it was."""
+        try:
+            self._read()
+        except SettingsError as error:
+            telemetry.prices_not_read(error)
+        self._others.clear()
+        return price_table(self._deployments, self._own, now, self._document)
+
+    def find(self, deployment: Deployment, model: str) -> Price | None:
+        """Return what another model costs at a deployment's provider: one that a reply names.
+
+        At most 512 names are kept, until prices are made anew.
+        """
+        name = (deployment.id, model)
+        if name not in self._others:
+            if len(self._others) >= _MOST_OTHERS:
+                self._others.clear()
+            other = replace(deployment, model=model)
+            self._others[name] = _price_of(other, _NOTHING, datetime.now(UTC), self._document)
+        return self._others[name]
+
+    def _read(self) -> None:
+        """Read the price file if it has changed."""
+        if self._file is None:
+            return
+        try:
+            changed_ns = self._file.stat().st_mtime_ns
+            if changed_ns != self._read_ns:
+                self._read_ns = changed_ns
+                document = read_price_file(self._file)
+                for each in self._deployments:
+                    _overlay(document, each, self._own.get(each.id, _NOTHING).base_model)
+                self._document = document
+        except OSError as error:
+            raise SettingsError(f"cannot read the price file {self._file}: {error.strerror}") from error
+
+
+async def keep_current(catalog: Catalog, book: PriceBook) -> None:
+    """Bring the catalog's prices up to date at each full minute, for ever."""
+    while True:
+        now = datetime.now(UTC)
+        await asyncio.sleep(60 - now.second - now.microsecond / 1e6)
+        catalog.reprice(await asyncio.to_thread(book.at, datetime.now(UTC)))
+
+
+def price_table(
+    deployments: Iterable[Deployment],
+    own: Mapping[str, OwnPrice],
+    now: datetime | None = None,
+    document: Mapping[str, Any] | None = None,
+) -> dict[str, Price]:
+    """Prices by deployment id, for those that have one. `own`: what the settings say, by deployment id; `document`: the price file."""
+    now = now or datetime.now(UTC)
+    found = {each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {}) for each in deployments}
+    return {identity: price for identity, price in found.items() if price is not None}
+
+
+def read_price_file(file: Path) -> Mapping[str, Any]:
+    """Read a price file in the form of LiteLLM's. Raises SettingsError, OSError."""
+    try:
+        document: Any = json.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+    except ValueError as error:
+        raise SettingsError(f"the price file {file} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"the price file {file} must hold an object, from names of models to their prices")
+    return document
+
+
+def _price_of(deployment: Deployment, own: OwnPrice, now: datetime, document: Mapping[str, Any]) -> Price | None:
+    provider, model = deployment.provider, deployment.model
+    if own.base_model is not None:
+        provider, model = named_provider(provider, own.base_model, now)
+    layers = _listed(provider, model, deployment, now)
+    for name, costs in (
+        ("price_file", _overlay(document, deployment, own.base_model)),
+        ("file", own.costs),
+    ):
+        if costs:
+            layers.put(name, costs)
+    return layers.price() if layers.rows else None
+
+
+def _listed(provider: str, model: str, deployment: Deployment, now: datetime) -> Layers:
+    """Return the built-in price with our corrections and fees."""
+    name = parse_model_name(model)
+    layers = listed(provider, model, now)
+    rows = rows_of(_table(), provider, name)
+    layers.correct(rows, regional=_is_regional(deployment, provider, name.zone))
+    if name.tuned and not any(row.costs for row in rows):
+        layers.unpriced = ("fine_tuned",)
+    if name.variant == "free":
+        layers.put(layers.source, _FREE)
+    elif name.variant == "online" and layers.rows:
+        # A plug-in of OpenRouter's that searches for a fee: https://openrouter.ai/docs/guides/features/plugins/web-search
+        layers.unpriced = ("online",)
+    return layers
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[PriceRow, ...]:
+    return model_tables.price_rows()
+
+
+def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
+    """Return whether a call runs in a region that was asked for, where providers ask more for that."""
+    if provider == "vertex_ai":
+        return deployment.vertex_location not in (None, "global")
+    if provider == "bedrock":
+        return zone != "global"
+    if provider.startswith("azure"):
+        return zone in ("eu", "us")
+    # https://platform.openai.com/docs/guides/your-data: us.api.openai.com, eu.api.openai.com
+    host = urlsplit(deployment.api_base).hostname or ""
+    return host.endswith(".api.openai.com")
+
+
+def _overlay(document: Mapping[str, Any], deployment: Deployment, base_model: str | None) -> Costs:
+    """Return what a price file says of a deployment. Raises SettingsError."""
+    bare = parse_model_name(deployment.model).bare
+    names = (base_model, f"{deployment.provider}/{deployment.model}", deployment.model, bare, undated(bare))
+    for name in names:
+        entry = document.get(name) if name is not None else None
+        if not isinstance(entry, dict):
+            continue
+        owner = entry.get("litellm_provider", deployment.provider)
+        if "/" not in str(name) and name != base_model and owner != deployment.provider:
+            continue
+        try:
+            return costs_of(entry)
+        except ValueError as error:
+            raise SettingsError(f"the price file: {name}: {error}") from error
+    return {}
