@@ -62,6 +62,8 @@ def test_money_and_durations_name_their_unit() -> None:
 def test_the_glossary_holds_nothing_that_is_not_there() -> None:
     """Entries of fields that are gone go too."""
     glossary = yaml.safe_load((ROOT / GLOSSARY).read_text(encoding="utf-8"))
+    odd = [name for name, entry in glossary.items() if len(entry) != 2 or not isinstance(entry[0], str)]
+    assert odd == []
     names = {place.rpartition("?")[2] if "?" in place else place for place, _ in fields()}
     plain = {name.rpartition(".")[2] for name in names}
     assert sorted(each for each in glossary if each.lstrip("?") not in names | plain) == []
