@@ -200,11 +200,17 @@ class OutputBook(Protocol):
     """The output that deployments had lately, of all workers together."""
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        """Take in one reply, as the provider counted it. `hidden_tokens`: how many of them it did not show."""
+        """Take in one reply, as the provider counted it.
+
+        `hidden_tokens`: how many of them it did not show.
+        """
         ...
 
     async def lately(self, deployment: str) -> Lately | None:
-        """What its replies had lately; None: nobody has seen one. While the store is down, what this process has seen."""
+        """What its replies had lately; None: nobody has seen one.
+
+        While the store is down, what this process has seen.
+        """
         ...
 
 

@@ -37,7 +37,10 @@ _UNMETERED = Counter("tollgate_requests_unmetered", "Requests let through unmete
 _SETTLED = Counter(
     "tollgate_requests_settled", "Reservations settled, by how sure the usage is and who settled", ["certainty", "by"]
 )
-_UNSEEN = Counter("tollgate_replies_unseen", "Replies that passed unread, charged by what the access log tells")
+_UNSEEN = Counter(
+    "tollgate_replies_unseen",
+    "Replies that passed unread, charged by what the access log tells",
+)
 _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "direction"])
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
 _UNPRICED = Counter(
@@ -182,9 +185,10 @@ def unseen(reservation_id: str) -> None:
     _count(_UNSEEN)
     if _unseen_line.due():
         _log.warning(
-            "the reply to %s passed unread, and is charged by its length and what its model had lately: ext_proc was"
-            " silent, or saw no body. Where Envoy's ext_proc has allow_mode_override: false, set its"
-            " response_body_mode: STREAMED (%d such replies so far)",
+            "the reply to %s passed unread, and is charged by its length and what its model had"
+            " lately: ext_proc was silent, or saw no body. Where Envoy's ext_proc has"
+            " allow_mode_override: false, set its response_body_mode: STREAMED"
+            " (%d such replies so far)",
             reservation_id,
             _unseen_line.times,
         )

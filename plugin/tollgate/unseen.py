@@ -1,4 +1,7 @@
-"""What is charged for output that nobody saw: of a call whose client left, or of a reply that passed while Tollgate was silent."""
+"""What is charged for output that nobody saw.
+
+Of a call whose client left, or of a reply that passed while Tollgate was silent.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,16 @@ class OwnOutputs:
 class UnseenOutput:
     """Fills in what is not known of a usage.
 
-    `default_output_tokens`: assumed where nothing was learned. `client_left`: how a call is charged that was broken off.
+    `default_output_tokens`: assumed where nothing was learned. `client_left`: how a call is charged
+    that was broken off.
     """
 
-    def __init__(self, book: OutputBook, default_output_tokens: int = 1024, client_left: ClientLeft = "mean") -> None:
+    def __init__(
+        self,
+        book: OutputBook,
+        default_output_tokens: int = 1024,
+        client_left: ClientLeft = "mean",
+    ) -> None:
         self._book = book
         self._default_tokens = default_output_tokens
         self._client_left = client_left
@@ -56,5 +65,5 @@ class UnseenOutput:
         if cut and self._client_left == "held":
             return replace(usage, output_tokens=max(usage.output_tokens, most))
         lately = await self._book.lately(reservation.deployment)
-        output_tokens = unseen_output(lacks, usage.output_tokens, most, lately, self._default_tokens)
-        return replace(usage, output_tokens=output_tokens)
+        seen, default = usage.output_tokens, self._default_tokens
+        return replace(usage, output_tokens=unseen_output(lacks, seen, most, lately, default))

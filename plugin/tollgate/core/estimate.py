@@ -76,7 +76,10 @@ class OutputMeans:
 
 
 class Lately(Struct, frozen=True, array_like=True, gc=False):
-    """The output that a deployment's replies had lately, in tokens: the mean of all of it, and of what they did not show."""
+    """The output that a deployment's replies had lately, in tokens.
+
+    The mean of all of it, and of what they did not show.
+    """
 
     output_tokens: int
     hidden_tokens: int
@@ -87,16 +90,22 @@ class Lacks(Enum):
 
     NOTHING = auto()
     HIDDEN = auto()
-    """Its visible part was read as far as it came; whether more was billed, such as reasoning, was not told."""
+    """Its visible part was read as far as it came. Whether more was billed was not told: reasoning."""
     OUTPUT = auto()
     """All of it, or nearly all."""
 
 
-def unseen_output(lacks: Lacks, seen_tokens: int, most_tokens: int, lately: Lately | None, default_tokens: int) -> int:
+def unseen_output(
+    lacks: Lacks,
+    seen_tokens: int,
+    most_tokens: int,
+    lately: Lately | None,
+    default_tokens: int,
+) -> int:
     """Return what to charge as the output of a reply that nobody saw to its end.
 
-    `most_tokens` is what the call held; `default_tokens` is assumed where nothing was learned yet. What was seen is
-    charged at least.
+    `most_tokens` is what the call held; `default_tokens` is assumed where nothing was learned yet.
+    What was seen is charged at least.
     """
     if lacks is Lacks.HIDDEN:
         likely = seen_tokens + (lately.hidden_tokens if lately is not None else 0)

@@ -1,7 +1,7 @@
-"""A filter that becomes others, which a header chooses request by request: what a request has no use for costs it nothing.
+"""A filter that becomes others, which a header chooses request by request.
 
-Tollgate's ext_authz sets the header, so it has to stand before. Where the reply has a say as well, the choice
-is made when its headers come by.
+What a request has no use for costs it nothing. Tollgate's ext_authz sets the header, so it has to
+stand before. Where the reply has a say as well, the choice is made when its headers come by.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Choice = Json
 
 
 def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
-    """Return the filter that a request's header chooses: none where it has another value, or is not there.
+    """Return the filter that a request's header chooses.
 
-    A reply goes through a chain from its end. A filter that holds it is the last that sees it, since
-    Envoy goes on after the whole chain.
+    None where it has another value, or is not there. A reply goes through a chain from its end. A
+    filter that holds it is the last that sees it, since Envoy goes on after the whole chain.
     """
     tree = {"input": _input(_REQUEST, header), "exact_match_map": {"map": dict(choices)}}
     return _becoming(name, {"matcher_tree": tree})

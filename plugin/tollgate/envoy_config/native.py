@@ -40,9 +40,9 @@ AUTHZ_CLUSTER = "tollgate_http"
 REPLY_LUA = Path(__file__).with_name("reply.lua")
 """What is changed on the way back, where Tollgate said so."""
 LONGEST_REPLY_BYTES = 128 * 1024 * 1024
-"""How much of a JSON reply may be held until its usage is read, where its length is not told beforehand: longer ones become a 500.
+"""How much of a JSON reply may be held until its usage is read, where its length is not told.
 
-Envoy takes some seven times as much memory while it parses it.
+Longer ones become a 500. Envoy takes some seven times as much memory while it parses it.
 """
 USAGE_NAMESPACE = "tollgate.usage"
 
@@ -105,7 +105,8 @@ def admission(ours: TollgateSettings) -> Json:
 def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
     """Return the filters that read the reply, by the header in which ext_authz has named them.
 
-    A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes to nobody.
+    A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes
+    to nobody.
     """
     instead, failed = filters(_METER, ext_proc), (reply_header(":status", "[45].."), nothing())
     fits = {framing: _fits(framing) for framing in Framing}
@@ -124,7 +125,10 @@ def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
 
 
 def _fits(framing: Framing) -> Json:
-    """Hold for a reply that Envoy's filter for this framing reads: of its content type, not compressed, not too long to be held."""
+    """Hold for a reply that Envoy's filter for this framing reads.
+
+    It is of its content type, not compressed, and not too long to be held.
+    """
     plain = not_(reply_header("content-encoding", "(?i).*[a-z].*"))
     typed = reply_header("content-type", _TYPES[framing])
     if framing is not Framing.BODY:
@@ -165,7 +169,8 @@ def _reader(api: Api, framing: Framing) -> Json:
     names = rules_of(api, framing)
     rules = [_rule(each) for each in names]
     if framing is Framing.BODY:
-        return _filter("json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": {"regex": _JSON_TYPE}})
+        types = {"regex": _JSON_TYPE}
+        return _filter("json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": types})
     rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
     parser = {
         "name": "envoy.content_parsers.json",

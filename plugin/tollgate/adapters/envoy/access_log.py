@@ -1,7 +1,8 @@
 """The last door: Envoy's gRPC access log. Whatever is still held when a request has ended is settled here, and a call that
 still runs says so by its periodic entry, which renews its lease. In native mode every request is settled here.
 
-It knows of every request how it ended: whether it reached the provider, whether the reply came whole, and how long it was.
+It knows of every request how it ended: whether it reached the provider, whether the reply came
+whole, and how long it was.
 """
 
 from __future__ import annotations
@@ -104,7 +105,10 @@ class AccessLog:
             self._start(self._meter.give_back(unanswered))
 
     def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
-        """A request's end, with what it used; None: somebody else settles it, or this log does in a while."""
+        """A request's end, with what it used.
+
+        None: somebody else settles it, or this log does in a while.
+        """
         metadata = entry.common_properties.metadata
         if has_flag(metadata, "settled"):
             return None
@@ -162,7 +166,10 @@ def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
 def _read_natively(
     reader: FieldReader, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
 ) -> Ended:
-    """The end of a call whose reply Envoy's own filters read. Of what was not told, the output is taken from its length."""
+    """The end of a call whose reply Envoy's own filters read.
+
+    Of what was not told, the output is taken from the reply's length.
+    """
     complete, status = response.response_code_details == _WHOLE, response.response_code.value
     reading = reader.read(
         fields,
@@ -186,7 +193,11 @@ def _read_natively(
 
 
 def _seen(
-    reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False, likely_tokens: int = 0
+    reservation: Reservation,
+    response: HTTPResponseProperties,
+    *,
+    error: bool = False,
+    likely_tokens: int = 0,
 ) -> Seen:
     """What a reply of that length may have shown."""
     return seen_in(response.response_body_bytes, stream=reservation.stream, error=error, likely_tokens=likely_tokens)

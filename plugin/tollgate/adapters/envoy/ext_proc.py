@@ -4,8 +4,9 @@ A JSON reply within a bound is held until it is settled, so that its headers tel
 Everything else passes at once, one answer for each piece. Any processing mode of Envoy's will do:
 messages about the request are answered with nothing to change.
 
-Envoy lets replies through when Tollgate does not answer. So a stream that ends before its reply did
-is settled here only where it is certain that the reply ended with it; otherwise the access log settles.
+Envoy lets replies through when Tollgate does not answer. So a stream that ends before its reply
+did is settled here only where it is certain that the reply ended with it; otherwise the access log
+settles.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ class _Stream:
             self._door.answer_later(self._call, answer)
 
     def ended(self, *, whole: bool) -> None:
-        # Also when the client left, the provider broke off, or Envoy waits for us no more: then no last piece has come.
+        # Also when the client left, the provider broke off, or Envoy waits for us no more: then no
+        # last piece has come.
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.ended(whole=whole)
@@ -261,8 +263,8 @@ class _Reply:
     def ended(self, *, whole: bool) -> None:
         """Settle a reply whose last piece did not come.
 
-        It has ended where it said so itself, and was cut where Envoy closed the stream after some of
-        it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no body
+        It has ended where it said so itself, and was cut where Envoy closed the stream after some
+        of it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no body
         although it was asked to, or no more of it than its buffer takes, the client may have the
         rest: the access log knows.
         """
@@ -326,7 +328,10 @@ class _Reply:
         return Ended(self._reservation, usage, self._status, "ext_proc", hidden, lacks)
 
     def _body_mode(self, content_type: str, content_length: str | None) -> _BodyMode:
-        """Whether to hold a reply, for its headers. One of unknown length is held as far as Envoy's buffer goes, and then passes."""
+        """Whether to hold a reply, for its headers.
+
+        One of unknown length is held as far as Envoy's buffer goes, and then passes.
+        """
         if not self._tells or not content_type.startswith("application/json"):
             return ProcessingMode.STREAMED
         if content_length is None:

@@ -1,4 +1,7 @@
-"""What deployments' replies had lately, shared by the workers: one hash, written when something was learned, read when it is needed."""
+"""What deployments' replies had lately, shared by the workers.
+
+One hash, written when something was learned, read when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _decode = msgspec.json.Decoder(Lately).decode
 
 
 class SharedOutputs(OwnOutputs):
-    """The port `OutputBook` on Valkey. Of a deployment the worker that learned last has the last word."""
+    """The port `OutputBook` on Valkey.
+
+    Of a deployment the worker that learned last has the last word.
+    """
 
     def __init__(self, client: Redis) -> None:
         super().__init__()
@@ -34,7 +40,10 @@ class SharedOutputs(OwnOutputs):
         self._publishing: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        """Learn what others have: a worker that starts does not begin anew. Raises StoreUnavailable."""
+        """Learn what others have: a worker that starts does not begin anew.
+
+        Raises StoreUnavailable.
+        """
         with store_errors():
             found: Any = await _now(self._client.hgetall(OUTPUTS))
         for name, text in found.items():
@@ -73,7 +82,7 @@ class SharedOutputs(OwnOutputs):
 
     async def _publish(self) -> None:
         learned, self._learned = self._learned, set()
-        told: dict[Any, Any] = {each: _encode(lately) for each in learned if (lately := self.own(each)) is not None}
+        told: dict[Any, Any] = {each: _encode(self.own(each)) for each in learned}
         try:
             with store_errors():
                 await _now(self._client.hset(OUTPUTS, mapping=told))

@@ -178,9 +178,9 @@ class Reach:
     by_inputs: bool
 
     def reader(self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = "") -> str | None:
-        """Return the name of the filter of Envoy's that reads all that the reply to this request may tell; None: there is none.
+        """Return the name of Envoy's filter that reads all that the reply to this request may tell.
 
-        `provider`, `model`: the deployment's.
+        None: there is no such filter. `provider`, `model`: the deployment's.
         """
         if self.api.free:
             return self.api.name
