@@ -67,6 +67,7 @@ def test_renaming_the_model_leaves_every_other_byte() -> None:
         (form(field("model", "m")).replace(b"\r\n", b"\n"), "breaks off"),
         (form(field("a", "b\n--xYz\r\n" + field("model", "dear").decode())), "breaks off"),
         (form(field("a", "b--xYz")), "breaks off"),
+        (form(field("a", "")).replace(b"\r\n\r\n\r\n", b"\r\n\r\n"), "breaks off"),
         (form(field("model", "m")).replace(b"xYz\r\n", b"xYz  \r\n", 1), "breaks off"),
         (b"--xYzmore\r\n\r\n\r\n--xYz--", "breaks off"),
         (form(field("model", "a"), field("model", "b")), "'model' stands twice"),

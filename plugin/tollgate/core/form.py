@@ -79,14 +79,14 @@ def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span]]:
         # Wherever the boundary stands there is one, whatever stands before it: some readers take a line feed alone for the
         # end of a line.
         end = raw.find(delimiter, start) - 2
-        if not raw.startswith(b"\r\n", at) or start < 4 or end < start - 2 or not raw.startswith(b"\r\n", end):
+        if not raw.startswith(b"\r\n", at) or start < 4 or end < start or not raw.startswith(b"\r\n", end):
             raise BadRequest(
                 "The form breaks off: each part must have a head, and a boundary on a line of its own after it; "
                 "the last must end with two hyphens."
             )
         name, is_file = _named(raw[at + 2 : start - 4])
         if not is_file:
-            yield name, (start, max(start, end))
+            yield name, (start, end)
         at = end + 2 + len(delimiter)
     raise BadRequest(f"The form has more than {_MOST_PARTS} fields.")
 
