@@ -10,11 +10,13 @@ from tollgate.core.credentials import AUTHORIZATION, OWN_HEADER, find_secret, pa
 from tollgate.core.dialects import Family
 from tollgate.core.entities import Refusal
 from tollgate.core.headers import misplaced_bearer
+from tollgate.core.memo import Bounded
 from tollgate.core.people import Key
 from tollgate.core.rules import Caller
 from tollgate.ports import Clock, Directory
 
-_MOST_KNOWN = 10_000
+# Entities are the directory's own; of a caller there is a tuple of them, and the customer's id.
+_CALLER_BYTES, _MOST_KNOWN_BYTES = 600, 8 * 1024 * 1024
 
 
 class Refused(Exception):
@@ -32,7 +34,7 @@ class Callers:
         self._clock = clock
         self._master_hash = master_hash
         # Of one generation of the directory: who asks once asks again, and is then found by one look-up instead of four.
-        self._known: dict[tuple[str | None, str | None], Caller] = {}
+        self._known: Bounded[tuple[str | None, str | None], Caller] = Bounded(_MOST_KNOWN_BYTES)
         self._generation: int | None = None
 
     async def authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
@@ -83,9 +85,7 @@ class Callers:
             caller = await self._look_up(key, customer_id, family)
             # What changed meanwhile may not be in it.
             if generation is not None and generation == self._generation == self._directory.generation:
-                if len(self._known) >= _MOST_KNOWN:
-                    del self._known[next(iter(self._known))]
-                self._known[name] = caller
+                self._known.put(name, caller, _CALLER_BYTES + 4 * len(customer_id or ""))
         return caller
 
     async def _look_up(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:

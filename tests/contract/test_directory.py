@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.adapters.valkey.cache import Kept, size_bytes
 from tollgate.adapters.valkey.changes import follow
 from tollgate.adapters.valkey.directory import CachedDirectory
 from tollgate.adapters.valkey.registry import ValkeyRegistry
@@ -58,7 +59,11 @@ def registry() -> CountingRegistry:
 @pytest.fixture
 def directory(registry: CountingRegistry, clock: Clock) -> CachedDirectory:
     """A directory that has just heard that it knows all changes."""
-    directory = CachedDirectory(registry, most_found=3, most_missing=2, clock_s=clock)
+    # Room for three keys, and for two ids that nobody has.
+    key, nobody = size_bytes("key:h0", Kept(Key("h0", ""))), size_bytes("key:wrong0", Kept(None))
+    directory = CachedDirectory(
+        registry, most_found_bytes=3 * key + 100, most_missing_bytes=2 * nobody + 100, clock_s=clock
+    )
     directory.started()
     directory.fresh_until(clock.now_s + 1)
     return directory

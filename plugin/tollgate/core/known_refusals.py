@@ -16,14 +16,14 @@ from msgspec import structs
 
 from tollgate.core import bucket
 from tollgate.core.entities import MAX_EXACT, Account, Accounts, Balance, LimitKind, Standing
+from tollgate.core.memo import Bounded, accounts_bytes
 
 
 class KnownRefusals:
-    """Refusals by accounts, as long as they are sure to be repeated. At most `most`: the oldest go first."""
+    """Refusals by accounts, as long as they are sure to be repeated, and there is room for them."""
 
-    def __init__(self, most: int = 10_000) -> None:
-        self._most = most
-        self._known: dict[int, tuple[Accounts, Standing, int, int]] = {}
+    def __init__(self) -> None:
+        self._known: Bounded[int, tuple[Accounts, Standing, int, int]] = Bounded()
 
     def find(self, accounts: Accounts, now_us: int) -> Standing | None:
         """The refusal that the store would give now; None: nobody knows without asking it."""
@@ -33,7 +33,7 @@ class KnownRefusals:
         _, standing, since_us, until_us = found
         # A clock that was set back says nothing.
         if not since_us <= now_us < until_us:
-            del self._known[id(accounts)]
+            self._known.drop(id(accounts))
             return None
         return _aged(accounts, standing, now_us - since_us)
 
@@ -44,9 +44,7 @@ class KnownRefusals:
         until_us = _sure_until_us(accounts[standing.refused], standing, asked_us)
         if until_us <= asked_us:
             return
-        if len(self._known) >= self._most:
-            del self._known[next(iter(self._known))]
-        self._known[id(accounts)] = (accounts, standing, asked_us, until_us)
+        self._known.put(id(accounts), (accounts, standing, asked_us, until_us), accounts_bytes(accounts))
 
     def note_part(self, part: Accounts, accounts: Accounts, standing: Standing, asked_us: int) -> None:
         """The same for accounts that are a part of those that the store was asked about, if what refused is among them."""

@@ -6,7 +6,7 @@ import re
 
 from tollgate.core.bill import NO_BILL, Bill
 from tollgate.core.entities import Accounts, Counts, Pass, Reservation, Settlement
-from tollgate.core.memo import Memo
+from tollgate.core.memo import Memo, accounts_bytes
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
@@ -56,7 +56,7 @@ def _names(accounts: Accounts) -> tuple[str, ...]:
     return tuple(f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None)
 
 
-_payers: Memo[Accounts, tuple[str, ...]] = Memo(_names)
+_payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)
 
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:

@@ -1,21 +1,91 @@
-"""What was made of something, found again: for values that are the same objects from one request to the next."""
+"""What was made before, found again, within a bound of bytes: some of what it is made of clients choose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from tollgate.core.entities import Accounts
+
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 V = TypeVar("V")
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Of one cache: some five thousand callers of eight limits each."""
+
+# An object of Python's with its fields and its place in a dictionary, and a character of a text in any script.
+_OBJECT_BYTES, _CHARACTER_BYTES = 300, 4
+
+
+def accounts_bytes(accounts: Accounts) -> int:
+    """About how much memory accounts take, or what is made of them one by one."""
+    texts = sum([len(each.scope.id) + len(each.scope.model or "") for each in accounts])
+    return _OBJECT_BYTES * (1 + 2 * len(accounts)) + _CHARACTER_BYTES * texts
+
+
+class Bounded(Generic[K, V]):
+    """Values by key, at most `most_bytes` of them by the sizes that they are put in with: the oldest go first.
+
+    The last one stays however large it is. What is put in again is as new. `given_up` is told of each that goes.
+    """
+
+    __slots__ = ("_bytes", "_given_up", "_kept", "_most_bytes")
+
+    def __init__(self, most_bytes: int = MOST_BYTES, given_up: Callable[[K, V], None] | None = None) -> None:
+        self._most_bytes = most_bytes
+        self._given_up = given_up
+        self._bytes = 0
+        self._kept: dict[K, tuple[V, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is kept."""
+        found = self._kept.get(key)
+        return None if found is None else found[0]
+
+    def touch(self, key: K) -> None:
+        """Let a value that is kept be as new."""
+        self._kept[key] = self._kept.pop(key)
+
+    def put(self, key: K, value: V, size_bytes: int) -> None:
+        """Keep a value, and give the oldest up for it."""
+        self.drop(key)
+        self._kept[key] = (value, size_bytes)
+        self._bytes += size_bytes
+        while self._bytes > self._most_bytes and len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            given_up = self.drop(oldest)
+            if self._given_up is not None and given_up is not None:
+                self._given_up(oldest, given_up)
+
+    def drop(self, key: K) -> V | None:
+        """Forget a value, and return it if it was kept."""
+        found = self._kept.pop(key, None)
+        if found is None:
+            return None
+        self._bytes -= found[1]
+        return found[0]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._kept.clear()
+        self._bytes = 0
+
 
 class Memo(Generic[T, V]):
-    """Values by the identity of what they were made from, which is kept with them. At most `most`: the oldest go first."""
+    """Values by the identity of what they were made from, which is kept with them: for what is the same object from one request to the
+    next. `weigh`: about how many bytes the source and its value take.
+    """
 
-    def __init__(self, make: Callable[[T], V], most: int = 10_000) -> None:
+    __slots__ = ("_made", "_make", "_weigh")
+
+    def __init__(self, make: Callable[[T], V], weigh: Callable[[T], int], most_bytes: int = MOST_BYTES) -> None:
         self._make = make
-        self._most = most
-        self._made: dict[int, tuple[T, V]] = {}
+        self._weigh = weigh
+        self._made: Bounded[int, tuple[T, V]] = Bounded(most_bytes)
 
     def get(self, source: T) -> V:
         """What was made of this object, or is now."""
@@ -23,7 +93,5 @@ class Memo(Generic[T, V]):
         if found is not None:
             return found[1]
         value = self._make(source)
-        if len(self._made) >= self._most:
-            del self._made[next(iter(self._made))]
-        self._made[id(source)] = (source, value)
+        self._made.put(id(source), (source, value), self._weigh(source))
         return value

@@ -5,14 +5,13 @@ Its accounts are most of it and the same for all calls of a caller, so their JSO
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
 from tollgate.core.entities import Account, Accounts, Reservation
-from tollgate.core.memo import Memo
+from tollgate.core.memo import Bounded, Memo, accounts_bytes
 
 
 class _Sent(Reservation, frozen=True, array_like=True):
@@ -23,7 +22,9 @@ class _Sent(Reservation, frozen=True, array_like=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode_sent = msgspec.json.Decoder(_Sent).decode
-_raw_accounts: Memo[Accounts, Raw] = Memo(lambda accounts: Raw(_encode([_short(each) for each in accounts])))
+_raw_accounts: Memo[Accounts, Raw] = Memo(
+    lambda accounts: Raw(_encode([_short(each) for each in accounts])), accounts_bytes
+)
 
 
 def _short(struct: Struct) -> list[Any]:
@@ -35,10 +36,9 @@ def _short(struct: Struct) -> list[Any]:
     return [_short(each) if isinstance(each, Struct) else each for each in values]
 
 
+_decode_accounts = msgspec.json.Decoder(tuple[Account, ...]).decode
 # Callers are kept apart by who they are, and there are only so many at a time.
-@lru_cache(maxsize=10_000)
-def _accounts(raw: bytes) -> Accounts:
-    return msgspec.json.decode(raw, type=tuple[Account, ...])
+_accounts: Bounded[bytes, Accounts] = Bounded()
 
 
 def _text(reservation: Reservation) -> str:
@@ -47,7 +47,7 @@ def _text(reservation: Reservation) -> str:
 
 
 # The store takes it first, and the request's metadata a moment later.
-_texts: Memo[Reservation, str] = Memo(_text, most=256)
+_texts: Memo[Reservation, str] = Memo(_text, lambda each: accounts_bytes(each.accounts), most_bytes=1024 * 1024)
 
 
 def encode(reservation: Reservation) -> str:
@@ -59,4 +59,9 @@ def decode(text: str | bytes) -> Reservation:
     """A reservation from its JSON. Raises msgspec.DecodeError for anything else."""
     sent = _decode_sent(text)
     values: Any = structs.astuple(sent)
-    return Reservation(values[0], values[1], _accounts(bytes(sent.accounts)), *values[3:])
+    raw = bytes(sent.accounts)
+    accounts = _accounts.get(raw)
+    if accounts is None:
+        accounts = _decode_accounts(raw)
+        _accounts.put(raw, accounts, len(raw) + accounts_bytes(accounts))
+    return Reservation(values[0], values[1], accounts, *values[3:])

@@ -10,6 +10,7 @@ from msgspec import Struct
 from tollgate.core.access import AllowedModels
 from tollgate.core.duration import period_at
 from tollgate.core.entities import FOREVER, MAX_EXACT, Account, Accounts, Scope, ScopeKind
+from tollgate.core.memo import Bounded, accounts_bytes
 from tollgate.core.people import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
 
 
@@ -70,13 +71,13 @@ def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens:
 class KnownAccounts:
     """Accounts by caller, as long as they hold: building them costs more than all else of a decision, and who asks once asks again.
 
-    Callers do not change: one of whom anything was changed is another object, so they are told apart by identity. At most `most` are known.
+    Callers do not change: one of whom anything was changed is another object, so they are told apart by identity. There are as many as
+    there is room for.
     """
 
-    def __init__(self, policy: Policy, most: int = 10_000) -> None:
+    def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._most = most
-        self._known: dict[tuple[int, str, bool, bool], _Known] = {}
+        self._known: Bounded[tuple[int, str, bool, bool], _Known] = Bounded()
 
     def find(self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
         """As `accounts`: the same object while nothing has changed."""
@@ -88,10 +89,8 @@ class KnownAccounts:
         periods = [each.period for each in found if each.period.end_us]
         since_us = max((each.start_us for each in periods), default=0)
         until_us = min((each.end_us for each in periods), default=MAX_EXACT)
-        if known is None and len(self._known) >= self._most:
-            del self._known[next(iter(self._known))]
         # The caller is kept with them, so that nobody else gets its identity.
-        self._known[name] = _Known(caller, since_us, until_us, found)
+        self._known.put(name, _Known(caller, since_us, until_us, found), accounts_bytes(found))
         return found
 
 

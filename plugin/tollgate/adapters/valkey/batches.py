@@ -110,7 +110,7 @@ class Batch:
         self._callers: list[bytes] = []
         self._numbers: list[tuple[Accounts, Sequence[int]]] = []
         self._known = _Numbers({}, {})
-        self._caller_of: Memo[Keyed, int] = Memo(self._add_caller)
+        self._caller_of: Memo[Keyed, int] = Memo(self._add_caller, lambda _: 1)
 
     def add(
         self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()

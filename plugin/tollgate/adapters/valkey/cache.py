@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from tollgate.core.memo import Bounded
 
 T = TypeVar("T")
 
@@ -17,14 +18,18 @@ class Kept(Generic[T]):
     sources: frozenset[str] = frozenset()
 
 
+def size_bytes(reference: str, kept: Kept[T]) -> int:
+    """About how much memory an entity takes: some of its texts are as long as whoever made it liked."""
+    sources = sum([len(each) for each in kept.sources])
+    return 1_000 + 4 * (len(reference) + sources) + 2 * len(repr(kept.entity))
+
+
 class Cache(Generic[T]):
     """The most recently used entities. Those that do not exist are kept apart: whoever makes up ids displaces only such."""
 
-    def __init__(self, most_found: int, most_missing: int) -> None:
-        self._found: OrderedDict[str, Kept[T]] = OrderedDict()
-        self._missing: OrderedDict[str, Kept[T]] = OrderedDict()
-        self._most_found = most_found
-        self._most_missing = most_missing
+    def __init__(self, most_found_bytes: int, most_missing_bytes: int) -> None:
+        self._found: Bounded[str, Kept[T]] = Bounded(most_found_bytes, self._unlink)
+        self._missing: Bounded[str, Kept[T]] = Bounded(most_missing_bytes, self._unlink)
         self._made_from: dict[str, set[str]] = {}
 
     def get(self, reference: str) -> Kept[T] | None:
@@ -32,19 +37,17 @@ class Cache(Generic[T]):
         for entries in (self._found, self._missing):
             kept = entries.get(reference)
             if kept is not None:
-                entries.move_to_end(reference)
+                entries.touch(reference)
                 return kept
         return None
 
     def keep(self, reference: str, kept: Kept[T]) -> None:
         """Remember, and forget what was used longest ago when there is too much."""
         self._forget(reference)
-        entries, most = (self._missing, self._most_missing) if kept.entity is None else (self._found, self._most_found)
-        entries[reference] = kept
         for source in kept.sources:
             self._made_from.setdefault(source, set()).add(reference)
-        if len(entries) > most:
-            self._forget(next(iter(entries)))
+        entries = self._missing if kept.entity is None else self._found
+        entries.put(reference, kept, size_bytes(reference, kept))
 
     def drop(self, reference: str) -> None:
         """Forget the entity, and all that was made from it."""
@@ -59,9 +62,11 @@ class Cache(Generic[T]):
         self._made_from.clear()
 
     def _forget(self, reference: str) -> None:
-        kept = self._found.pop(reference, None) or self._missing.pop(reference, None)
-        if kept is None:
-            return
+        kept = self._found.drop(reference) or self._missing.drop(reference)
+        if kept is not None:
+            self._unlink(reference, kept)
+
+    def _unlink(self, reference: str, kept: Kept[T]) -> None:
         for source in kept.sources:
             dependents = self._made_from[source]
             dependents.discard(reference)

@@ -27,7 +27,7 @@ from tollgate.core.budget import current
 from tollgate.core.entities import Account, Accounts, LimitKind, Reservation, Settlement, Spend, Standing
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.ledger import record
-from tollgate.core.memo import Memo
+from tollgate.core.memo import Memo, accounts_bytes
 
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
@@ -61,7 +61,9 @@ class ValkeyCounters:
             # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
             await self._list(organization)
             self._listed.add(organization)
-            self._limited[organization] = Memo(lambda accounts: Keyed.of(organization, limited(accounts)))
+            self._limited[organization] = Memo(
+                lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
+            )
         keyed = self._limited[organization].get(reservation.accounts)
         numbers = (reservation.cost_nanousd, reservation.input_tokens, reservation.output_tokens, reservation.guessed)
         texts = (reservation.id, reservations.encode(reservation))
@@ -139,7 +141,7 @@ class ValkeyCounters:
     def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:
         organization = reservation.organization
         if (memo := self._charged.get(organization)) is None:
-            memo = self._charged[organization] = Memo(partial(Keyed.of, organization))
+            memo = self._charged[organization] = Memo(partial(Keyed.of, organization), accounts_bytes)
         cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
         estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
         texts = (reservation.id, _encode(record(reservation, settlement)), _line_name(reservation.model))

@@ -27,8 +27,8 @@ class CachedDirectory:
         registry: Registry,
         *,
         stale_while_down: bool = False,
-        most_found: int = 50_000,
-        most_missing: int = 10_000,
+        most_found_bytes: int = 64 * 1024 * 1024,
+        most_missing_bytes: int = 8 * 1024 * 1024,
         clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._registry = registry
@@ -36,7 +36,7 @@ class CachedDirectory:
         self._stale_while_down = stale_while_down
         self._clock_s = clock_s
         self._fresh_until_s = 0.0
-        self._cache: Cache[Any] = Cache(most_found, most_missing)
+        self._cache: Cache[Any] = Cache(most_found_bytes, most_missing_bytes)
         # What changes while a look-up is on its way must not be kept from it: one set per look-up, filled by `changed`.
         self._underway: list[set[str]] = []
         self._session = 0
