@@ -82,7 +82,8 @@ _STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
 
 # The access log as a backstop; and as the only word on what was used: until it comes, what a call has held stays held. And what comes
 # at once is settled at once, while admissions wait: 50 ms of it made the slowest of 100 requests half as slow again.
-_SELDOM = {"buffer_flush_interval": timedelta(milliseconds=200)}
+# Even as a backstop it comes sooner than `hold_wait_ms` ends: who called in vain may call again.
+_SELDOM = {"buffer_flush_interval": timedelta(milliseconds=100)}
 _OFTEN = {"buffer_flush_interval": timedelta(milliseconds=20), "buffer_size_bytes": 256 * 1024}
 
 
