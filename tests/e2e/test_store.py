@@ -157,3 +157,32 @@ async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetere
             assert {(await running.chat(known)).status_code for _ in range(3)} == {200}
             assert (await running.chat(unknown)).status_code == 503
             await running.metrics("tollgate_requests_unmetered_total 3.0")
+
+
+CLOCK = """
+import pathlib, time
+if b"worker" in pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0"):
+    real, real_ns = time.time, time.time_ns
+    time.time, time.time_ns = lambda: real() + 172_800, lambda: real_ns() + 172_800_000_000_000
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_workers_whose_clocks_are_two_days_ahead_reset_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Periods go by the store's clock: what is spent stays spent, and what was not is served from the first call on."""
+    (tmp_path / "sitecustomize.py").write_text(CLOCK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with gateway(tmp_path, CONFIG, "--mode", mode) as running:
+        key = await running.key(max_budget=0.01, budget_duration="1h")
+        assert (await running.chat(key, model="cent", max_tokens=3)).status_code == 200
+        await running.spend(key, at_least=0.01)
+        assert {(await running.chat(key, model="cent")).status_code for _ in range(6)} == {401}
+        short = await running.key(max_budget=0.01, budget_duration="2s")
+        assert (await running.chat(short, model="cent", max_tokens=3)).status_code == 200
+        for _ in range(100):
+            if (again := await running.chat(short, model="cent", max_tokens=3)).status_code == 200:
+                break
+            await asyncio.sleep(0.1)
+        assert again.status_code == 200

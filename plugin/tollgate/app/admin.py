@@ -56,6 +56,7 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
         beside(watch_evictions(core.pipe)),
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
+        await core.meet_store()
         await server.serve()
         await core.meter.drain()
     await core.close()

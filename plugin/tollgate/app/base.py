@@ -15,14 +15,17 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from tollgate import telemetry
 from tollgate.adapters.prices import PriceBook, price_of_file
 from tollgate.adapters.valkey.client import connect
+from tollgate.adapters.valkey.clock import StoreClock
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.outputs import SharedOutputs
 from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.adapters.valkey.probe import probe
 from tollgate.admission import Terms
 from tollgate.core.catalog import Catalog
+from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates
 from tollgate.core.ledger import request_id
 from tollgate.core.money import nanousd_of
@@ -36,13 +39,6 @@ from tollgate.settings import Settings
 from tollgate.unseen import UnseenOutput
 
 DAY_US = 86_400_000_000
-
-
-class SystemClock:
-    """The port `Clock` by the machine's clock."""
-
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 # Ids have to differ, not to be secret: asking the kernel for each would be a system call. Its seed is from there.
@@ -65,7 +61,7 @@ class Core:
     catalog: Catalog
     meter: Meter
     estimates: InputEstimates
-    clock: SystemClock
+    clock: StoreClock
     prices: PriceBook
     hold_waits: HoldWaits
     outputs: SharedOutputs
@@ -76,7 +72,8 @@ class Core:
         ours = settings.tollgate
         timeout_s = ours.store_timeout_ms / 1000
         client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
-        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US)
+        clock = StoreClock()
+        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock)
         book = PriceBook(settings.deployments, settings.prices, ours.price_file)
         catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)), book.find)
         estimates = InputEstimates()
@@ -92,12 +89,18 @@ class Core:
             on_settled=hold_waits.settled,
             unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
         )
-        clock = SystemClock()
         return cls(settings, client, pipe, counters, catalog, meter, estimates, clock, book, hold_waits, outputs)
 
-    async def probe(self) -> int:
-        """Write to the store, and tell its time in microseconds. Raises StoreUnavailable."""
-        return await probe(self.pipe)
+    async def probe(self) -> None:
+        """Write to the store, and take its time. Raises StoreUnavailable."""
+        self.clock.learn(await probe(self.pipe))
+
+    async def meet_store(self) -> None:
+        """Find out whether it serves, and what time it is there, before anybody asks."""
+        try:
+            await self.probe()
+        except StoreUnavailable as error:
+            telemetry.store_failed("probe", error)
 
     async def close(self) -> None:
         """End the connections to the store."""

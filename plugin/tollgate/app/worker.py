@@ -24,7 +24,6 @@ from tollgate.adapters.valkey.registry import ValkeyRegistry
 from tollgate.admission import Admissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
-from tollgate.core.errors import StoreUnavailable
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 
@@ -80,7 +79,7 @@ async def serve_worker(
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
     ):
-        await _meet_the_store(core)
+        await core.meet_store()
         await server.start(address)
         await door.start(authz_http)
         _collect_less()
@@ -106,15 +105,6 @@ def _server(settings: Settings, address: str, methods: Methods) -> Server:
     if ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
         tls = TlsFiles(ours.serve_grpc_certificate, ours.serve_grpc_key, ours.serve_grpc_client_ca)
     return serving.server(ours.grpc_server, address, methods, Limits(most_bytes, ours.grpc_max_streams), tls)
-
-
-async def _meet_the_store(core: Core) -> None:
-    """Find out whether it serves before anybody asks."""
-    try:
-        await core.probe()
-        await core.outputs.begin()
-    except StoreUnavailable as error:
-        telemetry.store_failed("probe", error)
 
 
 async def _told_to_stop() -> None:

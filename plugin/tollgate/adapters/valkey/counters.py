@@ -6,7 +6,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Sequence, Set
 from functools import lru_cache, partial
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -19,6 +19,7 @@ from tollgate.adapters.valkey import keys, scripts
 from tollgate.adapters.valkey.address import Command
 from tollgate.adapters.valkey.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.client import store_errors
+from tollgate.adapters.valkey.clock import StoreClock
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.scripts import Script
 from tollgate.adapters.valkey.states import STATE
@@ -39,10 +40,22 @@ _HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
 
 
 class ValkeyCounters:
-    """Limits and spend in Valkey. `now_us` fixes the script's clock for tests; None asks the server, as everything else does."""
+    """Limits and spend in Valkey. `now_us` fixes the script's clock for tests; None asks the server, as everything else does.
 
-    def __init__(self, client: Redis, pipe: Pipe, lease_us: int, ledger_us: int, now_us: int | None = None) -> None:
+    `clock` is told what each answer says of the store's time.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        pipe: Pipe,
+        lease_us: int,
+        ledger_us: int,
+        now_us: int | None = None,
+        clock: StoreClock | None = None,
+    ) -> None:
         self.now_us = now_us
+        self._clock = clock or StoreClock()
         self._client = client
         self._pipe = pipe
         self._lease_us = lease_us
@@ -72,8 +85,17 @@ class ValkeyCounters:
     async def _list(self, organization: str) -> None:
         try:
             await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
+            if not self._clock.known:
+                await self._learn_time()
         except ReplyError as error:
             raise unavailable(error) from error
+
+    async def _learn_time(self) -> None:
+        """Ask the store's time, where it was away when this process was started. Raises StoreUnavailable when the call's
+        periods were named by a clock that is wrong: asked again, it is decided rightly."""
+        seconds, micros = await self._pipe.call(b"TIME")
+        if self._clock.was_wrong(int(seconds) * 1_000_000 + int(micros)) and self.now_us is None:
+            raise StoreUnavailable("its time was not known yet, and this machine's clock differs")
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         answer = await self._settle(reservation, settlement, tell=True)
@@ -111,6 +133,7 @@ class ValkeyCounters:
             pipeline.mget([keys.scope_key(organization, each.scope) for each in accounts])
             (seconds, micros), stored = await pipeline.execute()
         now_us = self.now_us or seconds * 1_000_000 + micros
+        self._clock.learn(now_us)
         return [_spend(value or b"", account, now_us) for value, account in zip(stored, accounts, strict=True)]
 
     async def organizations(self) -> list[str]:
@@ -130,6 +153,7 @@ class ValkeyCounters:
             if now_us is None:
                 seconds, micros = await self._client.time()
                 now_us = seconds * 1_000_000 + micros
+                self._clock.learn(now_us)
         ended = [each for each in stored if _lease_end_us(each) <= now_us]
         return [_reservation(each) for each in sorted(ended, key=_lease_end_us)[:_MAX_EXPIRED]]
 
@@ -149,7 +173,7 @@ class ValkeyCounters:
         return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
 
     def _oldest_ms(self) -> int:
-        return max(0, time_ns() // 1_000_000 - self._ledger_us // 1000)
+        return max(0, (self._clock.now_us() - self._ledger_us) // 1000)
 
     def _batches(self, script: Script, own: Callable[[], int]) -> Batches:
         """Make an operation's batches. `own`: the argument that is the operation's own."""
@@ -171,6 +195,7 @@ class ValkeyCounters:
     def _answered(self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any) -> None:
         if not isinstance(reply, Exception):
             telemetry.store_answered(perf_counter() - began_s)
+            self._clock.learn(reply[0])
             batch.answer(reply)
         elif _is_forgotten(reply):
             again = asyncio.create_task(self._answer_again(batch, script, command))
