@@ -33,6 +33,8 @@ from tollgate.core.entities import (
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import InputEstimates, Lacks
 from tollgate.core.headers import COST, dollars, ietf_headers, standing_headers
+from tollgate.core.memo import Bounded
+from tollgate.core.models.served import is_other_model
 from tollgate.core.pricing import Price
 from tollgate.core.usage.reading import Reading
 from tollgate.ports import Counters
@@ -78,6 +80,7 @@ class Meter:
         self._ietf = ietf
         self._on_settled = on_settled
         self._unseen = unseen or UnseenOutput(OwnOutputs())
+        self._other_models: Bounded[tuple[str, str], bool] = Bounded(1024 * 1024)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
@@ -159,7 +162,17 @@ class Meter:
             told = self._catalog.trusts(ended.reservation.deployment)
             cost_nanousd = usage.told_nanousd if told else cost_nanousd
         cost_nanousd = min(cost_nanousd, MAX_EXACT)
-        return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told)
+        other = usage.model is not None and self._is_other(ended.reservation.deployment, usage.model)
+        return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
+
+    def _is_other(self, deployment_id: str, told: str) -> bool:
+        """Whether the model that a reply names is not its deployment's. A deployment of Azure's has a name of its owner's."""
+        known = self._other_models.get((deployment_id, told))
+        if known is None:
+            deployment = self._catalog.by_id.get(deployment_id)
+            known = deployment is not None and deployment.provider != "azure" and is_other_model(deployment.model, told)
+            self._other_models.put((deployment_id, told), known, 400 + 4 * len(told))
+        return known
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
         """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
@@ -214,6 +227,8 @@ class Meter:
             usage.output_tokens,
             settlement.cost_nanousd,
         )
+        if settlement.other_model:
+            telemetry.other_model(reservation.model)
         if settlement.bill.unpriced:
             telemetry.unpriced(settlement.bill.unpriced)
         if usage.told_nanousd is not None and settlement.bill.source:

@@ -48,6 +48,9 @@ _UNPRICED = Counter(
     "Parts of settled requests that have no price of their own: charged as what holds them, or not at all",
     ["part"],
 )
+_OTHER_MODEL = Counter(
+    "tollgate_replies_of_other_models", "Replies that name another model than was admitted", ["model"]
+)
 _TOLD = Counter("tollgate_told_dollars", "Dollars that replies told, of models that have a price", ["model"])
 _TABLE = Counter(
     "tollgate_table_dollars", "Dollars by the table of prices, of requests whose reply told its own", ["model"]
@@ -198,6 +201,11 @@ def unpriced(parts: Sequence[str]) -> None:
     """A settled request had parts without a price. Words of providers that core.billing does not know count as one."""
     for part in parts:
         _count(_labelled(_UNPRICED, part if part in PARTS else "other"))
+
+
+def other_model(model: str) -> None:
+    """A reply named another model than the one that was admitted."""
+    _count(_labelled(_OTHER_MODEL, model), 1)
 
 
 def told(model: str, told_nanousd: int, table_nanousd: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
@@ -380,3 +381,22 @@ async def test_another_coding_or_none_is_refused(door: Door, coding: str) -> Non
     reply = await door.post(CHAT, headers, content=b'{"model":"gpt-4o","messages":[]}')
     assert (reply.status_code, door.provider.seen) == (400, [])
     assert "content-encoding" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("model", "other"), [("gpt-4o", False), ("cheap", True)])
+async def test_a_reply_of_another_model_is_marked(door: Door, model: str, other: bool) -> None:
+    """The provider answers as gpt-4o whatever it is asked for."""
+    reply = await door.chat(bearer(await door.gateway.key()), model=model)
+    found = await door.gateway.client.get(
+        f"{door.gateway.url}/spend/explain",
+        params={"request_id": reply.headers["x-tollgate-request-id"]},
+        headers=bearer(MASTER),
+    )
+    for _ in range(100):
+        if found.status_code == 200:
+            break
+        await asyncio.sleep(0.05)
+        found = await door.gateway.client.get(str(found.url), headers=bearer(MASTER))
+    assert (found.json()["reply_model"], found.json()["other_model"]) == ("gpt-4o", other)
+    if other:
+        await door.gateway.metrics('tollgate_replies_of_other_models_total{model="cheap"}')

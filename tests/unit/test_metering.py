@@ -256,3 +256,12 @@ async def test_a_pass_by_another_model_is_charged_at_that_models_price() -> None
     passes = (Pass(10, 7, model="other", kind="advisor_message"),)
     dear = Price("dear", (Rates(10**9, 10**9, 0, 0, 0),))
     assert await charge(Usage(10, 7, passes=passes), price=dear) == (24, "exact", 24)
+
+
+@pytest.mark.parametrize(("told", "other"), [(None, False), ("gpt-4o-2024-08-06", False), ("dear", True)])
+async def test_a_reply_of_another_model_is_marked_in_the_ledger(told: str | None, other: bool) -> None:
+    """By the name that it tells; it is charged as the one that was admitted."""
+    meter, counters = await meter_of(HELD)
+    await meter.settle(Ended(HELD, structs.replace(EXACT, model=told), 200, "test"))
+    (record,) = counters.ledger
+    assert (record.other_model, record.reply_model, record.cost_nanousd) == (other, told, 24)

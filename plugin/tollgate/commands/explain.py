@@ -37,7 +37,8 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     price = answer["price"]
     lines = [
         f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']}, status {answer['status']}",
-        f"model      {answer['model']} ({answer['model_id']}), the reply says {answer['reply_model'] or 'nothing'}",
+        f"model      {answer['model']} ({answer['model_id']}), the reply says {answer['reply_model'] or 'nothing'}"
+        f"{': another model' if answer.get('other_model') else ''}",
         f"usage      {answer['usage']}, by {answer['settled_by']}: {_tokens(answer['tokens'])}",
         *(_pass(each) for each in answer["passes"]),
     ]

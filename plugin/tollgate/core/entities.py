@@ -254,7 +254,10 @@ NO_USAGE = Usage(certainty=Certainty.NONE)
 
 
 class Settlement(Struct, frozen=True):
-    """What a reservation turned out to cost. `told`: it is the provider's own figure, and the bill stands beside it."""
+    """What a reservation turned out to cost. `told`: it is the provider's own figure, and the bill stands beside it.
+
+    `other_model`: the reply names another model than the one that was admitted.
+    """
 
     usage: Usage
     cost_nanousd: int
@@ -262,6 +265,7 @@ class Settlement(Struct, frozen=True):
     settled_by: str
     bill: Bill = NO_BILL
     told: bool = False
+    other_model: bool = False
 
     @property
     def certainty(self) -> Certainty:

@@ -30,7 +30,7 @@ class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
     """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
 
     `reply_model`, `service_tier`, and the rest of what the reply told: as `Usage` has them.
-    `bill`: the price that was used, and the arithmetic.
+    `other_model`: the reply names another than was admitted. `bill`: the price that was used, and the arithmetic.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
     provisioned: bool = False
     told_nanousd: int | None = None
     search_context: str | None = None
+    other_model: bool = False
     bill: Bill = NO_BILL
 
 
@@ -79,6 +80,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         provisioned=usage.provisioned,
         told_nanousd=usage.told_nanousd,
         search_context=usage.search_context,
+        other_model=settlement.other_model,
         bill=settlement.bill,
         **{kind: count for kind in _KINDS if (count := getattr(usage, kind))},
     )

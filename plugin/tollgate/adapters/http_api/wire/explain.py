@@ -72,7 +72,7 @@ class PassTokens(Tokens):
 class Explanation(Answer):
     """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
 
-    `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost; where the
+    `other_model`: `reply_model` is not the one that was admitted, beyond a date. `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost; where the
     deployment trusts it, `cost_nanousd` is that. `unpriced`: parts without a price, which the lines charge as what holds them or not at all.
     """
 
@@ -80,6 +80,7 @@ class Explanation(Answer):
     model: str
     model_id: str
     reply_model: str | None
+    other_model: bool
     reply_service_tier: str | None
     geography: str | None
     provisioned: bool
@@ -121,6 +122,7 @@ def explanation(settled: Settled) -> Explanation:
         model=record.model,
         model_id=record.deployment,
         reply_model=record.reply_model,
+        other_model=record.other_model,
         reply_service_tier=record.service_tier,
         geography=record.geography,
         provisioned=record.provisioned,
