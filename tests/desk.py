@@ -114,6 +114,13 @@ class Desk:
         raw = asked if isinstance(asked, bytes) else json.dumps(chat() if asked is None else asked).encode()
         return await self._door().admit(Request(method, path, headers, raw))
 
+    async def ask_head(
+        self, path: str = "/v1/chat/completions", method: str = "POST", headers: dict[str, str] | None = None
+    ) -> Refusal | None:
+        """What is said of a request whose body has not come."""
+        headers = {"authorization": f"Bearer {SECRET}"} if headers is None else headers
+        return await self._door().check_key(Request(method, path, headers, b""))
+
     def forget(self) -> None:
         """Ask the next time as if for the first time."""
         self._admissions = None

@@ -35,10 +35,11 @@ from tollgate.core.entities import (
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
 from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
-from tollgate.core.headers import ietf_headers, standing_headers
+from tollgate.core.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
 from tollgate.core.inflate import TooLong, check_coding, inflate
 from tollgate.core.known_refusals import KnownRefusals
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
+from tollgate.core.people import Key
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Caller, KnownAccounts, Policy
@@ -48,6 +49,7 @@ from tollgate.hold_waits import HoldWaits
 from tollgate.ports import Clock, Counters, Directory
 
 _STORE_RETRY_S = 1
+_UNAUTHORIZED = 401
 # Three milliseconds of gzip; what is longer is inflated in a thread.
 _INFLATED_AT_ONCE = 1024 * 1024
 
@@ -143,28 +145,50 @@ class Admissions:
         path, _, query = request.path.partition("?")
         endpoint = find_endpoint(path)
         family = family_of_path(path) if endpoint is None else endpoint.dialect.family
+        key: Key | None = None
         try:
-            decision = await self._admit(request, path, query, endpoint, family)
-        except Refused as refused:
-            decision = refused.refusal
-        except BadRequest as error:
-            decision = refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
-        except StoreUnavailable as error:
-            telemetry.store_failed("admit", error)
-            decision = refusals.unavailable(family, _STORE_RETRY_S)
-        if isinstance(decision, Refusal):
-            telemetry.refused(decision.status, decision.reason)
-            if extra := error_headers(family, decision.status):
-                decision = structs.replace(decision, headers=(*decision.headers, *extra))
-        return decision
+            key = await self._callers.authenticate(request.headers, query, family)
+            decision = await self._admit(key, request, path, query, endpoint, family)
+        except (Refused, BadRequest, StoreUnavailable) as error:
+            decision = _refusal_of(error, family)
+        return self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
+
+    async def check_key(self, request: Request) -> Refusal | None:
+        """Decide by the head alone, while the body has not come: the key, the path, and limits that refuse every call.
+
+        None: admission may ask for the body. Never raises, as admit().
+        """
+        path, _, query = request.path.partition("?")
+        endpoint = find_endpoint(path)
+        family = family_of_path(path) if endpoint is None else endpoint.dialect.family
+        key: Key | None = None
+        try:
+            key = await self._callers.authenticate(request.headers, query, family)
+            await self._ask(key, request, path, endpoint, family)
+        except (Refused, BadRequest, StoreUnavailable) as error:
+            return self._told_apart(_refusal_of(error, family), key, family)
+        return None
+
+    def _told_apart(self, refusal: Refusal, key: Key | None, family: Family) -> Refusal:
+        """The refusal with an id, by which the log says whose it was and why."""
+        identity = self._new_id()
+        telemetry.refused(refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name)
+        told = (*refusal.headers, Header(REQUEST_ID, identity), *error_headers(family, refusal.status))
+        return structs.replace(refusal, headers=(*told, CHALLENGE) if refusal.status == _UNAUTHORIZED else told)
+
+    async def _ask(
+        self, key: Key | None, request: Request, path: str, endpoint: Endpoint | None, family: Family
+    ) -> Asker:
+        """Who asks, by the head of the request."""
+        self._check_path(request, path, endpoint, family)
+        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
+        return await self._early.find(key, request.headers, dialect)
 
     async def _admit(
-        self, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
+        self, key: Key | None, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
     ) -> Decision:
-        key = await self._callers.authenticate(request.headers, query, family)
         dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
-        self._check_path(request, path, endpoint, family)
-        asker = await self._early.find(key, request.headers, dialect)
+        asker = await self._ask(key, request, path, endpoint, family)
         if coding := request.headers.get("content-encoding", ""):
             request = structs.replace(request, body=await self._inflate(request.body, coding, family))
         facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
@@ -336,6 +360,15 @@ class Admissions:
                 headers += ietf_headers(reservation.accounts, standing)
             told = self._told = _Told(standing, family, headers)
         return told.headers
+
+
+def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) -> Refusal:
+    if isinstance(error, Refused):
+        return error.refusal
+    if isinstance(error, BadRequest):
+        return refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
+    telemetry.store_failed("admit", error)
+    return refusals.unavailable(family, _STORE_RETRY_S)
 
 
 def _named(endpoint: Endpoint | None, facts: body.Body) -> str:

@@ -17,7 +17,7 @@ from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
 from tollgate.commands.top import top
-from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+from tollgate.envoy_config.parts import Part, part
 from tollgate.envoy_program import check_version
 
 app = typer.Typer(
@@ -51,14 +51,6 @@ class Mode(StrEnum):
 
     GRPC = "grpc"
     NATIVE = "native"
-
-
-class What(StrEnum):
-    """Which part of Envoy's configuration is printed."""
-
-    BOOTSTRAP = "bootstrap"
-    FILTERS = "filters"
-    CLUSTERS = "clusters"
 
 
 ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
@@ -113,9 +105,7 @@ def serve(
 def envoy_config(
     config: ConfigOption = settings.EXAMPLE_FILE,
     mode: ModeOption = None,
-    what: Annotated[
-        What, typer.Option(help="the whole file, the connection manager, or the clusters")
-    ] = What.BOOTSTRAP,
+    what: Annotated[Part, typer.Option(help="the whole file, or a part for a file of your own")] = Part.BOOTSTRAP,
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
     with failing_clearly():
@@ -135,23 +125,9 @@ app.command("import-litellm")(import_litellm)
 app.command("top")(top)
 
 
-def rendered(loaded: settings.Settings, what: What) -> str:
+def rendered(loaded: settings.Settings, what: Part) -> str:
     """The configuration as YAML, for an Envoy beside `tollgate serve`. Raises SettingsError when an address is none."""
-    ours = loaded.tollgate
-    topology = Topology(
-        listen=Address(host=ours.host, port=ours.port),
-        workers=(Address.parse(ours.serve_grpc),),
-        admin=Address.parse(ours.serve_http),
-        workers_http=(Address.parse(ours.serve_native),),
-    )
-    match what:
-        case What.BOOTSTRAP:
-            document: object = bootstrap(loaded, topology)
-        case What.FILTERS:
-            document = connection_manager(loaded)
-        case What.CLUSTERS:
-            document = clusters(loaded, topology)
-    return yaml.safe_dump(document, sort_keys=False, width=140, allow_unicode=True)
+    return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
 
 
 def _loaded(config: Path, overrides: dict[str, Any]) -> settings.Settings:

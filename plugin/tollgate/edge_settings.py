@@ -21,6 +21,29 @@ class EdgeSettings(OwnSection):
         "127.0.0.1:4003", description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode"
     )
     serve_http: str = Field("127.0.0.1:4002", description="`tollgate serve`: where the admin server listens")
+    reach_grpc: str | None = Field(
+        None,
+        description="`tollgate envoy-config`: where Envoy finds `serve_grpc`, if elsewhere than on its own machine",
+    )
+    reach_native: str | None = Field(None, description="likewise for `serve_native`")
+    reach_http: str | None = Field(None, description="likewise for `serve_http`")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may call the gateway from a browser, as https://app.example; `*`: all"
+    )
+    max_connections: int = Field(10_000, ge=1, description="connections of clients at once; more are closed")
+    max_streams_per_connection: int = Field(
+        100, ge=1, le=2**31 - 1, description="calls at once on one HTTP/2 connection"
+    )
+    client_idle_timeout_seconds: int = Field(300, ge=1, description="a connection without calls is closed after this")
+    request_headers_timeout_seconds: int = Field(
+        30, ge=1, description="a request whose headers take longer is answered with 408"
+    )
+    request_timeout_seconds: int = Field(
+        120, ge=1, description="a request that takes longer to arrive, its body too, is answered with 408"
+    )
+    envoy_memory_mib: int = Field(
+        1024, ge=128, description="memory from nine tenths of which on Envoy answers new requests with 503"
+    )
     drain_seconds: int = Field(
         30, ge=0, le=3600, description="how long calls under way may take to end when the gateway is told to stop"
     )

@@ -284,7 +284,11 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
 def _expanded(value: Any, environment: Mapping[str, str]) -> Any:
     """The document with `os.environ/NAME` replaced, credentials excepted: they go from the environment straight to Envoy."""
     if isinstance(value, dict):
-        return {k: v if k in _CREDENTIALS else _expanded(v, environment) for k, v in value.items()}
+        return {
+            k: v if k in _CREDENTIALS else _expanded(v, environment)
+            for k, v in value.items()
+            if not _is_unset_master_key(k, v, environment)
+        }
     if isinstance(value, list):
         return [_expanded(each, environment) for each in value]
     if isinstance(value, str) and (match := _ENVIRONMENT.match(value)):
@@ -292,6 +296,13 @@ def _expanded(value: Any, environment: Mapping[str, str]) -> Any:
             raise SettingsError(f"{value}: the environment variable {match[1]} is not set")
         return environment[match[1]]
     return value
+
+
+def _is_unset_master_key(name: object, value: object, environment: Mapping[str, str]) -> bool:
+    """Whether the master key is to come from a variable that is not set here: nobody has it then, which is no fault of
+    a file that is only looked at."""
+    match = _ENVIRONMENT.match(value) if name == "master_key" and isinstance(value, str) else None
+    return match is not None and match[1] not in environment
 
 
 def _fault(error: Any) -> str:
@@ -436,5 +447,7 @@ def _notices(parsed: _File, document: dict[str, Any]) -> list[str]:
                 if not (prefix == "litellm_params." and find_cost_name(key))
             ]
     if parsed.general_settings.master_key is None:
-        lines.append("general_settings.master_key: not set, so nobody can administer keys")
+        named = (document.get("general_settings") or {}).get("master_key")
+        told = "not set" if named is None else f"{named} is not set"
+        lines.append(f"general_settings.master_key: {told}, so nobody can administer keys")
     return lines

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,6 +21,8 @@ from tollgate.core.billing import PARTS
 from tollgate.outage import Outage
 
 PUBLISHED_AFTER_S = 0.5
+# Whoever is refused may ask again and again: what that costs, and what it writes, is bounded.
+_REFUSALS_A_SECOND = 10
 
 _log = logging.getLogger("tollgate")
 
@@ -149,9 +152,39 @@ def admitted() -> None:
     _count(_ADMITTED)
 
 
-def refused(status: int, reason: str) -> None:
-    """A request was refused."""
+class _Lines:
+    """Lets some lines a second into the log, and counts the others."""
+
+    def __init__(self, most_a_second: int) -> None:
+        self._most = most_a_second
+        self._second = 0
+        self._shown = 0
+        self.hidden = 0
+
+    def show(self) -> bool:
+        """Whether this line is shown."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._shown = second, 0
+        if self._shown >= self._most:
+            self.hidden += 1
+            return False
+        self._shown += 1
+        return True
+
+
+_refusals = _Lines(_REFUSALS_A_SECOND)
+
+
+def refused(status: int, reason: str, request_id: str, key_name: str | None) -> None:
+    """A request was refused: one line of the log, unless there are too many."""
     _count(_labelled(_REFUSED, str(status), reason))
+    if _refusals.show():
+        more = f"; {_refusals.hidden} more refusals since the last line" if _refusals.hidden else ""
+        _refusals.hidden = 0
+        _log.info(
+            "refused %s: key %s, %d %s%s", request_id, "-" if key_name is None else repr(key_name), status, reason, more
+        )
 
 
 def waited(*, admitted: bool) -> None:

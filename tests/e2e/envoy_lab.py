@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,7 @@ class Gate:
     """Tollgate's three services. A request says with its own `test-*` headers what becomes of it."""
 
     checks: list[dict[str, str]] = field(default_factory=list)
+    key_checks: list[dict[str, str]] = field(default_factory=list)
     streams: list[list[str]] = field(default_factory=list)
     entries: list[Any] = field(default_factory=list)
 
@@ -65,8 +66,14 @@ class Gate:
         assert request.attributes.request is not None
         assert request.attributes.request.http is not None
         headers = request.attributes.request.http.headers
-        self.checks.append(dict(headers))
         asked = headers.get("test-do", "pass")
+        if request.attributes.context_extensions == {"tollgate": "key"}:
+            self.key_checks.append(dict(headers))
+            asked = headers.get("test-key", "good")
+            if asked == "good":
+                return CheckResponse(status=Status(code=0), ok_response=OkHttpResponse())
+        else:
+            self.checks.append(dict(headers))
         if asked == "fail":
             await _context.abort(grpc.StatusCode.INTERNAL, "as asked")
         if asked == "refuse":
@@ -280,8 +287,12 @@ async def lab(
     file: str = _FILE,
     environment: Mapping[str, str] = _ENVIRONMENT,
     trust_bundle: str = DEFAULT_TRUST_BUNDLE,
+    their_routes: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[Lab]:
-    """Start everything, stop everything. In `file`, `{provider}` is the provider's port and `{closed}` one where nobody listens."""
+    """Start everything, stop everything. In `file`, `{provider}` is the provider's port and `{closed}` one where nobody listens.
+
+    `their_routes` stand before ours, and alone on the host their.example.
+    """
     with tempfile.TemporaryDirectory(prefix="tg-") as name:
         folder, gate, provider, admin = Path(name), Gate(), Server(), Server()
         async with (
@@ -302,6 +313,10 @@ async def lab(
             # The shipped interval is 20 seconds: too long for a test.
             manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
             manager["access_log_options"]["access_log_flush_interval"] = "1s"
+            hosts = manager["route_config"]["virtual_hosts"]
+            hosts[0]["routes"] = [*their_routes, *hosts[0]["routes"]]
+            if their_routes:
+                hosts.append({"name": "theirs", "domains": ["their.example"], "routes": list(their_routes)})
             (folder / "envoy.json").write_text(json.dumps(document))
             async with running_envoy(folder / "envoy.json", port, environment):
                 yield Lab(f"http://127.0.0.1:{port}", gate, provider, admin)

@@ -161,7 +161,9 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
         admitted: list[str] = []
 
         async def note(reply: httpx.Response) -> None:
-            if identity := reply.headers.get("x-tollgate-request-id"):
+            # A refusal has an id too, and no record.
+            identity = reply.headers.get("x-tollgate-request-id")
+            if identity and (reply.is_success or reply.is_server_error):
                 admitted.append(identity)
 
         limits, hooks = httpx.Limits(max_connections=500), {"response": [note]}

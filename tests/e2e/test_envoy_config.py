@@ -14,6 +14,9 @@ from tests.e2e.envoy_lab import Lab, lab
 pytestmark = pytest.mark.filterwarnings("ignore:AccessLogCommon.intermediate_log_entry is deprecated")
 
 
+RESERVATION = '["id","default",[["b",["key","k"],null,1]],1800000,"ollama","m","d",1,1]'
+
+
 @pytest_asyncio.fixture(scope="session")
 async def running() -> AsyncIterator[Lab]:
     async with lab() as each:
@@ -25,6 +28,7 @@ def gateway(running: Lab) -> Lab:
     """The running gateway, with nothing seen yet."""
     for memory in (
         running.gate.checks,
+        running.gate.key_checks,
         running.gate.streams,
         running.gate.entries,
         running.provider.seen,
@@ -38,7 +42,8 @@ async def send(
     gateway: Lab, path: str = "/v1/chat/completions", body: bytes = b"{}", method: str = "POST", **test: str
 ) -> httpx.Response:
     """Send one request; `test` become the headers that tell the lab what to do."""
-    headers = {name.replace("_", "-"): value for name, value in test.items()} | {"content-type": "application/json"}
+    headers = {"authorization": "Bearer sk-any", "content-type": "application/json"}
+    headers |= {name.replace("_", "-"): value for name, value in test.items()}
     async with httpx.AsyncClient(timeout=20) as client:
         return await client.request(method, gateway.url + path, content=body, headers=headers)
 
@@ -100,6 +105,33 @@ async def test_a_refused_request_never_opens_an_ext_proc_stream(gateway: Lab) ->
     await send(gateway, test_do="refuse")
     await send(gateway)
     assert len(gateway.gate.streams) == 1
+
+
+@pytest.mark.parametrize(("body", "asked"), [(b"{}", 0), (b"x" * 65_535, 0), (b"x" * 65_536, 1), (b"x" * 5_000_000, 1)])
+async def test_the_key_of_a_long_body_is_checked_before_the_body_is_taken(
+    gateway: Lab, body: bytes, asked: int
+) -> None:
+    """And only then. Admission asks again, with the body; the question for the key knows nothing of it."""
+    reply = await send(gateway, body=body)
+    assert (reply.status_code, len(gateway.gate.key_checks), len(gateway.gate.checks)) == (200, asked, 1)
+    assert gateway.provider.seen[0].body == body
+
+
+async def test_the_key_of_a_body_of_unknown_length_is_checked_first(gateway: Lab) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{"
+        yield b"}"
+
+    async with httpx.AsyncClient() as client:
+        headers = {"authorization": "Bearer sk-any"}
+        reply = await client.post(f"{gateway.url}/v1/chat/completions", content=pieces(), headers=headers)
+    assert (reply.status_code, len(gateway.gate.key_checks), gateway.provider.seen[0].body) == (200, 1, b"{}")
+
+
+async def test_a_bad_key_of_a_long_body_is_refused_once(gateway: Lab) -> None:
+    """In Tollgate's words; admission is not asked."""
+    reply = await send(gateway, body=b"x" * 100_000, test_key="refuse")
+    assert (reply.status_code, reply.text, gateway.gate.checks) == (429, '{"error": "ours,  untouched"}', [])
 
 
 async def test_tollgates_refusal_reaches_the_client_untouched(gateway: Lab) -> None:
@@ -185,7 +217,8 @@ async def test_envoys_own_replies_are_anthropics_under_its_path(
     gateway: Lab, case: dict[str, str], status: int, kind: str
 ) -> None:
     """The same in Anthropic's shape under /v1/messages."""
-    reply = await send(gateway, "/v1/messages", **case)  # type: ignore[arg-type]
+    told = {"test_reservation": RESERVATION.replace("ollama", "anthropic.messages")}
+    reply = await send(gateway, "/v1/messages", **told, **case)  # type: ignore[arg-type]
     body = reply.json()
     assert (reply.status_code, body["type"], body["error"]["type"]) == (status, "error", kind)
 
@@ -224,8 +257,7 @@ async def test_bedrocks_errors_have_their_header(gateway: Lab) -> None:
 
 async def test_what_tollgate_said_of_a_request_wins_over_its_path(gateway: Lab) -> None:
     """A provider's own path, which the request has by then, may look like another API's."""
-    reservation = '["id","default",[["b",["key","k"],null,1]],1800000,"ollama","m","d",1,1]'
-    reply = await send(gateway, "/v1/chat/completions", test_route="gone", test_reservation=reservation)
+    reply = await send(gateway, "/v1/messages", test_route="gone", test_reservation=RESERVATION)
     assert reply.json() == {"error": reply.json()["error"]}
     assert isinstance(reply.json()["error"], str)
 
@@ -280,3 +312,47 @@ async def test_a_long_reply_is_heard_of_while_it_runs(gateway: Lab) -> None:
     entries = await gateway.entries("/v1/slow", 3)
     kinds = [entry.common_properties.access_log_type.name for entry in entries]
     assert (kinds[0], kinds[-1], len(kinds) >= 3) == ("DownstreamPeriodic", "DownstreamEnd", True)
+
+
+THEIRS = [
+    {"match": {"path": "/theirs/named"}, "name": "theirs", "direct_response": {"status": 401, "body": {"inline_string": "their words"}}},
+    {"match": {"path": "/theirs/unnamed"}, "direct_response": {"status": 503, "body": {"inline_string": "their words"}}},
+    {"match": {"path": "/theirs/page"}, "direct_response": {"status": 404, "body": {"inline_string": "their words"}},
+     "response_headers_to_add": [{"header": {"key": "content-type", "value": "text/html"}}]},
+    {"match": {"path": "/theirs/server"}, "route": {"cluster": "tollgate_admin"}},
+]  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module")
+async def beside() -> AsyncIterator[Lab]:
+    """Routes of somebody's own: in Tollgate's virtual host, and in one of their own."""
+    async with lab(their_routes=THEIRS) as each:
+        yield each
+
+
+@pytest.mark.parametrize("host", ["localhost", "their.example"])
+@pytest.mark.parametrize(
+    ("path", "status", "content_type"),
+    [("named", 401, "text/plain"), ("unnamed", 503, "text/plain"), ("page", 404, "text/html")],
+)
+async def test_the_words_of_other_routes_stay_as_they_are(
+    beside: Lab, host: str, path: str, status: int, content_type: str
+) -> None:
+    """No error body of ours, no admission."""
+    async with httpx.AsyncClient() as client:
+        reply = await client.post(f"{beside.url}/theirs/{path}", json={}, headers={"host": host})
+    assert (reply.status_code, reply.text, reply.headers["content-type"]) == (status, "their words", content_type)
+    assert beside.gate.checks == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "their.example"])
+async def test_requests_of_other_routes_are_changed_by_no_filter_of_ours(beside: Lab, host: str) -> None:
+    """Neither cleaned nor named, neither admitted nor metered."""
+    beside.admin.seen.clear()
+    async with httpx.AsyncClient() as client:
+        headers = {"host": host, "x-envoy-of-theirs": "7", "authorization": "Bearer sk-theirs"}
+        await client.post(f"{beside.url}/theirs/server", json={}, headers=headers)
+    (seen,) = beside.admin.seen
+    assert (seen.headers["x-envoy-of-theirs"], seen.headers["authorization"]) == ("7", "Bearer sk-theirs")
+    assert [name for name in seen.headers if name.startswith("x-tollgate")] == []
+    assert (beside.gate.checks, beside.gate.streams) == ([], [])

@@ -83,16 +83,51 @@ def test_check_names_each_fault_on_its_line(tmp_path: Path) -> None:
     )
 
 
+def test_the_example_beside_an_envoy_can_be_checked_as_it_is() -> None:
+    """Its master key comes from the environment; where it is not there, a line says what that means."""
+    file = Path(__file__).parents[2] / "envoy" / "settings.yaml"
+    code, said, complaint = run("check", str(file))
+    told = (
+        "notice: general_settings.master_key: os.environ/TOLLGATE_MASTER_KEY is not set, so nobody can administer keys"
+    )
+    assert (code, complaint, told in said) == (0, "", True)
+
+
 def test_envoy_config_prints_yaml() -> None:
-    """The filters alone are the connection manager."""
-    code, said, _ = run("envoy-config", "--what", "filters")
+    code, said, _ = run("envoy-config", "--what", "connection-manager")
     assert (code, yaml.safe_load(said)["stat_prefix"]) == (0, "tollgate")
+
+
+def test_the_parts_are_those_of_the_whole() -> None:
+    """Whoever puts them into a file of their own gets what the printed file has."""
+    whole = yaml.safe_load(run("envoy-config")[1])
+    static = whole["static_resources"]
+    (listener,) = static["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    wanted = {
+        "listener": listener,
+        "connection-manager": manager,
+        "filters": manager["http_filters"][:-1],
+        "virtual-host": manager["route_config"]["virtual_hosts"][0],
+        "clusters": static["clusters"],
+        "secrets": static["secrets"],
+        "access-log": manager["access_log"],
+        "local-replies": manager["local_reply_config"],
+        "early-mutations": manager["early_header_mutation_extensions"],
+        "bounds": {name: whole[name] for name in ("layered_runtime", "overload_manager")},
+    }
+    assert {name: yaml.safe_load(run("envoy-config", "--what", name)[1]) for name in wanted} == wanted
 
 
 def test_the_mode_chooses_how_envoy_asks() -> None:
     """Over HTTP in native mode, over gRPC in the other."""
     said = {mode: run("envoy-config", "--mode", mode, "--what", "filters")[1] for mode in ("grpc", "native")}
-    asked = {mode: yaml.safe_load(text)["http_filters"][0]["typed_config"] for mode, text in said.items()}
+    asked = {
+        mode: next(each for each in yaml.safe_load(text) if each["name"] == "envoy.filters.http.ext_authz")[
+            "typed_config"
+        ]
+        for mode, text in said.items()
+    }
     assert {mode: [key for key in config if key.endswith("_service")] for mode, config in asked.items()} == {
         "grpc": ["grpc_service"],
         "native": ["http_service"],

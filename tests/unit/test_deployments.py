@@ -178,7 +178,8 @@ def test_deployments_that_would_be_edited_alike_stand_in_for_each_other(tmp_path
 def test_a_lone_deployment_is_tried_once(tmp_path: Path) -> None:
     """No retry and no Lua where there is nobody to take over."""
     loaded = settings(tmp_path, {"model": "openai/a"})
-    route = connection_manager(loaded)["route_config"]["virtual_hosts"][0]["routes"][-2]
+    routes = connection_manager(loaded)["route_config"]["virtual_hosts"][0]["routes"]
+    (route,) = [each for each in routes if each["name"].startswith("tollgate/deployment/")]
     assert "retry_policy" not in route["route"]
     assert "lua" not in json.dumps(clusters(loaded, TOPOLOGY))
 
@@ -205,7 +206,7 @@ def test_a_deployment_that_passes_credentials_has_none_of_its_own(tmp_path: Path
     kept = {
         each["name"]: set(each["request_headers_to_remove"]) for each in routes if "request_headers_to_remove" in each
     }
-    assert kept["deployment/m-2"] - kept["deployment/m"] == {"authorization", "x-api-key"}
+    assert kept["tollgate/deployment/m-2"] - kept["tollgate/deployment/m"] == {"authorization", "x-api-key"}
     assert "credential_injector" not in json.dumps(clusters(read, TOPOLOGY)[-2])
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tollgate.cli import What, rendered
+from tollgate.cli import rendered
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+from tollgate.envoy_config.parts import Part
 from tollgate.settings import EXAMPLE_FILE, Settings, load
 from tollgate.supervisor import Programs
 
@@ -44,7 +45,13 @@ def provider_cluster(settings: Settings) -> Any:
 
 
 def provider_route(settings: Settings) -> Any:
-    return connection_manager(settings)["route_config"]["virtual_hosts"][0]["routes"][-2]["route"]
+    (found,) = deployment_routes(settings)
+    return found["route"]
+
+
+def deployment_routes(settings: Settings) -> Any:
+    routes = connection_manager(settings)["route_config"]["virtual_hosts"][0]["routes"]
+    return [each for each in routes if each["name"].startswith("tollgate/deployment/")]
 
 
 def socket_of(cluster: Any) -> Any:
@@ -55,7 +62,7 @@ def socket_of(cluster: Any) -> Any:
 def test_the_committed_configuration_is_current(mode: str) -> None:
     """envoy/grpc.yaml and envoy/native.yaml are what `make envoy` writes."""
     settings = in_mode(load(ENVOY_FOLDER / "settings.yaml"), mode)
-    assert (ENVOY_FOLDER / f"{mode}.yaml").read_text() == rendered(settings, What.BOOTSTRAP)
+    assert (ENVOY_FOLDER / f"{mode}.yaml").read_text() == rendered(settings, Part.BOOTSTRAP)
 
 
 @pytest.mark.parametrize("mode", ["grpc", "native"])
@@ -77,7 +84,9 @@ def test_every_deployment_has_a_cluster_and_a_route() -> None:
     document = bootstrap(load(EXAMPLE_FILE), TOPOLOGY)["static_resources"]
     manager = document["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routed = {
-        route["route"]["cluster"] for route in manager["route_config"]["virtual_hosts"][0]["routes"] if "route" in route
+        route["route"]["cluster"]
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"]
+        if "cluster" in route.get("route", {})
     }
     assert routed | {"tollgate"} == {cluster["name"] for cluster in document["clusters"]}
 

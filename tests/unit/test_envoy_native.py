@@ -20,10 +20,11 @@ SETTINGS = load(EXAMPLE_FILE)
 APIS = table()
 
 
-def filters(max_request_bytes: int = SETTINGS.tollgate.max_request_bytes) -> list[Any]:
+def filters(max_request_bytes: int = SETTINGS.tollgate.max_request_bytes) -> dict[str, Any]:
+    """The filters by name, in their order."""
     ours = SETTINGS.tollgate.model_copy(update={"mode": "native", "max_request_bytes": max_request_bytes})
     found: list[Any] = connection_manager(replace(SETTINGS, tollgate=ours))["http_filters"]
-    return found
+    return {each["name"]: each for each in found}
 
 
 def exact(matchers: Any) -> set[str]:
@@ -32,7 +33,7 @@ def exact(matchers: Any) -> set[str]:
 
 def test_both_sides_name_headers_alike() -> None:
     """What Tollgate answers with, Envoy takes: neither imports the other."""
-    response = filters()[0]["typed_config"]["http_service"]["authorization_response"]
+    response = filters()["envoy.filters.http.ext_authz"]["typed_config"]["http_service"]["authorization_response"]
     said = {headers.RESERVATION, headers.EDITS, headers.TARGET, headers.HIDE, headers.HELD, headers.METER_HEADER}
     assert exact(response["dynamic_metadata_from_headers"]) == said
     assert exact(response["allowed_upstream_headers"]) == {
@@ -47,13 +48,13 @@ def test_both_sides_name_headers_alike() -> None:
 
 def test_no_refusal_loses_a_header() -> None:
     """Envoy hands on those that it was told of, and no others."""
-    response = filters()[0]["typed_config"]["http_service"]["authorization_response"]
-    told = {"retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype", "content-type"}
+    response = filters()["envoy.filters.http.ext_authz"]["typed_config"]["http_service"]["authorization_response"]
+    told = {"retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype", "content-type", "www-authenticate"}
     assert exact(response["allowed_client_headers"]) == told
 
 
 def choices() -> dict[str, Any]:
-    meter = next(each for each in filters() if each["name"] == "tollgate.meter")
+    meter = filters()["tollgate.meter"]
     found: dict[str, Any] = meter["typed_config"]["xds_matcher"]["matcher_tree"]["exact_match_map"]["map"]
     return found
 
@@ -124,3 +125,10 @@ def test_a_reply_may_be_longer_than_a_request() -> None:
     (host,) = route_configuration(replace(SETTINGS, tollgate=ours))["virtual_hosts"]
     limits = {each["request_body_buffer_limit"] for each in host["routes"] if "request_body_buffer_limit" in each}
     assert limits == {native.LONGEST_REPLY_BYTES}
+
+
+def test_both_sides_ask_for_the_key_alone_in_the_same_words() -> None:
+    """Over HTTP by a header that Envoy adds, over gRPC by a context extension."""
+    (flag,) = filters()["tollgate.key_check"]["typed_config"]["http_service"]["authorization_request"]["headers_to_add"]
+    assert (flag["key"], flag["value"]) == (headers.KEY_CHECK_HEADER, headers.KEY_CHECK)
+    assert (messages.KEY_CHECK_EXTENSION, messages.KEY_CHECK_VALUE) == (headers.KEY_CHECK_EXTENSION, headers.KEY_CHECK)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
 from prometheus_client import REGISTRY
 
 from tollgate import telemetry
@@ -40,3 +43,22 @@ def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
     assert value("tollgate_admission_seconds_count") >= 3
     assert round(value("tollgate_admission_seconds_sum") - before_sum, 4) == 7.5001
     assert value("tollgate_worker_decisions") - decisions == 3
+
+
+def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Id, key, status and reason; a name cannot break the line. Whoever asks again and again fills no disk."""
+    now = 1000.0
+    monkeypatch.setattr(telemetry.time, "monotonic", lambda: now)
+    with caplog.at_level(logging.INFO, logger="tollgate"):
+        telemetry.refused(429, "requests", "req-1", "app\nforged line")
+        for number in range(50):
+            telemetry.refused(401, "invalid_api_key", f"req-{number}", None)
+        now = 1001.0
+        telemetry.refused(403, "key_model_access_denied", "last", "app")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == r"refused req-1: key 'app\nforged line', 429 requests"
+    assert lines[1] == "refused req-0: key -, 401 invalid_api_key"
+    assert len(lines) == 11
+    assert lines[-1] == "refused last: key 'app', 403 key_model_access_denied; 41 more refusals since the last line"

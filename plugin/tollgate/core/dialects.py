@@ -217,6 +217,7 @@ _ANTHROPIC_TYPES = {
     405: "invalid_request_error",
     413: "request_too_large",
     429: "rate_limit_error",
+    500: "api_error",
     503: "overloaded_error",
     504: "timeout_error",
 }
@@ -230,6 +231,8 @@ _GOOGLE_STATUSES = {
     405: "UNIMPLEMENTED",
     413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
+    408: "DEADLINE_EXCEEDED",
+    500: "INTERNAL",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
@@ -242,18 +245,19 @@ _BEDROCK_TYPES = {
     405: "ValidationException",
     413: "ValidationException",
     429: "ThrottlingException",
+    500: "InternalServerException",
     503: "ServiceUnavailableException",
     504: "ModelTimeoutException",
 }
 
 
 def error_type(family: Family, status: int) -> str:
-    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's `status`, Bedrock's exception."""
-    if family is Family.ANTHROPIC:
-        return _ANTHROPIC_TYPES.get(status, "api_error")
-    if family is Family.BEDROCK:
-        return _BEDROCK_TYPES.get(status, "InternalServerException")
-    return _GOOGLE_STATUSES.get(status, "INTERNAL")
+    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's `status`, Bedrock's exception.
+
+    A status that is in no table is the client's fault below 500, and the server's from there on.
+    """
+    words = {Family.ANTHROPIC: _ANTHROPIC_TYPES, Family.BEDROCK: _BEDROCK_TYPES}.get(family, _GOOGLE_STATUSES)
+    return words.get(status) or words[400 if status < 500 else 500]
 
 
 def error_body(

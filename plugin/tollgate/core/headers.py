@@ -18,6 +18,8 @@ from tollgate.core.entities import Account, Accounts, Balance, Header, LimitKind
 
 REQUEST_ID = "x-tollgate-request-id"
 COST = "x-litellm-response-cost"
+CHALLENGE = Header("www-authenticate", "Bearer")
+"""What a 401 asks for (RFC 9110, 11.6.1)."""
 
 # RFC 9110, 5.6.2: a header's name is a token.
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tollgate.envoy_config import bounds
 from tollgate.envoy_config.clusters import clusters, secrets
 from tollgate.envoy_config.inflating import UNBOUNDED
 from tollgate.envoy_config.listener import listener
@@ -13,11 +14,20 @@ from tollgate.settings import Settings
 _RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True} | UNBOUNDED
 
 
+def bounds_of(settings: Settings) -> Json:
+    """What of it holds for the whole process: the runtime, and what happens as memory or connections run out."""
+    values = _RUNTIME | bounds.runtime(settings.tollgate)
+    return {
+        "layered_runtime": {"layers": [{"name": "tollgate", "static_layer": values}]},
+        "overload_manager": bounds.overload_manager(settings.tollgate),
+    }
+
+
 def bootstrap(settings: Settings, topology: Topology) -> Json:
     """What `envoy -c` takes."""
     document: Json = {
         "node": {"id": "tollgate", "cluster": "tollgate"},
-        "layered_runtime": {"layers": [{"name": "tollgate", "static_layer": _RUNTIME}]},
+        **bounds_of(settings),
         "static_resources": {
             "secrets": secrets(settings),
             "listeners": [listener(settings, topology)],
@@ -25,5 +35,6 @@ def bootstrap(settings: Settings, topology: Topology) -> Json:
         },
     }
     if topology.envoy_admin is not None:
-        document["admin"] = {"address": plain(envoy_address(topology.envoy_admin))}
+        # However many clients there are, whoever runs Envoy has to reach it.
+        document["admin"] = {"address": plain(envoy_address(topology.envoy_admin)), "ignore_global_conn_limit": True}
     return document

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
+from typing import Any
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -52,6 +53,7 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.entities import Deployment
+from tollgate.envoy_config.bounds import PROVIDER_BUFFER_BYTES
 from tollgate.envoy_config.failover import chain
 from tollgate.envoy_config.messages import (
     ADMIN_CLUSTER,
@@ -91,18 +93,6 @@ _LISTENS = HealthCheck(
     ),
 )
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_DNS = ClusterCustomClusterType(
-    name="envoy.cluster.dns",
-    typed_config=AnyMessage.pack(
-        DnsCluster(
-            respect_dns_ttl=True,
-            # Both families are tried side by side: machines without IPv6 get AAAA records too.
-            dns_lookup_family=DnsLookupFamily.ALL,
-            # Large providers answer each look-up with other addresses; connections to the earlier ones are kept.
-            all_addresses_in_single_endpoint=True,
-        )
-    ),
-)
 # Providers and their load balancers close idle connections after a minute or more: ours must go first, for a request
 # that meets the other side's close fails.
 _PROVIDER_IDLE = timedelta(seconds=50)
@@ -134,7 +124,7 @@ def _workers(topology: Topology) -> Cluster:
     keepalive = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=2))
     return Cluster(
         name=TOLLGATE_CLUSTER,
-        type=ClusterDiscoveryType.STATIC,
+        **_located(topology.workers),
         connect_timeout=timedelta(seconds=1),
         circuit_breakers=_NO_BREAKER,
         typed_extension_protocol_options={
@@ -155,7 +145,7 @@ def _authz(topology: Topology) -> Cluster:
     """The same workers over HTTP/1.1, for native mode. A response holds the whole reservation, so its head may be long (Envoy's default: 60 KiB)."""
     return Cluster(
         name=AUTHZ_CLUSTER,
-        type=ClusterDiscoveryType.STATIC,
+        **_located(topology.workers_http),
         connect_timeout=timedelta(seconds=1),
         circuit_breakers=_NO_BREAKER,
         typed_extension_protocol_options={
@@ -174,7 +164,7 @@ def _authz(topology: Topology) -> Cluster:
 def _admin(topology: Topology) -> Cluster:
     return Cluster(
         name=ADMIN_CLUSTER,
-        type=ClusterDiscoveryType.STATIC,
+        **_located((topology.admin,)),
         connect_timeout=timedelta(seconds=1),
         typed_extension_protocol_options={
             _HTTP_OPTIONS: AnyMessage.pack(
@@ -189,6 +179,18 @@ def _admin(topology: Topology) -> Cluster:
 
 
 _HTTP1 = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+
+
+def _dns(*, all_addresses_in_single_endpoint: bool) -> ClusterCustomClusterType:
+    """Look the name up. One endpoint for all addresses is for large providers: they answer each time with
+    others, and connections to the earlier ones are kept."""
+    message = DnsCluster(
+        respect_dns_ttl=True,
+        # Both families are tried side by side: machines without IPv6 get AAAA records too.
+        dns_lookup_family=DnsLookupFamily.ALL,
+        all_addresses_in_single_endpoint=all_addresses_in_single_endpoint,
+    )
+    return ClusterCustomClusterType(name="envoy.cluster.dns", typed_config=AnyMessage.pack(message))
 
 
 def _provider(settings: Settings, topology: Topology, deployment: Deployment) -> Cluster:
@@ -213,8 +215,8 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     cluster = Cluster(
         name=name,
         connect_timeout=timedelta(seconds=5),
-        # A request is signed whole, so it is held whole; Envoy's default is 1 MiB.
-        per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes if signed else None,
+        # A request is signed whole, so it is held whole.
+        per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes if signed else PROVIDER_BUFFER_BYTES,
         circuit_breakers=_NO_BREAKER,
         transport_socket=_tls(origin, topology.trust_bundle) if origin.tls else None,
         typed_extension_protocol_options={_HTTP_OPTIONS: AnyMessage.pack(options)},
@@ -223,8 +225,15 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     if _needs_no_look_up(address):
         cluster.type = ClusterDiscoveryType.STATIC
     else:
-        cluster.cluster_type = _DNS
+        cluster.cluster_type = _dns(all_addresses_in_single_endpoint=True)
     return cluster
+
+
+def _located(addresses: Sequence[Address]) -> dict[str, Any]:
+    """How a cluster of ours is found: at addresses, or by names that stand for as many servers as DNS tells addresses."""
+    if all(map(_needs_no_look_up, addresses)):
+        return {"type": ClusterDiscoveryType.STATIC}
+    return {"cluster_type": _dns(all_addresses_in_single_endpoint=False)}
 
 
 def _needs_no_look_up(address: Address) -> bool:

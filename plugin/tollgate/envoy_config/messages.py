@@ -5,6 +5,7 @@ Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
     Pipe,
     SocketAddress,
     TypedExtensionConfig,
@@ -37,12 +41,22 @@ ADMIN_CLUSTER = "tollgate_admin"
 """The management API."""
 METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
+ROUTE_PREFIX = "tollgate/"
+"""What the names of our routes begin with: others in the same connection manager are not worded by us."""
 ROUTE_HEADER = "x-tollgate-route"
 """The deployment that Tollgate chose, by id."""
 CHANGE_HEADER = "x-tollgate-change"
 """Whether something is to be changed in the request, or in its reply."""
 METER_HEADER = "x-tollgate-meter"
 """In native mode: who reads the reply."""
+KEY_CHECK = "tollgate.key_check"
+"""The filter that asks for a long body's key alone."""
+KEY_CHECK_HEADER = "x-tollgate-check"
+"""In native mode: what it asks with."""
+KEY_CHECK_EXTENSION = "tollgate"
+"""In grpc mode: likewise, among the context extensions."""
+KEY_CHECK_VALUE = "key"
+"""What both say."""
 HEALTH_REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 """How Envoy asks a worker's HTTP address whether it lives: without any header, as no client's request comes."""
 HEALTH_RESPONSE = b"HTTP/1.1 204"
@@ -75,6 +89,15 @@ def lua(*sources: Path) -> Json:
     """The Lua filter with what some files say, one after the other."""
     source = "".join(each.read_text(encoding="utf-8") for each in sources)
     return http_filter("lua", Lua(default_source_code=DataSource(inline_string=source)))
+
+
+def overwritten(headers: Mapping[str, str]) -> list[HeaderValueOption]:
+    """Headers that a route sets, whatever is there."""
+    action = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+    return [
+        HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=action)
+        for name, value in headers.items()
+    ]
 
 
 def extension(name: str, message: Message) -> TypedExtensionConfig:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
-from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HttpUri
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HeaderValue, HttpUri
 from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    AuthorizationRequest,
     AuthorizationResponse,
     BufferSettings,
     ExtAuthz,
@@ -26,6 +28,9 @@ from tollgate.core.usage.native import FIRST, Framing, Names, framings_of, is_to
 from tollgate.envoy_config.chosen import all_of, chosen, chosen_by_reply, filters, not_, nothing, reply_header
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
+    KEY_CHECK,
+    KEY_CHECK_HEADER,
+    KEY_CHECK_VALUE,
     METER_HEADER,
     ROUTE_HEADER,
     STREAM_HEADER,
@@ -63,7 +68,14 @@ _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", 
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
 _TOLD_PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
-_TOLD_REFUSED = ("content-type", "retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
+_TOLD_REFUSED = (
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-amzn-errortype",
+    "www-authenticate",
+)
 # A status that a refusal comes under, and what it is: Envoy drops the body of any 5xx.
 _TUNNELLED = {480: 500, 483: 503}
 _FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
@@ -74,32 +86,60 @@ _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonCont
 _LONGEST_EVENT_BYTES = 1024 * 1024
 
 
+def _exactly(*names: str) -> ListStringMatcher:
+    return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
+
+
+_COMMON: Final[Mapping[str, Any]] = {
+    "transport_api_version": ApiVersion.V3,
+    "failure_mode_allow": False,
+    "status_on_error": HttpStatus(code=StatusCode.ServiceUnavailable),
+    "allowed_headers": ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
+    # Refusals are not the provider's errors.
+    "charge_cluster_response_stats": False,
+}
+
+
+def key_check(ours: TollgateSettings) -> Json:
+    """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
+    flag = HeaderValue(key=KEY_CHECK_HEADER, value=KEY_CHECK_VALUE)
+    service = HttpService(
+        server_uri=_server(ours),
+        authorization_request=AuthorizationRequest(headers_to_add=[flag]),
+        authorization_response=AuthorizationResponse(allowed_client_headers=_told_refused()),
+    )
+    message = ExtAuthz(**_COMMON, http_service=service)
+    return http_filter("ext_authz", message) | {"name": KEY_CHECK}
+
+
 def admission(ours: TollgateSettings) -> Json:
     """Return the filter that admits requests, over HTTP."""
-    told = [StringMatcher(prefix=each) for each in _TOLD_PREFIXES]
     response = AuthorizationResponse(
         allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
-        allowed_client_headers=ListStringMatcher(patterns=[*told, *_exactly(*_TOLD_REFUSED).patterns]),
-        allowed_client_headers_on_success=ListStringMatcher(patterns=told),
+        allowed_client_headers=_told_refused(),
+        allowed_client_headers_on_success=_told(),
         dynamic_metadata_from_headers=_exactly(*_SAID),
     )
-    service = HttpService(
-        server_uri=HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=decision_timeout(ours)),
-        authorization_response=response,
-    )
     message = ExtAuthz(
-        transport_api_version=ApiVersion.V3,
-        http_service=service,
-        failure_mode_allow=False,
-        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        **_COMMON,
+        http_service=HttpService(server_uri=_server(ours), authorization_response=response),
         validate_mutations=True,
         with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
-        allowed_headers=ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
-        # Refusals are not the provider's errors.
-        charge_cluster_response_stats=False,
         clear_route_cache=True,
     )
     return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+
+
+def _server(ours: TollgateSettings) -> HttpUri:
+    return HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=decision_timeout(ours))
+
+
+def _told() -> ListStringMatcher:
+    return ListStringMatcher(patterns=[StringMatcher(prefix=each) for each in _TOLD_PREFIXES])
+
+
+def _told_refused() -> ListStringMatcher:
+    return ListStringMatcher(patterns=[*_told().patterns, *_exactly(*_TOLD_REFUSED).patterns])
 
 
 def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
@@ -158,10 +198,6 @@ def refusals_put_right() -> list[Json]:
 def logged_headers(apis: Mapping[str, Api]) -> list[str]:
     """Headers of replies that tell of usage."""
     return sorted({header for api in apis.values() for header in api.headers.values()})
-
-
-def _exactly(*names: str) -> ListStringMatcher:
-    return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
 
 
 def _reader(api: Api, framing: Framing) -> Json:

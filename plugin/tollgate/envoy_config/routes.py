@@ -1,38 +1,46 @@
-"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set, and a 404 for the rest.
+"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set, and what is no deployment's.
 
-A request is first matched to the last route, where ext_authz is on and ext_proc is off; once Tollgate has named a deployment it is
-matched again. So a refused request never opens an ext_proc stream.
+A request is first matched to one of the last routes, where ext_authz is on and ext_proc is off; once Tollgate has named
+a deployment it is matched again. So a refused request never opens an ext_proc stream.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption, HeaderValueOptionHeaderAppendAction
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     HeaderMatcher,
     Route,
     RouteAction,
+    RouteActionClusterNotFoundResponseCode,
     RouteMatch,
 )
-from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthzPerRoute
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import CheckSettings, ExtAuthzPerRoute
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
-from envoy_data_plane.google.protobuf import Any as AnyMessage
+from envoy_data_plane.envoy.type.v3 import Int64Range
 
 from tollgate.core.credentials import KEY_HEADERS, PAYER_HEADERS, passed_headers
 from tollgate.core.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
 from tollgate.core.entities import Deployment
-from tollgate.core.headers import route_value
+from tollgate.core.headers import CHALLENGE, REQUEST_ID, route_value
+from tollgate.envoy_config import cors
 from tollgate.envoy_config.failover import chain, failing_over
+from tollgate.envoy_config.filters import switched_on
 from tollgate.envoy_config.messages import (
     ADMIN_CLUSTER,
     CHANGE_HEADER,
+    KEY_CHECK,
+    KEY_CHECK_EXTENSION,
+    KEY_CHECK_VALUE,
     METER_HEADER,
     ROUTE_HEADER,
+    ROUTE_PREFIX,
     STREAM_HEADER,
     Json,
+    overwritten,
+    packed,
     plain,
 )
 from tollgate.envoy_config.native import LONGEST_REPLY_BYTES
@@ -74,48 +82,117 @@ _NEVER_SENT_ON = (
 # One message of gRPC: the workers take no longer one.
 _HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
 # Compressed replies cannot be metered while they stream.
-_PLAIN_REPLIES = HeaderValueOption(
-    header=HeaderValue(key="accept-encoding", value="identity"),
-    append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-)
-_NO_METERING = {"envoy.filters.http.ext_proc": AnyMessage.pack(ExtProcPerRoute(disabled=True))}
-_NO_FILTERS = _NO_METERING | {
-    "envoy.filters.http.ext_authz": AnyMessage.pack(ExtAuthzPerRoute(disabled=True)),
-}
+_PLAIN_REPLIES = {"accept-encoding": "identity"}
+_NO_METERING: Json = {"envoy.filters.http.ext_proc": packed(ExtProcPerRoute(disabled=True))}
+
+# No request has it: every name that begins so is removed from it.
+_NO_CLUSTER_HEADER = "x-tollgate-cluster"
+# Where a key may stand, and where it stands by a slip: admission names the header that it found.
+_LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
+# The query's member `key`, percent-encoded in any way.
+_KEY_IN_QUERY = r"[^?]*[?](.*&)?(k|%6[bB])(e|%65)(y|%79)=.*"
+# The key of a longer body, or of one that does not tell its length, is checked before the body is taken. For a shorter
+# one a second question would cost more than what Envoy holds for it.
+_SHORT_BODY_BYTES = 64 * 1024
 
 
 def route_configuration(settings: Settings) -> Json:
     """The whole route table."""
-    management = [
-        *(_management(RouteMatch(prefix=each)) for each in _MANAGEMENT_PREFIXES),
-        *(_management(RouteMatch(path=each)) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
+    return {"name": "tollgate", "virtual_hosts": [virtual_host(settings)]}
+
+
+def virtual_host(settings: Settings) -> Json:
+    """Tollgate's virtual host. The filters run for calls of models alone, whichever route they have at first."""
+    deployments = [_deployment(each, settings) for each in settings.deployments]
+    unrouted = [_long_body(), _nowhere()]
+    for route in (*deployments, *unrouted):
+        route["typed_per_filter_config"] = switched_on(settings) | route.get("typed_per_filter_config", {})
+    return {
+        "name": "tollgate",
+        "domains": ["*"],
+        # A request that Tollgate has let pass may have lost its key by then: deployments come first.
+        "routes": [*cors.options(settings), *_management(), *deployments, *_without_key(settings), *unrouted],
+        "typed_per_filter_config": cors.policy(settings),
+    }
+
+
+def _management() -> list[Json]:
+    """What the admin server answers, to callers whose keys it checks itself."""
+    matches = [
+        *(RouteMatch(prefix=each) for each in _MANAGEMENT_PREFIXES),
+        *(RouteMatch(path=each) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
         *(
-            _management(match)
+            match
             for each in _MANAGEMENT_READS
             for match in (
-                RouteMatch(path=each, headers=[_method_read()]),
-                RouteMatch(prefix=f"{each}/", headers=[_method_read()]),
+                RouteMatch(path=each, headers=[_method("GET|HEAD")]),
+                RouteMatch(prefix=f"{each}/", headers=[_method("GET|HEAD")]),
             )
         ),
     ]
-    routes = [
-        *(plain(each) for each in management),
-        *(_deployment(each, settings) for each in settings.deployments),
-        plain(_nowhere()),
+    action = RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30))
+    return [plain(Route(name=f"{ROUTE_PREFIX}management", match=each, route=action)) for each in matches]
+
+
+def _method(expression: str) -> HeaderMatcher:
+    return HeaderMatcher(name=":method", string_match=_like(expression))
+
+
+def _like(expression: str) -> StringMatcher:
+    return StringMatcher(safe_regex=RegexMatcher(regex=expression))
+
+
+def _without_key(settings: Settings) -> list[Json]:
+    """401 for a request that has a key in none of the places where one may stand, before any of its body is taken."""
+    absent = [HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT]
+    no_query = HeaderMatcher(name=":path", string_match=_like(_KEY_IN_QUERY), invert_match=True)
+    told = {
+        CHALLENGE.name: CHALLENGE.value,
+        # Envoy's own id of the request: this refusal is in no record of Tollgate's.
+        REQUEST_ID: "%REQ(x-request-id)%",
+    }
+    return [
+        plain(
+            Route(
+                name=f"{ROUTE_PREFIX}without-key",
+                match=RouteMatch(prefix="/", headers=[*absent, no_query, *allowed.matching]),
+                direct_response=DirectResponseAction(status=401),
+                response_headers_to_add=overwritten({**told, **allowed.headers}),
+            )
+        )
+        for allowed in cors.each_allowed(settings)
     ]
-    return {"name": "tollgate", "virtual_hosts": [{"name": "tollgate", "domains": ["*"], "routes": routes}]}
 
 
-def _method_read() -> HeaderMatcher:
-    return HeaderMatcher(name=":method", string_match=StringMatcher(safe_regex=RegexMatcher(regex="GET|HEAD")))
-
-
-def _management(match: RouteMatch) -> Route:
-    return Route(
-        match=match,
-        route=RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30)),
-        typed_per_filter_config=_NO_FILTERS,
+def _long_body() -> Json:
+    """As the last route, with the question for the key alone before the body is taken."""
+    length = HeaderMatcher(
+        name="content-length",
+        range_match=Int64Range(end=_SHORT_BODY_BYTES),
+        # Without one the body may be of any length.
+        treat_missing_header_as_empty=True,
+        invert_match=True,
     )
+    match = RouteMatch(prefix="/", headers=[length, _method("POST|PUT|PATCH")])
+    asked = ExtAuthzPerRoute(
+        check_settings=CheckSettings(context_extensions={KEY_CHECK_EXTENSION: KEY_CHECK_VALUE}),
+    )
+    return _unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK: packed(asked)})
+
+
+def _nowhere() -> Json:
+    """Reached only by what Tollgate let pass without naming a deployment that this configuration has."""
+    return _unrouted(f"{ROUTE_PREFIX}nowhere", RouteMatch(prefix="/"), {})
+
+
+def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
+    """A route to nowhere: 404. Not a direct response, since Envoy's cors filter passes over those."""
+    action = RouteAction(
+        cluster_header=_NO_CLUSTER_HEADER,
+        cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
+    )
+    route = plain(Route(name=name, match=match, route=action))
+    return route | {"typed_per_filter_config": {**_NO_METERING, **filters}}
 
 
 def _buffer_limit(ours: TollgateSettings) -> int:
@@ -148,10 +225,10 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
         action.host_rewrite_literal = Origin.of(deployment.api_base).authority
     route = plain(
         Route(
-            name=cluster_name(deployment),
+            name=f"{ROUTE_PREFIX}{cluster_name(deployment)}",
             match=RouteMatch(prefix="/", headers=[chosen]),
             route=action,
-            request_headers_to_add=[_PLAIN_REPLIES],
+            request_headers_to_add=overwritten(_PLAIN_REPLIES),
             request_headers_to_remove=_kept_back(deployment, settings),
             request_body_buffer_limit=_buffer_limit(settings.tollgate),
         )
@@ -167,13 +244,3 @@ def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
     if deployment.pass_credentials:
         passed.update(passed_headers(credential_header(deployment)))
     return [name for name in (*_NEVER_SENT_ON, *PAYER_HEADERS) if name not in passed]
-
-
-def _nowhere() -> Route:
-    """Reached only by what Tollgate let pass without naming a deployment that this configuration has."""
-    return Route(
-        name="nowhere",
-        match=RouteMatch(prefix="/"),
-        direct_response=DirectResponseAction(status=404),
-        typed_per_filter_config=_NO_METERING,
-    )

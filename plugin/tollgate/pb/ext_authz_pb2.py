@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from tollgate.pb import common_pb2 as tollgate_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btollgate/pb/ext_authz.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18tollgate/pb/common.proto\"K\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContext\"\xf3\x02\n\x10\x41ttributeContext\x12@\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.Request\x1a\xce\x01\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x02 \x01(\t\x12Q\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x0b \x01(\x0c\x12\x10\n\x08raw_body\x18\x0c \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x07Request\x12\x41\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequest\"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x86\x01\n\x12\x44\x65niedHttpResponse\x12\x31\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatus\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\xc1\x01\n\x0eOkHttpResponse\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12?\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\"\n\x1aquery_parameters_to_remove\x18\x08 \x03(\t\"\xcb\x02\n\rCheckResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.envoy.service.auth.v3.Status\x12\x44\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12<\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00\x12\x43\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btollgate/pb/ext_authz.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1cgoogle/protobuf/struct.proto\x1a\x18tollgate/pb/common.proto\"K\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContext\"\x89\x04\n\x10\x41ttributeContext\x12@\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.Request\x12Z\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32>.envoy.service.auth.v3.AttributeContext.ContextExtensionsEntry\x1a\xce\x01\n\x0bHttpRequest\x12\x0e\n\x06method\x18\x02 \x01(\t\x12Q\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntry\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x0b \x01(\x0c\x12\x10\n\x08raw_body\x18\x0c \x01(\x0c\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x07Request\x12\x41\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequest\x1a\x38\n\x16\x43ontextExtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\"\x86\x01\n\x12\x44\x65niedHttpResponse\x12\x31\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatus\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\"\xc1\x01\n\x0eOkHttpResponse\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\x19\n\x11headers_to_remove\x18\x05 \x03(\t\x12?\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32\x1e.tollgate.pb.HeaderValueOption\x12\"\n\x1aquery_parameters_to_remove\x18\x08 \x03(\t\"\xcb\x02\n\rCheckResponse\x12-\n\x06status\x18\x01 \x01(\x0b\x32\x1d.envoy.service.auth.v3.Status\x12\x44\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12<\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00\x12\x43\n\x0e\x65rror_response\x18\x05 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._loaded_options = None
   _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._loaded_options = None
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_options = b'8\001'
   _globals['_CHECKREQUEST']._serialized_start=110
   _globals['_CHECKREQUEST']._serialized_end=185
   _globals['_ATTRIBUTECONTEXT']._serialized_start=188
-  _globals['_ATTRIBUTECONTEXT']._serialized_end=559
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=275
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=481
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=435
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=481
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=483
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=559
-  _globals['_STATUS']._serialized_start=561
-  _globals['_STATUS']._serialized_end=583
-  _globals['_HTTPSTATUS']._serialized_start=585
-  _globals['_HTTPSTATUS']._serialized_end=611
-  _globals['_DENIEDHTTPRESPONSE']._serialized_start=614
-  _globals['_DENIEDHTTPRESPONSE']._serialized_end=748
-  _globals['_OKHTTPRESPONSE']._serialized_start=751
-  _globals['_OKHTTPRESPONSE']._serialized_end=944
-  _globals['_CHECKRESPONSE']._serialized_start=947
-  _globals['_CHECKRESPONSE']._serialized_end=1278
-  _globals['_AUTHORIZATION']._serialized_start=1280
-  _globals['_AUTHORIZATION']._serialized_end=1379
+  _globals['_ATTRIBUTECONTEXT']._serialized_end=709
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=367
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=573
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=527
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=573
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=575
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=651
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_start=653
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_end=709
+  _globals['_STATUS']._serialized_start=711
+  _globals['_STATUS']._serialized_end=733
+  _globals['_HTTPSTATUS']._serialized_start=735
+  _globals['_HTTPSTATUS']._serialized_end=761
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=764
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=898
+  _globals['_OKHTTPRESPONSE']._serialized_start=901
+  _globals['_OKHTTPRESPONSE']._serialized_end=1094
+  _globals['_CHECKRESPONSE']._serialized_start=1097
+  _globals['_CHECKRESPONSE']._serialized_end=1428
+  _globals['_AUTHORIZATION']._serialized_start=1430
+  _globals['_AUTHORIZATION']._serialized_end=1529
 # @@protoc_insertion_point(module_scope)

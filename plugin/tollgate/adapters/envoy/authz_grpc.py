@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
 from tollgate.adapters.envoy.grpc.calls import Call
-from tollgate.adapters.envoy.headers import CHANGE_HEADER, CHANGED, ROUTE_HEADER, STREAM_HEADER
+from tollgate.adapters.envoy.headers import (
+    CHANGE_HEADER,
+    CHANGED,
+    KEY_CHECK,
+    KEY_CHECK_EXTENSION,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+)
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission import Admissions, Request
 from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
@@ -26,6 +33,7 @@ from tollgate.pb.ext_authz_pb2 import (
 )
 
 _OK = Status(code=0)
+_GOOD_KEY = CheckResponse(status=_OK, ok_response=OkHttpResponse()).SerializeToString()
 _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
 
 
@@ -50,10 +58,15 @@ class Authorization:
     async def _decide(self, call: Call, message: bytes) -> None:
         began, path = time.perf_counter(), ""
         try:
-            http = CheckRequest.FromString(message).attributes.request.http
+            attributes = CheckRequest.FromString(message).attributes
+            http = attributes.request.http
             headers, path = http.headers, http.path
             stream_id = headers.get(STREAM_HEADER, "")
             asked = Request(http.method, path, headers, http.raw_body or http.body, stream_id, call.left)
+            if attributes.context_extensions.get(KEY_CHECK_EXTENSION) == KEY_CHECK:
+                refused = await self._admissions.check_key(asked)
+                call.answer(_GOOD_KEY if refused is None else _denied(refused).SerializeToString())
+                return
             decision = await self._admissions.admit(asked)
             response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback

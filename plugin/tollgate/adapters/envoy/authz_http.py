@@ -24,6 +24,8 @@ from tollgate.adapters.envoy.headers import (
     EXT_PROC,
     HELD,
     HIDE,
+    KEY_CHECK,
+    KEY_CHECK_HEADER,
     METER_HEADER,
     RESERVATION,
     ROUTE_HEADER,
@@ -80,6 +82,10 @@ class AuthorizationOverHttp:
     async def _decide(self, connection: _Connection, asked: Request) -> None:
         began = time.perf_counter()
         try:
+            if asked.headers.get(KEY_CHECK_HEADER) == KEY_CHECK:
+                refused = await self._admissions.check_key(asked)
+                connection.answer(_GOOD_KEY if refused is None else _denied(refused), asked.method)
+                return
             decision = await self._admissions.admit(asked)
             response = self._response(asked, decision)
         except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
@@ -222,3 +228,6 @@ def _line(name: str, value: str) -> str:
 def _response(status: int, lines: Iterable[str], body: bytes = b"") -> bytes:
     head = f"HTTP/1.1 {status} \r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+_GOOD_KEY = _response(HTTPStatus.OK, ())

@@ -30,3 +30,9 @@ HELD: Final = "held"
 
 TUNNELLED: Final = {500: 480, 503: 483}
 """Envoy takes any 5xx of an HTTP ext_authz for a failure and drops its body, so ours come under another status, which Envoy puts right."""
+
+KEY_CHECK_HEADER: Final = "x-tollgate-check"
+"""Set in native mode to KEY_CHECK: Envoy asks for the key alone, before it takes the body."""
+KEY_CHECK_EXTENSION: Final = "tollgate"
+"""Likewise in grpc mode, among the context extensions."""
+KEY_CHECK: Final = "key"

@@ -1,0 +1,78 @@
+"""The parts of Envoy's configuration that `tollgate envoy-config` prints, for an Envoy beside `tollgate serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from ipaddress import ip_address
+
+from tollgate.envoy_config.access_log import access_log
+from tollgate.envoy_config.bootstrap import bootstrap, bounds_of
+from tollgate.envoy_config.clusters import clusters, secrets
+from tollgate.envoy_config.filters import http_filters
+from tollgate.envoy_config.listener import connection_manager, early_mutations, listener, local_replies
+from tollgate.envoy_config.messages import plain
+from tollgate.envoy_config.routes import virtual_host
+from tollgate.envoy_config.topology import Address, Topology
+from tollgate.settings import Settings
+
+
+class Part(StrEnum):
+    """Which part is printed: the whole file, or what goes into one that is there."""
+
+    BOOTSTRAP = "bootstrap"
+    LISTENER = "listener"
+    CONNECTION_MANAGER = "connection-manager"
+    FILTERS = "filters"
+    VIRTUAL_HOST = "virtual-host"
+    CLUSTERS = "clusters"
+    SECRETS = "secrets"
+    ACCESS_LOG = "access-log"
+    LOCAL_REPLIES = "local-replies"
+    EARLY_MUTATIONS = "early-mutations"
+    BOUNDS = "bounds"
+
+
+_MAKERS: dict[Part, Callable[[Settings, Topology], object]] = {
+    Part.BOOTSTRAP: bootstrap,
+    Part.LISTENER: listener,
+    Part.CONNECTION_MANAGER: lambda settings, _: connection_manager(settings),
+    Part.FILTERS: lambda settings, _: http_filters(settings),
+    Part.VIRTUAL_HOST: lambda settings, _: virtual_host(settings),
+    Part.CLUSTERS: clusters,
+    Part.SECRETS: lambda settings, _: secrets(settings),
+    Part.ACCESS_LOG: lambda settings, _: [plain(access_log(settings))],
+    Part.LOCAL_REPLIES: lambda settings, _: local_replies(settings),
+    Part.EARLY_MUTATIONS: lambda *_: [plain(early_mutations())],
+    Part.BOUNDS: lambda settings, _: bounds_of(settings),
+}
+
+
+def part(what: Part, settings: Settings) -> object:
+    """One part, as Envoy reads it. Raises SettingsError when an address of the settings is none."""
+    return _MAKERS[what](settings, _beside_serve(settings))
+
+
+def _beside_serve(settings: Settings) -> Topology:
+    ours = settings.tollgate
+    return Topology(
+        listen=Address(host=ours.host, port=ours.port),
+        workers=(_reached(ours.serve_grpc, ours.reach_grpc),),
+        admin=_reached(ours.serve_http, ours.reach_http),
+        workers_http=(_reached(ours.serve_native, ours.reach_native),),
+    )
+
+
+def _reached(listening: str, reached: str | None) -> Address:
+    """Where Envoy finds what listens there: on the same machine, if nothing else is said."""
+    address = Address.parse(reached or listening)
+    if address.path or not _is_unspecified(address.host):
+        return address
+    return Address(host="::1" if ":" in address.host else "127.0.0.1", port=address.port)
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
