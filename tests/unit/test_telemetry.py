@@ -51,6 +51,8 @@ def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     """Id, key, status and reason; a name cannot break the line. Whoever asks again and again fills no disk."""
     now = 1000.0
     monkeypatch.setattr(telemetry.time, "monotonic", lambda: now)
+    # What other tests of this process refused is not this one's.
+    monkeypatch.setattr(telemetry, "_refusals", telemetry._Lines(10))
     with caplog.at_level(logging.INFO, logger="tollgate"):
         telemetry.refused(429, "requests", "req-1", "app\nforged line")
         for number in range(50):
