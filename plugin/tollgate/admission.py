@@ -19,11 +19,10 @@ from tollgate.core import body, reading, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.credentials import without_key
-from tollgate.core.dialects import OPENAI_OTHER, Dialect, Family, error_headers, family_of_path
+from tollgate.core.dialects import OPENAI_OTHER, Family, error_headers, family_of_path
 from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
-    MAX_EXACT,
     Admission,
     Decision,
     Deployment,
@@ -34,19 +33,20 @@ from tollgate.core.entities import (
     Standing,
 )
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
-from tollgate.core.estimate import NOTHING, Estimate, InputEstimates
+from tollgate.core.estimate import NOTHING, InputEstimates
 from tollgate.core.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
 from tollgate.core.inflate import TooLong, check_coding, inflate
 from tollgate.core.known_refusals import KnownRefusals
-from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
+from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.people import Key
 from tollgate.core.presets import Preset
 from tollgate.core.pricing import Price
 from tollgate.core.rules import Caller, KnownAccounts, Policy
 from tollgate.core.stream_usage import STREAM_OPTIONS
 from tollgate.early import Asker, EarlyRefusals
+from tollgate.estimating import Estimator
 from tollgate.hold_waits import HoldWaits
-from tollgate.ports import Clock, Counters, Directory
+from tollgate.ports import Clock, Counters, Directory, SoundLength
 
 _STORE_RETRY_S = 1
 _UNAUTHORIZED = 401
@@ -116,6 +116,7 @@ class Admissions:
         estimates: InputEstimates,
         undo: Callable[[Reservation], None],
         hold_waits: HoldWaits,
+        sound_length: SoundLength,
     ) -> None:
         self._callers = Callers(directory, clock, terms.master_hash)
         self._counters = counters
@@ -123,7 +124,7 @@ class Admissions:
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
-        self._estimates = estimates
+        self._estimator = Estimator(estimates, terms.output_limits, terms.default_output_tokens, sound_length)
         self._accounts = KnownAccounts(terms.policy)
         self._known = KnownRefusals()
         self._early = EarlyRefusals(
@@ -208,7 +209,10 @@ class Admissions:
             )
         if deployment.pass_credentials:
             await self._callers.check_passed(request.headers, family)
-        estimate = NOTHING if dialect.free else self._estimate(facts, dialect, deployment, caller)
+        estimate = NOTHING
+        if not dialect.free:
+            price = self._price(deployment, caller)
+            estimate = self._estimator.estimate(request.body, facts, dialect, deployment, price)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
         hide_usage = dialect.asks_for_usage and stream and not facts.include_usage and deployment.stream_usage.asked
@@ -227,6 +231,9 @@ class Admissions:
             stream=stream,
             hide_usage=hide_usage,
             stream_id=request.stream_id,
+            tools=estimate.tools,
+            characters=estimate.characters,
+            audio_seconds=estimate.audio_seconds,
         )
         edits = _edits(request.body, facts, endpoint, deployment, ask=hide_usage)
         upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
@@ -284,24 +291,6 @@ class Admissions:
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
             raise BadRequest(f"The model {name!r} is not served here; call it at {paths}.", param="model")
         return deployment
-
-    def _estimate(self, facts: body.Body, dialect: Dialect, deployment: Deployment, caller: Caller) -> Estimate:
-        """Return what the request may use: never more than its model can do, whatever the body says.
-
-        It is held, and billed only where usage stays unknown.
-        """
-        input_tokens = self._estimates.tokens(deployment.id, facts.prompt_bytes)
-        output_tokens, guessed = 0, facts.max_output_tokens is None
-        if dialect.has_output:
-            wanted = facts.max_output_tokens
-            if wanted is None:
-                wanted = self._terms.default_output_tokens
-            most = self._terms.output_limits.most(deployment)
-            output_tokens = min(wanted, most) * min(facts.choices, MOST_CHOICES)
-        price = self._price(deployment, caller)
-        cost = price.hold_nanousd(input_tokens, output_tokens) if price is not None else 0
-        cost = min(max(1, cost), MAX_EXACT)
-        return Estimate(input_tokens, output_tokens, cost, guessed, price is not None and not price.free)
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
         price = self._catalog.price(deployment.id)

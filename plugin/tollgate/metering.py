@@ -151,7 +151,7 @@ class Meter:
 
     def _settlement(self, ended: Ended) -> Settlement:
         price = self._catalog.price(ended.reservation.deployment) or self._default_price
-        usage = ended.usage
+        usage = _measured(ended.usage, ended.reservation)
         charged = NO_BILL
         if price is not None:
             find = self._catalog.price_of_model
@@ -214,7 +214,9 @@ class Meter:
         reservation, usage = ended.reservation, settlement.usage
         self._on_settled(reservation)
         if usage.certainty is Certainty.EXACT:
-            self._estimates.learn(reservation.deployment, reservation.input_tokens, usage.input_tokens)
+            self._estimates.learn(
+                reservation.deployment, reservation.input_tokens, usage.input_tokens, tools=reservation.tools
+            )
             if ended.hidden_tokens is not None:
                 self._unseen.learn(reservation.deployment, usage.output_tokens, ended.hidden_tokens)
         elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
@@ -234,6 +236,20 @@ class Meter:
         if usage.told_nanousd is not None and settlement.bill.source:
             table_nanousd = settlement.bill.cost_nanousd
             telemetry.told(reservation.model, usage.told_nanousd, table_nanousd)
+
+
+def _measured(usage: Usage, reservation: Reservation) -> Usage:
+    """Return a usage with what was measured of the request, where the reply did not tell it."""
+    characters, audio_seconds = reservation.characters, reservation.audio_seconds
+    if not (characters or audio_seconds) or usage.certainty is Certainty.NONE:
+        return usage
+    if characters and not usage.characters:
+        usage = replace(usage, characters=characters)
+    if audio_seconds and not usage.audio_seconds:
+        exact = usage.certainty is Certainty.EXACT
+        certainty = Certainty.ESTIMATED if exact else usage.certainty
+        usage = replace(usage, audio_seconds=audio_seconds, certainty=certainty)
+    return usage
 
 
 def used(

@@ -12,6 +12,14 @@ from tollgate.core.ledger import Record
 from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
 
 
+class SoundLength(Protocol):
+    """How long uploaded sound is."""
+
+    def __call__(self, raw: bytes, start: int, end: int) -> float | None:
+        """Return the seconds of the file between two places; None where it does not tell."""
+        ...
+
+
 class Clock(Protocol):
     """The time, as microseconds since the epoch."""
 

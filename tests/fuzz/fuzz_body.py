@@ -34,7 +34,7 @@ def one_json(raw: bytes) -> None:
     assert list(before) == list(facts.spans)
     for name, (start, end) in facts.spans.items():
         assert json.dumps(json.loads(raw[start:end])) == json.dumps(before[name]), name
-    assert facts.prompt_bytes <= len(raw)
+    assert facts.prompt_tokens <= 4 * len(raw)
     assert facts.customer is None or (len(facts.customer) <= 300 and facts.customer.isprintable())
     if not before:
         return

@@ -133,21 +133,13 @@ def test_a_member_is_left_out(original: bytes) -> None:
 
 
 def test_media_costs_no_text() -> None:
-    """A picture's base64 is left out of the estimate; its question is not."""
+    """A picture's base64 is held at what a picture costs, its question as text."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "QUJD" * 5000}}
     content = [{"type": "text", "text": "what is this"}, picture]
     assert (
-        body.read(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()).prompt_bytes
-        < 200
+        body.read(json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()).prompt_tokens
+        < 1000
     )
-
-
-def test_escapes_count_as_the_characters_that_they_stand_for() -> None:
-    """A client that escapes non-ASCII text is held for about as much as one that does not."""
-    text = "数" * 1000
-    escaped = json.dumps({"model": "m", "messages": text}).encode()
-    plain = json.dumps({"model": "m", "messages": text}, ensure_ascii=False).encode()
-    assert body.read(escaped).prompt_bytes == body.read(plain).prompt_bytes
 
 
 @pytest.mark.parametrize(
@@ -203,7 +195,7 @@ def test_ollama_streams_unless_told_otherwise(said: object, streams: bool) -> No
 def test_a_body_of_the_models_own_is_prompt_as_a_whole() -> None:
     """Bedrock's invoke hands on whatever the model takes."""
     content = b'{"inputText": "abcdefgh"}'
-    assert body.read(content, dialects.BEDROCK_INVOKE.places).prompt_bytes == len(content)
+    assert body.read(content, dialects.BEDROCK_INVOKE.places).prompt_tokens > len(content) / 5
 
 
 @pytest.mark.parametrize("member", ["model", "stream_options", "user", "metadata", "n"])

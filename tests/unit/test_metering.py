@@ -265,3 +265,32 @@ async def test_a_reply_of_another_model_is_marked_in_the_ledger(told: str | None
     await meter.settle(Ended(HELD, structs.replace(EXACT, model=told), 200, "test"))
     (record,) = counters.ledger
     assert (record.other_model, record.reply_model, record.cost_nanousd) == (other, told, 24)
+
+
+SPOKEN = Price("test", (Rates(0, 0, 0, 0, 0, character=10**6),))
+HEARD = Price("test", (Rates(0, 0, 0, 0, 0, audio_second=10**6),))
+
+
+@pytest.mark.parametrize(
+    ("usage", "price", "measured", "charged"),
+    [
+        (estimated(10, 0), SPOKEN, {"characters": 37}, (37, Certainty.ESTIMATED)),
+        (Usage(10, 5), SPOKEN, {"characters": 37}, (37, Certainty.EXACT)),
+        (estimated(10, 0), HEARD, {"audio_seconds": 60}, (60, Certainty.ESTIMATED)),
+        (partial(10, 0), HEARD, {"audio_seconds": 60}, (60, Certainty.PARTIAL)),
+        # tokens that were told say nothing of the seconds
+        (Usage(10, 5), HEARD, {"audio_seconds": 60}, (60, Certainty.ESTIMATED)),
+        (Usage(audio_seconds=36), HEARD, {"audio_seconds": 60}, (36, Certainty.EXACT)),
+        (NO_USAGE, HEARD, {"audio_seconds": 60}, (0, Certainty.NONE)),
+    ],
+)
+async def test_what_was_measured_of_the_request_is_charged_where_the_reply_does_not_tell_it(
+    usage: Usage, price: Price, measured: dict[str, int], charged: tuple[int, Certainty]
+) -> None:
+    """Characters are what they are; seconds of the file are an estimate."""
+    held = structs.replace(HELD, **measured)
+    counters = MemoryCounters(FixedClock())
+    await counters.reserve(held)
+    catalog = Catalog.of((), {"gpt-4o": price})
+    await Meter(counters, catalog, None, InputEstimates()).settle(Ended(held, usage, 200, "test"))
+    assert (counters.ledger[-1].cost_nanousd, counters.ledger[-1].certainty) == charged

@@ -17,6 +17,7 @@ from tollgate.adapters.envoy.grpc.calls import Limits, Methods, Server, streamin
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.prices import keep_current
+from tollgate.adapters.sound import TaggedSound
 from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.changes import follow
 from tollgate.adapters.valkey.directory import CachedDirectory
@@ -55,6 +56,7 @@ async def serve_worker(
         core.estimates,
         core.meter.undo,
         core.hold_waits,
+        TaggedSound(),
     )
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)

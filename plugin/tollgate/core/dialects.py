@@ -80,13 +80,21 @@ class Places:
         object.__setattr__(self, "inner", found)
 
 
+class Measure(StrEnum):
+    """What a request may be priced by beside tokens."""
+
+    NOTHING = ""
+    CHARACTERS = "characters"  # of text to speak
+    SOUND = "sound"  # seconds of an uploaded file
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only when asked.
 
     `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
     a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says. `family`: whose errors
-    its clients read.
+    its clients read. `measures`: what else than tokens a request may cost.
     """
 
     api: str
@@ -96,6 +104,7 @@ class Dialect:
     free: bool = False
     form: bool = False
     always_streams: bool = False
+    measures: Measure = Measure.NOTHING
     family: Family = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,17 +113,40 @@ class Dialect:
 
 # https://platform.openai.com/docs/api-reference
 OPENAI = Places(
-    prompt=("messages", "prompt", "input", "system", "instructions", "tools"),
+    prompt=(
+        "messages",
+        "prompt",
+        "input",
+        "system",
+        "instructions",
+        "tools",
+        "functions",
+        "response_format",
+        "text",
+    ),
     output_limits=("max_tokens", "max_completion_tokens", "max_output_tokens"),
     choices=("n", "best_of"),
     customer=customers.PLACES,
     least_limit=-1,
 )
 # https://docs.anthropic.com/en/api/messages
-_ANTHROPIC = Places(prompt=("messages", "system", "tools"), output_limits=("max_tokens",), customer=customers.PLACES)
+_ANTHROPIC = Places(
+    prompt=("messages", "system", "tools", "output_config", "output_format"),
+    output_limits=("max_tokens",),
+    customer=customers.PLACES,
+)
 # https://ai.google.dev/api/generate-content; proto3 JSON takes both spellings of every name
 _GEMINI = Places(
-    prompt=("contents", "content", "requests", "systemInstruction", "system_instruction", "tools"),
+    prompt=(
+        "contents",
+        "content",
+        "requests",
+        "systemInstruction",
+        "system_instruction",
+        "tools",
+        "generationConfig",
+        "generation_config",
+    ),
     output_limits=tuple(
         f"{config}.{limit}"
         for config in ("generationConfig", "generation_config")
@@ -147,12 +179,22 @@ _INVOKE = Places(
 )
 # https://docs.cohere.com/reference/chat
 _COHERE = Places(
-    prompt=("messages", "message", "chat_history", "documents", "tools", "texts", "inputs", "query"),
+    prompt=(
+        "messages",
+        "message",
+        "chat_history",
+        "documents",
+        "tools",
+        "response_format",
+        "texts",
+        "inputs",
+        "query",
+    ),
     output_limits=("max_tokens",),
 )
 # https://github.com/ollama/ollama/blob/main/docs/api.md
 _OLLAMA = Places(
-    prompt=("messages", "prompt", "system", "input", "suffix", "tools"),
+    prompt=("messages", "prompt", "system", "input", "suffix", "tools", "format"),
     output_limits=("options.num_predict",),
     streams=True,
     least_limit=-MAX_EXACT,
@@ -164,8 +206,8 @@ OPENAI_COMPLETIONS = Dialect("openai.completions", OPENAI, asks_for_usage=True)
 OPENAI_EMBEDDINGS = Dialect("openai.embeddings", OPENAI, has_output=False)
 OPENAI_RESPONSES = Dialect("openai.responses", OPENAI)
 OPENAI_IMAGES = Dialect("openai.images", OPENAI, form=True)
-OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True)
-OPENAI_SPEECH = Dialect("openai.speech", OPENAI)
+OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True, measures=Measure.SOUND)
+OPENAI_SPEECH = Dialect("openai.speech", OPENAI, measures=Measure.CHARACTERS)
 OPENAI_MODERATION = Dialect("openai.moderation", OPENAI, has_output=False, free=True)
 OPENAI_OTHER = Dialect("openai.other", OPENAI, has_output=False, free=True)
 """A path that we do not know, where `unknown_paths` lets it pass."""

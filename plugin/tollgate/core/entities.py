@@ -89,6 +89,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     """One request's holds, and all that settlement needs. It travels with the request as dynamic metadata, so any worker can settle it.
 
     Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its output is a configured default.
+    `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound: where the model is priced by them.
     `stream_id` is Envoy's name for the request: should the client leave before Envoy has our answer, the access log knows only that.
     """
 
@@ -106,6 +107,9 @@ class Reservation(Struct, frozen=True, array_like=True):
     stream: bool = False
     hide_usage: bool = False
     stream_id: str = ""
+    tools: bool = False
+    characters: int = 0
+    audio_seconds: int = 0
 
     def tokens_within(self, tpm: int) -> int:
         """What to hold of a token limit. A lone request meets an untouched bucket and passes, however small the bucket is; and

@@ -1,18 +1,19 @@
-"""How many tokens a prompt may have, before anyone has counted them: bytes, and a ratio that each model's own replies teach.
-
-Three bytes a token is a fair hold for all scripts (low only for digits and base64, and base64 is left out); English has four and
-more. The ratio takes most of that away. It is a hint in one worker's memory: it decides how much is held, never what is charged.
+"""How much a request may use, before anyone has counted it: what its JSON looks like (core/prompt_size.py), and a ratio that each
+model's own replies teach, apart for requests with tools. It is a hint in one worker's memory.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
+from math import ceil
 
 from msgspec import Struct
 
-_BYTES_PER_TOKEN = 3
-_LEAST_RATIO, _MOST_RATIO = 0.5, 2.0
-_WEIGHT = 0.05
+from tollgate.core.entities import Deployment
+from tollgate.core.models.model_names import parse_model_name
+
+_LEAST_RATIO, _MOST_RATIO = 0.4, 2.5
+_LEAST_WEIGHT = 0.05
 _LEAST_TAUGHT_BY = 64  # of short prompts, the provider's own template is the greater part
 _MEAN_OF = 32  # replies: the mean follows a change of the traffic within some dozens of calls
 _MOST_DEPLOYMENTS = 4096
@@ -20,35 +21,69 @@ _MOST_DEPLOYMENTS = 4096
 
 class Estimate(Struct, frozen=True, gc=False):
     """What a request may use. `guessed`: it names no output limit, so the output is a configured default.
-    `money`: whether that costs anything."""
+
+    `money`: whether that costs anything. `tools`: it defines some. `characters`: of text to speak,
+    `audio_seconds`: of uploaded sound, where the model is priced by them.
+    """
 
     input_tokens: int
     output_tokens: int
     cost_nanousd: int
     guessed: bool
     money: bool
+    tools: bool = False
+    characters: int = 0
+    audio_seconds: int = 0
 
 
 NOTHING = Estimate(0, 0, 0, guessed=False, money=False)
 
 
+# Anthropic's own prompt for tools, beside their definitions:
+# https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing
+_OF_CLAUDES_TOOLS = 346
+
+
+def hidden_tokens(deployment: Deployment) -> int:
+    """Return what a provider adds to a prompt with tools, and counts."""
+    return _OF_CLAUDES_TOOLS if parse_model_name(deployment.model).bare.startswith("claude") else 0
+
+
+# Sound whose format tells no length is taken for speech at 48 kbit/s; and no header is believed that would make it denser
+# than 32-bit stereo at 48 kHz. A body without a file names one that is elsewhere.
+_BYTES_A_SECOND, _MOST_BYTES_A_SECOND = 6_000, 384_000
+_SECONDS_UNKNOWN = 60
+
+
+def sound_seconds(told: float | None, size: int) -> int:
+    """Return the seconds of sound, rounded up: `told` by a file's header, else by its size in bytes, else a minute."""
+    if told is None:
+        return ceil(size / _BYTES_A_SECOND) if size else _SECONDS_UNKNOWN
+    return ceil(max(told, size / _MOST_BYTES_A_SECOND))
+
+
 class InputEstimates:
-    """Estimates of prompts by deployment. There are as many as the file lists."""
+    """Estimates of prompts by deployment, with tools and without. At most 8,192 are kept."""
 
     def __init__(self) -> None:
-        self._ratios: dict[str, float] = {}
+        self._ratios: dict[tuple[str, bool], tuple[float, int]] = {}
 
-    def tokens(self, deployment: str, prompt_bytes: int) -> int:
-        """What a prompt of so many bytes of text may count, at least 1."""
-        return max(1, round(prompt_bytes * self._ratios.get(deployment, 1.0) / _BYTES_PER_TOKEN))
+    def tokens(self, deployment: str, prompt_tokens: int, *, tools: bool = False) -> int:
+        """Return what a prompt that looks like so many tokens may count, at least 1."""
+        known = self._ratios.get((deployment, tools))
+        return max(1, prompt_tokens if known is None else round(prompt_tokens * known[0]))
 
-    def learn(self, deployment: str, estimated: int, counted: int) -> None:
-        """Bring the next estimate nearer to what the provider counted."""
+    def learn(self, deployment: str, estimated: int, counted: int, *, tools: bool = False) -> None:
+        """Bring the next estimate nearer to what the provider counted. The first ones weigh most."""
         if estimated < _LEAST_TAUGHT_BY or counted < 1:
             return
-        ratio = self._ratios.get(deployment, 1.0)
-        ratio += _WEIGHT * ratio * (counted / estimated - 1)
-        self._ratios[deployment] = min(_MOST_RATIO, max(_LEAST_RATIO, ratio))
+        shape = (deployment, tools)
+        ratio, times = self._ratios.get(shape, (1.0, 0))
+        if not times and len(self._ratios) >= 2 * _MOST_DEPLOYMENTS:
+            del self._ratios[next(iter(self._ratios))]
+        weight = max(_LEAST_WEIGHT, 1 / (times + 1))
+        ratio += weight * ratio * (counted / estimated - 1)
+        self._ratios[shape] = (min(_MOST_RATIO, max(_LEAST_RATIO, ratio)), times + 1)
 
 
 class OutputMeans:

@@ -14,12 +14,14 @@ from tollgate.core.customers import customer_of_value
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.media_type import check_charset, parameters_of
 from tollgate.core.members import Names, Span
+from tollgate.core.prompt_size import tokens_of
 
 FIELDS = ("model", "prompt", "n", "stream", "user", "safety_identifier")
 """The fields that are read of a form."""
 
 NAMES = Names(FIELDS)
 """The same, to compare other names with."""
+_UPLOAD = "file"
 _CUSTOMERS = ("user", "safety_identifier")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
@@ -34,7 +36,11 @@ _LONGEST_HEAD = 8_000
 def read_form(raw: bytes, boundary: str | None) -> Body:
     """Read a form. Raises BadRequest that says what would be right."""
     spans: dict[str, Span] = {}
-    for name, span in _fields(raw, boundary):
+    file = None
+    for name, span, is_file in _fields(raw, boundary):
+        if is_file:
+            file = file or (span if name == _UPLOAD else None)
+            continue
         if name in spans and name in FIELDS:
             raise BadRequest(f"The field {name!r} stands twice in the form; name it once.", param=name)
         spans[name] = span
@@ -55,15 +61,16 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
         max_output_tokens=None,
         choices=int(choices),
         customer=next(filter(None, customers), None),
-        prompt_bytes=len(values.get("prompt", "").encode()),
+        prompt_tokens=tokens_of(raw, *spans["prompt"]) if "prompt" in values else 0,
         opening=0,
         spans=spans,
         form=True,
+        file=file,
     )
 
 
-def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span]]:
-    """The fields that are no files: name, and where the value stands."""
+def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]]:
+    """The fields: name, where the value stands, and whether it is a file."""
     if boundary is None or not _BOUNDARY.fullmatch(boundary):
         raise BadRequest("The content type multipart/form-data must name its boundary, as RFC 2046 writes one.")
     delimiter = b"--" + boundary.encode()
@@ -85,8 +92,7 @@ def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span]]:
                 "the last must end with two hyphens."
             )
         name, is_file = _named(raw[at + 2 : start - 4])
-        if not is_file:
-            yield name, (start, end)
+        yield name, (start, end), is_file
         at = end + 2 + len(delimiter)
     raise BadRequest(f"The form has more than {_MOST_PARTS} fields.")
 
