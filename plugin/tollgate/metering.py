@@ -24,6 +24,7 @@ from tollgate.core.entities import (
     NO_USAGE,
     Certainty,
     Counts,
+    Deployment,
     Header,
     Reservation,
     Settlement,
@@ -115,6 +116,10 @@ class Meter:
     def undo(self, reservation: Reservation) -> None:
         """Free what a reservation may hold of a call that was decided about without knowing."""
         self.settle_soon(reservation, NO_USAGE, 0, "admission")
+
+    def deployment(self, reservation: Reservation) -> Deployment | None:
+        """Return the deployment that serves a call; None: the file lists it no more."""
+        return self._catalog.by_id.get(reservation.deployment)
 
     async def renew(self, reservation: Reservation) -> None:
         """Keep the lease of a call that still runs."""

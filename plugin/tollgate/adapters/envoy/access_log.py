@@ -200,4 +200,10 @@ def _seen(
     likely_tokens: int = 0,
 ) -> Seen:
     """What a reply of that length may have shown."""
-    return seen_in(response.response_body_bytes, stream=reservation.stream, error=error, likely_tokens=likely_tokens)
+    return seen_in(
+        reservation.dialect,
+        response.response_body_bytes,
+        stream=reservation.stream,
+        error=error,
+        likely_tokens=likely_tokens,
+    )

@@ -36,7 +36,7 @@ from tollgate.adapters.envoy.headers import (
 from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
 from tollgate.admission import Admissions, Request
-from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
+from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal, Reservation
 from tollgate.core.headers import REQUEST_ID, route_value
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
@@ -106,10 +106,14 @@ class AuthorizationOverHttp:
         if admission.edits:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
+<<<<<<< HEAD
             reach = self._reaches[reservation.dialect]
             native = reach.reader(
                 admission.plain or asked.body, asked.path.partition("?")[2], stream=reservation.stream
             )
+=======
+            native = self._reader(asked, reservation)
+>>>>>>> 08ebc12 (Every place of usage has its reply, and a property holds over all APIs: what showed output is never free, what showed and told nothing costs nothing)
             lines += (
                 _line(METER_HEADER, native or EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
@@ -125,6 +129,17 @@ class AuthorizationOverHttp:
         if admission.coding or changes:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
+
+    def _reader(self, asked: Request, reservation: Reservation) -> str | None:
+        """The filter of Envoy's that reads all of the reply; None: there is none."""
+        served = self._meter.deployment(reservation)
+        return self._reaches[reservation.dialect].reader(
+            asked.body,
+            asked.path.partition("?")[2],
+            stream=reservation.stream,
+            provider=served.provider if served is not None else "",
+            model=served.model if served is not None else "",
+        )
 
     def _give_back(self, decision: Decision) -> None:
         if isinstance(decision, Admission) and decision.reservation is not None:

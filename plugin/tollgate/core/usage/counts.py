@@ -40,7 +40,7 @@ def count(field: Field, value: object) -> int | None:
 def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None:
     """Read what a path that walks a list found as a count: how many, or their sum."""
     if field in _PRESENT:
-        return int(any(found))
+        return int(any(each not in (None, "") for each in found))
     if field is Field.CODE_CONTAINERS:
         return len({each for each in found if isinstance(each, str)})
     if path.counts_items:

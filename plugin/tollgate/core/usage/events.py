@@ -104,7 +104,10 @@ class Events:
         """Read the event that has begun: the client has seen as much of it."""
         if self._rest and not self._looked:
             self._looked = True
-            self._read_events(bytes(self._rest))
+            rest = bytes(self._rest)
+            self._read_events(rest)
+            if not self._shown.seen().shown:
+                self._shown.read_piece(rest)
 
     def _tells(self, events: bytes) -> bool:
         """Whether something in these whole events must be parsed."""

@@ -96,7 +96,7 @@ class _Place:
             for field in NAMES
             if field in api.where
         )
-        passes = ".".join((*above, *(api.passes.plain or ()))) if api.passes is not None else ""
+        passes = ".".join((*above, *(step.name for step in api.passes.steps))) if api.passes is not None else ""
         return cls(root.early, root.stream_only, tuple(rows), tuple(walks), named, passes)
 
     def counts(self, fields: Fields) -> Counts:

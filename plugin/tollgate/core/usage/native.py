@@ -112,6 +112,13 @@ _ERROR_NAMES = frozenset(".".join(names) for each in _ERRORS.values() for names 
 # What only ends, or keeps the connection alive, is no longer; and an error is no longer than this.
 _LEAST_BYTES = 64
 _ERROR_BYTES = 2_048
+# What a JSON reply holds beside its text.
+_BODY_BYTES = 512
+# Their events hold some words each, and names that are longer.
+_SMALL_EVENTS = frozenset({"anthropic.messages", "openai.responses", "bedrock.converse_stream"})
+_SMALL_EVENT_BYTES_PER_TOKEN = 30
+# Their replies are vectors or scores.
+_NO_TEXT = frozenset({"openai.embeddings", "gemini.embed", "vertex.predict"})
 
 
 def framings_of(api: Api) -> tuple[Framing, ...]:
@@ -263,16 +270,25 @@ def told_error(fields: Mapping[str, object]) -> bool:
     return any(fields[name] not in (0, "", "null") for name in _ERROR_NAMES if name in fields)
 
 
-def seen_in(body_bytes: int, *, stream: bool, error: bool, likely_tokens: int) -> Seen:
+def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool, likely_tokens: int) -> Seen:
     """What a reply may have shown that Envoy has read: of text nobody knows more than the bytes of all.
 
     An event of a stream holds one token or a whole answer. Between the two the likely output decides.
     """
     if body_bytes <= _LEAST_BYTES or (error and body_bytes <= _ERROR_BYTES):
         return NOTHING_SEEN
-    most = -(-body_bytes // BYTES_PER_TOKEN)
-    least = -(-body_bytes // STREAM_BYTES_PER_TOKEN) if stream else 1
-    return Seen(shown=True, output_tokens=min(most, max(least, likely_tokens)))
+    if api_name in _NO_TEXT:
+        return Seen(shown=True)
+    if not stream:
+        return Seen(
+            shown=True, output_tokens=min(likely_tokens, _tokens(max(0, body_bytes - _BODY_BYTES), BYTES_PER_TOKEN))
+        )
+    most = _tokens(body_bytes, _SMALL_EVENT_BYTES_PER_TOKEN if api_name in _SMALL_EVENTS else BYTES_PER_TOKEN)
+    return Seen(shown=True, output_tokens=min(most, max(_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), likely_tokens)))
+
+
+def _tokens(body_bytes: int, bytes_per_token: int) -> int:
+    return -(-body_bytes // bytes_per_token)
 
 
 def hidden_tokens(usage: Usage, body_bytes: int, *, stream: bool) -> int:
