@@ -106,14 +106,7 @@ class AuthorizationOverHttp:
         if admission.edits:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
-<<<<<<< HEAD
-            reach = self._reaches[reservation.dialect]
-            native = reach.reader(
-                admission.plain or asked.body, asked.path.partition("?")[2], stream=reservation.stream
-            )
-=======
-            native = self._reader(asked, reservation)
->>>>>>> 08ebc12 (Every place of usage has its reply, and a property holds over all APIs: what showed output is never free, what showed and told nothing costs nothing)
+            native = self._reader(asked, admission.plain or asked.body, reservation)
             lines += (
                 _line(METER_HEADER, native or EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
@@ -130,11 +123,11 @@ class AuthorizationOverHttp:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
 
-    def _reader(self, asked: Request, reservation: Reservation) -> str | None:
-        """The filter of Envoy's that reads all of the reply; None: there is none."""
+    def _reader(self, asked: Request, body: bytes, reservation: Reservation) -> str | None:
+        """The filter of Envoy's that reads all of the reply; None: there is none. `body`: the request's, in plain."""
         served = self._meter.deployment(reservation)
         return self._reaches[reservation.dialect].reader(
-            asked.body,
+            body,
             asked.path.partition("?")[2],
             stream=reservation.stream,
             provider=served.provider if served is not None else "",
