@@ -44,6 +44,9 @@ from tollgate.adapters.envoy.grpc.streams import Carried, Stream, Streams
 # What a client may send before it hears that we have taken it; half of it is given back at once.
 _WINDOW: Final = 16 * 1024 * 1024
 _HALF_WINDOW: Final = _WINDOW // 2
+# Of one stream: the next call must not wait behind a body of megabytes that is on its way already.
+_STREAM_WINDOW: Final = 512 * 1024
+_HALF_STREAM_WINDOW: Final = _STREAM_WINDOW // 2
 _MOST_FIELD_BYTES: Final = 64 * 1024
 _KNOWN_BLOCKS, _KNOWN_BLOCK_BYTES = 1024, 1024
 _WRITE_BUFFER_BYTES: Final = 1024 * 1024
@@ -95,7 +98,7 @@ class Connection(asyncio.Protocol):
         ours = (
             (frames.HEADER_TABLE_SIZE, self._header_table_bytes),
             (frames.MAX_CONCURRENT_STREAMS, self._most_streams),
-            (frames.INITIAL_WINDOW_SIZE, _WINDOW),
+            (frames.INITIAL_WINDOW_SIZE, _STREAM_WINDOW),
             (frames.MAX_HEADER_LIST_SIZE, _MOST_FIELD_BYTES),
         )
         self._sender.write(frame(SETTINGS, 0, 0, b"".join(SETTING.pack(*each) for each in ours)))
@@ -198,7 +201,7 @@ class Connection(asyncio.Protocol):
             return
         ended = flags & END_STREAM
         state.unacknowledged += len(payload)
-        if state.unacknowledged >= _HALF_WINDOW and not ended:
+        if state.unacknowledged >= _HALF_STREAM_WINDOW and not ended:
             self._give_stream_credit(stream, state)
         if flags & PADDED:
             payload = frames.unpadded(flags, payload)
@@ -223,11 +226,11 @@ class Connection(asyncio.Protocol):
             self._sender.acknowledge(0, self._unacknowledged)
             self._unacknowledged = 0
         for identifier, stream in self._streams.open.items():
-            if stream.unacknowledged >= _HALF_WINDOW and not stream.half_closed:
+            if stream.unacknowledged >= _HALF_STREAM_WINDOW and not stream.half_closed:
                 self._give_stream_credit(identifier, stream)
 
     def _give_stream_credit(self, stream: int, state: Stream) -> None:
-        if state.unacknowledged > _WINDOW:
+        if state.unacknowledged > _STREAM_WINDOW:
             raise StreamFailed(stream, ErrorCode.FLOW_CONTROL_ERROR)
         if not self._sender.congested:
             self._sender.acknowledge(stream, state.unacknowledged)
