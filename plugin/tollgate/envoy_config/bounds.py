@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from envoy_data_plane.envoy.config.core.v3 import Http2ProtocolOptions, HttpProtocolOptions
 
-from tollgate.edge_settings import EdgeSettings
+from tollgate.settings.edge_settings import EdgeSettings
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tollgate.edge_settings import EdgeSettings
+from tollgate.settings.edge_settings import EdgeSettings
 
 
 class GrpcSettings(EdgeSettings):
