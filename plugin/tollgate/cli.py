@@ -114,10 +114,19 @@ def envoy_config(
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="the configuration file")]) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(help="the configuration file")],
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="a price file in LiteLLM's form: list what differs from it by over 5 %"),
+    ] = None,
+) -> None:
     """Say what a file means; exit 1 with one line per fault when it cannot be used."""
     with failing_clearly():
-        print("\n".join(report.describe(settings.load(file), os.environ)))
+        loaded = settings.load(file)
+        print("\n".join(report.describe(loaded, os.environ)))
+        if prices is not None:
+            print("\n".join(report.compare_prices(loaded, prices)))
 
 
 app.command("mock-llm")(mock_llm)

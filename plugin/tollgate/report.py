@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
-from tollgate.adapters.prices import PriceBook
+from tollgate.adapters.prices import PriceBook, differences, read_price_file
 from tollgate.adapters.valkey.address import Address
 from tollgate.api_table import api_table
 from tollgate.core.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.entities import Deployment
+from tollgate.core.errors import SettingsError
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.usage.native import left_to_ext_proc, reach_of
 from tollgate.exposure import warnings
@@ -34,6 +36,24 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         *(f"notice: {each}" for each in settings.notices),
         *(f"warning: {each}" for each in warnings(settings)),
     ]
+
+
+def compare_prices(settings: Settings, file: Path) -> list[str]:
+    """Return what the prices in force and a file in LiteLLM's form say differently, by more than 5 %. Raises SettingsError."""
+    try:
+        document = read_price_file(file)
+    except OSError as error:
+        raise SettingsError(f"cannot read the price file {file}: {error.strerror}") from error
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
+    found = list(differences(settings.deployments, prices, settings.prices, document))
+    if not found:
+        return [f"no price differs by more than 5 % from {file}"]
+    rows = [(f"  {each.model}", each.kind, _asked(each.ours), f"there {_asked(each.theirs)}") for each in found]
+    return [f"prices that differ by more than 5 % from {file}, in dollars a unit:", *_table(rows)]
+
+
+def _asked(dollars: Decimal | None) -> str:
+    return "none" if dollars is None else f"{dollars.normalize():f}"
 
 
 def missing_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import yaml
@@ -46,6 +47,40 @@ def test_check_tells_prices_in_their_units_and_what_has_none(tmp_path: Path) -> 
     ):
         assert any(wanted in line for line in lines), wanted
     assert "gpt-4o input_audio, output_audio, output_image, output_video" in lines
+
+
+def test_check_compares_prices_with_a_file(tmp_path: Path) -> None:
+    """What differs by over 5 %, and models that one side alone knows; a file that cannot be read is a fault."""
+    models = ("gpt-4o", "gpt-4o-mini", "nobodys", "gpt-4.1")
+    entries = [{"model_name": name, "litellm_params": {"model": name}} for name in models]
+    file, prices = tmp_path / "file.yaml", tmp_path / "prices.json"
+    file.write_text(yaml.safe_dump({"model_list": entries}))
+    near = {"input_cost_per_token": 2.6e-06, "output_cost_per_token": 1.2e-05, "output_cost_per_audio_token": 1e-05}
+    listed = {
+        "gpt-4o": near,
+        "nobodys": {"input_cost_per_token": 1e-06},
+        "gpt-4o-mini": {"input_cost_per_token": 1.5e-07},
+    }
+    prices.write_text(json.dumps(listed))
+    code, said, _ = run("check", str(file), "--prices", str(prices))
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    at = next(number for number, line in enumerate(lines) if line.startswith("prices that differ by more than 5 %"))
+    assert (code, lines[at + 1 :]) == (
+        0,
+        [
+            "gpt-4o output 0.00001 there 0.000012",
+            "gpt-4o output_audio none there 0.00001",
+            "nobodys input none there 0.000001",
+            "gpt-4.1 input 0.000002 there none",
+        ],
+    )
+    listed = {"gpt-4o": {"input_cost_per_token": 2.5e-06}}
+    file.write_text(yaml.safe_dump({"model_list": entries[:1]}))
+    prices.write_text(json.dumps(listed))
+    assert "no price differs" in run("check", str(file), "--prices", str(prices))[1]
+    prices.unlink()
+    code, _, complaint = run("check", str(file), "--prices", str(prices))
+    assert (code, "cannot read the price file" in complaint) == (1, True)
 
 
 def test_check_says_what_native_mode_leaves_to_ext_proc(tmp_path: Path) -> None:

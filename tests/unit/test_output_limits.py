@@ -107,6 +107,12 @@ async def test_no_request_is_held_for_more_than_its_model_can_write(limit: int) 
         assert reservation.output_tokens == tokens
 
 
+def test_a_deployment_of_another_name_has_the_most_of_its_base_model() -> None:
+    """Azure's deployments are named by their owners."""
+    deployment = Deployment("d", "d", "azure", "ours", "http://x", base_model="azure/gpt-4o")
+    assert output_limits().most(deployment) == 16_384
+
+
 def test_a_model_without_a_row_has_the_ceiling() -> None:
     """It is a setting of its own."""
     limits = OutputLimits([(("gpt-*",), 10)], ceiling=77)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,3 +164,49 @@ def test_another_model_of_the_same_provider_is_found_by_name() -> None:
     assert book.find(haiku, "claude-opus-4-6") is found
     assert [book.find(haiku, f"nobody-{number}") for number in range(600)] == [None] * 600
     assert len(book._others) <= 512
+
+
+NAMES = [
+    line.split(" ", 1)
+    for line in Path(__file__).with_name("model_names.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize(("name", "told"), NAMES, ids=[name for name, _ in NAMES])
+def test_names_are_found_as_people_write_them(name: str, told: str) -> None:
+    """With dates, regions, vendors, tunings, variants; nobody has a price for the last few."""
+    provider, _, model = name.partition("/")
+    found = price_table([Deployment("d", "d", provider, model, "http://x")], {}, NOVEMBER).get("d")
+    if told == "none":
+        assert found is None
+        return
+    assert found is not None
+    rates = found.tiers[0]
+    into, out, *rest = told.split()
+    assert (Decimal(rates.input), Decimal(rates.output)) == (Decimal(into) * 10**9, Decimal(out) * 10**9)
+    said = dict(each.split("=") for each in rest)
+    assert rates.character == Decimal(said.get("character", 0)) * 10**9
+    assert abs((rates.audio_second or 0) - Decimal(said.get("second", 0)) * 10**15) < 10**8
+    assert "+".join(found.unpriced) == said.get("unpriced", "")
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_model", "source"),
+    [
+        ("azure", "azure/gpt-4o", "azure/gpt-4o"),
+        ("azure", "gpt-4o", "azure/gpt-4o"),
+        ("azure", "openai/gpt-4o", "openai/gpt-4o"),
+        ("openai", "azure/gpt-4o", "azure/gpt-4o"),
+        ("hosted_vllm", "anthropic/claude-opus-4-6", "anthropic/claude-opus-4-6"),
+        ("litellm_proxy", "gpt-4o-2024-08-06", "openai/gpt-4o"),
+        ("litellm_proxy", "gemini-2.5-flash", "google/gemini-2.5-flash"),
+        ("bedrock", "anthropic.claude-3-haiku-20240307-v1:0", "aws/regional.anthropic.claude-3-haiku-20240307-v1:0"),
+        ("openrouter", "anthropic/claude-sonnet-4.5", "anthropic/claude-sonnet-4-5"),
+    ],
+)
+def test_a_base_model_may_name_any_provider_or_none(provider: str, base_model: str, source: str) -> None:
+    """Whoever its name begins with is asked."""
+    deployment = Deployment("d", "d", provider, "our-own-name", "http://x")
+    found = price_table([deployment], {"d": OwnPrice(base_model=base_model)}, NOVEMBER)["d"]
+    assert found.source.split(", ")[0] == source

@@ -287,7 +287,7 @@ class Deployment:
     `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
     `vertex_project` and `vertex_location` are Vertex's, and replace a client's own. `pass_credentials`: its clients' own credentials
     go on to the provider, and none of the gateway's. `stream_usage`: how its streams are brought to tell their usage.
-    `trust_provider_cost`: what a reply says that it cost is what is charged.
+    `base_model`: which model it is, where its own name does not say. `trust_provider_cost`: what a reply says that it cost is what is charged.
     """
 
     id: str
@@ -306,6 +306,12 @@ class Deployment:
     pass_credentials: bool = False
     stream_usage: StreamUsage = ASKED
     trust_provider_cost: bool = False
+    base_model: str | None = None
+
+    @property
+    def known_as(self) -> str:
+        """The name under which tables of models know it."""
+        return self.base_model or self.model
 
 
 class Edit(Struct, frozen=True):

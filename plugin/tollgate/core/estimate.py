@@ -46,7 +46,7 @@ _OF_CLAUDES_TOOLS = 346
 
 def hidden_tokens(deployment: Deployment) -> int:
     """Return what a provider adds to a prompt with tools, and counts."""
-    return _OF_CLAUDES_TOOLS if parse_model_name(deployment.model).bare.startswith("claude") else 0
+    return _OF_CLAUDES_TOOLS if parse_model_name(deployment.known_as).bare.startswith("claude") else 0
 
 
 # Sound whose format tells no length is taken for speech at 48 kbit/s; and no header is believed that would make it denser

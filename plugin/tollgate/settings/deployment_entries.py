@@ -46,6 +46,7 @@ def deployment_of(entry: ModelEntry, taken: set[str]) -> Deployment:
         vertex_location=params.vertex_location,
         pass_credentials=params.pass_credentials or entry.model_info.pass_credentials,
         stream_usage=StreamUsage.of(provider, params.additional_drop_params or ()),
+        base_model=entry.model_info.base_model,
         trust_provider_cost=provider in TELL_COST if trust is None else trust,
     )
 

@@ -1,6 +1,14 @@
 """Prices: the built-in table, our corrections and fees, a price file, the configuration's own; each wins over those before it."""
 
-from tollgate.adapters.prices.book import PriceBook, keep_current, price_table
+from tollgate.adapters.prices.book import PriceBook, keep_current, price_table, read_price_file
+from tollgate.adapters.prices.comparison import differences
 from tollgate.adapters.prices.layers import price_of_file
 
-__all__ = ["PriceBook", "keep_current", "price_of_file", "price_table"]
+__all__ = [
+    "PriceBook",
+    "differences",
+    "keep_current",
+    "price_of_file",
+    "price_table",
+    "read_price_file",
+]

@@ -81,7 +81,7 @@ class PriceBook:
                 self._read_ns = changed_ns
                 document = read_price_file(self._file)
                 for each in self._deployments:
-                    _overlay(document, each, self._own.get(each.id, _NOTHING).base_model)
+                    costs_in_file(document, each, self._own.get(each.id, _NOTHING).base_model)
                 self._document = document
         except OSError as error:
             raise SettingsError(f"cannot read the price file {self._file}: {error.strerror}") from error
@@ -124,7 +124,7 @@ def _price_of(deployment: Deployment, own: OwnPrice, now: datetime, document: Ma
         provider, model = named_provider(provider, own.base_model, now)
     layers = _listed(provider, model, deployment, now)
     for name, costs in (
-        ("price_file", _overlay(document, deployment, own.base_model)),
+        ("price_file", costs_in_file(document, deployment, own.base_model)),
         ("file", own.costs),
     ):
         if costs:
@@ -166,7 +166,7 @@ def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
     return host.endswith(".api.openai.com")
 
 
-def _overlay(document: Mapping[str, Any], deployment: Deployment, base_model: str | None) -> Costs:
+def costs_in_file(document: Mapping[str, Any], deployment: Deployment, base_model: str | None) -> Costs:
     """Return what a price file says of a deployment. Raises SettingsError."""
     bare = parse_model_name(deployment.model).bare
     names = (base_model, f"{deployment.provider}/{deployment.model}", deployment.model, bare, undated(bare))

@@ -31,7 +31,7 @@ class OutputLimits:
 
     def most(self, deployment: Deployment) -> int:
         """Return the most output tokens of one choice of a reply."""
-        return deployment.max_output_tokens or self.find(deployment.model) or self._ceiling
+        return deployment.max_output_tokens or self.find(deployment.known_as) or self._ceiling
 
     def find(self, model: str) -> int | None:
         """Return what the table says of a model; None: nothing."""
