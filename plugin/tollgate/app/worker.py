@@ -101,10 +101,11 @@ async def serve_worker(
 def _server(settings: Settings, address: str, methods: Methods) -> Server:
     """What serves gRPC on an address."""
     ours = settings.tollgate
-    # Envoy's own fields beside a body, and what a reply's pieces may be; README has the figure.
+    # Fields beside a request's body, and pieces of a reply whatever the largest request is.
     most_bytes = max(ours.max_request_bytes, _LEAST_MESSAGE_BYTES) + _BESIDE_BODY_BYTES
     tls = None
-    if ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
+    on_network = not address.startswith("unix:")
+    if on_network and ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
         tls = TlsFiles(ours.serve_grpc_certificate, ours.serve_grpc_key, ours.serve_grpc_client_ca)
     return serving.server(ours.grpc_server, address, methods, Limits(most_bytes, ours.grpc_max_streams), tls)
 

@@ -13,8 +13,10 @@ from typing import Any, NoReturn, Protocol, cast
 
 import hiredis
 
+from tollgate import telemetry
 from tollgate.adapters.valkey.address import Address, Command, packed
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
+from tollgate.core.errors import StoreUnavailable
 
 STALE_AFTER_S = 1.0
 """How long one proof counts (design.md section 7: a change is known everywhere within a second)."""
@@ -42,6 +44,8 @@ async def follow(url: str, listener: Listener) -> NoReturn:
                 async with asyncio.timeout(STALE_AFTER_S):
                     await address.dial(lambda given=subscription: given)  # type: ignore[misc] # each round its own
                 await subscription.lost.wait()
+                # Whoever asks whether we serve is to know, though no call has failed yet.
+                telemetry.store_failed("changes", StoreUnavailable("the store tells of no changes any more"))
         finally:
             subscription.end()
         await asyncio.sleep(_RETRY_AFTER_S)
