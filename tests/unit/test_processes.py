@@ -51,7 +51,7 @@ async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     made = Running()
     yield made
     for each in made.all:
-        await each.stop()
+        await each.stop(asyncio.Event())
 
 
 async def test_a_part_whose_pulse_stands_still_is_named_killed_and_started_again(running: Running) -> None:
@@ -99,7 +99,7 @@ async def test_a_part_that_does_not_heed_sigterm_is_killed_after_its_grace(runni
     program = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SERVES}"
     made = running.of(part(program, grace_seconds=0.1))
     await made.start()
-    await made.stop()
+    await made.stop(asyncio.Event())
     assert str(await made._runs["p"].ended()) == "p was killed by SIGKILL"
 
 

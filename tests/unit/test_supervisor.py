@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
+from tests.valkeys import valkey_server
 
 from tollgate import settings, supervisor
+from tollgate.core.errors import SettingsError
+from tollgate.processes import Part
 
 
 @pytest.mark.parametrize(("mode", "told"), [("grpc", False), ("native", True)])
@@ -54,3 +59,67 @@ def test_beside_an_envoy_of_ones_own_the_stand_in_shares_a_port_and_a_path_has_o
     with supervisor.sidecar(settings.load(file), file) as plan:
         names = [part.name for stage in plan.stages for part in stage if part.name.startswith("worker-")]
     assert len(names) == expected
+
+
+SERVES = "import time; print('ready', flush=True); time.sleep(60)"
+
+
+def python(name: str, program: str) -> Part:
+    return Part(name, (sys.executable, "-c", program), {})
+
+
+def test_a_plan_runs_until_a_part_has_ended() -> None:
+    """Then the others are stopped, and why is told."""
+    said: list[str] = []
+    plan = supervisor.Plan(((python("first", SERVES),), (python("last", "print('ready', flush=True)"),)), "all of it")
+    assert supervisor.run(plan, said.append) == "last ended with exit code 0"
+    assert said == ["first     ready", "last      ready", "all of it"]
+
+
+def test_a_part_that_does_not_start_is_told() -> None:
+    plan = supervisor.Plan(((python("first", "raise SystemExit(3)"),),), "never")
+    assert supervisor.run(plan, lambda _: None) == "first ended with exit code 3"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_plan_in_order(number: signal.Signals) -> None:
+    """That is no failure."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line == "ready":
+            os.kill(os.getpid(), number)
+
+    assert supervisor.run(supervisor.Plan(((python("first", SERVES),),), "ready"), say) is None
+    assert said[-1].startswith("stopping")
+
+
+def test_a_store_that_cannot_be_used_ends_a_plan_before_anything_starts(tmp_path: Path) -> None:
+    with valkey_server(tmp_path, "--requirepass", "right") as path:
+        plan = supervisor.Plan(((python("first", SERVES),),), "never", f"unix://{path}")
+        failure = supervisor.run(plan, lambda _: None)
+    assert failure is not None
+    assert "does not let us in without a password" in failure
+
+
+def test_who_waits_for_a_store_can_be_told_to_stop(tmp_path: Path) -> None:
+    """No part has started."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if line.startswith("waiting for the store"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    plan = supervisor.Plan(((python("first", SERVES),),), "never", f"unix://{tmp_path}/none")
+    assert supervisor.run(plan, say) is None
+    assert [line.split()[0] for line in said] == ["waiting", "stopping;"]
+
+
+@pytest.mark.parametrize("url", ["foo", "http://h:1", "redis://h:port"])
+def test_a_store_that_has_no_url_is_refused_before_anything_is_taken(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(f"tollgate: {{port: 0, redis_url: '{url}'}}")
+    with pytest.raises(SettingsError, match="the store's URL"), supervisor.gateway(settings.load(file), file):
+        pass
