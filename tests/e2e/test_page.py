@@ -56,17 +56,16 @@ async def customers(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_proxy_budget_of_0_is_0_dollars(tmp_path: Path, mode: str) -> None:
-    """`max_budget: 0` lets nothing pass, not even for the master key; the slips of the page's call are told before that."""
+    """`max_budget: 0` lets nothing pass, not even for the master key, whatever the body holds: it is not looked at."""
     async with gateway(tmp_path, PROXY_CONFIG, "--mode", mode) as proxy:
         misspelt = await curl(proxy, page.PROXY_BUDGET)
         assert misspelt.status_code == 401
         assert "'autherization' carries a Bearer token; its name must be 'Authorization'" in told(misspelt)
         header = ("Autherization", "Authorization")
         no_json = await curl(proxy, page.PROXY_BUDGET, header)
-        assert no_json.status_code == 400
-        assert "trailing comma in object (byte 139)" in told(no_json)
         refused = await curl(proxy, page.PROXY_BUDGET, header, ("],\n}'", "]\n}'"))
-        assert refused.status_code == 401
+        assert no_json.status_code == refused.status_code == 401
+        assert told(no_json).startswith("Budget has been exceeded: the proxy")
         assert told(refused).startswith(
             "Budget has been exceeded: the proxy has exceeded its budget. Current spend: 0.0; Max Budget: 0.0; reset at "
         )
@@ -217,9 +216,9 @@ async def test_a_users_budget_holds_for_all_their_keys(main: Gateway) -> None:
         refused = await main.chat(key, model="azure-gpt-3.5")
         assert refused.status_code == 401
         assert "User krrish3@berri.ai has exceeded their budget. Current spend: 0.0; Max Budget: 0.0" in told(refused)
-    assert (await main.chat(made["key"], model="gpt-4")).status_code == 403
     await main.manage("/user/update", user_id="krrish3@berri.ai", max_budget=10)
     await asyncio.sleep(1)
+    assert (await main.chat(made["key"], model="gpt-4")).status_code == 403
     for key in (made["key"], other["key"]):
         assert (await main.chat(key, model="azure-gpt-3.5")).status_code == 200
     spent = [await main.spend(key) for key in (made["key"], other["key"])]
