@@ -39,7 +39,7 @@ def test_every_row_has_its_page_and_day() -> None:
     kinds = {each.name for each in fields(Rates)}
     for row in price_rows():
         assert row.source.startswith("https://")
-        assert datetime.fromisoformat(row.checked)
+        assert datetime.fromisoformat(row.written)
         assert {kind for kind, _ in row.costs} <= kinds
         assert {*row.bounds, *row.as_text} <= kinds
         assert row.costs or row.bounds or row.tiers or row.geographies or row.regional or row.same_as or row.as_text

@@ -50,7 +50,7 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     tier = f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
     service_tier = f", service tier {price['service_tier']}" if price["service_tier"] else ""
     geography = f", run in {price['geography']}" if price["geography"] else ""
-    as_of = f", checked {price['as_of']}" if price["as_of"] else ""
+    as_of = f", as of {price['as_of']}" if price["as_of"] else ""
     rows = [
         (str(line["units"]), line["kind"], f"x {line['nanousd_each']}", f"= {line['nanousd']}")
         for line in answer["lines"]

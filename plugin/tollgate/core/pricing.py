@@ -73,7 +73,7 @@ class Rates:
 class Price:
     """A model's price. Tiers are cliffs: the whole call moves to the highest that its input exceeds.
 
-    `source`: where it is from; `as_of`: when it was checked there, empty where nobody says.
+    `source`: where it is from; `as_of`: the day that its row names, empty where it names none.
     `service_tiers`: the tiers' prices where a service tier (flex, priority, ...) has its own.
     `geographies`: whole prices by where a call ran, if that changes them.
     `unpriced`: what makes every call of this model cost something else than the table says.

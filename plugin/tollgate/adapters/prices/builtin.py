@@ -12,8 +12,8 @@ from tollgate.adapters.prices.layers import Layers, Row, Rows, femto
 from tollgate.core.models.model_names import parse_model_name, undated
 
 TABLE = "genai-prices 0.2.3"
-TABLE_CHECKED = "2026-10-19"
-"""The newest day of which a row of this version says that it was checked."""
+TABLE_DATE = "2026-10-19"
+"""The newest day that a row of this version names."""
 
 # LiteLLM's provider names where genai-prices has others; the rest are the same in both.
 _PROVIDERS = {
@@ -90,7 +90,7 @@ def listed(provider: str, model: str, now: datetime) -> Layers:
             continue
         rows = _rows(info, now)
         if rows:
-            return Layers(f"{found.id}/{info.id}", f"{TABLE}, {TABLE_CHECKED}", rows)
+            return Layers(f"{found.id}/{info.id}", f"{TABLE}, {TABLE_DATE}", rows)
     return Layers()
 
 

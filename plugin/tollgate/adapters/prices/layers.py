@@ -96,7 +96,7 @@ class Layers:
         if tokens:
             names = (*self.source.split(", "), row.source) if self.source else (row.source,)
             self.source = ", ".join(dict.fromkeys(names))
-            self.as_of = row.checked
+            self.as_of = row.written
         discounts = {place: _discounts(self.rows, place) for place in self.rows}
         self.rows = _with_costs(self.rows, costs)
         for place, (into, out) in discounts.items():

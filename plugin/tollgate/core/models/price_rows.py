@@ -39,7 +39,7 @@ class PriceRow:
     tuned: bool = False
     replaces: bool = False
     source: str = ""
-    checked: str = ""
+    written: str = ""
 
     def fits(self, provider: str, name: ModelName) -> bool:
         """Return whether the row is of this model."""
@@ -81,7 +81,7 @@ def _parse(row: Mapping[str, Any]) -> PriceRow:
         tuned=row.get("tuned", False),
         replaces=row.get("replaces", False),
         source=row["source"],
-        checked=str(row["checked"]),
+        written=str(row["written"]),
     )
 
 

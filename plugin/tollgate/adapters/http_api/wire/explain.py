@@ -12,7 +12,7 @@ from tollgate.ports import Settled
 
 
 class PriceRow(Answer):
-    """Which row of which price table. `as_of`: when it was checked against the provider's page; null where nobody says.
+    """Which row of which price table. `as_of`: the day that the row names; null where it names none.
 
     `above_input_tokens`: the tier; `service_tier`: null is the standard one; `geography`: where the call ran, if that changed the price.
     """
