@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +43,13 @@ from tests.load.scenarios import (
     sse,
     streaming_headers,
 )
-from tests.load.systems import configuration, envoy_alone, mock_provider, tollgate
+from tests.load.systems import System, configuration, envoy_alone, mock_provider, tollgate
 from tests.load.tables import Table, markdown, print_table, replace_section, shown
 from tests.load.watch import Watch
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-MODES = ("grpc", "native")
+# The third is grpc over the other transport, which a network address gets.
+MODES = ("grpc", "native", "grpcio")
 
 
 def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
@@ -63,12 +65,10 @@ def sides(folder: Path, modes: Sequence[str], notes: list[str]) -> Iterator[tupl
     with ExitStack() as stack:
         provider = stack.enter_context(mock_provider(folder))
         alone = stack.enter_context(envoy_alone(folder, provider.url))
-        file = folder / "tollgate.yaml"
-        file.write_text(configuration(provider.url), encoding="utf-8")
         gateways, faults = [], []
         for mode in modes:
             try:
-                system = stack.enter_context(tollgate(folder, file, mode))
+                system = stack.enter_context(_gateway(folder, provider.url, mode))
             except BenchFailed as error:
                 faults.append(f"mode {mode}: not measured, {error}")
                 continue
@@ -77,6 +77,17 @@ def sides(folder: Path, modes: Sequence[str], notes: list[str]) -> Iterator[tupl
             raise BenchFailed("\n".join(faults))
         notes += [*faults, *dict.fromkeys(note for side in gateways for note in side.callers.notes)]
         yield Side(provider, anybody()), gateways, Side(alone, anybody())
+
+
+@contextmanager
+def _gateway(folder: Path, provider_url: str, mode: str) -> Iterator[System]:
+    folder = folder / mode  # a state of its own
+    folder.mkdir()
+    file = folder / "tollgate.yaml"
+    transport = "grpcio" if mode == "grpcio" else "auto"
+    file.write_text(configuration(provider_url, grpc_server=transport), encoding="utf-8")
+    with tollgate(folder, file, "grpc" if mode == "grpcio" else mode) as system:
+        yield replace(system, name=f"Tollgate {mode}")
 
 
 def plan(chosen: Sequence[Sequence[Scenario]], gateways: Sequence[Side], alone: Side) -> list[list[Run]]:

@@ -45,15 +45,16 @@ class System:
         return groups_of(self.pid, self.other)
 
 
-def configuration(provider_url: str) -> str:
-    """The file that Tollgate and LiteLLM are both started on."""
+def configuration(provider_url: str, **ours: str) -> str:
+    """The file that Tollgate and LiteLLM are both started on; `ours`: settings of Tollgate's own."""
     models = (("gpt-4o", "openai/gpt-4o"), ("embed", "openai/text-embedding-3-small"))
     entries = [
         {"model_name": name, "litellm_params": {"model": model, "api_base": f"{provider_url}/v1", "api_key": "provider-key"}}
         for name, model in models
     ]  # fmt: skip
     # JSON is YAML.
-    return json.dumps({"model_list": entries, "general_settings": {"master_key": MASTER}}, indent=2)
+    document = {"model_list": entries, "general_settings": {"master_key": MASTER}}
+    return json.dumps(document | ({"tollgate": ours} if ours else {}), indent=2)
 
 
 @contextmanager
