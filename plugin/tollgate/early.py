@@ -20,6 +20,7 @@ from tollgate.core.entities import DEFAULT_ORGANIZATION, Accounts, Refusal, Rese
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.headers import ietf_headers, standing_headers
 from tollgate.core.known_refusals import KnownRefusals, find_forbidding
+from tollgate.core.memo import Memo, accounts_bytes
 from tollgate.core.people import Key
 from tollgate.core.presets import Preset
 from tollgate.core.rules import Caller, KnownAccounts
@@ -61,6 +62,7 @@ class EarlyRefusals:
         self._free_unpriced = free_unpriced
         self._ietf = ietf
         self._known = KnownRefusals()
+        self._forbidding = Memo(find_forbidding, accounts_bytes)
 
     async def find(self, key: Key | None, headers: Mapping[str, str], dialect: Dialect) -> Asker:
         """Who asks. Raises Refused where one of them is blocked, or a limit of theirs is known to refuse every call."""
@@ -74,7 +76,9 @@ class EarlyRefusals:
             money=not dialect.free and self._catalog.every_call_costs(free_unpriced=self._free_unpriced),
         )
         if accounts[0].limited:
-            standing = self._known.find(accounts, now_us) or await self._find_forbidden(caller, accounts, now_us)
+            standing = self._known.find(accounts, now_us)
+            if standing is None and self._forbidding.get(accounts) is not None:
+                standing = await self._find_forbidden(caller, accounts, now_us)
             if standing is not None:
                 raise Refused(self._refusal(caller, accounts, standing, dialect, now_us))
         return Asker(caller, accounts)
@@ -85,7 +89,7 @@ class EarlyRefusals:
 
     async def _find_forbidden(self, caller: Caller, accounts: Accounts, now_us: int) -> Standing | None:
         """The refusal by a limit of 0, if there is one: the store need not be asked whether, but where all limits stand."""
-        forbidding = find_forbidding(accounts)
+        forbidding = self._forbidding.get(accounts)
         if forbidding is None:
             return None
         limited = tuple(each for each in accounts if each.limited)

@@ -116,6 +116,8 @@ class _Times:
 
 _admissions, _answers = _Times(_ADMISSION_SECONDS), _Times(_STORE_SECONDS)
 _counts: dict[Counter, float] = {}
+# By certainty, who settled, and model: how many, tokens of input and of output, nano-dollars.
+_settlements: dict[tuple[str, str, str], list[int]] = {}
 _gathered = asyncio.Event()
 # Which label values there are is bounded: statuses, reasons, configured models.
 _labelled = lru_cache(maxsize=None)(lambda counter, *values: counter.labels(*values))
@@ -128,9 +130,15 @@ def _count(counter: Counter, amount: float = 1) -> None:
 
 def publish() -> None:
     """Hand over what was gathered."""
-    _gathered.clear()
     _DECISIONS.inc(_admissions.publish())
     _answers.publish()
+    for (certainty, by, model), (times, input_tokens, output_tokens, cost_nanousd) in _settlements.items():
+        _count(_labelled(_SETTLED, certainty, by), times)
+        _count(_labelled(_TOKENS, model, "input"), input_tokens)
+        _count(_labelled(_TOKENS, model, "output"), output_tokens)
+        _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
+    _settlements.clear()
+    _gathered.clear()
     for counter, amount in _counts.items():
         counter.inc(amount)
     _counts.clear()
@@ -210,10 +218,15 @@ def unmetered() -> None:
 
 def settled(certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int) -> None:
     """A reservation was settled. `model` is a configured name, so the number of series is bounded."""
-    _count(_labelled(_SETTLED, certainty, by))
-    _count(_labelled(_TOKENS, model, "input"), input_tokens)
-    _count(_labelled(_TOKENS, model, "output"), output_tokens)
-    _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
+    sums = _settlements.get((certainty, by, model))
+    if sums is None:
+        _settlements[certainty, by, model] = [1, input_tokens, output_tokens, cost_nanousd]
+    else:
+        sums[0] += 1
+        sums[1] += input_tokens
+        sums[2] += output_tokens
+        sums[3] += cost_nanousd
+    _gathered.set()
 
 
 def unseen(reservation_id: str) -> None:

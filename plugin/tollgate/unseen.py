@@ -20,17 +20,14 @@ class OwnOutputs:
     """The port `OutputBook` in one process's memory."""
 
     def __init__(self) -> None:
-        self._all = OutputMeans()
-        self._hidden = OutputMeans()
+        self._means = OutputMeans()
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        self._all.learn(deployment, output_tokens)
-        self._hidden.learn(deployment, hidden_tokens)
+        self._means.learn(deployment, output_tokens, hidden_tokens)
 
     def own(self, deployment: str) -> Lately | None:
         """Return what this process has learned."""
-        mean = self._all.mean(deployment)
-        return None if mean is None else Lately(mean, self._hidden.mean(deployment) or 0)
+        return self._means.lately(deployment)
 
     async def lately(self, deployment: str) -> Lately | None:
         return self.own(deployment)

@@ -8,20 +8,23 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.keys import OUTPUTS
 from tollgate.adapters.valkey.outputs import PUBLISHED_AFTER_S, SharedOutputs
+from tollgate.adapters.valkey.pipe import Pipe
 from tollgate.core.estimate import Lately
 from tollgate.ports import OutputBook
 from tollgate.unseen import OwnOutputs
 
+# Each begins on a store that is empty.
+pytestmark = pytest.mark.usefixtures("store")
+
 
 @pytest.fixture(params=["memory", "valkey"])
-async def book(request: pytest.FixtureRequest, store: Redis) -> AsyncIterator[OutputBook]:
+async def book(request: pytest.FixtureRequest, pipe: Pipe) -> AsyncIterator[OutputBook]:
     if request.param == "memory":
         yield OwnOutputs()
         return
-    shared = SharedOutputs(store)
+    shared = SharedOutputs(pipe)
     yield shared
     await shared.close()
 
@@ -40,13 +43,13 @@ async def test_the_mean_of_what_replies_had(book: OutputBook) -> None:
     assert await book.lately("other") == Lately(7, 0)
 
 
-async def test_workers_know_what_others_have_learned(store: Redis) -> None:
+async def test_workers_know_what_others_have_learned(pipe: Pipe) -> None:
     """A moment later; one that starts later goes on from there."""
-    one, other = SharedOutputs(store), SharedOutputs(store)
+    one, other = SharedOutputs(pipe), SharedOutputs(pipe)
     one.learn("d", 800, 0)
     await asyncio.sleep(3 * PUBLISHED_AFTER_S)
     assert await other.lately("d") == Lately(800, 0)
-    late = SharedOutputs(store)
+    late = SharedOutputs(pipe)
     await late.begin()
     late.learn("d", 400, 0)
     assert late.own("d") == Lately(600, 0)
@@ -54,19 +57,17 @@ async def test_workers_know_what_others_have_learned(store: Redis) -> None:
     assert await other.lately("d") == Lately(600, 0)
 
 
-async def test_another_versions_entry_is_passed_over(store: Redis) -> None:
+async def test_another_versions_entry_is_passed_over(store: Redis, pipe: Pipe) -> None:
     """It is written anew with the next reply."""
     await store.hset(OUTPUTS, "d", "no number")  # type: ignore[misc]
-    book = SharedOutputs(store)
+    book = SharedOutputs(pipe)
     await book.begin()
     assert await book.lately("d") is None
 
 
 async def test_while_the_store_is_down_a_worker_knows_what_it_has_seen() -> None:
     """And settles by that."""
-    client = connect("redis://127.0.0.1:1/0", 0.1)
-    book = SharedOutputs(client)
+    book = SharedOutputs(Pipe("redis://127.0.0.1:1/0", 0.1))
     book.learn("d", 9, 1)
     await asyncio.sleep(3 * PUBLISHED_AFTER_S)
     assert await book.lately("d") == Lately(9, 1)
-    await client.aclose()

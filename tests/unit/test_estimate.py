@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tollgate.core.entities import Deployment
-from tollgate.core.estimate import InputEstimates, OutputMeans, hidden_tokens, sound_seconds
+from tollgate.core.estimate import InputEstimates, Lately, OutputMeans, hidden_tokens, sound_seconds
 
 
 def test_an_estimate_learns_from_what_the_provider_counted() -> None:
@@ -73,29 +73,29 @@ def test_sound_is_as_long_as_its_file_tells_or_its_size(told: float | None, size
 def test_the_mean_output_is_that_of_the_replies_so_far() -> None:
     """A deployment that nobody heard of yet has none; another's replies do not count."""
     means = OutputMeans()
-    assert means.mean("m") is None
-    for output_tokens in (100, 200, 600):
-        means.learn("m", output_tokens)
-    means.learn("other", 9)
-    assert (means.mean("m"), means.mean("other")) == (300, 9)
+    assert means.lately("m") is None
+    for output_tokens, hidden in ((100, 0), (200, 60), (600, 0)):
+        means.learn("m", output_tokens, hidden)
+    means.learn("other", 9, 0)
+    assert (means.lately("m"), means.lately("other")) == (Lately(300, 20), Lately(9, 0))
 
 
 def test_the_mean_output_follows_a_change_of_the_traffic() -> None:
     """After many replies of one length, a hundred of another move the mean most of the way."""
     means = OutputMeans()
     for _ in range(10_000):
-        means.learn("m", 100)
-    assert means.mean("m") == 100
+        means.learn("m", 100, 0)
+    assert means.lately("m") == Lately(100, 0)
     for _ in range(100):
-        means.learn("m", 1100)
-    found = means.mean("m")
+        means.learn("m", 1100, 0)
+    found = means.lately("m")
     assert found is not None
-    assert 1000 < found < 1100
+    assert 1000 < found.output_tokens < 1100
 
 
 def test_as_many_means_are_kept_as_there_may_be_deployments() -> None:
     """The first that was learned makes room."""
     means = OutputMeans()
     for number in range(5000):
-        means.learn(f"m{number}", number)
-    assert (means.mean("m0"), means.mean("m903"), means.mean("m904")) == (None, None, 904)
+        means.learn(f"m{number}", number, 0)
+    assert [means.lately(each) for each in ("m0", "m903", "m904")] == [None, None, Lately(904, 0)]

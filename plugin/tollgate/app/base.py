@@ -79,7 +79,7 @@ class Core:
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
-        outputs = SharedOutputs(client)
+        outputs = SharedOutputs(pipe)
         meter = Meter(
             counters,
             catalog,

@@ -87,27 +87,32 @@ class InputEstimates:
 
 
 class OutputMeans:
-    """The mean output that deployments had lately. It stands in for output that nobody could see.
+    """The output that deployments had lately, and what their replies did not show of it: means.
+
+    They stand in for output that nobody could see.
 
     The first replies weigh alike; later ones a 32nd each, so that old ones fade.
     At most 4,096 deployments are kept: the one that was learned first is forgotten first.
     """
 
     def __init__(self) -> None:
-        self._means: dict[str, tuple[float, int]] = {}
+        self._means: dict[str, tuple[float, float, int]] = {}
 
-    def mean(self, deployment: str) -> int | None:
-        """Return the mean output of a deployment's replies in tokens; None before its first."""
+    def lately(self, deployment: str) -> Lately | None:
+        """Return what a deployment's replies had; None before its first."""
         known = self._means.get(deployment)
-        return None if known is None else round(known[0])
+        return None if known is None else Lately(round(known[0]), round(known[1]))
 
-    def learn(self, deployment: str, output_tokens: int) -> None:
+    def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
         """Take in the output of one reply, as the provider counted it."""
-        mean, count = self._means.get(deployment, (0.0, 0))
+        output, hidden, count = self._means.get(deployment, (0.0, 0.0, 0))
         if not count and len(self._means) >= _MOST_DEPLOYMENTS:
             del self._means[next(iter(self._means))]
-        count = min(count + 1, _MEAN_OF)
-        self._means[deployment] = (mean + (output_tokens - mean) / count, count)
+        if count < _MEAN_OF:
+            count += 1
+        output += (output_tokens - output) / count
+        hidden += (hidden_tokens - hidden) / count
+        self._means[deployment] = (output, hidden, count)
 
 
 class Lately(Struct, frozen=True, array_like=True, gc=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 
 from tollgate.core.bill import NO_BILL, Bill
 from tollgate.core.entities import Accounts, Counts, Pass, Reservation, Settlement
@@ -10,8 +11,7 @@ from tollgate.core.memo import Memo, accounts_bytes
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
-# Most calls have three of them.
-_KINDS = Counts.__struct_fields__
+_counts_of = attrgetter(*Counts.__struct_fields__)
 
 
 def request_id(now_us: int, random: int) -> str:
@@ -64,6 +64,7 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
     """The record of a reservation that was settled."""
     usage = settlement.usage
     return Record(
+        *_counts_of(usage),
         id=reservation.id,
         admitted_us=reservation.admitted_us,
         model=reservation.model,
@@ -82,5 +83,4 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         search_context=usage.search_context,
         other_model=settlement.other_model,
         bill=settlement.bill,
-        **{kind: count for kind in _KINDS if (count := getattr(usage, kind))},
     )

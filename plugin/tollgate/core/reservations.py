@@ -46,8 +46,9 @@ def _text(reservation: Reservation) -> str:
     return _encode((values[0], values[1], _raw_accounts.get(reservation.accounts), *values[3:])).decode()
 
 
-# The store takes it first, and the request's metadata a moment later.
-_texts: Memo[Reservation, str] = Memo(_text, lambda each: accounts_bytes(each.accounts), most_bytes=1024 * 1024)
+# The store takes it first, and the request's metadata a moment later. Each is of some kilobytes at most.
+_MOST_TEXTS = 256
+_texts: Memo[Reservation, str] = Memo(_text, lambda _: 1, most_bytes=_MOST_TEXTS)
 
 
 def encode(reservation: Reservation) -> str:

@@ -27,7 +27,6 @@ from msgspec import Struct
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.states import States
 from tollgate.core.entities import Account, Accounts, Standing
-from tollgate.core.memo import Memo
 
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
@@ -110,13 +109,14 @@ class Batch:
         self._callers: list[bytes] = []
         self._numbers: list[tuple[Accounts, Sequence[int]]] = []
         self._known = _Numbers({}, {})
-        self._caller_of: Memo[Keyed, int] = Memo(self._add_caller, lambda _: 1)
+        # By the identity of the accounts, which `_numbers` keeps.
+        self._callers_by_id: dict[int, int] = {}
 
     def add(
         self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()
     ) -> asyncio.Future[Answer]:
         """One call more: its numbers as the operation packs them, the caller's first, and its texts."""
-        caller = self._caller_of.get(keyed)
+        caller = self._callers_by_id.get(id(keyed.accounts)) or self._add_caller(keyed)
         self._calls += packed.pack(caller, *numbers), *texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, caller))
@@ -131,7 +131,8 @@ class Batch:
             numbers, packed = keyed.numbers, keyed.packed
         self._callers += keyed.limits, packed
         self._numbers.append((keyed.accounts, numbers))
-        return len(self._numbers)
+        caller = self._callers_by_id[id(keyed.accounts)] = len(self._numbers)
+        return caller
 
     @property
     def size(self) -> int:

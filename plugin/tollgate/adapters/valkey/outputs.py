@@ -6,16 +6,14 @@ One hash, written when something was learned, read when it is needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
 
 from tollgate import telemetry
-from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.keys import OUTPUTS
+from tollgate.adapters.valkey.pipe import Pipe, ReplyError, unavailable
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.estimate import Lately
 from tollgate.unseen import OwnOutputs
@@ -33,9 +31,9 @@ class SharedOutputs(OwnOutputs):
     Of a deployment the worker that learned last has the last word.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, pipe: Pipe) -> None:
         super().__init__()
-        self._client = client
+        self._pipe = pipe
         self._learned: set[str] = set()
         self._publishing: asyncio.Task[None] | None = None
 
@@ -44,9 +42,8 @@ class SharedOutputs(OwnOutputs):
 
         Raises StoreUnavailable.
         """
-        with store_errors():
-            found: Any = await _now(self._client.hgetall(OUTPUTS))
-        for name, text in found.items():
+        found = await self._ask(b"HGETALL", OUTPUTS)
+        for name, text in zip(found[::2], found[1::2], strict=True):
             with suppress(msgspec.DecodeError):
                 lately = _decode(text)
                 super().learn(name.decode(), lately.output_tokens, lately.hidden_tokens)
@@ -59,8 +56,7 @@ class SharedOutputs(OwnOutputs):
 
     async def lately(self, deployment: str) -> Lately | None:
         try:
-            with store_errors():
-                text: Any = await _now(self._client.hget(OUTPUTS, deployment))
+            text = await self._ask(b"HGET", OUTPUTS, deployment)
             return self.own(deployment) if text is None else _decode(text)
         except StoreUnavailable as error:
             telemetry.store_failed("outputs", error)
@@ -82,14 +78,16 @@ class SharedOutputs(OwnOutputs):
 
     async def _publish(self) -> None:
         learned, self._learned = self._learned, set()
-        told: dict[Any, Any] = {each: _encode(self.own(each)) for each in learned}
+        told: list[str | bytes] = []
+        for deployment in learned:
+            told += deployment, _encode(self.own(deployment))
         try:
-            with store_errors():
-                await _now(self._client.hset(OUTPUTS, mapping=told))
+            await self._ask(b"HSET", OUTPUTS, *told)
         except StoreUnavailable as error:
             telemetry.store_failed("outputs", error)
 
-
-async def _now(answer: Any) -> Any:
-    """The answer of a client whose library leaves open whether it must be waited for."""
-    return await answer if isinstance(answer, Coroutine) else answer
+    async def _ask(self, *command: str | bytes) -> Any:
+        try:
+            return await self._pipe.call(*command)
+        except ReplyError as error:
+            raise unavailable(error) from error

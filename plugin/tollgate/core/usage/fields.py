@@ -69,45 +69,52 @@ class FieldReader:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A root of an API's table, and the table's rows by their dotted names from the top. `walks`: the path is from the list on."""
+    """A root of an API's table, and the table's rows by their dotted names from the top.
+
+    `rows`: with their place in the table. `walks`: the path is from the list on.
+    """
 
     early: bool
     stream_only: bool
-    rows: tuple[tuple[Field, str], ...]
-    walks: tuple[tuple[Field, str, Path], ...]
+    rows: Mapping[str, tuple[tuple[int, Field], ...]]
+    walks: Mapping[str, tuple[tuple[Field, Path], ...]]
     named: tuple[tuple[Field, tuple[str, ...]], ...]
     passes: str
 
     @classmethod
     def of(cls, api: Api, root: Root) -> _Place:
         above = root.path.plain or ()
-        rows, walks = [], []
-        for field, path in ((field, path) for field, paths in api.where.items() for path in paths):
-            if field in NAMES:
-                continue
+        rows: dict[str, tuple[tuple[int, Field], ...]] = {}
+        walks: dict[str, tuple[tuple[Field, Path], ...]] = {}
+        counted = [(field, path) for field, paths in api.where.items() if field not in NAMES for path in paths]
+        for number, (field, path) in enumerate(counted):
             if path.plain is not None:
-                rows.append((field, ".".join(above + path.plain)))
+                name = ".".join(above + path.plain)
+                rows[name] = (*rows.get(name, ()), (number, field))
                 continue
             first = next(number for number, step in enumerate(path.steps) if step.each)
-            names = tuple(step.name for step in path.steps[: first + 1])
-            walks.append((field, ".".join(above + names), Path(path.steps[first:], None)))
+            name = ".".join((*above, *(step.name for step in path.steps[: first + 1])))
+            walks[name] = (*walks.get(name, ()), (field, Path(path.steps[first:], None)))
         named = tuple(
             (field, tuple(".".join(above + path.plain) for path in api.where[field] if path.plain is not None))
             for field in NAMES
             if field in api.where
         )
         passes = ".".join((*above, *(step.name for step in api.passes.steps))) if api.passes is not None else ""
-        return cls(root.early, root.stream_only, tuple(rows), tuple(walks), named, passes)
+        return cls(root.early, root.stream_only, rows, walks, named, passes)
 
     def counts(self, fields: Fields) -> Counts:
         """The counts of each field, as `extract` finds them in a document."""
         found: Counts = {}
-        for field, name in self.rows:
-            if name in fields:
-                add(found, field, count(field, fields[name]))
-        for field, name, path in self.walks:
-            if name in fields and (items := path.find({path.steps[0].name: fields[name]})):
-                add(found, field, count_found(field, path, items))
+        # A table has many more rows than a reply tells. Of a field's rows the earlier goes before.
+        told = [(number, field, name) for name in fields if name in self.rows for number, field in self.rows[name]]
+        told.sort()
+        for _, field, name in told:
+            add(found, field, count(field, fields[name]))
+        for name in self.walks.keys() & fields.keys():
+            for field, path in self.walks[name]:
+                if items := path.find({path.steps[0].name: fields[name]}):
+                    add(found, field, count_found(field, path, items))
         return found
 
     def names(self, fields: Fields) -> dict[Field, str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 from tollgate.core.entities import Usage
 from tollgate.core.usage.api import Api, Field
@@ -208,9 +209,17 @@ def may_tell_in_lists(
         return True
     if not words:
         return False
-    if any(word in body for word in words) or any(part in model for part in _MODELS):
+    for word in words:
+        if word in body:
+            return True
+    if _answers_unasked(model):
         return True
     return b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
+
+
+@lru_cache(maxsize=1024)
+def _answers_unasked(model: str) -> bool:
+    return any(part in model for part in _MODELS)
 
 
 def left_to_ext_proc(api: Api) -> tuple[str, ...]:
