@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy import headers, metadata
-from tollgate.core.usage.native import Framing, reach_of, reader_name
+from tollgate.core.usage.native import Framing, counts_of_body, reach_of, reader_name
 from tollgate.envoy_config import messages, native
 from tollgate.envoy_config.listener import connection_manager
 from tollgate.envoy_config.routes import route_configuration
@@ -86,6 +87,27 @@ def test_a_reply_that_is_not_framed_as_asked_goes_to_ext_proc() -> None:
         matcher = by_reply["typed_config"]["xds_matcher"]
         assert matcher["on_no_match"] == instead
         assert len(chain(matcher["matcher_list"]["matchers"][0]["on_match"])) == 1
+
+
+def test_a_json_reply_without_counts_is_looked_at_again() -> None:
+    """After it was read, and only where Envoy reads it: input and output have to be told, of vectors the input alone."""
+    names = list(filters())
+    assert names.index("tollgate.second_look") == names.index("tollgate.meter") - 1
+    looks = filters()["tollgate.second_look"]["typed_config"]["xds_matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    assert set(looks) == {name for name in choices() if not name.endswith("+sse")} - {
+        headers.EXT_PROC,
+        "bedrock.converse_stream",
+    }
+    asked = {}
+    for name in ("openai.chat", "openai.embeddings"):
+        ((look,), body) = chain(looks[name]), APIS[name]
+        (case,) = look["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
+        assert [each["name"] for each in chain(case["on_match"])] == ["envoy.filters.http.ext_proc"]
+        *_, told = case["predicate"]["and_matcher"]["predicate"]
+        asked[name] = json.dumps(told["not_matcher"])
+        assert all(field in asked[name] for group in counts_of_body(body) for field in group)
+    assert "usage.completion_tokens" in asked["openai.chat"]
+    assert "completion_tokens" not in asked["openai.embeddings"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ _MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWit
 _SKIP = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
 _REQUEST = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 _RESPONSE = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
+_METADATA = "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
+_METADATA_MATCHER = "type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
+_MOST = 1e15
 
 Choice = Json
 """What follows where a header matches: a chain of filters, or none."""
@@ -30,13 +33,14 @@ def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
     return _becoming(name, {"matcher_tree": tree})
 
 
-def chosen_by_reply(name: str, *cases: tuple[Json, Choice], otherwise: Choice) -> Json:
+def chosen_by_reply(name: str, *cases: tuple[Json, Choice], otherwise: Choice | None = None) -> Json:
     """Return the filter that the headers of the reply choose: by the first predicate that holds.
 
     They alone: when a reply comes by, the request's headers are as the provider was sent them.
     """
     matchers = [{"predicate": predicate, "on_match": choice} for predicate, choice in cases]
-    return _becoming(name, {"matcher_list": {"matchers": matchers}, "on_no_match": otherwise})
+    matcher: Json = {"matcher_list": {"matchers": matchers}}
+    return _becoming(name, matcher if otherwise is None else matcher | {"on_no_match": otherwise})
 
 
 def filters(name: str, *chain: Json) -> Choice:
@@ -56,9 +60,26 @@ def reply_header(name: str, pattern: str) -> Json:
     return {"single_predicate": {"input": _input(_RESPONSE, name), "value_match": match}}
 
 
+def metadata_above_zero(namespace: str, key: str) -> Json:
+    """Hold where a number of the dynamic metadata is more than zero. What stands in it when the reply's headers come by counts."""
+    path = {"@type": _METADATA, "filter": namespace, "path": [{"key": key}]}
+    value = {"@type": _METADATA_MATCHER, "value": {"double_match": {"range": {"start": 1, "end": _MOST}}}}
+    return {
+        "single_predicate": {
+            "input": {"name": key, "typed_config": path},
+            "custom_match": {"name": "above_zero", "typed_config": value},
+        }
+    }
+
+
+def any_of(*predicates: Json) -> Json:
+    """Hold where one of several predicates does."""
+    return predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
+
+
 def all_of(*predicates: Json) -> Json:
     """Hold where each of several predicates does."""
-    return {"and_matcher": {"predicate": list(predicates)}}
+    return predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
 
 
 def not_(predicate: Json) -> Json:

@@ -83,8 +83,8 @@ def _optional(settings: Settings) -> list[Json]:
 
 def _always(settings: Settings) -> list[Json]:
     if is_native(settings):
-        meter = native.meter(api_table(), _ext_proc())
-        return [_clean(), native.admission(settings.tollgate), _changes(native.REPLY_LUA), meter]
+        readers = (native.second_look(api_table(), _ext_proc()), native.meter(api_table(), _ext_proc()))
+        return [_clean(), native.admission(settings.tollgate), _changes(native.REPLY_LUA), *readers]
     return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc()]
 
 

@@ -24,8 +24,27 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from tollgate.core import customers
 from tollgate.core.credentials import KEY_HEADERS
 from tollgate.core.usage import Api
-from tollgate.core.usage.native import FIRST, Framing, Names, framings_of, is_told_again, reader_name, rules_of
-from tollgate.envoy_config.chosen import all_of, chosen, chosen_by_reply, filters, not_, nothing, reply_header
+from tollgate.core.usage.native import (
+    FIRST,
+    Framing,
+    Names,
+    counts_of_body,
+    framings_of,
+    is_told_again,
+    reader_name,
+    rules_of,
+)
+from tollgate.envoy_config.chosen import (
+    all_of,
+    any_of,
+    chosen,
+    chosen_by_reply,
+    filters,
+    metadata_above_zero,
+    not_,
+    nothing,
+    reply_header,
+)
 from tollgate.envoy_config.messages import (
     CHANGE_HEADER,
     KEY_CHECK,
@@ -52,6 +71,7 @@ Longer ones become a 500. Envoy takes some seven times as much memory while it p
 USAGE_NAMESPACE = "tollgate.usage"
 
 _METER = "tollgate.meter"
+_SECOND_LOOK = "tollgate.second_look"
 _EXT_PROC = "ext_proc"
 _JSON_TYPE = r"(?i)application/json(\s*;.*)?"
 _TYPES = {
@@ -162,6 +182,27 @@ def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
     }
     choices = {name: filters(_METER, reader) for name, reader in readers.items()}
     return chosen(_METER, METER_HEADER, {**choices, _EXT_PROC: instead})
+
+
+def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
+    """Return the filter that hands a JSON reply to ext_proc where the one that reads it has found no counts.
+
+    A reply is held while it is read, so the choice is made when that is over. Without counts only what
+    it shows says whether it costs anything: an error in a 200 does not, an answer does.
+    """
+    read = [api for api in apis.values() if Framing.BODY in framings_of(api)]
+    looks = {api.name: filters(_SECOND_LOOK, _look(api, ext_proc)) for api in read}
+    return chosen(_SECOND_LOOK, METER_HEADER, looks)
+
+
+def _look(api: Api, ext_proc: Json) -> Json:
+    untold = all_of(_fits(Framing.BODY), reply_header(":status", "[123].."), not_(_tells(api)))
+    return chosen_by_reply(_SECOND_LOOK, (untold, filters(_SECOND_LOOK, ext_proc)))
+
+
+def _tells(api: Api) -> Json:
+    groups = [any_of(*(metadata_above_zero(USAGE_NAMESPACE, each) for each in group)) for group in counts_of_body(api)]
+    return all_of(*groups)
 
 
 def _fits(framing: Framing) -> Json:

@@ -95,17 +95,8 @@ _PROVIDERS: Mapping[str, tuple[Framing, ...]] = {
     "moonshot": (Framing.SSE,),
     "vercel_ai_gateway": (Framing.BODY, Framing.SSE),
 }
-# Members that only errors have, or that have another value in them than 0.
+# Members of events that only errors have, or that have another value in them than 0.
 _ERRORS: Mapping[Framing, tuple[Names, ...]] = {
-    Framing.BODY: (
-        ("error",),
-        ("error", "message"),
-        ("error", "code"),
-        ("error", "type"),
-        ("message",),
-        ("base_resp", "status_code"),
-        ("promptFeedback", "blockReason"),
-    ),
     Framing.SSE: (("error",), ("base_resp", "status_code"), ("response", "error"), ("promptFeedback", "blockReason")),
     Framing.EVENT_STREAM: (("message",),),
 }
@@ -153,8 +144,23 @@ def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
                 if root.path.plain is not None and (names := _readable(path, framing)) is not None:
                     found[root.path.plain + names] = None
     if found:
-        found |= dict.fromkeys(_ERRORS[framing])
+        found |= dict.fromkeys(_ERRORS.get(framing, ()))
     return tuple(found)
+
+
+def counts_of_body(api: Api) -> tuple[tuple[str, ...], ...]:
+    """Of each of these groups of fields one is more than zero, or somebody has to look at the body itself.
+
+    Without an input and an output that are told, only what was shown says what to charge.
+    """
+    directions = (Field.INPUT,) if api.name in _NO_TEXT else (Field.INPUT, Field.OUTPUT)
+    return tuple(_body_fields(api, direction, Field.AUDIO_SECONDS) for direction in directions)
+
+
+def _body_fields(api: Api, *fields: Field) -> tuple[str, ...]:
+    roots = [root.path.plain for root in api.roots if not (root.early or root.stream_only)]
+    paths = [path.plain for field in fields for path in api.where.get(field, ())]
+    return tuple(".".join((*root, *path)) for root in roots for path in paths if root is not None and path is not None)
 
 
 def is_told_again(api: Api, names: Names) -> bool:
@@ -289,9 +295,8 @@ def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool, likely
     if api_name in _NO_TEXT:
         return Seen(shown=True)
     if not stream:
-        return Seen(
-            shown=True, output_tokens=min(likely_tokens, _tokens(max(0, body_bytes - _BODY_BYTES), BYTES_PER_TOKEN))
-        )
+        most = _tokens(max(0, body_bytes - _BODY_BYTES), BYTES_PER_TOKEN)
+        return Seen(shown=True, output_tokens=max(1, min(most, likely_tokens)))
     most = _tokens(body_bytes, _SMALL_EVENT_BYTES_PER_TOKEN if api_name in _SMALL_EVENTS else BYTES_PER_TOKEN)
     return Seen(shown=True, output_tokens=min(most, max(_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), likely_tokens)))
 
