@@ -49,6 +49,7 @@ class Ended(Struct, frozen=True):
     """A call that has ended: what it used, the status of its reply, and who says so.
 
     `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does not hold of what was used.
+    `most_shown_tokens`: where only the length of the reply is known, what it can have shown.
     """
 
     reservation: Reservation
@@ -57,6 +58,7 @@ class Ended(Struct, frozen=True):
     by: str
     hidden_tokens: int | None = None
     lacks: Lacks = Lacks.NOTHING
+    most_shown_tokens: int = 0
 
 
 class Meter:
@@ -199,7 +201,8 @@ class Meter:
                 await asyncio.sleep(pause_s)
 
     async def _filled(self, ended: Ended) -> Ended:
-        return replace(ended, usage=await self._unseen.fill(ended.reservation, ended.usage, ended.lacks))
+        usage = await self._unseen.fill(ended.reservation, ended.usage, ended.lacks, ended.most_shown_tokens)
+        return replace(ended, usage=usage)
 
     async def _settle(self, ended: Ended, settlement: Settlement) -> Standing | None:
         standing = await self._counters.settle(ended.reservation, settlement)

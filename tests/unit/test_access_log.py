@@ -135,7 +135,7 @@ async def test_a_stream_cut_early_is_charged_by_its_length() -> None:
     """Anthropic's first event tells the input for certain, and an output that has only begun."""
     held = structs.replace(STREAM, dialect="anthropic.messages")
     told = {"message.usage": '{"input_tokens":12,"output_tokens":1}'}
-    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 5, "partial")
+    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (12, 20, "partial")
 
 
 async def test_a_call_that_runs_is_renewed_and_not_settled() -> None:

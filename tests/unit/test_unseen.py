@@ -36,6 +36,25 @@ def test_the_mean_of_late_stands_in_as_far_as_was_held(
     assert unseen_output(lacks, seen, most, lately, 1024) == charged
 
 
+@pytest.mark.parametrize(
+    ("seen", "most", "most_shown", "lately", "charged"),
+    [
+        (10, 4000, 900, None, 900),
+        (10, 4000, 9000, None, 1024),
+        (10, 500, 900, None, 500),
+        (10, 4000, 900, Lately(300, 0), 300),
+        (400, 4000, 900, Lately(300, 0), 400),
+        (10, 16000, 150, Lately(5000, 4990), 5000),
+        (10, 16000, 150, Lately(5000, 4000), 4150),
+    ],
+)
+def test_of_a_reply_whose_length_alone_is_known_the_length_bounds_what_it_showed(
+    seen: int, most: int, most_shown: int, lately: Lately | None, charged: int
+) -> None:
+    """The mean of what this model shows, within what so many bytes can hold; and the mean of what it hides."""
+    assert unseen_output(Lacks.LENGTH, seen, most, lately, 1024, most_shown) == charged
+
+
 async def filled(client_left: ClientLeft, usage: Usage, lacks: Lacks = Lacks.OUTPUT) -> Usage:
     """A usage of a model whose replies had 15 tokens lately, 5 of which they did not show."""
     unseen = UnseenOutput(OwnOutputs(), 1024, client_left)

@@ -133,6 +133,8 @@ class Lacks(Enum):
     """Its visible part was read as far as it came. Whether more was billed was not told: reasoning."""
     OUTPUT = auto()
     """All of it, or nearly all."""
+    LENGTH = auto()
+    """All of it but the length of the reply, which bounds what it can have shown."""
 
 
 def unseen_output(
@@ -141,14 +143,21 @@ def unseen_output(
     most_tokens: int,
     lately: Lately | None,
     default_tokens: int,
+    most_shown_tokens: int = 0,
 ) -> int:
     """Return what to charge as the output of a reply that nobody saw to its end.
+
+    `most_shown_tokens`: what a reply of that length can have shown.
 
     `most_tokens` is what the call held; `default_tokens` is assumed where nothing was learned yet.
     What was seen is charged at least.
     """
     if lacks is Lacks.HIDDEN:
         likely = seen_tokens + (lately.hidden_tokens if lately is not None else 0)
+    elif lacks is Lacks.LENGTH:
+        hidden = lately.hidden_tokens if lately is not None else 0
+        shown = lately.output_tokens - hidden if lately is not None else default_tokens
+        likely = min(shown, most_shown_tokens) + hidden
     else:
         likely = lately.output_tokens if lately is not None else default_tokens
     return max(seen_tokens, min(likely, most_tokens))

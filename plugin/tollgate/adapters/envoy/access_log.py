@@ -174,36 +174,21 @@ def _read_natively(
     reading = reader.read(
         fields,
         response.response_headers,
-        lambda: _seen(
-            reservation,
-            response,
-            error=told_error(fields),
-            likely_tokens=reservation.output_tokens if complete else 0,
-        ),
+        lambda: _seen(reservation, response, error=told_error(fields)),
         stream=reservation.stream,
         complete=complete,
     )
     usage = used(reservation, reading, status, complete=complete)
-    lacks, hidden = Lacks.NOTHING, None
-    if not (complete or reading.output_told):
+    lacks, hidden, most_tokens = Lacks.NOTHING, None, 0
+    if reading.seen.shown and not reading.output_told:
+        lacks, most_tokens = Lacks.LENGTH, reading.seen.most_tokens
+    elif not (complete or reading.output_told):
         lacks = Lacks.HIDDEN if reservation.stream else Lacks.OUTPUT
     elif complete:
         hidden = hidden_tokens(usage, response.response_body_bytes, stream=reservation.stream)
-    return Ended(reservation, usage, status, _BY, hidden, lacks)
+    return Ended(reservation, usage, status, _BY, hidden, lacks, most_tokens)
 
 
-def _seen(
-    reservation: Reservation,
-    response: HTTPResponseProperties,
-    *,
-    error: bool = False,
-    likely_tokens: int = 0,
-) -> Seen:
+def _seen(reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False) -> Seen:
     """What a reply of that length may have shown."""
-    return seen_in(
-        reservation.dialect,
-        response.response_body_bytes,
-        stream=reservation.stream,
-        error=error,
-        likely_tokens=likely_tokens,
-    )
+    return seen_in(reservation.dialect, response.response_body_bytes, stream=reservation.stream, error=error)

@@ -285,10 +285,10 @@ def told_error(fields: Mapping[str, object]) -> bool:
     return any(fields[name] not in (0, "", "null") for name in _ERROR_NAMES if name in fields)
 
 
-def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool, likely_tokens: int) -> Seen:
-    """What a reply may have shown that Envoy has read: of text nobody knows more than the bytes of all.
+def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool) -> Seen:
+    """What a reply may have shown of which only the length is known, at least and at most.
 
-    An event of a stream holds one token or a whole answer. Between the two the likely output decides.
+    An event of a stream holds one token or a whole answer.
     """
     if body_bytes <= _LEAST_BYTES or (error and body_bytes <= _ERROR_BYTES):
         return NOTHING_SEEN
@@ -296,9 +296,9 @@ def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool, likely
         return Seen(shown=True)
     if not stream:
         most = _tokens(max(0, body_bytes - _BODY_BYTES), BYTES_PER_TOKEN)
-        return Seen(shown=True, output_tokens=max(1, min(most, likely_tokens)))
+        return Seen(shown=True, output_tokens=1, most_tokens=max(1, most))
     most = _tokens(body_bytes, _SMALL_EVENT_BYTES_PER_TOKEN if api_name in _SMALL_EVENTS else BYTES_PER_TOKEN)
-    return Seen(shown=True, output_tokens=min(most, max(_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), likely_tokens)))
+    return Seen(shown=True, output_tokens=_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), most_tokens=most)
 
 
 def _tokens(body_bytes: int, bytes_per_token: int) -> int:

@@ -11,12 +11,14 @@ class Seen(Struct, frozen=True, gc=False):
     """The output that a reply showed. Tokens are rough, unless the model's own tokenizer is known.
 
     `shown`: whether there was any; vectors are output without tokens. `output_tokens` includes pictures and sound.
+    `most_tokens`: where nobody looked, and `output_tokens` is what there was at least.
     """
 
     shown: bool = False
     output_tokens: int = 0
     picture_tokens: int = 0
     sound_tokens: int = 0
+    most_tokens: int = 0
 
 
 NOTHING_SEEN = Seen()
