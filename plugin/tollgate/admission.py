@@ -197,8 +197,7 @@ class Admissions:
         if caller.customer_id is None and facts.customer is not None:
             caller = await self._callers.find(key, facts.customer, family)
         named = _named(endpoint, facts)
-        name = _alias(caller, named)
-        self._check_model(caller, name, family)
+        name = self._check_model(caller, _alias(caller, named), family).name
         identity = self._new_id()
         deployment = self._deployment(name, endpoint, identity)
         if facts.endless is not None and not takes_endless(dialect, deployment):
@@ -287,13 +286,13 @@ class Admissions:
         wire = None if endpoint is None else endpoint.wire
         deployment = self._catalog.choose(name, wire, draw=int(identity[-8:], 16))
         if deployment is None:
-            spoken = {each for other in self._catalog.by_name[name] for each in wires_of(other.provider)}
+            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other.provider)}
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
             raise BadRequest(f"The model {name!r} is not served here; call it at {paths}.", param="model")
         return deployment
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
-        price = self._catalog.price(deployment.id)
+        price = self._catalog.price(deployment.id, deployment.model_name)
         if price is not None or self._terms.unpriced_models == "free":
             return price
         if self._terms.unpriced_models == "default_price":

@@ -53,6 +53,10 @@ class Mode(StrEnum):
     NATIVE = "native"
 
 
+UnenforcedOption = Annotated[
+    bool,
+    typer.Option("--allow-unenforced", help="start though the file restricts calls in ways that are not served"),
+]
 ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
 
 
@@ -73,13 +77,14 @@ def up(
     state_dir: StateOption = None,
     redis_url: RedisOption = None,
     envoy: Annotated[Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")] = None,
+    allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
     with failing_clearly():
         overrides = {
             "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
         }  # fmt: skip
-        loaded = _loaded(config, overrides)
+        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
         if envoy is not None:
             check_version(str(envoy))
         programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
@@ -93,10 +98,12 @@ def serve(
     workers: WorkersOption = None,
     state_dir: StateOption = None,
     redis_url: RedisOption = None,
+    allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run workers and management alone, for an Envoy of your own (see `tollgate envoy-config`)."""
     with failing_clearly():
-        loaded = _loaded(config, {"workers": workers, "state_dir": state_dir, "redis_url": redis_url})
+        overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
+        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
         with supervisor.sidecar(loaded, config) as plan:
             _finish(supervisor.run(plan, _say))
 
@@ -106,10 +113,11 @@ def envoy_config(
     config: ConfigOption = settings.EXAMPLE_FILE,
     mode: ModeOption = None,
     what: Annotated[Part, typer.Option(help="the whole file, or a part for a file of your own")] = Part.BOOTSTRAP,
+    allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
     with failing_clearly():
-        loaded = _with(settings.load(config), {"mode": mode})
+        loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), {"mode": mode})
         print(rendered(loaded, what), end="")
 
 
@@ -120,10 +128,11 @@ def check(
         Path | None,
         typer.Option(help="a price file in LiteLLM's form: list what differs from it by over 5 %"),
     ] = None,
+    allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Say what a file means; exit 1 with one line per fault when it cannot be used."""
     with failing_clearly():
-        loaded = settings.load(file)
+        loaded = settings.load(file, allow_unenforced=allow_unenforced)
         print("\n".join(report.describe(loaded, os.environ)))
         if prices is not None:
             print("\n".join(report.compare_prices(loaded, prices)))
@@ -139,9 +148,9 @@ def rendered(loaded: settings.Settings, what: Part) -> str:
     return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
 
 
-def _loaded(config: Path, overrides: dict[str, Any]) -> settings.Settings:
+def _loaded(config: Path, overrides: dict[str, Any], *, allow_unenforced: bool) -> settings.Settings:
     """The file, with what the command line says instead; its notices and warnings are printed."""
-    loaded = _with(settings.load(config), overrides)
+    loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
     for notice in loaded.notices:
         _say(f"notice: {notice}")
     for warning in exposure.warnings(loaded):

@@ -83,7 +83,7 @@ class Meter:
         self._ietf = ietf
         self._on_settled = on_settled
         self._unseen = unseen or UnseenOutput(OwnOutputs())
-        self._other_models: Bounded[tuple[str, str], bool] = Bounded(1024 * 1024)
+        self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
@@ -157,7 +157,8 @@ class Meter:
             await asyncio.wait(self._running)
 
     def _settlement(self, ended: Ended) -> Settlement:
-        price = self._catalog.price(ended.reservation.deployment) or self._default_price
+        reservation = ended.reservation
+        price = self._catalog.price(reservation.deployment, reservation.model) or self._default_price
         usage = _measured(ended.usage, ended.reservation)
         charged = NO_BILL
         if price is not None:
@@ -169,16 +170,17 @@ class Meter:
             told = self._catalog.trusts(ended.reservation.deployment)
             cost_nanousd = usage.told_nanousd if told else cost_nanousd
         cost_nanousd = min(cost_nanousd, MAX_EXACT)
-        other = usage.model is not None and self._is_other(ended.reservation.deployment, usage.model)
+        other = usage.model is not None and self._is_other(reservation, usage.model)
         return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
 
-    def _is_other(self, deployment_id: str, told: str) -> bool:
+    def _is_other(self, reservation: Reservation, told: str) -> bool:
         """Whether the model that a reply names is not its deployment's. A deployment of Azure's has a name of its owner's."""
-        known = self._other_models.get((deployment_id, told))
+        asked = (reservation.deployment, reservation.model, told)
+        known = self._other_models.get(asked)
         if known is None:
-            deployment = self._catalog.by_id.get(deployment_id)
+            deployment = self._catalog.deployment(reservation.deployment, reservation.model)
             known = deployment is not None and deployment.provider != "azure" and is_other_model(deployment.model, told)
-            self._other_models.put((deployment_id, told), known, 400 + 4 * len(told))
+            self._other_models.put(asked, known, 400 + 4 * (len(told) + len(reservation.model)))
         return known
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:

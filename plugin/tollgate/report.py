@@ -15,8 +15,10 @@ from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
 from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.usage.native import left_to_ext_proc, reach_of
+from tollgate.core.wildcards import is_wildcard
 from tollgate.exposure import warnings
 from tollgate.settings import Settings
+from tollgate.settings.provider_defaults import API_BASES, KEYLESS, key_variables
 
 _MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
 
@@ -33,6 +35,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
         *_table(_native(settings)),
         *_missing(settings, prices),
+        *_unknown_base_models(settings, prices),
         *(f"notice: {each}" for each in settings.notices),
         *(f"warning: {each}" for each in warnings(settings)),
     ]
@@ -73,14 +76,19 @@ def _model(
         f"{model.provider}/{model.model}",
         model.api_base,
         _key(settings, environment, model),
-        _price(settings, price),
+        "each model's own price" if price is None and is_wildcard(model.model) else _price(settings, price),
     )
 
 
 def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) -> str:
     credential = settings.credentials.get(model.id)
     if credential is None:
-        return "no key"
+        usual = key_variables(model.provider)
+        return (
+            f"no key ({usual[0]} is not set)"
+            if model.provider in API_BASES and usual and model.provider not in KEYLESS
+            else "no key"
+        )
     if credential.value is not None:
         return "key in the file"
     return f"key in {credential.variable}" + ("" if environment.get(credential.variable) else " (not set)")
@@ -117,6 +125,14 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
     ]
     return ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)] if rows else []
+
+
+def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
+    return [
+        f"warning: model_list: {each.model_name}: no price is known of the base_model {named!r}"
+        for each in settings.deployments
+        if (named := settings.prices[each.id].base_model) is not None and each.id not in prices
+    ]
 
 
 def _dollars(femto_dollars: int) -> str:

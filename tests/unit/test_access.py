@@ -45,10 +45,10 @@ def test_every_list_must_allow(owner: str) -> None:
 def test_all_team_models_is_the_list_of_the_team() -> None:
     """A key with all of its team's models may use exactly those."""
     lists = AllowedModels(key=("all-team-models",), team=("gpt-4o",))
-    assert lists.usable([GPT, CLAUDE]) == [GPT]
+    assert [lists.refused_by(each) is None for each in (GPT, CLAUDE)] == [True, False]
 
 
 def test_a_team_whose_list_names_itself_is_not_circular() -> None:
     """`all-team-models` in the team's own list adds nothing to it."""
     lists = AllowedModels(key=("all-team-models",), team=("all-team-models", "gpt-4o"))
-    assert [model.name for model in lists.usable([GPT, CLAUDE])] == ["gpt-4o"]
+    assert [each.name for each in (GPT, CLAUDE) if lists.refused_by(each) is None] == ["gpt-4o"]

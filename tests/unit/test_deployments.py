@@ -69,22 +69,6 @@ def test_a_provider_has_its_own_address(tmp_path: Path, params: dict[str, Any], 
     assert settings(tmp_path, params).deployments[0].api_base == api_base
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"model": "azure/d"}, "provider 'azure' has no default address; set litellm_params.api_base"),
-        ({"model": "bedrock/b"}, "set litellm_params.aws_region_name"),
-        ({"model": "bedrock/b", "api_base": "http://h"}, "set litellm_params.aws_region_name"),
-        ({"model": "vertex_ai/g"}, "set litellm_params.vertex_location"),
-        ({"model": "m", "weight": -1}, "litellm_params.weight"),
-    ],
-)
-def test_what_is_missing_is_named(tmp_path: Path, params: dict[str, Any], message: str) -> None:
-    """One sentence that says what to set."""
-    with pytest.raises(SettingsError, match=message):
-        settings(tmp_path, params)
-
-
 def test_aws_credentials_of_the_file_go_to_envoys_environment(tmp_path: Path) -> None:
     """As a credentials file of their own, so that each deployment may have other ones; the configuration holds none."""
     loaded = settings(tmp_path, {"model": "bedrock/b", **AWS, **KEYS}, environment={"SECRET": "s/1"})

@@ -290,7 +290,7 @@ def test_a_catalog_takes_new_prices() -> None:
     """Admission and metering share it, so both charge them from then on."""
     catalog = Catalog.of((GPT,), {})
     catalog.reprice(PriceBook([GPT], {}).at(NOVEMBER + timedelta(minutes=1)))
-    assert catalog.price("d") is not None
+    assert catalog.price("d", GPT.model_name) is not None
 
 
 def loaded(tmp_path: Path, params: Mapping[str, object], info: Mapping[str, object] | None = None) -> Settings:
@@ -320,6 +320,6 @@ def test_prices_of_the_file_are_served_and_others_reported(tmp_path: Path) -> No
 def test_a_bad_price_in_the_file_stops_the_start(tmp_path: Path) -> None:
     """The error names the field and the value."""
     with pytest.raises(
-        SettingsError, match=r"model_list.0.litellm_params: .*output_cost_per_token: must be dollars.*-1"
+        SettingsError, match=r"model_list: gpt-4o: litellm_params: output_cost_per_token: must be dollars.*-1"
     ):
         loaded(tmp_path, {"output_cost_per_token": -1})

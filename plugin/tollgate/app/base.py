@@ -16,7 +16,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from tollgate import telemetry
-from tollgate.adapters.prices import PriceBook, price_of_file
+from tollgate.adapters.prices import PriceBook, known_names, price_of_file
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.clock import StoreClock
 from tollgate.adapters.valkey.counters import ValkeyCounters
@@ -75,7 +75,7 @@ class Core:
         clock = StoreClock()
         counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock)
         book = PriceBook(settings.deployments, settings.prices, ours.price_file)
-        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)), book.find)
+        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)), book.find, known_names, settings.aliases)
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,10 +46,6 @@ class AllowedModels(Struct, frozen=True):
         if self.customer and not _allows(self.customer, model, team):
             return "customer"
         return None
-
-    def usable(self, models: Iterable[Model]) -> list[Model]:
-        """Those of some models that all lists allow, in their order."""
-        return [model for model in models if self.refused_by(model) is None]
 
 
 def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from tollgate.core.access import Model
 from tollgate.core.endpoints import Wire, wires_of
 from tollgate.core.entities import Deployment
 from tollgate.core.pricing import Price
+from tollgate.core.wildcards import Wildcards, fill, is_wildcard
 
+FindNames = Callable[[Deployment], tuple[str, ...]]
+"""Finds the models that a deployment's provider is known to have, by its own names."""
 FindPrice = Callable[[Deployment, str], Price | None]
 """Finds what a model costs at a deployment's provider, by its name."""
 
 
 def _unknown(_: Deployment, __: str) -> Price | None:
     return None
+
+
+def _none_known(_: Deployment) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A public name that stands for another one. A hidden one is in no list of models."""
+
+    model: str
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,11 @@ class Serving:
 
 @dataclass(slots=True)
 class Catalog:
-    """Deployments by public name, by id and by name and wire, and the models by name. `prices` lacks the deployments that nobody has a price for; they alone ever change."""
+    """Deployments by public name, by id and by name and wire, and the models by name.
+
+    Public names may hold `*` (core/wildcards.py). `prices` lacks the deployments that nobody has a
+    price for; they alone ever change.
+    """
 
     by_name: Mapping[str, tuple[Deployment, ...]]
     by_id: Mapping[str, Deployment]
@@ -44,6 +63,9 @@ class Catalog:
     serving: Mapping[tuple[str, Wire | None], Serving]
     prices: Mapping[str, Price]
     find_price: FindPrice = _unknown
+    find_names: FindNames = _none_known
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    wildcards: Wildcards = field(default_factory=lambda: Wildcards(()))
     _costly: tuple[Mapping[str, Price], bool] | None = None
 
     @classmethod
@@ -52,8 +74,14 @@ class Catalog:
         deployments: tuple[Deployment, ...],
         prices: Mapping[str, Price],
         find_price: FindPrice = _unknown,
+        find_names: FindNames = _none_known,
+        aliases: Mapping[str, Alias] | None = None,
     ) -> Catalog:
-        """The catalog of these deployments. `find_price`: for models that only replies name."""
+        """The catalog of these deployments.
+
+        `find_price`: for models that only requests or replies name. `find_names`: for lists of what a
+        wildcard serves.
+        """
         by_name: dict[str, tuple[Deployment, ...]] = {}
         for each in deployments:
             by_name[each.model_name] = (*by_name.get(each.model_name, ()), each)
@@ -66,18 +94,71 @@ class Catalog:
             for name, several in by_name.items()
             for wire in (None, *Wire)
         }
-        return cls(by_name, {each.id: each for each in deployments}, models, serving, prices, find_price)
+        catalog = cls(
+            by_name,
+            {each.id: each for each in deployments},
+            models,
+            serving,
+            prices,
+            find_price,
+            find_names,
+            aliases or {},
+            Wildcards(by_name),
+        )
+        targets = {name: catalog.model(alias.model) for name, alias in catalog.aliases.items()}
+        # Who may use either name may use the model.
+        models |= {name: Model(each.name, each.groups | {name}) for name, each in targets.items() if each is not None}
+        return catalog
 
     def model(self, name: str) -> Model | None:
-        """The public model of that name, with its access groups."""
-        return self.models.get(name)
+        """The public model that a name stands for, with its access groups: of an alias that of another name."""
+        model = self.models.get(name)
+        if model is not None and not is_wildcard(name):
+            return model
+        wildcard = self.wildcards.find(name)
+        return None if wildcard is None else Model(name, self.models[wildcard].groups)
+
+    def listed(self) -> Iterator[tuple[str, Model]]:
+        """The names that lists show, each with its model. A wildcard is shown as the names that its provider is known to have."""
+        for name, model in self.models.items():
+            if name in self.aliases:
+                if not self.aliases[name].hidden:
+                    yield name, model
+            elif is_wildcard(name):
+                yield from ((each, Model(each, model.groups)) for each in self._known_names(name))
+            else:
+                yield name, model
+
+    def _known_names(self, wildcard: str) -> list[str]:
+        """What a wildcard serves, as far as anybody knows; else the wildcard itself."""
+        deployment = self.by_name[wildcard][0]
+        names: list[str] = []
+        if wildcard.count("*") == deployment.model.count("*"):
+            names = [
+                fill(deployment.model, each, wildcard)
+                for each in self.find_names(deployment)
+                if fill(wildcard, fill(deployment.model, each, wildcard), deployment.model) == each
+            ]
+        return [
+            each for each in dict.fromkeys(names) if each not in self.models and self.wildcards.find(each) == wildcard
+        ] or [wildcard]
+
+    def deployments(self, name: str) -> tuple[Deployment, ...]:
+        """The deployments that serve a public name. Those of a wildcard are as if they were of this name."""
+        found = self.by_name.get(name)
+        if found is not None and not is_wildcard(name):
+            return found
+        wildcard = self.wildcards.find(name)
+        return () if wildcard is None else tuple(_named(each, name) for each in self.by_name[wildcard])
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
         """One of the deployments that serve the model on that wire (None: on any), by their weights; equal draws choose alike."""
-        serving = self.serving[name, wire]
-        if len(serving.deployments) < 2:
-            return serving.deployments[0] if serving.deployments else None
-        return serving.deployments[bisect_right(serving.shares, draw % serving.shares[-1])]
+        serving = self.serving.get((name, wire)) or self.serving[self.wildcards.find(name) or name, wire]
+        if not serving.deployments:
+            return None
+        at = 0 if len(serving.deployments) < 2 else bisect_right(serving.shares, draw % serving.shares[-1])
+        deployment = serving.deployments[at]
+        return deployment if deployment.model_name == name else _named(deployment, name)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
         """Whether no call of any model is free. `free_unpriced`: those of a model without a price are."""
@@ -103,6 +184,19 @@ class Catalog:
         deployment = self.by_id.get(deployment_id)
         return deployment is not None and deployment.trust_provider_cost
 
-    def price(self, deployment_id: str) -> Price | None:
-        """What a deployment costs; None when nobody knows."""
-        return self.prices.get(deployment_id)
+    def price(self, deployment_id: str, name: str) -> Price | None:
+        """What a public name costs at a deployment; None when nobody knows."""
+        deployment = self.by_id.get(deployment_id)
+        if deployment is None or not is_wildcard(deployment.model):
+            return self.prices.get(deployment_id)
+        return self.find_price(deployment, fill(deployment.model_name, name, deployment.model))
+
+    def deployment(self, deployment_id: str, name: str) -> Deployment | None:
+        """A deployment as it serves a public name."""
+        deployment = self.by_id.get(deployment_id)
+        return deployment if deployment is None or deployment.model_name == name else _named(deployment, name)
+
+
+def _named(deployment: Deployment, name: str) -> Deployment:
+    """A wildcard's deployment for one of the names that it serves."""
+    return replace(deployment, model_name=name, model=fill(deployment.model_name, name, deployment.model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from tollgate.core.access import AllowedModels, Model
@@ -129,8 +129,9 @@ class Reports:
 
     def cost(self, model: str, usage: Usage) -> int:
         """What a call of a model would cost, in nano-dollars. Raises BadRequest when nobody knows."""
-        deployments = self.catalog.by_name.get(model, ())
-        prices = [price for each in deployments if (price := self.catalog.price(each.id)) is not None]
+        known_as = self.catalog.model(model)
+        deployments = () if known_as is None else self.catalog.deployments(known_as.name)
+        prices = [price for each in deployments if (price := self.catalog.price(each.id, each.model_name)) is not None]
         if not prices:
             known = "has no price" if deployments else "is not a model of this proxy"
             raise BadRequest(f"{model} {known}", "model")
@@ -139,26 +140,31 @@ class Reports:
 
     async def models(self, caller: Caller, wire: Wire | None = None) -> list[tuple[Model, Deployment]]:
         """The models that a caller may use at a wire's paths (None: at any), each with its first deployment."""
-        models = [model for name in self.catalog.by_name if (model := self.catalog.model(name)) is not None]
-        if isinstance(caller, Holder):
-            models = (await self._allowed(caller.key, caller)).usable(models)
-        deployed = ((model, self.catalog.choose(model.name, wire, draw=0)) for model in models)
-        return [(model, deployment) for model, deployment in deployed if deployment is not None]
+        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+        found = (
+            (replace(model, name=name), self.catalog.choose(model.name, wire, draw=0))
+            for name, model in self.catalog.listed()
+            if allowed.refused_by(model) is None
+        )
+        return [(model, deployment) for model, deployment in found if deployment is not None]
 
     async def model(self, caller: Caller, name: str, wire: Wire | None = None) -> tuple[Model, Deployment]:
-        """One of those. Raises UnknownModel."""
-        for found in await self.models(caller, wire):
-            if found[0].name == name:
-                return found
+        """One that the caller may use, in a list or not. Raises UnknownModel."""
+        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+        model = self.catalog.model(name)
+        if model is not None and allowed.refused_by(model) is None:
+            deployment = self.catalog.choose(model.name, wire, draw=0)
+            if deployment is not None:
+                return replace(model, name=name), deployment
         raise UnknownModel(name)
 
     async def known_models(self, caller: Caller) -> list[KnownModel]:
         """Return what is known of each deployment of the models that a caller may use."""
-        names = {model.name for model, _ in await self.models(caller)}
+        names = {self.catalog.by_id[deployment.id].model_name for _, deployment in await self.models(caller)}
         return [
             KnownModel(
                 each,
-                self.catalog.price(each.id),
+                self.catalog.price(each.id, each.model_name),
                 each.mode or mode_of(each.model),
                 each.max_output_tokens or self._output_limits.find(each.model),
             )

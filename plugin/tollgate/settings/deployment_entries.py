@@ -2,95 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tollgate.core.costs import OwnPrice, costs_of
 from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
+from tollgate.core.models.makers import maker_of
 from tollgate.core.stream_usage import StreamUsage
-from tollgate.settings.environment import AWS_CREDENTIALS, variable_of
+from tollgate.settings import provider_defaults as defaults
+from tollgate.settings.environment import Environment, variable_of
 from tollgate.settings.page_sections import LitellmParams, ModelEntry
-from tollgate.settings.provider_defaults import DEFAULT_API_BASES, TELL_COST, VERTEX_GLOBAL
+from tollgate.settings.sections import AWS_CREDENTIALS, Faults
 from tollgate.settings.validated import Credential
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Where Envoy looks for AWS credentials by itself."""
 
 
-def deployment_of(entry: ModelEntry, taken: set[str]) -> Deployment:
-    """Return the deployment of an entry. `taken`: the ids of others. Raises SettingsError."""
-    name, params = entry.model_name, entry.litellm_params
-    # LiteLLM's rule: `provider/model`; a name without a provider is OpenAI's.
-    provider, slash, model = params.model.partition("/")
-    if not slash:
-        provider, model = "openai", params.model
-    api_base = _api_base(name, provider, params)
-    trust = entry.model_info.trust_provider_cost
-    identity = entry.model_info.id or name
+class _CannotServe(Exception):
+    """Nothing says where a deployment is: it is left out, and the others are served."""
+
+
+@dataclass(slots=True)
+class Deployed:
+    """The deployments of a file, with what belongs to each by its id, and a line for each that is not as the file may mean."""
+
+    deployments: list[Deployment] = field(default_factory=list)
+    credentials: dict[str, Credential] = field(default_factory=dict)
+    prices: dict[str, OwnPrice] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+
+def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Faults) -> Deployed:
+    """Make the deployments. One that has no address is left out."""
+    found = Deployed()
+    taken: set[str] = set()
+    for entry in entries:
+        where = f"model_list: {entry.model_name}"
+        try:
+            deployment = _deployment(entry, environment, _free_id(entry, taken), found.notices)
+        except SettingsError as error:
+            faults.add(where, str(error))
+            continue
+        except _CannotServe as error:
+            found.notices.append(f"{where}: {error}; it is left out")
+            continue
+        taken.add(deployment.id)
+        found.deployments.append(deployment)
+        params, info = entry.litellm_params, entry.model_info
+        found.prices[deployment.id] = OwnPrice(
+            {**costs_of(info.extra), **costs_of(params.extra)}, info.base_model or params.base_model
+        )
+        if not deployment.pass_credentials:
+            _add_credential(found, deployment, params, environment)
+    return found
+
+
+def _free_id(entry: ModelEntry, taken: set[str]) -> str:
+    wanted = identity = entry.model_info.id or entry.model_name
     number = 2
     while identity in taken:
-        identity, number = f"{entry.model_info.id or name}-{number}", number + 1
+        identity, number = f"{wanted}-{number}", number + 1
+    return identity
+
+
+def _deployment(entry: ModelEntry, environment: Environment, identity: str, notices: list[str]) -> Deployment:
+    """Return the deployment of an entry. Raises SettingsError, _CannotServe."""
+    name, params, info = entry.model_name, entry.litellm_params, entry.model_info
+    provider, model = _provider(name, params, environment, notices)
+    region = _region(name, provider, params, environment, notices)
+    vertex_project, vertex_location = params.vertex_project, params.vertex_location
+    if provider == "vertex_ai":
+        vertex_project = vertex_project or _value(environment, defaults.VERTEX_PROJECTS)
+        vertex_location = vertex_location or _value(environment, defaults.VERTEX_LOCATIONS)
+        if vertex_location is None:
+            vertex_location = defaults.DEFAULT_VERTEX_LOCATION
+            notices.append(f"model_list: {name}: no vertex_location, so it is {vertex_location}")
+    trust = info.trust_provider_cost
     return Deployment(
         id=identity,
         model_name=name,
         provider=provider,
         model=model,
-        api_base=api_base,
-        max_output_tokens=entry.model_info.max_output_tokens,
-        mode=entry.model_info.mode,
-        access_groups=entry.model_info.access_groups,
+        api_base=_api_base(provider, params, environment, region, vertex_location),
+        max_output_tokens=info.max_output_tokens,
+        mode=info.mode,
+        access_groups=info.access_groups,
         weight=params.weight,
-        api_version=params.api_version,
-        region=params.aws_region_name,
-        vertex_project=params.vertex_project,
-        vertex_location=params.vertex_location,
-        pass_credentials=params.pass_credentials or entry.model_info.pass_credentials,
+        api_version=_api_version(provider, params, environment),
+        region=region,
+        vertex_project=vertex_project,
+        vertex_location=vertex_location,
+        pass_credentials=params.pass_credentials or info.pass_credentials,
         stream_usage=StreamUsage.of(provider, params.additional_drop_params or ()),
-        base_model=entry.model_info.base_model,
-        trust_provider_cost=provider in TELL_COST if trust is None else trust,
+        trust_provider_cost=provider in defaults.TELL_COST if trust is None else trust,
     )
 
 
-def _api_base(name: str, provider: str, params: LitellmParams) -> str:
-    """Where the deployment is. Raises SettingsError when neither the file nor the provider's own address says."""
-    api_base, places = params.api_base, {"region": params.aws_region_name, "vertex_location": params.vertex_location}
-    if api_base is None:
-        api_base = DEFAULT_API_BASES.get(provider, "")
-        if provider == "vertex_ai" and params.vertex_location == "global":
-            api_base = VERTEX_GLOBAL
-        for place, value in places.items():
-            if f"{{{place}}}" in api_base and value is None:
-                option = "aws_region_name" if place == "region" else place
-                raise SettingsError(f"model_list: {name}: set litellm_params.{option} or litellm_params.api_base")
-            api_base = api_base.replace(f"{{{place}}}", value or "")
+def _provider(name: str, params: LitellmParams, environment: Environment, notices: list[str]) -> tuple[str, str]:
+    """Return the provider and the name that it knows the model by. Without `provider/` a model is its maker's."""
+    if given := params.custom_llm_provider:
+        return given, params.model.removeprefix(f"{given}/")
+    provider, slash, model = params.model.partition("/")
+    if slash and not params.model.startswith("arn:"):
+        return provider, model
+    maker = maker_of(params.model)
+    if maker is None:
+        notices.append(f"model_list: {name}: nobody knows whose model {params.model!r} is: openai/ was guessed")
+    place = (params.vertex_project, params.vertex_location, _value(environment, defaults.VERTEX_PROJECTS[:2]))
+    if maker == "gemini" and any(place):
+        maker = "vertex_ai"
+    return maker or "openai", params.model
+
+
+def _region(
+    name: str, provider: str, params: LitellmParams, environment: Environment, notices: list[str]
+) -> str | None:
+    if params.aws_region_name is not None or provider != "bedrock":
+        return params.aws_region_name
+    region = _value(environment, defaults.AWS_REGIONS)
+    if region is None:
+        region = defaults.DEFAULT_AWS_REGION
+        notices.append(f"model_list: {name}: no aws_region_name and no AWS_REGION_NAME, so it is {region}")
+    return region
+
+
+def _api_version(provider: str, params: LitellmParams, environment: Environment) -> str | None:
+    if params.api_version is not None or provider != "azure":
+        return params.api_version
+    return _value(environment, defaults.AZURE_VERSIONS)
+
+
+def _api_base(
+    provider: str,
+    params: LitellmParams,
+    environment: Environment,
+    region: str | None,
+    vertex_location: str | None,
+) -> str:
+    """Return where the deployment is: as the file says, a usual variable, or its provider. Raises SettingsError, _CannotServe."""
+    variables = defaults.base_variables(provider)
+    variable, origin = environment.first_set(variables), "api_base"
+    if params.api_base is not None:
+        api_base = params.api_base
+    elif variable is not None:
+        api_base, origin = environment[variable], variable
+    else:
+        api_base = defaults.API_BASES.get(provider, "")
+        if not api_base:
+            raise _CannotServe(f"set litellm_params.api_base or {variables[0]}: {provider} has no address of its own")
+        if provider == "vertex_ai" and vertex_location == "global":
+            api_base = defaults.VERTEX_GLOBAL
+        api_base = api_base.format(region=region, vertex_location=vertex_location)
     parts = urlsplit(api_base)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(
-            f"model_list: {name}: api_base {params.api_base!r} is not an http or https address"
-            if params.api_base
-            else f"model_list: {name}: provider {provider!r} has no default address; set litellm_params.api_base"
-        )
-    if provider == "bedrock" and params.api_key is None and params.aws_region_name is None:
-        raise SettingsError(f"model_list: {name}: requests are signed for a region; set litellm_params.aws_region_name")
+        raise SettingsError(f"{origin} {api_base!r} is not an http or https address")
     return api_base.rstrip("/")
 
 
-def find_credential(params: LitellmParams, environment: Mapping[str, str], number: int) -> Credential | None:
-    """What the file says of the deployment's credential, if it says anything."""
+def _value(environment: Environment, variables: tuple[str, ...]) -> str | None:
+    variable = environment.first_set(variables)
+    return None if variable is None else environment[variable]
+
+
+def _add_credential(found: Deployed, deployment: Deployment, params: LitellmParams, environment: Environment) -> None:
+    credential = _find_credential(deployment.provider, params, environment, len(found.credentials))
+    if credential is not None:
+        found.credentials[deployment.id] = credential
+    elif deployment.provider == "bedrock":
+        for name in AWS_VARIABLES:
+            if name in environment:
+                found.credentials[name] = Credential(name, environment.origin(name)[1])
+
+
+def _find_credential(provider: str, params: LitellmParams, environment: Environment, number: int) -> Credential | None:
+    """Return the deployment's credential: the file's, or that of its provider's usual variable if it is set."""
     if params.api_key:
-        return _credential(params.api_key, number)
+        variable = variable_of(params.api_key)
+        if variable is not None:
+            return Credential(*environment.origin(variable))
+        return Credential(f"TOLLGATE_PROVIDER_KEY_{number}", params.api_key)
     given = {name: text for name in AWS_CREDENTIALS if (text := getattr(params, name))}
     if not given:
-        return None
-    found = {
-        name: environment.get(variable) if (variable := variable_of(text)) else text for name, text in given.items()
-    }
+        usual = environment.first_set(defaults.key_variables(provider))
+        return None if usual is None else Credential(*environment.origin(usual))
+    found = {name: _text(text, environment) for name, text in given.items()}
     # Workers are not told the providers' keys, so that one may be missing here is no fault; `up` reports it.
     whole = None if None in found.values() else "".join(f"{name}={text}\n" for name, text in found.items())
     return Credential(f"TOLLGATE_AWS_CREDENTIALS_{number}", whole and f"[default]\n{whole}", aws=True)
 
 
-def _credential(api_key: str, number: int) -> Credential:
-    if variable := variable_of(api_key):
-        return Credential(variable)
-    return Credential(f"TOLLGATE_PROVIDER_KEY_{number}", api_key)
+def _text(text: str, environment: Environment) -> str | None:
+    variable = variable_of(text)
+    return text if variable is None else environment.get(variable)

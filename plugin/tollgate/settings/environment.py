@@ -1,43 +1,61 @@
-"""`os.environ/NAME` in a file: the value of a variable of the environment."""
+"""The variables that a file may name by `os.environ/NAME`: the process's, and over them the file's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-from tollgate.core.errors import SettingsError
-
-AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-_CREDENTIALS = ("api_key", *AWS_CREDENTIALS)
-_ENVIRONMENT = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
+_REFERENCE = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
+# They change how programs are found and loaded, or where they write.
+_PROGRAMS_OWN = re.compile(r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|GLIBC_TUNABLES|(LD|DYLD|PYTHON|MALLOC)_?.*")
 
 
 def variable_of(text: str) -> str | None:
     """Return the variable that a text stands for; None: it is itself meant."""
-    match = _ENVIRONMENT.match(text)
+    match = _REFERENCE.match(text)
     return None if match is None else match[1]
 
 
-def expanded(value: Any, environment: Mapping[str, str]) -> Any:
-    """The document with `os.environ/NAME` replaced, credentials excepted: they go from the environment straight to Envoy."""
-    if isinstance(value, dict):
-        return {
-            k: v if k in _CREDENTIALS else expanded(v, environment)
-            for k, v in value.items()
-            if not _is_unset_master_key(k, v, environment)
-        }
-    if isinstance(value, list):
-        return [expanded(each, environment) for each in value]
-    if isinstance(value, str) and (variable := variable_of(value)):
-        if variable not in environment:
-            raise SettingsError(f"{value}: the environment variable {variable} is not set")
-        return environment[variable]
-    return value
+class Environment(Mapping[str, str]):
+    """Variables by name. One of the file's own may name another: its value is that one's."""
 
+    def __init__(self, outside: Mapping[str, str], given: Mapping[str, object] | None = None) -> None:
+        """Put what a file gives over the process's own. `notices`: a line for each that stands over one or is not taken."""
+        self._outside = outside
+        self._inside: dict[str, str] = {}
+        self.notices: list[str] = []
+        for name, value in (given or {}).items():
+            if value is None:
+                continue
+            if _PROGRAMS_OWN.fullmatch(name):
+                self.notices.append(f"environment_variables.{name}: not taken from a file")
+                continue
+            self._inside[name] = str(value)
+            if name in outside and variable_of(str(value)) != name:
+                self.notices.append(f"environment_variables.{name}: stands over the variable of the process")
 
-def _is_unset_master_key(name: object, value: object, environment: Mapping[str, str]) -> bool:
-    """Whether the master key is to come from a variable that is not set here: nobody has it then, which is no fault of
-    a file that is only looked at."""
-    variable = variable_of(value) if name == "master_key" and isinstance(value, str) else None
-    return variable is not None and variable not in environment
+    def __getitem__(self, name: str) -> str:
+        variable, value = self.origin(name)
+        return self._outside[variable] if value is None else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._outside, **self._inside})
+
+    def __len__(self) -> int:
+        return len({**self._outside, **self._inside})
+
+    def origin(self, name: str) -> tuple[str, str | None]:
+        """Return the variable in which the value of another is found, and the value if the file has written it."""
+        passed: set[str] = set()
+        while name in self._inside and name not in passed:
+            passed.add(name)
+            text = self._inside[name]
+            variable = variable_of(text)
+            if variable is None:
+                return name, text
+            name = variable
+        return name, None
+
+    def first_set(self, names: tuple[str, ...]) -> str | None:
+        """Return the first of some variables that has a value which is not empty."""
+        return next((each for each in names if self.get(each)), None)

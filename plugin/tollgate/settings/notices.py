@@ -2,46 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tollgate.core.costs import find_cost_name
 from tollgate.core.stream_usage import STREAM_OPTIONS
-from tollgate.settings.page_sections import PageSection, SettingsFile
+from tollgate.settings.page_sections import GeneralSettings, ModelEntry, SettingsFile
+
+_NOT_SERVED = "not served by Tollgate, ignored"
+_RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
+
+# What keeps somebody from something in LiteLLM: https://docs.litellm.ai/docs/proxy/config_settings
+_RESTRICTING = {
+    "general_settings": frozenset(
+        {
+            "admin_only_routes",
+            "allowed_ips",
+            "allowed_routes",
+            "custom_auth",
+            "enable_jwt_auth",
+            "enable_oauth2_auth",
+            "enable_oauth2_proxy_auth",
+            "enforce_rbac",
+            "enforce_user_param",
+            "enforced_params",
+            "max_request_size_mb",
+            "max_response_size_mb",
+            "reject_clientside_metadata_tags",
+            "reject_metadata_tags",
+        }
+    ),
+    "litellm_settings": frozenset(
+        {
+            "banned_keywords_list",
+            "blocked_user_list",
+            "default_internal_user_params",
+            "default_key_generate_params",
+            "default_team_params",
+            "key_generation_settings",
+            "max_internal_user_budget",
+            "max_user_budget",
+            "tag_budget_config",
+            "upperbound_key_generate_params",
+        }
+    ),
+    "router_settings": frozenset({"provider_budget_config", "tag_budget_config"}),
+    "litellm_params": frozenset({"max_budget"}),
+}
 
 
-def notices(parsed: SettingsFile, document: dict[str, Any]) -> list[str]:
-    """One line for each key of a LiteLLM file that we do not act on."""
-    lines = [f"{key}: not served by Tollgate, ignored" for key in parsed.model_extra or {}]
-    sections: dict[str, PageSection] = {
-        "general_settings": parsed.general_settings,
-        "litellm_settings": parsed.litellm_settings,
-    }
-    for name, section in sections.items():
-        lines += [f"{name}.{key}: not served by Tollgate, ignored" for key in section.model_extra or {}]
-        rescheduler = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
-        lines += [
-            f"{name}.{key}: accepted; nothing to schedule, budgets reset exactly at the second"
-            for key in rescheduler
-            if key in (document.get(name) or {})
-        ]
-    for entry in parsed.model_list:
-        lines += [
-            f"model_list: {entry.model_name}: litellm_params.additional_drop_params: {name}: not dropped by Tollgate"
+def find_unenforced(file: SettingsFile) -> list[str]:
+    """Return a line for each setting that restricts somebody and that we do not serve."""
+    return [
+        f"{where}.{name}: restricts calls, and is not served by Tollgate"
+        for section, where, extra in _sections(file)
+        for name, value in extra.items()
+        if _restricts(section, name, value)
+    ]
+
+
+def find_notices(file: SettingsFile) -> list[str]:
+    """Return a line for each other key of a LiteLLM file that we do not act on."""
+    lines = [line for name, value in file.others.items() for line in _unknown(name, value)]
+    for section, where, extra in _sections(file):
+        for name, value in extra.items():
+            served = section in ("litellm_params", "model_info") and find_cost_name(name)
+            if not served and not _restricts(section, name, value):
+                lines.append(f"{where}.{name}: {_NOT_SERVED}")
+    lines += [line for entry in file.models for line in _of_model(entry)]
+    lines += _of_general(file.general)
+    if file.router.routing_strategy != "simple-shuffle":
+        lines.append("router_settings.routing_strategy: not served by Tollgate, deployments are chosen by weight")
+    return lines
+
+
+def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Each section that may hold more than we serve: its kind, what it is called in a line, and the rest of it."""
+    yield "general_settings", "general_settings", file.general.extra
+    yield "litellm_settings", "litellm_settings", file.litellm.extra
+    yield "router_settings", "router_settings", file.router.extra
+    for entry in file.models:
+        where = f"model_list: {entry.model_name}"
+        yield "litellm_params", f"{where}: litellm_params", entry.litellm_params.extra
+        yield "model_info", f"{where}: model_info", entry.model_info.extra
+
+
+def _restricts(section: str, name: str, value: object) -> bool:
+    """Whether a setting restricts somebody: what is false or empty does not."""
+    return name in _RESTRICTING.get(section, ()) and value not in (False, None, "", [], {})
+
+
+def _unknown(name: str, value: object) -> list[str]:
+    if name != "guardrails" or not isinstance(value, list):
+        return [f"{name}: {_NOT_SERVED}"]
+    lines = []
+    for number, each in enumerate(value):
+        params = each.get("litellm_params") if isinstance(each, dict) else None
+        always = isinstance(params, dict) and params.get("default_on") is True
+        shown = each.get("guardrail_name", number) if isinstance(each, dict) else number
+        lines.append(
+            f"guardrails: {shown}: not served by Tollgate" + (": calls pass without it" if always else ", ignored")
+        )
+    return lines
+
+
+def _of_model(entry: ModelEntry) -> list[str]:
+    where = f"model_list: {entry.model_name}"
+    return [
+        *(f"{where}: {name}: {_NOT_SERVED}" for name in entry.extra),
+        *(
+            f"{where}: litellm_params.additional_drop_params: {name}: not dropped by Tollgate"
             for name in entry.litellm_params.additional_drop_params or ()
             if name != STREAM_OPTIONS
-        ]
-        for prefix, extra in (
-            ("", entry.model_extra),
-            ("litellm_params.", entry.litellm_params.model_extra),
-            ("model_info.", entry.model_info.model_extra),
-        ):
-            lines += [
-                f"model_list: {entry.model_name}: {prefix}{key}: not served by Tollgate, ignored"
-                for key in extra or {}
-                if not (prefix == "litellm_params." and find_cost_name(key))
-            ]
-    if parsed.general_settings.master_key is None:
-        named = (document.get("general_settings") or {}).get("master_key")
-        told = "not set" if named is None else f"{named} is not set"
-        lines.append(f"general_settings.master_key: {told}, so nobody can administer keys")
-    return lines
+        ),
+    ]
+
+
+def _of_general(general: GeneralSettings) -> list[str]:
+    return [
+        f"general_settings.{name}: accepted; nothing to schedule, budgets reset exactly at the second"
+        for name in _RESCHEDULER
+        if getattr(general, name) is not None
+    ]

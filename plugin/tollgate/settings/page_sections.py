@@ -5,14 +5,38 @@ What such a section may hold and we do not know is kept, and reported in one lin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from typing import Self
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
+from tollgate.core.bucket import MAX_LIMIT
 from tollgate.core.costs import costs_of
 from tollgate.settings.own_section import TollgateSettings
+
+
+def _dollars(value: object) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
+        raise ValueError("must be an amount of dollars, 0 or more")
+    return amount
+
+
+Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
 
 
 class PageSection(BaseModel):
@@ -20,12 +44,27 @@ class PageSection(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What stands there and is no field."""
+        return self.model_extra or {}
 
-class LitellmParams(PageSection):
+
+class PricedSection(PageSection):
+    """A section that may hold prices."""
+
+    @model_validator(mode="after")
+    def _check_costs(self) -> Self:
+        costs_of(self.extra)
+        return self
+
+
+class LitellmParams(PricedSection):
     """How a deployment is reached."""
 
     model: str
-    api_base: str | None = None
+    custom_llm_provider: str | None = Field(None, description="the provider, where `model` does not begin with it")
+    api_base: str | None = Field(None, validation_alias=AliasChoices("api_base", "base_url"))
     api_key: str | None = None
     weight: int = Field(1, ge=0, le=1_000_000, description="share of the calls among the deployments of one model_name")
     api_version: str | None = Field(None, description="Azure: without one, calls go to its v1 surface")
@@ -38,10 +77,7 @@ class LitellmParams(PageSection):
     pass_credentials: bool = Field(default=False, description="the client's own credential goes on, and none of ours")
     additional_drop_params: tuple[str, ...] | None = None
 
-    @model_validator(mode="after")
-    def _check_costs(self) -> Self:
-        costs_of(self.model_extra or {})
-        return self
+    base_model: str | None = None
 
     @field_validator("api_version", mode="before")
     @classmethod
@@ -50,7 +86,7 @@ class LitellmParams(PageSection):
         return value.isoformat() if isinstance(value, date) else value
 
 
-class ModelInfo(PageSection):
+class ModelInfo(PricedSection):
     """What else is known of a deployment."""
 
     id: str | None = None
@@ -67,41 +103,61 @@ class ModelInfo(PageSection):
     )
 
 
-class ModelEntry(PageSection):
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
     """One entry of `model_list`."""
 
     model_name: str
     litellm_params: LitellmParams
-    model_info: ModelInfo = ModelInfo()
+    model_info: ModelInfo
+    extra: tuple[str, ...] = ()
 
 
 class GeneralSettings(PageSection):
     """`general_settings`, as far as we serve it."""
 
     master_key: str | None = None
+    global_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT)
     proxy_budget_rescheduler_min_time: float | None = None
     proxy_budget_rescheduler_max_time: float | None = None
 
 
 class LitellmSettings(PageSection):
-    """`litellm_settings`, as far as we serve it. Budgets are dollars."""
+    """`litellm_settings`, as far as we serve it."""
 
-    max_budget: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
+    max_budget: Dollars | None = None
     budget_duration: str | None = None
-    max_end_user_budget: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
+    max_end_user_budget: Dollars | None = None
+    model_alias_map: dict[str, str] = Field(default_factory=dict)
 
 
-class SettingsFile(BaseModel):
-    """The whole file."""
+class ModelAlias(BaseModel):
+    """What an alias of a public name stands for. A hidden one is in no list of models."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    model_list: tuple[ModelEntry, ...] = ()
-    general_settings: GeneralSettings = GeneralSettings()
-    litellm_settings: LitellmSettings = LitellmSettings()
-    tollgate: TollgateSettings = TollgateSettings()
+    model: str
+    hidden: bool = False
 
-    @field_validator("model_list", mode="before")
-    @classmethod
-    def _none_is_empty(cls, value: object) -> object:
-        return () if value is None else value
+
+def _alias(value: object) -> object:
+    return {"model": value} if isinstance(value, str) else value
+
+
+class RouterSettings(PageSection):
+    """`router_settings`, as far as we serve it."""
+
+    routing_strategy: str = "simple-shuffle"
+    model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """The whole file. `others`: sections that we do not know, as they were written."""
+
+    models: tuple[ModelEntry, ...]
+    general: GeneralSettings
+    litellm: LitellmSettings
+    router: RouterSettings
+    tollgate: TollgateSettings
+    others: Mapping[str, Any]

@@ -1,8 +1,8 @@
-"""What is known of providers where a file does not say it."""
+"""What is known of providers where a file does not say it: addresses, and the usual variables of keys and addresses."""
 
 from __future__ import annotations
 
-DEFAULT_API_BASES = {
+API_BASES = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "bedrock": "https://bedrock-runtime.{region}.amazonaws.com",
@@ -18,15 +18,70 @@ DEFAULT_API_BASES = {
     "ollama_chat": "http://localhost:11434",
     "openrouter": "https://openrouter.ai/api/v1",
     "perplexity": "https://api.perplexity.ai",
+    "text-completion-openai": "https://api.openai.com/v1",
     "together_ai": "https://api.together.xyz/v1",
     "vertex_ai": "https://{vertex_location}-aiplatform.googleapis.com",
     "xai": "https://api.x.ai/v1",
 }
-"""Where a provider is when the file does not say (reference: each provider's API documentation). Azure's differs for each customer."""
+"""Where a provider is when nothing says it (each provider's API documentation). Azure's differs for each customer."""
 # https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no location in its name.
 VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 
-# Their replies say in dollars what the account is charged:
+# The replies of these say in dollars what the account is charged:
 # https://openrouter.ai/docs/guides/administration/usage-accounting, https://docs.perplexity.ai/api-reference/chat-completions-post,
 # https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
 TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
+
+KEYLESS = frozenset({"bedrock", "ollama", "ollama_chat"})
+"""Whoever calls these needs no key: calls are signed, or the server is one's own."""
+
+AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
+"""Where the region of Bedrock stands, the first that is set."""
+DEFAULT_AWS_REGION = "us-west-2"
+VERTEX_PROJECTS = ("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
+VERTEX_LOCATIONS = ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
+DEFAULT_VERTEX_LOCATION = "us-central1"
+AZURE_VERSIONS = ("AZURE_API_VERSION",)
+
+# LiteLLM's documentation of each provider, and the providers' own SDKs. Others: NAME_API_KEY, NAME_API_BASE.
+_KEYS = {
+    "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
+    "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+    "cohere_chat": ("COHERE_API_KEY", "CO_API_KEY"),
+    "fireworks_ai": ("FIREWORKS_API_KEY", "FIREWORKS_AI_API_KEY", "FIREWORKSAI_API_KEY"),
+    "gemini": ("GOOGLE_API_KEY", "GEMINI_API_KEY"),
+    "huggingface": ("HUGGINGFACE_API_KEY", "HF_TOKEN"),
+    "nvidia_nim": ("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
+    "ollama_chat": ("OLLAMA_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY", "OR_API_KEY"),
+    "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
+    "text-completion-openai": ("OPENAI_API_KEY",),
+    "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
+    # It takes an access token of an hour's life, which no variable holds.
+    "vertex_ai": (),
+}
+_BASES = {
+    "anthropic": ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"),
+    "azure": ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
+    "bedrock": ("AWS_BEDROCK_RUNTIME_ENDPOINT",),
+    "cohere_chat": ("COHERE_API_BASE",),
+    "ollama_chat": ("OLLAMA_API_BASE",),
+    "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "text-completion-openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "vertex_ai": ("VERTEXAI_API_BASE", "VERTEX_API_BASE"),
+}
+
+
+def key_variables(provider: str) -> tuple[str, ...]:
+    """Return the variables in which a provider's key usually stands, the first that is set counts."""
+    return _KEYS.get(provider, (f"{_upper(provider)}_API_KEY",))
+
+
+def base_variables(provider: str) -> tuple[str, ...]:
+    """Return the variables in which a provider's address usually stands, likewise."""
+    return _BASES.get(provider, (f"{_upper(provider)}_API_BASE",))
+
+
+def _upper(provider: str) -> str:
+    return provider.upper().replace("-", "_")

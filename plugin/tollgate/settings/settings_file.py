@@ -5,69 +5,148 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel
 
-from tollgate.core.costs import OwnPrice, costs_of
-from tollgate.core.entities import Deployment
-from tollgate.core.errors import SettingsError
-from tollgate.settings.deployment_entries import AWS_VARIABLES, deployment_of, find_credential
-from tollgate.settings.environment import expanded
-from tollgate.settings.notices import notices
-from tollgate.settings.page_sections import SettingsFile
-from tollgate.settings.validated import Credential, Settings
+from tollgate.core.catalog import Alias
+from tollgate.core.errors import SettingsError, cut
+from tollgate.core.wildcards import Wildcards
+from tollgate.settings.deployment_entries import Deployed, deploy
+from tollgate.settings.environment import Environment
+from tollgate.settings.included import read_document
+from tollgate.settings.notices import find_notices, find_unenforced
+from tollgate.settings.own_section import TollgateSettings
+from tollgate.settings.page_sections import (
+    GeneralSettings,
+    LitellmParams,
+    LitellmSettings,
+    ModelEntry,
+    ModelInfo,
+    RouterSettings,
+    SettingsFile,
+)
+from tollgate.settings.sections import Faults, look_up, read_section
+from tollgate.settings.validated import Settings
 
+_MASTER_KEY = "LITELLM_MASTER_KEY"
+_ENTRY = ("model_name", "litellm_params", "model_info")
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and validate a file. Raises SettingsError with one line per fault, naming the field and what would be right."""
-    environment = os.environ if environment is None else environment
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(document, dict):
-        raise SettingsError(
-            f"{path} must hold a mapping with model_list, general_settings, litellm_settings or tollgate"
-        )
-    try:
-        parsed = SettingsFile.model_validate(expanded(document, environment))
-    except ValidationError as error:
-        raise SettingsError("\n".join(f"{path}: {_fault(each)}" for each in error.errors())) from error
-    return _settings(parsed, document, environment)
+T = TypeVar("T", bound=BaseModel)
 
 
-def _fault(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    shown = "" if isinstance(error.get("input"), dict) else f" (got {error.get('input')!r})"
-    return f"{where}: {error['msg']}{shown}"
+def load(path: Path, environment: Mapping[str, str] | None = None, *, allow_unenforced: bool = False) -> Settings:
+    """Read and validate a file, and what it includes.
+
+    `allow_unenforced`: settings that restrict callers and that we do not serve are notices, no faults.
+    Raises SettingsError with one line per fault, naming the field and what would be right.
+    """
+    document = read_document(path)
+    faults = Faults()
+    given = document.pop("environment_variables", None)
+    if given is not None and not isinstance(given, dict):
+        faults.add("environment_variables", "must be a mapping of names to values")
+        given = None
+    variables = Environment(os.environ if environment is None else environment, given)
+    file = _read(document, variables, faults)
+    deployed = deploy(file.models, variables, faults)
+    unenforced = find_unenforced(file)
+    if not allow_unenforced:
+        faults += [f"{each} (--allow-unenforced starts without it)" for each in unenforced]
+    if faults:
+        raise SettingsError("\n".join(f"{path}: {each}" for each in faults))
+    return _settings(file, deployed, variables, document, unenforced)
 
 
-def _settings(parsed: SettingsFile, document: dict[str, Any], environment: Mapping[str, str]) -> Settings:
-    deployments: list[Deployment] = []
-    credentials: dict[str, Credential] = {}
-    prices: dict[str, OwnPrice] = {}
-    for entry in parsed.model_list:
-        deployment = deployment_of(entry, taken={d.id for d in deployments})
-        deployments.append(deployment)
-        params = entry.litellm_params
-        credential = None
-        if not deployment.pass_credentials:
-            credential = find_credential(params, environment, len(credentials))
-        if credential is not None:
-            credentials[deployment.id] = credential
-        elif deployment.provider == "bedrock":
-            credentials |= {name: Credential(name) for name in AWS_VARIABLES if name in environment}
-        prices[deployment.id] = OwnPrice(costs_of(params.model_extra or {}), entry.model_info.base_model)
-    return Settings(
-        master_key=parsed.general_settings.master_key,
-        litellm=parsed.litellm_settings,
-        tollgate=parsed.tollgate,
-        deployments=tuple(deployments),
-        credentials=credentials,
-        prices=prices,
-        notices=tuple(notices(parsed, document)),
+def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> SettingsFile:
+    def section(kind: type[T], name: str) -> T:
+        return read_section(kind, document.get(name), name, variables, faults) or kind.model_construct()
+
+    return SettingsFile(
+        models=_models(document.get("model_list"), variables, faults),
+        general=section(GeneralSettings, "general_settings"),
+        litellm=section(LitellmSettings, "litellm_settings"),
+        router=section(RouterSettings, "router_settings"),
+        tollgate=section(TollgateSettings, "tollgate"),
+        others={
+            name: value
+            for name, value in document.items()
+            if value is not None
+            and name not in ("model_list", "general_settings", "litellm_settings", "router_settings", "tollgate")
+        },
     )
+
+
+def _models(given: object, variables: Environment, faults: Faults) -> tuple[ModelEntry, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        faults.add("model_list", f"must be a list of models (got {cut(repr(given))})")
+        return ()
+    found = (_model(each, number, variables, faults) for number, each in enumerate(given))
+    return tuple(each for each in found if each is not None)
+
+
+def _model(given: object, number: int, variables: Environment, faults: Faults) -> ModelEntry | None:
+    if not isinstance(given, dict):
+        faults.add(
+            f"model_list.{number}", f"must be a mapping with model_name and litellm_params (got {cut(repr(given))})"
+        )
+        return None
+    before = len(faults)
+    name = look_up(given.get("model_name"), f"model_list.{number}.model_name", variables, faults)
+    if not isinstance(name, str) or not name:
+        faults.add(f"model_list.{number}.model_name", f"must be a name (got {cut(repr(name))})")
+        name = str(number)
+    where = f"model_list: {name}"
+    params = read_section(LitellmParams, given.get("litellm_params"), f"{where}: litellm_params", variables, faults)
+    info = read_section(ModelInfo, given.get("model_info"), f"{where}: model_info", variables, faults)
+    if params is None or info is None or len(faults) > before:
+        return None
+    return ModelEntry(name, params, info, tuple(str(each) for each in given if each not in _ENTRY))
+
+
+def _settings(
+    file: SettingsFile, deployed: Deployed, variables: Environment, document: dict[str, Any], unenforced: list[str]
+) -> Settings:
+    master_key, named = file.general.master_key, (document.get("general_settings") or {}).get("master_key")
+    if named is None:
+        master_key = variables.get(_MASTER_KEY) or None
+    aliases = {
+        **{name: Alias(model) for name, model in file.litellm.model_alias_map.items()},
+        **{name: Alias(each.model, each.hidden) for name, each in file.router.model_group_alias.items()},
+    }
+    served = {each.model_name for each in deployed.deployments}
+    wildcards = Wildcards(served)
+    lost = [name for name, each in aliases.items() if each.model not in served and not wildcards.find(each.model)]
+    notices = [
+        *variables.notices,
+        *deployed.notices,
+        *(
+            f"router_settings.model_group_alias.{each}: {aliases[each].model} is not a model of the list"
+            for each in lost
+        ),
+        *unenforced,
+        *find_notices(file),
+    ]
+    if master_key is None:
+        told = "not set" if named is None else f"{named} is not set"
+        notices.append(f"general_settings.master_key: {told}, so nobody can administer keys")
+    return Settings(
+        master_key=master_key,
+        litellm=file.litellm,
+        tollgate=_with_limits(file),
+        deployments=tuple(deployed.deployments),
+        credentials=deployed.credentials,
+        prices=deployed.prices,
+        aliases={name: each for name, each in aliases.items() if name not in lost},
+        notices=tuple(notices),
+    )
+
+
+def _with_limits(file: SettingsFile) -> TollgateSettings:
+    """Return our section with what LiteLLM has elsewhere, where it does not say the same itself."""
+    calls = file.general.global_max_parallel_requests
+    if calls is None or file.tollgate.proxy_max_parallel_requests is not None:
+        return file.tollgate
+    return file.tollgate.model_copy(update={"proxy_max_parallel_requests": calls})

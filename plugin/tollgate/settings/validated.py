@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tollgate.core.catalog import Alias
 from tollgate.core.costs import OwnPrice
 from tollgate.core.entities import Deployment
 from tollgate.settings.own_section import TollgateSettings
@@ -29,7 +30,8 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A validated file. `credentials` and `prices` are by deployment id; `notices` are lines for whoever starts us.
+    """A validated file. `credentials` and `prices` are by deployment id; `aliases`: public names that
+    stand for another one. `notices` are lines for whoever starts us.
 
     Among the credentials, by their own names, are the variables from which Envoy takes AWS credentials by itself.
     """
@@ -40,6 +42,7 @@ class Settings:
     deployments: tuple[Deployment, ...]
     credentials: Mapping[str, Credential]
     prices: Mapping[str, OwnPrice]
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
     notices: tuple[str, ...] = field(default=())
 
     @property

@@ -1,6 +1,7 @@
 """Prices: the built-in table, our corrections and fees, a price file, the configuration's own; each wins over those before it."""
 
 from tollgate.adapters.prices.book import PriceBook, keep_current, price_table, read_price_file
+from tollgate.adapters.prices.builtin import known_names
 from tollgate.adapters.prices.comparison import differences
 from tollgate.adapters.prices.layers import price_of_file
 
@@ -8,6 +9,7 @@ __all__ = [
     "PriceBook",
     "differences",
     "keep_current",
+    "known_names",
     "price_of_file",
     "price_table",
     "read_price_file",

@@ -28,6 +28,7 @@ from tollgate.core.errors import SettingsError
 from tollgate.core.models.model_names import parse_model_name, undated
 from tollgate.core.models.price_rows import PriceRow, rows_of
 from tollgate.core.pricing import Price
+from tollgate.core.wildcards import is_wildcard
 
 _NOTHING = OwnPrice()
 _MOST_OTHERS = 512
@@ -59,16 +60,17 @@ class PriceBook:
         return price_table(self._deployments, self._own, now, self._document)
 
     def find(self, deployment: Deployment, model: str) -> Price | None:
-        """Return what another model costs at a deployment's provider: one that a reply names.
+        """Return what another model costs at a deployment's provider: one that a reply names, or that a wildcard serves.
 
-        At most 512 names are kept, until prices are made anew.
+        What the settings say of a wildcard's price is of all that it serves. At most 512 names are kept, until prices are made anew.
         """
         name = (deployment.id, model)
         if name not in self._others:
             if len(self._others) >= _MOST_OTHERS:
                 self._others.clear()
             other = replace(deployment, model=model)
-            self._others[name] = _price_of(other, _NOTHING, datetime.now(UTC), self._document)
+            own = self._own.get(deployment.id, _NOTHING) if is_wildcard(deployment.model) else _NOTHING
+            self._others[name] = _price_of(other, own, datetime.now(UTC), self._document)
         return self._others[name]
 
     def _read(self) -> None:

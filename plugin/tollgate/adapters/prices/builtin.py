@@ -9,6 +9,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 from tollgate.adapters.prices.layers import Layers, Row, Rows, femto
+from tollgate.core.entities import Deployment
 from tollgate.core.models.model_names import parse_model_name, undated
 
 TABLE = "genai-prices 0.2.3"
@@ -111,6 +112,14 @@ def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
     if provider in _AT_VENDORS_PRICE and "/" in model:
         vendor, _, rest = model.partition("/")
         yield _PROVIDERS.get(vendor, vendor), rest
+
+
+def known_names(deployment: Deployment) -> tuple[str, ...]:
+    """Return the models that the table knows of a deployment's provider, by the names that it takes."""
+    own = _PROVIDERS.get(deployment.provider, deployment.provider)
+    # The table's names of models of these are not those that calls are made with.
+    found = [each for each in get_snapshot().providers if each.id == own and own not in ("aws", "azure")]
+    return tuple(model.id for each in found for model in each.models)
 
 
 def named_provider(provider: str, base_model: str, now: datetime) -> tuple[str, str]:

@@ -1,0 +1,41 @@
+"""Whose a model is when a configuration names no provider."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+from tollgate.core.models.model_names import parse_model_name
+
+# The providers' lists of models. The first row that fits counts.
+_MAKERS = (
+    (
+        "openai",
+        "gpt-* chatgpt-* o1 o1-* o3 o3-* o4-* text-embedding-3-* text-embedding-ada-* text-moderation-*"
+        " omni-moderation-* whisper-* tts-* dall-e-* davinci-* babbage-* codex-* computer-use-* sora-*",
+    ),
+    ("anthropic", "claude-*"),
+    ("cohere", "command command-* c4ai-* embed-english-* embed-multilingual-* embed-v* rerank-*"),
+    ("gemini", "gemini-* gemma-* imagen-* veo-* text-embedding-00* text-multilingual-embedding-*"),
+    (
+        "mistral",
+        "mistral-* ministral-* codestral-* magistral-* devstral-* voxtral-* pixtral-* open-mistral-* open-mixtral-*",
+    ),
+    ("deepseek", "deepseek-chat deepseek-reasoner deepseek-coder"),
+    ("xai", "grok-*"),
+    ("perplexity", "sonar sonar-*"),
+)
+# arn:aws:bedrock:..., or VENDOR.MODEL behind a region: no other provider has a dot there.
+# https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html
+_BEDROCK = re.compile(
+    r"arn:[a-z-]+:bedrock:.*|((us-gov|us|eu|apac|au|jp|ca|sa|global)\.)?"
+    r"(ai21|amazon|anthropic|cohere|deepseek|luma|meta|mistral|openai|qwen|stability|twelvelabs|writer)\..+"
+)
+
+
+def maker_of(model: str) -> str | None:
+    """Return the provider that makes a model, by LiteLLM's name; None: nobody knows it."""
+    if _BEDROCK.fullmatch(model.lower()):
+        return "bedrock"
+    bare = parse_model_name(model).bare
+    return next((maker for maker, names in _MAKERS if any(fnmatchcase(bare, each) for each in names.split())), None)

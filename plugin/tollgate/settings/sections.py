@@ -1,0 +1,102 @@
+"""Reading one section of a file into its model: variables are looked up where they are served, faults are gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+
+from tollgate.core.costs import find_cost_name
+from tollgate.core.errors import cut
+from tollgate.settings.environment import Environment, variable_of
+
+AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+# Providers' keys go from the environment straight to Envoy.
+_KEYS = ("api_key", *AWS_CREDENTIALS)
+_SECRETS = (*_KEYS, "master_key", "redis_url")
+_MAY_BE_UNSET = ("master_key",)
+_NUMBERS = ("decimal_", "int_", "float_")
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Faults(list[str]):
+    """Lines that each say what is wrong, and where."""
+
+    def add(self, where: str, message: str) -> None:
+        """Note a fault."""
+        self.append(f"{where}: {message}")
+
+
+def read_section(kind: type[T], given: object, where: str, environment: Environment, faults: Faults) -> T | None:
+    """Return a section, or None where it has a fault. One that is empty is as if it were not there; so is a null in it."""
+    if given is None:
+        given = {}
+    if not isinstance(given, Mapping):
+        faults.add(where, f"must be a mapping of names to values (got {cut(repr(given))})")
+        return None
+    present = {str(name): value for name, value in given.items() if value is not None}
+    whole, names = kind.model_config.get("extra") == "forbid", _names_of(kind)
+    before = len(faults)
+    for name, value in list(present.items()):
+        if name in _MAY_BE_UNSET and _is_unset(value, environment):
+            # Nobody has the key then, which is no fault of a file that is only looked at.
+            del present[name]
+        elif name not in _KEYS and (whole or name in names or find_cost_name(name)):
+            present[name] = look_up(value, f"{where}.{name}", environment, faults)
+    unset = len(faults) > before
+    try:
+        section = kind.model_validate(present)
+    except ValidationError as error:
+        for each in error.errors():
+            if not (isinstance(each.get("input"), str) and variable_of(each["input"])):
+                faults.append(_fault(where, each))
+        return None
+    return None if unset else section
+
+
+def look_up(value: Any, where: str, environment: Environment, faults: Faults) -> Any:
+    """Return a value with its references to variables replaced. One that is not set is a fault, and stays as it is."""
+    if isinstance(value, dict):
+        return {name: look_up(each, f"{where}.{name}", environment, faults) for name, each in value.items()}
+    if isinstance(value, list):
+        return [look_up(each, where, environment, faults) for each in value]
+    variable = variable_of(value) if isinstance(value, str) else None
+    if variable is None:
+        return value
+    if variable not in environment:
+        faults.add(where, f"the environment variable {variable} is not set")
+        return value
+    return environment[variable]
+
+
+def _names_of(kind: type[BaseModel]) -> set[str]:
+    """Return the names of a section's fields, in all their spellings."""
+    aliases = [each.validation_alias for each in kind.model_fields.values()]
+    return {
+        *kind.model_fields,
+        *(str(choice) for each in aliases if isinstance(each, AliasChoices) for choice in each.choices),
+    }
+
+
+def _is_unset(value: object, environment: Environment) -> bool:
+    variable = variable_of(value) if isinstance(value, str) else None
+    return variable is not None and variable not in environment
+
+
+def _fault(where: str, error: Any) -> str:
+    place = ".".join((where, *map(str, error["loc"])))
+    shown = error.get("input")
+    hidden = isinstance(shown, Mapping) or (error["loc"] and error["loc"][0] in _SECRETS)
+    return f"{place}: {_words(error)}" + ("" if hidden else f" (got {cut(repr(shown))})")
+
+
+def _words(error: Any) -> str:
+    kind, bounds = error["type"], error.get("ctx", {})
+    if kind.startswith(_NUMBERS):
+        return "must be a number" if not kind.startswith("int_") else "must be a whole number"
+    if kind == "greater_than_equal":
+        return f"must be a number from {bounds['ge']} up"
+    message: str = error["msg"]
+    return message.removeprefix("Value error, ")
