@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlsplit
 
-from tollgate.settings import Settings
+from tollgate.settings import Settings, TollgateSettings
 
 _EXAMPLE_MASTER_KEY = "sk-1234"
 _SHORT_KEY = 16
@@ -15,7 +15,7 @@ _MAKE_A_KEY = "set a random one, such as `openssl rand -hex 24` prints"
 
 def warnings(settings: Settings) -> list[str]:
     """One line for each open door, with what closes it. None where only this machine reaches the gateway and its store."""
-    return [*_master_key(settings), *_store(settings.tollgate.redis_url)]
+    return [*_master_key(settings), *_store(settings.tollgate.redis_url), *_metrics(settings.tollgate)]
 
 
 def is_local(host: str) -> bool:
@@ -49,4 +49,12 @@ def _store(url: str | None) -> Iterator[str]:
         yield (
             f"tollgate.redis_url: the store at {parts.hostname} has no password, so whoever reaches it can change "
             "keys and spend: set `requirepass` or a user there, and write redis://:PASSWORD@HOST"
+        )
+
+
+def _metrics(ours: TollgateSettings) -> Iterator[str]:
+    if ours.metrics.open and not is_local(ours.host):
+        yield (
+            f"tollgate.metrics.open: whoever reaches {ours.host} reads dollars by model at /metrics: leave it off, so that "
+            "it asks for an admin's key, or give monitoring a port of its own with tollgate.metrics.address"
         )

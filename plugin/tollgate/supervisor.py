@@ -188,6 +188,7 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
     ours = settings.tollgate
     with ExitStack() as resources:
         listen = claim_address(ours.host, ours.port, "--port")
+        _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
         own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
         redis_url, store = own.store(resources)
@@ -224,6 +225,7 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
             _claimed(Address.parse(getattr(ours, name)), f"tollgate.{name}")
             for name in ("serve_grpc", "serve_native", "serve_http")
         )
+        _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
         own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
         for name, address in (("serve_grpc", grpc), ("serve_native", native)):
@@ -312,6 +314,15 @@ def _trust_bundle(settings: Settings) -> str:
             "no file of certificate authorities was found: install ca-certificates, or name it in SSL_CERT_FILE"
         )
     return found or DEFAULT_TRUST_BUNDLE
+
+
+def _claim_metrics(settings: Settings) -> None:
+    """See whether the metrics' own address can be had, if they have one."""
+    if (address := settings.tollgate.metrics.address) is not None:
+        where = Address.parse(address)
+        if where.path or not where.port:
+            raise SettingsError(f"tollgate.metrics.address: {address!r} is not host:port")
+        claim_address(where.host, where.port, "tollgate.metrics.address")
 
 
 def _claimed(address: Address, option: str) -> Address:

@@ -102,7 +102,7 @@ class Gateway:
     async def metrics(self, telling: str) -> str:
         """The metrics, once they tell something: workers publish theirs twice a second."""
         for _ in range(100):
-            metrics = (await self.client.get(f"{self.url}/metrics")).text
+            metrics = (await self.client.get(f"{self.url}/metrics", headers=bearer(MASTER))).text
             if telling in metrics:
                 break
             await asyncio.sleep(0.05)

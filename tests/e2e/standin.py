@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.e2e.envoy_lab import Gate, Server
 
 from tollgate import cli, supervisor
+from tollgate.heartbeat import keep_beating
 
 
 async def _serve(options: dict[str, str]) -> None:
@@ -21,8 +22,10 @@ async def _serve(options: dict[str, str]) -> None:
     else:
         serving = Server().serving(path=options["--http"].removeprefix("unix:"))
     async with serving:
+        beating = asyncio.create_task(keep_beating(Path(options["--beat"]), lambda: ""))
         print("ready", flush=True)
         await told.wait()
+        beating.cancel()
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
+from tests.e2e.envoy_lab import free_port
+from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
 
 from tollgate.core.dialects import Family, error_type
 
@@ -23,6 +24,7 @@ TIGHT = {
     "max_streams_per_connection": 7,
     "envoy_memory_mib": 256,
     "max_request_bytes": 33554432,
+    "metrics": f"{{address: '127.0.0.1:{free_port()}'}}",
     "cors_origins": '["https://app.example", "https://other.example"]',
 }
 ORIGIN = {"origin": "https://app.example"}
@@ -148,6 +150,18 @@ async def test_a_good_key_in_the_query_is_admitted(tight: Gateway) -> None:
 async def test_the_slip_of_the_documentation_is_named(tight: Gateway) -> None:
     reply = await tight.client.post(tight.url + CHAT, json={}, headers={"Autherization": "Bearer sk-1234"})
     assert (reply.status_code, "autherization" in reply.text) == (401, True)
+
+
+async def test_metrics_ask_for_an_admins_key_or_have_a_port_of_their_own(tight: Gateway) -> None:
+    """A key that calls models reads nobody's dollars; whoever reaches the other port does."""
+    key = await tight.key()
+    await tight.chat(key)
+    asked = [await tight.client.get(f"{tight.url}/metrics", headers=each) for each in ({}, bearer(key), bearer(MASTER))]
+    assert [each.status_code for each in asked] == [401, 401, 200]
+    own = "http://" + str(TIGHT["metrics"]).partition("'")[2].partition("'")[0]
+    told = (await tight.client.get(f"{own}/metrics")).text
+    assert "tollgate_spend_dollars_total" in told
+    assert "tollgate_spend_dollars_total" in await tight.metrics("tollgate_spend_dollars_total")
 
 
 async def test_what_needs_no_key_is_served_without_one(tight: Gateway) -> None:
@@ -359,12 +373,12 @@ async def test_head_is_answered(tight: Gateway) -> None:
 
 async def test_each_refusal_has_an_id(tight: Gateway) -> None:
     """Whoever refused: the key, the body, the model, a limit."""
-    key = await tight.key(rpm_limit=0, models=["gpt-4o"])
+    key, spent = await tight.key(models=["gpt-4o"]), await tight.key(rpm_limit=0)
     refused = [
         await tight.chat("sk-unknown"),
         await tight.chat(key, model="fast"),
         await tight.chat(key, model="none"),
-        await tight.chat(key),
+        await tight.chat(spent),
         await tight.client.post(tight.url + CHAT, content=b"{", headers=bearer(key)),
         await tight.client.get(tight.url + CHAT, headers=bearer(key)),
         await tight.client.post(f"{tight.url}/v1/unknown", json={}, headers=bearer(key)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tollgate.cli import rendered
 from tollgate.core.errors import SettingsError
@@ -186,3 +187,47 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     """With a sentence that says what would be right."""
     with pytest.raises(SettingsError, match="is not an address: write host:port or unix:/path"):
         Address.parse(text)
+
+
+def beside_serve(folder: Path, **ours: str) -> Any:
+    """The clusters of the workers and the admin server, as `envoy-config` prints them."""
+    file = folder / "file.yaml"
+    file.write_text(json.dumps({"tollgate": ours}))
+    return {each["name"]: each for each in yaml.safe_load(rendered(in_mode(load(file), "native"), Part.CLUSTERS))}
+
+
+def test_what_listens_everywhere_is_reached_on_this_machine(tmp_path: Path) -> None:
+    """0.0.0.0 is no address to call."""
+    found = beside_serve(tmp_path, serve_grpc="0.0.0.0:5001", serve_native="[::]:5003")
+    places = [socket_of(found[name])["socket_address"] for name in ("tollgate", "tollgate_http")]
+    assert [(each["address"], each["port_value"]) for each in places] == [("127.0.0.1", 5001), ("::1", 5003)]
+
+
+def test_where_to_be_reached_may_be_a_name(tmp_path: Path) -> None:
+    """Envoy looks it up, takes each address that it stands for as a server, and asks whether that serves."""
+    reach = {
+        "reach_grpc": "tollgate.internal:5001",
+        "reach_native": "tollgate.internal:5003",
+        "reach_http": "admin.internal:80",
+    }
+    found = beside_serve(tmp_path, serve_grpc="0.0.0.0:5001", **reach)
+    for name, host in (
+        ("tollgate", "tollgate.internal"),
+        ("tollgate_http", "tollgate.internal"),
+        ("tollgate_admin", "admin.internal"),
+    ):
+        assert "type" not in found[name]
+        assert found[name]["cluster_type"]["name"] == "envoy.cluster.dns"
+        assert not found[name]["cluster_type"]["typed_config"].get("all_addresses_in_single_endpoint", False)
+        assert socket_of(found[name])["socket_address"]["address"] == host
+    assert "grpc_health_check" in found["tollgate"]["health_checks"][0]
+    assert "tcp_health_check" in found["tollgate_http"]["health_checks"][0]
+
+
+def test_envoy_accepts_workers_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text(
+        json.dumps({"tollgate": {"reach_grpc": "localhost:5001", "reach_http": "localhost:1"}})
+    )
+    (tmp_path / "envoy.yaml").write_text(rendered(load(tmp_path / "file.yaml"), Part.BOOTSTRAP))
+    command = [*Programs().envoy, "--mode", "validate", "-c", str(tmp_path / "envoy.yaml")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

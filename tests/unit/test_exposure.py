@@ -57,6 +57,14 @@ def test_nothing_is_said_of_a_store_with_a_password_or_of_this_machine(tmp_path:
     assert warnings(loaded(tmp_path, redis_url=url)) == []
 
 
+def test_metrics_without_a_key_on_a_port_that_others_reach_are_named(tmp_path: Path) -> None:
+    """And not where only this machine reaches them, nor where they ask for a key."""
+    (line,) = warnings(loaded(tmp_path, host="0.0.0.0", metrics={"open": True}))
+    assert line.startswith("tollgate.metrics.open: whoever reaches 0.0.0.0 reads dollars")
+    assert warnings(loaded(tmp_path, host="127.0.0.1", metrics={"open": True})) == []
+    assert warnings(loaded(tmp_path, host="0.0.0.0", metrics={"address": "127.0.0.1:9090"})) == []
+
+
 def test_check_ends_with_the_warnings(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "sk-1234", host="0.0.0.0")
     assert report.describe(settings, {})[-1] == f"warning: {warnings(settings)[0]}"

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import httpx
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
+from tollgate.adapters.http_api.api import create_api
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.people import Key, Role, User
 from tollgate.management.callers import hash_of
@@ -222,13 +224,25 @@ async def test_the_master_key_is_not_a_virtual_key(api: Api) -> None:
     assert (await api.get("/key/info")).status_code == 400
 
 
-async def test_health_and_metrics_need_no_key(api: Api) -> None:
+async def test_health_and_documentation_need_no_key(api: Api) -> None:
     """Whoever watches is nobody's user."""
-    paths = ("/health/liveliness", "/health/readiness", "/metrics", "/docs", "/openapi.json")
+    paths = ("/health/liveliness", "/health/readiness", "/docs", "/openapi.json")
     answers = [await api.client.get(path) for path in paths]
-    assert [answer.status_code for answer in answers] == [200] * 5
+    assert [answer.status_code for answer in answers] == [200] * 4
     assert answers[0].json() == "I'm alive!"
-    assert answers[2].text == "tollgate_up 1\n"
+
+
+async def test_metrics_tell_dollars_so_they_are_for_administrators(api: Api, world: World) -> None:
+    """Unless a setting opens them."""
+    key = (await api.post("/key/generate", {})).json()["key"]
+    asked = [
+        await api.client.get("/metrics", headers=headers) for headers in ({}, {"x-api-key": key}, {"x-api-key": MASTER})
+    ]
+    assert [each.status_code for each in asked] == [401, 401, 200]
+    assert asked[2].text == "tollgate_up 1\n"
+    app = create_api(world.management, version="test", watched=world.watched, metrics_open=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/metrics")).text == "tollgate_up 1\n"
 
 
 async def test_a_store_that_takes_no_writes_is_not_ready(api: Api, world: World) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from tollgate import __version__, telemetry
@@ -42,7 +44,10 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
     reports = Reports(
         registry, core.counters, ledger, core.catalog, core.clock, agreed.policy.proxy, kept_us, agreed.output_limits
     )
-    api = create_api(management, version=__version__, watched=Watched(core, beats), reported=reports)
+    told = settings.tollgate.metrics
+    api = create_api(
+        management, version=__version__, watched=Watched(core, beats), reported=reports, metrics_open=told.open
+    )
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(
         api, **_bind(address), log_level="warning", access_log=False, date_header=False, lifespan="off"
@@ -57,7 +62,8 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
         await core.meet_store()
-        await server.serve()
+        with metrics_served(told.address):
+            await server.serve()
         await core.meter.drain()
     await core.close()
 
@@ -76,9 +82,29 @@ class Watched:
         return why_nobody_serves(self._beats)
 
     def metrics(self) -> bytes:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(_all_processes())
+
+
+def _all_processes() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+@contextmanager
+def metrics_served(address: str | None) -> Iterator[None]:
+    """Tell the metrics to whoever asks at `host:port`, by a thread of prometheus-client's own; None: nowhere."""
+    if address is None:
+        yield
+        return
+    host, _, port = address.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), _all_processes())
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 class _Server(uvicorn.Server):

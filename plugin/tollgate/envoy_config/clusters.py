@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
     HealthCheck,
+    HealthCheckGrpcHealthCheck,
     HealthCheckPayload,
     HealthCheckTcpHealthCheck,
     Http1ProtocolOptions,
@@ -81,17 +82,21 @@ _NO_BREAKER = CircuitBreakers(
 )
 # Envoy keeps a connection to each worker and sees at once when its process ends: who does not listen gets nothing. A worker that is
 # back is found soon, and one that hangs within two intervals; a busy one answers before ext_authz gives up, or is no use either.
+_CHECKED: dict[str, Any] = {
+    "timeout": timedelta(seconds=2),
+    "interval": timedelta(seconds=2),
+    "no_traffic_interval": timedelta(seconds=1),
+    "unhealthy_interval": timedelta(milliseconds=250),
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+}
 _LISTENS = HealthCheck(
-    timeout=timedelta(seconds=2),
-    interval=timedelta(seconds=2),
-    no_traffic_interval=timedelta(seconds=1),
-    unhealthy_interval=timedelta(milliseconds=250),
-    unhealthy_threshold=1,
-    healthy_threshold=1,
+    **_CHECKED,
     tcp_health_check=HealthCheckTcpHealthCheck(
         send=HealthCheckPayload(text=HEALTH_REQUEST.hex()), receive=[HealthCheckPayload(text=HEALTH_RESPONSE.hex())]
     ),
 )
+_SERVES = HealthCheck(**_CHECKED, grpc_health_check=HealthCheckGrpcHealthCheck())
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # Providers and their load balancers close idle connections after a minute or more: ours must go first, for a request
 # that meets the other side's close fails.
@@ -137,7 +142,7 @@ def _workers(topology: Topology) -> Cluster:
             )
         },
         load_assignment=_workers_endpoints(TOLLGATE_CLUSTER, topology, topology.workers),
-        health_checks=_checks(topology),
+        health_checks=_checks(topology, topology.workers, by_name=_SERVES),
     )
 
 
@@ -157,7 +162,7 @@ def _authz(topology: Topology) -> Cluster:
             )
         },
         load_assignment=_workers_endpoints(AUTHZ_CLUSTER, topology, topology.workers_http),
-        health_checks=_checks(topology),
+        health_checks=_checks(topology, topology.workers_http, by_name=_LISTENS),
     )
 
 
@@ -269,8 +274,13 @@ def _endpoints(name: str, *addresses: Address) -> ClusterLoadAssignment:
     return ClusterLoadAssignment(cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=members)])
 
 
-def _checks(topology: Topology) -> list[HealthCheck]:
-    """Where all workers share one address, the kernel chooses among those that live."""
+def _checks(topology: Topology, addresses: Sequence[Address], *, by_name: HealthCheck) -> list[HealthCheck]:
+    """Whether workers live, where Envoy chooses among several. Where all share one address, the kernel chooses.
+
+    `by_name`: how those are asked that a name stands for.
+    """
+    if not all(map(_needs_no_look_up, addresses)):
+        return [by_name]
     return [_LISTENS] if len(topology.workers) > 1 else []
 
 

@@ -11,6 +11,15 @@ class OwnSection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class MetricsSettings(OwnSection):
+    """Who reads /metrics, which tells requests, tokens and dollars by model."""
+
+    address: str | None = Field(
+        None, description="host:port where they are told to whoever asks; for a monitoring system of one's own"
+    )
+    open: bool = Field(default=False, description="whether the gateway's own port tells them without an admin's key")
+
+
 class EdgeSettings(OwnSection):
     """What Envoy and the supervisor are told. Every field has a safe default."""
 
@@ -30,6 +39,7 @@ class EdgeSettings(OwnSection):
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may call the gateway from a browser, as https://app.example; `*`: all"
     )
+    metrics: MetricsSettings = Field(MetricsSettings(), description="who reads /metrics")
     max_connections: int = Field(10_000, ge=1, description="connections of clients at once; more are closed")
     max_streams_per_connection: int = Field(
         100, ge=1, le=2**31 - 1, description="calls at once on one HTTP/2 connection"

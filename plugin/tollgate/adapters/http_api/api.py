@@ -26,13 +26,21 @@ from tollgate.management.reports import Reports
 
 
 def create_api(
-    management: Management, *, version: str, watched: health.Watched, reported: Reports | None = None
+    management: Management,
+    *,
+    version: str,
+    watched: health.Watched,
+    reported: Reports | None = None,
+    metrics_open: bool = False,
 ) -> FastAPI:
-    """The management API. `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and models."""
+    """The management API. `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and models.
+
+    `metrics_open`: /metrics asks for no key.
+    """
     api = FastAPI(
         title="Tollgate",
         version=version,
-        description="Budgets and rate limits for LLM traffic. Every path but /health and /metrics needs the master key, "
+        description="Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
         "or a key of a user whose role is proxy_admin.",
         docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
         redoc_url=None,
@@ -42,6 +50,7 @@ def create_api(
     )
     api.state.management = management
     api.state.watched = watched
+    api.state.metrics_open = metrics_open
     errors.install(api)
     for router in (keys.router, users.router, teams.router, budgets.router, imports.router, docs.router, health.router):
         api.include_router(router)

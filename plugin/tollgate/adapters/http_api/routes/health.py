@@ -1,4 +1,4 @@
-"""/health/* and /metrics, for whoever watches. They need no key and tell no secret."""
+"""/health/* and /metrics, for whoever watches. Health needs no key; metrics tell dollars, so they do unless a setting opens them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from tollgate.adapters.http_api.callers import Managed, administrator_of, caller_of
 from tollgate.core.errors import StoreUnavailable
 
 
@@ -50,7 +51,9 @@ async def readiness(request: Request) -> JSONResponse:
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request) -> Response:
-    """Prometheus' text format."""
+async def metrics(request: Request, management: Managed) -> Response:
+    """Prometheus' text format, for an administrator."""
+    if not request.app.state.metrics_open:
+        await administrator_of(request, await caller_of(request, management))
     watched: Watched = request.app.state.watched
     return Response(watched.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
