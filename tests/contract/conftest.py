@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
@@ -30,7 +30,7 @@ class Bench:
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def bench(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> AsyncIterator[Bench]:
+async def bench(request: pytest.FixtureRequest, store: Valkey, pipe: Pipe) -> AsyncIterator[Bench]:
     clock = FixedClock()
     if request.param == "memory":
         yield Bench(MemoryCounters(clock, LEASE_US), clock)

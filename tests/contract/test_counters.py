@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from msgspec import structs
-from redis.asyncio import Redis
 from tests.contract.conftest import LEASE_US, Bench
 from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import scope_key
@@ -246,7 +246,7 @@ async def test_every_organization_that_holds_something_is_known(bench: Bench) ->
     assert [each.id for each in await bench.counters.expired("acme")] == ["of-acme"]
 
 
-async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(store: Redis, pipe: Pipe) -> None:
+async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(store: Valkey, pipe: Pipe) -> None:
     """Each call puts it off; what is registered or limited stays for ever."""
     counters = ValkeyCounters(store, pipe, LEASE_US, 30 * 86_400_000_000)
     walk_in, known = Account(Scope(ScopeKind.CUSTOMER, "walk-in"), passing=True), Account(CUSTOMER)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from time import monotonic
 
 import pytest
-from redis.asyncio import Redis
 from tests.unit.memory_registry import MemoryRegistry
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.cache import Kept, size_bytes
 from tollgate.adapters.valkey.changes import follow
@@ -278,7 +278,7 @@ async def following(url: str, directory: CachedDirectory) -> AsyncIterator[Heard
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis, valkey_url: str) -> None:
+async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Valkey, valkey_url: str) -> None:
     """The announcement reaches a worker's memory: the key is kept, changed by another, and seen as changed."""
     registry = ValkeyRegistry(store)
     directory = CachedDirectory(registry)
@@ -293,7 +293,7 @@ async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Redis,
     assert found.blocked
 
 
-async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Redis, valkey_url: str) -> None:
+async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Valkey, valkey_url: str) -> None:
     """Until it is: a store that restarts may know its users a moment later."""
     directory = CachedDirectory(ValkeyRegistry(store))
     url = valkey_url.replace("unix://", "unix://carol:secret@")
@@ -311,7 +311,7 @@ async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Redis, valk
         await store.execute_command("ACL", "DELUSER", "carol")
 
 
-async def test_a_lost_subscription_is_made_anew(store: Redis, valkey_url: str) -> None:
+async def test_a_lost_subscription_is_made_anew(store: Valkey, valkey_url: str) -> None:
     """When the connection is cut, the directory starts again with nothing, and proofs come again."""
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(valkey_url, directory) as heard:
@@ -321,7 +321,7 @@ async def test_a_lost_subscription_is_made_anew(store: Redis, valkey_url: str) -
         await heard.proofs.get()
 
 
-async def test_a_silent_connection_is_given_up(store: Redis, valkey_url: str) -> None:
+async def test_a_silent_connection_is_given_up(store: Valkey, valkey_url: str) -> None:
     """A connection that stays open but does not answer is not trusted: changes are heard over a new one."""
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(valkey_url, directory) as heard:
@@ -330,7 +330,7 @@ async def test_a_silent_connection_is_given_up(store: Redis, valkey_url: str) ->
         await heard.starts.get()
 
 
-async def test_proofs_count_from_the_question(store: Redis, valkey_url: str) -> None:
+async def test_proofs_count_from_the_question(store: Valkey, valkey_url: str) -> None:
     """What a proof allows ends a second after it was asked for, however late the answer came."""
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(valkey_url, directory) as heard:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
@@ -25,7 +25,7 @@ NOW_US = 1_800_000_000_000_000
 DAY_US = 86_400_000_000
 
 
-async def settled(store: Redis, pipe: Pipe, *identities: str, organization: str = "acme") -> None:
+async def settled(store: Valkey, pipe: Pipe, *identities: str, organization: str = "acme") -> None:
     """Calls that were settled one after the other, now."""
     counters = ValkeyCounters(store, pipe, 60_000_000, 2**52)
     for number, identity in enumerate(identities, 1):
@@ -34,7 +34,7 @@ async def settled(store: Redis, pipe: Pipe, *identities: str, organization: str 
         await counters.settle(reservation, Settlement(Usage(input_tokens=3), number, 200, "test"))
 
 
-async def written(store: Redis, records: Sequence[tuple[int, Record]], organization: str = "default") -> None:
+async def written(store: Valkey, records: Sequence[tuple[int, Record]], organization: str = "default") -> None:
     """A stream of records, each settled at its millisecond, several in one entry where they share one."""
     await store.sadd(ORGANIZATIONS, organization)  # type: ignore[misc] # the library's stub knows no await
     by_ms: dict[int, list[Record]] = {}
@@ -65,7 +65,7 @@ def costs(page: LedgerPage) -> list[int]:
     return [each.record.cost_nanousd for each in page.records]
 
 
-async def test_records_are_read_newest_first(store: Redis, pipe: Pipe) -> None:
+async def test_records_are_read_newest_first(store: Valkey, pipe: Pipe) -> None:
     """As many as are asked for, and then the rest."""
     await settled(store, pipe, "a", "b", "c")
     ledger = ValkeyLedger(store)
@@ -79,7 +79,7 @@ async def test_records_are_read_newest_first(store: Redis, pipe: Pipe) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 200, 1_000])
-async def test_pages_hold_each_record_once(store: Redis, size: int) -> None:
+async def test_pages_hold_each_record_once(store: Valkey, size: int) -> None:
     """Of three organizations, in entries of several records each, whatever a page holds."""
     everything = []
     for name, shift in (("default", 0), ("a c", 1), ("mü", 0)):
@@ -97,7 +97,7 @@ async def test_pages_hold_each_record_once(store: Redis, size: int) -> None:
     assert set(Counter(identity for _, identity in found).values()) == {3}
 
 
-async def test_what_is_settled_meanwhile_moves_no_page(store: Redis) -> None:
+async def test_what_is_settled_meanwhile_moves_no_page(store: Valkey) -> None:
     """A cursor stands between two records, not at a number of them."""
     await written(store, [(1_000, a_record(1)), (2_000, a_record(2))])
     ledger = ValkeyLedger(store)
@@ -107,13 +107,13 @@ async def test_what_is_settled_meanwhile_moves_no_page(store: Redis) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1-2", "1-2-x-default", "-1-0-0-a", "1" * 99 + "-0-0-a", "1-0-0-a\nb"])
-async def test_a_cursor_that_nobody_told_is_refused(store: Redis, cursor: str) -> None:
+async def test_a_cursor_that_nobody_told_is_refused(store: Valkey, cursor: str) -> None:
     """By name."""
     with pytest.raises(BadRequest, match="cursor"):
         await ValkeyLedger(store).page(ALL, 1, cursor)
 
 
-async def test_filters_come_before_bounds(store: Redis) -> None:
+async def test_filters_come_before_bounds(store: Valkey) -> None:
     """Five of one key behind thousands of another's are found, and only they."""
     now_ms = NOW_US // 1000
     rare = [(now_ms + number, a_record(number, "key:a", "team:t")) for number in range(5)]
@@ -135,7 +135,7 @@ async def test_filters_come_before_bounds(store: Redis) -> None:
     assert found == queries
 
 
-async def test_a_call_counts_for_the_moment_of_its_admission(store: Redis) -> None:
+async def test_a_call_counts_for_the_moment_of_its_admission(store: Valkey) -> None:
     """One that is settled on the next day belongs to the day on which it came."""
     late = a_record(1, admitted_us=NOW_US + DAY_US - 1)
     await written(store, [((NOW_US + DAY_US) // 1000 + 3_600_000, late)])
@@ -146,7 +146,7 @@ async def test_a_call_counts_for_the_moment_of_its_admission(store: Redis) -> No
 
 
 @pytest.mark.parametrize("number", [0, 1, 4_999, 5_000])
-async def test_a_request_is_found_by_its_id_alone(store: Redis, number: int) -> None:
+async def test_a_request_is_found_by_its_id_alone(store: Valkey, number: int) -> None:
     """First or last of thousands within a second, or half an hour later."""
     late_us = [each * 200 // 1000 * 1000 for each in range(5_000)] + [1_800_000_000]
     await written(store, [((NOW_US + us) // 1000, a_record(at)) for at, us in enumerate(late_us)])
@@ -155,7 +155,7 @@ async def test_a_request_is_found_by_its_id_alone(store: Redis, number: int) -> 
     assert [each.record.id for each in page.records] == [identity]
 
 
-async def test_readers_at_once_see_the_same(store: Redis) -> None:
+async def test_readers_at_once_see_the_same(store: Valkey) -> None:
     """Each has its own place in the stream."""
     await written(store, [(number + 1, a_record(number)) for number in range(500)])
     ledger = ValkeyLedger(store)

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from redis.asyncio import Redis
 from tests.fakes import FixedClock
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.pipe import Pipe
@@ -20,7 +20,7 @@ from tollgate.management.members import NewMember
 
 
 @pytest.fixture
-def management(store: Redis, pipe: Pipe) -> Management:
+def management(store: Valkey, pipe: Pipe) -> Management:
     """The use cases over the store."""
     counters = ValkeyCounters(store, pipe, 60_000_000, 60_000_000)
     return Management.of(ValkeyRegistry(store), counters, ValkeySpendBook(store), FixedClock(), None)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.keys import OUTPUTS
 from tollgate.adapters.valkey.outputs import PUBLISHED_AFTER_S, SharedOutputs
@@ -57,7 +57,7 @@ async def test_workers_know_what_others_have_learned(pipe: Pipe) -> None:
     assert await other.lately("d") == Lately(600, 0)
 
 
-async def test_another_versions_entry_is_passed_over(store: Redis, pipe: Pipe) -> None:
+async def test_another_versions_entry_is_passed_over(store: Valkey, pipe: Pipe) -> None:
     """It is written anew with the next reply."""
     await store.hset(OUTPUTS, "d", "no number")  # type: ignore[misc]
     book = SharedOutputs(pipe)

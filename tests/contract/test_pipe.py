@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.pipe import Pipe, ReplyError
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
-async def test_many_calls_at_once_get_each_its_own_answer(pipe: Pipe, store: Redis) -> None:
+async def test_many_calls_at_once_get_each_its_own_answer(pipe: Pipe, store: Valkey) -> None:
     """A thousand at once, in their order, among them one that the store refuses."""
     answers = await asyncio.gather(
         *(pipe.call("ECHO", str(n)) if n != 500 else pipe.call("NOPE") for n in range(1000)), return_exceptions=True
@@ -24,7 +24,7 @@ async def test_many_calls_at_once_get_each_its_own_answer(pipe: Pipe, store: Red
     ]
 
 
-async def test_a_cancelled_call_takes_nobodys_answer(pipe: Pipe, store: Redis) -> None:
+async def test_a_cancelled_call_takes_nobodys_answer(pipe: Pipe, store: Valkey) -> None:
     """Its own answer is dropped when it comes, and the next call gets the next."""
     call = asyncio.create_task(pipe.call("ECHO", "first"))
     await asyncio.sleep(0)
@@ -32,7 +32,7 @@ async def test_a_cancelled_call_takes_nobodys_answer(pipe: Pipe, store: Redis) -
     assert await pipe.call("ECHO", "second") == b"second"
 
 
-async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(pipe: Pipe, store: Redis) -> None:
+async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(pipe: Pipe, store: Valkey) -> None:
     """Who waited hears that the store is away; who comes later is served."""
     assert await pipe.call("PING") == b"PONG"
     waiting = asyncio.create_task(pipe.call("BLPOP", "nothing", 0))
@@ -88,7 +88,7 @@ async def test_silence_is_found_after_a_time_without_calls_too(tmp_path: Path) -
     held[0].close()
 
 
-async def test_a_password_and_a_database_are_used(store: Redis, valkey_url: str) -> None:
+async def test_a_password_and_a_database_are_used(store: Valkey, valkey_url: str) -> None:
     """As the URL names them."""
     await store.execute_command("ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all")
     pipe = Pipe(valkey_url.replace("unix://", "unix://bob:secret@") + "?db=3", timeout_s=5)

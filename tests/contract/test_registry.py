@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from redis.asyncio import Redis
 from tests.unit.memory_registry import MemoryRegistry
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.client import connect
 from tollgate.adapters.valkey.registry import ValkeyRegistry
@@ -48,7 +48,7 @@ EVERY_KIND: list[Entity] = [
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def registry(request: pytest.FixtureRequest, store: Redis) -> Registry:
+async def registry(request: pytest.FixtureRequest, store: Valkey) -> Registry:
     """Each implementation of the port."""
     return MemoryRegistry() if request.param == "memory" else ValkeyRegistry(store)
 

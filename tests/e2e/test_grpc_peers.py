@@ -19,10 +19,10 @@ import trustme
 from grpc import Compression, StatusCode
 from grpc.aio import AioRpcError, Channel
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from redis.asyncio import Redis
 from tests.e2e.gateway import CONFIG
 from tests.e2e.test_workers import worker_pids
 from tests.valkeys import valkey_server
+from valkey.asyncio import Valkey
 
 from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
 
@@ -155,7 +155,7 @@ async def test_health_is_red_while_the_store_fails_and_while_it_drains(peer: Pee
         return HealthCheckResponse.FromString(await asyncio.wait_for(watching.read(), 20)).status
 
     assert await told() == SERVING
-    async with Redis(unix_socket_path=str(peer.store)) as store:
+    async with Valkey(unix_socket_path=str(peer.store)) as store:
         await store.client_pause(4_000, all=True)  # of which it is told without a call
         assert await told() == NOT_SERVING
         assert await peer.health() == NOT_SERVING

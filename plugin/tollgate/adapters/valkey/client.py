@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from ssl import SSLContext
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from valkey.asyncio.retry import Retry
+from valkey.backoff import NoBackoff
+from valkey.exceptions import ValkeyError
 
 from tollgate.adapters.valkey.address import Address
 from tollgate.core.errors import StoreUnavailable
@@ -25,7 +25,7 @@ class _TlsConnection(SSLConnection):
         self.ssl_context.context = tls  # which the library would make from its own options
 
 
-def connect(url: str, timeout_s: float, connections: int = 64) -> Redis:
+def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
     """A client of a bounded pool. A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
     `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError."""
     address = Address.of(url)
@@ -38,12 +38,13 @@ def connect(url: str, timeout_s: float, connections: int = 64) -> Redis:
         username=address.username,
         password=address.password,
         max_connections=connections,
-        timeout=timeout_s,
+        timeout=timeout_s,  # type: ignore[arg-type]  # fractions are as good
         socket_timeout=timeout_s,
         socket_connect_timeout=address.connect_timeout_s or timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis.from_pool(pool)
+    client: Valkey = Valkey.from_pool(pool)
+    return client
 
 
 def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
@@ -59,5 +60,5 @@ def store_errors() -> Iterator[None]:
     """Map what can go wrong with the store to StoreUnavailable."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (ValkeyError, OSError, TimeoutError) as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import structs
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate import telemetry
 from tollgate.adapters.valkey import keys, scripts
@@ -47,7 +47,7 @@ class ValkeyCounters:
 
     def __init__(
         self,
-        client: Redis,
+        client: Valkey,
         pipe: Pipe,
         lease_us: int,
         ledger_us: int,
@@ -138,7 +138,7 @@ class ValkeyCounters:
 
     async def organizations(self) -> list[str]:
         with store_errors():
-            names: Any = await self._client.smembers(keys.ORGANIZATIONS)
+            names: Any = await self._client.smembers(keys.ORGANIZATIONS)  # type: ignore[misc]
         return [name.decode() for name in names]
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
@@ -159,7 +159,7 @@ class ValkeyCounters:
 
     async def _in_flight(self, organization: str) -> list[bytes]:
         """All of an organization's reservations. An index by when leases end would be written twice a request, and read now and then."""
-        found: Any = await self._client.hvals(keys.organization_keys(organization)[0])
+        found: Any = await self._client.hvals(keys.organization_keys(organization)[0])  # type: ignore[misc]
         return list(found)
 
     def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import msgspec
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
@@ -60,7 +60,7 @@ class _Span(NamedTuple):
 class ValkeyLedger:
     """The port `Ledger` on Valkey."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Valkey) -> None:
         self._client = client
 
     async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
@@ -124,7 +124,7 @@ class ValkeyLedger:
 
     async def _organizations(self) -> list[str]:
         with store_errors():
-            names: Any = await self._client.smembers(ORGANIZATIONS)
+            names: Any = await self._client.smembers(ORGANIZATIONS)  # type: ignore[misc]
         return sorted(name.decode() for name in names)
 
 

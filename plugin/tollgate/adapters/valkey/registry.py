@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.documents import KINDS, decode, encode, listings, reference
@@ -39,7 +39,7 @@ class _Instruction(NamedTuple):
 class ValkeyRegistry:
     """The port `Registry` on Valkey."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Valkey) -> None:
         self._client = client
         self._script = client.register_script(_SCRIPT)
 
@@ -49,7 +49,7 @@ class ValkeyRegistry:
         with store_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for identity in identities:
-                    pipeline.hmget(entity_key(name, identity), "version", "document")
+                    pipeline.hmget(entity_key(name, identity), ["version", "document"])
                 rows = await pipeline.execute()
         return [
             None if document is None else Stored(decode(kind, document), int(version)) for version, document in rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
+from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.client import store_errors
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key, slots_key
@@ -41,7 +41,7 @@ period = math.max(period, tonumber(ARGV[1]), tonumber(ARGV[2]))
 class ValkeySpendBook:
     """The port `SpendBook` on Valkey."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Valkey) -> None:
         self._client = client
         self._set = client.register_script(_SET)
         self._carry = client.register_script(_CARRY)
