@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.usage_case import SSE, sse, table
 
 from tollgate.adapters import tokenizer
 from tollgate.core.entities import Deployment
 from tollgate.core.usage import UsageReader
+from tollgate.settings import own_section
+from tollgate.settings.own_section import TollgateSettings
 
 API = table()["openai.chat"]
 WORDS = ["при", "вет", ", ", 'he said "no"\n', "😀"]
@@ -93,10 +97,17 @@ def test_openai_s_models_have_their_vocabularies(provider: str, model: str, voca
     assert vocabulary == tokenizer.find_vocabulary(deployment(provider, model))
 
 
-def test_without_the_extra_nothing_is_counted_by_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The byte rule stays."""
-    monkeypatch.setattr(tokenizer, "toktok", None)
-    assert tokenizer.token_counters([deployment("openai", "gpt-4o")]) == {}
+def test_who_asks_for_it_without_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything starts, as of any setting that cannot be had; who does not ask needs nothing."""
+    monkeypatch.setattr(own_section, "find_spec", lambda _: None)
+    assert not TollgateSettings().tokenizer
+    with pytest.raises(ValidationError, match=r"needs the extra `tokenizer`: pip install"):
+        TollgateSettings(tokenizer=True)
+
+
+def test_who_asks_for_it_gets_it() -> None:
+    """The development extra has the library."""
+    assert TollgateSettings(tokenizer=True).tokenizer
 
 
 def test_a_vocabulary_is_loaded_by_the_first_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +120,7 @@ def test_a_vocabulary_is_loaded_by_the_first_count(monkeypatch: pytest.MonkeyPat
             self.loaded.append(vocabulary)
             return [len(text) for text in texts]
 
-    monkeypatch.setattr(tokenizer, "toktok", Toktok())
+    monkeypatch.setitem(sys.modules, "toktok", Toktok())  # type: ignore[arg-type]
     count = tokenizer.token_counters([deployment("openai", "gpt-4o")])["d"]
     assert Toktok.loaded == []
     assert count("three") == 5

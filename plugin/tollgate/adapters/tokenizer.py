@@ -1,16 +1,16 @@
-"""OpenAI's own count of tokens, for streams that break off before they tell theirs. Only where the extra `tokenizer` is installed."""
+"""OpenAI's own count of tokens, for streams that break off before they tell theirs.
+
+Only where the settings ask for it; the library comes with the extra `tokenizer`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 from tollgate.core.entities import Deployment
-
-try:
-    import toktok
-except ImportError:
-    toktok = None
 
 _PROVIDERS = ("openai", "azure", "text-completion-openai")
 # https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first that fits counts.
@@ -23,11 +23,14 @@ _VOCABULARIES = (
 
 def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[str], int]]:
     """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are known. The first count with a
-    vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB."""
-    if toktok is None:
-        return {}
+    vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB. Raises ImportError where the library is missing."""
+    toktok = import_module("toktok")
     found = {each.id: find_vocabulary(each) for each in deployments}
-    return {identity: partial(_count, vocabulary) for identity, vocabulary in found.items() if vocabulary is not None}
+    return {
+        identity: partial(_count, toktok, vocabulary)
+        for identity, vocabulary in found.items()
+        if vocabulary is not None
+    }
 
 
 def find_vocabulary(deployment: Deployment) -> str | None:
@@ -37,6 +40,6 @@ def find_vocabulary(deployment: Deployment) -> str | None:
     return next((name for prefixes, name in _VOCABULARIES if deployment.model.startswith(prefixes)), None)
 
 
-def _count(vocabulary: str, text: str) -> int:
+def _count(toktok: Any, vocabulary: str, text: str) -> int:
     (tokens,) = toktok.batch_count([text], vocabulary, threads=1)
     return int(tokens)

@@ -60,7 +60,7 @@ async def serve_worker(
     )
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)
-    counts = token_counters(settings.deployments)
+    counts = token_counters(settings.deployments) if settings.tollgate.tokenizer else {}
     if not native:
         for count in counts.values():
             count("loads its vocabulary now, not while somebody waits")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,12 @@ def _payer_header(name: str) -> str:
 
 
 PayerHeader = Annotated[str, AfterValidator(_payer_header)]
+
+
+def _installed(wanted: bool) -> bool:
+    if wanted and find_spec("toktok") is None:
+        raise ValueError("needs the extra `tokenizer`: pip install '.[tokenizer]' in the checkout")
+    return wanted
 
 
 class TollgateSettings(GrpcSettings):
@@ -78,6 +85,10 @@ class TollgateSettings(GrpcSettings):
         "mean",
         description="what a call that is broken off is charged for output that nobody saw: the mean that its model had"
         " lately (at most what was held), what was held, or nothing",
+    )
+    tokenizer: Annotated[bool, AfterValidator(_installed)] = Field(
+        default=False,
+        description="count what broken streams of OpenAI's models showed by their own vocabularies: 64 MB a worker",
     )
     upstream_timeout_seconds: int = Field(
         600, ge=1, description="a provider that sends nothing for this long is given up"
