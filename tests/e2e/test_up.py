@@ -107,7 +107,9 @@ def start(folder: Path, mode: str, *more: str) -> Gateway:
             stdout=file,
             text=True,
         )
-    assert eventually(lambda: "\nready: " in output.read_text() or process.poll() is not None)
+    if not eventually(lambda: "\nready: " in output.read_text() or process.poll() is not None):
+        process.kill()
+        raise AssertionError(f"not ready: {output.read_text()}")
     return Gateway(process, folder, output.read_text().splitlines(), mode)
 
 
