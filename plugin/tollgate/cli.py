@@ -1,4 +1,7 @@
-"""The command line: it reads options, calls, and prints. No logic. Commands that talk to a running gateway are in commands/."""
+"""The command line: it reads options, calls, and prints. No logic. Commands that talk to a running gateway are in commands/.
+
+What a command needs is imported by that command: `up` and `serve` stay for as long as the gateway runs.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 import yaml
 
-from tollgate import __version__, exposure, report, settings, supervisor
+from tollgate import __version__, exposure, settings
 from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
 from tollgate.commands.top import top
-from tollgate.envoy_config.parts import Part, part
-from tollgate.envoy_program import check_version
+from tollgate.topology import Part
 
 app = typer.Typer(
     help="Budgets and rate limits for LLM traffic, beside Envoy.",
@@ -80,6 +82,9 @@ def up(
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
+    from tollgate import supervisor
+    from tollgate.envoy_program import check_version
+
     with failing_clearly():
         overrides = {
             "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
@@ -101,6 +106,8 @@ def serve(
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run workers and management alone, for an Envoy of your own (see `tollgate envoy-config`)."""
+    from tollgate import supervisor
+
     with failing_clearly():
         overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
         loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
@@ -131,6 +138,8 @@ def check(
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Say what a file means; exit 1 with one line per fault when it cannot be used."""
+    from tollgate import report
+
     with failing_clearly():
         loaded = settings.load(file, allow_unenforced=allow_unenforced)
         print("\n".join(report.describe(loaded, os.environ)))
@@ -145,6 +154,8 @@ app.command("top")(top)
 
 def rendered(loaded: settings.Settings, what: Part) -> str:
     """The configuration as YAML, for an Envoy beside `tollgate serve`. Raises SettingsError when an address is none."""
+    from tollgate.envoy_config.parts import part
+
     return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address
 
 # The shortest limit of the systems that we run on (macOS: 104 bytes with the final zero).
 _LONGEST_SOCKET_PATH = 103

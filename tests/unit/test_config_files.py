@@ -484,7 +484,7 @@ def test_keys_that_are_not_set_are_named(tmp_path: Path) -> None:
     """A file that is only looked at has no fault; a start names each."""
     found = deployment(tmp_path, "model: openai/x, api_key: os.environ/OPENAI_API_KEY")
     assert "key in OPENAI_API_KEY (not set)" in "\n".join(report.describe(found, {}))
-    assert report.missing_variables(found, {}) == ["m: the environment variable OPENAI_API_KEY is not set"]
+    assert found.missing_variables({}) == ["m: the environment variable OPENAI_API_KEY is not set"]
 
 
 def test_a_wildcard_has_one_cluster_and_each_model_its_own_price(tmp_path: Path) -> None:

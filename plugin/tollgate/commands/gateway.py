@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import httpx
 import typer
 
 from tollgate.commands.errors import fail
@@ -20,8 +19,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the gateway's answer
 
 DEFAULT_URL = "http://127.0.0.1:4000"
 _TIMEOUT_S = 30.0
-# What httpx raises for addresses, headers and connections that are none.
-UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError, OSError)
+
+
+def unreachable() -> tuple[type[Exception], ...]:
+    """What httpx raises for addresses, headers and connections that are none."""
+    import httpx
+
+    return httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError, OSError
 
 
 def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
@@ -60,12 +64,14 @@ def _ask(url: str, master_key: str | None, method: str, path: str, **options: An
 def _exchange(
     url: str, master_key: str | None, method: str, path: str, **options: Any
 ) -> tuple[Any, Mapping[str, str]]:
+    import httpx
+
     if master_key is None:
         fail("no master key: give --master-key, or set TOLLGATE_MASTER_KEY")
     headers = {**options.pop("headers", {}), "authorization": f"Bearer {master_key}"}
     try:
         answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S, **options)
-    except UNREACHABLE as error:
+    except unreachable() as error:
         fail(f"cannot reach the gateway at {url}: {reason(error)}")
     try:
         body = answer.json()

@@ -14,7 +14,6 @@ from tollgate.commands.errors import fail, failing_clearly
 from tollgate.commands.gateway import DEFAULT_URL, part, post
 from tollgate.commands.tables import print_rows
 from tollgate.import_litellm.mapping import KINDS, Plan, plan_of
-from tollgate.import_litellm.source import read_file, read_server
 
 _MOST_ROWS = 200
 # The gateway takes bodies of a mebibyte.
@@ -38,6 +37,8 @@ def import_litellm(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="change nothing, say what would happen")] = False,
 ) -> None:
     """Carry keys (by hash), users, teams, customers, budgets, limits and spend over from LiteLLM. It can be run again."""
+    from tollgate.import_litellm.source import read_file, read_server
+
     with failing_clearly():
         if (url is None) == (dump is None):
             fail("give either --url and --master-key, or --dump")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-import httpx
 import typer
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Group
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tollgate.commands.errors import failing_clearly
-from tollgate.commands.gateway import DEFAULT_URL, UNREACHABLE, MasterKey, Url, reason
+from tollgate.commands.gateway import DEFAULT_URL, MasterKey, Url, reason, unreachable
 from tollgate.core.errors import TollgateError
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
@@ -132,8 +131,10 @@ def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
 
 
 def _read(address: str, master_key: str | None) -> Sample:
+    import httpx
+
     headers = {} if master_key is None else {"authorization": f"Bearer {master_key}"}
     try:
         return sample(httpx.get(address, headers=headers, timeout=_TIMEOUT_S).raise_for_status().text)
-    except UNREACHABLE as error:
+    except unreachable() as error:
         raise TollgateError(f"no metrics at {address}: {reason(error)}") from error

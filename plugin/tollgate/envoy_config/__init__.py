@@ -3,6 +3,6 @@
 from tollgate.envoy_config.bootstrap import bootstrap
 from tollgate.envoy_config.clusters import clusters
 from tollgate.envoy_config.listener import connection_manager
-from tollgate.envoy_config.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 
 __all__ = ["DEFAULT_TRUST_BUNDLE", "Address", "Topology", "bootstrap", "clusters", "connection_manager"]

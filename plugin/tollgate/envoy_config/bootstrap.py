@@ -7,8 +7,8 @@ from tollgate.envoy_config.clusters import clusters, secrets
 from tollgate.envoy_config.inflating import UNBOUNDED
 from tollgate.envoy_config.listener import listener
 from tollgate.envoy_config.messages import Json, envoy_address, plain
-from tollgate.envoy_config.topology import Topology
 from tollgate.settings import Settings
+from tollgate.topology import Topology
 
 # Without it a Python server sees an ordinary end of an ext_proc stream as a cancellation (Envoy issue 38661).
 _RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True} | UNBOUNDED

@@ -68,9 +68,9 @@ from tollgate.envoy_config.messages import (
 )
 from tollgate.envoy_config.native import AUTHZ_CLUSTER
 from tollgate.envoy_config.reply_headers import reply_headers
-from tollgate.envoy_config.topology import Address, Topology
 from tollgate.envoy_config.upstream import Origin, cluster_name, credential_filters, rewriting
 from tollgate.settings import MOCK_HOST, Settings
+from tollgate.topology import Address, Topology
 
 # Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and one ext_proc stream for its whole life.
 _NO_BREAKER = CircuitBreakers(

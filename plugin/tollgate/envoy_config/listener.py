@@ -22,8 +22,8 @@ from tollgate.envoy_config.filters import http_filters, is_native, router
 from tollgate.envoy_config.local_replies import local_reply_config
 from tollgate.envoy_config.messages import Json, envoy_address, extension, packed, plain
 from tollgate.envoy_config.routes import route_configuration
-from tollgate.envoy_config.topology import Topology
 from tollgate.settings import Settings
+from tollgate.topology import Topology
 
 
 def listener(settings: Settings, topology: Topology) -> Json:

@@ -29,8 +29,8 @@ from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from tollgate.envoy_config.topology import Address
 from tollgate.settings import TollgateSettings
+from tollgate.topology import Address
 
 Json = dict[str, Any]
 """A part of the configuration as Envoy reads it."""

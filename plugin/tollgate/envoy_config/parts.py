@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from ipaddress import ip_address
 
 from tollgate.envoy_config.access_log import access_log
@@ -13,25 +12,8 @@ from tollgate.envoy_config.filters import http_filters
 from tollgate.envoy_config.listener import connection_manager, early_mutations, listener, local_replies
 from tollgate.envoy_config.messages import plain
 from tollgate.envoy_config.routes import virtual_host
-from tollgate.envoy_config.topology import Address, Topology
 from tollgate.settings import Settings
-
-
-class Part(StrEnum):
-    """Which part is printed: the whole file, or what goes into one that is there."""
-
-    BOOTSTRAP = "bootstrap"
-    LISTENER = "listener"
-    CONNECTION_MANAGER = "connection-manager"
-    FILTERS = "filters"
-    VIRTUAL_HOST = "virtual-host"
-    CLUSTERS = "clusters"
-    SECRETS = "secrets"
-    ACCESS_LOG = "access-log"
-    LOCAL_REPLIES = "local-replies"
-    EARLY_MUTATIONS = "early-mutations"
-    BOUNDS = "bounds"
-
+from tollgate.topology import Address, Part, Topology
 
 _MAKERS: dict[Part, Callable[[Settings, Topology], object]] = {
     Part.BOOTSTRAP: bootstrap,

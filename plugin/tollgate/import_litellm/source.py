@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from tollgate.core.errors import SettingsError
 from tollgate.import_litellm.rows import Row
+
+if TYPE_CHECKING:
+    import httpx
 
 Say = Callable[[str], None]
 
@@ -91,6 +92,8 @@ class Server:
                 self._say(f"reading teams: {number} of {len(teams)}")
 
     def _get(self, path: str, query: dict[str, str]) -> Any:
+        import httpx
+
         try:
             answer = self._client.get(path, params=query)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
@@ -106,6 +109,8 @@ class Server:
 
 def read_server(url: str, master_key: str, say: Say) -> Dump:
     """All that a server knows. Raises SettingsError."""
+    import httpx
+
     headers = {"authorization": f"Bearer {master_key}"}
     try:
         client = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=_TIMEOUT_S)

@@ -49,3 +49,11 @@ class Settings:
     def uses_mock(self) -> bool:
         """Whether some deployment is served by the built-in provider."""
         return any(urlsplit(d.api_base).hostname == MOCK_HOST for d in self.deployments)
+
+    def missing_variables(self, environment: Mapping[str, str]) -> list[str]:
+        """One line for each provider's key that is to come from an environment variable which is not set."""
+        return [
+            f"{identity}: the environment variable {credential.variable} is not set"
+            for identity, credential in self.credentials.items()
+            if not (credential.value or environment.get(credential.variable))
+        ]

@@ -1,8 +1,12 @@
-"""Where everything listens: what the supervisor knows and the settings do not."""
+"""Where everything listens: what the supervisor knows and the settings do not; and the parts of Envoy's configuration.
+
+It stands apart from envoy_config, whose libraries take 12 MB: the supervisor runs for months and renders once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from tollgate.core.errors import SettingsError
@@ -53,3 +57,19 @@ class Topology:
     trust_bundle: str = DEFAULT_TRUST_BUNDLE
     workers_http: tuple[Address, ...] = ()
     stand_ins: int = 0
+
+
+class Part(StrEnum):
+    """Which part is printed: the whole file, or what goes into one that is there."""
+
+    BOOTSTRAP = "bootstrap"
+    LISTENER = "listener"
+    CONNECTION_MANAGER = "connection-manager"
+    FILTERS = "filters"
+    VIRTUAL_HOST = "virtual-host"
+    CLUSTERS = "clusters"
+    SECRETS = "secrets"
+    ACCESS_LOG = "access-log"
+    LOCAL_REPLIES = "local-replies"
+    EARLY_MUTATIONS = "early-mutations"
+    BOUNDS = "bounds"
