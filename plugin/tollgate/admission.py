@@ -19,8 +19,17 @@ from tollgate.core import body, reading, refusals
 from tollgate.core.access import Model
 from tollgate.core.catalog import Catalog
 from tollgate.core.credentials import without_key
-from tollgate.core.dialects import OPENAI_OTHER, Family, error_headers, family_of_path
-from tollgate.core.endpoints import Endpoint, Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
+from tollgate.core.dialects import Dialect, Family, error_headers, family_of_path
+from tollgate.core.endpoints import (
+    Endpoint,
+    Wire,
+    find_dialect,
+    find_endpoint,
+    find_upstream_path,
+    paths_of,
+    takes_endless,
+    wires_of,
+)
 from tollgate.core.entities import (
     DEFAULT_ORGANIZATION,
     Admission,
@@ -181,14 +190,16 @@ class Admissions:
         self, key: Key | None, request: Request, path: str, endpoint: Endpoint | None, family: Family
     ) -> Asker:
         """Who asks, by the head of the request."""
-        self._check_path(request, path, endpoint, family)
-        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
+        allowed = self._terms.unknown_paths == "allow"
+        if (refused := refusals.of_path(request.method, path, endpoint, family, unknown_allowed=allowed)) is not None:
+            raise Refused(refused)
+        dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         return await self._early.find(key, request.headers, dialect)
 
     async def _admit(
         self, key: Key | None, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
     ) -> Decision:
-        dialect = OPENAI_OTHER if endpoint is None else endpoint.dialect
+        dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         asker = await self._ask(key, request, path, endpoint, family)
         if coding := request.headers.get("content-encoding", ""):
             request = structs.replace(request, body=await self._inflate(request.body, coding, family))
@@ -196,7 +207,7 @@ class Admissions:
         caller = asker.caller
         if caller.customer_id is None and facts.customer is not None:
             caller = await self._callers.find(key, facts.customer, family)
-        named = _named(endpoint, facts)
+        named = _named(endpoint, facts) or self._default_model(dialect)
         name = self._check_model(caller, _alias(caller, named), family).name
         identity = self._new_id()
         deployment = self._deployment(name, endpoint, identity)
@@ -243,15 +254,12 @@ class Admissions:
             return structs.replace(decision, coding=coding, plain=request.body)
         return decision
 
-    def _check_path(self, request: Request, path: str, endpoint: Endpoint | None, family: Family) -> None:
-        """Raise Refused for a path that nobody serves. One that we do not know passes only where it is allowed to."""
-        if endpoint is None and (self._terms.unknown_paths == "refuse" or request.method != "POST"):
-            raise Refused(
-                refusals.refusal(family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url")
-            )
-        if request.method != "POST":
-            message = f"{path} takes POST, not {request.method}."
-            raise Refused(refusals.refusal(family, 405, "invalid_request_error", message, code="method_not_allowed"))
+    def _default_model(self, dialect: Dialect) -> str:
+        """The model of a request that names none. Raises BadRequest where there is no such model."""
+        if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
+            message = "The field 'model' is missing; name one of the models that /v1/models lists."
+            raise BadRequest(message, param="model")
+        return dialect.default_model
 
     async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
         """The body without its coding. What takes long does not keep others waiting."""
@@ -284,7 +292,10 @@ class Admissions:
 
     def _deployment(self, name: str, endpoint: Endpoint | None, identity: str) -> Deployment:
         wire = None if endpoint is None else endpoint.wire
-        deployment = self._catalog.choose(name, wire, draw=int(identity[-8:], 16))
+        draw = int(identity[-8:], 16)
+        deployment = self._catalog.choose(name, wire, draw)
+        if deployment is None and endpoint is not None and endpoint.instead is not None:
+            deployment = self._catalog.choose(name, endpoint.instead, draw)
         if deployment is None:
             spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other.provider)}
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
@@ -359,12 +370,9 @@ def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) 
     return refusals.unavailable(family, _STORE_RETRY_S)
 
 
-def _named(endpoint: Endpoint | None, facts: body.Body) -> str:
-    """The model that the path names, or else the body."""
-    model = facts.model if endpoint is None or endpoint.model is None else endpoint.model
-    if model is None:
-        raise BadRequest("The field 'model' is missing; name one of the models that /v1/models lists.", param="model")
-    return model
+def _named(endpoint: Endpoint | None, facts: body.Body) -> str | None:
+    """The model that the path names, or else the body; None: neither does."""
+    return facts.model if endpoint is None or endpoint.model is None else endpoint.model
 
 
 def _edits(
@@ -372,7 +380,7 @@ def _edits(
 ) -> tuple[Edit, ...]:
     """What changes in the body for a deployment, in the order of the places. `ask`: for a stream's usage."""
     edits: tuple[Edit, ...] = ()
-    if facts.model not in (None, deployment.model) and (endpoint is None or endpoint.model is None):
+    if facts.model != deployment.model and (endpoint is None or endpoint.model is None):
         edits = (body.rename_model(facts, deployment.model),)
     usage = deployment.stream_usage
     if ask:

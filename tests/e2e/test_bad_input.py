@@ -102,3 +102,19 @@ async def test_only_the_master_key_administers(tollgate: Gateway) -> None:
     for headers in (bearer(key), {}, bearer("sk-wrong")):
         reply = await tollgate.client.post(f"{tollgate.url}/key/generate", json={}, headers=headers)
         assert reply.status_code in (401, 403)
+
+
+async def test_a_realtime_session_is_refused_in_words(tollgate: Gateway) -> None:
+    """Whether the client asks for WebSocket or not: what it uses could not be charged."""
+    asked = bearer(await tollgate.key())
+    upgrade = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    for headers, status in (({**asked, **upgrade}, 403), (asked, 404)):
+        reply = await tollgate.client.get(tollgate.url + "/v1/realtime?model=gpt-4o", headers=headers)
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"]) == (status, "not_served")
+        assert error["message"].startswith("Realtime sessions are not served here")

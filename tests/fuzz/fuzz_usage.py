@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from importlib.resources import files
 
 import atheris
-import yaml
 
 with atheris.instrument_imports(include=["tollgate.core"]):
+    from tollgate.api_table import api_table
     from tollgate.core.entities import MAX_EXACT
-    from tollgate.core.usage import UsageReader, load_apis
+    from tollgate.core.usage import UsageReader
 
 TYPES = ("application/json", "text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream", "")
 ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd", "other")
-APIS = load_apis(yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8")))
+APIS = api_table()
 NAMES = sorted(APIS)
 
 

@@ -168,37 +168,6 @@ async def test_a_body_without_a_model_is_refused_where_the_path_names_none() -> 
     assert (status, body["error"]["param"]) == (400, "model")
 
 
-class TestUnknownPaths:
-    """A path that we do not know is refused, or counted as a request only."""
-
-    @staticmethod
-    def desk(unknown_paths: Any) -> Desk:
-        desk = Desk(deployments=EVERY)
-        return replace(desk, terms=replace(desk.terms, unknown_paths=unknown_paths))
-
-    async def test_refused_by_default(self) -> None:
-        """404, in words."""
-        status, body, _ = refusal(await Desk().ask(path="/v1/unheard"))
-        assert (status, body["error"]["code"]) == (404, "unknown_url")
-
-    async def test_passed_on_where_the_body_names_a_model(self) -> None:
-        """Renamed, unmetered but for requests, and the path as it is."""
-        desk = self.desk("allow")
-        desk.key(limits=LimitSet(rpm=5, tpm=0, max_budget_nanousd=0))
-        admitted = admission(await desk.ask({"model": "an"}, "/v1/unheard"))
-        assert admitted.reservation is not None
-        key = admitted.reservation.accounts[0]
-        assert (key.rpm, key.tpm, key.budget_nanousd) == (5, None, None)
-        assert (admitted.deployment, admitted.path, admitted.edits[0].insert) == ("an", None, '"gpt-4o"')
-
-    @pytest.mark.parametrize(
-        ("method", "asked", "status"), [("GET", {"model": "o"}, 404), ("POST", {"model": "x"}, 404)]
-    )
-    async def test_refused_where_nothing_can_be_routed(self, method: str, asked: object, status: int) -> None:
-        """No body, or no such model."""
-        assert refusal(await self.desk("allow").ask(asked, "/v1/unheard", method))[0] == status
-
-
 async def test_calls_are_shared_out_by_weight() -> None:
     """Three of four; a weight of 0 is a stand-by."""
     pool = tuple(

@@ -49,7 +49,6 @@ def test_only_the_top_level_is_read() -> None:
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "one JSON object"),
         (b'{"mod\xff": 1}', "UTF-8"),
         (b'{"model": 5}', "'model' must be the name of a model, got 5"),
-        (b'{"model": null}', "'model' must be the name of a model, got null"),
         (b'{"model": ""}', "'model' must be the name"),
         (b'{"model": "a", "model": "b"}', "'model' stands twice"),
         (b'{"model": "a", "mod\\u0065l": "b"}', "'model' stands twice"),

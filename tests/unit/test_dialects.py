@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 
 import pytest
-import yaml
 
+from tollgate.api_table import api_table
 from tollgate.core import dialects
 from tollgate.core.dialects import Dialect, Family, error_body, error_headers, family_of_api, family_of_path
 from tollgate.core.entities import Header
 
 DIALECTS = [each for each in vars(dialects).values() if isinstance(each, Dialect)]
-APIS = yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8"))
+APIS = api_table()
 
 
 def test_every_dialect_is_an_api_that_the_usage_reader_knows() -> None:
-    """The names are those of providers.yaml, and each of its entries has a path."""
+    """The names are those of the table, and each of its entries has a path."""
     assert {each.api for each in DIALECTS} == set(APIS)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda each: each.api)
 def test_what_is_free_is_free_for_both_sides(dialect: Dialect) -> None:
     """Neither held nor charged."""
-    assert dialect.free == bool(APIS[dialect.api].get("free"))
+    assert dialect.free == APIS[dialect.api].free
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-import yaml
 from tests.unit.mock_llm_client import PROMPT, PROMPT_TOKENS, running
 
+from tollgate.api_table import api_table
 from tollgate.core.endpoints import find_endpoint
 from tollgate.core.entities import Usage
-from tollgate.core.usage import UsageReader, load_apis
+from tollgate.core.usage import UsageReader
 
-APIS = load_apis(yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8")))
+APIS = api_table()
 CHAT = {"messages": [{"role": "user", "content": PROMPT}]}
 CONTENTS = {"contents": [{"parts": [{"text": PROMPT}]}]}
 VERTEX = "/v1/projects/p/locations/l/publishers/google/models"

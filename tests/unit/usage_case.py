@@ -8,14 +8,11 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import yaml
-
-import tollgate.core
+from tollgate.api_table import api_table
 from tollgate.core.entities import Certainty, Usage
 from tollgate.core.pricing import FEMTO_PER_NANO, Price, Rates
-from tollgate.core.usage import Api, load_apis
+from tollgate.core.usage import Api
 
 JSON = "application/json"
 SSE = "text/event-stream"
@@ -26,8 +23,7 @@ PARTIAL = Certainty.PARTIAL
 
 def table() -> Mapping[str, Api]:
     """The table that Tollgate ships."""
-    path = Path(tollgate.core.__file__).with_name("providers.yaml")
-    return load_apis(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return api_table()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.usage_case import SSE, Case, named_sse, plain, used
+from tests.unit.usage_case import SSE, Case, named_sse, plain, sse, used
 
 
 def response(status: str, usage: object, **more: object) -> dict[str, Any]:
@@ -77,6 +77,14 @@ IMAGE_USAGE = {
     "total_tokens": 1076,
     "input_tokens_details": {"text_tokens": 12, "image_tokens": 8},
     "output_tokens_details": {"text_tokens": 56, "image_tokens": 1000},
+}
+INTERACTION = {
+    "total_input_tokens": 11,
+    "total_tool_use_tokens": 4,
+    "total_cached_tokens": 2,
+    "total_output_tokens": 7,
+    "total_thought_tokens": 3,
+    "total_tokens": 25,
 }
 MEDIA = [
     Case(
@@ -186,11 +194,84 @@ MEDIA = [
         nanousd=0,  # nothing was used
     ),
     Case(
-        "a path that we do not know costs nothing",
+        "a path that we do not know tells as chat does",
         "openai.other",
         plain({"usage": {"prompt_tokens": 5, "completion_tokens": 7}}),
-        used(),
-        nanousd=0,  # nothing was used
+        used(5, 7),
+        nanousd=4_000,  # 5 x 100 + 7 x 500
+    ),
+    Case(
+        "or as responses do",
+        "openai.other",
+        plain({"usage": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}}),
+        used(5, 7),
+        nanousd=4_000,  # 5 x 100 + 7 x 500
+    ),
+    Case(
+        "or as Gemini does",
+        "openai.other",
+        plain({"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7, "totalTokenCount": 15}}),
+        used(5, 10, reasoning_tokens=3),
+        nanousd=6_100,  # 5 x 100 + 7 x 500 + 3 x 700
+    ),
+    Case(
+        "a text of Anthropic's old API, which tells nothing",
+        "anthropic.complete",
+        plain({"completion": " hi", "stop_reason": "stop_sequence", "log_id": "x"}),
+        None,
+    ),
+    Case("a count of tokens", "openai.count_tokens", plain({"input_tokens": 5}), used(), nanousd=0),
+    Case("a count of Bedrock's", "bedrock.count_tokens", plain({"inputTokens": 5}), used(), nanousd=0),
+    Case(
+        "or as Anthropic streams",
+        "openai.other",
+        named_sse(
+            {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+            {"type": "message_delta", "usage": {"output_tokens": 7}},
+        ),
+        used(5, 7),
+        SSE,
+        finished=False,
+        nanousd=4_000,  # 5 x 100 + 7 x 500
+    ),
+    Case(
+        "pages that were read",
+        "openai.ocr",
+        plain({"model": "mistral-ocr", "pages": [{"markdown": "hi"}], "usage_info": {"pages_processed": 2}}),
+        used(model="mistral-ocr", pages=2),
+        nanousd=0,  # the price has none for pages
+    ),
+    Case(
+        "an interaction",
+        "gemini.interactions",
+        plain({"id": "v1_x", "model": "g", "status": "completed", "usage": INTERACTION}),
+        used(15, 10, "g", cache_read_tokens=2, reasoning_tokens=3),
+        nanousd=6_920,  # 13 x 100 + 2 x 10 + 7 x 500 + 3 x 700
+    ),
+    Case(
+        "an interaction as a stream",
+        "gemini.interactions",
+        sse(
+            {"event_type": "step.delta", "delta": {"type": "text", "text": "hi"}},
+            {"event_type": "interaction.completed", "interaction": {"model": "g", "usage": INTERACTION}},
+        ),
+        used(15, 10, "g", cache_read_tokens=2, reasoning_tokens=3),
+        SSE,
+        nanousd=6_920,  # 13 x 100 + 2 x 10 + 7 x 500 + 3 x 700
+    ),
+    Case(
+        "texts put in order",
+        "cohere.rerank",
+        plain({"results": [{"index": 0}], "meta": {"billed_units": {"search_units": 1}}}),
+        used(searches=1),
+        nanousd=10_000_000,
+    ),
+    Case(
+        "texts put in order by a provider that counts their tokens",
+        "cohere.rerank",
+        plain({"results": [{"index": 0}], "usage": {"total_tokens": 30}}),
+        used(30),
+        nanousd=3_000,  # 30 x 100
     ),
 ]
 

@@ -63,6 +63,7 @@ def _read(raw: bytes, places: Places) -> Body:
     opening = raw.index(b"{")
     spans = spans_of(raw, opening, members)
     values = _values(raw, members, spans, places)
+    _check_deferred(values, places)
     max_output_tokens, endless = _limit(values, places)
     prompt_tokens, tools = 0, False
     for name in places.prompt:
@@ -71,7 +72,7 @@ def _read(raw: bytes, places: Places) -> Body:
             prompt_tokens += tokens_of(raw, start, end)
             tools = tools or (name in _TOOLS and end - start > _SHORTEST_LIST)
     return Body(
-        model=_model(values, members),
+        model=_model(values),
         stream=_stream(values, default=places.streams),
         include_usage=values.get(INCLUDE_USAGE) is True,
         max_output_tokens=max_output_tokens,
@@ -86,9 +87,12 @@ def _read(raw: bytes, places: Places) -> Body:
 
 
 def rename_model(body: Body, model: str) -> Edit:
-    """The edit that puts another model name into a body that names one."""
-    start, end = body.spans["model"]
-    return Edit(start, end - start, model if body.form else _text(model))
+    """The edit that puts another model name into a body, or one into a JSON body that names none."""
+    if "model" in body.spans:
+        start, end = body.spans["model"]
+        return Edit(start, end - start, model if body.form else _text(model))
+    comma = "," if body.spans else ""
+    return Edit(body.opening + 1, 0, f'"model":{_text(model)}{comma}')
 
 
 def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edit, ...]:
@@ -168,10 +172,10 @@ def _value(place: Place, member: msgspec.Raw, first: int) -> Any:
         raise BadRequest(f"The field {place!r} is a number that is out of range.", param=place) from error
 
 
-def _model(values: dict[Place, Any], members: Members) -> str | None:
-    if "model" not in members:
-        return None
+def _model(values: dict[Place, Any]) -> str | None:
     model = values.get("model")
+    if model is None:
+        return None
     if not isinstance(model, str) or not model:
         raise _fault("model", model, "the name of a model,")
     return model
@@ -182,6 +186,16 @@ def _stream(values: dict[Place, Any], *, default: bool) -> bool:
     if type(value) is not bool:
         raise _fault("stream", value, "true or false,")
     return value
+
+
+def _check_deferred(values: dict[Place, Any], places: Places) -> None:
+    for place in places.deferred:
+        if values.get(place, False) is not False:
+            raise BadRequest(
+                f"The field {place!r} must be false here: what such an answer uses is told when it is fetched, "
+                "where this gateway cannot charge it. Stream the answer, or wait for it.",
+                param=place,
+            )
 
 
 def _limit(values: dict[Place, Any], places: Places) -> tuple[int | None, Place | None]:

@@ -10,7 +10,7 @@ google.rpc.Status (cloud.google.com/apis/design/errors), Bedrock's message and h
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -52,7 +52,8 @@ class Places:
 
     `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several the greatest counts.
     `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `least_limit`: an
-    output limit may be as low; a negative one means that there is none, where the server says so. `names`: of all that
+    output limit may be as low; a negative one means that there is none, where the server says so. `deferred`: a member that
+    makes the answer come later, with another call. `names`: of all that
     is read of the body. `values`: those of its own members; `inner`: of each object within it the name, the names that are
     read of it, and each of these with its place.
     """
@@ -63,12 +64,13 @@ class Places:
     customer: tuple[Place, ...] = ()
     streams: bool = False
     least_limit: int = 0
+    deferred: tuple[Place, ...] = ()
     names: Names = field(init=False)
     values: tuple[str, ...] = field(init=False)
     inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        read = ("model", "stream", INCLUDE_USAGE, *self.output_limits, *self.choices, *self.customer)
+        read = ("model", "stream", INCLUDE_USAGE, *self.output_limits, *self.choices, *self.customer, *self.deferred)
         inner: dict[str, dict[str, Place]] = {}
         for place in read:
             parent, dot, name = place.partition(".")
@@ -94,7 +96,8 @@ class Dialect:
 
     `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
     a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says. `family`: whose errors
-    its clients read. `measures`: what else than tokens a request may cost.
+    its clients read. `measures`: what else than tokens a request may cost. `default_model`: the provider's, where neither path
+    nor body names one.
     """
 
     api: str
@@ -105,6 +108,7 @@ class Dialect:
     form: bool = False
     always_streams: bool = False
     measures: Measure = Measure.NOTHING
+    default_model: str | None = None
     family: Family = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +132,17 @@ OPENAI = Places(
     choices=("n", "best_of"),
     customer=customers.PLACES,
     least_limit=-1,
+    # https://docs.x.ai/docs/guides/deferred-chat-completions
+    deferred=("deferred",),
 )
+# https://platform.openai.com/docs/guides/background
+_RESPONSES = replace(OPENAI, deferred=("background",))
+# https://docs.mistral.ai/capabilities/code_generation
+_FIM = replace(OPENAI, prompt=("prompt", "suffix"))
+# https://docs.mistral.ai/api/endpoint/ocr
+_OCR = replace(OPENAI, prompt=("document", "document_annotation_format"))
+# https://docs.anthropic.com/en/api/complete
+_COMPLETE = Places(prompt=("prompt",), output_limits=("max_tokens_to_sample",), customer=customers.PLACES)
 # https://docs.anthropic.com/en/api/messages
 _ANTHROPIC = Places(
     prompt=("messages", "system", "tools", "output_config", "output_format"),
@@ -157,6 +171,12 @@ _GEMINI = Places(
         for config in ("generationConfig", "generation_config")
         for count in ("candidateCount", "candidate_count")
     ),
+)
+# https://ai.google.dev/api/interactions-api
+_INTERACTIONS = Places(
+    prompt=("input", "system_instruction", "tools", "response_format"),
+    output_limits=("generation_config.max_output_tokens",),
+    deferred=("background",),
 )
 # https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
 _PREDICT = Places(prompt=("instances",))
@@ -192,6 +212,8 @@ _COHERE = Places(
     ),
     output_limits=("max_tokens",),
 )
+# https://docs.cohere.com/v1/reference/generate
+_GENERATE = Places(prompt=("prompt",), output_limits=("max_tokens",), choices=("num_generations",))
 # https://github.com/ollama/ollama/blob/main/docs/api.md
 _OLLAMA = Places(
     prompt=("messages", "prompt", "system", "input", "suffix", "tools", "format"),
@@ -204,38 +226,48 @@ _OLLAMA_EMBED = Places(prompt=("input", "prompt"))
 OPENAI_CHAT = Dialect("openai.chat", OPENAI, asks_for_usage=True)
 OPENAI_COMPLETIONS = Dialect("openai.completions", OPENAI, asks_for_usage=True)
 OPENAI_EMBEDDINGS = Dialect("openai.embeddings", OPENAI, has_output=False)
-OPENAI_RESPONSES = Dialect("openai.responses", OPENAI)
+OPENAI_FIM = Dialect("openai.chat", _FIM)
+OPENAI_RESPONSES = Dialect("openai.responses", _RESPONSES)
+OPENAI_COUNT_TOKENS = Dialect("openai.count_tokens", OPENAI, has_output=False, free=True)
 OPENAI_IMAGES = Dialect("openai.images", OPENAI, form=True)
 OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True, measures=Measure.SOUND)
 OPENAI_SPEECH = Dialect("openai.speech", OPENAI, measures=Measure.CHARACTERS)
-OPENAI_MODERATION = Dialect("openai.moderation", OPENAI, has_output=False, free=True)
-OPENAI_OTHER = Dialect("openai.other", OPENAI, has_output=False, free=True)
+OPENAI_OCR = Dialect("openai.ocr", _OCR, has_output=False)
+OPENAI_MODERATION = Dialect(
+    "openai.moderation", OPENAI, has_output=False, free=True, default_model="omni-moderation-latest"
+)
+OPENAI_OTHER = Dialect("openai.other", _RESPONSES)
 """A path that we do not know, where `unknown_paths` lets it pass."""
 ANTHROPIC_MESSAGES = Dialect("anthropic.messages", _ANTHROPIC)
 ANTHROPIC_MESSAGES_STREAM = Dialect("anthropic.messages", _ANTHROPIC, always_streams=True)
+ANTHROPIC_COMPLETE = Dialect("anthropic.complete", _COMPLETE)
 ANTHROPIC_COUNT_TOKENS = Dialect("anthropic.count_tokens", _ANTHROPIC, has_output=False, free=True)
 GEMINI_GENERATE = Dialect("gemini.generate", _GEMINI)
 GEMINI_STREAM = Dialect("gemini.generate", _GEMINI, always_streams=True)
 GEMINI_EMBED = Dialect("gemini.embed", _GEMINI, has_output=False)
 GEMINI_COUNT_TOKENS = Dialect("gemini.count_tokens", _GEMINI, has_output=False, free=True)
+GEMINI_INTERACTIONS = Dialect("gemini.interactions", _INTERACTIONS)
 VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False)
 BEDROCK_CONVERSE = Dialect("bedrock.converse", _CONVERSE)
 BEDROCK_CONVERSE_STREAM = Dialect("bedrock.converse_stream", _CONVERSE, always_streams=True)
 BEDROCK_INVOKE = Dialect("bedrock.invoke", _INVOKE)
 BEDROCK_INVOKE_STREAM = Dialect("bedrock.invoke_stream", _INVOKE, always_streams=True)
+BEDROCK_COUNT_TOKENS = Dialect("bedrock.count_tokens", Places(), has_output=False, free=True)
 COHERE_CHAT = Dialect("cohere.chat", _COHERE)
 COHERE_INPUT = Dialect("cohere.chat", _COHERE, has_output=False)
+COHERE_GENERATE = Dialect("cohere.chat", _GENERATE)
+COHERE_RERANK = Dialect("cohere.rerank", _COHERE, has_output=False)
 OLLAMA_GENERATE = Dialect("ollama", _OLLAMA)
 OLLAMA_EMBED = Dialect("ollama", _OLLAMA_EMBED, has_output=False)
 
 FAMILY_PATHS = (
-    (Family.ANTHROPIC, r"/v1/messages"),
+    (Family.ANTHROPIC, r"/v1/(?:messages|complete/*(?:[?]|$))"),
     (
         Family.GEMINI,
-        r"/v1(?:(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:|(?:beta|alpha)/models(?:[/?]|$))",
+        r"/v1(?:(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:|(?:beta|alpha)/(?:models|interactions)(?:[/?]|$))",
     ),
     (Family.BEDROCK, r"/model/"),
-    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank)/*(?:[?]|$)"),
+    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank|generate)/*(?:[?]|$)"),
     (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings|tags)/*(?:[?]|$)"),
 )
 """Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike. Envoy's own replies are worded by them too."""

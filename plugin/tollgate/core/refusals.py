@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 
 from tollgate.core import bucket
 from tollgate.core.dialects import Family, error_body
+from tollgate.core.endpoints import Endpoint, why_not_served
 from tollgate.core.entities import Account, Balance, Header, LimitKind, Refusal, Reservation, ScopeKind, Standing
+from tollgate.core.errors import cut
 from tollgate.core.headers import dollars
 from tollgate.core.presets import Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.rules import Caller
@@ -32,6 +34,20 @@ def refusal(
     """A refusal that waiting will not change."""
     body = error_body(family, status, kind, message, param=param, code=code)
     return Refusal(status, code or kind, message, body, (_NO_RETRY,) if status == 429 else ())
+
+
+def of_path(
+    method: str, path: str, endpoint: Endpoint | None, family: Family, *, unknown_allowed: bool
+) -> Refusal | None:
+    """The refusal of a path that nobody serves. `endpoint`: None for one that we do not know, which passes only where it is allowed to."""
+    if endpoint is None and (reason := why_not_served(path)) is not None:
+        return refusal(family, 404, "invalid_request_error", reason, code="not_served")
+    if endpoint is None and not (unknown_allowed and method == "POST"):
+        return refusal(family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url")
+    if method != "POST":
+        message = f"{path} takes POST, not {method}."
+        return refusal(family, 405, "invalid_request_error", message, code="method_not_allowed")
+    return None
 
 
 def over_limit(

@@ -72,7 +72,7 @@ class TollgateSettings(GrpcSettings):
     proxy_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT, description="all calls at once")
     ietf_headers: bool = Field(default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)")
     unknown_paths: Literal["refuse", "allow"] = Field(
-        "refuse", description="paths that we do not know: answered with 404, or passed on and counted as requests only"
+        "refuse", description="paths that we do not know: answered with 404, or passed on and charged by what they tell"
     )
     pass_client_headers: tuple[PayerHeader, ...] = Field(
         (), description="headers of clients that choose whose account pays, and go on to the provider all the same"

@@ -72,6 +72,8 @@ _MODELS = ("image", "tts", "audio", "search")
 # A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding is 30 to 60 KB; Cohere takes no more
 # than 96 inputs (https://docs.cohere.com/reference/embed), the others thousands.
 _LONG_REPLIES = frozenset({"openai.images"})
+# Not worth filters that all other replies pass.
+_RARE = frozenset({"openai.ocr", "openai.other", "anthropic.complete", "gemini.interactions", "cohere.rerank"})
 _AS_LONG_AS_INPUTS = frozenset({"openai.embeddings", "gemini.embed"})
 _MANY_COMMAS = 100
 _SSE = "+sse"
@@ -115,7 +117,7 @@ _NO_TEXT = frozenset({"openai.embeddings", "gemini.embed", "vertex.predict"})
 
 def framings_of(api: Api) -> tuple[Framing, ...]:
     """The framings of an API's replies that Envoy can read."""
-    if api.free or api.wrapped or api.name in _LONG_REPLIES:
+    if api.free or api.wrapped or api.name in _LONG_REPLIES or api.name in _RARE:
         return ()
     if api.name.endswith("_stream"):
         return (Framing.EVENT_STREAM,)
@@ -253,6 +255,8 @@ def left_to_ext_proc(api: Api) -> tuple[str, ...]:
 def _why_unread(api: Api) -> str:
     if api.wrapped:
         return "whose events come packed in base64"
+    if api.name in _RARE:
+        return "which are rare"
     return "which are long" if api.name in _LONG_REPLIES else "which may count in lists"
 
 

@@ -21,7 +21,9 @@ _ORDINARY = ("standard", "default")
 _PROVISIONED = "PROVISIONED_THROUGHPUT"
 # The members of an enumeration are slow to look up, and every reply needs these.
 _EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
-_INPUT, _OUTPUT, _AUDIO_SECONDS = Field.INPUT, Field.OUTPUT, Field.AUDIO_SECONDS
+_INPUT, _OUTPUT, _SEARCHES = Field.INPUT, Field.OUTPUT, Field.SEARCHES
+# What may be counted instead of tokens.
+_UNITS = frozenset({Field.AUDIO_SECONDS, Field.PAGES})
 _MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
 _COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
 
@@ -112,7 +114,7 @@ class Tally:
         if not (input_told and output_told and total.tokens.get("output_tokens")):
             seen = see()
             # A zero beside text is untrue; an embedding has no output to tell.
-            heard = _AUDIO_SECONDS in counts and _OUTPUT not in counts
+            heard = _OUTPUT not in counts and not _UNITS.isdisjoint(counts)
             output_told = (output_told or (final and seen.shown and not seen.output_tokens)) and (
                 heard or not seen.output_tokens or bool(total.tokens.get("output_tokens"))
             )
@@ -125,7 +127,9 @@ class Tally:
     def _told(self, counts: Mapping[Field, int], total: Total, *, final: bool) -> tuple[bool, bool]:
         """Whether input and output were told, as far as counts say. An input of zero is untrue, unless the API leaves zeros out."""
         api, every = self._api, self._counts
-        heard = _AUDIO_SECONDS in counts and _OUTPUT not in api.needs
+        heard = _OUTPUT not in api.needs and not _UNITS.isdisjoint(counts)
+        # An API that tells no output may count what it put in order instead of tokens.
+        heard = heard or (_SEARCHES in counts and _OUTPUT not in api.where)
         input_told = bool(total.tokens.get("input_tokens")) or heard or (api.zeros_omitted and final)
         output_told = (total.output_told or _OUTPUT not in api.needs) and final
         return input_told and every.get(_INPUT) != DAMAGED, output_told and every.get(_OUTPUT) != DAMAGED
