@@ -55,13 +55,6 @@ _REPLIES = (
         "upgrade_not_supported",
         "This gateway serves no WebSocket and no other upgrade; call the API over plain HTTP (%RESPONSE_CODE_DETAILS%).",
     ),
-    # Envoy answers it to nothing else than a connection that asks to become another one.
-    _Reply(
-        403,
-        "invalid_request_error",
-        "not_served",
-        "Realtime sessions are not served here: no connection is upgraded to WebSocket (%RESPONSE_CODE_DETAILS%).",
-    ),
     _Reply(404, "invalid_request_error", "not_found", "No model of this gateway is served under this path."),
     _Reply(
         408, "invalid_request_error", "request_timeout", "The request did not arrive in time (%RESPONSE_CODE_DETAILS%)."
