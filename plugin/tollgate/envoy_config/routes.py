@@ -6,6 +6,7 @@ a deployment it is matched again. So a refused request never opens an ext_proc s
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -110,8 +111,9 @@ def virtual_host(settings: Settings) -> Json:
     return {
         "name": "tollgate",
         "domains": ["*"],
-        # A request that Tollgate has let pass may have lost its key by then: deployments come first.
-        "routes": [*cors.options(settings), *_management(), *deployments, *_without_key(settings), *unrouted],
+        # A request that Tollgate has let pass may have lost its key by then, and no other has a deployment's header:
+        # deployments come first, and it looks at no other route.
+        "routes": [*deployments, *cors.options(settings), *_management(), *_without_key(settings), *unrouted],
         "typed_per_filter_config": cors.policy(settings),
     }
 
@@ -121,13 +123,10 @@ def _management() -> list[Json]:
     matches = [
         *(RouteMatch(prefix=each) for each in _MANAGEMENT_PREFIXES),
         *(RouteMatch(path=each) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
-        *(
-            match
-            for each in _MANAGEMENT_READS
-            for match in (
-                RouteMatch(path=each, headers=[_method("GET|HEAD")]),
-                RouteMatch(prefix=f"{each}/", headers=[_method("GET|HEAD")]),
-            )
+        # One route: Envoy looks at a route's headers before its path, and every call passes here.
+        RouteMatch(
+            safe_regex=RegexMatcher(regex=f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"),
+            headers=[_method("GET|HEAD")],
         ),
     ]
     action = RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30))
