@@ -14,8 +14,8 @@ OVER_GRPCIO = ("test_first_light", "test_streams", "test_limits")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In each mode; and once more with gRPC by grpcio."""
-    if "tollgate" in metafunc.fixturenames:
+    """In each mode; and once more with gRPC by grpcio. A module with a gateway of its own says its modes itself."""
+    if "tollgate" in metafunc.fixturenames and not hasattr(metafunc.module, "tollgate"):
         both = metafunc.module.__name__.rpartition(".")[2] in OVER_GRPCIO
         metafunc.parametrize("tollgate", (*MODES, "grpcio") if both else MODES, indirect=True, scope="session")
 
