@@ -41,10 +41,11 @@ async def test_openai_raises_its_own_exceptions(tollgate: Gateway) -> None:
         with pytest.raises(openai.RateLimitError) as refused:
             await client.chat.completions.create(model="gpt-4o", messages=HI)  # type: ignore[arg-type]
         assert refused.value.code == "rate_limit_exceeded"
+        unlimited = client.with_options(api_key=await tollgate.key())
         with pytest.raises(openai.NotFoundError):
-            await client.chat.completions.create(model="gpt-9", messages=HI)  # type: ignore[arg-type]
+            await unlimited.chat.completions.create(model="gpt-9", messages=HI)  # type: ignore[arg-type]
         with pytest.raises(openai.BadRequestError):
-            await client.chat.completions.create(model="claude", messages=HI)  # type: ignore[arg-type]
+            await unlimited.chat.completions.create(model="claude", messages=HI)  # type: ignore[arg-type]
         with pytest.raises(openai.AuthenticationError):
             await client.with_options(api_key="sk-no").chat.completions.create(model="gpt-4o", messages=HI)  # type: ignore[arg-type]
 
