@@ -73,7 +73,7 @@ async def test_an_answer_that_envoy_does_not_take_over_http_is_logged_by_the_req
     """By which Tollgate finds what it holds: no metadata has come."""
     async with native(tmp_path, b"HTTP/1.1 200 \r\nx-tollgate-route: gpt-4o\r\n" + line) as (url, gate, answering):
         async with httpx.AsyncClient() as client:
-            reply = await client.post(f"{url}/v1/chat/completions", json={"model": "gpt-4o"})
+            reply = await client.post(f"{url}/v1/chat/completions", json={"model": "gpt-4o"}, headers=bearer("sk-any"))
         assert reply.status_code == 503
         told = await entry(gate)
         assert [told.request.request_headers["x-tollgate-stream"]] == answering.names
@@ -83,7 +83,7 @@ async def test_an_answer_that_envoy_does_not_take_over_http_is_logged_by_the_req
 async def test_an_answer_that_envoy_does_not_take_over_grpc_is_logged() -> None:
     """With what it holds, or by the request's name."""
     async with lab() as found, httpx.AsyncClient() as client:
-        reply = await client.post(f"{found.url}/v1/x", json={}, headers={"test-do": "break"})
+        reply = await client.post(f"{found.url}/v1/x", json={}, headers={"test-do": "break", **bearer("sk-any")})
         assert reply.status_code == 500
         (told,) = await found.entries("/v1/x")
         assert told.request.request_headers["x-tollgate-stream"] == found.gate.checks[0]["x-tollgate-stream"]
