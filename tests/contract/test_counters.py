@@ -1,4 +1,4 @@
-"""The rules that every store of counters keeps (design: rules of admission, settlement)."""
+"""The rules that every store of counters keeps."""
 
 from __future__ import annotations
 

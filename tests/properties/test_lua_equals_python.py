@@ -1,4 +1,4 @@
-"""The scripts and their Python twins agree, to the unit, on random histories (design: invariants)."""
+"""The scripts and their Python twins agree, to the unit, on random histories."""
 
 from __future__ import annotations
 

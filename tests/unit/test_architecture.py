@@ -1,4 +1,4 @@
-"""The directions of dependency (design: layout)."""
+"""The directions of dependency."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ DEFAULT_ORGANIZATION = "default"
 
 
 class ScopeKind(StrEnum):
-    """Who a limit belongs to, in the order in which a refusal names them (design: rules of admission, 2)."""
+    """Who a limit belongs to, in the order in which a refusal names them."""
 
     PROXY = "proxy"
     ORGANIZATION = "organization"

@@ -1,4 +1,4 @@
-"""Which accounts a request is charged to, in the order in which a refusal names them (design: rules of admission, 1)."""
+"""Which accounts a request is charged to, in the order in which a refusal names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LiteLLM's rows as the lists of POST /global/import, and what of them is lost (reference: LiteLLM's tables and their joins)."""
+"""LiteLLM's rows as the lists of POST /global/import, and what of them is lost."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Callers:
         self._master_hash = None if master_key is None else hash_of(master_key)
 
     async def authenticate(self, secret: str | None) -> Caller:
-        """The caller with that secret. Raises Denied, in LiteLLM's words (reference: its API's authorisation failures)."""
+        """The caller with that secret. Raises Denied, in LiteLLM's words."""
         if not secret:
             raise Denied("Authentication Error, No api key passed in.")
         presented = hash_of(secret)

@@ -19,7 +19,7 @@ from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.core.errors import StoreUnavailable
 
 STALE_AFTER_S = 1.0
-"""How long one proof counts (design.md section 7: a change is known everywhere within a second)."""
+"""How long one proof counts: a change is known everywhere within a second."""
 _PROBE_EVERY_S = 0.4  # two probes fit in a second, so one slow answer does not empty the cache
 _RETRY_AFTER_S = 0.2
 

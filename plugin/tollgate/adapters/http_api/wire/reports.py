@@ -13,7 +13,7 @@ from tollgate.core.money import dollars_of
 from tollgate.management.reports import DaySum, find_payer
 from tollgate.ports import Settled
 
-_BYTES_PER_TOKEN = 3  # design.md, rules of admission, 8
+_BYTES_PER_TOKEN = 3  # a rough mean over texts in English and code
 
 
 class Calculate(Request):
