@@ -26,7 +26,7 @@ model_list:
   - model_name: ge
     litellm_params: {{model: gemini/real, api_base: "http://mock-llm", api_key: k-gemini, {_PRICE}}}
   - model_name: ve
-    litellm_params: {{model: vertex_ai/real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, vertex_location: europe-west1, {_PRICE}}}
+    litellm_params: {{model: vertex_ai/real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, {_PRICE}}}
   - model_name: be
     litellm_params:
       model: bedrock/amazon.real-v1:0

@@ -227,6 +227,13 @@ def test_gemini_is_vertex_where_a_project_says_so(tmp_path: Path) -> None:
     assert (each.provider, each.vertex_location) == ("vertex_ai", "us-central1")
 
 
+def test_at_another_address_than_googles_the_clients_location_stands(tmp_path: Path) -> None:
+    """Only Google's own address names one; a made-up one would also raise the price of Claude."""
+    found = deployment(tmp_path, "model: vertex_ai/gemini-2.5-pro, api_base: 'http://h'")
+    assert found.deployments[0].vertex_location is None
+    assert not about(found, "vertex_location")
+
+
 def test_a_provider_may_stand_by_itself(tmp_path: Path) -> None:
     """As custom_llm_provider."""
     (each,) = deployment(tmp_path, "model: meta/llama, custom_llm_provider: groq").deployments

@@ -76,7 +76,9 @@ def _deployment(entry: ModelEntry, environment: Environment, identity: str, noti
     if provider == "vertex_ai":
         vertex_project = vertex_project or _value(environment, defaults.VERTEX_PROJECTS)
         vertex_location = vertex_location or _value(environment, defaults.VERTEX_LOCATIONS)
-        if vertex_location is None:
+        own_address = params.api_base or environment.first_set(defaults.base_variables(provider))
+        if vertex_location is None and not own_address:
+            # Google's address names a location; at another address the client's own stands.
             vertex_location = defaults.DEFAULT_VERTEX_LOCATION
             notices.append(f"model_list: {name}: no vertex_location, so it is {vertex_location}")
     trust = info.trust_provider_cost
