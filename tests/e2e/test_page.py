@@ -74,6 +74,13 @@ async def test_a_proxy_budget_of_0_is_0_dollars(tmp_path: Path, mode: str) -> No
         assert [(await proxy.chat(key, model="gpt-4")).status_code for _ in range(2)] == [401, 401]
 
 
+async def test_the_comma_of_the_pages_call_is_told_where_there_is_money_left(main: Gateway) -> None:
+    """A body is looked at once something may pass; the answer names the place of the slip."""
+    no_json = await curl(main, page.PROXY_BUDGET, ("Autherization", "Authorization"))
+    assert no_json.status_code == 400
+    assert "trailing comma in object (byte 139)" in told(no_json)
+
+
 # Add budgets to teams
 
 
