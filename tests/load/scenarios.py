@@ -102,10 +102,19 @@ def streaming_headers(chunks: int, pace_ms: int) -> tuple[tuple[str, str], ...]:
 
 STREAM_BODY = {**_SMALL, "stream": True, "max_tokens": 4096}
 
-JSON_1 = Scenario("JSON, 1 client", _closed(1), _SMALL)
-JSON_8 = Scenario("JSON, 8 clients", _closed(8), _SMALL)
-JSON_32 = Scenario("JSON, 32 clients", _closed(32), _SMALL)
-JSON_256 = Scenario("JSON, 256 clients", _closed(256), _SMALL)
+CLIENTS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64, 256)
+_WITH_ENVOY_ALONE = {1, 8, 32, 256}
+
+
+def _json(clients: int) -> Scenario:
+    noun = "client" if clients == 1 else "clients"
+    name = f"JSON, {clients} {noun}"
+    return Scenario(name, _closed(clients), _SMALL, alone=clients in _WITH_ENVOY_ALONE)
+
+
+JSON_BY_CLIENTS = {clients: _json(clients) for clients in CLIENTS}
+"""The same small call by ever more clients: where a client more costs throughput is a cliff."""
+JSON_1, JSON_32 = JSON_BY_CLIENTS[1], JSON_BY_CLIENTS[32]
 JSON_LONG = Scenario("JSON, prompt of 100 KB, 32 clients", _closed(32), _LONG)
 EMBEDDINGS = Scenario("embeddings, 32 clients", _closed(32), _EMBED, path="/v1/embeddings")
 OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)

@@ -11,13 +11,14 @@ from tests.load.callers import Who
 from tests.load.errors import BenchFailed
 from tests.load.findings import Findings
 from tests.load.generators import Load, Target, http_request, parse_h2load_log
+from tests.load.machine import machine
 from tests.load.openloop import OpenLoop
 from tests.load.proc import Group, group_of, parse_parent, parse_ran_ns, parse_rss_bytes
 from tests.load.quick import comparison
+from tests.load.report import TARGETS, cliffs, tables
 from tests.load.report import Target as Line12
-from tests.load.report import tables
 from tests.load.rounds import Sample, Series
-from tests.load.scenarios import ALL_LIMITS, JSON_1, JSON_32, KEY_LIMITED, UNLIMITED, Scenario
+from tests.load.scenarios import ALL_LIMITS, JSON_1, JSON_32, JSON_BY_CLIENTS, KEY_LIMITED, UNLIMITED, Scenario
 from tests.load.stats import Spread, fitted, percentile, spread
 from tests.load.systems import ENVOY_ALONE
 from tests.load.tables import Table, figure, markdown, shown, with_section
@@ -31,6 +32,11 @@ def series(scenario: Scenario, system: str, *p50s_us: float, store_us: float = 0
     cpu_us = {Group.WORKERS: 100.0, Group.ENVOY: 10.0, Group.STORE: store_us}
     samples = [Sample(Load(1000, 1.0, 0, 0, p50, 2 * p50, 3 * p50), cpu_us) for p50 in p50s_us]
     return Series(scenario, system, tuple(samples))
+
+
+def series_of_rps(scenario: Scenario, *rates: float) -> Series:
+    samples = [Sample(Load(int(rate), 1.0, 0, 0, 1, 2, 3), {Group.WORKERS: 100.0}) for rate in rates]
+    return Series(scenario, GRPC, tuple(samples))
 
 
 def findings(*found: Series) -> Findings:
@@ -221,3 +227,27 @@ async def test_an_open_loop_counts_what_was_never_answered() -> None:
     """A provider that closes without a word has failed each time, and the rate goes on."""
     loop = await opened("x-mock-reset: 1")
     assert (len(loop.latencies_us), loop.failed) == (0, 20)
+
+
+def test_throughput_that_falls_by_more_than_a_tenth_when_a_client_is_added_is_a_cliff() -> None:
+    found = findings(
+        series_of_rps(JSON_BY_CLIENTS[6], 1900, 2000, 2100), series_of_rps(JSON_BY_CLIENTS[7], 1200, 1300, 1799)
+    )
+    assert cliffs(found) == [f"{GRPC}: 2,000 a second with 6 clients, at most 1,799 with 7"]
+
+
+def test_one_slow_round_is_no_cliff() -> None:
+    found = findings(
+        series_of_rps(JSON_BY_CLIENTS[6], 1900, 2000, 2100), series_of_rps(JSON_BY_CLIENTS[7], 900, 1300, 1801)
+    )
+    assert cliffs(found) == []
+
+
+def test_p99_and_resident_memory_have_a_bound() -> None:
+    names = [target.name for target in TARGETS]
+    assert "latency at 1 client, p99 (ms)" in names
+    assert "memory of Tollgate's processes, idle (MB)" in names
+
+
+def test_the_versions_of_what_is_measured_can_be_told() -> None:
+    assert "envoy-tollgate" in dict(machine())["Packages"]
