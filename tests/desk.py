@@ -11,17 +11,19 @@ from typing import Any
 
 from tests.fakes import FixedClock, MemoryCounters
 
-from tollgate.admission import Admissions, Request, Terms
-from tollgate.core import body
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Admission, Decision, Deployment, Refusal, Reservation
-from tollgate.core.estimate import InputEstimates
+from tollgate.admission.admission import Admissions, Request, Terms
+from tollgate.admission.hold_waits import HoldWaits
+from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.rules import Policy
+from tollgate.core.calls.decision import Admission, Decision, Refusal
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.entities import Budget, Customer, Key, Member, Team, User
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
-from tollgate.core.people import Budget, Customer, Key, Member, Team, User
-from tollgate.core.presets import Preset
-from tollgate.core.pricing import Price, Rates
-from tollgate.core.rules import Policy
-from tollgate.hold_waits import HoldWaits
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests import body
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
 
 SECRET, MASTER = "sk-test", "sk-1234"
 PRICE = Price("test", (Rates(2_500_000, 10_000_000, 1_250_000, 2_500_000, 2_500_000),))

@@ -6,20 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from tollgate.core import bucket
-from tollgate.core.budget import current
-from tollgate.core.entities import (
-    Account,
-    Accounts,
-    Balance,
-    LimitKind,
-    Reservation,
-    Scope,
-    Settlement,
-    Spend,
-    Standing,
-)
-from tollgate.core.ledger import Record, record
+from tollgate.core.calls.records import Record, record
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.limits import bucket
+from tollgate.core.limits.accounts import Account, Accounts, Balance, LimitKind, Scope, Spend, Standing
+from tollgate.core.limits.period import current
 
 
 @dataclass

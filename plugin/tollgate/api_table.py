@@ -11,6 +11,6 @@ from tollgate.core.usage import Api, load_apis
 
 def api_table() -> dict[str, Api]:
     """Where each API keeps its usage, by the API's name."""
-    folder = files("tollgate.core")
+    folder = files("tollgate.core.usage.apis")
     texts = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("providers.yaml", "rare_apis.yaml"))
     return {name: api for text in texts for name, api in load_apis(yaml.safe_load(text)).items()}

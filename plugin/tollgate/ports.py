@@ -6,10 +6,11 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tollgate.core.entities import Account, Accounts, Period, Reservation, Scope, Settlement, Spend, Standing
-from tollgate.core.estimate import Lately
-from tollgate.core.ledger import Record
-from tollgate.core.people import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.calls.records import Record
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.limits.accounts import Account, Accounts, Period, Scope, Spend, Standing
+from tollgate.core.requests.estimate import Lately
 
 
 class SoundLength(Protocol):

@@ -17,7 +17,7 @@ from time import monotonic
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from tollgate.core.billing import PARTS
+from tollgate.core.money.billing import PARTS
 from tollgate.outage import Outage
 
 PUBLISHED_AFTER_S = 0.5

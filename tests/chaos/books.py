@@ -19,7 +19,7 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from tollgate.adapters.valkey.keys import organization_keys
-from tollgate.core.entities import DEFAULT_ORGANIZATION
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 
 _RESERVATIONS, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
 _SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"

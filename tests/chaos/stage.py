@@ -20,7 +20,7 @@ from tests.load.systems import MASTER, System, free_port, running, said_ready, t
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
-from tollgate.supervisor import Programs
+from tollgate.gateway.supervisor import Programs
 
 LEASE_S = 5
 """The shortest that the settings allow: how long a call that everybody forgot stays held."""

@@ -9,8 +9,8 @@ import pytest
 from tests.fakes import FixedClock, MemoryCounters
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.pipe import Pipe
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.ports import Counters
 
 LEASE_US = 60_000_000

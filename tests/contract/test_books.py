@@ -8,9 +8,9 @@ from tests.make import KEY, TEAM, reservation, settlement
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.entities import Account
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.core.limits.accounts import Account
 
 MINUTE_US = 60_000_000
 

@@ -9,11 +9,11 @@ from tests.contract.conftest import LEASE_US, Bench
 from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import scope_key
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core import bucket
-from tollgate.core.entities import Account, Balance, LimitKind, Period, Scope, ScopeKind
+from tollgate.core.limits import bucket
+from tollgate.core.limits.accounts import Account, Balance, LimitKind, Period, Scope, ScopeKind
 
 USER = Scope(ScopeKind.USER, "u1")
 CUSTOMER = Scope(ScopeKind.CUSTOMER, "c1")

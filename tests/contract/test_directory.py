@@ -12,11 +12,11 @@ import pytest
 from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.cache import Kept, size_bytes
-from tollgate.adapters.valkey.changes import follow
-from tollgate.adapters.valkey.directory import CachedDirectory
-from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.adapters.valkey.entities.cache import Kept, size_bytes
+from tollgate.adapters.valkey.entities.changes import follow
+from tollgate.adapters.valkey.entities.directory import CachedDirectory
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
 from tollgate.ports import E, Registry, Stored, Write
 
 

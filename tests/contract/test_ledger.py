@@ -10,13 +10,15 @@ import msgspec
 import pytest
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
-from tollgate.adapters.valkey.ledger import ValkeyLedger
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.entities import Account, Reservation, Scope, ScopeKind, Settlement, Usage
+from tollgate.core.calls.records import Record, request_id
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
-from tollgate.core.ledger import Record, request_id
+from tollgate.core.limits.accounts import Account, Scope, ScopeKind
 from tollgate.ports import LedgerPage, LedgerQuery
 
 ACCOUNT = Account(Scope(ScopeKind.KEY, "h"))

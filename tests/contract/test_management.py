@@ -9,14 +9,14 @@ import pytest
 from tests.fakes import FixedClock
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.adapters.valkey.spend_book import ValkeySpendBook
-from tollgate.core.people import Key, MemberRole, Team
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.core.entities import Key, MemberRole, Team
 from tollgate.management import Management
-from tollgate.management.keys import KeyQuery
 from tollgate.management.members import NewMember
+from tollgate.management.virtual_keys import KeyQuery
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.outputs import PUBLISHED_AFTER_S, SharedOutputs
 from tollgate.adapters.valkey.keys import OUTPUTS
-from tollgate.adapters.valkey.outputs import PUBLISHED_AFTER_S, SharedOutputs
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.estimate import Lately
+from tollgate.core.requests.estimate import Lately
+from tollgate.metering.unseen import OwnOutputs
 from tollgate.ports import OutputBook
-from tollgate.unseen import OwnOutputs
 
 # Each begins on a store that is empty.
 pytestmark = pytest.mark.usefixtures("store")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.pipe import Pipe, ReplyError
+from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 

@@ -9,10 +9,9 @@ import pytest
 from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.client import connect
-from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.core.errors import Conflict, StoreUnavailable
-from tollgate.core.people import (
+from tollgate.adapters.valkey.connection.client import connect
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.core.entities import (
     Budget,
     Customer,
     Entity,
@@ -25,6 +24,7 @@ from tollgate.core.people import (
     Team,
     User,
 )
+from tollgate.core.errors import Conflict, StoreUnavailable
 from tollgate.ports import Registry, Stored, Write
 
 LIMITS = LimitSet(rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7)

@@ -8,11 +8,11 @@ from tests.make import KEY, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.adapters.valkey.spend_book import ValkeySpendBook
-from tollgate.core.entities import Account, Period, Scope, ScopeKind
+from tollgate.core.limits.accounts import Account, Period, Scope, ScopeKind
 from tollgate.ports import Counters, SpendBook, Succession
 
 NEVER = Account(Scope(ScopeKind.KEY, "h"))

@@ -8,12 +8,12 @@ import pytest
 from tests.make import DOLLAR, budget, reservation, settlement
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.clock import StoreClock
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.duration import period_at
-from tollgate.core.entities import Standing
+from tollgate.adapters.valkey.connection.clock import StoreClock
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import Standing
+from tollgate.core.limits.duration import period_at
 
 HOUR_NS, TWO_DAYS_NS = 3_600_000_000_000, 172_800_000_000_000
 # No period ends within half an hour.

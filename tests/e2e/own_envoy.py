@@ -47,7 +47,7 @@ async def serving(folder: Path, text: str) -> AsyncIterator[Serving]:
     sockets = "".join(f"  serve_{name}: 'unix:{folder}/{name}'\n" for name in ("grpc", "native", "http"))
     (folder / "file.yaml").write_text(f"{text}{sockets}  state_dir: {folder}/state\n", encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tollgate.cli", "serve", "--config", str(folder / "file.yaml")],
+        [sys.executable, "-m", "tollgate.commands.main", "serve", "--config", str(folder / "file.yaml")],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.e2e.envoy_lab import Gate, Server
 
-from tollgate import cli, supervisor
+from tollgate.commands import main as cli
+from tollgate.gateway import supervisor
 from tollgate.heartbeat import keep_beating
 
 

@@ -72,7 +72,7 @@ async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     with valkey_server(tmp_path / "store") as store:
         arguments = ["serve", "--config", str(tmp_path / "file.yaml"), "--redis-url", f"unix://{store}"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "tollgate.cli", *arguments],
+            [sys.executable, "-m", "tollgate.commands.main", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

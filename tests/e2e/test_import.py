@@ -15,7 +15,16 @@ async def test_a_key_of_litellms_works_after_the_import(tollgate: Gateway) -> No
     with litellm() as url:
         for outcome in ("created", "unchanged"):
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tollgate.cli", "import-litellm", "--url", url, "--master-key", LITELLM_MASTER),
+                *(
+                    sys.executable,
+                    "-m",
+                    "tollgate.commands.main",
+                    "import-litellm",
+                    "--url",
+                    url,
+                    "--master-key",
+                    LITELLM_MASTER,
+                ),
                 *("--gateway", tollgate.url, "--gateway-key", MASTER),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -14,7 +14,12 @@ from tests.e2e.gateway import MASTER, Gateway
 async def tollgate_command(*arguments: str) -> str:
     """What a command of ours prints; it must succeed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tollgate.cli", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "tollgate.commands.main",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()

@@ -21,7 +21,17 @@ def start(folder: Path, command: str, url: str) -> tuple[int, list[str]]:
         CONFIG + "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
     )
     port = ("--port", "0") if command == "up" else ()
-    arguments = [sys.executable, "-m", "tollgate.cli", command, "--config", str(file), "--redis-url", url, *port]
+    arguments = [
+        sys.executable,
+        "-m",
+        "tollgate.commands.main",
+        command,
+        "--config",
+        str(file),
+        "--redis-url",
+        url,
+        *port,
+    ]
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     return ended.returncode, (ended.stdout + ended.stderr).splitlines()
 

@@ -17,15 +17,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE
-from tollgate.supervisor import Programs
 
 ROOT = Path(__file__).parents[2]
 OK = 200
 PASSWORD = "p4ssw0rd-of-the-store"
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 # In grpc mode workers and admin server are stand-ins, so that the supervisor alone is tested; in native mode they are our own.
-PROGRAMS = {"grpc": "tests.e2e.standin", "native": "tollgate.cli"}
+PROGRAMS = {"grpc": "tests.e2e.standin", "native": "tollgate.commands.main"}
 HEADERS = {
     "grpc": {"test-route": "gpt-4o", "authorization": "Bearer sk-any"},
     "native": {"authorization": "Bearer sk-1234"},

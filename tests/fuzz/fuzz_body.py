@@ -8,9 +8,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["tollgate.core"]):
-    from tollgate.core import body
     from tollgate.core.errors import BadRequest
-    from tollgate.core.form import read_form
+    from tollgate.core.requests import body
+    from tollgate.core.requests.form import read_form
 
 MODEL = 'another model\'s "name"'
 BOUNDARY = "xYz"

@@ -10,7 +10,7 @@ import atheris
 
 with atheris.instrument_imports(include=["tollgate.adapters.envoy.grpc", "hpack"]):
     from tollgate.adapters.envoy.grpc import frames
-    from tollgate.adapters.envoy.grpc.calls import Call, Limits, streaming, unary
+    from tollgate.adapters.envoy.grpc.call import Call, Limits, streaming, unary
     from tollgate.adapters.envoy.grpc.own import OwnServer
 
 LIMITS = Limits(message_bytes=2_000, streams=4)

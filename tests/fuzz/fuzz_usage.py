@@ -8,7 +8,7 @@ import atheris
 
 with atheris.instrument_imports(include=["tollgate.core"]):
     from tollgate.api_table import api_table
-    from tollgate.core.entities import MAX_EXACT
+    from tollgate.core.limits.accounts import MAX_EXACT
     from tollgate.core.usage import UsageReader
 
 TYPES = ("application/json", "text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream", "")

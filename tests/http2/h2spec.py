@@ -12,7 +12,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from tollgate.adapters.envoy.grpc.calls import Call, Limits, streaming
+from tollgate.adapters.envoy.grpc.call import Call, Limits, streaming
 from tollgate.adapters.envoy.grpc.own import OwnServer
 
 _DEPRECATED = "RFC 9113, section 5.3: priorities of streams are deprecated, and this server reads none"

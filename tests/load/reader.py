@@ -39,7 +39,7 @@ def _read_us(api: Api, chunks: list[bytes]) -> float:
 
 
 def _chat() -> Api:
-    table = yaml.safe_load(files("tollgate.core").joinpath("providers.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load(files("tollgate.core.usage.apis").joinpath("providers.yaml").read_text(encoding="utf-8"))
     return load_apis(table)["openai.chat"]
 
 

@@ -70,7 +70,7 @@ def tollgate(folder: Path, file: Path, mode: str, *options: str) -> Iterator[Sys
     """A whole gateway, as `tollgate up` starts it. Its state folder is that of the gateway before it, if there was one."""
     state = folder / f"state-{mode}"
     argv = (
-        sys.executable, "-m", "tollgate.cli", "up", "--config", str(file), "--port", "0", "--mode", mode, "--state-dir", str(state),
+        sys.executable, "-m", "tollgate.commands.main", "up", "--config", str(file), "--port", "0", "--mode", mode, "--state-dir", str(state),
         *options,
     )  # fmt: skip
     with running(argv, folder / f"tollgate-{mode}.log", said_ready) as (pid, url):

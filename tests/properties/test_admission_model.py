@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.desk import Desk, admission, chat
 
-from tollgate.core.entities import Admission, Deployment, Settlement, Usage
-from tollgate.core.people import Customer, LimitSet, Member, ModelLimits, Team
-from tollgate.core.people import User as Person
-from tollgate.core.pricing import Price, Rates
-from tollgate.core.rules import Policy
+from tollgate.core.callers.rules import Policy
+from tollgate.core.calls.decision import Admission
+from tollgate.core.calls.reservation import Settlement
+from tollgate.core.calls.usage import Usage
+from tollgate.core.entities import Customer, LimitSet, Member, ModelLimits, Team
+from tollgate.core.entities import User as Person
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
 
 MODELS = ("gpt-4o", "fast")
 # One nano-dollar for each token, so that budgets can be read as tokens.

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tollgate.core import body, dialects, prompt_size
 from tollgate.core.errors import BadRequest
+from tollgate.core.requests import body, dialects, prompt_size
 
 NAMES = [
     "model",

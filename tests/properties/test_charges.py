@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.make import reservation, tokens
 from tests.unit.usage_case import FRAMES, JSON, NDJSON, SSE, chunks, frames, ndjson, plain, table
 
-from tollgate.core.entities import Certainty, Usage
+from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.usage import UsageReader
-from tollgate.metering import used
+from tollgate.metering.metering import used
 
 APIS = table()
 HELD = reservation("r1", tokens(10_000), tokens=1_000)

@@ -13,9 +13,10 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, TEAM, reservation, settlement
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.counters import ValkeyCounters, limited
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.core.entities import MAX_EXACT, Account, Period, Reservation, Scope, ScopeKind
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters, limited
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.limits.accounts import MAX_EXACT, Account, Period, Scope, ScopeKind
 from tollgate.ports import Counters
 
 START_US = 1_800_000_000_000_000

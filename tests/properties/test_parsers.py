@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from tollgate.core import reading
-from tollgate.core.body import Body
-from tollgate.core.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
 from tollgate.core.errors import BadRequest
+from tollgate.core.requests import content as reading
+from tollgate.core.requests.body import Body
+from tollgate.core.requests.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
 
 HERE = Path(__file__).with_name("parsers")
 COMMANDS = {

@@ -18,9 +18,9 @@ from tests.unit.usage_google import GEMINI
 from tests.unit.usage_media import RESPONSES_AND_MEDIA
 from tests.unit.usage_others import COHERE_AND_OLLAMA
 
-from tollgate.core.entities import MAX_EXACT
+from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.usage import UsageReader
-from tollgate.core.usage.documents import MAX_KEPT_BYTES
+from tollgate.core.usage.framing.json_documents import MAX_KEPT_BYTES
 
 APIS = table()
 CASES = [*CHAT_AND_TEXT, *RESPONSES_AND_MEDIA, *ANTHROPIC, *GEMINI, *BEDROCK, *COHERE_AND_OLLAMA]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from tollgate.adapters.envoy.grpc.calls import Call, Limits, Methods, Server, Status, streaming, unary
+from tollgate.adapters.envoy.grpc.call import Call, Limits, Methods, Server, Status, streaming, unary
 from tollgate.adapters.envoy.grpc.library import LibraryServer
 from tollgate.adapters.envoy.grpc.own import OwnServer
 

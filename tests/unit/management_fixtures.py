@@ -10,25 +10,19 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters
 from tests.unit.memory_registry import MemoryRegistry
 
-from tollgate.core.budget import period_start_us
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import (
-    Account,
-    Certainty,
-    Deployment,
-    Period,
-    Reservation,
-    Scope,
-    Settlement,
-    Usage,
-)
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Certainty, Usage
+from tollgate.core.entities import LimitSet
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import Account, Period, Scope
+from tollgate.core.limits.period import period_start_us
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
-from tollgate.core.people import LimitSet
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
+from tollgate.core.requests.catalog import Catalog
 from tollgate.management import Management
-from tollgate.management.reports import Reports
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
+from tollgate.reporting.reports import Reports
 
 MASTER = "sk-master-key-of-tests"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tollgate.adapters.valkey.documents import KINDS, reference
+from tollgate.adapters.valkey.entities.documents import KINDS, reference
+from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
-from tollgate.core.people import Budget, Customer, Entity, Key, Team, User
 from tollgate.ports import E, Page, Stored, Write
 
 

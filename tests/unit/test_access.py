@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core.access import AllowedModels, Model
+from tollgate.core.callers.access import AllowedModels, Model
 
 GPT = Model("gpt-4o", frozenset({"beta-models"}))
 CLAUDE = Model("anthropic/claude-sonnet-4-5")

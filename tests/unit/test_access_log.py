@@ -16,14 +16,16 @@ from tests.make import DOLLAR, KEY, reservation
 from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.access_log import AccessLog
-from tollgate.adapters.envoy.grpc.calls import Limits, streaming
+from tollgate.adapters.envoy.grpc.call import Limits, streaming
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.metadata import reservation_text
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Account, Deployment, Reservation, Settlement
-from tollgate.core.estimate import InputEstimates
-from tollgate.core.pricing import Price, Rates
-from tollgate.metering import Meter
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.limits.accounts import Account
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
 from tollgate.pb.access_log_pb2 import DownstreamPeriodic, HTTPAccessLogEntry, StreamAccessLogsMessage
 
 PRICE = Price("test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),))

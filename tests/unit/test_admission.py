@@ -11,13 +11,14 @@ from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, settlement
 
-from tollgate.core import body
-from tollgate.core.entities import Deployment, Refusal
+from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.rules import Policy
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.entities import LimitSet, Member, Team, User
 from tollgate.core.errors import StoreSilent, StoreUnavailable
-from tollgate.core.people import LimitSet, Member, Team, User
-from tollgate.core.presets import Preset
-from tollgate.core.rules import Policy
-from tollgate.core.stream_usage import StreamUsage
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.stream_usage import StreamUsage
+from tollgate.core.requests import body
 
 
 @pytest.mark.parametrize(

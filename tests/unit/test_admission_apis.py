@@ -10,9 +10,11 @@ import pytest
 from tests.desk import MASTER, SECRET, Desk, admission, refusal
 from tests.fakes import MemoryCounters
 
-from tollgate.core.entities import Deployment, Reservation, Standing
-from tollgate.core.people import LimitSet
-from tollgate.core.presets import Preset
+from tollgate.core.answers.wording import Preset
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.entities import LimitSet
+from tollgate.core.limits.accounts import Standing
+from tollgate.core.models.deployment import Deployment
 
 
 def of(provider: str, name: str, model: str = "gpt-4o", **more: Any) -> Deployment:

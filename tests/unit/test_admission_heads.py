@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.desk import SECRET, Desk, refusal
 
-from tollgate.core.people import LimitSet
+from tollgate.core.entities import LimitSet
 
 BEARER = {"authorization": f"Bearer {SECRET}"}
 

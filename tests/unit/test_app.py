@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from typer.testing import CliRunner
 
 from tollgate import heartbeat, settings, telemetry
-from tollgate.adapters.valkey.pipe import Pipe
+from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.app import __main__ as command_line
 from tollgate.app import admin, base, worker
 from tollgate.app import store as store_door

@@ -12,11 +12,11 @@ from tests.unit.envoy_call import EnvoyCall
 
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.metadata import find_reservation
-from tollgate.admission import Request
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Admission, Decision, Edit, Header, Refusal
-from tollgate.core.estimate import InputEstimates
-from tollgate.metering import Meter
+from tollgate.admission.admission import Request
+from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
 from tollgate.pb.common_pb2 import HeaderValueOption, Metadata
 from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
 

@@ -19,12 +19,12 @@ from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.metadata import reservation_text
-from tollgate.admission import Request
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Admission, Decision, Edit, Header, Refusal
-from tollgate.core.estimate import InputEstimates
-from tollgate.envoy_config.messages import HEALTH_REQUEST, HEALTH_RESPONSE
-from tollgate.metering import Meter
+from tollgate.admission.admission import Request
+from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.envoy_config.typed_messages import HEALTH_REQUEST, HEALTH_RESPONSE
+from tollgate.metering.metering import Meter
 
 CHAT = "/v1/chat/completions"
 HELD = reservation("r1", tokens(1000))

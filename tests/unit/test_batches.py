@@ -8,8 +8,8 @@ import struct
 import pytest
 from tests.make import TEAM, parallel, requests
 
-from tollgate.adapters.valkey.batches import MOST_CALLS, QUIET_TURNS, Batch, Batches, Keyed
-from tollgate.core.entities import Scope, ScopeKind
+from tollgate.adapters.valkey.counters.batches import MOST_CALLS, QUIET_TURNS, Batch, Batches, Keyed
+from tollgate.core.limits.accounts import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
 _CALL = struct.Struct("<H")

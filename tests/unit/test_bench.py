@@ -100,7 +100,7 @@ def test_an_ending_process_has_no_resident_memory() -> None:
         ("python python -m tollgate.commands.mock_llm --port 0", Group.MOCK),
         ("valkey-server /somewhere/valkey-server unixsocket:/run/valkey.sock", Group.STORE),
         ("envoy /site-packages/envoy/_bin/envoy -c envoy.json", Group.ENVOY),
-        ("python python -m tollgate.cli up --config f", Group.SUPERVISOR),
+        ("python python -m tollgate.commands.main up --config f", Group.SUPERVISOR),
     ],
 )
 def test_a_process_belongs_to_the_part_that_it_runs(description: str, expected: Group) -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate.core.billing import PARTS, bill
-from tollgate.core.entities import Certainty, Counts, Pass, Settlement, Usage
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.calls.reservation import Settlement
+from tollgate.core.calls.usage import Certainty, Counts, Pass, Usage
+from tollgate.core.money.billing import PARTS, bill
+from tollgate.core.money.pricing import Price, Rates
 
 RATES = Rates(3_000, 15_000, 300, 3_750, 6_000)
 PRICE = Price("test", (RATES,))

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tollgate.core import body, dialects
 from tollgate.core.errors import BadRequest
+from tollgate.core.requests import body, dialects
 
 CHAT = {"messages": [{"role": "user", "content": 'say "hi" {now} [ok]'}], "model": "gpt-4o"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core import bucket
+from tollgate.core.limits import bucket
 
 
 @pytest.mark.parametrize(

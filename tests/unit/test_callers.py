@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.desk import Desk, People, admission, hashed, refusal
 
-from tollgate.core.people import Key, LimitSet, Team
+from tollgate.core.entities import Key, LimitSet, Team
 
 
 @dataclass

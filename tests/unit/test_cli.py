@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tollgate import __version__
-from tollgate.cli import app
+from tollgate.commands.main import app
 from tollgate.settings import EXAMPLE_FILE
 
 

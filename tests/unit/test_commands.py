@@ -17,9 +17,9 @@ from tests.unit.management_fixtures import MASTER, World
 from typer.testing import CliRunner, Result
 
 from tollgate.adapters.http_api import create_api
-from tollgate.cli import app as whole
 from tollgate.commands import budget, customer, key, spend, team, user
-from tollgate.management.callers import hash_of
+from tollgate.commands.main import app as whole
+from tollgate.management.administrators import hash_of
 
 Run = Callable[..., Result]
 

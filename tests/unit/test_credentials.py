@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core.credentials import find_secret, without_key
+from tollgate.core.callers.credentials import find_secret, without_key
 
 
 @pytest.mark.parametrize(

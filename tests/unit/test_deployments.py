@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tollgate.core.dialects import Family
-from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
+from tollgate.core.answers.headers import standing_headers
 from tollgate.core.errors import SettingsError
-from tollgate.core.headers import standing_headers
-from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
-from tollgate.envoy_config.failover import chain
-from tollgate.envoy_config.upstream import path_rule
+from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, Standing
+from tollgate.core.requests.dialects import Family
+from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
+from tollgate.envoy_config.clusters import clusters
+from tollgate.envoy_config.clusters.failover import chain
+from tollgate.envoy_config.clusters.upstream import path_rule
 from tollgate.settings import Credential, Settings, load
 
 AWS = {"aws_region_name": "eu-west-1"}

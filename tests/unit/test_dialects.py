@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tollgate.api_table import api_table
-from tollgate.core import dialects
-from tollgate.core.dialects import Dialect, Family, error_body, error_headers, family_of_api, family_of_path
-from tollgate.core.entities import Header
+from tollgate.core.calls.decision import Header
+from tollgate.core.requests import dialects
+from tollgate.core.requests.dialects import Dialect, Family, error_body, error_headers, family_of_api, family_of_path
 
 DIALECTS = [each for each in vars(dialects).values() if isinstance(each, Dialect)]
 APIS = api_table()

@@ -36,7 +36,7 @@ def test_the_distribution_says_what_it_is() -> None:
     assert (project["name"], project["license"], project["version"]) == ("envoy-tollgate", "Apache-2.0", __version__)
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert (ROOT / "plugin/tollgate/py.typed").exists()
-    assert project["scripts"] == {"tollgate": "tollgate.cli:app"}
+    assert project["scripts"] == {"tollgate": "tollgate.commands.main:app"}
 
 
 def test_every_threat_is_shown_by_a_test_that_there_is() -> None:

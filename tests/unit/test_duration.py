@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tollgate.core.duration import Duration, instant_after, parse_duration, period_at
-from tollgate.core.entities import FOREVER, Period
 from tollgate.core.errors import BadRequest
+from tollgate.core.limits.accounts import FOREVER, Period
+from tollgate.core.limits.duration import Duration, instant_after, parse_duration, period_at
 
 
 def us(text: str, zone: str = "UTC") -> int:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tollgate.core.dialects import family_of_path
-from tollgate.core.endpoints import Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.dialects import family_of_path
+from tollgate.core.requests.endpoints import Wire, find_endpoint, find_upstream_path, paths_of, takes_endless, wires_of
 
 PATHS = [
     ("/v1/chat/completions", "openai.chat", "openai", None),

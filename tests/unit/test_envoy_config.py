@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tollgate.cli import rendered
+from tollgate.commands.main import rendered
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_config import Address, Topology, bootstrap, clusters, connection_manager
+from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
+from tollgate.envoy_config.clusters import clusters
 from tollgate.envoy_config.parts import Part
+from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load
-from tollgate.supervisor import Programs
 
 ENVOY_FOLDER = Path(__file__).parents[2] / "envoy"
 TOPOLOGY = Topology(

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from tests.unit.usage_case import table
 
-from tollgate.adapters.envoy import headers, metadata
+from tollgate.adapters.envoy import metadata
+from tollgate.core import envoy_contract as headers
 from tollgate.core.usage.native import Framing, counts_of_body, reach_of, reader_name
-from tollgate.envoy_config import messages, native
-from tollgate.envoy_config.listener import connection_manager
-from tollgate.envoy_config.routes import route_configuration
+from tollgate.envoy_config import typed_messages as messages
+from tollgate.envoy_config.http_filters import native_usage as native
+from tollgate.envoy_config.listener.listener import connection_manager
+from tollgate.envoy_config.listener.route_table import route_configuration
 from tollgate.settings import EXAMPLE_FILE, load
 
 SETTINGS = load(EXAMPLE_FILE)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_program import check_version
-from tollgate.supervisor import Programs
+from tollgate.gateway.envoy_program import check_version
+from tollgate.gateway.supervisor import Programs
 
 
 def saying(folder: Path, words: str) -> str:

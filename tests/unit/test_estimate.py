@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core.entities import Deployment
-from tollgate.core.estimate import InputEstimates, Lately, OutputMeans, hidden_tokens, sound_seconds
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.estimate import InputEstimates, Lately, OutputMeans, hidden_tokens, sound_seconds
 
 
 def test_an_estimate_learns_from_what_the_provider_counted() -> None:

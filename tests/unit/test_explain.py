@@ -11,12 +11,12 @@ from tests.unit.management_fixtures import Api, World, error_of
 from tests.unit.usage_case import PRICE
 
 from tollgate.commands.explain import explained
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Pass, Usage
-from tollgate.core.estimate import InputEstimates
-from tollgate.core.ledger import find_begin_us, request_id
-from tollgate.core.pricing import Price, Rates
-from tollgate.metering import Ended, Meter
+from tollgate.core.calls.records import find_begin_us, request_id
+from tollgate.core.calls.usage import Pass, Usage
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Ended, Meter
 
 NOW_US = 1_800_000_000_000_000
 ID = request_id(NOW_US, 7)

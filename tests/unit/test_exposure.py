@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tollgate import report
-from tollgate.exposure import warnings
+from tollgate.commands.printing import report
+from tollgate.gateway.exposure import warnings
 from tollgate.settings import Settings, load
 
 LONG = "sk-" + "5f" * 20

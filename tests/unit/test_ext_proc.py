@@ -16,11 +16,13 @@ from tests.unit.usage_case import table
 
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.envoy.metadata import reservation_text
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Account, Deployment, Reservation, Settlement, Standing
-from tollgate.core.estimate import InputEstimates
-from tollgate.core.pricing import Price, Rates
-from tollgate.metering import Meter
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.limits.accounts import Account, Standing
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
 from tollgate.pb.ext_proc_pb2 import (
     HttpBody,
     HttpHeaders,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core import body, reading
-from tollgate.core.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
 from tollgate.core.errors import BadRequest
-from tollgate.core.form import read_form
+from tollgate.core.requests import body
+from tollgate.core.requests import content as reading
+from tollgate.core.requests.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
+from tollgate.core.requests.form import read_form
 
 SOUND = (
     b'Content-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n\x00\r\n--xY\xff'

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from tollgate.adapters.envoy.grpc import health as module
 from tollgate.adapters.envoy.grpc import serving
-from tollgate.adapters.envoy.grpc.calls import Limits, Server
+from tollgate.adapters.envoy.grpc.call import Limits, Server
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.library import LibraryServer
 from tollgate.adapters.envoy.grpc.own import OwnServer

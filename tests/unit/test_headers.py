@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tests.make import DOLLAR, KEY, TEAM, budget, requests
 
-from tollgate.core import bucket
-from tollgate.core.dialects import Family
-from tollgate.core.entities import Account, Balance, Scope, ScopeKind, Standing
-from tollgate.core.headers import go_duration, ietf_headers, misplaced_bearer, route_value, standing_headers
+from tollgate.core.answers.headers import go_duration, ietf_headers, misplaced_bearer, route_value, standing_headers
+from tollgate.core.limits import bucket
+from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, Standing
+from tollgate.core.requests.dialects import Family
 
 NOW_US = 1_800_000_000_000_000
 

@@ -9,10 +9,11 @@ from tests.desk import Desk, People, admission, refusal
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import TEAM, budget, parallel, reservation, settlement, tokens
 
-from tollgate import hold_waits
-from tollgate.core.entities import Account, Reservation, Standing
-from tollgate.core.people import LimitSet
-from tollgate.hold_waits import HoldWaits
+from tollgate.admission import hold_waits
+from tollgate.admission.hold_waits import HoldWaits
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.entities import LimitSet
+from tollgate.core.limits.accounts import Account, Standing
 
 LONG_S = 60.0
 

@@ -16,7 +16,7 @@ from hpack import Encoder
 from tests.unit.grpc_lab import Echo, Lab
 
 from tollgate.adapters.envoy.grpc import frames, sending
-from tollgate.adapters.envoy.grpc.calls import Limits, streaming, unary
+from tollgate.adapters.envoy.grpc.call import Limits, streaming, unary
 from tollgate.adapters.envoy.grpc.frames import (
     DATA,
     GOAWAY,

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
-from tollgate.adapters.http_api.api import create_api
+from tollgate.adapters.http_api.application import create_api
+from tollgate.core.entities import Key, Role, User
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.people import Key, Role, User
-from tollgate.management.callers import hash_of
+from tollgate.management.administrators import hash_of
 from tollgate.ports import Write
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import Api, World, error_of
 
-from tollgate.core.entities import Scope, ScopeKind
+from tollgate.core.limits.accounts import Scope, ScopeKind
 
 
 async def ok(answer: Any) -> Any:

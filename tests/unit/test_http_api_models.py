@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World
 
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.catalog import Catalog
 
 SERVED = (
     ("gpt-4o", "openai"),

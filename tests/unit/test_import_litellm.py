@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from tollgate.adapters.http_api import create_api
 from tollgate.commands.import_litellm import import_litellm
-from tollgate.core.bucket import MAX_LIMIT
+from tollgate.core.limits.bucket import MAX_LIMIT
 
 app = typer.Typer()
 app.command()(import_litellm)

@@ -9,7 +9,7 @@ import pytest
 from backports import zstd
 
 from tollgate.core.errors import BadRequest
-from tollgate.core.inflate import CODINGS, TooLong, check_coding, inflate
+from tollgate.core.requests.inflate import CODINGS, TooLong, check_coding, inflate
 
 PLAIN = b'{"model":"m","messages":' + bytes(range(32, 127)) * 2_000 + b"}"
 DEFLATE: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}

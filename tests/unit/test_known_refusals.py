@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from tests.desk import Desk, People, admission, refusal
 from tests.fakes import FixedClock, MemoryCounters
 
-from tollgate.core.entities import Admission, Refusal, Reservation, Settlement, Standing, Usage
-from tollgate.core.people import Customer, LimitSet, ModelLimits, Team, User
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.calls.decision import Admission, Refusal
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Usage
+from tollgate.core.entities import Customer, LimitSet, ModelLimits, Team, User
+from tollgate.core.limits.accounts import Standing
+from tollgate.core.money.pricing import Price, Rates
 
 
 class _Counting(MemoryCounters):

@@ -8,12 +8,12 @@ from decimal import Decimal
 import pytest
 from tests.unit.management_fixtures import World
 
+from tollgate.core.callers.inherit import find_member_of, with_budget
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team
 from tollgate.core.errors import Conflict, NotFound
-from tollgate.core.inherit import find_member_of, with_budget
-from tollgate.core.money import dollars_of, nanousd_of
-from tollgate.core.people import Budget, Customer, Key, LimitSet, Member, Team
+from tollgate.core.money.dollars import dollars_of, nanousd_of
 from tollgate.management.collection import Collection
-from tollgate.management.keys import KeyQuery, as_hash
+from tollgate.management.virtual_keys import KeyQuery, as_hash
 from tollgate.ports import Write
 
 BUDGET = LimitSet(max_budget_nanousd=5, budget_duration="1d")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tollgate.core.entities import Account, Scope, ScopeKind
-from tollgate.core.memo import Bounded, Memo, accounts_bytes
+from tollgate.core.limits.accounts import Account, Scope, ScopeKind, accounts_bytes
+from tollgate.core.memo import Bounded, Memo
 
 
 def test_the_oldest_go_when_there_is_no_room() -> None:

@@ -10,23 +10,16 @@ from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, budget, reservation, settlement
 
-from tollgate.core.catalog import Catalog
-from tollgate.core.entities import (
-    NO_USAGE,
-    Account,
-    Certainty,
-    Deployment,
-    Pass,
-    Reservation,
-    Settlement,
-    Standing,
-    Usage,
-)
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import NO_USAGE, Certainty, Pass, Usage
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.estimate import InputEstimates
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.limits.accounts import Account, Standing
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
 from tollgate.core.usage.reading import NOTHING_READ, Reading, Seen
-from tollgate.metering import Ended, Meter, used, used_unseen
+from tollgate.metering.metering import Ended, Meter, used, used_unseen
 
 PRICE = Price(
     "test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),)

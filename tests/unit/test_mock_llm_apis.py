@@ -12,8 +12,8 @@ import pytest_asyncio
 from tests.unit.mock_llm_client import PROMPT, PROMPT_TOKENS, running
 
 from tollgate.api_table import api_table
-from tollgate.core.endpoints import find_endpoint
-from tollgate.core.entities import Usage
+from tollgate.core.calls.usage import Usage
+from tollgate.core.requests.endpoints import find_endpoint
 from tollgate.core.usage import UsageReader
 
 APIS = api_table()

@@ -26,8 +26,8 @@ from tests.unit.mock_llm_client import (
 )
 
 from tollgate.core.errors import SettingsError
-from tollgate.mock_llm.calls import Stream
 from tollgate.mock_llm.controls import Controls
+from tollgate.mock_llm.protocol_values import Stream
 from tollgate.mock_llm.stream import Pump
 
 

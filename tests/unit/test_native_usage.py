@@ -10,7 +10,7 @@ import pytest
 from tests.unit.test_usage import ALL
 from tests.unit.usage_case import FRAMES, JSON, SSE, Case, table
 
-from tollgate.core.entities import Certainty, Usage
+from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.native import FIRST, Framing, Reach, is_told_again, left_to_ext_proc, reach_of, rules_of
 from tollgate.core.usage.reading import Reading, see_nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.desk import Desk, admission, chat
 
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import ModelName, parse_model_name, undated
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.model_tables import output_limits

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from tests.desk import Desk, admission, refusal
 
-from tollgate.core.endpoints import find_dialect, find_endpoint, find_upstream_path, why_not_served
-from tollgate.core.entities import Deployment, Reservation
-from tollgate.core.people import LimitSet
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.entities import LimitSet
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.endpoints import find_dialect, find_endpoint, find_upstream_path, why_not_served
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 OPENAI = Deployment("o", "o", "openai", "gpt-4o", "http://mock-llm")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import World
 
-from tollgate.core.duration import period_at
-from tollgate.core.entities import Account, Scope
-from tollgate.core.inherit import find_member_of, with_budget
-from tollgate.core.people import Budget, Customer, Key, LimitSet, MemberRole, ModelLimits, Team, User
+from tollgate.core.callers.inherit import find_member_of, with_budget
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, MemberRole, ModelLimits, Team, User
+from tollgate.core.limits.accounts import Account, Scope
+from tollgate.core.limits.duration import period_at
 from tollgate.management.members import NewMember
-from tollgate.management.periods import scope_of
+from tollgate.management.spending.periods import scope_of
 from tollgate.ports import Write
 
 DAY_US = 86_400_000_000

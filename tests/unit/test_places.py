@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tollgate.places import socket_folder
+from tollgate.gateway.places import socket_folder
 
 HOLDS_ONE = """
 from tollgate.places import socket_folder

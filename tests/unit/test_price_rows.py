@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tollgate.adapters.prices import PriceBook, price_table
-from tollgate.core.billing import bill
-from tollgate.core.costs import OwnPrice, costs_of
-from tollgate.core.entities import Deployment, Usage
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.calls.usage import Usage
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.billing import bill
+from tollgate.core.money.costs import OwnPrice, costs_of
+from tollgate.core.money.pricing import Price, Rates
 from tollgate.model_tables import price_rows
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)

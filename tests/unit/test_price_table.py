@@ -17,12 +17,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tollgate.adapters.prices import PriceBook, builtin, price_of_file, price_table
-from tollgate.core.billing import cost_nanousd
-from tollgate.core.catalog import Catalog
-from tollgate.core.costs import CostName, OwnPrice, costs_of, find_cost_name
-from tollgate.core.entities import Deployment, Usage
+from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import SettingsError
-from tollgate.core.pricing import Price
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.billing import cost_nanousd
+from tollgate.core.money.costs import CostName, OwnPrice, costs_of, find_cost_name
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.catalog import Catalog
 from tollgate.settings import Settings, load
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)

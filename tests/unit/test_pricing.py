@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tollgate.core.bill import FEMTO_PER_NANO, Line
-from tollgate.core.billing import bill, cost_nanousd
-from tollgate.core.entities import NO_USAGE, Usage
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.calls.bill import FEMTO_PER_NANO, Line
+from tollgate.core.calls.usage import NO_USAGE, Usage
+from tollgate.core.money.billing import bill, cost_nanousd
+from tollgate.core.money.pricing import Price, Rates
 
 RATES = Rates(3_000, 15_000, 300, 3_750, 6_000)
 PRICE = Price("test", (RATES,))

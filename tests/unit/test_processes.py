@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tollgate import processes
-from tollgate.processes import Part, PartFailed, Processes
+from tollgate.gateway import processes
+from tollgate.gateway.processes import Part, PartFailed, Processes
 
 SERVES = "import time; print('ready', flush=True); time.sleep(60)"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import toktok
 
-from tollgate.core import body, dialects
-from tollgate.core.prompt_size import tokens_of
+from tollgate.core.requests import body, dialects
+from tollgate.core.requests.prompt_size import tokens_of
 
 
 def size(value: object, *, escaped: bool = False) -> int:

@@ -9,10 +9,10 @@ import pytest
 from tests.make import reservation, tokens
 from tests.unit.usage_case import FRAMES, JSON, NDJSON, SSE, frame, frames, named_sse, ndjson, plain, sse, table
 
-from tollgate.core.entities import Certainty, Pass, Usage
+from tollgate.core.calls.usage import Certainty, Pass, Usage
 from tollgate.core.usage import UsageReader
 from tollgate.core.usage.reading import Reading
-from tollgate.metering import used
+from tollgate.metering.metering import used
 
 APIS = table()
 # Estimated at 10 tokens in and 990 out.

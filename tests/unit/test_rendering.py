@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tollgate import envoy_config, rendering
+from tollgate import envoy_config
 from tollgate.core.errors import SettingsError
+from tollgate.gateway import rendering
 from tollgate.settings import EXAMPLE_FILE, load
 from tollgate.topology import Address, Topology
 

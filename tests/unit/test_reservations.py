@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from tests.make import KEY, TEAM, reservation
 
-from tollgate.core import reservations
-from tollgate.core.entities import Account, Period, Reservation, Scope, ScopeKind
+from tollgate.core.calls import reservation_text as reservations
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.limits.accounts import Account, Period, Scope, ScopeKind
 
 NARROWED = Scope(ScopeKind.KEY, "k1", "gpt-4o")
 ACCOUNTS = (

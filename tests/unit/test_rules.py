@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core.entities import ScopeKind
-from tollgate.core.people import Customer, Key, LimitSet
-from tollgate.core.rules import Caller, Policy, accounts
+from tollgate.core.callers.rules import Caller, Policy, accounts
+from tollgate.core.entities import Customer, Key, LimitSet
+from tollgate.core.limits.accounts import ScopeKind
 
 KEY = Key("h", "sk-...")
 UNLIMITED, LIMITED = Policy(), Policy(customer=LimitSet(max_budget_nanousd=1))

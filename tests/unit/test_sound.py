@@ -10,8 +10,9 @@ import pytest
 from tests.desk import Desk, admission
 
 from tollgate.adapters.sound import TaggedSound
-from tollgate.core.entities import Deployment, Reservation
-from tollgate.core.pricing import Price, Rates
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
 
 SPOKEN = Price("test", (Rates(0, 0, 0, 0, 0, character=10**9),))
 HEARD = Price("test", (Rates(0, 0, 0, 0, 0, audio_second=10**9),))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tollgate.adapters.valkey.address import Address
-from tollgate.adapters.valkey.client import connect
+from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.client import connect
 from tollgate.core.errors import SettingsError
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from tests.valkeys import valkey_server
 
-from tollgate import settings, supervisor
+from tollgate import settings
 from tollgate.core.errors import SettingsError
-from tollgate.processes import Part
+from tollgate.gateway import supervisor
+from tollgate.gateway.processes import Part
 
 
 @pytest.mark.parametrize(("mode", "told"), [("grpc", False), ("native", True)])

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.unit.usage_case import SSE, sse, table
 
 from tollgate.adapters import tokenizer
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.usage import UsageReader
 from tollgate.settings import own_section
 from tollgate.settings.own_section import TollgateSettings

@@ -6,9 +6,9 @@ import pytest
 from msgspec import structs
 from tests.make import reservation, tokens
 
-from tollgate.core.entities import NO_USAGE, Certainty, Usage
-from tollgate.core.estimate import Lacks, Lately, unseen_output
-from tollgate.unseen import ClientLeft, OwnOutputs, UnseenOutput
+from tollgate.core.calls.usage import NO_USAGE, Certainty, Usage
+from tollgate.core.requests.estimate import Lacks, Lately, unseen_output
+from tollgate.metering.unseen import ClientLeft, OwnOutputs, UnseenOutput
 
 HELD = reservation("r1", tokens(1000))  # estimated at 10 in and 20 out
 

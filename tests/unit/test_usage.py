@@ -11,7 +11,7 @@ from tests.unit.usage_google import GEMINI
 from tests.unit.usage_media import RESPONSES_AND_MEDIA
 from tests.unit.usage_others import COHERE_AND_OLLAMA
 
-from tollgate.core.billing import cost_nanousd
+from tollgate.core.money.billing import cost_nanousd
 from tollgate.core.usage import UsageReader
 
 APIS = table()

@@ -13,8 +13,8 @@ from backports import zstd
 from tests.unit.usage_case import FRAMES, JSON, NDJSON, PARTIAL, SSE, chunks, plain, sse, table, used
 
 from tollgate.core.usage import UsageReader
-from tollgate.core.usage.encoding import MAX_DECODED_BYTES
-from tollgate.core.usage.scan import MAX_STEPS
+from tollgate.core.usage.framing.encoding import MAX_DECODED_BYTES
+from tollgate.core.usage.framing.scan import MAX_STEPS
 
 APIS = table()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tollgate.core.access import AllowedModels
-from tollgate.core.catalog import Alias, Catalog
-from tollgate.core.endpoints import Wire
-from tollgate.core.entities import Deployment
-from tollgate.core.pricing import Price, Rates
-from tollgate.core.wildcards import LONGEST_NAME
+from tollgate.core.callers.access import AllowedModels
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.wildcards import LONGEST_NAME
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Alias, Catalog
+from tollgate.core.requests.endpoints import Wire
 
 KNOWN = ("gpt-4o", "gpt-4.1-nano")
 PRICE = Price("table", (Rates(1, 2, 1, 1, 1),))

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from tollgate.api_table import api_table
-from tollgate.core.entities import Certainty, Usage
-from tollgate.core.pricing import FEMTO_PER_NANO, Price, Rates
+from tollgate.core.calls.usage import Certainty, Usage
+from tollgate.core.money.pricing import FEMTO_PER_NANO, Price, Rates
 from tollgate.core.usage import Api
 
 JSON = "application/json"

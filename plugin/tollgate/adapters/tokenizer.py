@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
 
 _PROVIDERS = ("openai", "azure", "text-completion-openai")
 # https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first that fits counts.

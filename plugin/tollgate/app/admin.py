@@ -15,18 +15,18 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from tollgate import __version__, telemetry
-from tollgate.adapters.http_api.api import create_api
+from tollgate.adapters.http_api.application import create_api
 from tollgate.adapters.prices import keep_current
-from tollgate.adapters.valkey.ledger import ValkeyLedger
-from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.adapters.valkey.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
+from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.app.base import DAY_US, Core, beside, terms
 from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
-from tollgate.management.reports import Reports
-from tollgate.metering import Meter
+from tollgate.metering.metering import Meter
+from tollgate.reporting.reports import Reports
 from tollgate.settings import Settings
 
 _REAP_EVERY_S = 5.0

@@ -17,26 +17,26 @@ from valkey.asyncio import Valkey
 
 from tollgate import telemetry
 from tollgate.adapters.prices import PriceBook, known_names, price_of_file
-from tollgate.adapters.valkey.client import connect
-from tollgate.adapters.valkey.clock import StoreClock
-from tollgate.adapters.valkey.counters import ValkeyCounters
-from tollgate.adapters.valkey.outputs import SharedOutputs
-from tollgate.adapters.valkey.pipe import Pipe
-from tollgate.adapters.valkey.probe import probe
-from tollgate.admission import Terms
-from tollgate.core.catalog import Catalog
+from tollgate.adapters.valkey.connection.client import connect
+from tollgate.adapters.valkey.connection.clock import StoreClock
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.connection.probe import probe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.outputs import SharedOutputs
+from tollgate.admission.admission import Terms
+from tollgate.admission.hold_waits import HoldWaits
+from tollgate.core.callers.rules import Policy
+from tollgate.core.calls.records import request_id
+from tollgate.core.entities import LimitSet
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.estimate import InputEstimates
-from tollgate.core.ledger import request_id
-from tollgate.core.money import nanousd_of
-from tollgate.core.people import LimitSet
-from tollgate.core.pricing import Price
-from tollgate.core.rules import Policy
-from tollgate.hold_waits import HoldWaits
-from tollgate.metering import Meter
+from tollgate.core.money.dollars import nanousd_of
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
+from tollgate.metering.unseen import UnseenOutput
 from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
-from tollgate.unseen import UnseenOutput
 
 DAY_US = 86_400_000_000
 

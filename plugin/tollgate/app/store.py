@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from tollgate import telemetry
-from tollgate.adapters.valkey.address import Address
-from tollgate.adapters.valkey.pipe import Pipe, ReplyError
-from tollgate.adapters.valkey.survey import evicted, survey
+from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError
+from tollgate.adapters.valkey.connection.survey import evicted, survey
 from tollgate.core.errors import StoreUnavailable
 
 _LOOK_EVERY_S = 10.0

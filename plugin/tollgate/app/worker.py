@@ -13,16 +13,16 @@ from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.envoy.grpc import serving
-from tollgate.adapters.envoy.grpc.calls import Limits, Methods, Server, streaming, unary
+from tollgate.adapters.envoy.grpc.call import Limits, Methods, Server, streaming, unary
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.prices import keep_current
 from tollgate.adapters.sound import TaggedSound
 from tollgate.adapters.tokenizer import token_counters
-from tollgate.adapters.valkey.changes import follow
-from tollgate.adapters.valkey.directory import CachedDirectory
-from tollgate.adapters.valkey.registry import ValkeyRegistry
-from tollgate.admission import Admissions
+from tollgate.adapters.valkey.entities.changes import follow
+from tollgate.adapters.valkey.entities.directory import CachedDirectory
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.admission.admission import Admissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
 from tollgate.heartbeat import keep_beating

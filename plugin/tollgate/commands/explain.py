@@ -9,7 +9,7 @@ import typer
 
 from tollgate.commands.errors import fail
 from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
-from tollgate.commands.tables import show
+from tollgate.commands.printing.tables import show
 
 
 def explain(

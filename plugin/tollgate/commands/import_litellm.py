@@ -12,7 +12,7 @@ import typer
 
 from tollgate.commands.errors import fail, failing_clearly
 from tollgate.commands.gateway import DEFAULT_URL, part, post
-from tollgate.commands.tables import print_rows
+from tollgate.commands.printing.tables import print_rows
 from tollgate.import_litellm.mapping import KINDS, Plan, plan_of
 
 _MOST_ROWS = 200

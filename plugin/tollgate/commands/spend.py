@@ -8,7 +8,7 @@ import typer
 
 from tollgate.commands.explain import explain
 from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
-from tollgate.commands.tables import show
+from tollgate.commands.printing.tables import show
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, part, post
-from tollgate.commands.tables import show
-from tollgate.commands.words import body_of, id_of, ids_of, words
+from tollgate.commands.printing.tables import show
+from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
 app = typer.Typer(help="Internal users: whoever owns keys.", no_args_is_help=True)
 

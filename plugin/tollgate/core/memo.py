@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from tollgate.core.entities import Accounts
-
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 V = TypeVar("V")
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of one cache: some five thousand callers of eight limits each."""
-
-# An object of Python's with its fields and its place in a dictionary, and a character of a text in any script.
-_OBJECT_BYTES, _CHARACTER_BYTES = 300, 4
-
-
-def accounts_bytes(accounts: Accounts) -> int:
-    """About how much memory accounts take, or what is made of them one by one."""
-    texts = sum([len(each.scope.id) + len(each.scope.model or "") for each in accounts])
-    return _OBJECT_BYTES * (1 + 2 * len(accounts)) + _CHARACTER_BYTES * texts
 
 
 class Bounded(Generic[K, V]):

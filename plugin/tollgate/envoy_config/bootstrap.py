@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tollgate.envoy_config import bounds
-from tollgate.envoy_config.clusters import clusters, secrets
-from tollgate.envoy_config.inflating import UNBOUNDED
-from tollgate.envoy_config.listener import listener
-from tollgate.envoy_config.messages import Json, envoy_address, plain
+from tollgate.envoy_config.clusters import bounds
+from tollgate.envoy_config.clusters.clusters import clusters, secrets
+from tollgate.envoy_config.http_filters.inflating import UNBOUNDED
+from tollgate.envoy_config.listener.listener import listener
+from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from tollgate.envoy_config.access_log import access_log
 from tollgate.envoy_config.bootstrap import bootstrap, bounds_of
-from tollgate.envoy_config.clusters import clusters, secrets
-from tollgate.envoy_config.filters import http_filters
-from tollgate.envoy_config.listener import connection_manager, early_mutations, listener, local_replies
-from tollgate.envoy_config.messages import plain
-from tollgate.envoy_config.routes import virtual_host
+from tollgate.envoy_config.clusters.clusters import clusters, secrets
+from tollgate.envoy_config.http_filters.filters import http_filters
+from tollgate.envoy_config.listener.access_logging import access_log
+from tollgate.envoy_config.listener.listener import connection_manager, early_mutations, listener, local_replies
+from tollgate.envoy_config.listener.route_table import virtual_host
+from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
 from tollgate.topology import Address, Part, Topology
 

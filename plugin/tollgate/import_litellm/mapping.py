@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tollgate.core.people import Role
+from tollgate.core.entities import Role
 from tollgate.import_litellm.rows import Lost, Row, RowReader
 from tollgate.import_litellm.source import Dump
 

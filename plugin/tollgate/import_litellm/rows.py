@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tollgate.core.bucket import MAX_LIMIT
-from tollgate.core.money import MAX_DOLLARS
+from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.money.dollars import MAX_DOLLARS
 
 Row = Mapping[str, Any]
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tollgate.management.administrators import Callers
 from tollgate.management.budgets import Budgets
-from tollgate.management.callers import Callers
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
-from tollgate.management.keys import Keys
-from tollgate.management.spending import Spending
+from tollgate.management.spending.spending import Spending
 from tollgate.management.teams import Teams
 from tollgate.management.users import Users
+from tollgate.management.virtual_keys import Keys
 from tollgate.ports import Clock, Counters, Registry, SpendBook
 
 

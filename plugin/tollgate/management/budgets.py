@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.core.duration import period_at
+from tollgate.core.entities import Budget, Customer, Key
 from tollgate.core.errors import BadRequest, Conflict
-from tollgate.core.people import Budget, Customer, Key
+from tollgate.core.limits.duration import period_at
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
 _MOST_NAMED = 5  # of each kind, in an error

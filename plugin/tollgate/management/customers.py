@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tollgate.core.entities import Scope, ScopeKind
-from tollgate.core.people import Customer
+from tollgate.core.entities import Customer
+from tollgate.core.limits.accounts import Scope, ScopeKind
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import NOTHING, Live, Spending
+from tollgate.management.spending.spending import NOTHING, Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
 

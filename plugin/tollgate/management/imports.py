@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from tollgate.core.entities import DEFAULT_ORGANIZATION
+from tollgate.core.callers.inherit import find_member_of
+from tollgate.core.entities import Budget, Entity, Key, LimitSet, Member, ModelLimits, Team
 from tollgate.core.errors import Conflict
-from tollgate.core.inherit import find_member_of
-from tollgate.core.people import Budget, Entity, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.lookups import imply_teams
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Registry, Write, entity_of
 
 

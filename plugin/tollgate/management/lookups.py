@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from tollgate.core.entities import DEFAULT_ORGANIZATION
+from tollgate.core.entities import NO_LIMITS, Key, Member, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
-from tollgate.core.people import NO_LIMITS, Key, Member, Team, User
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.collection import Collection
 from tollgate.ports import Registry, Write, entity_of
 

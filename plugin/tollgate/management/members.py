@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from tollgate.core.callers.inherit import find_member_of
+from tollgate.core.entities import Member, MemberRole, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
-from tollgate.core.inherit import find_member_of
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Member, MemberRole, Team, User
+from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import MOST_TRIES
 from tollgate.management.lookups import organization_of, user_id_of
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Stored, Write, entity_of
 
 

@@ -8,9 +8,9 @@ from typing import Any, Generic
 
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.collection import Collection
-from tollgate.management.limits import restarted
-from tollgate.management.ranking import Ranking, ranked
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.limits import restarted
+from tollgate.management.spending.ranking import Ranking, ranked
+from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, E, Page, Registry, Stored, Write
 
 

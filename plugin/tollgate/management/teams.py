@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tollgate.core.entities import Key, Member, Team
 from tollgate.core.errors import BadRequest, Conflict
-from tollgate.core.people import Key, Member, Team
 from tollgate.management.collection import MOST_TRIES, Collection
 from tollgate.management.lookups import removals
 from tollgate.management.members import Members, NewMember
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
 

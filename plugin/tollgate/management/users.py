@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tollgate.core.people import Key, Member, User
+from tollgate.core.entities import Key, Member, User
 from tollgate.management.collection import Collection
-from tollgate.management.keys import Made, blank, new_secret
 from tollgate.management.lookups import imply_teams, organization_of, removals
 from tollgate.management.nouns import Noun
-from tollgate.management.spending import Live, Spending
+from tollgate.management.spending.spending import Live, Spending
+from tollgate.management.virtual_keys import Made, blank, new_secret
 from tollgate.ports import Clock, Registry, Write
 
 

@@ -8,9 +8,9 @@ from hashlib import sha256
 from http import HTTPStatus
 
 from tollgate.core.errors import BadRequest
-from tollgate.mock_llm.calls import JSON, Call, Stream
 from tollgate.mock_llm.controls import Controls, from_headers
-from tollgate.mock_llm.routes import Route, find
+from tollgate.mock_llm.protocol_values import JSON, Call, Stream
+from tollgate.mock_llm.served_paths import Route, find
 from tollgate.mock_llm.stream import GZIP_WINDOW, LAST_CHUNK, chunk, is_cut
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from tollgate.mock_llm.calls import Stream
 from tollgate.mock_llm.controls import Controls
+from tollgate.mock_llm.protocol_values import Stream
 
 LAST_CHUNK = b"0\r\n\r\n"
 # zlib: 15 bits of window, plus 16 for the gzip wrapper.

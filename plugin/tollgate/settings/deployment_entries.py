@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tollgate.core.costs import OwnPrice, costs_of
-from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.makers import maker_of
-from tollgate.core.stream_usage import StreamUsage
+from tollgate.core.models.stream_usage import StreamUsage
+from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.settings import provider_defaults as defaults
 from tollgate.settings.environment import Environment, variable_of
 from tollgate.settings.page_sections import LitellmParams, ModelEntry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tollgate.core.costs import find_cost_name
-from tollgate.core.stream_usage import STREAM_OPTIONS
+from tollgate.core.models.stream_usage import STREAM_OPTIONS
+from tollgate.core.money.costs import find_cost_name
 from tollgate.settings.page_sections import GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"

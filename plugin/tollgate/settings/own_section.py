@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from tollgate.core.bucket import MAX_LIMIT
-from tollgate.core.credentials import PAYER_HEADERS
+from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.credentials import PAYER_HEADERS
+from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.models.output_limits import DEFAULT_CEILING
-from tollgate.core.presets import Preset
 from tollgate.settings.grpc_settings import GrpcSettings
 
 

@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from tollgate.core.bucket import MAX_LIMIT
-from tollgate.core.costs import costs_of
+from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.money.costs import costs_of
 from tollgate.settings.own_section import TollgateSettings
 
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
-from tollgate.core.costs import find_cost_name
 from tollgate.core.errors import cut
+from tollgate.core.money.costs import find_cost_name
 from tollgate.settings.environment import Environment, variable_of
 
 AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")

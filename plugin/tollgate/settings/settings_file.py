@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tollgate.core.catalog import Alias
 from tollgate.core.errors import SettingsError, cut
-from tollgate.core.wildcards import Wildcards
+from tollgate.core.models.wildcards import Wildcards
+from tollgate.core.requests.catalog import Alias
 from tollgate.settings.deployment_entries import Deployed, deploy
 from tollgate.settings.environment import Environment
 from tollgate.settings.included import read_document

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tollgate.core.catalog import Alias
-from tollgate.core.costs import OwnPrice
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.costs import OwnPrice
+from tollgate.core.requests.catalog import Alias
 from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import LitellmSettings
 

@@ -13,16 +13,16 @@ from collections.abc import Coroutine, Mapping, Sequence
 from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
-from tollgate.adapters.envoy.grpc.calls import Call
-from tollgate.adapters.envoy.headers import STREAM_HEADER
+from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
-from tollgate.core.entities import Reservation
-from tollgate.core.estimate import Lacks
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.envoy_contract import STREAM_HEADER
+from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.native import hidden_tokens, seen_in, told_error
 from tollgate.core.usage.reading import Seen
-from tollgate.metering import Ended, Meter, used, used_unseen
+from tollgate.metering.metering import Ended, Meter, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
     HTTPAccessLogEntry,

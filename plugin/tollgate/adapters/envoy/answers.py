@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tollgate.core.dialects import error_body, family_of_path
-from tollgate.core.entities import Refusal
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.requests.dialects import error_body, family_of_path
 
 CLIENT_CLOSED: Final = 499
 """The status of a request whose client left before it had an answer."""

@@ -8,8 +8,13 @@ from collections.abc import Iterable
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
-from tollgate.adapters.envoy.grpc.calls import Call
-from tollgate.adapters.envoy.headers import (
+from tollgate.adapters.envoy.grpc.call import Call
+from tollgate.adapters.envoy.metadata import admitted
+from tollgate.admission.admission import Admissions, Request
+from tollgate.core.answers.headers import REQUEST_ID, route_value
+from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
+from tollgate.core.calls.usage import NO_USAGE
+from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
     KEY_CHECK,
@@ -17,11 +22,7 @@ from tollgate.adapters.envoy.headers import (
     ROUTE_HEADER,
     STREAM_HEADER,
 )
-from tollgate.adapters.envoy.metadata import admitted
-from tollgate.admission import Admissions, Request
-from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal
-from tollgate.core.headers import REQUEST_ID, route_value
-from tollgate.metering import Meter
+from tollgate.metering.metering import Meter
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_authz_pb2 import (
     CheckRequest,

@@ -17,7 +17,14 @@ import httptools
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
-from tollgate.adapters.envoy.headers import (
+from tollgate.adapters.envoy.listening import listen
+from tollgate.adapters.envoy.metadata import edits_text, reservation_text
+from tollgate.admission.admission import Admissions, Request
+from tollgate.core.answers.headers import REQUEST_ID, route_value
+from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.calls.usage import NO_USAGE
+from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
     EDITS,
@@ -33,14 +40,9 @@ from tollgate.adapters.envoy.headers import (
     TARGET,
     TUNNELLED,
 )
-from tollgate.adapters.envoy.listening import listen
-from tollgate.adapters.envoy.metadata import edits_text, reservation_text
-from tollgate.admission import Admissions, Request
-from tollgate.core.entities import NO_USAGE, Admission, Decision, Header, Refusal, Reservation
-from tollgate.core.headers import REQUEST_ID, route_value
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
-from tollgate.metering import Meter
+from tollgate.metering.metering import Meter
 
 # What Envoy's health check waits for (envoy_config/messages.py). It asks without any header; a client's request comes with several.
 _ALIVE = b"HTTP/1.1 204 \r\n\r\n"

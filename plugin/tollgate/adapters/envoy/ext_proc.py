@@ -18,15 +18,16 @@ from typing import Final, TypeAlias
 from google.protobuf.struct_pb2 import Struct
 
 from tollgate import telemetry
-from tollgate.adapters.envoy.grpc.calls import Call
+from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_meter, find_reservation
-from tollgate.core.entities import Header, Reservation
-from tollgate.core.estimate import Lacks
-from tollgate.core.headers import COST
+from tollgate.core.answers.headers import COST
+from tollgate.core.calls.decision import Header
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api, UsageReader
 from tollgate.core.usage.native import hidden_tokens
 from tollgate.core.usage.reading import NOTHING_READ
-from tollgate.metering import Ended, Meter, used
+from tollgate.metering.metering import Ended, Meter, used
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_proc_pb2 import (
     BodyMutation,

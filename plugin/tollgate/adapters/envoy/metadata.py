@@ -7,9 +7,10 @@ from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
 
-from tollgate.adapters.envoy.headers import EXT_PROC, METER_HEADER
-from tollgate.core import reservations
-from tollgate.core.entities import Edit, Reservation
+from tollgate.core.calls import reservation_text as reservations
+from tollgate.core.calls.decision import Edit
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.envoy_contract import EXT_PROC, METER_HEADER
 from tollgate.core.usage.native import api_name
 from tollgate.pb.common_pb2 import Metadata
 

@@ -1,5 +1,5 @@
 """The management HTTP API: LiteLLM's paths, fields and answers over the use cases of management."""
 
-from tollgate.adapters.http_api.api import create_api
+from tollgate.adapters.http_api.application import create_api
 
 __all__ = ["create_api"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tollgate.core.endpoints import normal_path
+from tollgate.core.requests.endpoints import normal_path
 
 
 class PathsAsKnown:

@@ -10,12 +10,12 @@ from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from tollgate.core.entities import ScopeKind
 from tollgate.core.errors import BadRequest, NotFound
+from tollgate.core.limits.accounts import ScopeKind
 from tollgate.management import Management
-from tollgate.management.keys import as_hash
-from tollgate.management.reports import MOST_RECORDS
+from tollgate.management.virtual_keys import as_hash
 from tollgate.ports import LedgerQuery
+from tollgate.reporting.reports import MOST_RECORDS
 
 MAX_PAGE = 1_000_000_000
 """The last page that may be asked for: page times size stays a number that every store can count to."""

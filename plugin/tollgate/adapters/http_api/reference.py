@@ -14,7 +14,7 @@ import yaml
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from tollgate.core.credentials import AUTHORIZATION, KEY_HEADERS
+from tollgate.core.callers.credentials import AUTHORIZATION, KEY_HEADERS
 
 _OPEN = ("/health", "/docs", "/metrics")
 _ERRORS = {

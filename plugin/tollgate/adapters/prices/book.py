@@ -21,14 +21,14 @@ from urllib.parse import urlsplit
 from tollgate import model_tables, telemetry
 from tollgate.adapters.prices.builtin import listed, named_provider
 from tollgate.adapters.prices.layers import Layers
-from tollgate.core.catalog import Catalog
-from tollgate.core.costs import CostName, Costs, OwnPrice, costs_of
-from tollgate.core.entities import Deployment
 from tollgate.core.errors import SettingsError
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name, undated
-from tollgate.core.models.price_rows import PriceRow, rows_of
-from tollgate.core.pricing import Price
-from tollgate.core.wildcards import is_wildcard
+from tollgate.core.models.wildcards import is_wildcard
+from tollgate.core.money.costs import CostName, Costs, OwnPrice, costs_of
+from tollgate.core.money.price_rows import PriceRow, rows_of
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.catalog import Catalog
 
 _NOTHING = OwnPrice()
 _MOST_OTHERS = 512

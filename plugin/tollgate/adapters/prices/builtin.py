@@ -9,7 +9,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 from tollgate.adapters.prices.layers import Layers, Row, Rows, femto
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name, undated
 
 TABLE = "genai-prices 0.2.3"

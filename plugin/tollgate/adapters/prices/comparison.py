@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from tollgate.adapters.prices.book import costs_in_file
-from tollgate.core.costs import CostName, OwnPrice
-from tollgate.core.entities import Deployment
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.costs import CostName, OwnPrice
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
 
 TOLERANCE = Decimal("0.05")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tollgate.core.costs import CostName, Costs
-from tollgate.core.models.price_rows import PriceRow
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price, Rates
+from tollgate.core.money.costs import CostName, Costs
+from tollgate.core.money.price_rows import PriceRow
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 
 Row = dict[str, int]
 """Femto-dollars by kind of unit. What is not there costs what the kind that includes it does."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from tollgate.core.entities import Scope, ScopeKind
+from tollgate.core.limits.accounts import Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
 """Where writers publish `KIND:ID` of every entity that they change, and `spend` when they correct what somebody has spent."""

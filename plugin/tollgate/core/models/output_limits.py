@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import translate
 from functools import lru_cache
 
-from tollgate.core.entities import Deployment
+from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name
 
 DEFAULT_CEILING = 131_072

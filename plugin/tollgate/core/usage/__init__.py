@@ -16,8 +16,8 @@ native.py        what Envoy's own filters can read; fields.py: the same from wha
 table.py         building the table of APIs from providers.yaml
 """
 
-from tollgate.core.usage.api import Api
+from tollgate.core.usage.apis.api import Api
+from tollgate.core.usage.apis.table import load_apis
 from tollgate.core.usage.reader import UsageReader
-from tollgate.core.usage.table import load_apis
 
 __all__ = ["Api", "UsageReader", "load_apis"]

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-from tollgate.core.entities import MAX_EXACT
-from tollgate.core.usage.api import Api, Field
-from tollgate.core.usage.paths import Path
+from tollgate.core.limits.accounts import MAX_EXACT
+from tollgate.core.usage.apis.api import Api, Field
+from tollgate.core.usage.apis.paths import Path
 
 DAMAGED = -1
 """A count that is there and cannot be right: negative, fractional, boolean, text, too large."""

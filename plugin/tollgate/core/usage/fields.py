@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tollgate.core.usage.api import NAMES, Api, Field, Root
+from tollgate.core.usage.apis.api import NAMES, Api, Field, Root
+from tollgate.core.usage.apis.paths import Path
 from tollgate.core.usage.counts import Counts, add, count, count_found
 from tollgate.core.usage.native import FIRST, UNFINISHED, objects_of
-from tollgate.core.usage.paths import Path
 from tollgate.core.usage.reading import Reading, Seen, see_nothing
 from tollgate.core.usage.tally import Tally, choose
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from tollgate.core.entities import MAX_EXACT
-from tollgate.core.usage.api import Field, Meaning
+from tollgate.core.limits.accounts import MAX_EXACT
+from tollgate.core.usage.apis.api import Field, Meaning
 
 # The members of an enumeration are slow to look up, and every reply needs these.
 _INPUT, _OUTPUT, _TOTAL, _REASONING = Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.REASONING

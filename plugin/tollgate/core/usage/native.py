@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
-from tollgate.core.entities import Usage
-from tollgate.core.usage.api import Api, Field
-from tollgate.core.usage.paths import Path
+from tollgate.core.calls.usage import Usage
+from tollgate.core.usage.apis.api import Api, Field
+from tollgate.core.usage.apis.paths import Path
 from tollgate.core.usage.reading import NOTHING_SEEN, Seen
 from tollgate.core.usage.seen import BYTES_PER_TOKEN
 

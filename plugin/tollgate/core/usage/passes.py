@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tollgate.core.entities import Counts, Pass, Usage
-from tollgate.core.usage.api import Api, Field
+from tollgate.core.calls.usage import Counts, Pass, Usage
+from tollgate.core.usage.apis.api import Api, Field
 from tollgate.core.usage.counts import DAMAGED, extract, sound_counts
 from tollgate.core.usage.meaning import normalise
 

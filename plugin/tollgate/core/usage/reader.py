@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from tollgate.core.entities import Usage
-from tollgate.core.usage.api import Api
-from tollgate.core.usage.encoding import DecodeError, Decoder, Identity, find_decoder
-from tollgate.core.usage.event_stream import EventStream
-from tollgate.core.usage.events import NDJSON, SSE, Events
-from tollgate.core.usage.framing import Blind, Json, Machine
+from tollgate.core.calls.usage import Usage
+from tollgate.core.usage.apis.api import Api
+from tollgate.core.usage.framing.encoding import DecodeError, Decoder, Identity, find_decoder
+from tollgate.core.usage.framing.event_stream import EventStream
+from tollgate.core.usage.framing.events import NDJSON, SSE, Events
+from tollgate.core.usage.framing.machine import Blind, Json, Machine
 from tollgate.core.usage.reading import Reading
 from tollgate.core.usage.seen import Counted, Shown
 from tollgate.core.usage.tally import Tally

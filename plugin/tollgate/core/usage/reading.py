@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tollgate.core.entities import Usage
+from tollgate.core.calls.usage import Usage
 
 
 class Seen(Struct, frozen=True, gc=False):

@@ -7,8 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tollgate.core.entities import Certainty, Pass, Usage
-from tollgate.core.usage.api import NAMES, Api, Field
+from tollgate.core.calls.usage import Certainty, Pass, Usage
+from tollgate.core.usage.apis.api import NAMES, Api, Field
 from tollgate.core.usage.counts import DAMAGED, Counts, count, extract, merge, sound_counts
 from tollgate.core.usage.meaning import Total, normalise
 from tollgate.core.usage.passes import image_pass, passes_of, with_pass_beside, with_passes

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from google.protobuf.message import DecodeError
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from tollgate.adapters.envoy.grpc.calls import Call, Method, Status, streaming, unary
+from tollgate.adapters.envoy.grpc.call import Call, Method, Status, streaming, unary
 
 SERVICE: Final = "grpc.health.v1.Health"
 _LOOK_EVERY_S: Final = 0.5

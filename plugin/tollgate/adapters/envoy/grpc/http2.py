@@ -13,7 +13,6 @@ from typing import Final, cast
 from hpack import Decoder, HPACKError
 
 from tollgate.adapters.envoy.grpc import frames
-from tollgate.adapters.envoy.grpc.fields import Malformed, Request, check_trailers, request_of
 from tollgate.adapters.envoy.grpc.frames import (
     ACK,
     CONTINUATION,
@@ -38,6 +37,7 @@ from tollgate.adapters.envoy.grpc.frames import (
     StreamFailed,
     frame,
 )
+from tollgate.adapters.envoy.grpc.header_fields import Malformed, Request, check_trailers, request_of
 from tollgate.adapters.envoy.grpc.sending import Sender
 from tollgate.adapters.envoy.grpc.streams import Carried, Stream, Streams
 

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.reflection import SERVICE_NAME, enable_server_refle
 from msgspec import Struct
 
 from tollgate import telemetry
-from tollgate.adapters.envoy.grpc.calls import Limits, Method, Methods, Receiver, Status
+from tollgate.adapters.envoy.grpc.call import Limits, Method, Methods, Receiver, Status
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.core.errors import SettingsError
 

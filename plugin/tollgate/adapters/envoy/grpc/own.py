@@ -6,10 +6,17 @@ import asyncio
 from typing import Final
 from urllib.parse import quote
 
-from tollgate.adapters.envoy.grpc.calls import Limits, Method, Methods, Receiver, Status
-from tollgate.adapters.envoy.grpc.fields import Request
+from tollgate.adapters.envoy.grpc.call import Limits, Method, Methods, Receiver, Status
+from tollgate.adapters.envoy.grpc.header_fields import Request
 from tollgate.adapters.envoy.grpc.http2 import Connection
-from tollgate.adapters.envoy.grpc.messages import ACCEPTED, PREFIX_BYTES, MessageRefused, framed, inflated, too_long
+from tollgate.adapters.envoy.grpc.message_framing import (
+    ACCEPTED,
+    PREFIX_BYTES,
+    MessageRefused,
+    framed,
+    inflated,
+    too_long,
+)
 from tollgate.adapters.envoy.listening import listen
 
 

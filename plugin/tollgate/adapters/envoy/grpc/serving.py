@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Literal
 
-from tollgate.adapters.envoy.grpc.calls import Limits, Methods, Server
+from tollgate.adapters.envoy.grpc.call import Limits, Methods, Server
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Admin, Managed
 from tollgate.adapters.http_api.wire import budgets as wire
+from tollgate.core.entities import Budget
 from tollgate.core.errors import BadRequest
-from tollgate.core.people import Budget
 
 router = APIRouter(prefix="/budget", tags=["budgets"], route_class=JsonRoute)
 

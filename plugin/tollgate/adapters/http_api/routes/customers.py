@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Admin, Managed
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import budgets as budget_wire
 from tollgate.adapters.http_api.wire import customers as wire
-from tollgate.core.people import Customer
+from tollgate.core.entities import Customer
 from tollgate.management import Management
-from tollgate.management.spending import Live
+from tollgate.management.spending.spending import Live
 
 router = APIRouter(tags=["customers"], route_class=JsonRoute)
 

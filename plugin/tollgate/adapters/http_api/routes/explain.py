@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin
+from tollgate.adapters.http_api.dependencies import Admin
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import explain as wire
 

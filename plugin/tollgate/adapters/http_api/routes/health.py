@@ -7,7 +7,7 @@ from typing import Protocol
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tollgate.adapters.http_api.callers import Managed, administrator_of, caller_of
+from tollgate.adapters.http_api.dependencies import Managed, administrator_of, caller_of
 from tollgate.core.errors import StoreUnavailable
 
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed
-from tollgate.adapters.http_api.errors import fault
+from tollgate.adapters.http_api.dependencies import Admin, Managed
+from tollgate.adapters.http_api.error_replies import fault
 from tollgate.adapters.http_api.wire import imports as wire
 from tollgate.core.errors import BadRequest
 from tollgate.management import Management

@@ -8,15 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as wire
-from tollgate.adapters.http_api.wire.limits import printed_dollars
+from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
+from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Key
-from tollgate.management.callers import Administrator, Denied
-from tollgate.management.keys import KeyQuery, as_hash
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.administrators import Administrator, Denied
+from tollgate.management.virtual_keys import KeyQuery, as_hash
 
 router = APIRouter(prefix="/key", tags=["keys"], route_class=JsonRoute)
 

@@ -7,12 +7,12 @@ from collections import defaultdict
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Somebody
+from tollgate.adapters.http_api.dependencies import Somebody
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import model_infos as wire
 from tollgate.core.errors import UnknownModel
-from tollgate.management.callers import Administrator
-from tollgate.management.reports import KnownModel
+from tollgate.management.administrators import Administrator
+from tollgate.reporting.reports import KnownModel
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 

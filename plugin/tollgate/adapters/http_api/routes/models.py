@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from tollgate.adapters.http_api.callers import Somebody
+from tollgate.adapters.http_api.dependencies import Somebody
 from tollgate.adapters.http_api.queries import ProvidersRoute
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import models as wire
-from tollgate.core.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS, Wire
+from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS, Wire
 
 router = APIRouter(tags=["spend and models"], route_class=ProvidersRoute)
 _FIRST, *_OTHERS = OPENAI_MODELS

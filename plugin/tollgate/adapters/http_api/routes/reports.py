@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
 from tollgate.adapters.http_api.queries import (
     COMPLETE_FROM,
     NEXT_CURSOR,
@@ -20,12 +20,12 @@ from tollgate.adapters.http_api.queries import (
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import reports as wire
 from tollgate.adapters.http_api.wire import users as user_wire
-from tollgate.adapters.http_api.wire.limits import printed_dollars
-from tollgate.adapters.http_api.wire.types import printed_time
+from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
+from tollgate.adapters.http_api.wire.parts.types import printed_time
 from tollgate.core.errors import BadRequest
-from tollgate.core.money import dollars_of
-from tollgate.management.ranking import Ranking
-from tollgate.management.reports import MOST_RECORDS, Reports
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.ranking import Ranking
+from tollgate.reporting.reports import MOST_RECORDS, Reports
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 

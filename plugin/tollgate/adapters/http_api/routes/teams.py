@@ -8,15 +8,15 @@ from uuid import uuid4
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Admin, Managed
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
+from tollgate.core.entities import Team, User
 from tollgate.core.errors import BadRequest
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Team, User
+from tollgate.core.money.dollars import dollars_of
 from tollgate.management import Management
-from tollgate.management.spending import Live
+from tollgate.management.spending.spending import Live
 
 router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
 

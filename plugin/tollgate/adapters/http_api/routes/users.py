@@ -8,17 +8,17 @@ from uuid import uuid4
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.callers import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import teams as team_wire
 from tollgate.adapters.http_api.wire import users as wire
+from tollgate.core.entities import Role, User
 from tollgate.core.errors import BadRequest
-from tollgate.core.people import Role, User
 from tollgate.management import Management
-from tollgate.management.callers import Administrator, Denied
+from tollgate.management.administrators import Administrator, Denied
 from tollgate.management.lookups import user_id_of
-from tollgate.management.spending import Live
+from tollgate.management.spending.spending import Live
 
 router = APIRouter(prefix="/user", tags=["internal users"], route_class=JsonRoute)
 

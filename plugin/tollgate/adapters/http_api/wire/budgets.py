@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.limits import (
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
     printed_dollars,
@@ -14,9 +14,9 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_rpm,
     printed_model_tpm,
 )
-from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime
-from tollgate.core.people import Budget
-from tollgate.management.spending import Live
+from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, PrintedTime
+from tollgate.core.entities import Budget
+from tollgate.management.spending.spending import Live
 
 
 class BudgetFields(LimitFields, ModelLimitFields):

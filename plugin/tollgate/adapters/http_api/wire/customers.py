@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
 from tollgate.adapters.http_api.wire.budgets import BudgetRow
-from tollgate.adapters.http_api.wire.limits import (
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
     printed_dollars,
@@ -15,10 +15,10 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_rpm,
     printed_model_tpm,
 )
-from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Customer
-from tollgate.management.spending import Live
+from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, PrintedTime
+from tollgate.core.entities import Customer
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.spending import Live
 
 _FIELDS = {
     "alias": "alias",

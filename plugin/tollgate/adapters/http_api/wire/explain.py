@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tollgate.adapters.http_api.wire.base import Answer
-from tollgate.adapters.http_api.wire.types import PrintedTime
-from tollgate.core.bill import FEMTO_PER_NANO
-from tollgate.core.money import dollars_of
+from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.types import PrintedTime
+from tollgate.core.calls.bill import FEMTO_PER_NANO
+from tollgate.core.money.dollars import dollars_of
 from tollgate.ports import Settled
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import model_validator
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.limits import (
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
     printed_dollars,
@@ -16,7 +16,7 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_rpm,
     printed_model_tpm,
 )
-from tollgate.adapters.http_api.wire.types import (
+from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
     Lifetime,
@@ -27,12 +27,12 @@ from tollgate.adapters.http_api.wire.types import (
     TeamId,
     wrong,
 )
-from tollgate.core.duration import instant_after, parse_duration
-from tollgate.core.entities import DEFAULT_ORGANIZATION
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Key
-from tollgate.management.keys import Made
-from tollgate.management.spending import Live
+from tollgate.core.entities import Key
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.duration import instant_after, parse_duration
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.spending import Live
+from tollgate.management.virtual_keys import Made
 
 _FIELDS = {
     "key_alias": "alias",

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.limits import LimitFields, printed_dollars
-from tollgate.adapters.http_api.wire.types import Dollars, Identifier, Names, PrintedTime, TeamId
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Member, MemberRole
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import LimitFields, printed_dollars
+from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, PrintedTime, TeamId
+from tollgate.core.entities import Member, MemberRole
+from tollgate.core.money.dollars import dollars_of
 from tollgate.management.members import NewMember
-from tollgate.management.spending import Live
+from tollgate.management.spending.spending import Live
 
 
 class MemberName(Request):

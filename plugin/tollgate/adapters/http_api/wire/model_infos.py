@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tollgate.adapters.http_api.wire.base import Answer
-from tollgate.core.pricing import FEMTO_PER_DOLLAR, Price
-from tollgate.management.reports import KnownModel
+from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.reporting.reports import KnownModel
 
 
 class ModelInfo(Answer):

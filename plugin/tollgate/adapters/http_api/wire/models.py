@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.adapters.http_api.wire.base import Answer
-from tollgate.core.access import Model
-from tollgate.core.entities import Deployment
+from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.core.callers.access import Model
+from tollgate.core.models.deployment import Deployment
 
 Listed = tuple[Model, Deployment]
 """A model, and the first of its deployments."""

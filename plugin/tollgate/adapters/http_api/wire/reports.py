@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tollgate.adapters.http_api.wire.base import Answer, Request
-from tollgate.adapters.http_api.wire.types import Count, Identifier, PrintedTime
-from tollgate.core.entities import ScopeKind, Usage
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.types import Count, Identifier, PrintedTime
+from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
-from tollgate.core.money import dollars_of
-from tollgate.management.reports import DaySum, find_payer
+from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.money.dollars import dollars_of
 from tollgate.ports import Settled
+from tollgate.reporting.reports import DaySum, find_payer
 
 _BYTES_PER_TOKEN = 3  # a rough mean over texts in English and code
 

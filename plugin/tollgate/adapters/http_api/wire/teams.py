@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
 from tollgate.adapters.http_api.wire.keys import KeyRow
-from tollgate.adapters.http_api.wire.limits import (
+from tollgate.adapters.http_api.wire.members import MemberName, MemberRef, MembershipRow, reference
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
     printed_dollars,
@@ -16,8 +17,7 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_rpm,
     printed_model_tpm,
 )
-from tollgate.adapters.http_api.wire.members import MemberName, MemberRef, MembershipRow, reference
-from tollgate.adapters.http_api.wire.types import (
+from tollgate.adapters.http_api.wire.parts.types import (
     Count,
     Dollars,
     DurationText,
@@ -28,11 +28,11 @@ from tollgate.adapters.http_api.wire.types import (
     PrintedTime,
     TeamId,
 )
-from tollgate.core.entities import DEFAULT_ORGANIZATION
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Member, Team
-from tollgate.management.limits import restarted
-from tollgate.management.spending import Live
+from tollgate.core.entities import Member, Team
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.limits import restarted
+from tollgate.management.spending.spending import Live
 
 _FIELDS = {
     "team_alias": "alias",

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from tollgate.adapters.http_api.wire.base import Answer, Request, patched
 from tollgate.adapters.http_api.wire.keys import KeyFields, KeyRow
-from tollgate.adapters.http_api.wire.limits import (
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
     printed_dollars,
@@ -18,8 +18,7 @@ from tollgate.adapters.http_api.wire.limits import (
     printed_model_rpm,
     printed_model_tpm,
 )
-from tollgate.adapters.http_api.wire.teams import TeamRow
-from tollgate.adapters.http_api.wire.types import (
+from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
     Lifetime,
@@ -29,12 +28,13 @@ from tollgate.adapters.http_api.wire.types import (
     PrintedTime,
     TeamId,
 )
-from tollgate.core.entities import DEFAULT_ORGANIZATION
-from tollgate.core.money import dollars_of
-from tollgate.core.people import Key, Member, MemberRole, Role, User
-from tollgate.management.keys import Made
-from tollgate.management.spending import Live
+from tollgate.adapters.http_api.wire.teams import TeamRow
+from tollgate.core.entities import Key, Member, MemberRole, Role, User
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.spending import Live
 from tollgate.management.users import Membership
+from tollgate.management.virtual_keys import Made
 
 _FIELDS = {
     "user_alias": "alias",

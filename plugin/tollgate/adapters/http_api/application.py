@@ -1,0 +1,69 @@
+"""The application: routers, errors, and what they stand on."""
+
+from __future__ import annotations
+
+from fastapi import Depends, FastAPI
+
+from tollgate.adapters.http_api import error_replies as errors
+from tollgate.adapters.http_api import reference
+from tollgate.adapters.http_api.known_paths import PathsAsKnown
+from tollgate.adapters.http_api.queries import check_query
+from tollgate.adapters.http_api.routes import (
+    budgets,
+    customers,
+    docs,
+    explain,
+    health,
+    imports,
+    keys,
+    model_infos,
+    models,
+    reports,
+    teams,
+    users,
+)
+from tollgate.management import Management
+from tollgate.reporting.reports import Reports
+
+
+def create_api(
+    management: Management,
+    *,
+    version: str,
+    watched: health.Watched,
+    reported: Reports | None = None,
+    metrics_open: bool = False,
+) -> FastAPI:
+    """The management API. `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and models.
+
+    `metrics_open`: /metrics asks for no key.
+    """
+    api = FastAPI(
+        title="Tollgate",
+        version=version,
+        description="Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
+        "or a key of a user whose role is proxy_admin.",
+        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
+        redoc_url=None,
+        # FastAPI would answer a path with a slash too many by a redirect to the address it believes to have: wrong behind Envoy.
+        redirect_slashes=False,
+        dependencies=[Depends(check_query)],
+    )
+    api.state.management = management
+    api.state.watched = watched
+    api.state.metrics_open = metrics_open
+    errors.install(api)
+    for router in (keys.router, users.router, teams.router, budgets.router, imports.router, docs.router, health.router):
+        api.include_router(router)
+    api.include_router(customers.router, prefix="/customer")
+    if reported is not None:
+        api.state.reports = reported
+        api.include_router(reports.router)
+        api.include_router(explain.router)
+        api.include_router(models.router)
+        api.include_router(model_infos.router)
+    api.add_middleware(PathsAsKnown)
+    # LiteLLM's other name for the same.
+    api.include_router(customers.router, prefix="/end_user", include_in_schema=False)
+    reference.complete(api)
+    return api

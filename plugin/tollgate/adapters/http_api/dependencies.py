@@ -1,0 +1,49 @@
+"""Who calls: dependencies that routes ask for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from tollgate.core.answers.headers import misplaced_bearer
+from tollgate.core.callers.credentials import AUTHORIZATION, find_secret
+from tollgate.management import Management
+from tollgate.management.administrators import Administrator, Caller, Denied
+
+
+def management_of(request: Request) -> Management:
+    """The use cases that this API serves."""
+    management: Management = request.app.state.management
+    return management
+
+
+Managed = Annotated[Management, Depends(management_of)]
+
+
+async def caller_of(request: Request, management: Managed) -> Caller:
+    """Whoever the request's key belongs to. Raises Denied."""
+    # Not by the query: there `key` is whom a call is about.
+    secret = find_secret(request.headers, "")
+    if secret is None and AUTHORIZATION in request.headers:
+        raise Denied("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.")
+    if secret is None and (told := misplaced_bearer(request.headers)):
+        raise Denied(f"Authentication Error, No api key passed in.{told}")
+    return await management.callers.authenticate(secret)
+
+
+Somebody = Annotated[Caller, Depends(caller_of)]
+
+
+async def administrator_of(request: Request, caller: Somebody) -> Administrator:
+    """The caller, who must be an administrator. Raises Denied, in LiteLLM's words."""
+    if isinstance(caller, Administrator):
+        return caller
+    role = caller.user.role.value if caller.user else "unknown"
+    raise Denied(
+        "Only proxy admin can be used to generate, delete, update info for new keys/users/teams. "
+        f"Route={request.url.path}. Your role={role}."
+    )
+
+
+Admin = Annotated[Administrator, Depends(administrator_of)]

@@ -1,0 +1,148 @@
+"""The fields of limits, which most nouns share, and how they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+
+from tollgate.adapters.http_api.wire.parts.base import Request, patched
+from tollgate.adapters.http_api.wire.parts.types import Count, Dollars, DurationText, Identifier, wrong
+from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
+from tollgate.core.money.dollars import dollars_of
+
+_LIMITS = {
+    "rpm_limit": "rpm",
+    "tpm_limit": "tpm",
+    "max_parallel_requests": "parallel",
+    "max_budget": "max_budget_nanousd",
+    "budget_duration": "budget_duration",
+}
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise wrong("must be the name of a time zone, such as UTC or Europe/Berlin")
+    return value
+
+
+Timezone = Annotated[str, AfterValidator(_timezone)]
+
+
+class LimitFields(Request):
+    """The limits of an entity. `budget_anchor` and `budget_timezone` are ours: where periods begin (see core.duration)."""
+
+    max_budget: Dollars | None = None
+    budget_duration: DurationText | None = None
+    tpm_limit: Count | None = None
+    rpm_limit: Count | None = None
+    max_parallel_requests: Count | None = None
+    budget_anchor: Literal["rolling", "calendar"] | None = None
+    budget_timezone: Timezone | None = None
+
+    def limits_over(self, limits: LimitSet) -> LimitSet:
+        """The limits that these fields make of others."""
+        limits = patched(limits, self, _LIMITS)
+        zone = limits.calendar_timezone
+        if "budget_timezone" in self.model_fields_set and zone is not None:
+            zone = self.budget_timezone or "UTC"
+        if "budget_anchor" in self.model_fields_set:
+            zone = (self.budget_timezone or zone or "UTC") if self.budget_anchor == "calendar" else None
+        return replace(limits, calendar_timezone=zone)
+
+
+def _as_object(value: object) -> object:
+    # The page's form is a bare number of dollars; LiteLLM's later form is an object.
+    return value if isinstance(value, dict) else {"max_budget": value}
+
+
+class ModelBudget(Request):
+    """An entry of `model_max_budget`: a budget for one model, by LiteLLM's names for its fields too, and other limits for it."""
+
+    max_budget: Dollars | None = Field(None, validation_alias=AliasChoices("max_budget", "budget_limit"))
+    budget_duration: DurationText | None = Field(None, validation_alias=AliasChoices("budget_duration", "time_period"))
+    rpm_limit: Count | None = None
+    tpm_limit: Count | None = None
+    max_parallel_requests: Count | None = None
+
+
+ModelBudgets = dict[Identifier, Annotated[ModelBudget, BeforeValidator(_as_object)]]
+
+
+class ModelLimitFields(Request):
+    """Limits for single models. Each field that is given replaces what it said before of all models."""
+
+    model_max_budget: ModelBudgets | None = None
+    model_rpm_limit: dict[Identifier, Count] | None = None
+    model_tpm_limit: dict[Identifier, Count] | None = None
+
+    def model_limits_over(self, before: tuple[ModelLimits, ...], now_us: int) -> tuple[ModelLimits, ...]:
+        """The limits for models that these fields make of others."""
+        found = {each.model: each.limits for each in before}
+        if "model_rpm_limit" in self.model_fields_set:
+            _replace_each(found, "rpm", self.model_rpm_limit or {})
+        if "model_tpm_limit" in self.model_fields_set:
+            _replace_each(found, "tpm", self.model_tpm_limit or {})
+        if "model_max_budget" in self.model_fields_set:
+            self._set_budgets(found, self.model_max_budget or {}, now_us)
+        return tuple(ModelLimits(model, limits) for model, limits in found.items() if _limits_anything(limits))
+
+    def _set_budgets(self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int) -> None:
+        _replace_each(found, "max_budget_nanousd", {model: each.max_budget for model, each in budgets.items()})
+        _replace_each(found, "parallel", {model: each.max_parallel_requests for model, each in budgets.items()})
+        durations = {model: each.budget_duration for model, each in budgets.items()}
+        for model, limits in found.items():
+            same = limits.budget_duration == durations.get(model)
+            since_us = limits.budget_since_us if same and limits.budget_since_us else now_us
+            found[model] = replace(limits, budget_duration=durations.get(model), budget_since_us=since_us)
+        for model, each in budgets.items():
+            # LiteLLM's precedence: model_rpm_limit and model_tpm_limit win over the entries' own.
+            kept = found[model]
+            rpm = kept.rpm if each.rpm_limit is None or model in (self.model_rpm_limit or {}) else each.rpm_limit
+            tpm = kept.tpm if each.tpm_limit is None or model in (self.model_tpm_limit or {}) else each.tpm_limit
+            found[model] = replace(kept, rpm=rpm, tpm=tpm)
+
+
+def _replace_each(found: dict[str, LimitSet], attribute: str, values: Mapping[str, Any]) -> None:
+    """Set one limit of every model: to the value given for it, or to none."""
+    changes: dict[str, Any]
+    for model in {**found, **values}:
+        changes = {attribute: values.get(model)}
+        found[model] = replace(found.get(model, NO_LIMITS), **changes)
+
+
+def _limits_anything(limits: LimitSet) -> bool:
+    return any(each is not None for each in (limits.rpm, limits.tpm, limits.parallel, limits.max_budget_nanousd))
+
+
+def printed_dollars(nanousd: int | None) -> float | None:
+    """An amount, as a float of dollars."""
+    return None if nanousd is None else dollars_of(nanousd)
+
+
+def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
+    """`model_max_budget`: the page's bare number where there is no period, else an object."""
+    found: dict[str, Any] = {}
+    for each in limits:
+        entry = {
+            "max_budget": printed_dollars(each.limits.max_budget_nanousd),
+            "budget_duration": each.limits.budget_duration,
+            "max_parallel_requests": each.limits.parallel,
+        }
+        said = {name: value for name, value in entry.items() if value is not None}
+        if said:
+            found[each.model] = said["max_budget"] if list(said) == ["max_budget"] else said
+    return found
+
+
+def printed_model_rpm(limits: tuple[ModelLimits, ...]) -> dict[str, int]:
+    """`model_rpm_limit`."""
+    return {each.model: each.limits.rpm for each in limits if each.limits.rpm is not None}
+
+
+def printed_model_tpm(limits: tuple[ModelLimits, ...]) -> dict[str, int]:
+    """`model_tpm_limit`."""
+    return {each.model: each.limits.tpm for each in limits if each.limits.tpm is not None}

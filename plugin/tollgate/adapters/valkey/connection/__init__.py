@@ -1,0 +1,1 @@
+"""Connections to the store: address, client library, our own pipe, checks."""

@@ -1,0 +1,64 @@
+"""The connection to the store, and the one place where the client library's errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ssl import SSLContext
+from typing import Any
+
+from valkey.asyncio import BlockingConnectionPool, Valkey
+from valkey.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from valkey.asyncio.retry import Retry
+from valkey.backoff import NoBackoff
+from valkey.exceptions import ValkeyError
+
+from tollgate.adapters.valkey.connection.address import Address
+from tollgate.core.errors import StoreUnavailable
+
+
+class _TlsConnection(SSLConnection):
+    """The library's connection, verifying the store as all our others do."""
+
+    def __init__(self, *, tls: SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = tls  # which the library would make from its own options
+
+
+def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
+    """A client of a bounded pool. A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
+    `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError."""
+    address = Address.of(url)
+    timeout_s = address.timeout_s or timeout_s
+    kind, place = _place(address)
+    pool = BlockingConnectionPool(
+        connection_class=kind,
+        **place,
+        db=address.database,
+        username=address.username,
+        password=address.password,
+        max_connections=connections,
+        timeout=timeout_s,  # type: ignore[arg-type]  # fractions are as good
+        socket_timeout=timeout_s,
+        socket_connect_timeout=address.connect_timeout_s or timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    client: Valkey = Valkey.from_pool(pool)
+    return client
+
+
+def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
+    """The library's kind of connection, and what that kind needs to know."""
+    if address.path:
+        return UnixDomainSocketConnection, {"path": address.path}
+    place = {"host": address.host, "port": address.port}
+    return (Connection, place) if address.tls is None else (_TlsConnection, {**place, "tls": address.tls})
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Map what can go wrong with the store to StoreUnavailable."""
+    try:
+        yield
+    except (ValkeyError, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""Counters: the scripts that check, hold and settle, and the calls that leave together."""

@@ -1,0 +1,260 @@
+"""Calls on the counters that leave for the store together: group commit.
+
+While a run of the script is at the store, the calls that come up gather; they leave in one run
+when its reply is back. No timer is involved, so a call alone never waits. A run costs as much as
+several calls in it, and callers share scopes (the proxy's at least), which are read and written once.
+
+A worked timeline, one client after the other at first, then several:
+
+    turn 1   call a comes; nothing is at the store, so it leaves at the end of the turn
+    turn 2   calls b and c come; a's run is at the store, so they wait
+    turn 3   a's reply is back, and call d comes
+    turn 4   call e comes: this turn brought something, so there may be more to read
+    turn 5   nothing new
+    turn 6   nothing new: b, c, d and e leave in one run
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.counters.states import States
+from tollgate.core.limits.accounts import Account, Accounts, Standing
+
+MOST_CALLS = 64
+"""In one run: the store answers nobody else meanwhile."""
+QUIET_TURNS = 2
+"""Gathered calls leave after so many turns of the loop that bring none.
+
+A turn that follows another without sleeping only reads what has arrived already, so this costs no
+time of its own, and a busy worker reads all that waits before it writes.
+"""
+
+_LIMITS = struct.Struct("<8d")
+_ANSWER = struct.Struct("<hc")
+
+
+class Answer(Struct, frozen=True):
+    """What the script says of one call: the number of the account that refused (0: none did, -1: no such reservation), and its limit;
+    and where the accounts of its caller stand after all that the run did."""
+
+    refused: int
+    by: bytes
+    states: States
+    accounts: Accounts
+    numbers: Sequence[int]
+
+    @property
+    def standing(self) -> Standing:
+        """Where the accounts stand: calls of one caller share it. Nobody who did not ask to be told knows that."""
+        return self.states.standing(self.accounts, self.numbers)
+
+
+class _Numbers(Struct):
+    """The keys that a batch's callers name by number, from 1: of scopes, and of slots."""
+
+    scopes: dict[str, int]
+    slots: dict[str, int]
+
+    def add(self, named: Iterable[tuple[str, str]]) -> tuple[int, ...]:
+        """The numbers of a caller's keys in turn; of slots that it has none of, 0."""
+        scopes, slots = self.scopes, self.slots
+        numbers: list[int] = []
+        for scope, slot in named:
+            numbers.append(scopes.setdefault(scope, len(scopes) + 1))
+            numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
+        return tuple(numbers)
+
+
+class Keyed(Struct, frozen=True):
+    """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty where calls at once are not limited.
+    `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as it mostly is."""
+
+    accounts: Accounts
+    keys: tuple[tuple[str, str], ...]
+    limits: bytes
+    first: _Numbers
+    numbers: tuple[int, ...]
+    packed: bytes
+
+    @classmethod
+    def of(cls, organization: str, accounts: Accounts) -> Keyed:
+        """The accounts of an organization's caller."""
+        named = tuple(
+            (
+                keys.scope_key(organization, each.scope),
+                "" if each.parallel is None else keys.slots_key(organization, each.scope),
+            )
+            for each in accounts
+        )
+        limits = b"".join(_LIMITS.pack(*_limits(each)) for each in accounts)
+        first = _Numbers({}, {})
+        numbers = first.add(named)
+        return cls(accounts, named, limits, first, numbers, _packed(numbers))
+
+
+class Batch:
+    """Calls of one operation, for one organization."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[asyncio.Future[Answer], int]] = []
+        self._calls: list[bytes | str] = []
+        self._callers: list[bytes] = []
+        self._numbers: list[tuple[Accounts, Sequence[int]]] = []
+        self._known = _Numbers({}, {})
+        # By the identity of the accounts, which `_numbers` keeps.
+        self._callers_by_id: dict[int, int] = {}
+
+    def add(
+        self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()
+    ) -> asyncio.Future[Answer]:
+        """One call more: its numbers as the operation packs them, the caller's first, and its texts."""
+        caller = self._callers_by_id.get(id(keyed.accounts)) or self._add_caller(keyed)
+        self._calls += packed.pack(caller, *numbers), *texts
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((future, caller))
+        return future
+
+    def _add_caller(self, keyed: Keyed) -> int:
+        if self._numbers:
+            numbers = self._known.add(keyed.keys)
+            packed = _packed(numbers)
+        else:
+            self._known = _Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
+            numbers, packed = keyed.numbers, keyed.packed
+        self._callers += keyed.limits, packed
+        self._numbers.append((keyed.accounts, numbers))
+        caller = self._callers_by_id[id(keyed.accounts)] = len(self._numbers)
+        return caller
+
+    @property
+    def size(self) -> int:
+        """How many calls came together."""
+        return len(self._waiting)
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that its callers name by number: the scopes, then the slots."""
+        return (*self._known.scopes, *self._known.slots)
+
+    @property
+    def scope_count(self) -> int:
+        """How many of its keys are scopes."""
+        return len(self._known.scopes)
+
+    def arguments(self) -> tuple[int | bytes | str, ...]:
+        """How many callers there are, those, and the calls."""
+        return len(self._numbers), *self._callers, *self._calls
+
+    def answer(self, reply: Sequence[Any]) -> None:
+        """Tell everybody who waits."""
+        now_us, answers, packed, in_flight = reply
+        states = States(now_us, packed, in_flight)
+        for (future, caller), (refused, by) in zip(self._waiting, _ANSWER.iter_unpack(answers), strict=True):
+            if not future.done():  # its caller was cancelled
+                future.set_result(Answer(refused, by, states, *self._numbers[caller - 1]))
+
+    def fail(self, error: Exception) -> None:
+        """Tell everybody who waits that nobody knows what became of it."""
+        for future, _ in self._waiting:
+            if not future.done():
+                future.set_exception(error)
+
+
+class Batches:
+    """One operation's batches, by organization. `send` takes the organization and the batch.
+
+    Whoever sends tells `returned` once for each batch, when its reply is there or never will be.
+    """
+
+    def __init__(self, send: Callable[[str, Batch], None]) -> None:
+        self._send = send
+        self._queues: dict[str, _Queue] = {}
+
+    def of(self, organization: str) -> Batch:
+        """Find the batch to add the next call of an organization to."""
+        queue = self._queues.get(organization)
+        if queue is None:
+            queue = self._queues[organization] = _Queue(partial(self._send, organization))
+        return queue.batch()
+
+    def returned(self, organization: str) -> None:
+        """Let what has gathered follow a run that is over."""
+        self._queues[organization].returned()
+
+
+class _Queue:
+    """One organization's calls of an operation that have not left."""
+
+    __slots__ = ("_at_store", "_batch", "_leaving", "_quiet_turns", "_seen", "_send")
+
+    def __init__(self, send: Callable[[Batch], None]) -> None:
+        self._send = send
+        self._batch: Batch | None = None
+        self._at_store = 0
+        self._leaving = False
+        self._seen = 0
+        self._quiet_turns = 0
+
+    def batch(self) -> Batch:
+        """Find the batch that takes the next call; a full one leaves whatever is at the store."""
+        batch = self._batch
+        if batch is not None and batch.size >= MOST_CALLS:
+            self._leave(batch)
+            batch = None
+        if batch is None:
+            batch = self._batch = Batch()
+            if not self._at_store:
+                self._leave_soon()
+        return batch
+
+    def returned(self) -> None:
+        """Note that a run is over."""
+        self._at_store -= 1
+        if self._batch is not None:
+            self._leave_soon()
+
+    def _leave_soon(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._seen = self._quiet_turns = 0
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """End a turn of the loop: leave, unless there may be more to read."""
+        batch = self._batch
+        if batch is not None and batch.size > 1 and not self._is_quiet(batch.size):
+            asyncio.get_running_loop().call_soon(self._turn)
+            return
+        self._leaving = False
+        if batch is not None and not self._at_store:
+            self._leave(batch)
+
+    def _is_quiet(self, size: int) -> bool:
+        if size > self._seen:
+            self._seen, self._quiet_turns = size, 0
+        else:
+            self._quiet_turns += 1
+        return self._quiet_turns >= QUIET_TURNS
+
+    def _leave(self, batch: Batch) -> None:
+        self._batch = None
+        self._at_store += 1
+        self._send(batch)
+
+
+def _packed(numbers: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(numbers)}H", *numbers)
+
+
+def _limits(account: Account) -> tuple[int, ...]:
+    period = account.period
+    limits = (account.rpm, account.tpm, account.parallel, account.budget_nanousd)
+    bounds = (period.previous_us, period.start_us, period.end_us)
+    return (*(-1 if each is None else each for each in limits), *bounds, account.passing)

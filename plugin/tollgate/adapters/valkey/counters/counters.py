@@ -1,0 +1,277 @@
+"""The Counters port over counters.lua: entities to arguments and back, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence, Set
+from functools import lru_cache, partial
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+from msgspec import structs
+from valkey.asyncio import Valkey
+
+from tollgate import telemetry
+from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.connection.address import Command
+from tollgate.adapters.valkey.connection.client import store_errors
+from tollgate.adapters.valkey.connection.clock import StoreClock
+from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
+from tollgate.adapters.valkey.counters import scripts
+from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed
+from tollgate.adapters.valkey.counters.scripts import Script
+from tollgate.adapters.valkey.counters.states import STATE
+from tollgate.core.calls import reservation_text as reservations
+from tollgate.core.calls.records import record
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import Account, Accounts, LimitKind, Spend, Standing, accounts_bytes
+from tollgate.core.limits.period import current
+from tollgate.core.memo import Memo
+
+_NO_RESERVATION = -1
+_MAX_EXPIRED = 100
+_encode = msgspec.json.Encoder().encode
+# What CALL is in each operation's script.
+_RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
+# HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many accounts it holds something.
+_HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
+
+
+class ValkeyCounters:
+    """Limits and spend in Valkey. `now_us` fixes the script's clock for tests; None asks the server, as everything else does.
+
+    `clock` is told what each answer says of the store's time.
+    """
+
+    def __init__(
+        self,
+        client: Valkey,
+        pipe: Pipe,
+        lease_us: int,
+        ledger_us: int,
+        now_us: int | None = None,
+        clock: StoreClock | None = None,
+    ) -> None:
+        self.now_us = now_us
+        self._clock = clock or StoreClock()
+        self._client = client
+        self._pipe = pipe
+        self._lease_us = lease_us
+        self._ledger_us = ledger_us
+        self._listed: set[str] = set()
+        self._reserving = self._batches(scripts.RESERVE, lambda: lease_us)
+        self._settling = self._batches(scripts.SETTLE, self._oldest_ms)
+        self._peeking = self._batches(scripts.PEEK, lambda: 0)
+        self._limited: dict[str, Memo[Accounts, Keyed]] = {}
+        self._charged: dict[str, Memo[Accounts, Keyed]] = {}
+        self._again: set[asyncio.Task[None]] = set()
+
+    async def reserve(self, reservation: Reservation) -> Standing:
+        organization = reservation.organization
+        if organization not in self._listed:
+            # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
+            await self._list(organization)
+            self._listed.add(organization)
+            self._limited[organization] = Memo(
+                lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
+            )
+        keyed = self._limited[organization].get(reservation.accounts)
+        numbers = (reservation.cost_nanousd, reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+        texts = (reservation.id, reservations.encode(reservation))
+        return _standing(await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts))
+
+    async def _list(self, organization: str) -> None:
+        try:
+            await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
+            if not self._clock.known:
+                await self._learn_time()
+        except ReplyError as error:
+            raise unavailable(error) from error
+
+    async def _learn_time(self) -> None:
+        """Ask the store's time, where it was away when this process was started. Raises StoreUnavailable when the call's
+        periods were named by a clock that is wrong: asked again, it is decided rightly."""
+        seconds, micros = await self._pipe.call(b"TIME")
+        if self._clock.was_wrong(int(seconds) * 1_000_000 + int(micros)) and self.now_us is None:
+            raise StoreUnavailable("its time was not known yet, and this machine's clock differs")
+
+    async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
+        answer = await self._settle(reservation, settlement, tell=True)
+        return None if answer.refused == _NO_RESERVATION else _standing(answer)
+
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
+        first_times, failed = [], None
+        # All leave together, and come back in few batches; should one fail, the others have been asked all the same.
+        for answering in settling:
+            try:
+                first_times.append((await answering).refused != _NO_RESERVATION)
+            except StoreUnavailable as error:
+                failed = error
+        if failed is not None:
+            raise failed
+        return first_times
+
+    async def renew(self, reservation: Reservation) -> bool:
+        organization = reservation.organization
+        slots = [keys.slots_key(organization, each.scope) for each in reservation.accounts if each.parallel is not None]
+        names = (*keys.organization_keys(organization), *slots)
+        command = self._command(scripts.RENEW, names, 0, self._lease_us, 0, reservation.id)
+        return bool(await self._run(scripts.RENEW, command))
+
+    async def peek(self, organization: str, accounts: Accounts) -> Standing:
+        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK))
+
+    async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
+        if not accounts:
+            return []
+        with store_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.time()
+            pipeline.mget([keys.scope_key(organization, each.scope) for each in accounts])
+            (seconds, micros), stored = await pipeline.execute()
+        now_us = self.now_us or seconds * 1_000_000 + micros
+        self._clock.learn(now_us)
+        return [_spend(value or b"", account, now_us) for value, account in zip(stored, accounts, strict=True)]
+
+    async def organizations(self) -> list[str]:
+        with store_errors():
+            names: Any = await self._client.smembers(keys.ORGANIZATIONS)  # type: ignore[misc]
+        return [name.decode() for name in names]
+
+    async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
+        # This is asked only after clients that left within milliseconds, and for many at once.
+        with store_errors():
+            stored = await self._in_flight(organization)
+        return [each for each in map(_reservation, stored) if each.stream_id in stream_ids]
+
+    async def expired(self, organization: str) -> list[Reservation]:
+        with store_errors():
+            stored, now_us = await self._in_flight(organization), self.now_us
+            if now_us is None:
+                seconds, micros = await self._client.time()
+                now_us = seconds * 1_000_000 + micros
+                self._clock.learn(now_us)
+        ended = [each for each in stored if _lease_end_us(each) <= now_us]
+        return [_reservation(each) for each in sorted(ended, key=_lease_end_us)[:_MAX_EXPIRED]]
+
+    async def _in_flight(self, organization: str) -> list[bytes]:
+        """All of an organization's reservations. An index by when leases end would be written twice a request, and read now and then."""
+        found: Any = await self._client.hvals(keys.organization_keys(organization)[0])  # type: ignore[misc]
+        return list(found)
+
+    def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:
+        organization = reservation.organization
+        if (memo := self._charged.get(organization)) is None:
+            memo = self._charged[organization] = Memo(partial(Keyed.of, organization), accounts_bytes)
+        cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
+        estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+        texts = (reservation.id, _encode(record(reservation, settlement)), _line_name(reservation.model))
+        batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
+        return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
+
+    def _oldest_ms(self) -> int:
+        return max(0, (self._clock.now_us() - self._ledger_us) // 1000)
+
+    def _batches(self, script: Script, own: Callable[[], int]) -> Batches:
+        """Make an operation's batches. `own`: the argument that is the operation's own."""
+
+        def send(organization: str, batch: Batch) -> None:
+            names = (*keys.organization_keys(organization), *batch.keys())
+            command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
+            began_s = perf_counter()
+
+            def heard(reply: Any) -> None:
+                batches.returned(organization)
+                self._answered(batch, script, command, began_s, reply)
+
+            self._pipe.start(command, heard)
+
+        batches = Batches(send)
+        return batches
+
+    def _answered(self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any) -> None:
+        if not isinstance(reply, Exception):
+            telemetry.store_answered(perf_counter() - began_s)
+            self._clock.learn(reply[0])
+            batch.answer(reply)
+        elif _is_forgotten(reply):
+            again = asyncio.create_task(self._answer_again(batch, script, command))
+            self._again.add(again)
+            again.add_done_callback(self._again.discard)
+        else:
+            batch.fail(unavailable(reply))
+
+    async def _answer_again(self, batch: Batch, script: Script, command: Command) -> None:
+        try:
+            batch.answer(await self._run(script, command))
+        except StoreUnavailable as error:
+            batch.fail(error)
+
+    def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> Command:
+        now = b"" if self.now_us is None else self.now_us
+        return (b"EVALSHA", script.sha, len(names), *names, now, *arguments)
+
+    async def _run(self, script: Script, command: Command) -> Any:
+        try:
+            try:
+                return await self._pipe.call(*command)
+            except ReplyError as error:
+                if not _is_forgotten(error):
+                    raise
+            await self._pipe.call(b"SCRIPT", b"LOAD", script.source)
+            return await self._pipe.call(*command)
+        except ReplyError as error:
+            raise unavailable(error) from error
+
+
+def limited(accounts: Accounts) -> Accounts:
+    """The accounts that can refuse. Those without a limit hold nothing and refuse nothing: only settlement touches them."""
+    return tuple(each for each in accounts if each.limited)
+
+
+# There are as many as the configuration names, and ledgers know.
+@lru_cache(maxsize=4096)
+def _line_name(model: str) -> str:
+    """A model as a scope's lines of sums name it."""
+    return quote(model)
+
+
+def _is_forgotten(error: BaseException) -> bool:
+    """Whether a store that was restarted or failed over has forgotten its scripts."""
+    return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
+
+
+def _reservation(stored: bytes) -> Reservation:
+    """A reservation as the script keeps it: when its lease ends, and what it holds, come first."""
+    _, count = _HOLDS.unpack_from(stored)
+    return reservations.decode(stored[_HOLDS.size + count * _HOLD_BYTES :])
+
+
+def _lease_end_us(stored: bytes) -> int:
+    end_us: int = _HOLDS.unpack_from(stored)[0]
+    return end_us
+
+
+def _standing(answer: Answer) -> Standing:
+    standing = answer.standing
+    if answer.refused > 0:
+        letter = answer.by.decode()
+        return structs.replace(
+            standing,
+            refused=answer.refused - 1,
+            by=LimitKind(letter.lower()),
+            only_held=letter.isupper(),
+        )
+    return standing
+
+
+def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
+    _, _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 8
+    lines = (line.partition(b"=") for line in stored[STATE.size :].split(b"\n") if line)
+    sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
+    return Spend(current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums)

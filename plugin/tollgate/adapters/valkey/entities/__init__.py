@@ -1,0 +1,1 @@
+"""Entities: documents, their names, and the directory that workers read them from."""

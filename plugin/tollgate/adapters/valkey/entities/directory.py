@@ -1,0 +1,123 @@
+"""Who there is, for workers: entities with their limits resolved, kept in memory only while every change is sure to be heard of.
+
+`changes.follow` tells of changes and proves, twice a second, that it still hears them. Without a proof in the last second nothing
+that is kept is used and each look-up reads the store. So a key that is blocked stops within a second everywhere, however the
+connection dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from tollgate.adapters.valkey.entities.cache import Cache, Kept
+from tollgate.adapters.valkey.entities.documents import KINDS
+from tollgate.adapters.valkey.entities.resolve import resolve
+from tollgate.core.entities import Budget, Customer, Key, Member, Team, User
+from tollgate.core.errors import StoreUnavailable
+from tollgate.ports import E, Registry
+
+
+class CachedDirectory:
+    """The port `Directory` over a registry. What is kept is bounded, and so are the ids that clients make up."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        stale_while_down: bool = False,
+        most_found_bytes: int = 64 * 1024 * 1024,
+        most_missing_bytes: int = 8 * 1024 * 1024,
+        clock_s: Callable[[], float] = monotonic,
+    ) -> None:
+        self._registry = registry
+        # `on_store_error: allow`: who was known before the store went away may go on, by what was known of them.
+        self._stale_while_down = stale_while_down
+        self._clock_s = clock_s
+        self._fresh_until_s = 0.0
+        self._cache: Cache[Any] = Cache(most_found_bytes, most_missing_bytes)
+        # What changes while a look-up is on its way must not be kept from it: one set per look-up, filled by `changed`.
+        self._underway: list[set[str]] = []
+        self._session = 0
+        self._changes = 0
+
+    @property
+    def generation(self) -> int | None:
+        """How many changes were heard, as long as all are."""
+        return self._changes if self.is_fresh else None
+
+    async def find_key(self, key_hash: str) -> Key | None:
+        """The key whose secret has that SHA-256, with the limits of its budget."""
+        return await self._find(Key, key_hash)
+
+    async def find_user(self, user_id: str) -> User | None:
+        """The internal user of that id."""
+        return await self._find(User, user_id)
+
+    async def find_team(self, team_id: str) -> Team | None:
+        """The team of that id."""
+        return await self._find(Team, team_id)
+
+    async def find_member(self, team_id: str, user_id: str) -> Member | None:
+        """The user as a member of the team, with the limits that the team gives its members."""
+        return await self._find(Member, f"{team_id}/{user_id}")
+
+    async def find_customer(self, customer_id: str) -> Customer | None:
+        """The customer of that id, with the limits of its budget."""
+        return await self._find(Customer, customer_id)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        """The budget of that id."""
+        return await self._find(Budget, budget_id)
+
+    # What `changes.follow` calls.
+
+    def started(self) -> None:
+        """A new subscription hears changes from now on: what was read before it may be out of date."""
+        self._session += 1
+        self._changes += 1
+        self._fresh_until_s = 0.0
+        self._cache.clear()
+
+    def changed(self, reference: str) -> None:
+        """An entity was changed."""
+        self._changes += 1
+        self._cache.drop(reference)
+        for references in self._underway:
+            references.add(reference)
+
+    def fresh_until(self, instant_s: float) -> None:
+        """Every change is known that was made a second before this instant, on the clock of this directory."""
+        self._fresh_until_s = instant_s
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is kept may be used now."""
+        return self._clock_s() < self._fresh_until_s
+
+    async def _find(self, kind: type[E], identity: str) -> E | None:
+        reference = f"{KINDS[kind].name}:{identity}"
+        if self.is_fresh and (kept := self._cache.get(reference)) is not None:
+            entity: E | None = kept.entity
+            return entity
+        try:
+            return await self._look_up(kind, identity, reference)
+        except StoreUnavailable:
+            if self._stale_while_down and (kept := self._cache.get(reference)) is not None:
+                known: E | None = kept.entity
+                return known
+            raise
+
+    async def _look_up(self, kind: type[E], identity: str, reference: str) -> E | None:
+        session, changed = self._session, set[str]()
+        self._underway.append(changed)
+        try:
+            resolved: Kept[Any] = await resolve(self._registry, kind, identity)
+        finally:
+            # By identity: two look-ups may have heard the same.
+            self._underway = [each for each in self._underway if each is not changed]
+        if session == self._session and changed.isdisjoint({reference, *resolved.sources}):
+            self._cache.keep(reference, resolved)
+        entity: E | None = resolved.entity
+        return entity

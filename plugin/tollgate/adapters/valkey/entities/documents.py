@@ -1,0 +1,84 @@
+"""Entities as documents: how each kind is encoded, what it is listed under, and which of its names are unique."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tollgate.adapters.valkey.keys import entities_index, owned_index
+from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.ports import E
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the store needs to know of one kind of entity. `exists` and `taken` are what LiteLLM says of an id or a name in use."""
+
+    name: str
+    identity: Callable[[Any], str]
+    exists: str
+    unique_name: Callable[[Any], str | None] = lambda _: None
+    taken: str = ""
+
+
+KINDS: dict[type[Entity], Kind] = {
+    Key: Kind(
+        "key",
+        lambda key: key.hash,
+        "this key exists already",
+        lambda key: key.alias,
+        "Key with alias '{}' already exists. Unique key aliases across all keys are required.",
+    ),
+    User: Kind(
+        "user",
+        lambda user: user.id,
+        "User with id {} already exists",
+        lambda user: user.email,
+        "User with email {} already exists",
+    ),
+    Team: Kind("team", lambda team: team.id, "Team id = {} already exists. Please use a different team id."),
+    Member: Kind("member", lambda member: member.id, "User already in team. Member: {}"),
+    Customer: Kind(
+        "customer",
+        lambda customer: customer.id,
+        "Customer already exists, passed user_id={}. Please pass a new user_id.",
+    ),
+    Budget: Kind("budget", lambda budget: budget.id, "Budget with id '{}' already exists."),
+}
+
+_ENCODER = msgspec.json.Encoder()
+_DECODERS: dict[type[Entity], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in KINDS}
+
+
+def encode(entity: Entity) -> bytes:
+    """The document of an entity."""
+    return _ENCODER.encode(entity)
+
+
+def decode(kind: type[E], document: bytes) -> E:
+    """The entity of a document. Fields that a later version wrote are passed over."""
+    entity: E = _DECODERS[kind].decode(document)
+    return entity
+
+
+def reference(entity: Entity) -> str:
+    """`KIND:ID`, as it is announced when the entity changes."""
+    kind = KINDS[type(entity)]
+    return f"{kind.name}:{kind.identity(entity)}"
+
+
+def listings(entity: Entity) -> list[str]:
+    """The indexes that an entity stands in."""
+    kind = KINDS[type(entity)].name
+    places = [entities_index(kind)]
+    if isinstance(entity, Key | Member):
+        if entity.user_id is not None:
+            places.append(owned_index("user", entity.user_id, kind))
+        if entity.team_id is not None:
+            places.append(owned_index("team", entity.team_id, kind))
+    if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+        places.append(owned_index("budget", entity.budget_id, kind))
+    return places

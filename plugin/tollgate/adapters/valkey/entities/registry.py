@@ -1,0 +1,136 @@
+"""The entities in Valkey. A writer's change happens only if nobody changed the entity since it was read; each is announced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from valkey.asyncio import Valkey
+
+from tollgate.adapters.valkey.connection.client import store_errors
+from tollgate.adapters.valkey.entities.documents import KINDS, decode, encode, listings, reference
+from tollgate.adapters.valkey.keys import (
+    CHANGES_CHANNEL,
+    ENTITIES_VERSION,
+    entities_index,
+    entity_key,
+    name_key,
+    owned_index,
+)
+from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
+from tollgate.core.errors import Conflict
+from tollgate.ports import E, Page, Stored, Write
+
+_SCRIPT = files("tollgate.adapters.valkey.entities").joinpath("registry.lua").read_text(encoding="utf-8")
+
+
+class _Instruction(NamedTuple):
+    """One line for registry.lua, and what to say when it does not fit."""
+
+    key: str
+    what: str
+    a: str | int = ""
+    b: str | bytes | int = ""
+    c: str = ""
+    misfit: str = ""
+
+
+class ValkeyRegistry:
+    """The port `Registry` on Valkey."""
+
+    def __init__(self, client: Valkey) -> None:
+        self._client = client
+        self._script = client.register_script(_SCRIPT)
+
+    async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
+        """What there is of those ids, in their order, in one round trip."""
+        name = KINDS[kind].name
+        with store_errors():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for identity in identities:
+                    pipeline.hmget(entity_key(name, identity), ["version", "document"])
+                rows = await pipeline.execute()
+        return [
+            None if document is None else Stored(decode(kind, document), int(version)) for version, document in rows
+        ]
+
+    async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
+        """The one entity that has this unique name."""
+        with store_errors():
+            identity: Any = await self._client.get(name_key(KINDS[kind].name, name))
+        if identity is None:
+            return None
+        (stored,) = await self.get(kind, [identity.decode()])
+        return stored
+
+    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
+        """A part of a list, newest first."""
+        name = KINDS[kind].name
+        index = entities_index(name) if owner is None else owned_index(KINDS[type(owner)].name, owner.id, name)
+        with store_errors():
+            async with self._client.pipeline(transaction=True) as pipeline:
+                pipeline.zcard(index)
+                pipeline.zrange(index, offset, offset + count - 1, desc=True)
+                total, identities = await pipeline.execute()
+        found = await self.get(kind, [identity.decode() for identity in identities])
+        # What was removed between the two reads is left out.
+        return Page(tuple(stored.entity for stored in found if stored is not None), total)
+
+    async def write(self, *writes: Write) -> None:
+        """Do all of these, or none."""
+        instructions = [each for write in writes for each in _instructions(write)]
+        keys = [ENTITIES_VERSION, *(each.key for each in instructions)]
+        arguments: list[str | bytes | int] = [CHANGES_CHANNEL]
+        for each in instructions:
+            arguments += [each.what, each.a, each.b, each.c]
+        with store_errors():
+            misfit: int = await self._script(keys=keys, args=arguments)
+        if misfit:
+            raise Conflict(instructions[misfit - 1].misfit)
+
+
+def _instructions(write: Write) -> Iterator[_Instruction]:
+    """A change, line by line: the document, the unique name, the lists."""
+    before: Entity | None = None if write.before is None else write.before.entity
+    entity: Any = write.after or before
+    kind = KINDS[type(entity)]
+    identity = kind.identity(entity)
+    key, version = entity_key(kind.name, identity), 0 if write.before is None else write.before.version
+    if write.after is None:
+        yield _Instruction(key, "drop", version, c=reference(entity), misfit=f"{kind.name} {identity} has changed")
+    else:
+        misfit = kind.exists.format(identity) if before is None else f"{kind.name} {identity} has changed"
+        yield _Instruction(key, "put", version, encode(write.after), reference(entity), misfit)
+    old_name = None if before is None else kind.unique_name(before)
+    new_name = None if write.after is None else kind.unique_name(write.after)
+    if old_name is not None and old_name != new_name:
+        yield _Instruction(name_key(kind.name, old_name), "release", identity)
+    if new_name is not None:
+        yield _Instruction(name_key(kind.name, new_name), "claim", identity, misfit=kind.taken.format(new_name))
+    old_lists = set() if before is None else set(listings(before))
+    new_lists = set() if write.after is None else set(listings(write.after))
+    yield from _budget_checks(write)
+    for index in sorted(old_lists - new_lists):
+        yield _Instruction(index, "unlist", identity)
+    for index in sorted(new_lists - old_lists):
+        yield _Instruction(index, "list", identity, write.after.created_us if write.after else 0)
+
+
+def _budget_checks(write: Write) -> Iterator[_Instruction]:
+    """A budget that is used stays, and one that is to be used is there: else somebody would lose their limits in silence."""
+    before: Entity | None = None if write.before is None else write.before.entity
+    if isinstance(before, Budget) and write.after is None:
+        for kind in (Key, Customer):
+            index = owned_index("budget", before.id, KINDS[kind].name)
+            yield _Instruction(index, "unused", misfit=f"budget {before.id} is in use")
+    after = write.after
+    if isinstance(after, Key | Customer) and after.budget_id is not None and after.budget_id != _budget_of(before):
+        key = entity_key(KINDS[Budget].name, after.budget_id)
+        yield _Instruction(
+            key, "exists", misfit=f"budget_id={after.budget_id} does not exist; make it with /budget/new"
+        )
+
+
+def _budget_of(entity: Entity | None) -> str | None:
+    return entity.budget_id if isinstance(entity, Key | Customer) else None

@@ -1,0 +1,394 @@
+"""The use case of the way in: may this request pass, where to, changed how, holding what?
+
+While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets a caller that is known pass unmetered.
+Nothing is ever counted in process memory instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from tollgate import telemetry
+from tollgate.admission.callers import Callers, Refused
+from tollgate.admission.early import Asker, EarlyRefusals
+from tollgate.admission.estimating import Estimator
+from tollgate.admission.hold_waits import HoldWaits
+from tollgate.core.answers import refusals
+from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
+from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.access import Model
+from tollgate.core.callers.credentials import without_key
+from tollgate.core.callers.rules import Caller, KnownAccounts, Policy
+from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.entities import Key
+from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Standing
+from tollgate.core.limits.known_refusals import KnownRefusals
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.output_limits import OutputLimits
+from tollgate.core.models.stream_usage import STREAM_OPTIONS
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests import body
+from tollgate.core.requests import content as reading
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.dialects import Dialect, Family, error_headers, family_of_path
+from tollgate.core.requests.endpoints import (
+    Endpoint,
+    Wire,
+    find_dialect,
+    find_endpoint,
+    find_upstream_path,
+    paths_of,
+    takes_endless,
+    wires_of,
+)
+from tollgate.core.requests.estimate import NOTHING, InputEstimates
+from tollgate.core.requests.inflate import TooLong, check_coding, inflate
+from tollgate.ports import Clock, Counters, Directory, SoundLength
+
+_STORE_RETRY_S = 1
+_UNAUTHORIZED = 401
+# Three milliseconds of gzip; what is longer is inflated in a thread.
+_INFLATED_AT_ONCE = 1024 * 1024
+
+
+def _stays() -> bool:
+    return False
+
+
+class Request(Struct, frozen=True):
+    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it.
+
+    `left` says whether the client has gone, so that nobody waits for an answer any more.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    stream_id: str = ""
+    left: Callable[[], bool] = _stays
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it.
+
+    `max_request_bytes`: of a body that came compressed, once it is inflated; Envoy bounds the others. `output_limits`: the most that each model can write.
+    """
+
+    master_hash: str | None
+    policy: Policy
+    default_output_tokens: int
+    unpriced_models: Literal["refuse", "free", "default_price"]
+    default_price: Price
+    on_store_error: Literal["refuse", "allow"]
+    errors: Preset
+    unknown_paths: Literal["refuse", "allow"] = "refuse"
+    ietf_headers: bool = False
+    max_request_bytes: int = 32 * 1024 * 1024
+    output_limits: OutputLimits = field(default_factory=OutputLimits)
+
+
+class _Told(Struct, frozen=True):
+    """The headers that clients of a family were told of a standing."""
+
+    standing: Standing
+    family: Family
+    headers: tuple[Header, ...]
+
+
+class Admissions:
+    """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo` frees what a
+    reservation holds, if it does, when nobody can tell; it does not wait.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        counters: Counters,
+        catalog: Catalog,
+        terms: Terms,
+        clock: Clock,
+        new_id: Callable[[], str],
+        estimates: InputEstimates,
+        undo: Callable[[Reservation], None],
+        hold_waits: HoldWaits,
+        sound_length: SoundLength,
+    ) -> None:
+        self._callers = Callers(directory, clock, terms.master_hash)
+        self._counters = counters
+        self._catalog = catalog
+        self._terms = terms
+        self._clock = clock
+        self._new_id = new_id
+        self._estimator = Estimator(estimates, terms.output_limits, terms.default_output_tokens, sound_length)
+        self._accounts = KnownAccounts(terms.policy)
+        self._known = KnownRefusals()
+        self._early = EarlyRefusals(
+            self._callers,
+            counters,
+            catalog,
+            self._accounts,
+            clock,
+            terms.errors,
+            free_unpriced=terms.unpriced_models == "free",
+            ietf=terms.ietf_headers,
+        )
+        self._undo = undo
+        self._hold_waits = hold_waits
+        self._told: _Told | None = None
+
+    async def admit(self, request: Request) -> Decision:
+        """Decide. Never raises for anything that a client or the store can do."""
+        path, _, query = request.path.partition("?")
+        endpoint = find_endpoint(path)
+        family = family_of_path(path) if endpoint is None else endpoint.dialect.family
+        key: Key | None = None
+        try:
+            key = await self._callers.authenticate(request.headers, query, family)
+            decision = await self._admit(key, request, path, query, endpoint, family)
+        except (Refused, BadRequest, StoreUnavailable) as error:
+            decision = _refusal_of(error, family)
+        return self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
+
+    async def check_key(self, request: Request) -> Refusal | None:
+        """Decide by the head alone, while the body has not come: the key, the path, and limits that refuse every call.
+
+        None: admission may ask for the body. Never raises, as admit().
+        """
+        path, _, query = request.path.partition("?")
+        endpoint = find_endpoint(path)
+        family = family_of_path(path) if endpoint is None else endpoint.dialect.family
+        key: Key | None = None
+        try:
+            key = await self._callers.authenticate(request.headers, query, family)
+            await self._ask(key, request, path, endpoint, family)
+        except (Refused, BadRequest, StoreUnavailable) as error:
+            return self._told_apart(_refusal_of(error, family), key, family)
+        return None
+
+    def _told_apart(self, refusal: Refusal, key: Key | None, family: Family) -> Refusal:
+        """The refusal with an id, by which the log says whose it was and why."""
+        identity = self._new_id()
+        telemetry.refused(refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name)
+        told = (*refusal.headers, Header(REQUEST_ID, identity), *error_headers(family, refusal.status))
+        return structs.replace(refusal, headers=(*told, CHALLENGE) if refusal.status == _UNAUTHORIZED else told)
+
+    async def _ask(
+        self, key: Key | None, request: Request, path: str, endpoint: Endpoint | None, family: Family
+    ) -> Asker:
+        """Who asks, by the head of the request."""
+        allowed = self._terms.unknown_paths == "allow"
+        if (refused := refusals.of_path(request.method, path, endpoint, family, unknown_allowed=allowed)) is not None:
+            raise Refused(refused)
+        dialect = find_dialect(path) if endpoint is None else endpoint.dialect
+        return await self._early.find(key, request.headers, dialect)
+
+    async def _admit(
+        self, key: Key | None, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
+    ) -> Decision:
+        dialect = find_dialect(path) if endpoint is None else endpoint.dialect
+        asker = await self._ask(key, request, path, endpoint, family)
+        if coding := request.headers.get("content-encoding", ""):
+            request = structs.replace(request, body=await self._inflate(request.body, coding, family))
+        facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
+        caller = asker.caller
+        if caller.customer_id is None and facts.customer is not None:
+            caller = await self._callers.find(key, facts.customer, family)
+        named = _named(endpoint, facts) or self._default_model(dialect)
+        name = self._check_model(caller, _alias(caller, named), family).name
+        identity = self._new_id()
+        deployment = self._deployment(name, endpoint, identity)
+        if facts.endless is not None and not takes_endless(dialect, deployment):
+            raise BadRequest(
+                f"The field {facts.endless!r} must be a whole number, at least 0: "
+                f"the provider of the model {cut(name)!r} takes no negative one.",
+                param=facts.endless,
+            )
+        if deployment.pass_credentials:
+            await self._callers.check_passed(request.headers, family)
+        estimate = NOTHING
+        if not dialect.free:
+            price = self._price(deployment, caller)
+            estimate = self._estimator.estimate(request.body, facts, dialect, deployment, price)
+        now_us = self._clock.now_us()
+        stream = facts.stream or dialect.always_streams
+        hide_usage = dialect.asks_for_usage and stream and not facts.include_usage and deployment.stream_usage.asked
+        reservation = Reservation(
+            id=identity,
+            organization=caller.organization or DEFAULT_ORGANIZATION,
+            accounts=self._accounts.find(caller, name, now_us, tokens=not dialect.free, money=estimate.money),
+            admitted_us=now_us,
+            dialect=dialect.api,
+            model=name,
+            deployment=deployment.id,
+            input_tokens=estimate.input_tokens,
+            output_tokens=estimate.output_tokens,
+            cost_nanousd=estimate.cost_nanousd,
+            guessed=estimate.guessed,
+            stream=stream,
+            hide_usage=hide_usage,
+            stream_id=request.stream_id,
+            tools=estimate.tools,
+            characters=estimate.characters,
+            audio_seconds=estimate.audio_seconds,
+        )
+        edits = _edits(request.body, facts, endpoint, deployment, ask=hide_usage)
+        upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
+        if query and (target := without_key(upstream or request.path)) != request.path:
+            upstream = target
+        decision = await self._reserve(asker, caller, reservation, edits, upstream, family, request.left)
+        if coding and isinstance(decision, Admission):
+            return structs.replace(decision, coding=coding, plain=request.body)
+        return decision
+
+    def _default_model(self, dialect: Dialect) -> str:
+        """The model of a request that names none. Raises BadRequest where there is no such model."""
+        if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
+            message = "The field 'model' is missing; name one of the models that /v1/models lists."
+            raise BadRequest(message, param="model")
+        return dialect.default_model
+
+    async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
+        """The body without its coding. What takes long does not keep others waiting."""
+        check_coding(coding)
+        most = self._terms.max_request_bytes
+        try:
+            return inflate(raw, coding, min(most, _INFLATED_AT_ONCE))
+        except TooLong:
+            pass
+        try:
+            return await asyncio.to_thread(inflate, raw, coding, most)
+        except TooLong:
+            message = f"The request body is larger than this gateway takes: at most {most} bytes once it is inflated."
+            raise Refused(
+                refusals.refusal(family, 413, "invalid_request_error", message, code="request_too_large")
+            ) from None
+
+    def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
+        model = self._catalog.model(name)
+        if model is None:
+            message = f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may use."
+            raise Refused(
+                refusals.refusal(family, 404, "invalid_request_error", message, param="model", code="model_not_found")
+            )
+        if (owner := caller.models.refused_by(model)) is not None:
+            message = f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists those that you may use."
+            code = f"{owner}_model_access_denied"
+            raise Refused(refusals.refusal(family, 403, "permission_error", message, param="model", code=code))
+        return model
+
+    def _deployment(self, name: str, endpoint: Endpoint | None, identity: str) -> Deployment:
+        wire = None if endpoint is None else endpoint.wire
+        draw = int(identity[-8:], 16)
+        deployment = self._catalog.choose(name, wire, draw)
+        if deployment is None and endpoint is not None and endpoint.instead is not None:
+            deployment = self._catalog.choose(name, endpoint.instead, draw)
+        if deployment is None:
+            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other.provider)}
+            paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
+            raise BadRequest(f"The model {name!r} is not served here; call it at {paths}.", param="model")
+        return deployment
+
+    def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
+        price = self._catalog.price(deployment.id, deployment.model_name)
+        if price is not None or self._terms.unpriced_models == "free":
+            return price
+        if self._terms.unpriced_models == "default_price":
+            return self._terms.default_price
+        if self._terms.policy.has_budget(caller, deployment.model_name):
+            raise BadRequest(
+                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its deployment "
+                "input_cost_per_token and output_cost_per_token, or set tollgate.unpriced_models.",
+                param="model",
+            )
+        return None
+
+    async def _reserve(
+        self,
+        asker: Asker,
+        caller: Caller,
+        reservation: Reservation,
+        edits: tuple[Edit, ...],
+        upstream: str | None,
+        family: Family,
+        left: Callable[[], bool],
+    ) -> Decision:
+        standing = self._known.find(reservation.accounts, reservation.admitted_us)
+        if standing is None:
+            try:
+                standing = await self._counters.reserve(reservation)
+                if standing.only_held:
+                    standing = await self._hold_waits.ask_again(reservation, standing, left)
+            except StoreUnavailable as error:
+                if isinstance(error, StoreSilent):
+                    # It may have been asked in time to hold, though not to answer.
+                    self._undo(reservation)
+                if self._terms.on_store_error == "refuse":
+                    raise
+                telemetry.store_failed("admit", error)
+                telemetry.unmetered()
+                return Admission(reservation.deployment, None, edits, path=upstream)
+            if standing.refused is not None:
+                self._known.note(reservation.accounts, standing, reservation.admitted_us)
+                self._early.note(asker, reservation, standing)
+        headers = self._headers(reservation, standing, family)
+        if standing.refused is not None:
+            return refusals.over_limit(self._terms.errors, family, caller, reservation, standing, headers)
+        telemetry.admitted()
+        return Admission(reservation.deployment, reservation, edits, headers, upstream)
+
+    def _headers(self, reservation: Reservation, standing: Standing, family: Family) -> tuple[Header, ...]:
+        """Where the limits stand. Calls of one caller that the store took together share their standing, and so what is told of it."""
+        told = self._told
+        if told is None or told.standing is not standing or told.family is not family:
+            headers = standing_headers(reservation.accounts, standing, family, reservation.model)
+            if self._terms.ietf_headers:
+                headers += ietf_headers(reservation.accounts, standing)
+            told = self._told = _Told(standing, family, headers)
+        return told.headers
+
+
+def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) -> Refusal:
+    if isinstance(error, Refused):
+        return error.refusal
+    if isinstance(error, BadRequest):
+        return refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
+    telemetry.store_failed("admit", error)
+    return refusals.unavailable(family, _STORE_RETRY_S)
+
+
+def _named(endpoint: Endpoint | None, facts: body.Body) -> str | None:
+    """The model that the path names, or else the body; None: neither does."""
+    return facts.model if endpoint is None or endpoint.model is None else endpoint.model
+
+
+def _edits(
+    raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
+) -> tuple[Edit, ...]:
+    """What changes in the body for a deployment, in the order of the places. `ask`: for a stream's usage."""
+    edits: tuple[Edit, ...] = ()
+    if facts.model != deployment.model and (endpoint is None or endpoint.model is None):
+        edits = (body.rename_model(facts, deployment.model),)
+    usage = deployment.stream_usage
+    if ask:
+        edits = (*edits, *body.include_usage(raw, facts, running=usage.running))
+    elif usage.dropped and STREAM_OPTIONS in facts.spans:
+        edits = (*edits, body.leave_out(raw, facts, STREAM_OPTIONS))
+    return edits if len(edits) < 2 else tuple(sorted(edits, key=lambda each: each.offset))
+
+
+def _alias(caller: Caller, model: str) -> str:
+    """The model that a name stands for with this key or team."""
+    for entity in (caller.key, caller.team):
+        for alias, actual in entity.model_aliases if entity is not None else ():
+            if alias == model:
+                return actual
+    return model

@@ -1,0 +1,119 @@
+"""Who asks: the key that a request carries, and everybody whose limits apply to its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from tollgate.core.answers import refusals
+from tollgate.core.answers.headers import misplaced_bearer
+from tollgate.core.callers.credentials import AUTHORIZATION, OWN_HEADER, find_secret, passed_secrets
+from tollgate.core.callers.rules import Caller
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.entities import Key
+from tollgate.core.memo import Bounded
+from tollgate.core.requests.dialects import Family
+from tollgate.ports import Clock, Directory
+
+# Entities are the directory's own; of a caller there is a tuple of them, and the customer's id.
+_CALLER_BYTES, _MOST_KNOWN_BYTES = 600, 8 * 1024 * 1024
+
+
+class Refused(Exception):
+    """Carries a refusal out of a step of admission; it never leaves that."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+
+class Callers:
+    """Callers by the directory. `master_hash` is the master key's SHA-256; None: nobody has it."""
+
+    def __init__(self, directory: Directory, clock: Clock, master_hash: str | None) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._master_hash = master_hash
+        # Of one generation of the directory: who asks once asks again, and is then found by one look-up instead of four.
+        self._known: Bounded[tuple[str | None, str | None], Caller] = Bounded(_MOST_KNOWN_BYTES)
+        self._generation: int | None = None
+
+    async def authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
+        """The key that asks; None is the master key. Keys are compared by their hash only. Raises Refused."""
+        secret = find_secret(headers, query)
+        if secret is None:
+            if AUTHORIZATION in headers:
+                message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
+            else:
+                message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
+        key_hash = _hashed(secret)
+        if key_hash == self._master_hash:
+            return None
+        key = await self._directory.find_key(key_hash)
+        if key is None:
+            message = "Authentication Error, Invalid API key provided."
+            raise Refused(refusals.refusal(family, 401, "token_not_found_in_db", message, code="invalid_api_key"))
+        if key.blocked:
+            message = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
+        if key.expires_us is not None and key.expires_us <= self._clock.now_us():
+            raise Refused(
+                refusals.refusal(family, 401, "expired_key", "Authentication Error, Expired Key.", code="key_expired")
+            )
+        return key
+
+    async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
+        """Let a request pass with its client's own credential for the provider. Raises Refused where that is a key of ours."""
+        for secret in passed_secrets(headers):
+            key_hash = _hashed(secret)
+            if key_hash == self._master_hash or await self._directory.find_key(key_hash) is not None:
+                message = (
+                    "The provider of this model gets your own credential with your request: put the gateway's key into "
+                    f"the header {OWN_HEADER!r}, and nowhere else."
+                )
+                raise Refused(refusals.refusal(family, 400, "invalid_request_error", message, code="key_would_pass"))
+
+    async def find(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
+        """Everybody whose limits apply: the same object while nothing has changed. Raises Refused where one of them is blocked."""
+        generation = self._directory.generation
+        if generation != self._generation:
+            self._known.clear()
+            self._generation = generation
+        name = (None if key is None else key.id, customer_id)
+        caller = self._known.get(name)
+        if caller is None:
+            caller = await self._look_up(key, customer_id, family)
+            # What changed meanwhile may not be in it.
+            if generation is not None and generation == self._generation == self._directory.generation:
+                self._known.put(name, caller, _CALLER_BYTES + 4 * len(customer_id or ""))
+        return caller
+
+    async def _look_up(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
+        directory = self._directory
+        customer = await directory.find_customer(customer_id) if customer_id is not None else None
+        if customer is not None and customer.blocked:
+            raise Refused(_blocked(family, "Customer", customer.id))
+        if key is None:
+            return Caller(customer_id=customer_id, customer=customer)
+        team = await directory.find_team(key.team_id) if key.team_id is not None else None
+        if team is not None and team.blocked:
+            raise Refused(_blocked(family, "Team", team.id))
+        user = await directory.find_user(key.user_id) if key.user_id is not None else None
+        if user is not None and user.blocked:
+            raise Refused(_blocked(family, "User", user.id))
+        member = None
+        if key.team_id is not None and key.user_id is not None:
+            member = await directory.find_member(key.team_id, key.user_id)
+        return Caller(key, team, member, user, customer_id, customer)
+
+
+def _hashed(secret: str) -> str:
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _blocked(family: Family, noun: str, identity: str) -> Refusal:
+    """The refusal of everything that belongs to a blocked entity, in LiteLLM's words."""
+    kind = noun.lower()
+    path = "/user/update" if kind == "user" else f"/{kind}/unblock"
+    message = f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an admin."
+    return refusals.refusal(family, 401, "auth_error", message, code=f"{kind}_blocked")

@@ -1,0 +1,190 @@
+"""The command line: it reads options, calls, and prints. No logic. Commands that talk to a running gateway are in commands/.
+
+What a command needs is imported by that command: `up` and `serve` stay for as long as the gateway runs.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+import yaml
+
+from tollgate import __version__, settings
+from tollgate.commands import budget, customer, key, spend, team, user
+from tollgate.commands.errors import complain, failing_clearly
+from tollgate.commands.import_litellm import import_litellm
+from tollgate.commands.mock_llm import mock_llm
+from tollgate.commands.top import top
+from tollgate.gateway import exposure
+from tollgate.topology import Part
+
+app = typer.Typer(
+    help="Budgets and rate limits for LLM traffic, beside Envoy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _noun in (key, user, team, customer, budget, spend):
+    app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
+]
+RedisOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TOLLGATE_REDIS_URL",
+        help="Valkey or Redis to use instead of the embedded one; a password belongs into the file or the environment",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="worker processes; default one for two cores, with a stand-in if that is one"),
+]
+StateOption = Annotated[Path | None, typer.Option(help="folder of the embedded Valkey's file")]
+
+
+class Mode(StrEnum):
+    """How Envoy talks to Tollgate."""
+
+    GRPC = "grpc"
+    NATIVE = "native"
+
+
+UnenforcedOption = Annotated[
+    bool,
+    typer.Option("--allow-unenforced", help="start though the file restricts calls in ways that are not served"),
+]
+ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    """Budgets and rate limits for LLM traffic, beside Envoy."""
+    if version:
+        print(__version__)
+
+
+@app.command()
+def up(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    host: Annotated[str | None, typer.Option(help="address that the gateway listens on")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
+    mode: ModeOption = None,
+    workers: WorkersOption = None,
+    state_dir: StateOption = None,
+    redis_url: RedisOption = None,
+    envoy: Annotated[Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")] = None,
+    allow_unenforced: UnenforcedOption = False,
+) -> None:
+    """Run the whole gateway: store, workers, management, Envoy."""
+    from tollgate.gateway import supervisor
+    from tollgate.gateway.envoy_program import check_version
+
+    with failing_clearly():
+        overrides = {
+            "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
+        }  # fmt: skip
+        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
+        if envoy is not None:
+            check_version(str(envoy))
+        programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
+        with supervisor.gateway(loaded, config, programs) as plan:
+            _finish(supervisor.run(plan, _say))
+
+
+@app.command()
+def serve(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    workers: WorkersOption = None,
+    state_dir: StateOption = None,
+    redis_url: RedisOption = None,
+    allow_unenforced: UnenforcedOption = False,
+) -> None:
+    """Run workers and management alone, for an Envoy of your own (see `tollgate envoy-config`)."""
+    from tollgate.gateway import supervisor
+
+    with failing_clearly():
+        overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
+        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
+        with supervisor.sidecar(loaded, config) as plan:
+            _finish(supervisor.run(plan, _say))
+
+
+@app.command("envoy-config")
+def envoy_config(
+    config: ConfigOption = settings.EXAMPLE_FILE,
+    mode: ModeOption = None,
+    what: Annotated[Part, typer.Option(help="the whole file, or a part for a file of your own")] = Part.BOOTSTRAP,
+    allow_unenforced: UnenforcedOption = False,
+) -> None:
+    """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
+    with failing_clearly():
+        loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), {"mode": mode})
+        print(rendered(loaded, what), end="")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="the configuration file")],
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="a price file in LiteLLM's form: list what differs from it by over 5 %"),
+    ] = None,
+    allow_unenforced: UnenforcedOption = False,
+) -> None:
+    """Say what a file means; exit 1 with one line per fault when it cannot be used."""
+    from tollgate.commands.printing import report
+
+    with failing_clearly():
+        loaded = settings.load(file, allow_unenforced=allow_unenforced)
+        print("\n".join(report.describe(loaded, os.environ)))
+        if prices is not None:
+            print("\n".join(report.compare_prices(loaded, prices)))
+
+
+app.command("mock-llm")(mock_llm)
+app.command("import-litellm")(import_litellm)
+app.command("top")(top)
+
+
+def rendered(loaded: settings.Settings, what: Part) -> str:
+    """The configuration as YAML, for an Envoy beside `tollgate serve`. Raises SettingsError when an address is none."""
+    from tollgate.envoy_config.parts import part
+
+    return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
+
+
+def _loaded(config: Path, overrides: dict[str, Any], *, allow_unenforced: bool) -> settings.Settings:
+    """The file, with what the command line says instead; its notices and warnings are printed."""
+    loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
+    for notice in loaded.notices:
+        _say(f"notice: {notice}")
+    for warning in exposure.warnings(loaded):
+        _say(f"warning: {warning}")
+    return loaded
+
+
+def _with(loaded: settings.Settings, overrides: dict[str, Any]) -> settings.Settings:
+    """The settings with what the command line says instead."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return replace(loaded, tollgate=loaded.tollgate.model_copy(update=given))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _finish(failure: str | None) -> NoReturn:
+    if failure is not None:
+        complain(failure)
+    raise typer.Exit(0 if failure is None else 1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,173 @@
+"""What a configuration file means, in lines for people: `tollgate check` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from tollgate.adapters.prices import PriceBook, differences, read_price_file
+from tollgate.adapters.valkey.connection.address import Address
+from tollgate.api_table import api_table
+from tollgate.core.errors import SettingsError
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.wildcards import is_wildcard
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
+from tollgate.core.requests.endpoints import Wire, metered_apis, wires_of
+from tollgate.core.usage.native import left_to_ext_proc, reach_of
+from tollgate.gateway.exposure import warnings
+from tollgate.settings import Settings
+from tollgate.settings.provider_defaults import API_BASES, KEYLESS, key_variables
+
+_MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
+
+
+def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """The models, the limits of all, the store, what native mode cannot read, and the notices. No secret is in it."""
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
+    return [
+        f"models: {len(settings.deployments)}",
+        *_table([_model(settings, environment, prices.get(each.id), each) for each in settings.deployments]),
+        "limits of all traffic:",
+        *_limits(settings),
+        f"store: {_store(settings)}",
+        "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
+        *_table(_native(settings)),
+        *_missing(settings, prices),
+        *_unknown_base_models(settings, prices),
+        *(f"notice: {each}" for each in settings.notices),
+        *(f"warning: {each}" for each in warnings(settings)),
+    ]
+
+
+def compare_prices(settings: Settings, file: Path) -> list[str]:
+    """Return what the prices in force and a file in LiteLLM's form say differently, by more than 5 %. Raises SettingsError."""
+    try:
+        document = read_price_file(file)
+    except OSError as error:
+        raise SettingsError(f"cannot read the price file {file}: {error.strerror}") from error
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
+    found = list(differences(settings.deployments, prices, settings.prices, document))
+    if not found:
+        return [f"no price differs by more than 5 % from {file}"]
+    rows = [(f"  {each.model}", each.kind, _asked(each.ours), f"there {_asked(each.theirs)}") for each in found]
+    return [f"prices that differ by more than 5 % from {file}, in dollars a unit:", *_table(rows)]
+
+
+def _asked(dollars: Decimal | None) -> str:
+    return "none" if dollars is None else f"{dollars.normalize():f}"
+
+
+def _model(
+    settings: Settings, environment: Mapping[str, str], price: Price | None, model: Deployment
+) -> tuple[str, ...]:
+    return (
+        f"  {model.model_name}",
+        f"{model.provider}/{model.model}",
+        model.api_base,
+        _key(settings, environment, model),
+        "each model's own price" if price is None and is_wildcard(model.model) else _price(settings, price),
+    )
+
+
+def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) -> str:
+    credential = settings.credentials.get(model.id)
+    if credential is None:
+        usual = key_variables(model.provider)
+        return (
+            f"no key ({usual[0]} is not set)"
+            if model.provider in API_BASES and usual and model.provider not in KEYLESS
+            else "no key"
+        )
+    if credential.value is not None:
+        return "key in the file"
+    return f"key in {credential.variable}" + ("" if environment.get(credential.variable) else " (not set)")
+
+
+def _price(settings: Settings, price: Price | None) -> str:
+    if price is None:
+        return f"no price: {settings.tollgate.unpriced_models}"
+    first = price.tiers[0]
+    tiers = f", {len(price.tiers)} tiers" if len(price.tiers) > 1 else ""
+    as_of = f", {price.as_of}" if price.as_of else ""
+    doubt = f"; charged too roughly: {', '.join(price.unpriced)}" if price.unpriced else ""
+    return f"{_units(first)} ({price.source}{as_of}{tiers}){doubt}"
+
+
+def _units(rates: Rates) -> str:
+    """What the units cost by which a model is priced."""
+    if rates.audio_second is not None and not (rates.input or rates.output):
+        return f"${_dollars(rates.audio_second * 60)} a minute of sound"
+    if rates.character and not (rates.input or rates.output):
+        return f"${_per_million(rates.character)} per million characters"
+    if rates.page is not None and not (rates.input or rates.output):
+        return f"${_dollars(rates.page)} a page"
+    return f"${_per_million(rates.input)} in, ${_per_million(rates.output)} out per million tokens"
+
+
+def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
+    """The parts of replies that would be named as unpriced, by model."""
+    rows = [
+        (f"  {each.model_name}", ", ".join(lacking))
+        for each in settings.deployments
+        if (price := prices.get(each.id)) is not None
+        and not price.free
+        and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
+    ]
+    return ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)] if rows else []
+
+
+def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
+    return [
+        f"warning: model_list: {each.model_name}: no price is known of the base_model {named!r}"
+        for each in settings.deployments
+        if (named := settings.prices[each.id].base_model) is not None and each.id not in prices
+    ]
+
+
+def _dollars(femto_dollars: int) -> str:
+    return f"{(Decimal(femto_dollars) / FEMTO_PER_DOLLAR).normalize():f}"
+
+
+def _per_million(femto_dollars: int) -> str:
+    return f"{(Decimal(femto_dollars) * 1_000_000 / FEMTO_PER_DOLLAR).normalize():f}"
+
+
+def _limits(settings: Settings) -> list[str]:
+    limits = settings.litellm
+    lines = []
+    if limits.max_budget is not None:
+        lines.append(f"  ${limits.max_budget} {_per(limits.budget_duration)}")
+    if limits.max_end_user_budget is not None:
+        lines.append(f"  ${limits.max_end_user_budget} for each customer that nobody registered")
+    return lines or ["  none"]
+
+
+def _per(duration: str | None) -> str:
+    return "in all, never reset" if duration is None else f"every {duration}"
+
+
+def _store(settings: Settings) -> str:
+    ours = settings.tollgate
+    if ours.redis_url is None:
+        return f"embedded, state in {ours.state_dir}"
+    return f"the Valkey or Redis at {Address.of(ours.redis_url)}"
+
+
+def _native(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A line for each API that a model of the file can be called with."""
+    wires = {wire for each in settings.deployments for wire in wires_of(each.provider)}
+    table = api_table()
+    for name in dict.fromkeys(api for wire in Wire if wire in wires for api in metered_apis(wire)):
+        left = left_to_ext_proc(table[name])
+        if not reach_of(table[name]).words:
+            yield f"  {name}", f"read by ext_proc: {left[0]}"
+        else:
+            yield f"  {name}", "read by Envoy" + (f"; by ext_proc: {'; '.join(left)}" if left else "")
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,34 @@
+"""What an entity takes over from another: a key or customer from its budget, a member from the team."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from tollgate.core.entities import NO_LIMITS, Budget, Customer, Key, Member, Team
+
+K = TypeVar("K", bound=Key | Customer)
+
+
+def with_budget(entity: K, budget: Budget | None) -> K:
+    """The key or customer, with the budget's limits where it has none of its own."""
+    if budget is None:
+        return entity
+    own = {each.model for each in entity.model_limits}
+    return replace(
+        entity,
+        limits=entity.limits.or_else(budget.limits),
+        model_limits=entity.model_limits + tuple(each for each in budget.model_limits if each.model not in own),
+    )
+
+
+def find_member_of(team: Team | None, member: Member | None, user_id: str) -> Member | None:
+    """The member, with the limits that the team gives its members.
+
+    A user whom nobody made a member is one as far as the team limits everybody in it: periods are counted from its creation.
+    """
+    if team is None or team.member_limits == NO_LIMITS:
+        return member
+    if member is None:
+        member = Member(team.id, user_id, limits=replace(NO_LIMITS, budget_since_us=team.created_us))
+    return replace(member, limits=member.limits.or_else(team.member_limits))

@@ -1,0 +1,138 @@
+"""Which accounts a request is charged to, in the order in which a refusal names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from tollgate.core.callers.access import AllowedModels
+from tollgate.core.entities import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
+from tollgate.core.limits.accounts import FOREVER, MAX_EXACT, Account, Accounts, Scope, ScopeKind, accounts_bytes
+from tollgate.core.limits.duration import period_at
+from tollgate.core.memo import Bounded
+
+
+class Caller(Struct, frozen=True):
+    """Who asks, and everybody whose limits apply to them. No key: the master key, which has no limits of its own."""
+
+    key: Key | None = None
+    team: Team | None = None
+    member: Member | None = None
+    user: User | None = None
+    customer_id: str | None = None
+    customer: Customer | None = None
+
+    @property
+    def organization(self) -> str | None:
+        """Whose counters the request touches."""
+        return self.key.organization if self.key else None
+
+    @property
+    def models(self) -> AllowedModels:
+        """The lists of models that must all allow what is asked for."""
+        return AllowedModels(
+            key=self.key.models if self.key else (),
+            team=self.team.models if self.team else (),
+            user=self.user.models if self.user else (),
+            member=self.member.models if self.member else (),
+            customer=self.customer.models if self.customer else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits that the configuration gives: to the whole proxy, and to each customer that has none of its own."""
+
+    proxy: LimitSet = NO_LIMITS
+    customer: LimitSet = NO_LIMITS
+
+    def has_budget(self, caller: Caller, model: str) -> bool:
+        """Whether some budget applies to a caller's calls of a model."""
+        return any(limits.max_budget_nanousd is not None for _, limits in _scopes(caller, self, model))
+
+
+def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
+    """Every account of a caller's calls of a model. Those that can refuse come first; after them what is only counted.
+
+    `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
+    """
+    walk_in = caller.customer_id is not None and caller.customer is None and policy.customer == NO_LIMITS
+    found = [
+        Account(scope, passing=True)
+        if walk_in and scope.kind is ScopeKind.CUSTOMER
+        else _account(scope, limits, now_us, tokens, money)
+        for scope, limits in _scopes(caller, policy, model)
+    ]
+    return (*(each for each in found if each.limited), *(each for each in found if not each.limited))
+
+
+class KnownAccounts:
+    """Accounts by caller, as long as they hold: building them costs more than all else of a decision, and who asks once asks again.
+
+    Callers do not change: one of whom anything was changed is another object, so they are told apart by identity. There are as many as
+    there is room for.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._known: Bounded[tuple[int, str, bool, bool], _Known] = Bounded()
+
+    def find(self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
+        """As `accounts`: the same object while nothing has changed."""
+        name = (id(caller), model, tokens, money)
+        known = self._known.get(name)
+        if known is not None and known.since_us <= now_us < known.until_us:
+            return known.accounts
+        found = accounts(caller, self._policy, model, now_us, tokens=tokens, money=money)
+        periods = [each.period for each in found if each.period.end_us]
+        since_us = max((each.start_us for each in periods), default=0)
+        until_us = min((each.end_us for each in periods), default=MAX_EXACT)
+        # The caller is kept with them, so that nobody else gets its identity.
+        self._known.put(name, _Known(caller, since_us, until_us, found), accounts_bytes(found))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    caller: Caller
+    since_us: int
+    until_us: int
+    accounts: Accounts
+
+
+def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
+    period = FOREVER
+    if limits.budget_duration is not None:
+        period = period_at(limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone)
+    budget = limits.max_budget_nanousd if money else None
+    return Account(scope, limits.rpm, limits.tpm if tokens else None, limits.parallel, budget, period)
+
+
+def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope, LimitSet]]:
+    """Every scope that the request belongs to, with its limits. An entity narrowed to the model follows the entity."""
+    yield Scope(ScopeKind.PROXY, "proxy"), policy.proxy
+    if team := caller.team:
+        yield from _entity(ScopeKind.TEAM, team.id, team.limits, team.model_limits, model)
+    if member := caller.member:
+        yield Scope(ScopeKind.MEMBER, member.id), member.limits
+    if user := caller.user:
+        yield from _entity(ScopeKind.USER, user.id, user.limits, user.model_limits, model)
+    if caller.customer_id is not None:
+        if customer := caller.customer:
+            limits = customer.limits.or_else(policy.customer)
+            yield from _entity(ScopeKind.CUSTOMER, customer.id, limits, customer.model_limits, model)
+        else:
+            yield Scope(ScopeKind.CUSTOMER, caller.customer_id), policy.customer
+    if key := caller.key:
+        yield from _entity(ScopeKind.KEY, key.id, key.limits, key.model_limits, model)
+
+
+def _entity(
+    kind: ScopeKind, identity: str, limits: LimitSet, narrowed: tuple[ModelLimits, ...], model: str
+) -> Iterator[tuple[Scope, LimitSet]]:
+    yield Scope(kind, identity), limits
+    for each in narrowed:
+        if each.model == model:
+            yield Scope(kind, identity, model), each.limits

@@ -1,0 +1,51 @@
+"""A decision: a request may pass, or why it may not. Frozen values."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from tollgate.core.calls.reservation import Reservation
+
+
+class Edit(Struct, frozen=True):
+    """A splice of a request body: at `offset`, delete `delete` bytes and put `insert` there. Offsets are into the body as it came."""
+
+    offset: int
+    delete: int
+    insert: str
+
+
+class Header(Struct, frozen=True):
+    """One response header."""
+
+    name: str
+    value: str
+
+
+class Refusal(Struct, frozen=True):
+    """Why a request may not pass, as the client will read it."""
+
+    status: int
+    reason: str
+    message: str
+    body: bytes
+    headers: tuple[Header, ...] = ()
+
+
+class Admission(Struct, frozen=True):
+    """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply.
+
+    `path`: the path and query to ask the provider for, where they are not the client's. `coding`: the content coding that the body came
+    in, if any; it goes on as `plain`, which `edits` are of.
+    """
+
+    deployment: str
+    reservation: Reservation | None
+    edits: tuple[Edit, ...] = ()
+    headers: tuple[Header, ...] = ()
+    path: str | None = None
+    coding: str = ""
+    plain: bytes = b""
+
+
+Decision = Admission | Refusal

@@ -1,0 +1,88 @@
+"""The ledger record: what is kept of one settled request, as JSON."""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+
+from tollgate.core.calls.bill import NO_BILL, Bill
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Counts, Pass
+from tollgate.core.limits.accounts import Accounts, accounts_bytes
+from tollgate.core.memo import Memo
+
+_TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
+_RANDOM_DIGITS = 16
+_counts_of = attrgetter(*Counts.__struct_fields__)
+
+
+def request_id(now_us: int, random: int) -> str:
+    """An id for a request: when it came, and 64 random bits. So the ledger is searched around that time, and needs no index."""
+    return f"{now_us // 1000:0{_TIME_DIGITS}x}{random:0{_RANDOM_DIGITS}x}"
+
+
+def find_begin_us(identity: str) -> int | None:
+    """When the request of that id came; None: no id of ours."""
+    if not re.fullmatch(rf"[0-9a-f]{{{_TIME_DIGITS + _RANDOM_DIGITS}}}", identity):
+        return None
+    return int(identity[:_TIME_DIGITS], 16) * 1000
+
+
+class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
+    """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
+
+    `reply_model`, `service_tier`, and the rest of what the reply told: as `Usage` has them.
+    `other_model`: the reply names another than was admitted. `bill`: the price that was used, and the arithmetic.
+    """
+
+    id: str
+    admitted_us: int
+    model: str
+    deployment: str
+    scopes: tuple[str, ...]
+    status: int
+    cost_nanousd: int
+    certainty: str
+    settled_by: str
+    reply_model: str | None = None
+    service_tier: str | None = None
+    passes: tuple[Pass, ...] = ()
+    geography: str | None = None
+    provisioned: bool = False
+    told_nanousd: int | None = None
+    search_context: str | None = None
+    other_model: bool = False
+    bill: Bill = NO_BILL
+
+
+def _names(accounts: Accounts) -> tuple[str, ...]:
+    return tuple(f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None)
+
+
+_payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)
+
+
+def record(reservation: Reservation, settlement: Settlement) -> Record:
+    """The record of a reservation that was settled."""
+    usage = settlement.usage
+    return Record(
+        *_counts_of(usage),
+        id=reservation.id,
+        admitted_us=reservation.admitted_us,
+        model=reservation.model,
+        deployment=reservation.deployment,
+        scopes=_payers.get(reservation.accounts),
+        status=settlement.status,
+        cost_nanousd=settlement.cost_nanousd,
+        certainty=settlement.certainty.value,
+        settled_by=settlement.settled_by,
+        reply_model=usage.model,
+        service_tier=usage.service_tier,
+        passes=usage.passes,
+        geography=usage.geography,
+        provisioned=usage.provisioned,
+        told_nanousd=usage.told_nanousd,
+        search_context=usage.search_context,
+        other_model=settlement.other_model,
+        bill=settlement.bill,
+    )

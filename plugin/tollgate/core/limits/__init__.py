@@ -1,0 +1,1 @@
+"""Limits and what they are made of: scopes, accounts, token buckets, periods."""

@@ -1,0 +1,1 @@
+"""Money: prices, fees and what a usage costs."""

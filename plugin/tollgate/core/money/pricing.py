@@ -1,0 +1,115 @@
+"""What models cost. No decimals and no floats: prices are whole femto-dollars (1e-15 $) a unit.
+
+A femto-dollar is fine enough for every published price per token (the cheapest cached tokens cost
+a few pico-dollars), and 2^63 of them are $9,223, so Python's integers do the sums and only the
+result is rounded, half up, to a nano-dollar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from tollgate.core.calls.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, nanousd
+
+__all__ = ["FEMTO_PER_DOLLAR", "FEMTO_PER_NANO", "Price", "Rates"]
+
+_NO_RATES = frozenset({"above_input_tokens", "least_audio_seconds", "least_searches", "most_searches"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a unit costs, in femto-dollars. They hold for requests with more input than `above_input_tokens`.
+
+    None: it has no price of its own. Tokens then cost what the others of their direction do.
+    `character`: of text to speak. `citation`: a token of a source that was read for the model.
+    `least_audio_seconds`: shorter sound is charged as this long. `least_searches`: fewer are
+    charged as so many, since every call searches. `most_searches`: more are charged as so many;
+    0 is no bound.
+    """
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    above_input_tokens: int = 0
+    input_audio: int | None = None
+    input_image: int | None = None
+    input_video: int | None = None
+    output_audio: int | None = None
+    output_image: int | None = None
+    output_video: int | None = None
+    reasoning: int | None = None
+    cache_read_audio: int | None = None
+    cache_read_image: int | None = None
+    citation: int | None = None
+    search: int | None = None
+    map_search: int | None = None
+    source: int | None = None
+    file_search: int | None = None
+    code_container: int | None = None
+    image_call: int | None = None
+    page: int | None = None
+    audio_second: int | None = None
+    character: int = 0
+    request: int = 0
+    least_audio_seconds: int = 0
+    least_searches: int = 0
+    most_searches: int = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything."""
+        return not any(getattr(self, each.name) for each in fields(self) if each.name not in _NO_RATES)
+
+    @property
+    def hold_output(self) -> int:
+        """What a token of output is held at: models that write no text write pictures or sound."""
+        return self.output or self.output_image or self.output_audio or self.output_video or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A model's price. Tiers are cliffs: the whole call moves to the highest that its input exceeds.
+
+    `source`: where it is from; `as_of`: the day that its row names, empty where it names none.
+    `service_tiers`: the tiers' prices where a service tier (flex, priority, ...) has its own.
+    `geographies`: whole prices by where a call ran, if that changes them.
+    `unpriced`: what makes every call of this model cost something else than the table says.
+    """
+
+    source: str
+    tiers: tuple[Rates, ...]
+    service_tiers: Mapping[str, tuple[Rates, ...]] = field(default_factory=dict)
+    geographies: Mapping[str, Price] = field(default_factory=dict)
+    as_of: str = ""
+    unpriced: tuple[str, ...] = ()
+    free: bool = field(init=False)
+    """Whether every rate is zero: such a model is not checked against budgets. Every request asks, so it is found once."""
+
+    def __post_init__(self) -> None:
+        """Find what follows from the rates."""
+        free = all(rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers)
+        object.__setattr__(self, "free", free)
+
+    def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
+        """Return the rates of a call with this much input. A service tier without prices of its own has the standard ones."""
+        tiers = self.service_tiers.get(service_tier, self.tiers) if service_tier else self.tiers
+        if len(tiers) > 1:
+            for tier in reversed(tiers):
+                if input_tokens > tier.above_input_tokens:
+                    return tier
+        return tiers[0]
+
+    def hold_nanousd(self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0) -> int:
+        """Return what a call of so much may cost, before anybody has counted."""
+        rates = self.rates(input_tokens)
+        femtousd = input_tokens * rates.input + output_tokens * rates.hold_output + rates.request
+        if characters:
+            femtousd += characters * rates.character
+        if audio_seconds:
+            femtousd += max(audio_seconds, rates.least_audio_seconds) * (rates.audio_second or 0)
+        if rates.least_searches:
+            femtousd += rates.least_searches * (rates.search or 0)
+        return nanousd(femtousd)

@@ -1,0 +1,36 @@
+"""A request's body as its content type says it is: JSON or a form, and nothing in the query that could stand for a part of it."""
+
+from __future__ import annotations
+
+from tollgate.core.errors import BadRequest
+from tollgate.core.requests import body
+from tollgate.core.requests.body import Body
+from tollgate.core.requests.dialects import Dialect
+from tollgate.core.requests.form import NAMES, read_form
+from tollgate.core.requests.media_type import check_charset, parameters_of
+
+_FORM = "multipart/form-data"
+
+
+def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
+    """Read a body. Raises BadRequest that says what would be right."""
+    # The commonest content types have no parameters, and are of JSON.
+    said = content_type.lower()
+    if dialect.form and said.lstrip().startswith(_FORM):
+        return _read_form(raw, content_type, query)
+    if "charset" in said:
+        check_charset(parameters_of(content_type, "content-type")[1], "body")
+    if query:
+        dialect.places.names.check_query(query)
+    return body.read(raw, dialect.places)
+
+
+def _read_form(raw: bytes, content_type: str, query: str) -> Body:
+    kind, parameters = parameters_of(content_type, "content-type")
+    # Within a quoted text it is no parameter; but not every reader looks at quotation marks.
+    if kind != _FORM or content_type.lower().count("boundary") > 1:
+        raise BadRequest(f"The content-type of a form must be {_FORM} with one boundary.")
+    check_charset(parameters, "form")
+    if query:
+        NAMES.check_query(query)
+    return read_form(raw, parameters.get("boundary"))

@@ -1,0 +1,360 @@
+"""The APIs that clients speak: what each keeps where in a request, and how each writes an error. Which path is which: core/endpoints.py.
+
+Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's `{"error": {...}}`
+(platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error", ...}` (docs.anthropic.com/en/api/errors), Google's
+google.rpc.Status (cloud.google.com/apis/design/errors), Bedrock's message and header
+(docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html), Cohere's (docs.cohere.com/reference/errors), Ollama's
+(github.com/ollama/ollama/blob/main/docs/api.md).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+
+from tollgate.core.callers import customer_ids as customers
+from tollgate.core.calls.decision import Header
+from tollgate.core.limits.accounts import MAX_EXACT
+from tollgate.core.requests.json_members import Names
+
+
+class Family(StrEnum):
+    """Whose wire format: it decides how errors look. The names of APIs in providers.yaml begin with it."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    VERTEX = "vertex"
+    BEDROCK = "bedrock"
+    COHERE = "cohere"
+    OLLAMA = "ollama"
+
+
+# Looking a member of an enum up by its value takes ten times as long.
+@lru_cache(maxsize=64)
+def family_of_api(api: str) -> Family:
+    """Whose format an API's name says: the names begin with the family."""
+    return Family(api.partition(".")[0])
+
+
+Place = str
+"""Where in a body a value stands: the name of a member, or of one and of another in it, with a dot between them."""
+INCLUDE_USAGE: Place = "stream_options.include_usage"
+"""Where a client of OpenAI's asks for the usage of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a body keeps what admission reads.
+
+    `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several the greatest counts.
+    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `least_limit`: an
+    output limit may be as low; a negative one means that there is none, where the server says so. `deferred`: a member that
+    makes the answer come later, with another call. `names`: of all that
+    is read of the body. `values`: those of its own members; `inner`: of each object within it the name, the names that are
+    read of it, and each of these with its place.
+    """
+
+    prompt: tuple[str, ...] = ()
+    output_limits: tuple[Place, ...] = ()
+    choices: tuple[Place, ...] = ()
+    customer: tuple[Place, ...] = ()
+    streams: bool = False
+    least_limit: int = 0
+    deferred: tuple[Place, ...] = ()
+    names: Names = field(init=False)
+    values: tuple[str, ...] = field(init=False)
+    inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        read = ("model", "stream", INCLUDE_USAGE, *self.output_limits, *self.choices, *self.customer, *self.deferred)
+        inner: dict[str, dict[str, Place]] = {}
+        for place in read:
+            parent, dot, name = place.partition(".")
+            if dot:
+                inner.setdefault(parent, {})[name] = place
+        found = tuple((parent, Names(places, parent), tuple(places.items())) for parent, places in inner.items())
+        object.__setattr__(self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read))))
+        object.__setattr__(self, "values", tuple(dict.fromkeys(place for place in read if "." not in place)))
+        object.__setattr__(self, "inner", found)
+
+
+class Measure(StrEnum):
+    """What a request may be priced by beside tokens."""
+
+    NOTHING = ""
+    CHARACTERS = "characters"  # of text to speak
+    SOUND = "sound"  # seconds of an uploaded file
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only when asked.
+
+    `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
+    a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says. `family`: whose errors
+    its clients read. `measures`: what else than tokens a request may cost. `default_model`: the provider's, where neither path
+    nor body names one.
+    """
+
+    api: str
+    places: Places
+    asks_for_usage: bool = False
+    has_output: bool = True
+    free: bool = False
+    form: bool = False
+    always_streams: bool = False
+    measures: Measure = Measure.NOTHING
+    default_model: str | None = None
+    family: Family = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "family", family_of_api(self.api))
+
+
+# https://platform.openai.com/docs/api-reference
+OPENAI = Places(
+    prompt=(
+        "messages",
+        "prompt",
+        "input",
+        "system",
+        "instructions",
+        "tools",
+        "functions",
+        "response_format",
+        "text",
+    ),
+    output_limits=("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    choices=("n", "best_of"),
+    customer=customers.PLACES,
+    least_limit=-1,
+    # https://docs.x.ai/docs/guides/deferred-chat-completions
+    deferred=("deferred",),
+)
+# https://platform.openai.com/docs/guides/background
+_RESPONSES = replace(OPENAI, deferred=("background",))
+# https://docs.mistral.ai/capabilities/code_generation
+_FIM = replace(OPENAI, prompt=("prompt", "suffix"))
+# https://docs.mistral.ai/api/endpoint/ocr
+_OCR = replace(OPENAI, prompt=("document", "document_annotation_format"))
+# https://docs.anthropic.com/en/api/complete
+_COMPLETE = Places(prompt=("prompt",), output_limits=("max_tokens_to_sample",), customer=customers.PLACES)
+# https://docs.anthropic.com/en/api/messages
+_ANTHROPIC = Places(
+    prompt=("messages", "system", "tools", "output_config", "output_format"),
+    output_limits=("max_tokens",),
+    customer=customers.PLACES,
+)
+# https://ai.google.dev/api/generate-content; proto3 JSON takes both spellings of every name
+_GEMINI = Places(
+    prompt=(
+        "contents",
+        "content",
+        "requests",
+        "systemInstruction",
+        "system_instruction",
+        "tools",
+        "generationConfig",
+        "generation_config",
+    ),
+    output_limits=tuple(
+        f"{config}.{limit}"
+        for config in ("generationConfig", "generation_config")
+        for limit in ("maxOutputTokens", "max_output_tokens")
+    ),
+    choices=tuple(
+        f"{config}.{count}"
+        for config in ("generationConfig", "generation_config")
+        for count in ("candidateCount", "candidate_count")
+    ),
+)
+# https://ai.google.dev/api/interactions-api
+_INTERACTIONS = Places(
+    prompt=("input", "system_instruction", "tools", "response_format"),
+    output_limits=("generation_config.max_output_tokens",),
+    deferred=("background",),
+)
+# https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
+_PREDICT = Places(prompt=("instances",))
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+_CONVERSE = Places(prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",))
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body of its own
+_INVOKE = Places(
+    output_limits=(
+        "max_tokens",
+        "max_completion_tokens",
+        "max_gen_len",
+        "maxTokens",
+        "max_tokens_to_sample",
+        "textGenerationConfig.maxTokenCount",
+        "inferenceConfig.maxTokens",
+        "inferenceConfig.max_new_tokens",
+    ),
+    choices=("n", "num_generations"),
+    customer=customers.PLACES,
+)
+# https://docs.cohere.com/reference/chat
+_COHERE = Places(
+    prompt=(
+        "messages",
+        "message",
+        "chat_history",
+        "documents",
+        "tools",
+        "response_format",
+        "texts",
+        "inputs",
+        "query",
+    ),
+    output_limits=("max_tokens",),
+)
+# https://docs.cohere.com/v1/reference/generate
+_GENERATE = Places(prompt=("prompt",), output_limits=("max_tokens",), choices=("num_generations",))
+# https://github.com/ollama/ollama/blob/main/docs/api.md
+_OLLAMA = Places(
+    prompt=("messages", "prompt", "system", "input", "suffix", "tools", "format"),
+    output_limits=("options.num_predict",),
+    streams=True,
+    least_limit=-MAX_EXACT,
+)
+_OLLAMA_EMBED = Places(prompt=("input", "prompt"))
+
+OPENAI_CHAT = Dialect("openai.chat", OPENAI, asks_for_usage=True)
+OPENAI_COMPLETIONS = Dialect("openai.completions", OPENAI, asks_for_usage=True)
+OPENAI_EMBEDDINGS = Dialect("openai.embeddings", OPENAI, has_output=False)
+OPENAI_FIM = Dialect("openai.chat", _FIM)
+OPENAI_RESPONSES = Dialect("openai.responses", _RESPONSES)
+OPENAI_COUNT_TOKENS = Dialect("openai.count_tokens", OPENAI, has_output=False, free=True)
+OPENAI_IMAGES = Dialect("openai.images", OPENAI, form=True)
+OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True, measures=Measure.SOUND)
+OPENAI_SPEECH = Dialect("openai.speech", OPENAI, measures=Measure.CHARACTERS)
+OPENAI_OCR = Dialect("openai.ocr", _OCR, has_output=False)
+OPENAI_MODERATION = Dialect(
+    "openai.moderation", OPENAI, has_output=False, free=True, default_model="omni-moderation-latest"
+)
+OPENAI_OTHER = Dialect("openai.other", _RESPONSES)
+"""A path that we do not know, where `unknown_paths` lets it pass."""
+ANTHROPIC_MESSAGES = Dialect("anthropic.messages", _ANTHROPIC)
+ANTHROPIC_MESSAGES_STREAM = Dialect("anthropic.messages", _ANTHROPIC, always_streams=True)
+ANTHROPIC_COMPLETE = Dialect("anthropic.complete", _COMPLETE)
+ANTHROPIC_COUNT_TOKENS = Dialect("anthropic.count_tokens", _ANTHROPIC, has_output=False, free=True)
+GEMINI_GENERATE = Dialect("gemini.generate", _GEMINI)
+GEMINI_STREAM = Dialect("gemini.generate", _GEMINI, always_streams=True)
+GEMINI_EMBED = Dialect("gemini.embed", _GEMINI, has_output=False)
+GEMINI_COUNT_TOKENS = Dialect("gemini.count_tokens", _GEMINI, has_output=False, free=True)
+GEMINI_INTERACTIONS = Dialect("gemini.interactions", _INTERACTIONS)
+VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False)
+BEDROCK_CONVERSE = Dialect("bedrock.converse", _CONVERSE)
+BEDROCK_CONVERSE_STREAM = Dialect("bedrock.converse_stream", _CONVERSE, always_streams=True)
+BEDROCK_INVOKE = Dialect("bedrock.invoke", _INVOKE)
+BEDROCK_INVOKE_STREAM = Dialect("bedrock.invoke_stream", _INVOKE, always_streams=True)
+BEDROCK_COUNT_TOKENS = Dialect("bedrock.count_tokens", Places(), has_output=False, free=True)
+COHERE_CHAT = Dialect("cohere.chat", _COHERE)
+COHERE_INPUT = Dialect("cohere.chat", _COHERE, has_output=False)
+COHERE_GENERATE = Dialect("cohere.chat", _GENERATE)
+COHERE_RERANK = Dialect("cohere.rerank", _COHERE, has_output=False)
+OLLAMA_GENERATE = Dialect("ollama", _OLLAMA)
+OLLAMA_EMBED = Dialect("ollama", _OLLAMA_EMBED, has_output=False)
+
+FAMILY_PATHS = (
+    (Family.ANTHROPIC, r"/v1/(?:messages|complete/*(?:[?]|$))"),
+    (
+        Family.GEMINI,
+        r"/v1(?:(?:beta1?|alpha)?/(?:models|projects|publishers)/[^?]*:|(?:beta|alpha)/(?:models|interactions)(?:[/?]|$))",
+    ),
+    (Family.BEDROCK, r"/model/"),
+    (Family.COHERE, r"/v[12]/(?:chat|embed|rerank|generate)/*(?:[?]|$)"),
+    (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings|tags)/*(?:[?]|$)"),
+)
+"""Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike. Envoy's own replies are worded by them too."""
+
+_FAMILIES = re.compile("|".join(f"(?P<{family.value}>{path})" for family, path in FAMILY_PATHS))
+
+
+def family_of_path(path: str) -> Family:
+    """Whose errors a client of this path can read, known or not."""
+    match = _FAMILIES.match(path)
+    return Family.OPENAI if match is None or match.lastgroup is None else Family(match.lastgroup)
+
+
+# Anthropic's error types by status.
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+# google.rpc.Code by HTTP status.
+_GOOGLE_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    402: "RESOURCE_EXHAUSTED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    408: "DEADLINE_EXCEEDED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_BEDROCK_TYPES = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    402: "ServiceQuotaExceededException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    405: "ValidationException",
+    413: "ValidationException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+    504: "ModelTimeoutException",
+}
+
+
+def error_type(family: Family, status: int) -> str:
+    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's `status`, Bedrock's exception.
+
+    A status that is in no table is the client's fault below 500, and the server's from there on.
+    """
+    words = {Family.ANTHROPIC: _ANTHROPIC_TYPES, Family.BEDROCK: _BEDROCK_TYPES}.get(family, _GOOGLE_STATUSES)
+    return words.get(status) or words[400 if status < 500 else 500]
+
+
+def error_body(
+    family: Family, status: int, kind: str, message: str, *, param: str | None = None, code: str | None = None
+) -> bytes:
+    """An error as a client of the family reads it. `kind`, `param` and `code` are OpenAI's words; the others have one for each status."""
+    match family:
+        case Family.OPENAI:
+            body: object = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        case Family.ANTHROPIC:
+            body = {"type": "error", "error": {"type": error_type(family, status), "message": message}}
+        case Family.GEMINI | Family.VERTEX:
+            body = {"error": {"code": status, "message": message, "status": error_type(family, status)}}
+        case Family.OLLAMA:
+            body = {"error": message}
+        case Family.BEDROCK | Family.COHERE:
+            body = {"message": message}
+    return msgspec.json.encode(body)
+
+
+def error_headers(family: Family, status: int) -> tuple[Header, ...]:
+    """The headers that an error of the family has beside its body."""
+    if family is not Family.BEDROCK:
+        return ()
+    return (Header("x-amzn-errortype", error_type(family, status)),)

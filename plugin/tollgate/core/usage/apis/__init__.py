@@ -1,0 +1,1 @@
+"""The table of APIs: where each keeps its usage."""

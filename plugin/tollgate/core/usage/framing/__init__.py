@@ -1,0 +1,1 @@
+"""Framings of replies: JSON documents, event streams, encodings."""

@@ -1,0 +1,1 @@
+"""Clusters: providers, Tollgate itself, circuit breakers, failover."""

@@ -1,0 +1,143 @@
+"""Where a deployment is, how its paths and its Host are written, and how its cluster adds the provider's credential to a request.
+
+Credentials are added in the cluster: no filter before the router sees one, and each attempt gets its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    DataSource,
+)
+from envoy_data_plane.envoy.extensions.common.aws.v3 import AwsCredentialProvider, CredentialsFileCredentialProvider
+from envoy_data_plane.envoy.extensions.filters.http.aws_request_signing.v3 import AwsRequestSigning
+from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
+from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
+from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SdsSecretConfig
+
+from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.endpoints import Wire, wires_of
+from tollgate.envoy_config.typed_messages import extension, http_filter_message
+from tollgate.settings import Credential
+
+_REWRITE = Path(__file__).parents[1] / "lua" / "upstream.lua"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialForm:
+    """Where a provider wants its key."""
+
+    header: str = "authorization"
+    prefix: str = "Bearer "
+
+
+# Each provider's API reference: authentication. What is not named here takes a bearer token; so do Cohere, Vertex and Bedrock's API keys.
+_CREDENTIAL_FORMS = {
+    "anthropic": CredentialForm("x-api-key", ""),
+    "azure": CredentialForm("api-key", ""),
+    "gemini": CredentialForm("x-goog-api-key", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What of an api_base names the server. `authority` leaves the scheme's own port out, as clients do."""
+
+    tls: bool
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, api_base: str) -> Origin:
+        """Read an http or https address."""
+        parts = urlsplit(api_base)
+        tls = parts.scheme == "https"
+        return cls(tls, parts.hostname or "", parts.port or (443 if tls else 80))
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def cluster_name(deployment: Deployment) -> str:
+    """The cluster of a deployment."""
+    return f"deployment/{deployment.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """How a client's path becomes the provider's: what matches `pattern` at its beginning is replaced by `prefix` and a slash."""
+
+    pattern: str
+    prefix: str
+
+
+def path_rule(deployment: Deployment) -> PathRule:
+    """The rule of the deployment's provider. The query is not part of what is matched."""
+    base = urlsplit(deployment.api_base).path.rstrip("/")
+    if deployment.provider == "anthropic":
+        # Its SDKs take the address without /v1 and write that themselves.
+        return PathRule("^(/v1)?/", re.sub(r"/v1$", "", base) + "/v1")
+    if wires_of(deployment.provider) == {Wire.OPENAI}:
+        # OpenAI's SDKs take the address with whatever comes before the path.
+        return PathRule("^(/openai)?(/v1)?/", base)
+    # The others' paths are whole, so an address that ends as they begin would say that twice.
+    return PathRule("^/", re.sub(r"(/openai)?(/v[12]\w*)?$", "", base))
+
+
+def rewriting(deployment: Deployment) -> HttpFilter:
+    """Path and Host of a deployment that has others beside it: a route's own rewriting is done once, for whichever is tried first."""
+    rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
+    values = f"local PREFIX, AUTHORITY = {_lua_text(rule.prefix)}, {_lua_text(origin.authority)}\n"
+    values += f"local CREDENTIALS = {{{', '.join(map(_lua_text, KEY_HEADERS))}}}\n"
+    source = values + _REWRITE.read_text(encoding="utf-8")
+    return http_filter_message("lua", Lua(default_source_code=DataSource(inline_string=source)))
+
+
+def _lua_text(text: str) -> str:
+    return (
+        '"' + re.sub(r"[^A-Za-z0-9/.:_~-]", lambda match: "".join(f"\\{b:03d}" for b in match[0].encode()), text) + '"'
+    )
+
+
+def credential_header(deployment: Deployment) -> str:
+    """The header in which the deployment's provider wants its key."""
+    return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm()).header
+
+
+def credential_filters(deployment: Deployment, credential: Credential | None) -> list[HttpFilter]:
+    """What adds the provider's credential. A model server of one's own may need none."""
+    if deployment.pass_credentials:
+        return []
+    if deployment.provider == "bedrock" and (credential is None or credential.aws):
+        return [http_filter_message("aws_request_signing", _signing(deployment, credential))]
+    if credential is None:
+        return []
+    form = _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
+    generic = Generic(
+        credential=SdsSecretConfig(name=credential.variable), header=form.header, header_value_prefix=form.prefix
+    )
+    injected = extension("envoy.http.injected_credentials.generic", generic)
+    return [http_filter_message("credential_injector", CredentialInjector(overwrite=True, credential=injected))]
+
+
+def _signing(deployment: Deployment, credential: Credential | None) -> AwsRequestSigning:
+    """Signature version 4. Without credentials in the file Envoy looks for them itself: its environment, profiles, the machine's role."""
+    provider = None
+    if credential is not None:
+        source = DataSource(environment_variable=credential.variable)
+        provider = AwsCredentialProvider(
+            # Otherwise Envoy's environment would win.
+            custom_credential_provider_chain=True,
+            credentials_file_provider=CredentialsFileCredentialProvider(credentials_data_source=source),
+        )
+    return AwsRequestSigning(service_name="bedrock", region=deployment.region or "", credential_provider=provider)

@@ -1,0 +1,1 @@
+"""The HTTP filters, in order, and what native mode reads replies with."""

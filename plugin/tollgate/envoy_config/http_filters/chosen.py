@@ -1,0 +1,97 @@
+"""A filter that becomes others, which a header chooses request by request.
+
+What a request has no use for costs it nothing. Tollgate's ext_authz sets the header, so it has to
+stand before. Where the reply has a say as well, the choice is made when its headers come by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tollgate.envoy_config.typed_messages import Json
+
+_COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
+_MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+_SKIP = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
+_REQUEST = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
+_RESPONSE = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
+_METADATA = "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
+_METADATA_MATCHER = "type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
+_MOST = 1e15
+
+Choice = Json
+"""What follows where a header matches: a chain of filters, or none."""
+
+
+def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
+    """Return the filter that a request's header chooses.
+
+    None where it has another value, or is not there. A reply goes through a chain from its end. A
+    filter that holds it is the last that sees it, since Envoy goes on after the whole chain.
+    """
+    tree = {"input": _input(_REQUEST, header), "exact_match_map": {"map": dict(choices)}}
+    return _becoming(name, {"matcher_tree": tree})
+
+
+def chosen_by_reply(name: str, *cases: tuple[Json, Choice], otherwise: Choice | None = None) -> Json:
+    """Return the filter that the headers of the reply choose: by the first predicate that holds.
+
+    They alone: when a reply comes by, the request's headers are as the provider was sent them.
+    """
+    matchers = [{"predicate": predicate, "on_match": choice} for predicate, choice in cases]
+    matcher: Json = {"matcher_list": {"matchers": matchers}}
+    return _becoming(name, matcher if otherwise is None else matcher | {"on_no_match": otherwise})
+
+
+def filters(name: str, *chain: Json) -> Choice:
+    """Choose a chain of filters."""
+    execute = {"@type": f"{_COMPOSITE}.ExecuteFilterAction", "filter_chain": {"typed_config": list(chain)}}
+    return {"action": {"name": name, "typed_config": execute}}
+
+
+def nothing() -> Choice:
+    """Choose no filter."""
+    return {"action": {"name": "skip", "typed_config": {"@type": _SKIP}}}
+
+
+def reply_header(name: str, pattern: str) -> Json:
+    """Hold where a reply's header, as a whole, matches a regular expression (RE2)."""
+    match = {"safe_regex": {"google_re2": {}, "regex": pattern}}
+    return {"single_predicate": {"input": _input(_RESPONSE, name), "value_match": match}}
+
+
+def metadata_above_zero(namespace: str, key: str) -> Json:
+    """Hold where a number of the dynamic metadata is more than zero. What stands in it when the reply's headers come by counts."""
+    path = {"@type": _METADATA, "filter": namespace, "path": [{"key": key}]}
+    value = {"@type": _METADATA_MATCHER, "value": {"double_match": {"range": {"start": 1, "end": _MOST}}}}
+    return {
+        "single_predicate": {
+            "input": {"name": key, "typed_config": path},
+            "custom_match": {"name": "above_zero", "typed_config": value},
+        }
+    }
+
+
+def any_of(*predicates: Json) -> Json:
+    """Hold where one of several predicates does."""
+    return predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
+
+
+def all_of(*predicates: Json) -> Json:
+    """Hold where each of several predicates does."""
+    return predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
+
+
+def not_(predicate: Json) -> Json:
+    """Hold where a predicate does not."""
+    return {"not_matcher": predicate}
+
+
+def _becoming(name: str, matcher: Json) -> Json:
+    composite = {"name": "composite", "typed_config": {"@type": f"{_COMPOSITE}.Composite"}}
+    config = {"@type": _MATCHER, "extension_config": composite, "xds_matcher": matcher}
+    return {"name": name, "typed_config": config}
+
+
+def _input(kind: str, header: str) -> Json:
+    return {"name": header, "typed_config": {"@type": kind, "header_name": header}}

@@ -1,0 +1,181 @@
+"""The HTTP filters in their order: cleaning, the key of a long body, admission, the edits that it asked for, metering.
+
+Each is switched off by default, and on by the routes that it is for: other hosts and routes of the same connection
+manager are as they were.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.core.v3 import (
+    ApiVersion,
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import BufferSettings, ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
+    ExternalProcessor,
+    MetadataOptions,
+    MetadataOptionsMetadataNamespaces,
+    ProcessingMode,
+    ProcessingModeBodySendMode,
+    ProcessingModeHeaderSendMode,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+
+from tollgate.api_table import api_table
+from tollgate.core.requests.inflate import CODINGS
+from tollgate.envoy_config.http_filters import native_usage as native
+from tollgate.envoy_config.http_filters.chosen import chosen, filters
+from tollgate.envoy_config.http_filters.inflating import inflating
+from tollgate.envoy_config.typed_messages import (
+    CHANGE_HEADER,
+    KEY_CHECK,
+    METADATA_NAMESPACE,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+    Json,
+    decision_timeout,
+    http_filter,
+    lua,
+    tollgate_service,
+)
+from tollgate.settings import Settings, TollgateSettings
+
+CORS = "envoy.filters.http.cors"
+_FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
+
+_EDITS = Path(__file__).parents[1] / "lua" / "edits.lua"
+_CLEAN = "tollgate.clean"
+# The connection's number and the nanosecond: what a request has to itself, and no client can choose.
+_STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
+
+
+def http_filters(settings: Settings) -> list[Json]:
+    """Every filter before the router, switched off."""
+    return [each | {"disabled": True} for each in (*_optional(settings), *_always(settings))]
+
+
+def router() -> Json:
+    """The last filter."""
+    return http_filter("router", Router(suppress_envoy_headers=True))
+
+
+def switched_on(settings: Settings) -> Json:
+    """`typed_per_filter_config` of a route whose requests pass all of them."""
+    return {each["name"]: {"@type": _FILTER_CONFIG, "config": {}} for each in _always(settings)}
+
+
+def _optional(settings: Settings) -> list[Json]:
+    """What only some requests pass: their routes switch it on."""
+    cors = [http_filter("cors", Cors())] if settings.tollgate.cors_origins else []
+    return [*cors, native.key_check(settings.tollgate) if is_native(settings) else _key_check(settings.tollgate)]
+
+
+def _always(settings: Settings) -> list[Json]:
+    if is_native(settings):
+        readers = (native.second_look(api_table(), _ext_proc()), native.meter(api_table(), _ext_proc()))
+        return [_clean(), native.admission(settings.tollgate), _changes(native.REPLY_LUA), *readers]
+    return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc()]
+
+
+def is_native(settings: Settings) -> bool:
+    """Whether Envoy talks to Tollgate in native mode."""
+    return settings.tollgate.mode == "native"
+
+
+def _clean() -> Json:
+    """Remove Envoy's own request headers, with which a client could ask for retries that cost money, and name the request."""
+    foreign = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
+    named = HeaderValueOption(
+        header=HeaderValue(key=STREAM_HEADER, value=_STREAM),
+        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    mutations = [HeaderMutation(remove_on_match=foreign), HeaderMutation(append=named)]
+    message = HeaderMutations(mutations=Mutations(request_mutations=mutations))
+    return http_filter("header_mutation", message) | {"name": _CLEAN}
+
+
+def _changes(*more: Path) -> Json:
+    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do.
+
+    A body that came compressed is inflated before: edits are of the plain one.
+    """
+    change = lua(_EDITS, *more)
+    chains = {"1": (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
+    made = {value: filters("tollgate.changes", *chain) for value, chain in chains.items()}
+    return chosen("tollgate.changes", CHANGE_HEADER, made)
+
+
+_NOT_TOLD = ListStringMatcher(patterns=[StringMatcher(exact="cookie", ignore_case=True)])
+
+
+def _key_check(ours: TollgateSettings) -> Json:
+    """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
+    service = tollgate_service()
+    service.timeout = decision_timeout(ours)
+    message = ExtAuthz(
+        transport_api_version=ApiVersion.V3,
+        grpc_service=service,
+        failure_mode_allow=False,
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        disallowed_headers=_NOT_TOLD,
+        charge_cluster_response_stats=False,
+    )
+    return http_filter("ext_authz", message) | {"name": KEY_CHECK}
+
+
+def _ext_authz(ours: TollgateSettings) -> Json:
+    service = tollgate_service()
+    service.timeout = decision_timeout(ours)
+    message = ExtAuthz(
+        transport_api_version=ApiVersion.V3,
+        grpc_service=service,
+        failure_mode_allow=False,
+        status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
+        validate_mutations=True,
+        # Not as text: a body that is not UTF-8 would arrive changed.
+        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        disallowed_headers=_NOT_TOLD,
+        # Refusals are not the provider's errors.
+        charge_cluster_response_stats=False,
+        clear_route_cache=True,
+    )
+    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+
+
+def _ext_proc() -> Json:
+    """Metering: reads replies, never refuses one, and lets them pass when Tollgate does not answer."""
+    skip = ProcessingModeHeaderSendMode.SKIP
+    message = ExternalProcessor(
+        grpc_service=tollgate_service(),
+        failure_mode_allow=True,
+        message_timeout=timedelta(seconds=1),
+        processing_mode=ProcessingMode(
+            request_header_mode=skip,
+            response_header_mode=ProcessingModeHeaderSendMode.SEND,
+            request_body_mode=ProcessingModeBodySendMode.NONE,
+            response_body_mode=ProcessingModeBodySendMode.NONE,
+            request_trailer_mode=skip,
+            response_trailer_mode=skip,
+        ),
+        # Tollgate says for each reply how much of it it wants to see.
+        allow_mode_override=True,
+        # Safe because request bodies are never sent here, so never changed here.
+        allow_content_length_header=True,
+        disable_immediate_response=True,
+        metadata_options=MetadataOptions(
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
+            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=["tollgate"]),
+        ),
+    )
+    return http_filter("ext_proc", message)

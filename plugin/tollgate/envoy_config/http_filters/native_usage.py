@@ -1,0 +1,270 @@
+"""Native mode: Envoy's own filters do what a gRPC service does in grpc mode, and Tollgate is asked once, over HTTP/1.1.
+
+Who reads a reply is said by the header `x-tollgate-meter`, request by request: an API whose usage Envoy can read, or ext_proc for
+what it cannot. So a filter that is not needed costs nothing, and routes are the same in both modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HeaderValue, HttpUri
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    AuthorizationRequest,
+    AuthorizationResponse,
+    BufferSettings,
+    ExtAuthz,
+    HttpService,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
+
+from tollgate.core.callers import customer_ids as customers
+from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.usage import Api
+from tollgate.core.usage.native import (
+    FIRST,
+    Framing,
+    Names,
+    counts_of_body,
+    framings_of,
+    is_told_again,
+    reader_name,
+    rules_of,
+)
+from tollgate.envoy_config.http_filters.chosen import (
+    all_of,
+    any_of,
+    chosen,
+    chosen_by_reply,
+    filters,
+    metadata_above_zero,
+    not_,
+    nothing,
+    reply_header,
+)
+from tollgate.envoy_config.typed_messages import (
+    CHANGE_HEADER,
+    KEY_CHECK,
+    KEY_CHECK_HEADER,
+    KEY_CHECK_VALUE,
+    METER_HEADER,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+    Json,
+    decision_timeout,
+    http_filter,
+)
+from tollgate.settings import TollgateSettings
+
+AUTHZ_CLUSTER = "tollgate_http"
+"""The workers, as ext_authz asks them in native mode."""
+REPLY_LUA = Path(__file__).parents[1] / "lua" / "reply.lua"
+"""What is changed on the way back, where Tollgate said so."""
+LONGEST_REPLY_BYTES = 128 * 1024 * 1024
+"""How much of a JSON reply may be held until its usage is read, where its length is not told.
+
+Longer ones become a 500. Envoy takes some seven times as much memory while it parses it.
+"""
+USAGE_NAMESPACE = "tollgate.usage"
+
+_METER = "tollgate.meter"
+_SECOND_LOOK = "tollgate.second_look"
+_EXT_PROC = "ext_proc"
+_JSON_TYPE = r"(?i)application/json(\s*;.*)?"
+_TYPES = {
+    Framing.BODY: _JSON_TYPE,
+    # sse_to_metadata compares letter by letter.
+    Framing.SSE: r"text/event-stream(\s*;.*)?",
+    Framing.EVENT_STREAM: r"application/vnd\.amazon\.eventstream(\s*;.*)?",
+}
+# Of ten million bytes and more: too many to be held whole.
+_LONG = r"[1-9]\d{7,}"
+# What Tollgate reads of a request's headers.
+_ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
+# What looks like Authorization: the refusal of such a request says so.
+_MISSPELT = StringMatcher(prefix="auth")
+_SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
+_TOLD_PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
+_TOLD_REFUSED = (
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-amzn-errortype",
+    "www-authenticate",
+)
+# A status that a refusal comes under, and what it is: Envoy drops the body of any 5xx.
+_TUNNELLED = {480: 500, 483: 503}
+_FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
+_SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
+_JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
+_PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"
+# An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's arguments.
+_LONGEST_EVENT_BYTES = 1024 * 1024
+
+
+def _exactly(*names: str) -> ListStringMatcher:
+    return ListStringMatcher(patterns=[StringMatcher(exact=each) for each in names])
+
+
+_COMMON: Final[Mapping[str, Any]] = {
+    "transport_api_version": ApiVersion.V3,
+    "failure_mode_allow": False,
+    "status_on_error": HttpStatus(code=StatusCode.ServiceUnavailable),
+    "allowed_headers": ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
+    # Refusals are not the provider's errors.
+    "charge_cluster_response_stats": False,
+}
+
+
+def key_check(ours: TollgateSettings) -> Json:
+    """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
+    flag = HeaderValue(key=KEY_CHECK_HEADER, value=KEY_CHECK_VALUE)
+    service = HttpService(
+        server_uri=_server(ours),
+        authorization_request=AuthorizationRequest(headers_to_add=[flag]),
+        authorization_response=AuthorizationResponse(allowed_client_headers=_told_refused()),
+    )
+    message = ExtAuthz(**_COMMON, http_service=service)
+    return http_filter("ext_authz", message) | {"name": KEY_CHECK}
+
+
+def admission(ours: TollgateSettings) -> Json:
+    """Return the filter that admits requests, over HTTP."""
+    response = AuthorizationResponse(
+        allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
+        allowed_client_headers=_told_refused(),
+        allowed_client_headers_on_success=_told(),
+        dynamic_metadata_from_headers=_exactly(*_SAID),
+    )
+    message = ExtAuthz(
+        **_COMMON,
+        http_service=HttpService(server_uri=_server(ours), authorization_response=response),
+        validate_mutations=True,
+        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        clear_route_cache=True,
+    )
+    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+
+
+def _server(ours: TollgateSettings) -> HttpUri:
+    return HttpUri(uri="http://tollgate", cluster=AUTHZ_CLUSTER, timeout=decision_timeout(ours))
+
+
+def _told() -> ListStringMatcher:
+    return ListStringMatcher(patterns=[StringMatcher(prefix=each) for each in _TOLD_PREFIXES])
+
+
+def _told_refused() -> ListStringMatcher:
+    return ListStringMatcher(patterns=[*_told().patterns, *_exactly(*_TOLD_REFUSED).patterns])
+
+
+def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
+    """Return the filters that read the reply, by the header in which ext_authz has named them.
+
+    A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes
+    to nobody.
+    """
+    instead, failed = filters(_METER, ext_proc), (reply_header(":status", "[45].."), nothing())
+    fits = {framing: _fits(framing) for framing in Framing}
+    readers = {
+        reader_name(name, framing): chosen_by_reply(
+            _METER,
+            (fits[framing], filters(_METER, _reader(api, framing))),
+            failed,
+            otherwise=instead,
+        )
+        for name, api in apis.items()
+        for framing in framings_of(api)
+    }
+    choices = {name: filters(_METER, reader) for name, reader in readers.items()}
+    return chosen(_METER, METER_HEADER, {**choices, _EXT_PROC: instead})
+
+
+def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
+    """Return the filter that hands a JSON reply to ext_proc where the one that reads it has found no counts.
+
+    A reply is held while it is read, so the choice is made when that is over. Without counts only what
+    it shows says whether it costs anything: an error in a 200 does not, an answer does.
+    """
+    read = [api for api in apis.values() if Framing.BODY in framings_of(api)]
+    looks = {api.name: filters(_SECOND_LOOK, _look(api, ext_proc)) for api in read}
+    return chosen(_SECOND_LOOK, METER_HEADER, looks)
+
+
+def _look(api: Api, ext_proc: Json) -> Json:
+    untold = all_of(_fits(Framing.BODY), reply_header(":status", "[123].."), not_(_tells(api)))
+    return chosen_by_reply(_SECOND_LOOK, (untold, filters(_SECOND_LOOK, ext_proc)))
+
+
+def _tells(api: Api) -> Json:
+    groups = [any_of(*(metadata_above_zero(USAGE_NAMESPACE, each) for each in group)) for group in counts_of_body(api)]
+    return all_of(*groups)
+
+
+def _fits(framing: Framing) -> Json:
+    """Hold for a reply that Envoy's filter for this framing reads.
+
+    It is of its content type, not compressed, and not too long to be held.
+    """
+    plain = not_(reply_header("content-encoding", "(?i).*[a-z].*"))
+    typed = reply_header("content-type", _TYPES[framing])
+    if framing is not Framing.BODY:
+        return all_of(typed, plain)
+    return all_of(typed, plain, not_(reply_header("content-length", _LONG)))
+
+
+def refusals_put_right() -> list[Json]:
+    """Mappers for local replies: the statuses under which refusals come that Envoy would not let through."""
+    return [
+        {
+            "filter": {
+                "status_code_filter": {
+                    "comparison": {"value": {"default_value": status, "runtime_key": "tollgate.tunnelled"}}
+                }
+            },
+            "status_code": meant,
+            "body_format_override": {
+                "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+                "content_type": "application/json",
+            },
+        }
+        for status, meant in _TUNNELLED.items()
+    ]
+
+
+def logged_headers(apis: Mapping[str, Api]) -> list[str]:
+    """Headers of replies that tell of usage."""
+    return sorted({header for api in apis.values() for header in api.headers.values()})
+
+
+def _reader(api: Api, framing: Framing) -> Json:
+    """Return Envoy's filter for one framing of an API's replies."""
+    names = rules_of(api, framing)
+    rules = [_rule(each) for each in names]
+    if framing is Framing.BODY:
+        types = {"regex": _JSON_TYPE}
+        return _filter("json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": types})
+    rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
+    parser = {
+        "name": "envoy.content_parsers.json",
+        "typed_config": {"@type": _PARSER, "rules": [{"rule": each} for each in rules]},
+    }
+    if framing is Framing.EVENT_STREAM:
+        return _filter("aws_eventstream_parser", _FRAMES, {"content_parser": parser})
+    return _filter("sse_to_metadata", _SSE, {"content_parser": parser, "max_event_size": _LONGEST_EVENT_BYTES})
+
+
+def _filter(name: str, kind: str, response_rules: Json) -> Json:
+    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind, "response_rules": response_rules}}
+
+
+def _rule(names: Names, *, first: bool = False) -> Json:
+    """Later events win; a value that is null or not there leaves what was found before. `first`: the first one is kept."""
+    kept: Json = {"metadata_namespace": USAGE_NAMESPACE, "key": (FIRST if first else "") + ".".join(names)}
+    if first:
+        kept["preserve_existing_metadata_value"] = True
+    return {"selectors": [{"key": each} for each in names], "on_present": kept}

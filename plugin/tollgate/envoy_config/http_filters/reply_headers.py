@@ -1,0 +1,93 @@
+"""Which headers of a provider's reply the client sees, and under which name: whose limits and whose costs a header tells must be clear.
+
+It stands in the provider's cluster, so nothing that Tollgate adds to the reply is touched, and it is `header_mutation`:
+Lua takes 25 us to look through a reply's headers.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+
+from tollgate.core.callers.credentials import OWN_PREFIX
+from tollgate.core.models.deployment import Deployment
+from tollgate.envoy_config.typed_messages import http_filter_message
+
+_STATES = ("limit", "remaining", "reset")
+# https://platform.openai.com/docs/guides/rate-limits, and those that speak like it; https://platform.claude.com/docs/en/api/rate-limits
+_LIMITS = tuple(
+    f"x-ratelimit-{state}{noun}" for noun in ("", "-requests", "-tokens", "-project-tokens") for state in _STATES
+)
+_ANTHROPIC_LIMITS = tuple(
+    f"anthropic-ratelimit-{noun}-{state}"
+    for noun in ("requests", "tokens", "input-tokens", "output-tokens")
+    for state in _STATES
+)
+# What Tollgate tells clients itself (core/headers.py): beginnings of names.
+_OURS = ("x-litellm-", "x-tollgate-", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
+# Whose account the gateway calls with.
+_ACCOUNT = (
+    "openai-organization",
+    "openai-project",
+    "openai-user",
+    "anthropic-organization-id",
+    "anthropic-workspace-id",
+    "x-goog-user-project",
+    "x-amz-security-token",
+)
+# What a browser would take for the gateway's own word: its cookies, how and where else it is to be called, and
+# whom to report to. So would it take who may read a reply: `access-control-*`.
+_SITE = (
+    "alt-svc",
+    "clear-site-data",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+)
+
+
+# Not one expression for all: Envoy bounds an expression's size, and many short comparisons are no dearer.
+_DROPPED = (
+    *(
+        HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=each)))
+        for each in (*_OURS, "access-control-")
+    ),
+    *(HeaderMutation(remove=each) for each in (*_ACCOUNT, *_SITE)),
+)
+# Of a request: what a client says to a gateway is no business of the provider's.
+_FOR_A_GATEWAY = HeaderMutation(
+    remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=OWN_PREFIX))
+)
+
+
+def reply_headers(deployment: Deployment) -> HttpFilter:
+    """Move the provider's own limits under `llm_provider-`, as far as their names are known, and drop what it may not say.
+
+    And of the request what is said to a gateway: one filter does both.
+
+    `retry-after` and `x-should-retry` stay: they are true of the call that the provider answered.
+    """
+    renamed: list[HeaderMutation] = []
+    for name in (*_LIMITS, *(_ANTHROPIC_LIMITS if deployment.provider == "anthropic" else ())):
+        kept = HeaderValueOption(
+            header=HeaderValue(key=f"llm_provider-{name}", value=f"%RESP({name})%"),
+            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
+        renamed.append(HeaderMutation(append=kept))
+    mutations = Mutations(
+        request_mutations=[_FOR_A_GATEWAY],
+        response_mutations=[*renamed, *_DROPPED],
+        response_trailers_mutations=list(_DROPPED),
+    )
+    return http_filter_message("header_mutation", HeaderMutations(mutations=mutations))

@@ -1,0 +1,1 @@
+"""The listener: connection manager, routes, local replies, access log."""

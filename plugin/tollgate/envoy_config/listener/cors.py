@@ -1,0 +1,102 @@
+"""OPTIONS, and who may read replies in a browser (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from envoy_data_plane.envoy.config.route.v3 import DirectResponseAction, HeaderMatcher, Route, RouteMatch
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+
+from tollgate.core.answers.headers import COST, REQUEST_ID
+from tollgate.envoy_config.http_filters.filters import CORS
+from tollgate.envoy_config.typed_messages import ROUTE_PREFIX, Json, overwritten, packed, plain
+from tollgate.settings import Settings
+
+_ANY = "*"
+_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
+# Browsers ask again after this at the latest (Chromium's bound).
+_ASK_AGAIN_SECONDS = 7200
+# By name for whoever looks, and all others by the star: names that hold a model's cannot be listed.
+_SHOWN = (
+    *(f"x-ratelimit-{state}-{noun}" for noun in ("requests", "tokens") for state in ("limit", "remaining", "reset")),
+    "x-litellm-key-spend",
+    "x-litellm-key-max-budget",
+    COST,
+    REQUEST_ID,
+    "retry-after",
+    "retry-after-ms",
+    "*",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Requests that a page of one origin sent: how they are told, and the headers that show it the reply. Or any others."""
+
+    matching: tuple[HeaderMatcher, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def each_allowed(settings: Settings) -> list[Allowed]:
+    """Those of each origin that is allowed, and last all others."""
+    shown = {"access-control-allow-origin": "%REQ(origin)%", "access-control-expose-headers": ", ".join(_SHOWN)}
+    found = [
+        Allowed((HeaderMatcher(name="origin", string_match=_like(each)),), shown)
+        for each in settings.tollgate.cors_origins
+    ]
+    return [*found, Allowed()]
+
+
+def options(settings: Settings) -> list[Json]:
+    """Routes that answer OPTIONS: a browser's question for each origin that is allowed, and the plain one. No key is asked for.
+
+    Envoy's own filter answers such a question with a fixed list of headers, and not with what was asked.
+    """
+    return [*map(_preflight, settings.tollgate.cors_origins), _answer([_OPTIONS], {"allow": _METHODS})]
+
+
+def policy(settings: Settings) -> Json:
+    """`typed_per_filter_config` that shows replies to the origins that are allowed; empty where there are none."""
+    if not settings.tollgate.cors_origins:
+        return {}
+    message = CorsPolicy(
+        allow_origin_string_match=[_like(each) for each in settings.tollgate.cors_origins],
+        expose_headers=", ".join(_SHOWN),
+    )
+    return {CORS: packed(message)}
+
+
+_OPTIONS = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIONS"))
+
+
+def _like(origin: str) -> StringMatcher:
+    return StringMatcher(safe_regex=RegexMatcher(regex=".*")) if origin == _ANY else StringMatcher(exact=origin)
+
+
+def _preflight(origin: str) -> Json:
+    asked = [
+        _OPTIONS,
+        HeaderMatcher(name="origin", string_match=_like(origin)),
+        HeaderMatcher(name="access-control-request-method", present_match=True),
+    ]
+    told = {
+        "access-control-allow-origin": "%REQ(origin)%",
+        "access-control-allow-methods": "%REQ(access-control-request-method)%",
+        "access-control-allow-headers": "%REQ(access-control-request-headers)%",
+        "access-control-max-age": str(_ASK_AGAIN_SECONDS),
+        "vary": "origin, access-control-request-method, access-control-request-headers",
+    }
+    return _answer(asked, told)
+
+
+def _answer(matching: list[HeaderMatcher], headers: Mapping[str, str]) -> Json:
+    return plain(
+        Route(
+            name=f"{ROUTE_PREFIX}options",
+            match=RouteMatch(prefix="/", headers=matching),
+            direct_response=DirectResponseAction(status=204),
+            response_headers_to_add=overwritten(headers),
+        )
+    )

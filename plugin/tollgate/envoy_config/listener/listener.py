@@ -1,0 +1,87 @@
+"""Envoy's listener and its HTTP connection manager."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.core.v3 import Http1ProtocolOptions, TypedExtensionConfig
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerHcmAccessLogOptions,
+    HttpConnectionManagerServerHeaderTransformation,
+)
+from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    HeaderMutation as EarlyHeaderMutation,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+
+from tollgate.envoy_config.clusters import bounds
+from tollgate.envoy_config.http_filters import native_usage as native
+from tollgate.envoy_config.http_filters.filters import http_filters, is_native, router
+from tollgate.envoy_config.listener.access_logging import access_log
+from tollgate.envoy_config.listener.local_replies import local_reply_config
+from tollgate.envoy_config.listener.route_table import route_configuration
+from tollgate.envoy_config.typed_messages import Json, envoy_address, extension, packed, plain
+from tollgate.settings import Settings
+from tollgate.topology import Topology
+
+
+def listener(settings: Settings, topology: Topology) -> Json:
+    """The gateway's listener."""
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager(settings)}
+    return {
+        "name": bounds.LISTENER,
+        "address": plain(envoy_address(topology.listen)),
+        "per_connection_buffer_limit_bytes": bounds.CONNECTION_BUFFER_BYTES,
+        # With it a second gateway could listen on the same port, and each would get half of the requests.
+        "enable_reuse_port": False,
+        # A few connections carry many calls, and one socket gives whichever thread is awake the next: all 32 of a run on one of two threads.
+        "connection_balance_config": {"exact_balance": {}},
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def connection_manager(settings: Settings) -> Json:
+    """The HTTP connection manager: what a platform team puts into a listener of its own."""
+    ours = settings.tollgate
+    message = HttpConnectionManager(
+        stat_prefix="tollgate",
+        use_remote_address=True,
+        normalize_path=True,
+        merge_slashes=True,
+        server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
+        # HTTP/1.0 may come without a Host, which routes need.
+        http_protocol_options=Http1ProtocolOptions(accept_http_10=True, default_host_for_http_10="tollgate"),
+        http2_protocol_options=bounds.http2(ours),
+        common_http_protocol_options=bounds.connections(ours),
+        request_headers_timeout=timedelta(seconds=ours.request_headers_timeout_seconds),
+        request_timeout=timedelta(seconds=ours.request_timeout_seconds),
+        stream_idle_timeout=timedelta(seconds=ours.upstream_timeout_seconds),
+        early_header_mutation_extensions=[early_mutations()],
+        access_log=[access_log(settings)],
+        # A call that runs is heard of twice before its lease runs out.
+        access_log_options=HttpConnectionManagerHcmAccessLogOptions(
+            access_log_flush_interval=timedelta(seconds=ours.lease_seconds / 3)
+        ),
+    )
+    return packed(
+        message,
+        local_reply_config=local_replies(settings),
+        http_filters=[*http_filters(settings), router()],
+        route_config=route_configuration(settings),
+    )
+
+
+def local_replies(settings: Settings) -> Json:
+    """What clients read when Envoy itself answers."""
+    config = local_reply_config()
+    first = native.refusals_put_right() if is_native(settings) else []
+    return config | {"mappers": [*first, *config["mappers"]]}
+
+
+def early_mutations() -> TypedExtensionConfig:
+    """Removes a client's own of Tollgate's headers before any filter or route sees them: the route is chosen by one."""
+    ours = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-tollgate-"))
+    message = EarlyHeaderMutation(mutations=[HeaderMutation(remove_on_match=ours)])
+    return extension("envoy.http.early_header_mutation.header_mutation", message)

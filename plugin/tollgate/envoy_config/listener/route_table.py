@@ -1,0 +1,245 @@
+"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set, and what is no deployment's.
+
+A request is first matched to one of the last routes, where ext_authz is on and ext_proc is off; once Tollgate has named
+a deployment it is matched again. So a refused request never opens an ext_proc stream.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    HeaderMatcher,
+    Route,
+    RouteAction,
+    RouteActionClusterNotFoundResponseCode,
+    RouteMatch,
+)
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import CheckSettings, ExtAuthzPerRoute
+from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import Int64Range
+
+from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, route_value
+from tollgate.core.callers.credentials import KEY_HEADERS, PAYER_HEADERS, passed_headers
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
+from tollgate.envoy_config.clusters.failover import chain, failing_over
+from tollgate.envoy_config.clusters.upstream import Origin, cluster_name, credential_header, path_rule
+from tollgate.envoy_config.http_filters.filters import switched_on
+from tollgate.envoy_config.http_filters.native_usage import LONGEST_REPLY_BYTES
+from tollgate.envoy_config.listener import cors
+from tollgate.envoy_config.typed_messages import (
+    ADMIN_CLUSTER,
+    CHANGE_HEADER,
+    KEY_CHECK,
+    KEY_CHECK_EXTENSION,
+    KEY_CHECK_VALUE,
+    METER_HEADER,
+    ROUTE_HEADER,
+    ROUTE_PREFIX,
+    STREAM_HEADER,
+    Json,
+    overwritten,
+    packed,
+    plain,
+)
+from tollgate.settings import Settings, TollgateSettings
+
+_MANAGEMENT_PREFIXES = (
+    "/key/",
+    "/user/",
+    "/team/",
+    "/customer/",
+    "/end_user/",
+    "/budget/",
+    "/spend/",
+    "/global/",
+    "/health/",
+    "/ui/",
+    "/docs/",
+)
+_MANAGEMENT_PATHS = ("/model/info", "/metrics", "/docs", "/openapi.json", "/ui")
+# Lists of models, and beneath them single ones. A POST to them is a client's mistake, and is answered as one of
+# an LLM API, or it is a call: Google's name the model there.
+_MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
+
+_NEVER_SENT_ON = (
+    # The client's key for Tollgate, in every place where it may stand. The cluster adds the provider's own later.
+    *KEY_HEADERS,
+    "cookie",
+    ROUTE_HEADER,
+    CHANGE_HEADER,
+    METER_HEADER,
+    STREAM_HEADER,
+    # Who the client is behind the gateway is not the provider's business.
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+)
+# One message of gRPC: the workers take no longer one.
+_HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
+# Compressed replies cannot be metered while they stream.
+_PLAIN_REPLIES = {"accept-encoding": "identity"}
+_NO_METERING: Json = {"envoy.filters.http.ext_proc": packed(ExtProcPerRoute(disabled=True))}
+
+# No request has it: every name that begins so is removed from it.
+_NO_CLUSTER_HEADER = "x-tollgate-cluster"
+# Where a key may stand, and where it stands by a slip: admission names the header that it found.
+_LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
+# The query's member `key`, percent-encoded in any way.
+_KEY_IN_QUERY = r"[^?]*[?](.*&)?(k|%6[bB])(e|%65)(y|%79)=.*"
+# The key of a longer body, or of one that does not tell its length, is checked before the body is taken. For a shorter
+# one a second question would cost more than what Envoy holds for it.
+_SHORT_BODY_BYTES = 64 * 1024
+
+
+def route_configuration(settings: Settings) -> Json:
+    """The whole route table."""
+    return {"name": "tollgate", "virtual_hosts": [virtual_host(settings)]}
+
+
+def virtual_host(settings: Settings) -> Json:
+    """Tollgate's virtual host. The filters run for calls of models alone, whichever route they have at first."""
+    deployments = [_deployment(each, settings) for each in settings.deployments]
+    unrouted = [_long_body(), _nowhere()]
+    for route in (*deployments, *unrouted):
+        route["typed_per_filter_config"] = switched_on(settings) | route.get("typed_per_filter_config", {})
+    return {
+        "name": "tollgate",
+        "domains": ["*"],
+        # A request that Tollgate has let pass may have lost its key by then, and no other has a deployment's header:
+        # deployments come first, and it looks at no other route.
+        "routes": [*deployments, *cors.options(settings), *_management(), *_without_key(settings), *unrouted],
+        "typed_per_filter_config": cors.policy(settings),
+    }
+
+
+def _management() -> list[Json]:
+    """What the admin server answers, to callers whose keys it checks itself."""
+    matches = [
+        *(RouteMatch(prefix=each) for each in _MANAGEMENT_PREFIXES),
+        *(RouteMatch(path=each) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
+        # One route: Envoy looks at a route's headers before its path, and every call passes here.
+        RouteMatch(
+            safe_regex=RegexMatcher(regex=f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"),
+            headers=[_method("GET|HEAD")],
+        ),
+    ]
+    action = RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30))
+    return [plain(Route(name=f"{ROUTE_PREFIX}management", match=each, route=action)) for each in matches]
+
+
+def _method(expression: str) -> HeaderMatcher:
+    return HeaderMatcher(name=":method", string_match=_like(expression))
+
+
+def _like(expression: str) -> StringMatcher:
+    return StringMatcher(safe_regex=RegexMatcher(regex=expression))
+
+
+def _without_key(settings: Settings) -> list[Json]:
+    """401 for a request that has a key in none of the places where one may stand, before any of its body is taken."""
+    absent = [HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT]
+    no_query = HeaderMatcher(name=":path", string_match=_like(_KEY_IN_QUERY), invert_match=True)
+    told = {
+        CHALLENGE.name: CHALLENGE.value,
+        # Envoy's own id of the request: this refusal is in no record of Tollgate's.
+        REQUEST_ID: "%REQ(x-request-id)%",
+    }
+    return [
+        plain(
+            Route(
+                name=f"{ROUTE_PREFIX}without-key",
+                match=RouteMatch(prefix="/", headers=[*absent, no_query, *allowed.matching]),
+                direct_response=DirectResponseAction(status=401),
+                response_headers_to_add=overwritten({**told, **allowed.headers}),
+            )
+        )
+        for allowed in cors.each_allowed(settings)
+    ]
+
+
+def _long_body() -> Json:
+    """As the last route, with the question for the key alone before the body is taken."""
+    length = HeaderMatcher(
+        name="content-length",
+        range_match=Int64Range(end=_SHORT_BODY_BYTES),
+        # Without one the body may be of any length.
+        treat_missing_header_as_empty=True,
+        invert_match=True,
+    )
+    match = RouteMatch(prefix="/", headers=[length, _method("POST|PUT|PATCH")])
+    asked = ExtAuthzPerRoute(
+        check_settings=CheckSettings(context_extensions={KEY_CHECK_EXTENSION: KEY_CHECK_VALUE}),
+    )
+    return _unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK: packed(asked)})
+
+
+def _nowhere() -> Json:
+    """Reached only by what Tollgate let pass without naming a deployment that this configuration has."""
+    return _unrouted(f"{ROUTE_PREFIX}nowhere", RouteMatch(prefix="/"), {})
+
+
+def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
+    """A route to nowhere: 404. Not a direct response, since Envoy's cors filter passes over those."""
+    action = RouteAction(
+        cluster_header=_NO_CLUSTER_HEADER,
+        cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
+    )
+    route = plain(Route(name=name, match=match, route=action))
+    return route | {"typed_per_filter_config": {**_NO_METERING, **filters}}
+
+
+def _buffer_limit(ours: TollgateSettings) -> int:
+    """How much of a request, and of a reply, Envoy may hold.
+
+    Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native mode
+    it would answer 500 instead of a longer reply that is held until its usage is read; in grpc mode of
+    such a reply the rest is not metered.
+    """
+    replies = LONGEST_REPLY_BYTES if ours.mode == "native" else _HELD_FOR_EXT_PROC_BYTES
+    return max(replies, ours.max_request_bytes)
+
+
+def _deployment(deployment: Deployment, settings: Settings) -> Json:
+    """A deployment's route. Where others may take over, each cluster writes path and Host itself, and bodies are kept for them."""
+    members = chain(settings, deployment)
+    alone, rule = len(members) == 1, path_rule(deployment)
+    chosen = HeaderMatcher(name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id)))
+    action = RouteAction(
+        # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
+        timeout=timedelta(0),
+        idle_timeout=timedelta(seconds=settings.tollgate.upstream_timeout_seconds),
+        regex_rewrite=RegexMatchAndSubstitute(
+            pattern=RegexMatcher(regex=rule.pattern),
+            substitution=(rule.prefix.replace("\\", r"\\") if alone else "") + "/",
+        ),
+    )
+    if alone:
+        action.cluster = cluster_name(deployment)
+        action.host_rewrite_literal = Origin.of(deployment.api_base).authority
+    route = plain(
+        Route(
+            name=f"{ROUTE_PREFIX}{cluster_name(deployment)}",
+            match=RouteMatch(prefix="/", headers=[chosen]),
+            route=action,
+            request_headers_to_add=overwritten(_PLAIN_REPLIES),
+            request_headers_to_remove=_kept_back(deployment, settings),
+            request_body_buffer_limit=_buffer_limit(settings.tollgate),
+        )
+    )
+    if not alone:
+        route["route"] |= failing_over(members)
+    return route
+
+
+def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
+    """The headers of a client that its provider does not see."""
+    passed = set(settings.tollgate.pass_client_headers)
+    if deployment.pass_credentials:
+        passed.update(passed_headers(credential_header(deployment)))
+    return [name for name in (*_NEVER_SENT_ON, *PAYER_HEADERS) if name not in passed]

@@ -1,0 +1,1 @@
+"""The processes of a gateway: what runs them, and where they listen."""

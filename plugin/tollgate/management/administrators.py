@@ -1,0 +1,90 @@
+"""Who administers: the master key, or a key of a user whose role is proxy_admin. Any other key may read about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from hmac import compare_digest
+
+from tollgate.core.entities import Key, Role, User
+from tollgate.core.errors import TollgateError
+from tollgate.ports import Clock, Registry, entity_of
+
+
+class Denied(TollgateError):
+    """A caller may not do this, or is nobody we know. `kind` is LiteLLM's name for it, `status` its HTTP status."""
+
+    def __init__(self, message: str, kind: str = "auth_error", status: int = 401) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """A caller who may do everything."""
+
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A caller with an ordinary key, and the user it belongs to."""
+
+    key: Key
+    user: User | None = None
+
+
+Caller = Administrator | Holder
+
+
+def hash_of(secret: str) -> str:
+    """What is kept of a key's secret."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Callers:
+    """Tells who a secret belongs to. `master_key` None: nobody is the master."""
+
+    def __init__(self, registry: Registry, clock: Clock, master_key: str | None) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._master_hash = None if master_key is None else hash_of(master_key)
+
+    async def authenticate(self, secret: str | None) -> Caller:
+        """The caller with that secret. Raises Denied, in LiteLLM's words."""
+        if not secret:
+            raise Denied("Authentication Error, No api key passed in.")
+        presented = hash_of(secret)
+        if self._master_hash is not None and compare_digest(presented, self._master_hash):
+            return Administrator()
+        (stored,) = await self._registry.get(Key, [presented])
+        if stored is None:
+            raise Denied("Authentication Error, Invalid API key provided.", "token_not_found_in_db")
+        key = stored.entity
+        self._check(key)
+        user = None
+        if key.user_id is not None:
+            (found,) = await self._registry.get(User, [key.user_id])
+            user = entity_of(found)
+        if user is not None and user.blocked:
+            raise Denied(f"Authentication Error, User={user.id} is blocked.")
+        if user is not None and user.role is Role.ADMIN:
+            return Administrator(key)
+        return Holder(key, user)
+
+    def _check(self, key: Key) -> None:
+        if key.blocked:
+            raise Denied("Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin.")
+        now_us = self._clock.now_us()
+        if key.expires_us is not None and key.expires_us <= now_us:
+            raise Denied(
+                f"Authentication Error - Expired Key. Key Expiry time {_shown(key.expires_us)} "
+                f"and current time {_shown(now_us)}",
+                "expired_key",
+            )
+
+
+def _shown(instant_us: int) -> str:
+    return datetime.fromtimestamp(instant_us / 1_000_000, UTC).isoformat()

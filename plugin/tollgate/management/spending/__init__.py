@@ -1,0 +1,1 @@
+"""What was spent, in which period, and by whom most."""

@@ -1,0 +1,131 @@
+"""What entities have spent, live: every number is asked of the counters, none is kept beside the entity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from tollgate.core.callers.inherit import with_budget
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
+from tollgate.core.limits.accounts import Account, Scope, Spend
+from tollgate.core.limits.duration import period_at
+from tollgate.management.spending.periods import Periods, scope_of
+from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
+
+NOTHING = Spend(0, 0, 0, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Live(Generic[E]):
+    """An entity with its own numbers: what it spent in the current period, and when that ends (None: never)."""
+
+    entity: E
+    spend: Spend = NOTHING
+    reset_us: int | None = None
+
+
+class Spending:
+    """Reads and corrects what was spent."""
+
+    def __init__(self, registry: Registry, counters: Counters, book: SpendBook, clock: Clock) -> None:
+        self._registry = registry
+        self._counters = counters
+        self._book = book
+        self._clock = clock
+        self.periods = Periods(registry, book, clock)
+
+    async def live(self, entities: Sequence[E], organization: str | None = None) -> list[Live[E]]:
+        """The entities with their numbers, one round trip an organization. Members need to be told theirs: the team's."""
+        accounts = [self._account(limits, entity) for limits, entity in await self._limits(entities)]
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for number, entity in enumerate(entities):
+            places[organization or _organization(entity)].append(number)
+        spends: list[Spend] = [NOTHING] * len(entities)
+        for name, numbers in places.items():
+            found = await self._counters.spend(name, tuple(accounts[number] for number in numbers))
+            for number, spend in zip(numbers, found, strict=True):
+                spends[number] = spend
+        return [
+            Live(entity, spend, account.period.end_us or None)
+            for entity, spend, account in zip(entities, spends, accounts, strict=True)
+        ]
+
+    async def unregistered(self, scope: Scope) -> Spend:
+        """Return what calls in the name of somebody whom nobody registered spent, in all organizations."""
+        found = NOTHING
+        for name in await self._counters.organizations():
+            (spend,) = await self._counters.spend(name, (Account(scope),))
+            by_model = dict(found.by_model_nanousd)
+            for model, nanousd in spend.by_model_nanousd.items():
+                by_model[model] = by_model.get(model, 0) + nanousd
+            found = Spend(
+                found.used_nanousd + spend.used_nanousd,
+                found.held_nanousd + spend.held_nanousd,
+                found.total_nanousd + spend.total_nanousd,
+                by_model,
+            )
+        return found
+
+    async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
+        """Say what an entity has spent in its current period."""
+        ((limits, entity),) = await self._limits([live.entity])
+        await self._book.set_spend(organization, self._account(limits, entity), nanousd)
+
+    async def correct_models(
+        self, entity: Key | User | Team | Customer, by_model_nanousd: Mapping[str, int], organization: str
+    ) -> None:
+        """Say what an entity has spent of its budgets for single models."""
+        scope = scope_of(entity)
+        for each in entity.model_limits:
+            if (nanousd := by_model_nanousd.get(each.model)) is not None:
+                account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
+                await self._book.set_spend(organization, account, nanousd)
+
+    async def forget(self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = "") -> None:
+        """Remove what entities that are deleted have spent and used, in all and of each model.
+
+        `organization`: of members, whose team tells it.
+        """
+        by_organization: defaultdict[str, dict[Scope, set[str]]] = defaultdict(dict)
+        for each in entities:
+            place = organization or _organization(each)
+            limited = () if isinstance(each, Member) else (limits.model for limits in each.model_limits)
+            by_organization[place][scope_of(each)] = set(limited)
+        for name, models in by_organization.items():
+            # Limits of a budget, and those that were there before, are for models that were called.
+            spends = await self._counters.spend(name, tuple(map(Account, models)))
+            for scope, spend in zip(models, spends, strict=True):
+                models[scope].update(spend.by_model_nanousd)
+            narrowed = [Scope(scope.kind, scope.id, model) for scope, each in models.items() for model in each]
+            await self._book.forget(name, [*models, *narrowed])
+
+    async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
+        """Each entity with the limits that it has in effect: those of a budget where it has none."""
+        names = sorted({name for each in entities if (name := getattr(each, "budget_id", None)) is not None})
+        budgets = {
+            name: entity_of(stored)
+            for name, stored in zip(names, await self._registry.get(Budget, names) if names else (), strict=True)
+        }
+        found = []
+        for entity in entities:
+            limits: LimitSet = entity.limits
+            if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+                limits = with_budget(entity, budgets[entity.budget_id]).limits
+            found.append((limits, entity))
+        return found
+
+    def _account(self, limits: LimitSet, entity: E) -> Account:
+        return self._account_of(scope_of(entity), limits)  # type: ignore[arg-type]
+
+    def _account_of(self, scope: Scope, limits: LimitSet) -> Account:
+        period = period_at(
+            limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
+        )
+        return Account(scope, period=period)
+
+
+def _organization(entity: Any) -> str:
+    organization: str = entity.organization
+    return organization

@@ -1,0 +1,225 @@
+"""Virtual keys: made, changed, blocked, replaced, deleted, and what they have spent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from tollgate.core.entities import Key, Team, User
+from tollgate.core.errors import BadRequest, Conflict, NotFound
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.administrators import hash_of
+from tollgate.management.collection import Collection
+from tollgate.management.lookups import imply_teams
+from tollgate.management.spending.limits import restarted
+from tollgate.management.spending.ranking import Ranking, ranked
+from tollgate.management.spending.spending import Live, Spending
+from tollgate.ports import Clock, Page, Registry, Stored, Write
+
+Change = Callable[[Key, int], Key]
+"""What a caller wants of a key: a function of the key as it is, and of the time in microseconds."""
+
+SECRET_PREFIX = "sk-"
+_SHORTEST_SECRET = 16  # LiteLLM's rule for keys that a caller chooses
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A key with its secret, which is told once and kept nowhere."""
+
+    secret: str
+    live: Live[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyQuery:
+    """Which keys are listed."""
+
+    user_id: str | None = None
+    team_id: str | None = None
+    organization: str | None = None
+    alias: str | None = None
+    hash: str | None = None
+    search: str | None = None
+
+
+class Keys:
+    """The use cases on keys. A key is named by its secret, or by its hash."""
+
+    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+        self._registry = registry
+        self.spending = spending
+        self._clock = clock
+        self._keys = Collection(registry, Key, "Key not found.")
+
+    async def create(
+        self, change: Change, *, secret: str | None = None, spend_nanousd: int = 0, anonymous: bool = False
+    ) -> Made:
+        """Make a key. `anonymous`: it belongs to nobody in particular, so to a user id of its own, as the page shows."""
+        chosen, secret = secret is not None, new_secret() if secret is None else checked_secret(secret)
+        now_us = self._clock.now_us()
+        key = change(blank(secret, now_us), now_us)
+        if anonymous:
+            key = replace(key, user_id=str(uuid4()))
+        key = await self._in_organization(key)
+        try:
+            await self._registry.write(Write(None, key))
+        except Conflict as conflict:
+            raise BadRequest(str(conflict), "key_alias") from conflict
+        if chosen:
+            # Calls that were in flight when a key of that secret was deleted have been settled since.
+            await self.spending.forget([key])
+        await imply_teams(self._registry, [key.team_id], key.organization, now_us)
+        if spend_nanousd:
+            await self.spending.correct(Live(key), spend_nanousd, key.organization)
+        return Made(secret, await self._live(key))
+
+    async def find(self, name: str) -> Live[Key]:
+        """The key of that secret or hash. Raises NotFound."""
+        return await self._live((await self._stored(name)).entity)
+
+    async def find_by_alias(self, alias: str) -> Live[Key]:
+        """The key of that alias. Raises NotFound."""
+        stored = await self._keys.find_named(alias)
+        if stored is None:
+            raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
+        return await self._live(stored.entity)
+
+    async def update(self, name: str, change: Change, spend_nanousd: int | None = None) -> Live[Key]:
+        """Change a key. Raises NotFound, BadRequest."""
+        now_us = self._clock.now_us()
+
+        def changed(key: Key) -> Key:
+            after = replace(change(key, now_us), updated_us=now_us)
+            return replace(after, limits=restarted(key.limits, after.limits, now_us))
+
+        try:
+            key = await self._keys.change(as_hash(name), changed, self.spending.periods.carry)
+        except Conflict as conflict:
+            raise BadRequest(str(conflict), "key_alias") from conflict
+        await imply_teams(self._registry, [key.team_id], key.organization, now_us)
+        if spend_nanousd is not None:
+            await self.spending.correct(Live(key), spend_nanousd, key.organization)
+        return await self._live(key)
+
+    async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
+        """Delete keys, all or none, and return their hashes. What they spent stays in the ledger alone."""
+        found = [await self._stored(name) for name in dict.fromkeys(as_hash(each) for each in names)]
+        for alias in aliases:
+            stored = await self._keys.find_named(alias)
+            if stored is None:
+                raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
+            found.append(stored)
+        unique = {each.entity.hash: each for each in found}
+        if not unique:
+            raise NotFound("No keys found")
+        await self._registry.write(*(Write(each, None) for each in unique.values()))
+        await self.spending.forget([each.entity for each in unique.values()])
+        return list(unique)
+
+    async def regenerate(self, name: str, change: Change, secret: str | None = None) -> Made:
+        """Give a key a new secret; the old one stops. Spend, limits and alias stay."""
+        secret = new_secret() if secret is None else checked_secret(secret)
+        before = await self._stored(name)
+        now_us = self._clock.now_us()
+        after = replace(
+            change(before.entity, now_us),
+            hash=hash_of(secret),
+            name=shown_name(secret),
+            first_hash=before.entity.id,
+            updated_us=now_us,
+        )
+        await self._registry.write(Write(before, None), Write(None, after))
+        await imply_teams(self._registry, [after.team_id], after.organization, now_us)
+        return Made(secret, await self._live(after))
+
+    async def reset_spend(self, name: str, to_nanousd: int) -> tuple[Live[Key], int]:
+        """Lower what a key has spent in its period; the key, and what it had spent before."""
+        live = await self.find(name)
+        spent, limit = live.spend.used_nanousd, live.entity.limits.max_budget_nanousd
+        if to_nanousd > spent:
+            raise BadRequest(
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})", "reset_to"
+            )
+        if limit is not None and to_nanousd > limit:
+            raise BadRequest(
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= max_budget ({dollars_of(limit)})", "reset_to"
+            )
+        await self.spending.correct(live, to_nanousd, live.entity.organization)
+        return await self._live(live.entity), spent
+
+    async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:
+        """A part of the list, newest first."""
+        owner: User | Team | None = None
+        if query.user_id is not None:
+            owner = User(query.user_id)
+        elif query.team_id is not None:
+            owner = Team(query.team_id)
+        only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(team_id=query.team_id)
+        return await self._keys.page(owner, None if only_owner else lambda key: _fits(key, query), offset, count)
+
+    async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
+        """A part of all keys, those that spent most first."""
+        return await ranked(self._keys.chunks(), self.live, offset, count)
+
+    async def live(self, keys: Sequence[Key]) -> list[Live[Key]]:
+        """Keys with what they have spent."""
+        return await self.spending.live(keys)
+
+    async def _stored(self, name: str) -> Stored[Key]:
+        return await self._keys.get(as_hash(name))
+
+    async def _live(self, key: Key) -> Live[Key]:
+        (live,) = await self.spending.live([key])
+        return live
+
+    async def _in_organization(self, key: Key) -> Key:
+        """A key of a team counts where the team does, unless it was given another organization."""
+        if key.team_id is None or key.organization != DEFAULT_ORGANIZATION:
+            return key
+        (team,) = await self._registry.get(Team, [key.team_id])
+        return key if team is None else replace(key, organization=team.entity.organization)
+
+
+def blank(secret: str, now_us: int) -> Key:
+    """A new key of that secret, without any limits."""
+    key = Key(hash_of(secret), shown_name(secret), created_us=now_us, updated_us=now_us)
+    return replace(key, limits=replace(key.limits, budget_since_us=now_us))
+
+
+def new_secret() -> str:
+    """A secret of 128 random bits."""
+    return SECRET_PREFIX + secrets.token_urlsafe(16)
+
+
+def checked_secret(secret: str) -> str:
+    """A secret that a caller chose. Raises BadRequest when it is not one."""
+    if not secret.startswith(SECRET_PREFIX) or len(secret) < _SHORTEST_SECRET:
+        raise BadRequest(f"a key of your own must begin with '{SECRET_PREFIX}' and have at least 16 characters", "key")
+    return secret
+
+
+def shown_name(secret: str) -> str:
+    """How a key is shown to people: its last four characters."""
+    return f"{SECRET_PREFIX}...{secret[-4:]}"
+
+
+def as_hash(name: str) -> str:
+    """The hash of a key that is named by its secret or its hash."""
+    return hash_of(name) if name.startswith(SECRET_PREFIX) else name
+
+
+def _fits(key: Key, query: KeyQuery) -> bool:
+    wanted = (
+        (query.user_id, key.user_id),
+        (query.team_id, key.team_id),
+        (query.organization, key.organization),
+        (query.alias, key.alias),
+        (query.hash, key.hash),
+    )
+    if any(want is not None and want != has for want, has in wanted):
+        return False
+    return query.search is None or query.search.lower() in f"{key.alias or ''} {key.hash}".lower()

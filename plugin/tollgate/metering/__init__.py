@@ -1,0 +1,1 @@
+"""The way back: usage becomes dollars, and the hold is settled."""

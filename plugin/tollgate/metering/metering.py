@@ -1,0 +1,308 @@
+"""The use case of the way back: what did it use, what does it cost, and the settlement of what was held.
+
+What a reply told is charged. Where nothing reached the provider, or the reply told and showed nothing, nothing is. What was
+shown and not told is charged as seen, with the input as estimated; an expired lease with the hold. Never silently zero.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence, Set
+from functools import partial
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tollgate import telemetry
+from tollgate.core.answers.headers import COST, dollars, ietf_headers, standing_headers
+from tollgate.core.calls.bill import NO_BILL
+from tollgate.core.calls.decision import Header
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import NO_USAGE, Certainty, Counts, Usage
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import MAX_EXACT, Standing
+from tollgate.core.memo import Bounded
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.served import is_other_model
+from tollgate.core.money.billing import bill
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.dialects import family_of_api
+from tollgate.core.requests.estimate import InputEstimates, Lacks
+from tollgate.core.usage.reading import Reading
+from tollgate.metering.unseen import OwnOutputs, UnseenOutput
+from tollgate.ports import Counters
+
+T = TypeVar("T")
+_RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
+
+
+class Ended(Struct, frozen=True):
+    """A call that has ended: what it used, the status of its reply, and who says so.
+
+    `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does not hold of what was used.
+    `most_shown_tokens`: where only the length of the reply is known, what it can have shown.
+    """
+
+    reservation: Reservation
+    usage: Usage
+    status: int
+    by: str
+    hidden_tokens: int | None = None
+    lacks: Lacks = Lacks.NOTHING
+    most_shown_tokens: int = 0
+
+
+class Meter:
+    """Settles reservations. Every method is safe to call twice, from any worker: the first settlement wins."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        catalog: Catalog,
+        default_price: Price | None,
+        estimates: InputEstimates,
+        *,
+        ietf: bool = False,
+        on_settled: Callable[[Reservation], None] = lambda _: None,
+        unseen: UnseenOutput | None = None,
+    ) -> None:
+        """`on_settled` is told of every call that is settled here. `unseen`: None where nobody else has learned anything."""
+        self._counters = counters
+        self._catalog = catalog
+        self._default_price = default_price
+        self._estimates = estimates
+        self._ietf = ietf
+        self._on_settled = on_settled
+        self._unseen = unseen or UnseenOutput(OwnOutputs())
+        self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def settle(self, ended: Ended) -> tuple[Header, ...]:
+        """Settle now; the headers tell where things stand then. A caller that is cancelled meanwhile does not cancel the settlement.
+
+        Nothing to tell when it was settled before. While the store is down only the cost is told, and settlement goes on trying.
+        """
+        reservation, settlement = ended.reservation, self._settlement(ended)
+        cost = Header(COST, dollars(settlement.cost_nanousd))
+        try:
+            standing = await asyncio.shield(self._start(self._settle(ended, settlement)))
+        except StoreUnavailable as error:
+            telemetry.store_failed("settle", error)
+            self._start(self._settle_until_done([ended]))
+            return (cost,)
+        if standing is None:
+            return ()
+        family = family_of_api(reservation.dialect)
+        headers = standing_headers(reservation.accounts, standing, family, reservation.model)
+        if self._ietf:
+            headers += ietf_headers(reservation.accounts, standing)
+        return (*headers, cost)
+
+    def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:
+        """Settle in a task of its own."""
+        self.settle_all_soon([Ended(reservation, usage, status, by)])
+
+    def settle_all_soon(self, ended: Sequence[Ended]) -> None:
+        """Settle calls together, in a task of their own."""
+        self._start(self._settle_until_done(ended))
+
+    def undo(self, reservation: Reservation) -> None:
+        """Free what a reservation may hold of a call that was decided about without knowing."""
+        self.settle_soon(reservation, NO_USAGE, 0, "admission")
+
+    def deployment(self, reservation: Reservation) -> Deployment | None:
+        """Return the deployment that serves a call; None: the file lists it no more."""
+        return self._catalog.by_id.get(reservation.deployment)
+
+    async def renew(self, reservation: Reservation) -> None:
+        """Keep the lease of a call that still runs."""
+        try:
+            await self._counters.renew(reservation)
+        except StoreUnavailable as error:
+            telemetry.store_failed("renew", error)
+
+    async def give_back(self, stream_ids: Set[str]) -> None:
+        """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
+        try:
+            for organization in await self._counters.organizations():
+                left = await self._counters.open(organization, stream_ids)
+                self.settle_all_soon([Ended(each, NO_USAGE, 0, "access_log") for each in left])
+        except StoreUnavailable as error:
+            telemetry.store_failed("give_back", error)
+
+    async def settle_expired(self) -> int:
+        """Charge the holds of leases that ran out; how many there were."""
+        settled = 0
+        for organization in await self._counters.organizations():
+            # Settled, they are not found again.
+            while expired := await self._counters.expired(organization):
+                held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
+                ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
+                await self._settle_all(ended)
+                settled += len(ended)
+        return settled
+
+    async def drain(self) -> None:
+        """Wait for the settlements that run."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _settlement(self, ended: Ended) -> Settlement:
+        reservation = ended.reservation
+        price = self._catalog.price(reservation.deployment, reservation.model) or self._default_price
+        usage = _measured(ended.usage, ended.reservation)
+        charged = NO_BILL
+        if price is not None:
+            find = self._catalog.price_of_model
+            others = partial(find, ended.reservation.deployment) if usage.passes else None
+            charged = bill(usage, price, others)
+        cost_nanousd, told = charged.cost_nanousd, False
+        if usage.told_nanousd is not None and usage.certainty is not Certainty.NONE:
+            told = self._catalog.trusts(ended.reservation.deployment)
+            cost_nanousd = usage.told_nanousd if told else cost_nanousd
+        cost_nanousd = min(cost_nanousd, MAX_EXACT)
+        other = usage.model is not None and self._is_other(reservation, usage.model)
+        return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
+
+    def _is_other(self, reservation: Reservation, told: str) -> bool:
+        """Whether the model that a reply names is not its deployment's. A deployment of Azure's has a name of its owner's."""
+        asked = (reservation.deployment, reservation.model, told)
+        known = self._other_models.get(asked)
+        if known is None:
+            deployment = self._catalog.deployment(reservation.deployment, reservation.model)
+            known = deployment is not None and deployment.provider != "azure" and is_other_model(deployment.model, told)
+            self._other_models.put(asked, known, 400 + 4 * (len(told) + len(reservation.model)))
+        return known
+
+    def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
+        """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
+        task = asyncio.create_task(settling)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _settle_until_done(self, ended: Sequence[Ended]) -> None:
+        whole = [each if each.lacks is Lacks.NOTHING else await self._filled(each) for each in ended]
+        for pause_s in (*_RETRY_AFTER_S, None):
+            try:
+                await self._settle_all(whole)
+                return
+            except StoreUnavailable as error:
+                if pause_s is None:
+                    telemetry.settlements_postponed([each.reservation.id for each in ended], error)
+                    return
+                await asyncio.sleep(pause_s)
+
+    async def _filled(self, ended: Ended) -> Ended:
+        usage = await self._unseen.fill(ended.reservation, ended.usage, ended.lacks, ended.most_shown_tokens)
+        return replace(ended, usage=usage)
+
+    async def _settle(self, ended: Ended, settlement: Settlement) -> Standing | None:
+        standing = await self._counters.settle(ended.reservation, settlement)
+        if standing is not None:
+            self._settled(ended, settlement)
+        return standing
+
+    async def _settle_all(self, ended: Sequence[Ended]) -> None:
+        settlements = [self._settlement(each) for each in ended]
+        calls = [(each.reservation, settlement) for each, settlement in zip(ended, settlements, strict=True)]
+        answers = await self._counters.settle_all(calls)
+        for first_time, each, settlement in zip(answers, ended, settlements, strict=True):
+            if first_time:
+                self._settled(each, settlement)
+
+    def _settled(self, ended: Ended, settlement: Settlement) -> None:
+        reservation, usage = ended.reservation, settlement.usage
+        self._on_settled(reservation)
+        if usage.certainty is Certainty.EXACT:
+            self._estimates.learn(
+                reservation.deployment, reservation.input_tokens, usage.input_tokens, tools=reservation.tools
+            )
+            if ended.hidden_tokens is not None:
+                self._unseen.learn(reservation.deployment, usage.output_tokens, ended.hidden_tokens)
+        elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
+            telemetry.unseen(reservation.id)
+        telemetry.settled(
+            settlement.certainty.value,
+            settlement.settled_by,
+            reservation.model,
+            usage.input_tokens,
+            usage.output_tokens,
+            settlement.cost_nanousd,
+        )
+        if settlement.other_model:
+            telemetry.other_model(reservation.model)
+        if settlement.bill.unpriced:
+            telemetry.unpriced(settlement.bill.unpriced)
+        if usage.told_nanousd is not None and settlement.bill.source:
+            table_nanousd = settlement.bill.cost_nanousd
+            telemetry.told(reservation.model, usage.told_nanousd, table_nanousd)
+
+
+def _measured(usage: Usage, reservation: Reservation) -> Usage:
+    """Return a usage with what was measured of the request, where the reply did not tell it."""
+    characters, audio_seconds = reservation.characters, reservation.audio_seconds
+    if not (characters or audio_seconds) or usage.certainty is Certainty.NONE:
+        return usage
+    if characters and not usage.characters:
+        usage = replace(usage, characters=characters)
+    if audio_seconds and not usage.audio_seconds:
+        exact = usage.certainty is Certainty.EXACT
+        certainty = Certainty.ESTIMATED if exact else usage.certainty
+        usage = replace(usage, audio_seconds=audio_seconds, certainty=certainty)
+    return usage
+
+
+def used(
+    reservation: Reservation,
+    reading: Reading,
+    status: int,
+    *,
+    complete: bool,
+) -> Usage:
+    """What to charge for a reply: what it told, or the rule that stands in for it.
+
+    `complete`: the reply came to its end; of one that did not, what could not be seen of the output is added later.
+    What was told is charged as told. Where nothing was told and nothing was shown, a whole reply costs nothing.
+    Else a direction that was not told is charged as estimated (input) or as seen (output).
+    """
+    told, seen = reading.usage, reading.seen
+    if told is not None and reading.input_told and reading.output_told:
+        return told
+    if told is None and status >= 400:
+        return NO_USAGE
+    if complete and not seen.shown and (told is None or not _told_any(told)):
+        return NO_USAGE
+    input_tokens = told.input_tokens if told is not None else 0
+    if not reading.input_told:
+        input_tokens = max(input_tokens, reservation.input_tokens)
+    told_output = told.output_tokens if told is not None else 0
+    output_tokens = told_output
+    if not reading.output_told:
+        output_tokens = max(told_output, seen.output_tokens)
+    certainty = Certainty.ESTIMATED if told is None and complete else Certainty.PARTIAL
+    usage = replace(told or NO_USAGE, input_tokens=input_tokens, output_tokens=output_tokens, certainty=certainty)
+    if told_output or output_tokens != seen.output_tokens:
+        return usage
+    return replace(usage, output_image_tokens=seen.picture_tokens, output_audio_tokens=seen.sound_tokens)
+
+
+def _told_any(usage: Usage) -> bool:
+    """Whether a usage says that anything was used."""
+    return usage.told_nanousd not in (None, 0) or any(getattr(usage, kind) for kind in Counts.__struct_fields__)
+
+
+def used_unseen(
+    reservation: Reservation, seen_output_tokens: int, status: int, *, reached_provider: bool, complete: bool
+) -> Usage:
+    """What to charge for a call whose reply nobody read: the client left before it, or metering failed open. Status 0: no reply.
+
+    `seen_output_tokens`: what it may have shown. What else there was of its output is added later.
+    """
+    if not reached_provider or status >= 400:
+        return NO_USAGE
+    certainty = Certainty.ESTIMATED if complete else Certainty.PARTIAL
+    output_tokens = min(seen_output_tokens, reservation.output_tokens)
+    return Usage(reservation.input_tokens, output_tokens, certainty=certainty)

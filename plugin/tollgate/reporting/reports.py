@@ -1,0 +1,200 @@
+"""What was spent on what: the ledger, the proxy's own total, what a call would cost. And which models there are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+from tollgate.core.callers.access import AllowedModels, Model
+from tollgate.core.calls.usage import Usage
+from tollgate.core.entities import Key, LimitSet, Member, Team
+from tollgate.core.errors import BadRequest, NotFound, UnknownModel
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, ScopeKind, Spend
+from tollgate.core.limits.duration import period_at
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.modes import mode_of
+from tollgate.core.models.output_limits import OutputLimits
+from tollgate.core.money.billing import cost_nanousd
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.endpoints import Wire
+from tollgate.management.administrators import Caller, Holder
+from tollgate.ports import (
+    Clock,
+    Counters,
+    Ledger,
+    LedgerPage,
+    LedgerQuery,
+    Registry,
+    Settled,
+    entity_of,
+)
+
+MOST_RECORDS = 10_000  # of one list; sums know no bound
+# Records that are summed up between two turns of the event loop, and read in one page.
+_PAGE = 2_000
+
+
+@dataclass(slots=True)
+class DaySum:
+    """What was spent on one day, in nano-dollars: in all, by model, by user."""
+
+    day: date
+    total: int = 0
+    by_model: dict[str, int] = field(default_factory=dict)
+    by_user: dict[str, int] = field(default_factory=dict)
+
+    def add(self, settled: Settled) -> None:
+        """Count a record."""
+        model, cost = settled.record.model, settled.record.cost_nanousd
+        self.total += cost
+        self.by_model[model] = self.by_model.get(model, 0) + cost
+        if (user := find_payer(settled, ScopeKind.USER)) is not None:
+            self.by_user[user] = self.by_user.get(user, 0) + cost
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A deployment and what is known of its model. None: nobody knows."""
+
+    deployment: Deployment
+    price: Price | None
+    mode: str
+    max_output_tokens: int | None
+
+
+class Reports:
+    """Reads; changes nothing. `proxy`: limits that the configuration gives the whole
+    proxy. `kept_us`: how long the ledger keeps records."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        counters: Counters,
+        ledger: Ledger,
+        catalog: Catalog,
+        clock: Clock,
+        proxy: LimitSet,
+        kept_us: int,
+        output_limits: OutputLimits,
+    ) -> None:
+        self._registry = registry
+        self._counters = counters
+        self._ledger = ledger
+        self._clock = clock
+        self._kept_us = kept_us
+        self._output_limits = output_limits
+        self.catalog = catalog
+        self.proxy = proxy
+
+    async def records(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
+        """Return records of the ledger, the last settled first: a part, and where the next begins."""
+        return await self._ledger.page(query, count, cursor)
+
+    async def record(self, request_id: str, organization: str | None = None) -> Settled:
+        """Return the record of a settled request. Raises NotFound."""
+        page = await self._ledger.page(LedgerQuery(organization, request_id=request_id), 1)
+        if not page.records:
+            place = "the ledger" if organization is None else f"the ledger of organization {organization!r}"
+            raise NotFound(f"No settled request {request_id!r} in {place}.")
+        return page.records[0]
+
+    async def days(self, query: LedgerQuery) -> list[DaySum]:
+        """Sum up all records of a query by the day of UTC on which they were admitted, newest first."""
+        days: dict[date, DaySum] = {}
+        cursor: str | None = None
+        while True:
+            page = await self._ledger.page(query, _PAGE, cursor)
+            for each in page.records:
+                day = _day_of(each)
+                days.setdefault(day, DaySum(day)).add(each)
+            cursor = page.cursor
+            if cursor is None:
+                return [days[day] for day in sorted(days, reverse=True)]
+            await asyncio.sleep(0)
+
+    @property
+    def complete_from_us(self) -> int:
+        """Records that were settled before this moment may have been removed from the ledger."""
+        return self._clock.now_us() - self._kept_us
+
+    async def proxy_spend(self) -> Spend:
+        """What the whole proxy has spent in its current period."""
+        limits = self.proxy
+        period = period_at(
+            limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
+        )
+        account = Account(Scope(ScopeKind.PROXY, "proxy"), period=period)
+        (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (account,))
+        return spend
+
+    def cost(self, model: str, usage: Usage) -> int:
+        """What a call of a model would cost, in nano-dollars. Raises BadRequest when nobody knows."""
+        known_as = self.catalog.model(model)
+        deployments = () if known_as is None else self.catalog.deployments(known_as.name)
+        prices = [price for each in deployments if (price := self.catalog.price(each.id, each.model_name)) is not None]
+        if not prices:
+            known = "has no price" if deployments else "is not a model of this proxy"
+            raise BadRequest(f"{model} {known}", "model")
+        # Several deployments may serve the name; what admission holds is the dearest.
+        return max(cost_nanousd(usage, price) for price in prices)
+
+    async def models(self, caller: Caller, wire: Wire | None = None) -> list[tuple[Model, Deployment]]:
+        """The models that a caller may use at a wire's paths (None: at any), each with its first deployment."""
+        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+        found = (
+            (replace(model, name=name), self.catalog.choose(model.name, wire, draw=0))
+            for name, model in self.catalog.listed()
+            if allowed.refused_by(model) is None
+        )
+        return [(model, deployment) for model, deployment in found if deployment is not None]
+
+    async def model(self, caller: Caller, name: str, wire: Wire | None = None) -> tuple[Model, Deployment]:
+        """One that the caller may use, in a list or not. Raises UnknownModel."""
+        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+        model = self.catalog.model(name)
+        if model is not None and allowed.refused_by(model) is None:
+            deployment = self.catalog.choose(model.name, wire, draw=0)
+            if deployment is not None:
+                return replace(model, name=name), deployment
+        raise UnknownModel(name)
+
+    async def known_models(self, caller: Caller) -> list[KnownModel]:
+        """Return what is known of each deployment of the models that a caller may use."""
+        names = {self.catalog.by_id[deployment.id].model_name for _, deployment in await self.models(caller)}
+        return [
+            KnownModel(
+                each,
+                self.catalog.price(each.id, each.model_name),
+                each.mode or mode_of(each.model),
+                each.max_output_tokens or self._output_limits.find(each.model),
+            )
+            for each in self.catalog.by_id.values()
+            if each.model_name in names
+        ]
+
+    async def _allowed(self, key: Key, caller: Holder) -> AllowedModels:
+        team = member = None
+        if key.team_id is not None:
+            (stored,) = await self._registry.get(Team, [key.team_id])
+            team = entity_of(stored)
+        if key.team_id is not None and key.user_id is not None:
+            (found,) = await self._registry.get(Member, [f"{key.team_id}/{key.user_id}"])
+            member = entity_of(found)
+        return AllowedModels(
+            key=key.models,
+            team=team.models if team else (),
+            user=caller.user.models if caller.user else (),
+            member=member.models if member else (),
+        )
+
+
+def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
+    """The id of the entity of a kind that a record was charged to, if there was one."""
+    prefix = f"{kind.value}:"
+    return next((each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)), None)
+
+
+def _day_of(settled: Settled) -> date:
+    return datetime.fromtimestamp(settled.record.admitted_us // 1_000_000, UTC).date()
