@@ -30,7 +30,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/python proto/generate.py --check
-	$(BIN)/pytest -q tests/unit/test_architecture.py tests/unit/test_envoy_config.py
+	$(BIN)/pytest -q tests/unit/project/test_architecture.py tests/unit/envoy_config/test_envoy_config.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff format $(SOURCES)

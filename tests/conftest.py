@@ -20,8 +20,20 @@ def valkey_url() -> Iterator[str]:
     """A Valkey server on a Unix socket, for the whole run."""
     with tempfile.TemporaryDirectory(prefix="tg-") as folder:
         socket = Path(folder) / "valkey.sock"
-        arguments = [get_binary_path(), "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder]
-        with subprocess.Popen([str(each) for each in arguments], stdout=subprocess.DEVNULL) as server:
+        arguments = [
+            get_binary_path(),
+            "--port",
+            "0",
+            "--unixsocket",
+            socket,
+            "--save",
+            "",
+            "--dir",
+            folder,
+        ]
+        with subprocess.Popen(
+            [str(each) for each in arguments], stdout=subprocess.DEVNULL
+        ) as server:
             wait_until_it_listens(socket)
             yield f"unix://{socket}"
             server.terminate()

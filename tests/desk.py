@@ -70,7 +70,9 @@ class Desk:
     people: People = field(default_factory=People)
     clock: FixedClock = field(default_factory=FixedClock)
     terms: Terms = field(
-        default_factory=lambda: Terms(hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse", Preset.PAGE)
+        default_factory=lambda: Terms(
+            hashed(MASTER), Policy(), 100, "refuse", PRICE, "refuse", Preset.PAGE
+        )
     )
     deployments: tuple[Deployment, ...] = (
         Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
@@ -118,11 +120,18 @@ class Desk:
     ) -> Decision:
         if headers is None:
             headers = {"authorization": f"Bearer {secret}"}
-        raw = asked if isinstance(asked, bytes) else json.dumps(chat() if asked is None else asked).encode()
+        raw = (
+            asked
+            if isinstance(asked, bytes)
+            else json.dumps(chat() if asked is None else asked).encode()
+        )
         return await self._door().admit(Request(method, path, headers, raw))
 
     async def ask_head(
-        self, path: str = "/v1/chat/completions", method: str = "POST", headers: dict[str, str] | None = None
+        self,
+        path: str = "/v1/chat/completions",
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
     ) -> Refusal | None:
         """What is said of a request whose body has not come."""
         headers = {"authorization": f"Bearer {SECRET}"} if headers is None else headers

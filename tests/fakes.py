@@ -1,4 +1,6 @@
-"""Ports over plain memory, built on core's arithmetic: the Python twins that the store's scripts are compared with."""
+"""Ports over plain memory, built on core's arithmetic: the Python twins that the store's scripts
+are compared with.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ from dataclasses import dataclass, field
 from tollgate.core.calls.records import Record, record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Accounts, Balance, LimitKind, Scope, Spend, Standing
+from tollgate.core.limits.accounts import (
+    Account,
+    Accounts,
+    Balance,
+    LimitKind,
+    Scope,
+    Spend,
+    Standing,
+)
 from tollgate.core.limits.period import current
 
 
@@ -80,7 +90,12 @@ class MemoryCounters:
             held.append(amount)
             balances[number] = Balance(
                 balance.requests + (0 if account.rpm is None else bucket.UNITS),
-                balance.tokens + (0 if account.tpm is None else reservation.tokens_within(account.tpm) * bucket.UNITS),
+                balance.tokens
+                + (
+                    0
+                    if account.tpm is None
+                    else reservation.tokens_within(account.tpm) * bucket.UNITS
+                ),
                 balance.parallel + (account.parallel is not None),
                 balance.used_nanousd,
                 balance.held_nanousd + amount,
@@ -133,11 +148,15 @@ class MemoryCounters:
         self._leases[reservation.id] = self.clock.us + self.lease_us
         for each in reservation.accounts:
             if each.parallel is not None:
-                self.scope(reservation.organization, each).slots[reservation.id] = self.clock.us + self.lease_us
+                self.scope(reservation.organization, each).slots[reservation.id] = (
+                    self.clock.us + self.lease_us
+                )
         return True
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        return Standing(self.clock.us, tuple(self._balance(organization, each) for each in accounts))
+        return Standing(
+            self.clock.us, tuple(self._balance(organization, each) for each in accounts)
+        )
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         spends = []
@@ -156,7 +175,11 @@ class MemoryCounters:
 
     async def expired(self, organization: str) -> list[Reservation]:
         due = sorted((end, each) for each, end in self._leases.items() if end <= self.clock.us)
-        return [self._open[each][0] for _, each in due if self._open[each][0].organization == organization][:100]
+        return [
+            self._open[each][0]
+            for _, each in due
+            if self._open[each][0].organization == organization
+        ][:100]
 
     def scope(self, organization: str, account: Account) -> _Scope:
         return self._scopes[organization, account.scope]
@@ -203,16 +226,23 @@ def _hold(accounts: Accounts, balances: Sequence[Balance], cost_nanousd: int) ->
 def _refusing(account: Account, balance: Balance, reservation: Reservation) -> LimitKind | None:
     if account.rpm is not None and not bucket.fits(balance.requests, 1, account.rpm):
         return LimitKind.REQUESTS
-    if account.tpm is not None and not bucket.fits(balance.tokens, reservation.tokens_within(account.tpm), account.tpm):
+    if account.tpm is not None and not bucket.fits(
+        balance.tokens, reservation.tokens_within(account.tpm), account.tpm
+    ):
         return LimitKind.TOKENS
     if account.parallel is not None and balance.parallel >= account.parallel:
         return LimitKind.PARALLEL
-    if account.budget_nanousd is not None and balance.used_nanousd + balance.held_nanousd >= account.budget_nanousd:
+    if (
+        account.budget_nanousd is not None
+        and balance.used_nanousd + balance.held_nanousd >= account.budget_nanousd
+    ):
         return LimitKind.BUDGET
     return None
 
 
-def _only_held(kind: LimitKind, account: Account, balance: Balance, held_tokens: int, reservation: Reservation) -> bool:
+def _only_held(
+    kind: LimitKind, account: Account, balance: Balance, held_tokens: int, reservation: Reservation
+) -> bool:
     """Whether a limit that refuses would not, were all that is held given back."""
     match kind:
         case LimitKind.TOKENS:

@@ -1,4 +1,6 @@
-"""A stand-in for a LiteLLM server: it answers the lists that an import reads, over a real socket, and knows what its rows look like."""
+"""A stand-in for a LiteLLM server: it answers the lists that an import reads, over a real socket,
+and knows what its rows look like.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,20 @@ TOKEN = sha256(SECRET.encode()).hexdigest()
 
 ROWS: dict[str, list[dict[str, Any]]] = {
     "budgets": [
-        {"budget_id": "free-tier", "tpm_limit": 5, "max_budget": None, "budget_duration": None, "created_by": "admin"},
-        {"budget_id": "shared", "max_budget": 2.0, "budget_duration": "30d", "rpm_limit": 7, "tpd_limit": 9},
+        {
+            "budget_id": "free-tier",
+            "tpm_limit": 5,
+            "max_budget": None,
+            "budget_duration": None,
+            "created_by": "admin",
+        },
+        {
+            "budget_id": "shared",
+            "max_budget": 2.0,
+            "budget_duration": "30d",
+            "rpm_limit": 7,
+            "tpd_limit": 9,
+        },
         {"budget_id": "own", "max_budget": 0.5, "budget_duration": "1d", "tpm_limit": None},
     ],
     "users": [
@@ -34,7 +48,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "key_count": 1,
             "created_at": "2026-01-02T03:04:05.678000Z",
         },
-        {"user_id": "krrish", "user_role": "team", "spend": 0.0, "sso_user_id": "okta|1", "tpm_limit": 2**62},
+        {
+            "user_id": "krrish",
+            "user_role": "team",
+            "spend": 0.0,
+            "sso_user_id": "okta|1",
+            "tpm_limit": 2**62,
+        },
     ],
     "teams": [
         {
@@ -50,14 +70,29 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "rpm_limit": 99,
             "blocked": False,
             "models": ["gpt-4o", "fast"],
-            "metadata": {"team_member_budget_id": "shared", "cost_center": "x", "guardrails": ["pii"]},
+            "metadata": {
+                "team_member_budget_id": "shared",
+                "cost_center": "x",
+                "guardrails": ["pii"],
+            },
             "litellm_model_table": {"model_aliases": '{"best": "gpt-4o"}', "created_by": "admin"},
             "keys": [],
         }
     ],
     "customers": [
-        {"user_id": "palantir", "spend": 0.25, "blocked": False, "litellm_budget_table": {"budget_id": "free-tier"}},
-        {"user_id": "anduril", "alias": "A", "spend": 0.0, "blocked": True, "default_model": "gpt-4o"},
+        {
+            "user_id": "palantir",
+            "spend": 0.25,
+            "blocked": False,
+            "litellm_budget_table": {"budget_id": "free-tier"},
+        },
+        {
+            "user_id": "anduril",
+            "alias": "A",
+            "spend": 0.0,
+            "blocked": True,
+            "default_model": "gpt-4o",
+        },
     ],
     "keys": [
         {
@@ -116,7 +151,11 @@ def answer(path: str, query: Mapping[str, str]) -> Any:
     if path == "/team/info":
         return {"team_id": query["team_id"], "team_memberships": MEMBERSHIPS}
     # Older servers give all customers whatever page is asked for.
-    return {"/team/list": ROWS["teams"], "/budget/list": ROWS["budgets"], "/customer/list": ROWS["customers"]}.get(path)
+    return {
+        "/team/list": ROWS["teams"],
+        "/budget/list": ROWS["budgets"],
+        "/customer/list": ROWS["customers"],
+    }.get(path)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Certainty, Usage
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, FOREVER, Account, Period, Scope, ScopeKind
+from tollgate.core.limits.accounts import (
+    DEFAULT_ORGANIZATION,
+    FOREVER,
+    Account,
+    Period,
+    Scope,
+    ScopeKind,
+)
 
 KEY = Scope(ScopeKind.KEY, "k1")
 TEAM = Scope(ScopeKind.TEAM, "t1")

@@ -31,7 +31,9 @@ def valkey_server(folder: Path, *options: str) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     path = folder / "v.sock"
     common = ("--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "")
-    with subprocess.Popen([str(get_binary_path()), *common, *options], stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen(
+        [str(get_binary_path()), *common, *options], stdout=subprocess.DEVNULL
+    ) as server:
         wait_until_it_listens(path)
         try:
             yield path
@@ -47,7 +49,10 @@ async def tls_before(path: Path, context: ssl.SSLContext) -> AsyncIterator[int]:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         own_reader, own_writer = await asyncio.open_unix_connection(path)
-        both = {asyncio.create_task(_pass(reader, own_writer)), asyncio.create_task(_pass(own_reader, writer))}
+        both = {
+            asyncio.create_task(_pass(reader, own_writer)),
+            asyncio.create_task(_pass(own_reader, writer)),
+        }
         passing.update(both)
         await asyncio.wait(both)
 

@@ -1,4 +1,6 @@
-"""The table of APIs that Tollgate ships, read from its files: for the workers that meter by it, and for Envoy's filters in native mode."""
+"""The table of APIs that Tollgate ships, read from its files: for the workers that meter by it, and
+for Envoy's filters in native mode.
+"""
 
 from __future__ import annotations
 
@@ -12,5 +14,8 @@ from tollgate.core.usage import Api, load_apis
 def api_table() -> dict[str, Api]:
     """Where each API keeps its usage, by the API's name."""
     folder = files("tollgate.core.usage.apis")
-    texts = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("providers.yaml", "rare_apis.yaml"))
+    texts = (
+        folder.joinpath(name).read_text(encoding="utf-8")
+        for name in ("providers.yaml", "rare_apis.yaml")
+    )
     return {name: api for text in texts for name, api in load_apis(yaml.safe_load(text)).items()}

@@ -1,7 +1,7 @@
 """Signs of life that a process leaves in a file, for its supervisor and the admin server to read.
 
-Written by the event loop itself, so a loop that is blocked writes none. A pipe or a socket would need
-somebody at its other end; a file may be read by several, or by nobody.
+Written by the event loop itself, so a loop that is blocked writes none. A pipe or a socket would
+need somebody at its other end; a file may be read by several, or by nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ BEAT_EVERY_S = 0.5
 STALE_AFTER_S = 2.5
 """A process whose last sign of life is older counts as one that does not serve."""
 
-_HEAD = struct.Struct("<dH")  # when, by the machine's monotonic clock; length of the trouble in bytes
+_HEAD = struct.Struct(
+    "<dH"
+)  # when, by the machine's monotonic clock; length of the trouble in bytes
 _TROUBLE_BYTES = 300
 
 
@@ -63,8 +65,12 @@ def last_beat(file: Path) -> Beat | None:
 
 
 def why_nobody_serves(folder: Path) -> str | None:
-    """None when a process that beats in a folder serves; otherwise one sentence that says why none does."""
-    beats = [beat for file in folder.iterdir() if (beat := last_beat(file)) is not None and beat.fresh]
+    """None when a process that beats in a folder serves; otherwise one sentence that says why none
+    does.
+    """
+    beats = [
+        beat for file in folder.iterdir() if (beat := last_beat(file)) is not None and beat.fresh
+    ]
     if not beats:
         return "no worker gives a sign of life"
     return None if any(not beat.trouble for beat in beats) else beats[0].trouble

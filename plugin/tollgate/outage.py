@@ -19,8 +19,9 @@ _log = logging.getLogger("tollgate")
 
 
 class Outage:
-    """The store's failures as one process sees them: one line when they begin, one every ten seconds,
-    one when they end."""
+    """The store's failures as one process sees them: one line when they begin, one every ten
+    seconds, one when they end.
+    """
 
     def __init__(self) -> None:
         self.word = ""
@@ -50,7 +51,11 @@ class Outage:
             await self._begun.wait()
             while not await self._over(probe):
                 self._say_how_often()
-            _log.warning("the store serves again after %.0f s, %s", monotonic() - self._began_s, self._counted())
+            _log.warning(
+                "the store serves again after %.0f s, %s",
+                monotonic() - self._began_s,
+                self._counted(),
+            )
             self._begun.clear()
             self.word, self._failures, self._unmetered = "", 0, 0
 

@@ -1,4 +1,7 @@
-"""What the use cases need of the world, as Protocols. Adapters implement them; tests run each over memory and a real Valkey."""
+"""What the use cases need of the world, as Protocols.
+
+Adapters implement them; tests run each over memory and a real Valkey.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +31,29 @@ class Clock(Protocol):
 
 
 class Counters(Protocol):
-    """Limits and spend. Every operation is atomic and takes one round trip; errors are core.errors.StoreUnavailable."""
+    """Limits and spend.
+
+    Every operation is atomic and takes one round trip; errors are core.errors.StoreUnavailable.
+    """
 
     async def reserve(self, reservation: Reservation) -> Standing:
-        """Hold what every account asks for, or nothing: then the standing names the first account that refused, and which limit."""
+        """Hold what every account asks for, or nothing: then the standing names the first account
+        that refused, and which limit.
+        """
         ...
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
-        """Replace the holds by what was used and write the ledger record. Never refuses. None: it was settled before, nothing changed."""
+        """Replace the holds by what was used and write the ledger record.
+
+        Never refuses. None: it was settled before, nothing changed.
+        """
         ...
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
-        """Settle several calls, whose standing nobody asks for. Of each: False when it was settled before."""
+        """Settle several calls, whose standing nobody asks for.
+
+        Of each: False when it was settled before.
+        """
         ...
 
     async def renew(self, reservation: Reservation) -> bool:
@@ -68,14 +82,21 @@ class Counters(Protocol):
 
 
 class Directory(Protocol):
-    """Who there is, for admission. Reads may be a second old. What is cached comes without suspending.
+    """Who there is, for admission.
 
-    Limits come resolved: a key or customer with those of its budget, a member with those that the team gives its members.
+    Reads may be a second old. What is cached comes without suspending.
+
+    Limits come resolved: a key or customer with those of its budget, a member with those that the
+    team gives its members.
     """
 
     @property
     def generation(self) -> int | None:
-        """Another number whenever anything may have changed: what was made of reads holds while it is the same. None: nothing holds."""
+        """Another number whenever anything may have changed: what was made of reads holds while it
+        is the same.
+
+        None: nothing holds.
+        """
         ...
 
     async def find_key(self, key_hash: str) -> Key | None:
@@ -146,14 +167,19 @@ class Registry(Protocol):
         """The one entity that has this unique name: a key's alias, a user's e-mail address."""
         ...
 
-    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
-        """A part of all entities of a kind, or of those that belong to `owner`: keys and members have a user and a team, keys and
-        customers a budget."""
+    async def page(
+        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
+    ) -> Page[E]:
+        """A part of all entities of a kind, or of those that belong to `owner`: keys and members
+        have a user and a team, keys and customers a budget.
+        """
         ...
 
     async def write(self, *writes: Write) -> None:
-        """Do all of these, or none: core.errors.Conflict when an entity has changed since, a unique name is taken, a budget is
-        removed that somebody uses, or one is given that does not exist."""
+        """Do all of these, or none: core.errors.Conflict when an entity has changed since, a unique
+        name is taken, a budget is removed that somebody uses, or one is given that does not
+        exist.
+        """
         ...
 
 
@@ -237,7 +263,9 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """One budget period of a scope, and the one that takes its place because the budget's duration changed."""
+    """One budget period of a scope, and the one that takes its place because the budget's duration
+    changed.
+    """
 
     scope: Scope
     before: Period
@@ -245,7 +273,10 @@ class Succession:
 
 
 class SpendBook(Protocol):
-    """What was spent, as an administrator may correct it. The ledger and the total of a scope stay as they are."""
+    """What was spent, as an administrator may correct it.
+
+    The ledger and the total of a scope stay as they are.
+    """
 
     async def set_spend(self, organization: str, account: Account, nanousd: int) -> None:
         """Say what the scope of an account has spent in its current period."""
@@ -254,8 +285,8 @@ class SpendBook(Protocol):
     async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
         """Let what is spent in periods that are current stay spent in those that take their place.
 
-        Whoever changes limits does this before the change can be read: a call that meets the new period first
-        would find nothing spent in it.
+        Whoever changes limits does this before the change can be read: a call that meets the new
+        period first would find nothing spent in it.
         """
         ...
 

@@ -1,8 +1,9 @@
 """Metrics and log events, one function per event.
 
-What a request counts is gathered in this process and published within half a second, into files that the admin server sums over the workers
-(prometheus-client's multiprocess mode): writing there at once would cost a request 30 us. So a worker that dies takes half a second
-of counts with it, and none of what it had published.
+What a request counts is gathered in this process and published within half a second, into files
+that the admin server sums over the workers (prometheus-client's multiprocess mode): writing there
+at once would cost a request 30 us. So a worker that dies takes half a second of counts with it, and
+none of what it had published.
 """
 
 from __future__ import annotations
@@ -36,9 +37,13 @@ _WAITED = Counter(
     "Requests that waited for calls in flight, by how it ended",
     ["outcome"],
 )
-_UNMETERED = Counter("tollgate_requests_unmetered", "Requests let through unmetered while the store was down")
+_UNMETERED = Counter(
+    "tollgate_requests_unmetered", "Requests let through unmetered while the store was down"
+)
 _SETTLED = Counter(
-    "tollgate_requests_settled", "Reservations settled, by how sure the usage is and who settled", ["certainty", "by"]
+    "tollgate_requests_settled",
+    "Reservations settled, by how sure the usage is and who settled",
+    ["certainty", "by"],
 )
 _UNSEEN = Counter(
     "tollgate_replies_unseen",
@@ -52,20 +57,30 @@ _UNPRICED = Counter(
     ["part"],
 )
 _OTHER_MODEL = Counter(
-    "tollgate_replies_of_other_models", "Replies that name another model than was admitted", ["model"]
+    "tollgate_replies_of_other_models",
+    "Replies that name another model than was admitted",
+    ["model"],
 )
-_TOLD = Counter("tollgate_told_dollars", "Dollars that replies told, of models that have a price", ["model"])
+_TOLD = Counter(
+    "tollgate_told_dollars", "Dollars that replies told, of models that have a price", ["model"]
+)
 _TABLE = Counter(
-    "tollgate_table_dollars", "Dollars by the table of prices, of requests whose reply told its own", ["model"]
+    "tollgate_table_dollars",
+    "Dollars by the table of prices, of requests whose reply told its own",
+    ["model"],
 )
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
-_ADMISSION_SECONDS = Histogram("tollgate_admission_seconds", "Time to decide about a request", buckets=_BUCKETS)
+_ADMISSION_SECONDS = Histogram(
+    "tollgate_admission_seconds", "Time to decide about a request", buckets=_BUCKETS
+)
 _STORE_SECONDS = Histogram(
     "tollgate_store_seconds", "Time of a store operation, its way there and back", buckets=_BUCKETS
 )
 # A gauge, because only gauges keep the workers apart when the admin server sums them.
-_DECISIONS = Gauge("tollgate_worker_decisions", "Decisions that a worker has made", multiprocess_mode="liveall")
+_DECISIONS = Gauge(
+    "tollgate_worker_decisions", "Decisions that a worker has made", multiprocess_mode="liveall"
+)
 
 
 class _Seldom:
@@ -132,7 +147,12 @@ def publish() -> None:
     """Hand over what was gathered."""
     _DECISIONS.inc(_admissions.publish())
     _answers.publish()
-    for (certainty, by, model), (times, input_tokens, output_tokens, cost_nanousd) in _settlements.items():
+    for (certainty, by, model), (
+        times,
+        input_tokens,
+        output_tokens,
+        cost_nanousd,
+    ) in _settlements.items():
         _count(_labelled(_SETTLED, certainty, by), times)
         _count(_labelled(_TOKENS, model, "input"), input_tokens)
         _count(_labelled(_TOKENS, model, "output"), output_tokens)
@@ -145,7 +165,10 @@ def publish() -> None:
 
 
 async def keep_published() -> None:
-    """Publish for ever what is gathered, and when cancelled once more. A process that has nothing to do is not woken."""
+    """Publish for ever what is gathered, and when cancelled once more.
+
+    A process that has nothing to do is not woken.
+    """
     try:
         while True:
             await _gathered.wait()
@@ -191,7 +214,12 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
         more = f"; {_refusals.hidden} more refusals since the last line" if _refusals.hidden else ""
         _refusals.hidden = 0
         _log.info(
-            "refused %s: key %s, %d %s%s", request_id, "-" if key_name is None else repr(key_name), status, reason, more
+            "refused %s: key %s, %d %s%s",
+            request_id,
+            "-" if key_name is None else repr(key_name),
+            status,
+            reason,
+            more,
         )
 
 
@@ -216,8 +244,13 @@ def unmetered() -> None:
     outage.unmetered()
 
 
-def settled(certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int) -> None:
-    """A reservation was settled. `model` is a configured name, so the number of series is bounded."""
+def settled(
+    certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int
+) -> None:
+    """A reservation was settled.
+
+    `model` is a configured name, so the number of series is bounded.
+    """
     sums = _settlements.get((certainty, by, model))
     if sums is None:
         _settlements[certainty, by, model] = [1, input_tokens, output_tokens, cost_nanousd]
@@ -244,7 +277,10 @@ def unseen(reservation_id: str) -> None:
 
 
 def unpriced(parts: Sequence[str]) -> None:
-    """A settled request had parts without a price. Words of providers that core.billing does not know count as one."""
+    """A settled request had parts without a price.
+
+    Words of providers that core.billing does not know count as one.
+    """
     for part in parts:
         _count(_labelled(_UNPRICED, part if part in PARTS else "other"))
 
@@ -268,13 +304,18 @@ def store_failed(operation: str, error: Exception) -> None:
 
 def keys_evicted(count: int) -> None:
     """The store has dropped keys, which may be anybody's and what they spent."""
-    _log.error("the store's memory is full, and it has dropped %d keys: set maxmemory-policy noeviction", count)
+    _log.error(
+        "the store's memory is full, and it has dropped %d keys: set maxmemory-policy noeviction",
+        count,
+    )
 
 
 def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
     """Settlements failed for good; the leases will run out and the holds will be charged."""
     store_failed("settle", error)
-    _log.error("settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error)
+    _log.error(
+        "settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error
+    )
 
 
 def prices_not_read(error: Exception) -> None:
@@ -288,5 +329,7 @@ def certificate_not_read(error: Exception) -> None:
 
 
 def failed(where: str) -> None:
-    """Something that should not happen did, at one of the outer edges; the traceback is that of the exception being handled."""
+    """Something that should not happen did, at one of the outer edges; the traceback is that of the
+    exception being handled.
+    """
     _log.exception("unexpected error in %s", where)

@@ -1,6 +1,8 @@
-"""Where everything listens: what the supervisor knows and the settings do not; and the parts of Envoy's configuration.
+"""Where everything listens: what the supervisor knows and the settings do not; and the parts of
+Envoy's configuration.
 
-It stands apart from envoy_config, whose libraries take 12 MB: the supervisor runs for months and renders once.
+It stands apart from envoy_config, whose libraries take 12 MB: the supervisor runs for months and
+renders once.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from urllib.parse import urlsplit
 from tollgate.core.errors import SettingsError
 
 DEFAULT_TRUST_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-"""Debian, Ubuntu, Alpine and Arch keep the system's certificate authorities here, and so does Envoy's own image."""
+"""Debian, Ubuntu, Alpine and Arch keep the system's certificate authorities here, and so does
+Envoy's own image.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,12 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The addresses of one gateway. `workers_http`: where the workers take ext_authz over HTTP, in native mode. `stand_ins`: so many of the
-    workers, the last, get calls only while no other lives. `mock` and `envoy_admin` may be absent; `trust_bundle` is a file of
-    certificate authorities."""
+    """The addresses of one gateway.
+
+    `workers_http`: where the workers take ext_authz over HTTP, in native mode. `stand_ins`: so many
+    of the workers, the last, get calls only while no other lives. `mock` and `envoy_admin` may be
+    absent; `trust_bundle` is a file of certificate authorities.
+    """
 
     listen: Address
     workers: tuple[Address, ...]

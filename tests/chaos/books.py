@@ -1,6 +1,10 @@
-"""What the store says when all is over: the ledger, what each scope has spent, and what is held still. It changes nothing.
+"""What the store says when all is over: the ledger, what each scope has spent, and what is held
+still.
 
-It reads the store's own form (keys.py and counters.lua describe it), because that is what must add up, not a report on it.
+It changes nothing.
+
+It reads the store's own form (keys.py and counters.lua describe it), because that is what must add
+up, not a report on it.
 """
 
 from __future__ import annotations
@@ -23,9 +27,11 @@ from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 
 _RESERVATIONS, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
 _SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"
-# Of a scope's value: used and held are the fourth and fifth of eight integers; then comes a line NAME=SUM for each model.
+# Of a scope's value: used and held are the fourth and fifth of eight integers; then comes a line
+# NAME=SUM for each model.
 _USED_AND_HELD, _SUMS_AT = struct.Struct("<24x2q"), 64
-# Whoever still wants to settle a call that is settled has tried by then: the access log waits three seconds for ext_proc.
+# Whoever still wants to settle a call that is settled has tried by then: the access log waits three
+# seconds for ext_proc.
 _LATE_S = 3.5
 _POLL_S = 0.1
 
@@ -42,7 +48,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the store keeps. `faults` are sentences: what in it does not add up. `left`: how much is held though nothing runs."""
+    """What the store keeps.
+
+    `faults` are sentences: what in it does not add up. `left`: how much is held though nothing
+    runs.
+    """
 
     records: tuple[Record, ...]
     faults: tuple[str, ...]
@@ -60,7 +70,9 @@ class _Scope:
 
 
 def read_when_quiet(url: str, patience_s: float, tick: Tick) -> Books:
-    """Wait until nothing is held any more, or patience ends, and for those who come late; then read."""
+    """Wait until nothing is held any more, or patience ends, and for those who come late; then
+    read.
+    """
     with Valkey.from_url(url) as store:
         deadline_s = time.monotonic() + patience_s
         while _left(store) and time.monotonic() < deadline_s:
@@ -79,7 +91,10 @@ def read(store: Valkey) -> Books:
 
 
 def _left(store: Valkey) -> int:
-    """Reservations and slots of calls that nobody has settled. A store that does not answer may have some."""
+    """Reservations and slots of calls that nobody has settled.
+
+    A store that does not answer may have some.
+    """
     try:
         slots = sum(_count(store.zcard(name)) for name in store.scan_iter(_SLOTS, count=1000))
         return _count(store.hlen(_RESERVATIONS)) + slots
@@ -103,7 +118,9 @@ def _scopes(store: Valkey) -> Iterator[_Scope]:
     for key in store.scan_iter(_SCOPES, count=1000):
         value: Any = store.get(key)
         used, held = _USED_AND_HELD.unpack_from(value)
-        sums = [int(line.rpartition("=")[2]) for line in value[_SUMS_AT:].decode().split("\n") if line]
+        sums = [
+            int(line.rpartition("=")[2]) for line in value[_SUMS_AT:].decode().split("\n") if line
+        ]
         name = unquote(key.decode().partition(":scope:")[2])
         yield _Scope(name, used, held, sum(sums))
 
@@ -117,11 +134,16 @@ def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator
         for name in record.scopes:
             owed[name] += record.cost_nanousd
     wrong = [
-        scope.name for scope in scopes if not scope.used == scope.spent == owed.get(scope.name.partition("@")[0], 0)
+        scope.name
+        for scope in scopes
+        if not scope.used == scope.spent == owed.get(scope.name.partition("@")[0], 0)
     ]
-    # Every call of the traffic names the same model, so a scope that is narrowed to it has spent what the scope has.
-    # One that owes nothing need not be there: a state that is all zeros is not kept.
-    if unknown := {name for name, amount in owed.items() if amount} - {scope.name for scope in scopes}:
+    # Every call of the traffic names the same model, so a scope that is narrowed to it has spent
+    # what the scope has. One that owes nothing need not be there: a state that is all zeros is not
+    # kept.
+    if unknown := {name for name, amount in owed.items() if amount} - {
+        scope.name for scope in scopes
+    }:
         wrong += sorted(unknown)
     if wrong:
         yield f"{len(wrong)} scopes have not spent what the ledger says, {wrong[0]} among them"

@@ -1,6 +1,8 @@
-"""The mock provider as a program that also keeps a tally: which call reached it, and how many words it sent for it.
+"""The mock provider as a program that also keeps a tally: which call reached it, and how many words
+it sent for it.
 
-A call says its number as its `user`, `call-17`; a word is `tol `, four bytes, which is what a token is taken for where nobody counts.
+A call says its number as its `user`, `call-17`; a word is `tol `, four bytes, which is what a token
+is taken for where nobody counts.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ class _Heard:
 
 
 class _Counting(Connection):
-    """A connection of the mock that keeps the tally. Envoy sends the next request when the reply to the one before has ended."""
+    """A connection of the mock that keeps the tally.
+
+    Envoy sends the next request when the reply to the one before has ended.
+    """
 
     def __init__(self, shared: Shared, tally: Tally) -> None:
         super().__init__(shared)
@@ -76,7 +81,8 @@ async def _serve(port: int, tally: Tally) -> None:
 
 
 def main(
-    port: Annotated[int, typer.Option(help="on 127.0.0.1")], tally: Annotated[Path, typer.Option(help="its file")]
+    port: Annotated[int, typer.Option(help="on 127.0.0.1")],
+    tally: Annotated[Path, typer.Option(help="its file")],
 ) -> None:
     """Serve until killed."""
     asyncio.run(_serve(port, Tally(tally)))

@@ -1,6 +1,8 @@
-"""`make chaos`: breaks every part of a gateway under load, and tells what that does to the money: a table, and tests/chaos/RESULTS.md.
+"""`make chaos`: breaks every part of a gateway under load, and tells what that does to the money: a
+table, and tests/chaos/RESULTS.md.
 
-It listens on loopback only and ends everything that it started, also on Ctrl-C. Exit code 1: an invariant broke.
+It listens on loopback only and ends everything that it started, also on Ctrl-C. Exit code 1: an
+invariant broke.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from tests.load.watch import Watch
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MODES = ("grpc", "native")
-# Whoever settles tries again for eight seconds; then a lease ends, and the reaper comes every five seconds.
+# Whoever settles tries again for eight seconds; then a lease ends, and the reaper comes every five
+# seconds.
 _PATIENCE_S = 20.0 + LEASE_S
 _PAYER = f"customer:{CALL}"
 
@@ -50,17 +53,23 @@ def main(
     mode: Annotated[list[str] | None, typer.Option(help="modes to run; default all")] = None,
     calls: Annotated[int, typer.Option(min=30, help="of a run, at least")] = 450,
     seed: Annotated[int, typer.Option(help="of what the clients ask")] = 1,
-    out: Annotated[Path, typer.Option(help="the file of results; each mode has a section")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option(help="the file of results; each mode has a section")
+    ] = RESULTS,
 ) -> None:
     """Break things under load."""
     known = {each.name: each for each in SCENARIOS}
     if unknown := set(scenario or ()) - known.keys():
         raise typer.BadParameter(f"{unknown.pop()} is none of: {', '.join(known)}")
     chosen = [known[name] for name in scenario or known]
-    guarded("chaos", lambda console: _chaos(console, chosen, mode or MODES, Setting(calls, seed), out))
+    guarded(
+        "chaos", lambda console: _chaos(console, chosen, mode or MODES, Setting(calls, seed), out)
+    )
 
 
-def _chaos(console: Console, chosen: Sequence[Scenario], modes: Sequence[str], setting: Setting, out: Path) -> None:
+def _chaos(
+    console: Console, chosen: Sequence[Scenario], modes: Sequence[str], setting: Setting, out: Path
+) -> None:
     notes = [note for note in (load_note(),) if note]
     about = machine()
     results = []
@@ -76,7 +85,10 @@ def _chaos(console: Console, chosen: Sequence[Scenario], modes: Sequence[str], s
         console.print("written nowhere: some scenarios are missing")
     else:
         for mode in modes:
-            found = table(f"What chaos costs in mode {mode}", [result for result in results if result.mode == mode])
+            found = table(
+                f"What chaos costs in mode {mode}",
+                [result for result in results if result.mode == mode],
+            )
             replace_section(out, mode, _document(about, setting, notes, found))
         console.print(f"written to {out.name}")
     if any(result.faults for result in results):
@@ -101,7 +113,9 @@ def _result(scenario: Scenario, mode: str, setting: Setting, watch: Watch) -> Re
         return _judged(scenario, stage, traffic.ended, books)
 
 
-def _judged(scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcome]], books: Books) -> Result:
+def _judged(
+    scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcome]], books: Books
+) -> Result:
     served = {call.number: _served_nanousd(stage, call) for call, _ in ended}
     found = compared(served, _charged(books))
     faults = (
@@ -115,13 +129,20 @@ def _judged(scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcom
         ),
     )
     outcomes = Counter(outcome for _, outcome in ended)
-    return Result(scenario.name, stage.mode, len(ended), outcomes[Outcome.FAILED], found, books.left, faults)
+    return Result(
+        scenario.name, stage.mode, len(ended), outcomes[Outcome.FAILED], found, books.left, faults
+    )
 
 
 def _served_nanousd(stage: Stage, call: Call) -> int:
-    """What the provider has a right to: the input each time that it got it, and the words that it sent."""
+    """What the provider has a right to: the input each time that it got it, and the words that it
+    sent.
+    """
     tally = stage.tally
-    return tally.times(call.number) * call.input_tokens * INPUT_NANOUSD + tally.words(call.number) * OUTPUT_NANOUSD
+    return (
+        tally.times(call.number) * call.input_tokens * INPUT_NANOUSD
+        + tally.words(call.number) * OUTPUT_NANOUSD
+    )
 
 
 def _charged(books: Books) -> Iterator[tuple[int, int, str]]:
@@ -136,7 +157,9 @@ def _said(result: Result) -> str:
     return f"{result.calls:,} calls, {result.failed:,} failed, error {error}, {result.left:,} left, {verdict}"
 
 
-def _document(about: list[tuple[str, str]], setting: Setting, notes: Sequence[str], found: Table) -> str:
+def _document(
+    about: list[tuple[str, str]], setting: Setting, notes: Sequence[str], found: Table
+) -> str:
     said = f"{setting.calls:,} calls a run at least, {CLIENTS} clients, leases of {LEASE_S} s, seed {setting.seed}"
     lines = [f"## {found.title}", "", "Written by `make chaos`.", ""]
     lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", said))]

@@ -19,8 +19,11 @@ _STALLS, _STALLED_S = 4, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`breaks` returns when what it broke runs again. `leaving`: the share of clients who leave in the middle of their call. `forgets`: the
-    store itself loses what it had written, so that calls may have no record."""
+    """`breaks` returns when what it broke runs again.
+
+    `leaving`: the share of clients who leave in the middle of their call. `forgets`: the store
+    itself loses what it had written, so that calls may have no record.
+    """
 
     name: str
     breaks: Callable[[Stage], None]
@@ -35,13 +38,17 @@ def _one_worker(stage: Stage) -> None:
 
 
 def _all_workers(stage: Stage) -> None:
-    """Nobody admits, reads replies, or hears the access log, until the supervisor has started them again."""
+    """Nobody admits, reads replies, or hears the access log, until the supervisor has started them
+    again.
+    """
     kill(*stage.pids(Group.WORKERS))
 
 
 def _stalls(stage: Stage) -> None:
-    """All workers stand still for longer than Envoy waits for an answer of ext_proc, again and again: so many calls run that whatever
-    Envoy sends about one, its headers, a piece, its end, somebody waits for the answer each time."""
+    """All workers stand still for longer than Envoy waits for an answer of ext_proc, again and
+    again: so many calls run that whatever Envoy sends about one, its headers, a piece, its end,
+    somebody waits for the answer each time.
+    """
     for _ in range(_STALLS):
         workers = stage.pids(Group.WORKERS)
         kill(*workers, number=signal.SIGSTOP)
@@ -53,7 +60,10 @@ def _stalls(stage: Stage) -> None:
 
 
 def _envoy(stage: Stage) -> None:
-    """All calls are cut, and what Envoy had still to tell is lost. `tollgate up` ends; it is started again on the same state."""
+    """All calls are cut, and what Envoy had still to tell is lost.
+
+    `tollgate up` ends; it is started again on the same state.
+    """
     (envoy,) = stage.pids(Group.ENVOY)
     stage.end_of_gateway(lambda: kill(envoy))
     stage.start_gateway()
@@ -66,14 +76,19 @@ def _gateway(stage: Stage) -> None:
 
 
 def _store(stage: Stage) -> None:
-    """It has written what it answered, though not to the disk: the kernel does that, as the machine lives."""
+    """It has written what it answered, though not to the disk: the kernel does that, as the machine
+    lives.
+    """
     kill(stage.store_pid)
     stage.wait(_AWAY_S)
     stage.start_store()
 
 
 def _power(stage: Stage) -> None:
-    """The store's machine: what it wrote in its last second never reached the disk. This cuts the file where it was a second before."""
+    """The store's machine: what it wrote in its last second never reached the disk.
+
+    This cuts the file where it was a second before.
+    """
     (file,) = Path(stage.folder, "appendonlydir").glob("*.incr.aof")
     safe_bytes = file.stat().st_size
     stage.wait(_AWAY_S)

@@ -1,4 +1,6 @@
-"""What a scenario plays on: a provider that counts, a whole gateway, perhaps a store of its own; each can be killed and started again."""
+"""What a scenario plays on: a provider that counts, a whole gateway, perhaps a store of its own;
+each can be killed and started again.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ _POLL_S = 0.05
 
 
 class Stage:
-    """`start_` methods may be called again after a kill. What is left running is ended with `resources`."""
+    """`start_` methods may be called again after a kill.
+
+    What is left running is ended with `resources`.
+    """
 
     def __init__(self, resources: ExitStack, folder: Path, mode: str, tick: Tick) -> None:
         self.folder = folder
@@ -65,10 +70,14 @@ class Stage:
     def start_provider(self) -> None:
         """At the same port each time."""
         argv = (sys.executable, "-m", "tests.chaos.provider", "--port", str(self._provider_port), "--tally", str(self.folder / "tally"))  # fmt: skip
-        self.provider_pid, _ = self._resources.enter_context(running(argv, self.folder / "provider.log", said_ready))
+        self.provider_pid, _ = self._resources.enter_context(
+            running(argv, self.folder / "provider.log", said_ready)
+        )
 
     def start_store(self) -> None:
-        """A store of the scenario's own, on the same file each time, which is written at once and safe from a loss of power after a second."""
+        """A store of the scenario's own, on the same file each time, which is written at once and
+        safe from a loss of power after a second.
+        """
         self.store_pid, url = self._resources.enter_context(_store(self.folder))
         self._options = ("--redis-url", url)
 
@@ -76,7 +85,9 @@ class Stage:
         """On the same state each time; the clients are told where it is."""
         file = self.folder / "tollgate.yaml"
         file.write_text(_configuration(self._provider_port), encoding="utf-8")
-        self._gateway = self._resources.enter_context(tollgate(self.folder, file, self.mode, *self._options))
+        self._gateway = self._resources.enter_context(
+            tollgate(self.folder, file, self.mode, *self._options)
+        )
         if self._traffic is not None:
             self._traffic.url = self._gateway.url
 
@@ -114,7 +125,9 @@ def kill(*pids: int, number: signal.Signals = signal.SIGKILL) -> None:
 def _runs(pid: int) -> bool:
     """Whether a process is there, and is no zombie that waits for us to ask how it ended."""
     with suppress(OSError):
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(
+            encoding="utf-8", errors="replace"
+        )
     return False
 
 
@@ -144,7 +157,10 @@ def _store(folder: Path) -> Iterator[tuple[int, str]]:
         "port": "0", "unixsocket": str(socket), "dir": str(folder), "save": "", "appendonly": "yes", "appendfsync": "everysec",
         "loglevel": "warning",
     }  # fmt: skip
-    argv = (*Programs().valkey, *(word for name, value in options.items() for word in (f"--{name}", value)))
+    argv = (
+        *Programs().valkey,
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    )
     url = f"unix://{socket}"
 
     def probe(_log: str) -> str | None:

@@ -1,4 +1,6 @@
-"""What the provider really served, call by call: in a file, so that it outlives a provider that is killed."""
+"""What the provider really served, call by call: in a file, so that it outlives a provider that is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,16 @@ import mmap
 from pathlib import Path
 
 _MOST_CALLS = 100_000
-# Two numbers of 32 bits for each call: how often it reached the provider, and the words that the provider sent.
+# Two numbers of 32 bits for each call: how often it reached the provider, and the words that the
+# provider sent.
 _NUMBERS, _NUMBER_BYTES = 2, 4
 
 
 class Tally:
-    """Written by the provider and read by whoever judges, at the same time. Calls are numbered from 0."""
+    """Written by the provider and read by whoever judges, at the same time.
+
+    Calls are numbered from 0.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open the file, or make it."""

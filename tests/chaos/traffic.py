@@ -1,4 +1,6 @@
-"""Clients that call all the time, JSON and streams, in a thread of their own: whoever breaks things waits here for how far they are."""
+"""Clients that call all the time, JSON and streams, in a thread of their own: whoever breaks things
+waits here for how far they are.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.load.programs import Tick
 CLIENTS = 24
 MODEL = "gpt-4o"
 OUTPUT_LIMIT = 64
-"""Tokens that each call asks for at most, so this is what it holds; a whole reply has 22 on average."""
+"""Tokens that each call asks for at most, so this is what it holds; a whole reply has 22 on
+average.
+"""
 _WORDS = (4, 40)
 _PROMPT_BYTES = (40, 400)
 _LATENCY_MS = (50, 400)
@@ -42,7 +46,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, all of which follows from seed and number. `leaves_ms`: when its client leaves; None: it stays."""
+    """One call, all of which follows from seed and number.
+
+    `leaves_ms`: when its client leaves; None: it stays.
+    """
 
     number: int
     stream: bool
@@ -83,7 +90,10 @@ def drawn(seed: int, number: int, leaving: float) -> Call:
 
 
 class Traffic:
-    """Calls of `CLIENTS` clients at once. `url` may change while they call. Use it as a context manager: at its end all calls have ended."""
+    """Calls of `CLIENTS` clients at once.
+
+    `url` may change while they call. Use it as a context manager: at its end all calls have ended.
+    """
 
     def __init__(self, url: str, key: str, seed: int, leaving: float, tick: Tick) -> None:
         self.url = url

@@ -16,7 +16,9 @@ CERTAINTIES = ("exact", "partial", "estimated", "expired", "none", NO_RECORD)
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The calls of one certainty: how many, how many of them not to the nano-dollar, and charged minus served, all together."""
+    """The calls of one certainty: how many, how many of them not to the nano-dollar, and charged
+    minus served, all together.
+    """
 
     calls: int
     wrong_calls: int
@@ -53,7 +55,9 @@ class Comparison:
 
 
 def compared(served: Mapping[int, int], charged: Iterable[tuple[int, int, str]]) -> Comparison:
-    """Compare. `served`: nano-dollars by call; `charged`: of each record the call, its nano-dollars and its certainty."""
+    """Compare. `served`: nano-dollars by call; `charged`: of each record the call, its nano-dollars
+    and its certainty.
+    """
     calls: Counter[int] = Counter()
     totals: defaultdict[str, list[int]] = defaultdict(list)
     charged_nanousd = 0
@@ -62,9 +66,16 @@ def compared(served: Mapping[int, int], charged: Iterable[tuple[int, int, str]])
         # What a second record charges was served once, and is told of with the first.
         totals[certainty].append(nanousd - (0 if call in calls else served.get(call, 0)))
         calls[call] += 1
-    totals[NO_RECORD] = [-nanousd for call, nanousd in served.items() if nanousd and call not in calls]
-    shares = {name: Share(len(errors), sum(map(bool, errors)), sum(errors)) for name, errors in totals.items()}
-    return Comparison(sum(served.values()), charged_nanousd, shares, sum(count > 1 for count in calls.values()))
+    totals[NO_RECORD] = [
+        -nanousd for call, nanousd in served.items() if nanousd and call not in calls
+    ]
+    shares = {
+        name: Share(len(errors), sum(map(bool, errors)), sum(errors))
+        for name, errors in totals.items()
+    }
+    return Comparison(
+        sum(served.values()), charged_nanousd, shares, sum(count > 1 for count in calls.values())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,9 @@ def _share(found: Comparison, certainty: str) -> str:
     if share is None or not share.calls:
         return ""
     return (
-        f"{share.calls:,} ({percent(found.part(share.error_nanousd))})" if share.error_nanousd else f"{share.calls:,}"
+        f"{share.calls:,} ({percent(found.part(share.error_nanousd))})"
+        if share.error_nanousd
+        else f"{share.calls:,}"
     )
 
 

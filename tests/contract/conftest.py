@@ -1,4 +1,7 @@
-"""The Counters port twice: in memory and over a real Valkey. Each behaviour is written once and runs over both."""
+"""The Counters port twice: in memory and over a real Valkey.
+
+Each behaviour is written once and runs over both.
+"""
 
 from __future__ import annotations
 

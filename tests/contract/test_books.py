@@ -15,7 +15,9 @@ from tollgate.core.limits.accounts import Account
 MINUTE_US = 60_000_000
 
 
-async def test_scopes_that_spent_what_the_ledger_says_are_in_order(store: Valkey, pipe: Pipe, valkey_url: str) -> None:
+async def test_scopes_that_spent_what_the_ledger_says_are_in_order(
+    store: Valkey, pipe: Pipe, valkey_url: str
+) -> None:
     """And so is one whose calls cost nothing, of which nothing is kept."""
     counters = ValkeyCounters(store, pipe, MINUTE_US, MINUTE_US)
     for name, scope, cost in (("r1", KEY, 7), ("r2", KEY, 5), ("r3", TEAM, 0)):
@@ -26,4 +28,6 @@ async def test_scopes_that_spent_what_the_ledger_says_are_in_order(store: Valkey
         books = read(plain)
         assert (len(books.records), books.faults, books.left) == (3, (), 0)
         plain.delete(keys.scope_key("default", KEY))
-        assert read(plain).faults == ("1 scopes have not spent what the ledger says, key:k1 among them",)
+        assert read(plain).faults == (
+            "1 scopes have not spent what the ledger says, key:k1 among them",
+        )

@@ -6,7 +6,17 @@ import asyncio
 
 from msgspec import structs
 from tests.contract.conftest import LEASE_US, Bench
-from tests.make import DOLLAR, KEY, TEAM, budget, parallel, requests, reservation, settlement, tokens
+from tests.make import (
+    DOLLAR,
+    KEY,
+    TEAM,
+    budget,
+    parallel,
+    requests,
+    reservation,
+    settlement,
+    tokens,
+)
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
@@ -21,7 +31,9 @@ CUSTOMER = Scope(ScopeKind.CUSTOMER, "c1")
 
 async def test_exactly_the_limit_passes_however_many_come_at_once(bench: Bench) -> None:
     """No over-admission under concurrency: 50 at once on a limit of 10 pass 10."""
-    standings = await asyncio.gather(*(bench.counters.reserve(reservation(f"r{n}", requests(10))) for n in range(50)))
+    standings = await asyncio.gather(
+        *(bench.counters.reserve(reservation(f"r{n}", requests(10))) for n in range(50))
+    )
     assert sum(s.refused is None for s in standings) == 10
 
 
@@ -46,7 +58,9 @@ async def test_a_refusal_names_the_first_limit_that_did_not_fit(bench: Bench) ->
 
 
 async def test_a_refusal_says_whether_only_holds_stand_in_the_way(bench: Bench) -> None:
-    """A call in flight may give back its slot, its money and the tokens that it does not use; what is used it does not."""
+    """A call in flight may give back its slot, its money and the tokens that it does not use; what
+    is used it does not.
+    """
     for limited in (parallel(1, TEAM), budget(50, USER), tokens(40)):
         call, later = reservation(limited.scope.id, limited), reservation("later", limited)
         assert (await bench.counters.reserve(call)).refused is None
@@ -119,7 +133,9 @@ async def test_settling_twice_charges_once(bench: Bench) -> None:
 
 
 async def test_calls_that_end_together_are_each_charged_once(bench: Bench) -> None:
-    """A batch may hold a call twice, and calls that somebody else settled; the sums are those of the calls one by one."""
+    """A batch may hold a call twice, and calls that somebody else settled; the sums are those of
+    the calls one by one.
+    """
     account = budget(DOLLAR)
     calls = [reservation(f"r{n}", account) for n in range(100)]
     for call in calls:
@@ -132,7 +148,9 @@ async def test_calls_that_end_together_are_each_charged_once(bench: Bench) -> No
 
 
 async def test_a_budget_hold_is_at_most_what_remains(bench: Bench) -> None:
-    """Someone with a cent left is served once; while that call runs the next is refused; afterwards the overshoot is one call's."""
+    """Someone with a cent left is served once; while that call runs the next is refused; afterwards
+    the overshoot is one call's.
+    """
     account = budget(10_000_000)
     call = reservation("r1", account, cost=400_000_000)
     assert (await bench.counters.reserve(call)).balances == (Balance(held_nanousd=10_000_000),)
@@ -160,7 +178,9 @@ async def test_spend_counts_where_there_is_no_limit(bench: Bench) -> None:
 
 
 async def test_a_budget_starts_anew_at_the_second(bench: Bench) -> None:
-    """The last microsecond of a period still refuses, the first of the next admits; a hold outlives the turn."""
+    """The last microsecond of a period still refuses, the first of the next admits; a hold outlives
+    the turn.
+    """
     start = bench.clock.us
     period = Period(start - 10_000_000, start, start + 10_000_000)
     account = budget(100, period=period)
@@ -233,20 +253,28 @@ async def test_nothing_is_held_once_everything_is_settled(bench: Bench) -> None:
     for call in admitted:
         await bench.counters.settle(call, settlement(cost=1))
     standing = await bench.counters.peek("default", accounts)
-    assert [(b.parallel, b.used_nanousd, b.held_nanousd) for b in standing.balances] == [(0, len(admitted), 0)] * 2
+    assert [(b.parallel, b.used_nanousd, b.held_nanousd) for b in standing.balances] == [
+        (0, len(admitted), 0)
+    ] * 2
 
 
 async def test_every_organization_that_holds_something_is_known(bench: Bench) -> None:
-    """Whoever looks for expired leases or unused holds finds those of every organization, not of the default one alone."""
+    """Whoever looks for expired leases or unused holds finds those of every organization, not of
+    the default one alone.
+    """
     for organization in ("acme", "default"):
-        call = structs.replace(reservation(f"of-{organization}", parallel(1)), organization=organization)
+        call = structs.replace(
+            reservation(f"of-{organization}", parallel(1)), organization=organization
+        )
         await bench.counters.reserve(call)
     assert sorted(await bench.counters.organizations()) == ["acme", "default"]
     bench.advance(60)
     assert [each.id for each in await bench.counters.expired("acme")] == ["of-acme"]
 
 
-async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(store: Valkey, pipe: Pipe) -> None:
+async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(
+    store: Valkey, pipe: Pipe
+) -> None:
     """Each call puts it off; what is registered or limited stays for ever."""
     counters = ValkeyCounters(store, pipe, LEASE_US, 30 * 86_400_000_000)
     walk_in, known = Account(Scope(ScopeKind.CUSTOMER, "walk-in"), passing=True), Account(CUSTOMER)

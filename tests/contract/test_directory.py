@@ -1,4 +1,6 @@
-"""What workers see of entities: resolved, remembered, and never older than the last proof that changes are heard."""
+"""What workers see of entities: resolved, remembered, and never older than the last proof that
+changes are heard.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ async def test_what_was_read_once_comes_without_suspending(
     assert registry.reads == 1
 
 
-async def test_that_there_is_none_is_remembered_too(directory: CachedDirectory, registry: CountingRegistry) -> None:
+async def test_that_there_is_none_is_remembered_too(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
     """A wrong key that comes again does not reach the store."""
     assert [await directory.find_key("wrong"), await directory.find_key("wrong")] == [None, None]
     assert registry.reads == 1
@@ -109,7 +113,9 @@ async def test_without_a_proof_every_look_up_reads(
     assert await directory.find_key("h") == Key("h", "")
 
 
-async def test_a_change_that_is_announced_is_seen(directory: CachedDirectory, registry: CountingRegistry) -> None:
+async def test_a_change_that_is_announced_is_seen(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
     """What was kept of an entity is dropped when it changes."""
     await registry.write(Write(None, Key("h", "")))
     await directory.find_key("h")
@@ -123,7 +129,9 @@ async def test_a_change_that_is_announced_is_seen(directory: CachedDirectory, re
 async def test_a_change_during_a_look_up_is_not_kept_out(
     directory: CachedDirectory, registry: CountingRegistry
 ) -> None:
-    """A look-up that read the old state just before the announcement is answered, but not remembered."""
+    """A look-up that read the old state just before the announcement is answered, but not
+    remembered.
+    """
     registry.gate = asyncio.Event()
     look_up = asyncio.create_task(directory.find_key("h"))
     await asyncio.sleep(0)
@@ -197,11 +205,15 @@ async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
         LimitSet(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
         (ModelLimits("m", LimitSet(rpm=1)),),
     )
-    key = Key("h", "", budget_id="b", limits=LimitSet(rpm=2, budget_duration="30d", budget_since_us=7))
+    key = Key(
+        "h", "", budget_id="b", limits=LimitSet(rpm=2, budget_duration="30d", budget_since_us=7)
+    )
     await registry.write(Write(None, budget), Write(None, key))
     found = await directory.find_key("h")
     assert found is not None
-    assert found.limits == LimitSet(rpm=2, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=7)
+    assert found.limits == LimitSet(
+        rpm=2, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=7
+    )
     assert found.model_limits == budget.model_limits
 
 
@@ -221,7 +233,9 @@ async def test_a_budget_that_changes_reaches_what_uses_it(
 async def test_a_member_has_the_limits_that_the_team_gives(
     directory: CachedDirectory, registry: CountingRegistry
 ) -> None:
-    """A member's own limits win; the team's apply to the rest, and to users whom nobody made a member."""
+    """A member's own limits win; the team's apply to the rest, and to users whom nobody made a
+    member.
+    """
     team = Team("t", member_limits=LimitSet(rpm=1, tpm=2), created_us=3)
     await registry.write(Write(None, team), Write(None, Member("t", "u", limits=LimitSet(rpm=9))))
     found = [await directory.find_member("t", user) for user in ("u", "stranger")]
@@ -278,8 +292,12 @@ async def following(url: str, directory: CachedDirectory) -> AsyncIterator[Heard
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Valkey, valkey_url: str) -> None:
-    """The announcement reaches a worker's memory: the key is kept, changed by another, and seen as changed."""
+async def test_a_key_blocked_through_valkey_is_blocked_for_workers(
+    store: Valkey, valkey_url: str
+) -> None:
+    """The announcement reaches a worker's memory: the key is kept, changed by another, and seen as
+    changed.
+    """
     registry = ValkeyRegistry(store)
     directory = CachedDirectory(registry)
     await registry.write(Write(None, Key("h", "")))
@@ -293,7 +311,9 @@ async def test_a_key_blocked_through_valkey_is_blocked_for_workers(store: Valkey
     assert found.blocked
 
 
-async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Valkey, valkey_url: str) -> None:
+async def test_who_is_not_let_in_hears_nothing_and_asks_again(
+    store: Valkey, valkey_url: str
+) -> None:
     """Until it is: a store that restarts may know its users a moment later."""
     directory = CachedDirectory(ValkeyRegistry(store))
     url = valkey_url.replace("unix://", "unix://carol:secret@")
@@ -302,7 +322,9 @@ async def test_who_is_not_let_in_hears_nothing_and_asks_again(store: Valkey, val
     try:
         await asyncio.sleep(0.3)
         assert heard.proofs.empty()
-        await store.execute_command("ACL", "SETUSER", "carol", "on", ">secret", "allchannels", "+@all")
+        await store.execute_command(
+            "ACL", "SETUSER", "carol", "on", ">secret", "allchannels", "+@all"
+        )
         async with asyncio.timeout(10):
             await heard.proofs.get()
     finally:
@@ -322,7 +344,9 @@ async def test_a_lost_subscription_is_made_anew(store: Valkey, valkey_url: str) 
 
 
 async def test_a_silent_connection_is_given_up(store: Valkey, valkey_url: str) -> None:
-    """A connection that stays open but does not answer is not trusted: changes are heard over a new one."""
+    """A connection that stays open but does not answer is not trusted: changes are heard over a new
+    one.
+    """
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(valkey_url, directory) as heard:
         await heard.starts.get()

@@ -31,25 +31,35 @@ async def settled(store: Valkey, pipe: Pipe, *identities: str, organization: str
     """Calls that were settled one after the other, now."""
     counters = ValkeyCounters(store, pipe, 60_000_000, 2**52)
     for number, identity in enumerate(identities, 1):
-        reservation = Reservation(identity, organization, (ACCOUNT,), 1, "openai.chat", "gpt-4o", "d", 1, 1)
+        reservation = Reservation(
+            identity, organization, (ACCOUNT,), 1, "openai.chat", "gpt-4o", "d", 1, 1
+        )
         await counters.reserve(reservation)
         await counters.settle(reservation, Settlement(Usage(input_tokens=3), number, 200, "test"))
 
 
-async def written(store: Valkey, records: Sequence[tuple[int, Record]], organization: str = "default") -> None:
-    """A stream of records, each settled at its millisecond, several in one entry where they share one."""
+async def written(
+    store: Valkey, records: Sequence[tuple[int, Record]], organization: str = "default"
+) -> None:
+    """A stream of records, each settled at its millisecond, several in one entry where they share
+    one.
+    """
     await store.sadd(ORGANIZATIONS, organization)  # type: ignore[misc] # the library's stub knows no await
     by_ms: dict[int, list[Record]] = {}
     for ms, each in records:
         by_ms.setdefault(ms, []).append(each)
     async with store.pipeline(transaction=False) as pipeline:
         for ms, several in sorted(by_ms.items()):
-            fields = {str(number): msgspec.json.encode(each) for number, each in enumerate(several, 1)}
+            fields = {
+                str(number): msgspec.json.encode(each) for number, each in enumerate(several, 1)
+            }
             pipeline.xadd(organization_keys(organization)[1], fields, id=f"{ms}-0")
         await pipeline.execute()
 
 
-def a_record(number: int, *scopes: str, admitted_us: int = NOW_US, status: int = 200, model: str = "m") -> Record:
+def a_record(
+    number: int, *scopes: str, admitted_us: int = NOW_US, status: int = 200, model: str = "m"
+) -> Record:
     return Record(
         id=request_id(admitted_us, number),
         admitted_us=admitted_us,
@@ -72,7 +82,10 @@ async def test_records_are_read_newest_first(store: Valkey, pipe: Pipe) -> None:
     await settled(store, pipe, "a", "b", "c")
     ledger = ValkeyLedger(store)
     first = await ledger.page(ALL, 2)
-    assert [(each.record.id, each.record.cost_nanousd, each.record.input_tokens) for each in first.records] == [
+    assert [
+        (each.record.id, each.record.cost_nanousd, each.record.input_tokens)
+        for each in first.records
+    ] == [
         ("c", 3, 3),
         ("b", 2, 3),
     ]
@@ -85,7 +98,9 @@ async def test_pages_hold_each_record_once(store: Valkey, size: int) -> None:
     """Of three organizations, in entries of several records each, whatever a page holds."""
     everything = []
     for name, shift in (("default", 0), ("a c", 1), ("mü", 0)):
-        records = [(NOW_US // 1000 + number // 3 + shift, a_record(number)) for number in range(300)]
+        records = [
+            (NOW_US // 1000 + number // 3 + shift, a_record(number)) for number in range(300)
+        ]
         await written(store, records, name)
         everything += [ms for ms, _ in records]
     ledger, found, cursor = ValkeyLedger(store), [], None
@@ -108,7 +123,9 @@ async def test_what_is_settled_meanwhile_moves_no_page(store: Valkey) -> None:
     assert (costs(first), costs(await ledger.page(ALL, 1, first.cursor))) == ([2], [1])
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "1-2", "1-2-x-default", "-1-0-0-a", "1" * 99 + "-0-0-a", "1-0-0-a\nb"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "1-2", "1-2-x-default", "-1-0-0-a", "1" * 99 + "-0-0-a", "1-0-0-a\nb"]
+)
 async def test_a_cursor_that_nobody_told_is_refused(store: Valkey, cursor: str) -> None:
     """By name."""
     with pytest.raises(BadRequest, match="cursor"):
@@ -119,7 +136,9 @@ async def test_filters_come_before_bounds(store: Valkey) -> None:
     """Five of one key behind thousands of another's are found, and only they."""
     now_ms = NOW_US // 1000
     rare = [(now_ms + number, a_record(number, "key:a", "team:t")) for number in range(5)]
-    common = [(now_ms + number, a_record(number, "key:b", status=500)) for number in range(10, 3_000)]
+    common = [
+        (now_ms + number, a_record(number, "key:b", status=500)) for number in range(10, 3_000)
+    ]
     await written(store, [*rare, *common])
     ledger = ValkeyLedger(store)
     queries = {

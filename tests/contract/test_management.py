@@ -23,7 +23,9 @@ from tollgate.management.virtual_keys import KeyQuery
 def management(store: Valkey, pipe: Pipe) -> Management:
     """The use cases over the store."""
     counters = ValkeyCounters(store, pipe, 60_000_000, 60_000_000)
-    return Management.of(ValkeyRegistry(store), counters, ValkeySpendBook(store), FixedClock(), None)
+    return Management.of(
+        ValkeyRegistry(store), counters, ValkeySpendBook(store), FixedClock(), None
+    )
 
 
 async def test_writers_at_once_never_lose_each_others_change(management: Management) -> None:
@@ -46,7 +48,9 @@ async def test_one_stranger_in_two_teams_at_once_becomes_one_user(management: Ma
     for team in ("a", "b"):
         await management.teams.create(Team(team), lambda team, _: team)
     new = [NewMember(MemberRole.USER, email="u@x.com")]
-    await asyncio.gather(*(management.teams.members.add(team, new, lambda member, _: member) for team in ("a", "b")))
+    await asyncio.gather(
+        *(management.teams.members.add(team, new, lambda member, _: member) for team in ("a", "b"))
+    )
     (user,) = await management.users.entities.all()
     assert sorted(await management.users.team_ids(user.id)) == ["a", "b"]
 
@@ -59,17 +63,26 @@ async def test_spend_is_corrected_and_kept(management: Management) -> None:
 
 async def test_a_page_is_a_part_of_the_whole(management: Management) -> None:
     """So many of them, and how many there are in all."""
-    await asyncio.gather(*(management.keys.create(lambda key, _: replace(key, user_id="u")) for _ in range(40)))
-    await asyncio.gather(*(management.keys.create(lambda key, _: replace(key, user_id="u")) for _ in range(40)))
+    await asyncio.gather(
+        *(management.keys.create(lambda key, _: replace(key, user_id="u")) for _ in range(40))
+    )
+    await asyncio.gather(
+        *(management.keys.create(lambda key, _: replace(key, user_id="u")) for _ in range(40))
+    )
     page = await management.keys.page(KeyQuery(user_id="u"), 10, 25)
     assert (len(page.entities), page.total) == (25, 80)
 
 
 async def test_teams_with_the_same_strangers_are_all_made_at_once(management: Management) -> None:
-    """Thirty teams name two users whom nobody made, by id or by e-mail: every team is made, each user once."""
+    """Thirty teams name two users whom nobody made, by id or by e-mail: every team is made, each
+    user once.
+    """
     new = [NewMember(MemberRole.USER, user_id="u"), NewMember(MemberRole.ADMIN, email="e@x.com")]
     made = await asyncio.gather(
-        *(management.teams.create_with(Team(f"t{number}"), lambda team, _: team, new) for number in range(30))
+        *(
+            management.teams.create_with(Team(f"t{number}"), lambda team, _: team, new)
+            for number in range(30)
+        )
     )
     assert len({live.entity.id for live, _ in made}) == 30
     users = await management.users.entities.all()
@@ -78,7 +91,9 @@ async def test_teams_with_the_same_strangers_are_all_made_at_once(management: Ma
 
 
 async def test_one_team_is_made_once_whoever_names_it_at_once(management: Management) -> None:
-    """Thirty keys of a team that nobody made are all made; so is the team, once; and it is there to be limited."""
+    """Thirty keys of a team that nobody made are all made; so is the team, once; and it is there to
+    be limited.
+    """
 
     def of_team(key: Key, _: int) -> Key:
         return replace(key, team_id="paymants")
@@ -94,7 +109,9 @@ async def test_thirty_changes_of_one_key_at_once_all_happen(management: Manageme
     made = await management.keys.create(lambda key, _: key)
 
     async def add(model: str) -> None:
-        await management.keys.update(made.secret, lambda key, _: replace(key, models=(*key.models, model)))
+        await management.keys.update(
+            made.secret, lambda key, _: replace(key, models=(*key.models, model))
+        )
 
     await asyncio.gather(*(add(f"m{number}") for number in range(30)))
     assert len((await management.keys.find(made.secret)).entity.models) == 30

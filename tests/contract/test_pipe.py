@@ -16,7 +16,8 @@ from tollgate.core.errors import StoreSilent, StoreUnavailable
 async def test_many_calls_at_once_get_each_its_own_answer(pipe: Pipe, store: Valkey) -> None:
     """A thousand at once, in their order, among them one that the store refuses."""
     answers = await asyncio.gather(
-        *(pipe.call("ECHO", str(n)) if n != 500 else pipe.call("NOPE") for n in range(1000)), return_exceptions=True
+        *(pipe.call("ECHO", str(n)) if n != 500 else pipe.call("NOPE") for n in range(1000)),
+        return_exceptions=True,
     )
     assert isinstance(answers[500], ReplyError)
     assert [answer for n, answer in enumerate(answers) if n != 500] == [
@@ -32,7 +33,9 @@ async def test_a_cancelled_call_takes_nobodys_answer(pipe: Pipe, store: Valkey) 
     assert await pipe.call("ECHO", "second") == b"second"
 
 
-async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(pipe: Pipe, store: Valkey) -> None:
+async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(
+    pipe: Pipe, store: Valkey
+) -> None:
     """Who waited hears that the store is away; who comes later is served."""
     assert await pipe.call("PING") == b"PONG"
     waiting = asyncio.create_task(pipe.call("BLPOP", "nothing", 0))
@@ -55,7 +58,9 @@ async def test_a_store_that_is_not_there_is_unavailable() -> None:
 async def silent(tmp_path: Path) -> AsyncIterator[str]:
     """A store that takes connections and never answers."""
     held = []
-    server = await asyncio.start_unix_server(lambda _, writer: held.append(writer), tmp_path / "silent.sock")
+    server = await asyncio.start_unix_server(
+        lambda _, writer: held.append(writer), tmp_path / "silent.sock"
+    )
     yield f"unix://{tmp_path}/silent.sock"
     for writer in held:
         writer.close()

@@ -27,7 +27,9 @@ from tollgate.core.entities import (
 from tollgate.core.errors import Conflict, StoreUnavailable
 from tollgate.ports import Registry, Stored, Write
 
-LIMITS = LimitSet(rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7)
+LIMITS = LimitSet(
+    rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7
+)
 EVERY_KIND: list[Entity] = [
     Key(
         "hash",
@@ -107,7 +109,10 @@ async def test_a_version_does_not_come_back(registry: Registry) -> None:
 async def test_a_budget_in_use_is_not_removed(registry: Registry, user: Key | Customer) -> None:
     """What uses it would lose its limits; once nothing does, it goes."""
     await registry.write(Write(None, Budget("b")), Write(None, user))
-    budget, stored = await only(registry, Budget, "b"), await only(registry, type(user), getattr(user, "hash", "c"))
+    budget, stored = (
+        await only(registry, Budget, "b"),
+        await only(registry, type(user), getattr(user, "hash", "c")),
+    )
     assert (await registry.page(type(user), Budget("b"), 0, 5)).entities == (user,)
     with pytest.raises(Conflict, match="budget b is in use"):
         await registry.write(Write(budget, None))
@@ -162,7 +167,9 @@ async def test_a_name_follows_its_entity(registry: Registry) -> None:
 async def test_a_name_can_be_handed_over_in_one_change(registry: Registry) -> None:
     """A regenerated key keeps the alias: the old document goes and the new one comes together."""
     await registry.write(Write(None, Key("old", "", "alias")))
-    await registry.write(Write(await only(registry, Key, "old"), None), Write(None, Key("new", "", "alias")))
+    await registry.write(
+        Write(await only(registry, Key, "old"), None), Write(None, Key("new", "", "alias"))
+    )
     named = await registry.find_named(Key, "alias")
     assert named is not None
     assert named.entity.hash == "new"
@@ -178,10 +185,15 @@ async def test_lists_are_newest_first_and_in_parts(registry: Registry) -> None:
 
 async def test_keys_are_listed_by_owner_and_move_with_it(registry: Registry) -> None:
     """A key is found under its user and its team, those that it has now."""
-    await registry.write(Write(None, Key("h", "", user_id="u", team_id="t1")), Write(None, Key("other", "")))
+    await registry.write(
+        Write(None, Key("h", "", user_id="u", team_id="t1")), Write(None, Key("other", ""))
+    )
     stored = await only(registry, Key, "h")
     await registry.write(Write(stored, replace(stored.entity, team_id="t2")))
-    totals = [(await registry.page(Key, owner, 0, 9)).total for owner in (User("u"), Team("t1"), Team("t2"), None)]
+    totals = [
+        (await registry.page(Key, owner, 0, 9)).total
+        for owner in (User("u"), Team("t1"), Team("t2"), None)
+    ]
     assert totals == [1, 0, 1, 2]
 
 
@@ -189,7 +201,9 @@ async def test_many_writers_at_once_do_not_lose_each_others_change(registry: Reg
     """Of writers with the same version exactly one is let through."""
     await registry.write(Write(None, Team("t")))
     stored = await only(registry, Team, "t")
-    writes = (registry.write(Write(stored, replace(stored.entity, alias=str(n)))) for n in range(10))
+    writes = (
+        registry.write(Write(stored, replace(stored.entity, alias=str(n)))) for n in range(10)
+    )
     results = await asyncio.gather(*writes, return_exceptions=True)
     assert sum(result is None for result in results) == 1
 

@@ -21,7 +21,9 @@ NOW = Account(Scope(ScopeKind.KEY, "h"), period=Period(1, 2, 2**52))
 
 
 @pytest.fixture(params=["memory", "valkey"])
-async def books(request: pytest.FixtureRequest, store: Valkey, pipe: Pipe) -> tuple[Counters, SpendBook]:
+async def books(
+    request: pytest.FixtureRequest, store: Valkey, pipe: Pipe
+) -> tuple[Counters, SpendBook]:
     """Counters, and the book that corrects them."""
     if request.param == "memory":
         counters = MemoryCounters(FixedClock())
@@ -69,7 +71,9 @@ async def test_what_an_ended_period_spent_is_not_carried(books: tuple[Counters, 
 
 
 async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -> None:
-    """Neither spend nor buckets nor calls in flight; a call that ends afterwards owes nothing to a new one."""
+    """Neither spend nor buckets nor calls in flight; a call that ends afterwards owes nothing to a
+    new one.
+    """
     counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
     limited = Account(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
     before, after = reservation("before", limited, cost=60), reservation("after", limited, cost=60)

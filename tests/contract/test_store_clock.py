@@ -42,7 +42,10 @@ class Worker:
 async def test_a_worker_whose_clock_is_wrong_counts_in_the_same_period_as_the_others(
     store: Valkey, pipe: Pipe, monkeypatch: pytest.MonkeyPatch, ahead_ns: int
 ) -> None:
-    """What is spent stays spent. Its first call, which it decided by its own clock, is asked for again."""
+    """What is spent stays spent.
+
+    Its first call, which it decided by its own clock, is asked for again.
+    """
     right = Worker(store, pipe)
     await right.call(2 * DOLLAR)
     now_ns = time.time_ns()
@@ -67,7 +70,9 @@ async def test_a_clock_that_is_set_while_the_worker_runs_changes_nothing(
     assert (await worker.call()).refused is not None
 
 
-async def test_a_worker_whose_clock_is_right_is_served_from_the_first_call_on(store: Valkey, pipe: Pipe) -> None:
+async def test_a_worker_whose_clock_is_right_is_served_from_the_first_call_on(
+    store: Valkey, pipe: Pipe
+) -> None:
     worker = Worker(store, pipe)
     assert not worker.clock.known
     assert (await worker.call()).refused is None

@@ -67,7 +67,9 @@ async def test_a_snapshot_now_and_then_is_kept_on_disk_too(tmp_path: Path) -> No
 
 
 async def test_keys_that_were_dropped_are_told(tmp_path: Path) -> None:
-    with valkey_server(tmp_path, "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes") as path:
+    with valkey_server(
+        tmp_path, "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes"
+    ) as path:
         pipe = Pipe(f"unix://{path}", 5)
         assert await evicted(pipe) == 0
         await pipe.call(b"SET", "a", b"1")
@@ -109,20 +111,25 @@ async def test_a_user_who_may_do_what_is_needed_is_let_in(tmp_path: Path) -> Non
         ("~tollgate:* resetchannels +@all", "does not tell of changes: NOPERM"),
     ],
 )
-async def test_a_user_who_may_not_is_refused_with_the_stores_word(tmp_path: Path, acl: str, told: str) -> None:
+async def test_a_user_who_may_not_is_refused_with_the_stores_word(
+    tmp_path: Path, acl: str, told: str
+) -> None:
     with valkey_server(tmp_path, *user(f"bob on >pw {acl}")) as path:
         assert told in await refused(f"unix://bob:pw@{path}")
 
 
 async def test_without_leave_to_ask_for_info_the_rest_is_looked_at(tmp_path: Path) -> None:
-    with valkey_server(tmp_path, *user("bob on >pw ~tollgate:* &tollgate:* +@all -info -config")) as path:
+    with valkey_server(
+        tmp_path, *user("bob on >pw ~tollgate:* &tollgate:* +@all -info -config")
+    ) as path:
         assert await survey(f"unix://bob:pw@{path}", silent) == []
 
 
 async def test_a_replica_is_refused_and_its_primary_named(tmp_path: Path) -> None:
     with valkey_server(tmp_path, "--replicaof", "127.0.0.1", "1") as path:
-        assert "is a replica, and what is written there is lost: name its primary, 127.0.0.1:1" in await refused(
-            f"unix://{path}"
+        assert (
+            "is a replica, and what is written there is lost: name its primary, 127.0.0.1:1"
+            in await refused(f"unix://{path}")
         )
 
 
@@ -134,7 +141,9 @@ async def test_a_cluster_is_refused_however_small_it_is(tmp_path: Path) -> None:
 @pytest.fixture
 def sentinel(tmp_path: Path) -> Iterator[Path]:
     """A Sentinel's socket."""
-    (tmp_path / "sentinel.conf").write_text(f"port 0\nunixsocket {tmp_path}/s.sock\nsentinel monitor m 127.0.0.1 1 1\n")
+    (tmp_path / "sentinel.conf").write_text(
+        f"port 0\nunixsocket {tmp_path}/s.sock\nsentinel monitor m 127.0.0.1 1 1\n"
+    )
     arguments = [str(get_binary_path()), str(tmp_path / "sentinel.conf"), "--sentinel"]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as process:
         wait_until_it_listens(tmp_path / "s.sock")
@@ -148,7 +157,9 @@ async def test_a_sentinel_is_refused(sentinel: Path) -> None:
 
 async def test_a_store_without_memory_is_refused(tmp_path: Path) -> None:
     with valkey_server(tmp_path, "--maxmemory", "1") as path:
-        assert "does not take writes by scripts: OOM command not allowed" in await refused(f"unix://{path}")
+        assert "does not take writes by scripts: OOM command not allowed" in await refused(
+            f"unix://{path}"
+        )
 
 
 async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
@@ -162,7 +173,9 @@ async def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
 
     waiting = asyncio.create_task(survey(f"unix://{tmp_path}/v.sock", say))
     await asyncio.wait_for(heard.wait(), 10)
-    assert said == [f"waiting for the store at {tmp_path}/v.sock: cannot connect: No such file or directory"]
+    assert said == [
+        f"waiting for the store at {tmp_path}/v.sock: cannot connect: No such file or directory"
+    ]
     with valkey_server(tmp_path, "--appendonly", "yes"):
         assert await asyncio.wait_for(waiting, 10) == []
     assert len(said) == 1
@@ -235,11 +248,15 @@ async def test_one_reading_of_a_url_with_tls_for_all_connections(tmp_path: Path)
         ca.configure_trust(served)
         async with tls_before(path, served) as port:
             shown = f"&ssl_certfile={tmp_path}/client.pem&ssl_keyfile={tmp_path}/client.pem"
-            await all_connections_serve(f"{bob}localhost:{port}?ssl_ca_certs={tmp_path}/ca.pem{shown}")
+            await all_connections_serve(
+                f"{bob}localhost:{port}?ssl_ca_certs={tmp_path}/ca.pem{shown}"
+            )
 
 
 @pytest.mark.parametrize("met_before", [False, True])
-async def test_what_the_store_refuses_is_told_in_its_own_word(tmp_path: Path, met_before: bool) -> None:
+async def test_what_the_store_refuses_is_told_in_its_own_word(
+    tmp_path: Path, met_before: bool
+) -> None:
     """Of an organization's first call as of any other, by whichever connection."""
     with valkey_server(tmp_path) as path:
         pipe, client = Pipe(f"unix://{path}", 5), connect(f"unix://{path}", 5)
@@ -247,7 +264,9 @@ async def test_what_the_store_refuses_is_told_in_its_own_word(tmp_path: Path, me
         if met_before:
             await counters.reserve(reservation("first", requests(9)))
         await pipe.call(b"CONFIG", b"SET", b"maxmemory", 1)
-        with pytest.raises(StoreUnavailable, match=r"^OOM command not allowed when used memory > 'maxmemory'\.$"):
+        with pytest.raises(
+            StoreUnavailable, match=r"^OOM command not allowed when used memory > 'maxmemory'\.$"
+        ):
             await counters.reserve(reservation("second", requests(9)))
         await pipe.aclose()
         await client.aclose()

@@ -14,15 +14,24 @@ OVER_GRPCIO = ("test_first_light", "test_streams", "test_limits")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In each mode; and once more with gRPC by grpcio. A module with a gateway of its own says its modes itself."""
+    """In each mode; and once more with gRPC by grpcio.
+
+    A module with a gateway of its own says its modes itself.
+    """
     if "tollgate" in metafunc.fixturenames and not hasattr(metafunc.module, "tollgate"):
         both = metafunc.module.__name__.rpartition(".")[2] in OVER_GRPCIO
-        metafunc.parametrize("tollgate", (*MODES, "grpcio") if both else MODES, indirect=True, scope="session")
+        metafunc.parametrize(
+            "tollgate", (*MODES, "grpcio") if both else MODES, indirect=True, scope="session"
+        )
 
 
 @pytest_asyncio.fixture(scope="session")
-async def tollgate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """`tollgate up` with real Envoy, real Valkey and two workers, in one of the modes, or in grpc over grpcio."""
+async def tollgate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """`tollgate up` with real Envoy, real Valkey and two workers, in one of the modes, or in grpc
+    over grpcio.
+    """
     config, mode = CONFIG, request.param
     if mode == "grpcio":
         config, mode = CONFIG + "  grpc_server: grpcio\n", "grpc"

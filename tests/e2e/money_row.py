@@ -1,4 +1,6 @@
-"""A row of tests/e2e/money: read, made into a deployment and a request, and compared with what was charged."""
+"""A row of tests/e2e/money: read, made into a deployment and a request, and compared with what was
+charged.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`tollgate serve` beside an Envoy of somebody's own: the printed configuration, changed here and there."""
+"""`tollgate serve` beside an Envoy of somebody's own: the printed configuration, changed here and
+there.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,24 @@ class Serving:
 
 @asynccontextmanager
 async def serving(folder: Path, text: str) -> AsyncIterator[Serving]:
-    """Run `tollgate serve` on sockets in a folder, with a file of which `tollgate:` is the last section."""
-    sockets = "".join(f"  serve_{name}: 'unix:{folder}/{name}'\n" for name in ("grpc", "native", "http"))
-    (folder / "file.yaml").write_text(f"{text}{sockets}  state_dir: {folder}/state\n", encoding="utf-8")
+    """Run `tollgate serve` on sockets in a folder, with a file of which `tollgate:` is the last
+    section.
+    """
+    sockets = "".join(
+        f"  serve_{name}: 'unix:{folder}/{name}'\n" for name in ("grpc", "native", "http")
+    )
+    (folder / "file.yaml").write_text(
+        f"{text}{sockets}  state_dir: {folder}/state\n", encoding="utf-8"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "tollgate.commands.main", "serve", "--config", str(folder / "file.yaml")],
+        [
+            sys.executable,
+            "-m",
+            "tollgate.commands.main",
+            "serve",
+            "--config",
+            str(folder / "file.yaml"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -80,12 +95,24 @@ async def own_envoy(served: Serving, change: Change, mode: str = "grpc") -> Asyn
     loaded = replace(loaded, tollgate=loaded.tollgate.model_copy(update={"mode": mode}))
     port = free_port()
     at = {name: Address(path=str(served.folder / name)) for name in ("grpc", "native", "http")}
-    topology = Topology(Address(host="127.0.0.1", port=port), (at["grpc"],), at["http"], workers_http=(at["native"],))
+    topology = Topology(
+        Address(host="127.0.0.1", port=port),
+        (at["grpc"],),
+        at["http"],
+        workers_http=(at["native"],),
+    )
     document = bootstrap(loaded, topology)
-    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    change({each["name"].rpartition(".")[2]: each["typed_config"] for each in manager["http_filters"]})
+    manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
+        "typed_config"
+    ]
+    change(
+        {each["name"].rpartition(".")[2]: each["typed_config"] for each in manager["http_filters"]}
+    )
     file = served.folder / f"envoy-{port}.json"
     file.write_text(json.dumps(document), encoding="utf-8")
-    keys = {f"TOLLGATE_PROVIDER_KEY_{number}": "provider-key" for number in range(len(loaded.deployments))}
+    keys = {
+        f"TOLLGATE_PROVIDER_KEY_{number}": "provider-key"
+        for number in range(len(loaded.deployments))
+    }
     async with running_envoy(file, port, keys), httpx.AsyncClient(timeout=30) as client:
         yield Gateway(f"http://127.0.0.1:{port}", served.process, client, native=mode == "native")

@@ -14,7 +14,10 @@ def team_answer(team_id: str) -> Answer:
         ("team_id", team_id),
         ("admins", []),
         ("members", []),
-        ("members_with_roles", [{"role": "admin", "user_id": "5c4a0aa3-a1e1-43dc-bd87-3c2da8382a3a"}]),
+        (
+            "members_with_roles",
+            [{"role": "admin", "user_id": "5c4a0aa3-a1e1-43dc-bd87-3c2da8382a3a"}],
+        ),
         ("metadata", {}),
         ("tpm_limit", None),
         ("rpm_limit", 99),

@@ -1,4 +1,6 @@
-"""The commands of the page, as it prints them, in its order: its slips too (a misspelt header, trailing commas, comments in JSON)."""
+"""The commands of the page, as it prints them, in its order: its slips too (a misspelt header,
+trailing commas, comments in JSON).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What stands in for the reader of the page: the files it tells to write, and a shell that runs its commands against a gateway."""
+"""What stands in for the reader of the page: the files it tells to write, and a shell that runs its
+commands against a gateway.
+"""
 
 from __future__ import annotations
 
@@ -81,8 +83,12 @@ GROWN_CONFIG = CONFIG.replace(
 )
 
 
-async def curl(gateway: Gateway, command: str, *mends: tuple[str, str], key: str = MASTER) -> httpx.Response:
-    """Run a command of the page as curl would, and wait for the settlement. Its text is mended first: each pair is what stands there and what should.
+async def curl(
+    gateway: Gateway, command: str, *mends: tuple[str, str], key: str = MASTER
+) -> httpx.Response:
+    """Run a command of the page as curl would, and wait for the settlement.
+
+    Its text is mended first: each pair is what stands there and what should.
 
     The page's placeholders are filled in, and its address is the gateway's.
     """
@@ -125,13 +131,17 @@ def moment(text: str) -> datetime:
     return parsed.astimezone(UTC)
 
 
-async def limited(gateway: Gateway, kind: str, limits: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+async def limited(
+    gateway: Gateway, kind: str, limits: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """A key whose calls of gpt-4 a scope of that kind limits, and what to say with them."""
     members: dict[str, Any] = {"model": "gpt-4"}
     if kind == "user":
         return (await gateway.manage("/user/new", **limits))["key"], members
     if kind == "team":
-        return await gateway.key(team_id=(await gateway.manage("/team/new", **limits))["team_id"]), members
+        return await gateway.key(
+            team_id=(await gateway.manage("/team/new", **limits))["team_id"]
+        ), members
     if kind == "member":
         await gateway.manage("/team/new", team_id="limited")
         member = {"role": "user", "user_id": "limited"}
@@ -142,7 +152,9 @@ async def limited(gateway: Gateway, kind: str, limits: dict[str, Any]) -> tuple[
     if kind == "customer":
         await gateway.manage("/customer/new", user_id="limited", **limits)
         return await gateway.key(), {**members, "user": "limited"}
-    return await gateway.key(**({"model_max_budget": {"gpt-4": limits}} if kind == "model" else limits)), members
+    return await gateway.key(
+        **({"model_max_budget": {"gpt-4": limits}} if kind == "model" else limits)
+    ), members
 
 
 async def embed(gateway: Gateway, key: str, path: str = "/v1/embeddings") -> httpx.Response:

@@ -1,4 +1,5 @@
-"""SDKs of other languages: programs in tests/sdks, with what they need installed once into the virtual environment.
+"""SDKs of other languages: programs in tests/sdks, with what they need installed once into the
+virtual environment.
 
 Each reads jobs as JSON and prints what the SDK's errors say, as text, in their order.
 """
@@ -24,11 +25,16 @@ Job = Mapping[str, Any]
 
 
 def _installed(language: str, tool: str, *commands: Sequence[str]) -> Path:
-    """A folder with the program and what it needs, made when its files have changed. Skips where the tool or the registry is not there."""
+    """A folder with the program and what it needs, made when its files have changed.
+
+    Skips where the tool or the registry is not there.
+    """
     if shutil.which(tool) is None:
         pytest.skip(f"the {language} SDKs are not tested: {tool} is not installed")
     files = sorted(each for each in (_SOURCES / language).iterdir() if each.is_file())
-    digest = sha256(b"".join(each.name.encode() + each.read_bytes() for each in files)).hexdigest()[:16]
+    digest = sha256(b"".join(each.name.encode() + each.read_bytes() for each in files)).hexdigest()[
+        :16
+    ]
     folder = _INSTALLED / f"{language}-{digest}"
     if folder.exists():
         return folder
@@ -40,7 +46,9 @@ def _installed(language: str, tool: str, *commands: Sequence[str]) -> Path:
     for command in commands:
         done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            pytest.skip(f"the {language} SDKs are not tested: {' '.join(command)} failed: {done.stderr[-500:]}")
+            pytest.skip(
+                f"the {language} SDKs are not tested: {' '.join(command)} failed: {done.stderr[-500:]}"
+            )
     building.rename(folder)
     return folder
 

@@ -1,4 +1,7 @@
-"""`tollgate` with another worker and another admin server: those of envoy_lab. The supervisor is what is tested, and it is the real one."""
+"""`tollgate` with another worker and another admin server: those of envoy_lab.
+
+The supervisor is what is tested, and it is the real one.
+"""
 
 from __future__ import annotations
 

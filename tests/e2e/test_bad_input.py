@@ -1,4 +1,6 @@
-"""Bad input through real Envoy: a JSON error in the dialect of the path, with the right status, nothing charged."""
+"""Bad input through real Envoy: a JSON error in the dialect of the path, with the right status,
+nothing charged.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ def error_of(path: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-@pytest.mark.parametrize(("body", "status"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-async def test_a_bad_body_is_refused_and_charged_nothing(tollgate: Gateway, path: str, body: Any, status: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "status"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+async def test_a_bad_body_is_refused_and_charged_nothing(
+    tollgate: Gateway, path: str, body: Any, status: int
+) -> None:
     """The next good request finds its limit of one untouched."""
     key = await tollgate.key(rpm_limit=1)
     sent = {"content": body} if isinstance(body, bytes) else {"json": body}
@@ -47,16 +53,24 @@ async def test_a_model_of_the_wrong_family_is_refused_with_the_right_path(
 ) -> None:
     """400, naming where the model can be called."""
     key = await tollgate.key()
-    reply = await tollgate.client.post(tollgate.url + path, json={"model": model, "messages": []}, headers=bearer(key))
+    reply = await tollgate.client.post(
+        tollgate.url + path, json={"model": model, "messages": []}, headers=bearer(key)
+    )
     assert reply.status_code == 400
     assert (MESSAGES if path == CHAT else CHAT) in error_of(path, reply.json())["message"]
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer sk-unknown"}, {"authorization": "sk-no-scheme"}])
-async def test_a_missing_or_unknown_key_is_a_401(tollgate: Gateway, path: str, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": "Bearer sk-unknown"}, {"authorization": "sk-no-scheme"}]
+)
+async def test_a_missing_or_unknown_key_is_a_401(
+    tollgate: Gateway, path: str, headers: dict[str, str]
+) -> None:
     """In the dialect of the path."""
-    reply = await tollgate.client.post(tollgate.url + path, json={"model": "gpt-4o"}, headers=headers)
+    reply = await tollgate.client.post(
+        tollgate.url + path, json={"model": "gpt-4o"}, headers=headers
+    )
     assert reply.status_code == 401
     assert error_of(path, reply.json())["message"]
 
@@ -89,9 +103,13 @@ async def test_an_unknown_path_is_a_404_that_names_it(tollgate: Gateway) -> None
         ({"rmp_limit": 1}, "rmp_limit"),
     ],
 )
-async def test_a_bad_management_call_names_the_field(tollgate: Gateway, body: dict[str, Any], named: str) -> None:
+async def test_a_bad_management_call_names_the_field(
+    tollgate: Gateway, body: dict[str, Any], named: str
+) -> None:
     """4xx with the field's name; no key is made."""
-    reply = await tollgate.client.post(f"{tollgate.url}/key/generate", json=body, headers=bearer("sk-1234"))
+    reply = await tollgate.client.post(
+        f"{tollgate.url}/key/generate", json=body, headers=bearer("sk-1234")
+    )
     assert 400 <= reply.status_code < 500
     assert named in reply.text
 
@@ -113,8 +131,13 @@ async def test_a_realtime_session_is_refused_in_words(tollgate: Gateway) -> None
         "sec-websocket-version": "13",
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    for headers, status, code in (({**asked, **upgrade}, 403, "upgrade_not_supported"), (asked, 404, "not_served")):
-        reply = await tollgate.client.get(tollgate.url + "/v1/realtime?model=gpt-4o", headers=headers)
+    for headers, status, code in (
+        ({**asked, **upgrade}, 403, "upgrade_not_supported"),
+        (asked, 404, "not_served"),
+    ):
+        reply = await tollgate.client.get(
+            tollgate.url + "/v1/realtime?model=gpt-4o", headers=headers
+        )
         error = reply.json()["error"]
         assert (reply.status_code, error["code"]) == (status, code)
         assert len(error["message"].split()) > 10

@@ -1,4 +1,6 @@
-"""LiteLLM files through a whole gateway: wildcards, aliases, variables, and what providers are asked for."""
+"""LiteLLM files through a whole gateway: wildcards, aliases, variables, and what providers are
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ MODES = pytest.mark.parametrize("mode", ["grpc", "native"])
 OPENAI = {
     "id": "c",
     "object": "chat.completion",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+    ],
     "usage": {"prompt_tokens": 12, "completion_tokens": 9, "total_tokens": 21},
 }
 ANTHROPIC = {
@@ -47,7 +51,10 @@ general_settings: {{master_key: sk-1234}}
 @asynccontextmanager
 async def running(folder: Path, mode: str) -> AsyncIterator[tuple[Gateway, Server, Server]]:
     """A gateway on the file above, and its providers."""
-    openai, anthropic = Server(body=json.dumps(OPENAI).encode()), Server(body=json.dumps(ANTHROPIC).encode())
+    openai, anthropic = (
+        Server(body=json.dumps(OPENAI).encode()),
+        Server(body=json.dumps(ANTHROPIC).encode()),
+    )
     async with openai.serving() as first, anthropic.serving() as second:
         file = WILDCARDS.format(openai=first, anthropic=second)
         async with gateway(folder, file, "--mode", mode) as started:
@@ -78,7 +85,9 @@ async def test_wildcards_are_served_by_the_rest_of_the_name(tmp_path: Path, mode
             "max_tokens": 20,
             "messages": [{"role": "user", "content": "a"}],
         }
-        reply = await started.client.post(f"{started.url}/v1/messages", json=messages, headers={"x-api-key": key})
+        reply = await started.client.post(
+            f"{started.url}/v1/messages", json=messages, headers={"x-api-key": key}
+        )
         assert reply.status_code == 200, reply.text
         assert asked(anthropic.seen[-1]) == ("/v1/messages", "claude-haiku-4-5")
         assert anthropic.seen[-1].headers["x-api-key"] == "sk-ant"
@@ -106,7 +115,9 @@ async def test_wildcards_are_served_by_the_rest_of_the_name(tmp_path: Path, mode
 
 @MODES
 async def test_lists_of_a_key_hold_for_what_wildcards_serve(tmp_path: Path, mode: str) -> None:
-    """Patterns, names and access groups; /v1/models shows what can be called, and no wildcard's name."""
+    """Patterns, names and access groups; /v1/models shows what can be called, and no wildcard's
+    name.
+    """
     async with running(tmp_path, mode) as (started, _, __):
         for models, status in (
             (["anthropic/*"], 403),
@@ -122,8 +133,16 @@ async def test_lists_of_a_key_hold_for_what_wildcards_serve(tmp_path: Path, mode
         names = [each["id"] for each in listed.json()["data"]]
         assert "anthropic/claude-haiku-4-5" in names
         assert "mini" in names
-        assert not [each for each in names if "*" in each or each.startswith("openai/") or each == "old-name"]
-        for name, status in (("anthropic/claude-of-tomorrow", 200), ("openai/gpt-4o", 404), ("mini", 200)):
+        assert not [
+            each
+            for each in names
+            if "*" in each or each.startswith("openai/") or each == "old-name"
+        ]
+        for name, status in (
+            ("anthropic/claude-of-tomorrow", 200),
+            ("openai/gpt-4o", 404),
+            ("mini", 200),
+        ):
             card = await started.client.get(f"{started.url}/v1/models/{name}", headers=bearer(key))
             assert card.status_code == status, name
             assert status != 200 or card.json()["id"] == name
@@ -146,8 +165,12 @@ litellm_settings:
 """
 
 
-async def test_what_the_file_leaves_out_comes_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Master key, addresses, keys and versions; a deployment that nothing tells the address of is no model."""
+async def test_what_the_file_leaves_out_comes_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Master key, addresses, keys and versions; a deployment that nothing tells the address of is
+    no model.
+    """
     provider = Server(body=json.dumps(OPENAI).encode())
     async with provider.serving() as port:
         for name, value in {
@@ -164,7 +187,10 @@ async def test_what_the_file_leaves_out_comes_from_outside(tmp_path: Path, monke
             key = await started.key()
             assert (await started.chat(key, model="house-4o")).status_code == 200
             seen = provider.seen[-1]
-            assert seen.path == "/openai/deployments/weu-4o-prod/chat/completions?api-version=2024-10-21"
+            assert (
+                seen.path
+                == "/openai/deployments/weu-4o-prod/chat/completions?api-version=2024-10-21"
+            )
             assert seen.headers["api-key"] == "az-1"
             # $2.50 and $10 a million
             assert await started.spend(key, at_least=0.00012) == pytest.approx(0.00012)
@@ -172,7 +198,13 @@ async def test_what_the_file_leaves_out_comes_from_outside(tmp_path: Path, monke
             assert (reply.status_code, "qwen" in reply.text) == (404, True)
             assert (await started.chat(key, model="llama")).status_code == 200
             assert "authorization" not in provider.seen[-1].headers
-            body = {"model": "claude", "max_tokens": 20, "messages": [{"role": "user", "content": "a"}]}
-            reply = await started.client.post(f"{started.url}/v1/messages", json=body, headers=bearer(key))
+            body = {
+                "model": "claude",
+                "max_tokens": 20,
+                "messages": [{"role": "user", "content": "a"}],
+            }
+            reply = await started.client.post(
+                f"{started.url}/v1/messages", json=body, headers=bearer(key)
+            )
             assert reply.status_code == 200
             assert provider.seen[-1].headers["x-api-key"] == "k1"

@@ -1,4 +1,6 @@
-"""People who can reach the port: what they may take of Envoy without a key, with a wrong one, and with a good one."""
+"""People who can reach the port: what they may take of Envoy without a key, with a wrong one, and
+with a good one.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,18 @@ TIGHT = {
     "cors_origins": '["https://app.example", "https://other.example"]',
 }
 ORIGIN = {"origin": "https://app.example"}
-ASKS = ORIGIN | {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-any"}
+ASKS = ORIGIN | {
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "authorization,x-any",
+}
 CHAT = "/v1/chat/completions"
 MIB = 1 << 20
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def tight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def tight(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """A gateway with bounds that a test can reach."""
     own = "".join(f"  {name}: {value}\n" for name, value in TIGHT.items())
     flash = "  - {model_name: flash, litellm_params: {model: gemini/flash, api_base: http://mock-llm, api_key: k}}\n"
@@ -76,7 +83,9 @@ class Line:
 
     async def post(self, path: str = CHAT, *lines: str) -> None:
         """A request's head."""
-        head = "".join(f"{each}\r\n" for each in ("host: gateway", "content-type: application/json", *lines))
+        head = "".join(
+            f"{each}\r\n" for each in ("host: gateway", "content-type: application/json", *lines)
+        )
         await self.send(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode())
 
     async def send(self, data: bytes) -> None:
@@ -107,7 +116,9 @@ class Line:
         ("/api/chat", Family.OLLAMA),
     ],
 )
-async def test_without_a_key_nothing_of_the_body_is_waited_for(tight: Gateway, path: str, family: Family) -> None:
+async def test_without_a_key_nothing_of_the_body_is_waited_for(
+    tight: Gateway, path: str, family: Family
+) -> None:
     """401 in the dialect of the path, with the way to sign in, while no byte of 33 MB has come."""
     line = await Line.to(tight)
     await line.post(path, "content-length: 33000000")
@@ -117,7 +128,11 @@ async def test_without_a_key_nothing_of_the_body_is_waited_for(tight: Gateway, p
     assert "www-authenticate: Bearer" in reply
     assert ("x-amzn-errortype: UnrecognizedClientException" in reply) == (family is Family.BEDROCK)
     shown = (await tight.client.post(tight.url + path, json={})).json()
-    text = shown["error"] if isinstance(shown.get("error"), str) else (shown.get("error") or shown)["message"]
+    text = (
+        shown["error"]
+        if isinstance(shown.get("error"), str)
+        else (shown.get("error") or shown)["message"]
+    )
     assert text == "Authentication Error, No api key passed in."
     if family is Family.ANTHROPIC:
         assert (shown["type"], shown["error"]["type"]) == ("error", error_type(family, 401))
@@ -135,7 +150,9 @@ async def test_a_key_in_any_header_is_looked_at(tight: Gateway, name: str) -> No
 @pytest.mark.parametrize("query", ["key=sk-none", "a=b&k%65y=sk-none", "%6Bey=sk-none"])
 async def test_a_key_in_the_query_is_looked_at(tight: Gateway, query: str) -> None:
     """In any spelling."""
-    reply = await tight.client.post(f"{tight.url}/v1beta/models/gpt-4o:generateContent?{query}", json={})
+    reply = await tight.client.post(
+        f"{tight.url}/v1beta/models/gpt-4o:generateContent?{query}", json={}
+    )
     assert (reply.status_code, "Invalid API key" in reply.text) == (401, True)
 
 
@@ -143,12 +160,16 @@ async def test_a_good_key_in_the_query_is_admitted(tight: Gateway) -> None:
     """Though it is taken out of the query on the way."""
     key = await tight.key()
     body = {"contents": [{"parts": [{"text": "hi"}]}]}
-    reply = await tight.client.post(f"{tight.url}/v1beta/models/flash:generateContent?key={key}", json=body)
+    reply = await tight.client.post(
+        f"{tight.url}/v1beta/models/flash:generateContent?key={key}", json=body
+    )
     assert reply.status_code == 200, reply.text
 
 
 async def test_the_slip_of_the_documentation_is_named(tight: Gateway) -> None:
-    reply = await tight.client.post(tight.url + CHAT, json={}, headers={"Autherization": "Bearer sk-1234"})
+    reply = await tight.client.post(
+        tight.url + CHAT, json={}, headers={"Autherization": "Bearer sk-1234"}
+    )
     assert (reply.status_code, "autherization" in reply.text) == (401, True)
 
 
@@ -156,7 +177,10 @@ async def test_metrics_ask_for_an_admins_key_or_have_a_port_of_their_own(tight: 
     """A key that calls models reads nobody's dollars; whoever reaches the other port does."""
     key = await tight.key()
     await tight.chat(key)
-    asked = [await tight.client.get(f"{tight.url}/metrics", headers=each) for each in ({}, bearer(key), bearer(MASTER))]
+    asked = [
+        await tight.client.get(f"{tight.url}/metrics", headers=each)
+        for each in ({}, bearer(key), bearer(MASTER))
+    ]
     assert [each.status_code for each in asked] == [401, 401, 200]
     own = "http://" + str(TIGHT["metrics"]).partition("'")[2].partition("'")[0]
     assert "tollgate_spend_dollars_total" in await tight.metrics("tollgate_spend_dollars_total")
@@ -177,7 +201,9 @@ async def test_what_needs_no_key_is_served_without_one(tight: Gateway) -> None:
         ("content-length: 30000000", "x-goog-api-key: sk-wrong"),
     ],
 )
-async def test_long_bodies_without_a_good_key_take_no_memory(tight: Gateway, lines: tuple[str, ...]) -> None:
+async def test_long_bodies_without_a_good_key_take_no_memory(
+    tight: Gateway, lines: tuple[str, ...]
+) -> None:
     """60 connections, each with 30 MB at hand: 401 before they are taken."""
     body = b"x" * MIB
     if lines[0].startswith("transfer"):
@@ -240,7 +266,11 @@ async def test_headers_that_drip_are_ended(tight: Gateway) -> None:
 async def test_a_long_upload_that_makes_progress_is_served(tight: Gateway) -> None:
     """20 MB in pieces, for two of the three seconds that it may take."""
     key = await tight.key()
-    text = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "' + b"x" * 20 * MIB + b'"}]}'
+    text = (
+        b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "'
+        + b"x" * 20 * MIB
+        + b'"}]}'
+    )
     line = await Line.to(tight)
     await line.post(CHAT, f"content-length: {len(text)}", f"authorization: Bearer {key}")
     for at in range(0, len(text), 2 * MIB):
@@ -283,8 +313,13 @@ async def test_streams_of_a_connection_are_bounded(tight: Gateway) -> None:
     assert (head[3], told[3]) == (4, TIGHT["max_streams_per_connection"])
 
 
-async def test_when_memory_runs_out_new_requests_are_refused_and_served_again_later(tight: Gateway) -> None:
-    """With a good key 10 bodies of 30 MB are held. Meanwhile others read 503 in their API's words."""
+async def test_when_memory_runs_out_new_requests_are_refused_and_served_again_later(
+    tight: Gateway,
+) -> None:
+    """With a good key 10 bodies of 30 MB are held.
+
+    Meanwhile others read 503 in their API's words.
+    """
     key = await tight.key()
     lines = [await Line.to(tight) for _ in range(10)]
     for each in lines:
@@ -294,7 +329,9 @@ async def test_when_memory_runs_out_new_requests_are_refused_and_served_again_la
     statuses = set()
     async with asyncio.timeout(20):
         while 503 not in statuses:
-            reply = await tight.client.post(f"{tight.url}/v1/messages", json={}, headers=bearer(key))
+            reply = await tight.client.post(
+                f"{tight.url}/v1/messages", json={}, headers=bearer(key)
+            )
             statuses.add(reply.status_code)
     assert reply.json()["error"]["type"] == "overloaded_error"
     for each in lines:
@@ -309,7 +346,11 @@ async def test_when_memory_runs_out_new_requests_are_refused_and_served_again_la
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/key/generate", "/v1/models"])
 async def test_a_browsers_question_is_answered_without_a_key(tight: Gateway, path: str) -> None:
     reply = await tight.client.options(tight.url + path, headers=ASKS)
-    told = {name.removeprefix("access-control-"): value for name, value in reply.headers.items() if "access" in name}
+    told = {
+        name.removeprefix("access-control-"): value
+        for name, value in reply.headers.items()
+        if "access" in name
+    }
     assert reply.status_code == 204
     assert told.pop("max-age") == "7200"
     assert told == {
@@ -319,26 +360,38 @@ async def test_a_browsers_question_is_answered_without_a_key(tight: Gateway, pat
     }
 
 
-async def test_replies_and_refusals_are_shown_to_the_pages_of_an_allowed_origin(tight: Gateway) -> None:
+async def test_replies_and_refusals_are_shown_to_the_pages_of_an_allowed_origin(
+    tight: Gateway,
+) -> None:
     """Our headers too; Envoy's refusals, Tollgate's and the admin server's alike."""
     key = await tight.key(rpm_limit=1)
     replies = [await tight.chat(key, ORIGIN), await tight.chat(key, ORIGIN)]
     replies.append(await tight.client.post(tight.url + CHAT, json={}, headers=ORIGIN))
     replies.append(await tight.client.get(f"{tight.url}/v1/models", headers=bearer(key) | ORIGIN))
     assert [each.status_code for each in replies] == [200, 429, 401, 200]
-    assert [each.headers.get("access-control-allow-origin") for each in replies] == ["https://app.example"] * 4
+    assert [each.headers.get("access-control-allow-origin") for each in replies] == [
+        "https://app.example"
+    ] * 4
     shown = replies[0].headers["access-control-expose-headers"].split(", ")
-    assert {"x-tollgate-request-id", "x-ratelimit-remaining-requests", "retry-after", "*"} <= set(shown)
+    assert {"x-tollgate-request-id", "x-ratelimit-remaining-requests", "retry-after", "*"} <= set(
+        shown
+    )
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"]
+    "origin",
+    ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"],
 )
 async def test_another_origin_is_shown_nothing(tight: Gateway, origin: str) -> None:
     key = await tight.key()
     asked = await tight.client.options(tight.url + CHAT, headers=ASKS | {"origin": origin})
     reply = await tight.chat(key, {"origin": origin})
-    told = [name for each in (asked, reply) for name in each.headers if name.startswith("access-control")]
+    told = [
+        name
+        for each in (asked, reply)
+        for name in each.headers
+        if name.startswith("access-control")
+    ]
     assert (asked.status_code, reply.status_code, told) == (204, 200, [])
 
 
@@ -346,7 +399,12 @@ async def test_without_the_setting_nobody_is_shown_anything(tollgate: Gateway) -
     """OPTIONS is answered all the same, with what may be asked."""
     asked = await tollgate.client.options(tollgate.url + CHAT, headers=ASKS)
     reply = await tollgate.chat(await tollgate.key(), ORIGIN)
-    told = [name for each in (asked, reply) for name in each.headers if name.startswith("access-control")]
+    told = [
+        name
+        for each in (asked, reply)
+        for name in each.headers
+        if name.startswith("access-control")
+    ]
     assert (asked.status_code, told) == (204, [])
     assert "POST" in asked.headers["allow"].split(", ")
 
@@ -356,7 +414,9 @@ async def test_http_1_0_is_served(tight: Gateway) -> None:
     key = await tight.key()
     body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}'
     line = await Line.to(tight)
-    head = f"POST {CHAT} HTTP/1.0\r\ncontent-type: application/json\r\nauthorization: Bearer {key}\r\n"
+    head = (
+        f"POST {CHAT} HTTP/1.0\r\ncontent-type: application/json\r\nauthorization: Bearer {key}\r\n"
+    )
     await line.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     assert await line.status() == 200
     line.close()

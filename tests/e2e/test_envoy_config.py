@@ -11,7 +11,9 @@ import pytest_asyncio
 from tests.e2e.envoy_lab import Lab, lab
 
 # Envoy still fills it in; reading it is what betterproto2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:AccessLogCommon.intermediate_log_entry is deprecated")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:AccessLogCommon.intermediate_log_entry is deprecated"
+)
 
 
 RESERVATION = '["id","default",[["b",["key","k"],null,1]],1800000,"ollama","m","d",1,1]'
@@ -39,7 +41,11 @@ def gateway(running: Lab) -> Lab:
 
 
 async def send(
-    gateway: Lab, path: str = "/v1/chat/completions", body: bytes = b"{}", method: str = "POST", **test: str
+    gateway: Lab,
+    path: str = "/v1/chat/completions",
+    body: bytes = b"{}",
+    method: str = "POST",
+    **test: str,
 ) -> httpx.Response:
     """Send one request; `test` become the headers that tell the lab what to do."""
     headers = {"authorization": "Bearer sk-any", "content-type": "application/json"}
@@ -49,7 +55,9 @@ async def send(
 
 
 async def test_a_request_goes_to_the_deployment_that_tollgate_names(gateway: Lab) -> None:
-    """The route is chosen again on x-tollgate-route, and the provider's prefix is put before the path."""
+    """The route is chosen again on x-tollgate-route, and the provider's prefix is put before the
+    path.
+    """
     await send(gateway, "/v1/messages?beta=true", test_route="beta")
     assert [seen.path for seen in gateway.provider.seen] == ["/base/v1/messages?beta=true"]
 
@@ -79,10 +87,14 @@ async def test_openai_gets_its_key_as_a_bearer_token(gateway: Lab) -> None:
 
 
 async def test_the_provider_learns_nothing_of_the_gateway(gateway: Lab) -> None:
-    """No header of Tollgate, of Envoy or about the client's address goes upstream; replies are asked for uncompressed."""
+    """No header of Tollgate, of Envoy or about the client's address goes upstream; replies are
+    asked for uncompressed.
+    """
     await send(gateway, accept_encoding="gzip")
     headers = gateway.provider.seen[0].headers
-    foreign = {name for name in headers if name.startswith(("x-tollgate", "x-envoy", "x-forwarded"))}
+    foreign = {
+        name for name in headers if name.startswith(("x-tollgate", "x-envoy", "x-forwarded"))
+    }
     assert (foreign, headers["accept-encoding"]) == (set(), "identity")
 
 
@@ -91,11 +103,16 @@ async def test_headers_that_only_the_gateway_may_set_are_stripped(gateway: Lab, 
     """A client's x-tollgate-* and x-envoy-* headers reach neither Tollgate nor the provider."""
     await send(gateway, **{name: "beta"})
     shown = name.replace("_", "-").lower()
-    assert (shown in gateway.gate.checks[0], shown in gateway.provider.seen[0].headers) == (False, False)
+    assert (shown in gateway.gate.checks[0], shown in gateway.provider.seen[0].headers) == (
+        False,
+        False,
+    )
 
 
 async def test_a_clients_route_header_does_not_choose_the_route(gateway: Lab) -> None:
-    """With the header in the request, the first match is still the route without one, and Tollgate decides."""
+    """With the header in the request, the first match is still the route without one, and Tollgate
+    decides.
+    """
     reply = await send(gateway, x_tollgate_route="beta", test_do="refuse")
     assert (reply.status_code, gateway.provider.seen, gateway.gate.streams) == (429, [], [])
 
@@ -107,13 +124,22 @@ async def test_a_refused_request_never_opens_an_ext_proc_stream(gateway: Lab) ->
     assert len(gateway.gate.streams) == 1
 
 
-@pytest.mark.parametrize(("body", "asked"), [(b"{}", 0), (b"x" * 65_535, 0), (b"x" * 65_536, 1), (b"x" * 5_000_000, 1)])
+@pytest.mark.parametrize(
+    ("body", "asked"), [(b"{}", 0), (b"x" * 65_535, 0), (b"x" * 65_536, 1), (b"x" * 5_000_000, 1)]
+)
 async def test_the_key_of_a_long_body_is_checked_before_the_body_is_taken(
     gateway: Lab, body: bytes, asked: int
 ) -> None:
-    """And only then. Admission asks again, with the body; the question for the key knows nothing of it."""
+    """And only then.
+
+    Admission asks again, with the body; the question for the key knows nothing of it.
+    """
     reply = await send(gateway, body=body)
-    assert (reply.status_code, len(gateway.gate.key_checks), len(gateway.gate.checks)) == (200, asked, 1)
+    assert (reply.status_code, len(gateway.gate.key_checks), len(gateway.gate.checks)) == (
+        200,
+        asked,
+        1,
+    )
     assert gateway.provider.seen[0].body == body
 
 
@@ -124,14 +150,24 @@ async def test_the_key_of_a_body_of_unknown_length_is_checked_first(gateway: Lab
 
     async with httpx.AsyncClient() as client:
         headers = {"authorization": "Bearer sk-any"}
-        reply = await client.post(f"{gateway.url}/v1/chat/completions", content=pieces(), headers=headers)
-    assert (reply.status_code, len(gateway.gate.key_checks), gateway.provider.seen[0].body) == (200, 1, b"{}")
+        reply = await client.post(
+            f"{gateway.url}/v1/chat/completions", content=pieces(), headers=headers
+        )
+    assert (reply.status_code, len(gateway.gate.key_checks), gateway.provider.seen[0].body) == (
+        200,
+        1,
+        b"{}",
+    )
 
 
 async def test_a_bad_key_of_a_long_body_is_refused_once(gateway: Lab) -> None:
     """In Tollgate's words; admission is not asked."""
     reply = await send(gateway, body=b"x" * 100_000, test_key="refuse")
-    assert (reply.status_code, reply.text, gateway.gate.checks) == (429, '{"error": "ours,  untouched"}', [])
+    assert (reply.status_code, reply.text, gateway.gate.checks) == (
+        429,
+        '{"error": "ours,  untouched"}',
+        [],
+    )
 
 
 async def test_tollgates_refusal_reaches_the_client_untouched(gateway: Lab) -> None:
@@ -147,7 +183,10 @@ async def test_tollgates_refusal_reaches_the_client_untouched(gateway: Lab) -> N
 async def test_the_metered_header_wins_over_the_held_one(gateway: Lab) -> None:
     """ext_authz adds its reply headers after ext_proc, but only where they are absent."""
     reply = await send(gateway)
-    assert (reply.headers.get_list("x-remaining"), reply.headers.get_list("x-only")) == (["settled"], ["held"])
+    assert (reply.headers.get_list("x-remaining"), reply.headers.get_list("x-only")) == (
+        ["settled"],
+        ["held"],
+    )
 
 
 async def test_ext_proc_sees_the_reservation(gateway: Lab) -> None:
@@ -158,13 +197,22 @@ async def test_ext_proc_sees_the_reservation(gateway: Lab) -> None:
 
 async def test_edits_change_their_bytes_and_no_others(gateway: Lab) -> None:
     """Offsets are bytes, in a body of 100 KB that is not ASCII and not even UTF-8 everywhere."""
-    body = ('{"model":"public","text":"' + "Grüße 🎈 ".encode().decode() * 7000).encode() + b'\xff\x00\r\n",  "n" :1}'
+    body = (
+        '{"model":"public","text":"' + "Grüße 🎈 ".encode().decode() * 7000
+    ).encode() + b'\xff\x00\r\n",  "n" :1}'
     edits = [
         {"offset": body.index(b'"public"'), "delete": len(b'"public"'), "insert": '"gpt-4o-ü"'},
-        {"offset": len(body) - 1, "delete": 0, "insert": ',"stream_options":{"include_usage":true}'},
+        {
+            "offset": len(body) - 1,
+            "delete": 0,
+            "insert": ',"stream_options":{"include_usage":true}',
+        },
     ]
     await send(gateway, body=body, test_edits=json.dumps(edits))
-    wanted = body.replace(b'"public"', '"gpt-4o-ü"'.encode())[:-1] + b',"stream_options":{"include_usage":true}}'
+    wanted = (
+        body.replace(b'"public"', '"gpt-4o-ü"'.encode())[:-1]
+        + b',"stream_options":{"include_usage":true}}'
+    )
     (seen,) = gateway.provider.seen
     assert (seen.body == wanted, seen.headers["content-length"]) == (True, str(len(wanted)))
 
@@ -179,7 +227,9 @@ async def test_a_body_without_edits_is_untouched(gateway: Lab) -> None:
 async def test_a_large_body_is_edited(gateway: Lab) -> None:
     """Five megabytes pass through the edit."""
     body = b"x" * 5_000_000
-    await send(gateway, body=body, test_edits=json.dumps([{"offset": 0, "delete": 1, "insert": "yy"}]))
+    await send(
+        gateway, body=body, test_edits=json.dumps([{"offset": 0, "delete": 1, "insert": "yy"}])
+    )
     assert gateway.provider.seen[0].body == b"yy" + body[1:]
 
 
@@ -192,7 +242,9 @@ async def test_a_large_body_is_edited(gateway: Lab) -> None:
         ({"body": b"x" * 6_000_001}, 413, "invalid_request_error"),
     ],
 )
-async def test_envoys_own_replies_are_openais(gateway: Lab, case: dict[str, str], status: int, kind: str) -> None:
+async def test_envoys_own_replies_are_openais(
+    gateway: Lab, case: dict[str, str], status: int, kind: str
+) -> None:
     """Limiter down, provider down, no route and too large are JSON errors in OpenAI's shape."""
     reply = await send(gateway, **case)  # type: ignore[arg-type]
     error = reply.json()["error"]
@@ -233,7 +285,9 @@ async def test_envoys_own_replies_are_anthropics_under_its_path(
         ("/api/chat", ("error",)),
     ],
 )
-async def test_envoys_own_replies_are_those_of_the_path(gateway: Lab, path: str, place: tuple[str, ...]) -> None:
+async def test_envoys_own_replies_are_those_of_the_path(
+    gateway: Lab, path: str, place: tuple[str, ...]
+) -> None:
     """In every dialect the client finds the words where it looks for them."""
     reply = await send(gateway, path, test_do="fail")
     said = reply.json()
@@ -272,10 +326,16 @@ async def test_what_tollgate_said_of_a_request_wins_over_its_path(gateway: Lab) 
         ("GET", "/health/liveliness"),
     ],
 )
-async def test_management_goes_to_the_admin_server_alone(gateway: Lab, method: str, path: str) -> None:
+async def test_management_goes_to_the_admin_server_alone(
+    gateway: Lab, method: str, path: str
+) -> None:
     """No admission, no metering, and the caller's key arrives there."""
     await send(gateway, path, method=method, authorization="Bearer sk-1234")
-    assert (gateway.admin.seen[0].headers["authorization"], gateway.gate.checks, gateway.gate.streams) == (
+    assert (
+        gateway.admin.seen[0].headers["authorization"],
+        gateway.gate.checks,
+        gateway.gate.streams,
+    ) == (
         "Bearer sk-1234",
         [],
         [],
@@ -343,18 +403,27 @@ async def test_the_words_of_other_routes_stay_as_they_are(
     """No error body of ours, no admission."""
     async with httpx.AsyncClient() as client:
         reply = await client.post(f"{beside.url}/theirs/{path}", json={}, headers={"host": host})
-    assert (reply.status_code, reply.text, reply.headers["content-type"]) == (status, "their words", content_type)
+    assert (reply.status_code, reply.text, reply.headers["content-type"]) == (
+        status,
+        "their words",
+        content_type,
+    )
     assert beside.gate.checks == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "their.example"])
-async def test_requests_of_other_routes_are_changed_by_no_filter_of_ours(beside: Lab, host: str) -> None:
+async def test_requests_of_other_routes_are_changed_by_no_filter_of_ours(
+    beside: Lab, host: str
+) -> None:
     """Neither cleaned nor named, neither admitted nor metered."""
     beside.admin.seen.clear()
     async with httpx.AsyncClient() as client:
         headers = {"host": host, "x-envoy-of-theirs": "7", "authorization": "Bearer sk-theirs"}
         await client.post(f"{beside.url}/theirs/server", json={}, headers=headers)
     (seen,) = beside.admin.seen
-    assert (seen.headers["x-envoy-of-theirs"], seen.headers["authorization"]) == ("7", "Bearer sk-theirs")
+    assert (seen.headers["x-envoy-of-theirs"], seen.headers["authorization"]) == (
+        "7",
+        "Bearer sk-theirs",
+    )
     assert [name for name in seen.headers if name.startswith("x-tollgate")] == []
     assert (beside.gate.checks, beside.gate.streams) == ([], [])

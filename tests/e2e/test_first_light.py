@@ -1,4 +1,6 @@
-"""One key, its limits and its budget, through real Envoy: the issue's own examples and what a careful user would try next."""
+"""One key, its limits and its budget, through real Envoy: the issue's own examples and what a
+careful user would try next.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from tests.e2e.gateway import MASTER, Gateway, bearer
 
 
 async def test_the_third_call_of_two_is_refused_and_says_why(tollgate: Gateway) -> None:
-    """rpm_limit: 2 passes two calls; the third is a 429 with retry-after, naming the limit, in OpenAI's shape."""
+    """rpm_limit: 2 passes two calls; the third is a 429 with retry-after, naming the limit, in
+    OpenAI's shape.
+    """
     key = await tollgate.key(rpm_limit=2, max_budget=0.01)
     replies = []
     for _ in range(3):
@@ -29,7 +33,9 @@ async def test_the_third_call_of_two_is_refused_and_says_why(tollgate: Gateway) 
 
 
 async def test_a_json_reply_tells_what_it_cost_after_it_was_settled(tollgate: Gateway) -> None:
-    """gpt-4o at $2.50 and $10 a million: 1 token in and 20 out cost $0.0002025, and the headers say so."""
+    """gpt-4o at $2.50 and $10 a million: 1 token in and 20 out cost $0.0002025, and the headers say
+    so.
+    """
     key = await tollgate.key(max_budget=0.01, tpm_limit=1000)
     reply = await tollgate.chat(key)
     usage = reply.json()["usage"]
@@ -60,7 +66,9 @@ async def test_ten_of_fifty_at_once_pass_a_budget_that_fits_ten(tollgate: Gatewa
     """Each call holds 5 cents of 50: exactly ten fit, and exactly ten are charged."""
     key = await tollgate.key(max_budget=0.5)
     headers = {"x-mock-latency-ms": "1000"}
-    replies = await asyncio.gather(*(tollgate.chat(key, headers, model="cent", max_tokens=5) for _ in range(50)))
+    replies = await asyncio.gather(
+        *(tollgate.chat(key, headers, model="cent", max_tokens=5) for _ in range(50))
+    )
     assert sorted(reply.status_code for reply in replies) == [200] * 10 + [429] * 40
     await tollgate.settled()
     assert (await tollgate.info(key))["spend"] == pytest.approx(0.5)
@@ -68,7 +76,9 @@ async def test_ten_of_fifty_at_once_pass_a_budget_that_fits_ten(tollgate: Gatewa
     assert refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert refused.headers["retry-after-ms"] == "1000"
     spent = await tollgate.chat(key, model="cent")
-    assert spent.json()["detail"].startswith("Authentication Error, ExceededTokenBudget: Current spend for token: 0.5")
+    assert spent.json()["detail"].startswith(
+        "Authentication Error, ExceededTokenBudget: Current spend for token: 0.5"
+    )
     assert (spent.status_code, spent.headers["x-should-retry"]) == (401, "false")
 
 
@@ -103,7 +113,9 @@ async def test_a_tpm_limit_of_five_serves_one_call(tollgate: Gateway) -> None:
 
 
 async def test_the_provider_gets_its_own_key_and_never_the_clients(tollgate: Gateway) -> None:
-    """Envoy injects the provider's credential; the client's stays at the gateway, wherever it was put."""
+    """Envoy injects the provider's credential; the client's stays at the gateway, wherever it was
+    put.
+    """
     key = await tollgate.key()
     body = {"model": "gpt-4o", "messages": []}
     url = f"{tollgate.url}/v1/chat/completions"
@@ -123,9 +135,14 @@ async def test_only_the_model_changes_in_a_body(tollgate: Gateway) -> None:
     """The public name becomes the deployment's; every other byte arrives as it was sent."""
     key = await tollgate.key()
     sent = '{ "seed":9007199254740993, "messages":[{"role":"user","content":"\\u00e9é"}],\n"model" : "fast"}'.encode()
-    reply = await tollgate.client.post(f"{tollgate.url}/v1/chat/completions", content=sent, headers=bearer(key))
+    reply = await tollgate.client.post(
+        f"{tollgate.url}/v1/chat/completions", content=sent, headers=bearer(key)
+    )
     assert reply.status_code == 200
-    assert reply.headers["x-mock-body-sha256"] == hashlib.sha256(sent.replace(b'"fast"', b'"gpt-4o-mini"')).hexdigest()
+    assert (
+        reply.headers["x-mock-body-sha256"]
+        == hashlib.sha256(sent.replace(b'"fast"', b'"gpt-4o-mini"')).hexdigest()
+    )
 
 
 async def test_a_providers_own_limits_come_through_under_another_name(tollgate: Gateway) -> None:
@@ -138,7 +155,9 @@ async def test_a_providers_own_limits_come_through_under_another_name(tollgate: 
 async def test_tollgates_own_headers_cannot_be_sent_by_a_client(tollgate: Gateway) -> None:
     """x-tollgate-route of a client neither routes nor gets around admission."""
     reply = await tollgate.client.post(
-        f"{tollgate.url}/v1/chat/completions", json={"model": "gpt-4o"}, headers={"x-tollgate-route": "gpt-4o"}
+        f"{tollgate.url}/v1/chat/completions",
+        json={"model": "gpt-4o"},
+        headers={"x-tollgate-route": "gpt-4o"},
     )
     assert reply.status_code == 401
 
@@ -148,7 +167,9 @@ async def test_embeddings_cost_their_input(tollgate: Gateway, path: str) -> None
     """text-embedding-3-small at $0.02 a million."""
     key = await tollgate.key()
     reply = await tollgate.client.post(
-        tollgate.url + path, json={"model": "embed", "input": "some words to embed"}, headers=bearer(key)
+        tollgate.url + path,
+        json={"model": "embed", "input": "some words to embed"},
+        headers=bearer(key),
     )
     assert reply.status_code == 200
     cost = reply.json()["usage"]["prompt_tokens"] * 0.02 / 1_000_000
@@ -202,7 +223,9 @@ async def test_metrics_and_documentation_are_there(tollgate: Gateway) -> None:
         assert (await tollgate.client.get(tollgate.url + path)).status_code == 200
 
 
-async def test_a_reply_of_unknown_length_is_settled_before_it_is_answered(tollgate: Gateway) -> None:
+async def test_a_reply_of_unknown_length_is_settled_before_it_is_answered(
+    tollgate: Gateway,
+) -> None:
     """Providers send JSON in chunks; its headers tell the settled truth all the same."""
     key = await tollgate.key(max_budget=1)
     reply = await tollgate.chat(key, {"x-mock-chunked": "1"})
@@ -219,9 +242,15 @@ async def test_a_long_reply_passes_and_is_settled_all_the_same(tollgate: Gateway
     assert await tollgate.spend(key) == pytest.approx(0.2)
 
 
-async def test_a_reply_longer_than_envoys_buffer_arrives_whole_and_is_charged(tollgate: Gateway) -> None:
-    """Of unknown length and three megabytes long: held as far as the buffer goes, then passed on, and never free."""
+async def test_a_reply_longer_than_envoys_buffer_arrives_whole_and_is_charged(
+    tollgate: Gateway,
+) -> None:
+    """Of unknown length and three megabytes long: held as far as the buffer goes, then passed on,
+    and never free.
+    """
     key = await tollgate.key()
-    reply = await tollgate.chat(key, {"x-mock-size": "3000000", "x-mock-chunked": "1"}, model="cent")
+    reply = await tollgate.chat(
+        key, {"x-mock-size": "3000000", "x-mock-chunked": "1"}, model="cent"
+    )
     assert reply.json()["usage"]["completion_tokens"] == 20
     assert await tollgate.spend(key) > 0

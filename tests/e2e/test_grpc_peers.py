@@ -1,4 +1,6 @@
-"""`tollgate serve` before gRPC peers that are no Envoy: grpcio's client, over both transports, and with TLS."""
+"""`tollgate serve` before gRPC peers that are no Envoy: grpcio's client, over both transports, and
+with TLS.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Peer:
 @pytest_asyncio.fixture(params=["own", "grpcio", "tls"])
 async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Peer]:
     config = CONFIG.replace("workers: 2", "workers: 1")
-    config += "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
+    config += (
+        "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
+    )
     credentials = None
     if request.param == "tls":
         ca = trustme.CA()
@@ -70,7 +74,13 @@ async def peer(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         config += f"  grpc_server: {request.param}\n"
     (tmp_path / "file.yaml").write_text(config)
     with valkey_server(tmp_path / "store") as store:
-        arguments = ["serve", "--config", str(tmp_path / "file.yaml"), "--redis-url", f"unix://{store}"]
+        arguments = [
+            "serve",
+            "--config",
+            str(tmp_path / "file.yaml"),
+            "--redis-url",
+            f"unix://{store}",
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "tollgate.commands.main", *arguments],
             stdout=subprocess.PIPE,
@@ -126,12 +136,20 @@ async def refused(asking: Any) -> AioRpcError:
 async def test_a_peer_is_served_as_envoy_is(peer: Peer) -> None:
     """Answers, compression, errors in words, limits; and nothing of what is refused is kept."""
     for compression in (Compression.NoCompression, Compression.Gzip, Compression.Deflate):
-        assert (await peer.check(asked(), compression=compression)).denied_response.status.code == 401
-    services = ("", "envoy.service.auth.v3.Authorization", "envoy.service.ext_proc.v3.ExternalProcessor")
+        assert (
+            await peer.check(asked(), compression=compression)
+        ).denied_response.status.code == 401
+    services = (
+        "",
+        "envoy.service.auth.v3.Authorization",
+        "envoy.service.ext_proc.v3.ExternalProcessor",
+    )
     assert {await peer.health(service) for service in services} == {SERVING}
     assert (await refused(peer.health("none"))).code() is StatusCode.NOT_FOUND
 
-    unknown = await refused(peer.channel.unary_unary("/envoy.service.auth.v3.Authorization/Other")(b""))
+    unknown = await refused(
+        peer.channel.unary_unary("/envoy.service.auth.v3.Authorization/Other")(b"")
+    )
     assert (unknown.code(), bool(unknown.details())) == (StatusCode.UNIMPLEMENTED, True)
     call = peer.channel.stream_stream(CHECK)(timeout=20)
     await call.done_writing()
@@ -149,7 +167,9 @@ async def test_a_peer_is_served_as_envoy_is(peer: Peer) -> None:
 
 async def test_health_is_red_while_the_store_fails_and_while_it_drains(peer: Peer) -> None:
     """Who asks is told, and who watches too."""
-    watching = peer.channel.unary_stream(f"{HEALTH}/Watch")(HealthCheckRequest().SerializeToString())
+    watching = peer.channel.unary_stream(f"{HEALTH}/Watch")(
+        HealthCheckRequest().SerializeToString()
+    )
 
     async def told() -> int:
         return HealthCheckResponse.FromString(await asyncio.wait_for(watching.read(), 20)).status

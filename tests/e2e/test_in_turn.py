@@ -1,4 +1,6 @@
-"""A client that calls one after the other is never refused by its own last call, whoever settles that and when."""
+"""A client that calls one after the other is never refused by its own last call, whoever settles
+that and when.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,33 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc-1", "grpc-2", "native-1", "native-2"])
-async def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway in each mode with one and with two workers. A machine that tests share is slow: it may wait longer."""
+async def ours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """A gateway in each mode with one and with two workers.
+
+    A machine that tests share is slow: it may wait longer.
+    """
     mode, _, workers = request.param.partition("-")
-    config = CONFIG.replace("\ngeneral_settings:", PRICED).replace("workers: 2", f"workers: {workers}")
-    async with gateway(tmp_path_factory.mktemp("turn"), config + "  hold_wait_ms: 5000\n", "--mode", mode) as running:
+    config = CONFIG.replace("\ngeneral_settings:", PRICED).replace(
+        "workers: 2", f"workers: {workers}"
+    )
+    async with gateway(
+        tmp_path_factory.mktemp("turn"), config + "  hold_wait_ms: 5000\n", "--mode", mode
+    ) as running:
         yield running
 
 
-async def ask(running: Gateway, key: str, headers: dict[str, str] | None = None, **members: Any) -> httpx.Response:
+async def ask(
+    running: Gateway, key: str, headers: dict[str, str] | None = None, **members: Any
+) -> httpx.Response:
     """A chat, read whole; nobody waits for its settlement."""
-    body = {"model": "priced", "max_tokens": 1000, "messages": [{"role": "user", "content": "hi"}], **members}
+    body = {
+        "model": "priced",
+        "max_tokens": 1000,
+        "messages": [{"role": "user", "content": "hi"}],
+        **members,
+    }
     return await running.client.post(
         f"{running.url}/v1/chat/completions",
         json=body,

@@ -1,4 +1,6 @@
-"""Every kind of limit at every scope, through real Envoy; headers and errors that a setting asks for."""
+"""Every kind of limit at every scope, through real Envoy; headers and errors that a setting asks
+for.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,14 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def ours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """A gateway with the settings that this file is about."""
     config = CONFIG + "  ietf_headers: true\n  errors: openai\n"
-    async with gateway(tmp_path_factory.mktemp("limits"), config, "--mode", request.param) as running:
+    async with gateway(
+        tmp_path_factory.mktemp("limits"), config, "--mode", request.param
+    ) as running:
         yield running
 
 
@@ -47,7 +53,9 @@ def narrowed(limits: dict[str, Any]) -> dict[str, Any]:
     return {"model_max_budget": {"cent": {name: value}}}
 
 
-async def caller(gateway: Gateway, scope: str, limits: dict[str, Any]) -> tuple[list[str], str | None]:
+async def caller(
+    gateway: Gateway, scope: str, limits: dict[str, Any]
+) -> tuple[list[str], str | None]:
     """Two keys (or one twice) and a customer, with limits at one scope that both share."""
     noun, _, model = scope.partition("+")
     fields, name = narrowed(limits) if model else limits, str(uuid4())
@@ -75,8 +83,12 @@ async def caller(gateway: Gateway, scope: str, limits: dict[str, Any]) -> tuple[
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_each_kind_of_limit_holds_at_each_scope(ours: Gateway, scope: str, limit: str) -> None:
-    """One call fits; the next, with another key of the same scope, is refused for that kind of limit, and says of whom."""
+async def test_each_kind_of_limit_holds_at_each_scope(
+    ours: Gateway, scope: str, limit: str
+) -> None:
+    """One call fits; the next, with another key of the same scope, is refused for that kind of
+    limit, and says of whom.
+    """
     (one, other), customer = await caller(ours, scope, LIMITS[limit])
     members = {"model": "cent", "max_tokens": 2, **({"user": customer} if customer else {})}
     if limit == "max_parallel_requests":
@@ -87,7 +99,9 @@ async def test_each_kind_of_limit_holds_at_each_scope(ours: Gateway, scope: str,
     else:
         first, refused = await ours.chat(one, **members), await ours.chat(other, **members)
     if limit == "tpm_limit" and refused.status_code == 200:
-        refused = await ours.chat(other, **members)  # three tokens of ten were used, and a call holds up to ten
+        refused = await ours.chat(
+            other, **members
+        )  # three tokens of ten were used, and a call holds up to ten
     assert (first.status_code, refused.status_code) == (200, 429), refused.text
     error = refused.json()["error"]
     noun = scope.partition("+")[0].replace("budget", "customer")
@@ -113,10 +127,14 @@ async def test_the_ietfs_headers_come_when_asked_for(ours: Gateway, stream: bool
     for reply in (first, refused):
         assert reply.headers["ratelimit-policy"] == '"key-requests";q=1;w=60'
         assert reply.headers["ratelimit"].startswith('"key-requests";r=0;t=')
-    assert int(refused.headers["retry-after"]) >= int(refused.headers["ratelimit"].rpartition("=")[2])
+    assert int(refused.headers["retry-after"]) >= int(
+        refused.headers["ratelimit"].rpartition("=")[2]
+    )
 
 
-async def test_the_whole_proxy_has_limits_of_every_kind(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_the_whole_proxy_has_limits_of_every_kind(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """They hold for the master key too."""
     config = CONFIG + "  proxy_rpm_limit: 2\n  proxy_max_parallel_requests: 9\n"
     async with gateway(tmp_path_factory.mktemp("proxy"), config) as running:

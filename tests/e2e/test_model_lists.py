@@ -1,4 +1,6 @@
-"""What clients ask before they call: which models there are, in each API's own way, through real Envoy."""
+"""What clients ask before they call: which models there are, in each API's own way, through real
+Envoy.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ general_settings:"""
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def ours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """A gateway with models of several APIs."""
     config = CONFIG.replace("\ngeneral_settings:", MORE)
-    async with gateway(tmp_path_factory.mktemp("models"), config, "--mode", request.param) as running:
+    async with gateway(
+        tmp_path_factory.mktemp("models"), config, "--mode", request.param
+    ) as running:
         yield running
 
 
@@ -31,7 +37,11 @@ async def test_one_model_is_found_by_its_name(ours: Gateway) -> None:
     headers = bearer(await ours.key(models=["openai/x", "claude"]))
     for path in ("/v1/models/openai/x", "/v1/models/openai%2Fx", "/v1/models/openai/x/"):
         reply = await ours.client.get(ours.url + path, headers=headers)
-        assert (reply.status_code, reply.json()["id"], reply.json()["object"]) == (200, "openai/x", "model")
+        assert (reply.status_code, reply.json()["id"], reply.json()["object"]) == (
+            200,
+            "openai/x",
+            "model",
+        )
     version = {"anthropic-version": "2023-06-01"}
     reply = await ours.client.get(f"{ours.url}/v1/models/claude", headers=headers | version)
     assert (reply.status_code, reply.json()["type"]) == (200, "model")
@@ -50,7 +60,9 @@ async def test_googles_and_ollamas_lists(ours: Gateway) -> None:
     tags = (await ours.client.get(f"{ours.url}/api/tags", headers=bearer(key))).json()
     assert "small" in [each["name"] for each in tags["models"]]
     assert "claude" not in [each["name"] for each in tags["models"]]
-    refused = await ours.client.get(f"{ours.url}/v1beta/models", headers={"x-goog-api-key": "sk-wrong"})
+    refused = await ours.client.get(
+        f"{ours.url}/v1beta/models", headers={"x-goog-api-key": "sk-wrong"}
+    )
     assert (refused.status_code, refused.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
@@ -64,17 +76,33 @@ async def test_head_is_answered_without_a_body(ours: Gateway, path: str) -> None
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v1/chat/completions/", {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}),
-        ("/v1/messages/", {"model": "claude", "max_tokens": 3, "messages": [{"role": "user", "content": "hi"}]}),
-        ("/v1beta/models/flash:generateContent/", {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+        (
+            "/v1/chat/completions/",
+            {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]},
+        ),
+        (
+            "/v1/messages/",
+            {"model": "claude", "max_tokens": 3, "messages": [{"role": "user", "content": "hi"}]},
+        ),
+        (
+            "/v1beta/models/flash:generateContent/",
+            {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+        ),
         ("/v1/embeddings/", {"model": "embed", "input": "hi"}),
-        ("/api/chat/", {"model": "small", "messages": [{"role": "user", "content": "hi"}], "stream": False}),
+        (
+            "/api/chat/",
+            {"model": "small", "messages": [{"role": "user", "content": "hi"}], "stream": False},
+        ),
     ],
 )
-async def test_a_slash_at_the_end_changes_nothing(ours: Gateway, path: str, body: dict[str, object]) -> None:
+async def test_a_slash_at_the_end_changes_nothing(
+    ours: Gateway, path: str, body: dict[str, object]
+) -> None:
     """Served, and refused, as without it."""
     headers = bearer(await ours.key(rpm_limit=1))
-    replies = [await ours.client.post(ours.url + path, json=body, headers=headers) for _ in range(2)]
+    replies = [
+        await ours.client.post(ours.url + path, json=body, headers=headers) for _ in range(2)
+    ]
     assert [each.status_code for each in replies] == [200, 429], replies[0].text
     plain = await ours.client.post(ours.url + path.rstrip("/"), json=body, headers=headers)
     assert set(plain.json()) == set(replies[1].json())

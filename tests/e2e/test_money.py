@@ -1,4 +1,6 @@
-"""What each kind of reply is charged, through a whole gateway. tests/e2e/money/README.md says how its rows read."""
+"""What each kind of reply is charged, through a whole gateway. tests/e2e/money/README.md says how
+its rows read.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _RUNS.sort(key=lambda run: (run[1], money_row.group_of(run[0])))
 
 
 class Stage:
-    """The provider, and a gateway for each mode and set of settings, started when the first row needs it."""
+    """The provider, and a gateway for each mode and set of settings, started when the first row
+    needs it.
+    """
 
     def __init__(self, provider: Provider, folder: Path, stack: AsyncExitStack) -> None:
         self.provider = provider
@@ -85,7 +89,9 @@ async def _play(running: Gateway, provider: Provider, row: Row) -> None:
     told |= {"reply_status": status, "arrived": provider.arrived[row["id"]] - arrived}
     found = money_row.faults(row["expect"], told)
     assert not found, "\n".join(found)
-    spend = await running.client.get(running.url + "/key/info", params={"key": key}, headers=bearer(MASTER))
+    spend = await running.client.get(
+        running.url + "/key/info", params={"key": key}, headers=bearer(MASTER)
+    )
     assert round(spend.json()["info"]["spend"] * 1e9) == told["cost_nanousd"]
 
 

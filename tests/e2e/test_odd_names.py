@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from tests.e2e.gateway import gateway
 
-NAMES = ("claude-sonnet-4-5@20250929", "gpt-4o (eu)", "gpt 4o", "claude-opus-4-8[1m]", "模型", " two\nlines%20")
+NAMES = (
+    "claude-sonnet-4-5@20250929",
+    "gpt-4o (eu)",
+    "gpt 4o",
+    "claude-opus-4-8[1m]",
+    "模型",
+    " two\nlines%20",
+)
 
 
 def config() -> str:
@@ -16,7 +23,11 @@ def config() -> str:
     models = [
         {
             "model_name": name,
-            "litellm_params": {"model": "openai/gpt-4o", "api_base": "http://mock-llm/v1", "api_key": "k"},
+            "litellm_params": {
+                "model": "openai/gpt-4o",
+                "api_base": "http://mock-llm/v1",
+                "api_key": "k",
+            },
         }
         for name in NAMES
     ]
@@ -31,5 +42,9 @@ async def test_models_of_any_name_are_served(tmp_path: Path, mode: str) -> None:
         for name in NAMES:
             reply = await running.chat(key, model=name, max_tokens=9)
             assert reply.status_code == 200, (name, reply.text)
-            told = {header for header in reply.headers if header.startswith("x-litellm-key-remaining-requests-")}
+            told = {
+                header
+                for header in reply.headers
+                if header.startswith("x-litellm-key-remaining-requests-")
+            }
             assert len(told) == 1, (name, told)

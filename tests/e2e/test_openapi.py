@@ -1,5 +1,6 @@
-"""The management API against its own description: schemathesis makes requests that it allows, and some that
-it does not, of the real admin server over a real Valkey."""
+"""The management API against its own description: schemathesis makes requests that it allows, and
+some that it does not, of the real admin server over a real Valkey.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ CHECKS = checks.CHECKS.get_by_names(
 ENTITIES = {
     "/budget/new": {"budget_id": "free-tier", "max_budget": 1},
     "/user/new": {"user_id": "ann", "auto_create_key": False},
-    "/team/new": {"team_id": "core-infra", "members_with_roles": [{"role": "user", "user_id": "ann"}]},
+    "/team/new": {
+        "team_id": "core-infra",
+        "members_with_roles": [{"role": "user", "user_id": "ann"}],
+    },
     "/customer/new": {"user_id": "ann", "budget_id": "free-tier"},
     "/key/generate": {"key": "sk-0123456789abcdef", "user_id": "ann", "team_id": "core-infra"},
 }
@@ -45,9 +49,18 @@ def admin(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The address of an admin server of its own process, with an entity of each kind."""
     folder = tmp_path_factory.mktemp("admin")
     port = _free_port()
-    places = {"--config": EXAMPLE_FILE, "--beat": folder / "beat", "--beats": folder, "--http": f"127.0.0.1:{port}"}
+    places = {
+        "--config": EXAMPLE_FILE,
+        "--beat": folder / "beat",
+        "--beats": folder,
+        "--http": f"127.0.0.1:{port}",
+    }
     arguments = [str(each) for pair in places.items() for each in pair]
-    environment = {**os.environ, "TOLLGATE_STORE_URL": valkey_url, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    environment = {
+        **os.environ,
+        "TOLLGATE_STORE_URL": valkey_url,
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+    }
     command = [sys.executable, "-m", "tollgate.app", "admin", *arguments]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -76,7 +89,8 @@ OPERATIONS = [
     for method, operation in methods.items()
     for mode in schemathesis.GenerationMode
     # Where nothing is given nothing can be given wrongly.
-    if mode is schemathesis.GenerationMode.POSITIVE or {"parameters", "requestBody"} & operation.keys()
+    if mode is schemathesis.GenerationMode.POSITIVE
+    or {"parameters", "requestBody"} & operation.keys()
 ]
 
 

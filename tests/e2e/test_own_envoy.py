@@ -1,4 +1,6 @@
-"""Beside an Envoy of somebody's own metering is as exact as in the shipped configuration, whatever its processing mode."""
+"""Beside an Envoy of somebody's own metering is as exact as in the shipped configuration, whatever
+its processing mode.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ tollgate:
 """
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
-PLAIN = {"status": 200, "content_type": "application/json", "body": {"id": "c1", "choices": [MESSAGE], "usage": USAGE}}
+PLAIN = {
+    "status": 200,
+    "content_type": "application/json",
+    "body": {"id": "c1", "choices": [MESSAGE], "usage": USAGE},
+}
 EVENTS = [
     {"id": "c1", "choices": [{"index": 0, "delta": {"content": "ok"}}]},
     {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
@@ -68,9 +74,18 @@ async def charged(gateway: Gateway, model: str) -> tuple[str, dict[str, Any]]:
 
 
 SEND = {"request_header_mode": "SEND"}
-HANDED = {"request_header_mode": "SEND", "request_body_mode": "BUFFERED", "request_trailer_mode": "SEND"}
+HANDED = {
+    "request_header_mode": "SEND",
+    "request_body_mode": "BUFFERED",
+    "request_trailer_mode": "SEND",
+}
 DUPLEX = {"response_body_mode": "FULL_DUPLEX_STREAMED", "response_trailer_mode": "SEND"}
-BOTH_DUPLEX = {**DUPLEX, **SEND, "request_body_mode": "FULL_DUPLEX_STREAMED", "request_trailer_mode": "SEND"}
+BOTH_DUPLEX = {
+    **DUPLEX,
+    **SEND,
+    "request_body_mode": "FULL_DUPLEX_STREAMED",
+    "request_trailer_mode": "SEND",
+}
 
 
 @pytest.mark.parametrize(
@@ -91,8 +106,12 @@ BOTH_DUPLEX = {**DUPLEX, **SEND, "request_body_mode": "FULL_DUPLEX_STREAMED", "r
     ],
     ids=str,
 )
-async def test_any_processing_mode_is_metered(served: Serving, mode: dict[str, str], override: bool) -> None:
-    """A reply is charged by its usage, and its client reads all of it but what only Tollgate had asked for."""
+async def test_any_processing_mode_is_metered(
+    served: Serving, mode: dict[str, str], override: bool
+) -> None:
+    """A reply is charged by its usage, and its client reads all of it but what only Tollgate had
+    asked for.
+    """
     shown = mode.get("response_body_mode", "NONE") != "NONE" or override
 
     def change(filters: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The page, from top to bottom: each command as it prints it, each outcome that it promises.
 
-Where the page's own text cannot work (it is not JSON, a header is misspelt), it is sent once as printed, to be told what is wrong
-and where, and once mended.
+Where the page's own text cannot work (it is not JSON, a header is misspelt), it is sent once as
+printed, to be told what is wrong and where, and once mended.
 """
 
 from __future__ import annotations
@@ -38,16 +38,22 @@ MODES = ["grpc", "native"]
 
 
 @pytest_asyncio.fixture(scope="module", params=MODES)
-async def main(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def main(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """The page's gateway, with its models; `proxy_budget_rescheduler_*` are as the page sets them."""
     async with gateway(tmp_path_factory.mktemp("page"), CONFIG, "--mode", request.param) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", params=MODES)
-async def customers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def customers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """The page's gateway with `max_end_user_budget`."""
-    async with gateway(tmp_path_factory.mktemp("customers"), CUSTOMER_CONFIG, "--mode", request.param) as running:
+    async with gateway(
+        tmp_path_factory.mktemp("customers"), CUSTOMER_CONFIG, "--mode", request.param
+    ) as running:
         yield running
 
 
@@ -56,11 +62,15 @@ async def customers(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_proxy_budget_of_0_is_0_dollars(tmp_path: Path, mode: str) -> None:
-    """`max_budget: 0` lets nothing pass, not even for the master key, whatever the body holds: it is not looked at."""
+    """`max_budget: 0` lets nothing pass, not even for the master key, whatever the body holds: it
+    is not looked at.
+    """
     async with gateway(tmp_path, PROXY_CONFIG, "--mode", mode) as proxy:
         misspelt = await curl(proxy, page.PROXY_BUDGET)
         assert misspelt.status_code == 401
-        assert "'autherization' carries a Bearer token; its name must be 'Authorization'" in told(misspelt)
+        assert "'autherization' carries a Bearer token; its name must be 'Authorization'" in told(
+            misspelt
+        )
         header = ("Autherization", "Authorization")
         no_json = await curl(proxy, page.PROXY_BUDGET, header)
         refused = await curl(proxy, page.PROXY_BUDGET, header, ("],\n}'", "]\n}'"))
@@ -91,7 +101,10 @@ async def test_a_new_team_is_answered_as_the_page_prints_it(main: Gateway) -> No
     assert list(team.items()) == team_answer(team["team_id"])
     assert list(team["members_with_roles"][0]) == ["role", "user_id"]
     used = await main.chat(await main.key(team_id=team["team_id"]), model="gpt-4")
-    assert (used.headers["x-ratelimit-limit-requests"], used.headers["x-ratelimit-remaining-requests"]) == ("99", "98")
+    assert (
+        used.headers["x-ratelimit-limit-requests"],
+        used.headers["x-ratelimit-remaining-requests"],
+    ) == ("99", "98")
 
 
 async def test_a_team_has_a_budget_duration(main: Gateway) -> None:
@@ -119,7 +132,9 @@ async def test_a_team_budget_holds_for_all_its_keys(main: Gateway) -> None:
 
 
 async def test_a_member_spends_within_the_team_no_more_than_their_budget(main: Gateway) -> None:
-    """The page's four steps; the answer of /key/generate to the letter, and the message that the page expects."""
+    """The page's four steps; the answer of /key/generate to the letter, and the message that the
+    page expects.
+    """
     assert (await curl(main, page.MEMBER_USER)).json()["user_id"] == "ishaan"
     await main.manage("/team/new", team_id=TEAM_ID)
     added = (await curl(main, page.MEMBER_ADD)).json()
@@ -141,16 +156,25 @@ async def test_a_member_spends_within_the_team_no_more_than_their_budget(main: G
 # Customers: max_end_user_budget
 
 
-async def test_a_customers_first_call_works_and_the_second_is_over_budget(customers: Gateway) -> None:
-    """Nobody registered them; the error is the page's, field for field, and adds when the budget is reset."""
+async def test_a_customers_first_call_works_and_the_second_is_over_budget(
+    customers: Gateway,
+) -> None:
+    """Nobody registered them; the error is the page's, field for field, and adds when the budget is
+    reset.
+    """
     await customers.key(key="sk-zi5onDRdHGD24v0Zdn7VBA")
-    first, second = await curl(customers, page.CUSTOMER_CHAT), await curl(customers, page.CUSTOMER_CHAT)
+    first, second = (
+        await curl(customers, page.CUSTOMER_CHAT),
+        await curl(customers, page.CUSTOMER_CHAT),
+    )
     assert (first.status_code, second.status_code) == (200, 401)
     message = (
         "Budget has been exceeded: User ishaan3 has exceeded their budget. "
         "Current spend: 0.000887; Max Budget: 0.0001; never reset."
     )
-    assert second.json() == {"error": {"message": message, "type": "auth_error", "param": "None", "code": 401}}
+    assert second.json() == {
+        "error": {"message": message, "type": "auth_error", "param": "None", "code": 401}
+    }
     assert list(second.json()["error"]) == ["message", "type", "param", "code"]
     other = await curl(customers, page.CUSTOMER_CHAT, ("ishaan3", "ishaan4"))
     assert other.status_code == 200
@@ -158,7 +182,10 @@ async def test_a_customers_first_call_works_and_the_second_is_over_budget(custom
 
 async def test_the_master_keys_calls_count_for_a_customer_too(customers: Gateway) -> None:
     """It has no limits of its own; the customer has."""
-    codes = [(await customers.chat(MASTER, model="azure-gpt-3.5", user="ishaan5")).status_code for _ in range(2)]
+    codes = [
+        (await customers.chat(MASTER, model="azure-gpt-3.5", user="ishaan5")).status_code
+        for _ in range(2)
+    ]
     assert codes == [200, 401]
 
 
@@ -178,7 +205,9 @@ async def test_a_key_has_a_budget(main: Gateway) -> None:
 
 
 async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: Gateway) -> None:
-    """`detail` tells spend and budget as the page does, and more; `error` says the same to SDKs, which show nothing else."""
+    """`detail` tells spend and budget as the page does, and more; `error` says the same to SDKs,
+    which show nothing else.
+    """
     key = await main.key(max_budget=0.0000002, key_alias="page")
     printed = await curl(main, page.KEY_CHAT, key=key)
     assert printed.status_code == 400
@@ -192,7 +221,12 @@ async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: 
         f"Authentication Error, ExceededTokenBudget: Current spend for token: {spent}; "
         "Max Budget for Token: 2e-07. Key page, never reset."
     )
-    error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+    error = {
+        "message": message,
+        "type": "budget_exceeded",
+        "param": None,
+        "code": "budget_exceeded",
+    }
     assert crossed.json() == {"detail": message, "error": error}
 
 
@@ -209,7 +243,9 @@ async def test_a_key_has_a_budget_duration(main: Gateway) -> None:
 
 
 async def test_a_users_budget_holds_for_all_their_keys(main: Gateway) -> None:
-    """A budget of $0 lets nothing pass, with any key of the user; raised, each key's spend is the user's."""
+    """A budget of $0 lets nothing pass, with any key of the user; raised, each key's spend is the
+    user's.
+    """
     made = (await curl(main, page.USER_BUDGET)).json()
     assert list(made.items()) == [
         ("key", made["key"]),
@@ -222,7 +258,10 @@ async def test_a_users_budget_holds_for_all_their_keys(main: Gateway) -> None:
     for key in (made["key"], other["key"]):
         refused = await main.chat(key, model="azure-gpt-3.5")
         assert refused.status_code == 401
-        assert "User krrish3@berri.ai has exceeded their budget. Current spend: 0.0; Max Budget: 0.0" in told(refused)
+        assert (
+            "User krrish3@berri.ai has exceeded their budget. Current spend: 0.0; Max Budget: 0.0"
+            in told(refused)
+        )
     await main.manage("/user/update", user_id="krrish3@berri.ai", max_budget=10)
     await asyncio.sleep(1)
     assert (await main.chat(made["key"], model="gpt-4")).status_code == 403
@@ -230,7 +269,9 @@ async def test_a_users_budget_holds_for_all_their_keys(main: Gateway) -> None:
         assert (await main.chat(key, model="azure-gpt-3.5")).status_code == 200
     spent = [await main.spend(key) for key in (made["key"], other["key"])]
     query = {"user_id": "krrish3@berri.ai"}
-    user = (await main.client.get(f"{main.url}/user/info", params=query, headers=bearer(MASTER))).json()["user_info"]
+    user = (
+        await main.client.get(f"{main.url}/user/info", params=query, headers=bearer(MASTER))
+    ).json()["user_info"]
     assert user["spend"] == pytest.approx(sum(spent))
     assert user["model_spend"] == {"azure-gpt-3.5": pytest.approx(sum(spent))}
 
@@ -247,16 +288,24 @@ async def test_a_user_has_a_budget_duration(main: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ['{"gpt4": 0.0005, "gpt-5": 0.01}', '{"gpt4": {"max_budget": 0.0005, "budget_duration": "1d"}}']
+    "form",
+    [
+        '{"gpt4": 0.0005, "gpt-5": 0.01}',
+        '{"gpt4": {"max_budget": 0.0005, "budget_duration": "1d"}}',
+    ],
 )
 async def test_a_budget_for_one_model_of_a_key(main: Gateway, form: str) -> None:
-    """The page's bare numbers, or objects with a period; calls of that model fail, others go on, `model_spend` tells both."""
+    """The page's bare numbers, or objects with a period; calls of that model fail, others go on,
+    `model_spend` tells both.
+    """
     printed = await curl(main, page.MODEL_BUDGET)
     assert printed.status_code == 400
     assert "line 2, column 3, near" in told(printed)
     mends = (("model_max_budget=", '"model_max_budget": '), ('{"gpt4": 0.5, "gpt-5": 0.01}', form))
     key = (await curl(main, page.MODEL_BUDGET, *mends)).json()["key"]
-    first, refused, other = [await main.chat(key, model=model) for model in ("gpt4", "gpt4", "gpt-5")]
+    first, refused, other = [
+        await main.chat(key, model=model) for model in ("gpt4", "gpt4", "gpt-5")
+    ]
     assert (first.status_code, refused.status_code, other.status_code) == (200, 401, 200)
     assert " for model gpt4 has exceeded its budget. " in told(refused)
     assert set((await main.info(key))["model_spend"]) == {"gpt4", "gpt-5"}
@@ -266,7 +315,9 @@ async def test_a_budget_for_one_model_of_a_key(main: Gateway, form: str) -> None
 
 
 @pytest.mark.parametrize("printed", page.RESETS, ids=["user", "key", "team"])
-async def test_each_kind_takes_a_duration_once_the_page_is_mended(main: Gateway, printed: str) -> None:
+async def test_each_kind_takes_a_duration_once_the_page_is_mended(
+    main: Gateway, printed: str
+) -> None:
     """A comment and a trailing comma again, told with their place."""
     fault = await curl(main, printed)
     assert fault.status_code == 400
@@ -276,7 +327,9 @@ async def test_each_kind_takes_a_duration_once_the_page_is_mended(main: Gateway,
 
 @pytest.mark.parametrize("kind", ["key", "user", "team", "member", "customer", "model"])
 async def test_a_budget_is_reset_at_the_second(main: Gateway, kind: str) -> None:
-    """Refused until the very moment that the refusal names, served after it; nothing runs in between."""
+    """Refused until the very moment that the refusal names, served after it; nothing runs in
+    between.
+    """
     key, members = await limited(main, kind, {"max_budget": 0.0005, "budget_duration": "3s"})
     assert (await main.chat(key, **members)).status_code == 200
     refused = await main.chat(key, **members)
@@ -302,7 +355,9 @@ async def test_a_users_rates_persist_across_their_keys(main: Gateway) -> None:
     assert (first.status_code, first.headers["x-ratelimit-limit-requests"]) == (200, "4")
     refused = await main.chat(await main.key(user_id="krrish@berri.ai"), model="gpt-4")
     assert refused.status_code == 429
-    assert told(refused).startswith("Rate limit reached for user krrish@berri.ai on tokens per min (TPM): Limit 20")
+    assert told(refused).startswith(
+        "Rate limit reached for user krrish@berri.ai on tokens per min (TPM): Limit 20"
+    )
 
 
 async def test_a_keys_rates_are_its_own(main: Gateway) -> None:
@@ -319,7 +374,9 @@ async def test_a_keys_rates_are_its_own(main: Gateway) -> None:
 
 
 async def test_a_keys_rates_for_one_model(main: Gateway) -> None:
-    """The page's headers: 1 request and 179 tokens left after the first call; the third is refused, another model is not."""
+    """The page's headers: 1 request and 179 tokens left after the first call; the third is refused,
+    another model is not.
+    """
     printed = await curl(main, page.MODEL_RATES)
     assert printed.status_code == 400
     assert "line 1, column 63, near" in told(printed)
@@ -331,10 +388,18 @@ async def test_a_keys_rates_for_one_model(main: Gateway) -> None:
     assert first.status_code == 200
     assert first.json()["usage"]["total_tokens"] == 21
     assert first.headers["x-litellm-key-remaining-requests-gpt-4"] == "1"
-    # The bucket refills 200 a minute: half a second may give one or two back. In native mode more is held than was used.
-    assert (0 if main.native else 179) <= int(first.headers["x-litellm-key-remaining-tokens-gpt-4"]) <= 182
+    # The bucket refills 200 a minute: half a second may give one or two back. In native mode more
+    # is held than was used.
+    assert (
+        (0 if main.native else 179)
+        <= int(first.headers["x-litellm-key-remaining-tokens-gpt-4"])
+        <= 182
+    )
     second, third = await curl(main, page.MODEL_CHAT, key), await curl(main, page.MODEL_CHAT, key)
-    assert (second.headers["x-litellm-key-remaining-requests-gpt-4"], third.status_code) == ("0", 429)
+    assert (second.headers["x-litellm-key-remaining-requests-gpt-4"], third.status_code) == (
+        "0",
+        429,
+    )
     assert (await main.chat(made["key"], model="gpt-5")).status_code == 200
 
 
@@ -358,7 +423,9 @@ async def test_a_customer_has_the_rates_of_a_budget(main: Gateway) -> None:
     assert (customer["user_id"], customer["budget_id"]) == ("palantir", "free-tier")
     first, second = [await curl(main, page.CUSTOMER_RATES_CHAT) for _ in range(2)]
     assert (first.status_code, second.status_code) == (200, 429)
-    assert told(second).startswith("Rate limit reached for customer palantir on tokens per min (TPM): Limit 5")
+    assert told(second).startswith(
+        "Rate limit reached for customer palantir on tokens per min (TPM): Limit 5"
+    )
     assert (await curl(main, page.CUSTOMER_RATES_CHAT, ("palantir", "anduril"))).status_code == 200
 
 
@@ -366,8 +433,13 @@ async def test_a_customer_has_the_rates_of_a_budget(main: Gateway) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_model_that_joins_a_group_reaches_existing_keys_at_once(tmp_path: Path, mode: str) -> None:
-    """A group stands in the lists of key, team and user. The file is changed, the gateway started again, nothing is lost."""
+async def test_a_model_that_joins_a_group_reaches_existing_keys_at_once(
+    tmp_path: Path, mode: str
+) -> None:
+    """A group stands in the lists of key, team and user.
+
+    The file is changed, the gateway started again, nothing is lost.
+    """
     async with gateway(tmp_path, CONFIG, "--mode", mode) as before:
         printed = await curl(before, page.ACCESS_GROUP)
         assert printed.status_code == 400
@@ -378,9 +450,16 @@ async def test_a_model_that_joins_a_group_reaches_existing_keys_at_once(tmp_path
         await before.manage("/user/update", user_id=user["user_id"], max_budget=None)
         await before.manage("/team/new", team_id="beta", models=["beta-models"])
         await asyncio.sleep(1)
-        keys = [user["key"], await before.key(models=["beta-models"]), await before.key(team_id="beta")]
+        keys = [
+            user["key"],
+            await before.key(models=["beta-models"]),
+            await before.key(team_id="beta"),
+        ]
         granted = await curl(before, page.ACCESS_GROUP_KEY)
-        assert (granted.json()["models"], granted.json()["user_id"]) == (["azure-models"], "krrish@berri.ai")
+        assert (granted.json()["models"], granted.json()["user_id"]) == (
+            ["azure-models"],
+            "krrish@berri.ai",
+        )
         for key in keys:
             assert (await embed(before, key)).status_code == 200
             refused = await before.chat(key, model="llama3")

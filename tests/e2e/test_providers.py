@@ -1,4 +1,6 @@
-"""Every API and framing through the whole gateway: what a key is charged, to the nano-dollar, and what the provider was sent."""
+"""Every API and framing through the whole gateway: what a key is charged, to the nano-dollar, and
+what the provider was sent.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ VERTEX = "/v1/projects/theirs/locations/europe-west1/publishers"
 
 @dataclass(frozen=True)
 class Case:
-    """A call, the tokens that it is charged for, and what the provider must have been asked (path; None: the client's)."""
+    """A call, the tokens that it is charged for, and what the provider must have been asked (path;
+    None: the client's).
+    """
 
     name: str
     path: str
@@ -120,9 +124,13 @@ CASES = [
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def tollgate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def tollgate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """A gateway before every kind of provider, in each mode."""
-    async with gateway(tmp_path_factory.mktemp("providers"), CONFIG, "--mode", request.param) as running:
+    async with gateway(
+        tmp_path_factory.mktemp("providers"), CONFIG, "--mode", request.param
+    ) as running:
         yield running
 
 
@@ -138,10 +146,15 @@ async def send(tollgate: Gateway, key: str, case: Case) -> httpx.Response:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_call_costs_what_its_reply_says(tollgate: Gateway, case: Case) -> None:
-    """The key's spend is the provider's own count times the price, whatever the API and the framing."""
+    """The key's spend is the provider's own count times the price, whatever the API and the
+    framing.
+    """
     key = await tollgate.key(max_budget=1)
     reply = await send(tollgate, key, case)
-    assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (200, case.content_type), reply.text
+    assert (reply.status_code, reply.headers["content-type"].partition(";")[0]) == (
+        200,
+        case.content_type,
+    ), reply.text
     assert reply.headers["x-mock-path"] == (case.upstream or case.path)
     spend = round(await tollgate.spend(key) * 1_000_000_000)
     assert spend == case.input * INPUT_NANOUSD + case.output * OUTPUT_NANOUSD
@@ -163,7 +176,9 @@ async def test_each_provider_sees_its_own_credential(
     tollgate: Gateway, path: str, body: dict[str, Any], credential: str
 ) -> None:
     """And the client's key never."""
-    reply = await tollgate.client.post(tollgate.url + path, json=body, headers=bearer(await tollgate.key()))
+    reply = await tollgate.client.post(
+        tollgate.url + path, json=body, headers=bearer(await tollgate.key())
+    )
     assert reply.headers["x-mock-authorization"].startswith(credential)
 
 
@@ -174,7 +189,9 @@ async def test_a_form_reaches_the_provider_with_its_own_model_name(tollgate: Gat
     )
     headers = {**bearer(await tollgate.key()), "content-type": "multipart/form-data; boundary=b"}
     reply = await tollgate.client.post(
-        tollgate.url + "/v1/audio/transcriptions", content=raw.replace(b"NAME", b"oa"), headers=headers
+        tollgate.url + "/v1/audio/transcriptions",
+        content=raw.replace(b"NAME", b"oa"),
+        headers=headers,
     )
     assert reply.headers["x-mock-body-sha256"] == sha256(raw.replace(b"NAME", b"real")).hexdigest()
 
@@ -192,7 +209,10 @@ async def test_what_is_free_costs_a_request_and_nothing_else(
 ) -> None:
     """With a budget of nothing it passes; the limit of requests counts it."""
     key = await tollgate.key(max_budget=0, rpm_limit=1, tpm_limit=1000)
-    replies = [await tollgate.client.post(tollgate.url + path, json=body, headers=bearer(key)) for _ in range(2)]
+    replies = [
+        await tollgate.client.post(tollgate.url + path, json=body, headers=bearer(key))
+        for _ in range(2)
+    ]
     assert [each.status_code for each in replies] == [200, 429]
     assert (await tollgate.info(key))["spend"] == 0
 
@@ -217,8 +237,14 @@ async def test_an_unknown_path_is_passed_on(tollgate: Gateway) -> None:
     """Where `unknown_paths` is `allow`: the mock does not know it either, and says so."""
     key = await tollgate.key(rpm_limit=1, max_budget=1)
     url = tollgate.url + "/v1/unheard/of"
-    first, second = [await tollgate.client.post(url, json={"model": "oa"}, headers=bearer(key)) for _ in range(2)]
-    assert (first.status_code, first.headers["x-mock-path"], second.status_code) == (404, "/v1/unheard/of", 429)
+    first, second = [
+        await tollgate.client.post(url, json={"model": "oa"}, headers=bearer(key)) for _ in range(2)
+    ]
+    assert (first.status_code, first.headers["x-mock-path"], second.status_code) == (
+        404,
+        "/v1/unheard/of",
+        429,
+    )
 
 
 async def test_a_key_in_the_query_goes_no_further(tollgate: Gateway) -> None:
@@ -250,7 +276,9 @@ async def test_failover_is_settled_once(tollgate: Gateway) -> None:
         ("/api/chat", ["error"]),
     ],
 )
-async def test_a_refusal_is_in_the_dialect_of_its_path(tollgate: Gateway, path: str, place: list[str]) -> None:
+async def test_a_refusal_is_in_the_dialect_of_its_path(
+    tollgate: Gateway, path: str, place: list[str]
+) -> None:
     """Without a key: 401, in words that the API's own client finds."""
     reply = await tollgate.client.post(tollgate.url + path, json={})
     said = json.loads(reply.text)

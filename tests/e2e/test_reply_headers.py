@@ -1,4 +1,6 @@
-"""What a provider says in its headers, and what the client reads: nothing under a name of ours is another's word."""
+"""What a provider says in its headers, and what the client reads: nothing under a name of ours is
+another's word.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,12 @@ SPOOFED = {
     "alt-svc": 'h3=":443"',
     "strict-transport-security": "max-age=1",
 }
-KEPT = {"retry-after": "7", "request-id": "req_1", "x-should-retry": "true", "openai-processing-ms": "12"}
+KEPT = {
+    "retry-after": "7",
+    "request-id": "req_1",
+    "x-should-retry": "true",
+    "openai-processing-ms": "12",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,9 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("headers")
     said = {**SPOOFED, **KEPT, "x-ratelimit-limit-requests": "9999"}
     provider = Server(headers="".join(f"{name}: {value}\r\n" for name, value in said.items()))
@@ -80,14 +89,18 @@ async def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_nothing_that_a_provider_says_stands_under_a_name_of_ours(stage: Stage, stream: bool) -> None:
+async def test_nothing_that_a_provider_says_stands_under_a_name_of_ours(
+    stage: Stage, stream: bool
+) -> None:
     """Whatever the name is: what is shown under it is not the provider's value."""
     shown = (await stage.chat(stream=stream)).headers
     assert {name: shown[name] for name, value in SPOOFED.items() if shown.get(name) == value} == {}
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_request_is_found_under_the_id_that_its_reply_shows(stage: Stage, stream: bool) -> None:
+async def test_the_request_is_found_under_the_id_that_its_reply_shows(
+    stage: Stage, stream: bool
+) -> None:
     """The ledger knows it, so it is ours."""
     identity = (await stage.chat(stream=stream)).headers["x-tollgate-request-id"]
     for _ in range(100):
@@ -97,7 +110,9 @@ async def test_the_request_is_found_under_the_id_that_its_reply_shows(stage: Sta
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_limits_are_ours_and_the_providers_stand_beside_them(stage: Stage, stream: bool) -> None:
+async def test_limits_are_ours_and_the_providers_stand_beside_them(
+    stage: Stage, stream: bool
+) -> None:
     shown = (await stage.chat(stream=stream)).headers
     assert shown["x-ratelimit-limit-requests"] == "100"
     assert shown["llm_provider-x-ratelimit-limit-requests"] == "9999"

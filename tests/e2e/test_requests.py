@@ -1,4 +1,6 @@
-"""What comes in, through a whole gateway in both modes: who asks, for whom, what of it goes up, and what never does."""
+"""What comes in, through a whole gateway in both modes: who asks, for whom, what of it goes up, and
+what never does.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,13 @@ class Door:
         """One request, its `content`, `json` or `files` as httpx takes them."""
         return await self.gateway.client.post(self.gateway.url + path, headers=headers, **sent)
 
-    async def chat(self, headers: dict[str, str], path: str = CHAT, **members: Any) -> httpx.Response:
+    async def chat(
+        self, headers: dict[str, str], path: str = CHAT, **members: Any
+    ) -> httpx.Response:
         """A chat of gpt-4o, unless members say otherwise."""
-        return await self.post(path, headers, json={"model": "gpt-4o", "messages": MESSAGES, **members})
+        return await self.post(
+            path, headers, json={"model": "gpt-4o", "messages": MESSAGES, **members}
+        )
 
     def took(self) -> Seen:
         """The one request that the provider was sent since it was asked last."""
@@ -67,11 +73,15 @@ class Door:
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
+async def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Door]:
     provider = Server(body=ANSWER)
     async with provider.serving() as port:
         config = CONFIG.format(port=port)
-        async with gateway(tmp_path_factory.mktemp("requests"), config, "--mode", request.param) as each:
+        async with gateway(
+            tmp_path_factory.mktemp("requests"), config, "--mode", request.param
+        ) as each:
             yield Door(each, provider)
 
 
@@ -93,7 +103,9 @@ def door(running: Door) -> Door:
         (f"{CHAT}?model=gpt-4o", '{"model":"cheap","messages":[]}'),
     ],
 )
-async def test_json_that_two_parsers_could_read_differently_reaches_nobody(door: Door, path: str, content: str) -> None:
+async def test_json_that_two_parsers_could_read_differently_reaches_nobody(
+    door: Door, path: str, content: str
+) -> None:
     """400, and nothing is counted."""
     key = await door.gateway.key(rpm_limit=1)
     headers = {**bearer(key), "content-type": "application/json"}
@@ -110,7 +122,12 @@ def form(boundary: str, model: str) -> str:
     ("path", "content_type", "content", "status"),
     [
         (FORM, "multipart/form-data; boundary=REAL", form("REAL", "whisper"), 200),
-        (FORM, 'multipart/form-data; x="; boundary=FAKE"; boundary=REAL', form("FAKE", "x") + form("REAL", "y"), 400),
+        (
+            FORM,
+            'multipart/form-data; x="; boundary=FAKE"; boundary=REAL',
+            form("FAKE", "x") + form("REAL", "y"),
+            400,
+        ),
         (FORM, "multipart/form-data; boundary=FAKE; boundary=REAL", form("FAKE", "whisper"), 400),
         (
             FORM,
@@ -118,7 +135,12 @@ def form(boundary: str, model: str) -> str:
             form("REAL", "whisper").replace('"model"', "\"zzz\"; name*=utf-8''model"),
             400,
         ),
-        (f"{FORM}?model=gpt-4o", "multipart/form-data; boundary=REAL", form("REAL", "whisper"), 400),
+        (
+            f"{FORM}?model=gpt-4o",
+            "multipart/form-data; boundary=REAL",
+            form("REAL", "whisper"),
+            400,
+        ),
     ],
 )
 async def test_a_form_passes_if_every_reader_reads_it_alike(
@@ -143,7 +165,9 @@ async def test_a_form_passes_if_every_reader_reads_it_alike(
         ("Ocp-Apim-Subscription-Key", "{key}"),
     ],
 )
-async def test_a_key_may_stand_in_every_header_and_goes_no_further(door: Door, header: str, value: str) -> None:
+async def test_a_key_may_stand_in_every_header_and_goes_no_further(
+    door: Door, header: str, value: str
+) -> None:
     """For calls and for management; the provider sees its own key only."""
     key = await door.gateway.key()
     headers = {header: value.format(key=key)}
@@ -158,23 +182,36 @@ async def test_a_key_may_stand_in_every_header_and_goes_no_further(door: Door, h
 
 @pytest.mark.parametrize(
     ("query", "left"),
-    [("key={key}", ""), ("alt=sse&%6bey={key}", "alt=sse"), ("k%65y={key}&a=b", "a=b"), ("Key=x&key={key}", "")],
+    [
+        ("key={key}", ""),
+        ("alt=sse&%6bey={key}", "alt=sse"),
+        ("k%65y={key}&a=b", "a=b"),
+        ("Key=x&key={key}", ""),
+    ],
 )
 @pytest.mark.parametrize("beside", [{}, {"authorization": "Bearer {key}"}])
-async def test_a_key_in_the_query_goes_no_further(door: Door, query: str, left: str, beside: dict[str, str]) -> None:
+async def test_a_key_in_the_query_goes_no_further(
+    door: Door, query: str, left: str, beside: dict[str, str]
+) -> None:
     """However it is encoded, and also beside another; the rest of the query stays."""
     key = await door.gateway.key()
     path = "/v1beta/models/flash:generateContent?" + query.format(key=key)
     headers = {name: value.format(key=key) for name, value in beside.items()}
     reply = await door.post(path, headers, json={"contents": []})
     assert reply.status_code == 200, reply.text
-    assert door.took().path == "/v1beta/models/gemini-2.5-flash:generateContent" + (f"?{left}" if left else "")
+    assert door.took().path == "/v1beta/models/gemini-2.5-flash:generateContent" + (
+        f"?{left}" if left else ""
+    )
 
 
 async def test_our_own_header_goes_before_all_others(door: Door) -> None:
     """What stands in the others is not looked at, and stays here."""
     key = await door.gateway.key(key_alias="own-header")
-    headers = {"x-litellm-api-key": key, "authorization": "Bearer sk-unknown", "x-api-key": "sk-other"}
+    headers = {
+        "x-litellm-api-key": key,
+        "authorization": "Bearer sk-unknown",
+        "x-api-key": "sk-other",
+    }
     assert (await door.chat(headers)).status_code == 200
     seen = door.took().headers
     assert (seen["authorization"], "x-api-key" in seen, "x-litellm-api-key" in seen) == (
@@ -185,7 +222,9 @@ async def test_our_own_header_goes_before_all_others(door: Door) -> None:
 
 
 async def test_who_pays_at_the_provider_is_not_the_clients_to_choose(door: Door) -> None:
-    """Headers that name an account or a project stay here, as do ours, unless a setting lets one pass."""
+    """Headers that name an account or a project stay here, as do ours, unless a setting lets one
+    pass.
+    """
     kept = {
         "openai-organization": "org-other",
         "x-goog-user-project": "p",
@@ -200,13 +239,23 @@ async def test_who_pays_at_the_provider_is_not_the_clients_to_choose(door: Door)
     sent = {**bearer(await door.gateway.key()), **kept, "openai-project": "p", "x-custom": "stays"}
     assert (await door.chat(sent)).status_code == 200
     seen = door.took().headers
-    assert (set(kept) & set(seen), seen["openai-project"], seen["x-custom"]) == (set(), "p", "stays")
+    assert (set(kept) & set(seen), seen["openai-project"], seen["x-custom"]) == (
+        set(),
+        "p",
+        "stays",
+    )
 
 
 async def test_a_client_may_bring_its_own_subscription(door: Door) -> None:
-    """Where the deployment says so its credential passes, and none of the gateway's; the call is counted for the key."""
+    """Where the deployment says so its credential passes, and none of the gateway's; the call is
+    counted for the key.
+    """
     key = await door.gateway.key()
-    own = {"authorization": "Bearer their-oauth-token", "x-api-key": "their-key", "x-litellm-api-key": f"Bearer {key}"}
+    own = {
+        "authorization": "Bearer their-oauth-token",
+        "x-api-key": "their-key",
+        "x-litellm-api-key": f"Bearer {key}",
+    }
     reply = await door.chat(own, "/v1/messages", model="theirs", max_tokens=9)
     assert reply.status_code == 200, reply.text
     seen = door.took().headers
@@ -231,7 +280,10 @@ async def test_a_key_of_ours_never_passes_as_the_clients_own(
     assert "x-litellm-api-key" in reply.json()["error"]["message"]
 
 
-SESSIONS = ("user_ab_account__session_{n}", '{{"device_id":"cd","account_uuid":"e","session_id":"{n}"}}')
+SESSIONS = (
+    "user_ab_account__session_{n}",
+    '{{"device_id":"cd","account_uuid":"e","session_id":"{n}"}}',
+)
 
 
 @pytest.mark.parametrize(
@@ -241,8 +293,16 @@ SESSIONS = ("user_ab_account__session_{n}", '{{"device_id":"cd","account_uuid":"
         ("c-end", {"x-litellm-end-user-id": "c-end"}, {"user": "somebody"}),
         ("c-user", {}, {"user": "c-user", "safety_identifier": "somebody"}),
         ("12345", {}, {"user": 12345}),
-        ("c-meta", {}, {"litellm_metadata": {"user": "c-meta"}, "metadata": {"user_id": "somebody"}}),
-        ("c-anthropic", {}, {"metadata": {"user_id": "c-anthropic"}, "safety_identifier": "somebody"}),
+        (
+            "c-meta",
+            {},
+            {"litellm_metadata": {"user": "c-meta"}, "metadata": {"user_id": "somebody"}},
+        ),
+        (
+            "c-anthropic",
+            {},
+            {"metadata": {"user_id": "c-anthropic"}, "safety_identifier": "somebody"},
+        ),
         ("c-safety", {}, {"safety_identifier": "c-safety"}),
         ("user_ab_account_", {}, {"metadata": {"user_id": SESSIONS[0]}}),
         ("user_cd_account_e", {}, {"metadata": {"user_id": SESSIONS[1]}}),
@@ -258,7 +318,9 @@ async def test_a_customer_is_limited_wherever_it_is_named(
     statuses = []
     for number in range(2):
         said = members
-        if isinstance(members.get("metadata"), dict) and "{n}" in str(members["metadata"].get("user_id")):
+        if isinstance(members.get("metadata"), dict) and "{n}" in str(
+            members["metadata"].get("user_id")
+        ):
             said = {"metadata": {"user_id": members["metadata"]["user_id"].format(n=number)}}
         statuses.append((await door.chat(sent, **said)).status_code)
     assert statuses == [200, 429]
@@ -295,11 +357,17 @@ async def test_the_longest_customer_is_served(door: Door) -> None:
 
 
 @pytest.mark.parametrize("members", [{"rpm_limit": 0}, {"max_budget": 0}, {"tpm_limit": 0}])
-async def test_who_has_nothing_left_is_refused_whatever_the_body_holds(door: Door, members: dict[str, Any]) -> None:
+async def test_who_has_nothing_left_is_refused_whatever_the_body_holds(
+    door: Door, members: dict[str, Any]
+) -> None:
     """As one with a body that can be read, and nothing of it goes up."""
     headers = {**bearer(await door.gateway.key(**members)), "content-type": "application/json"}
     statuses = set()
-    for content in (b'{"model":"gpt-4o","messages":[]}', b"{", b'{"model":"gpt-4o"' + b',"k":1' * 100_000 + b"}"):
+    for content in (
+        b'{"model":"gpt-4o","messages":[]}',
+        b"{",
+        b'{"model":"gpt-4o"' + b',"k":1' * 100_000 + b"}",
+    ):
         statuses.add((await door.post(CHAT, headers, content=content)).status_code)
     assert (statuses <= {401, 429}, len(statuses), door.provider.seen) == (True, 1, [])
 
@@ -319,7 +387,9 @@ async def test_a_spent_budget_serves_again_once_it_is_corrected(door: Door) -> N
 async def test_a_body_of_a_million_members_is_refused(door: Door, parent: str) -> None:
     """As long as it may be, here 2 MB."""
     many = {f"k{number}": 1 for number in range(150_000)}
-    reply = await door.chat(bearer(await door.gateway.key()), **({parent: many} if parent else many))
+    reply = await door.chat(
+        bearer(await door.gateway.key()), **({parent: many} if parent else many)
+    )
     assert (reply.status_code, door.provider.seen) == (400, [])
     assert "more than 2000 fields" in reply.text
 
@@ -333,17 +403,30 @@ CODINGS = {"gzip": gzip.compress, "zstd": zstd.compress}
     [("hi", 0), ("数据" * 2_000, 12_000), ("0123456789abcdef" * 100_000, 1_600_000)],
     ids=["short", "longer", "a thousand to one"],
 )
-async def test_a_compressed_body_goes_up_plain(door: Door, coding: str, content: str, size: int) -> None:
-    """With its edits: the model is renamed, usage asked for. The rest is what the client compressed."""
+async def test_a_compressed_body_goes_up_plain(
+    door: Door, coding: str, content: str, size: int
+) -> None:
+    """With its edits: the model is renamed, usage asked for.
+
+    The rest is what the client compressed.
+    """
     asked = {"model": "whisper", "stream": True, "messages": [{"role": "user", "content": content}]}
     raw = json.dumps(asked, ensure_ascii=False).encode()
     assert len(raw) >= size
-    headers = {**bearer(await door.gateway.key()), "content-type": "application/json", "content-encoding": coding}
+    headers = {
+        **bearer(await door.gateway.key()),
+        "content-type": "application/json",
+        "content-encoding": coding,
+    }
     headers["cache-control"] = "no-transform"
     reply = await door.post(CHAT, headers, content=CODINGS[coding](raw))
     assert reply.status_code == 200, reply.text
     seen = door.took()
-    assert json.loads(seen.body) == {**asked, "model": "whisper-1", "stream_options": {"include_usage": True}}
+    assert json.loads(seen.body) == {
+        **asked,
+        "model": "whisper-1",
+        "stream_options": {"include_usage": True},
+    }
     assert "content-encoding" not in seen.headers
     assert int(seen.headers.get("content-length", len(seen.body))) == len(seen.body)
 
@@ -377,7 +460,11 @@ async def test_a_body_that_inflates_beyond_the_bound_is_too_large(door: Door, co
 @pytest.mark.parametrize("coding", ["deflate", "br", "gzip, gzip", "gzip"])
 async def test_another_coding_or_none_is_refused(door: Door, coding: str) -> None:
     """What is said to be gzip and is none, too."""
-    headers = {**bearer(await door.gateway.key()), "content-type": "application/json", "content-encoding": coding}
+    headers = {
+        **bearer(await door.gateway.key()),
+        "content-type": "application/json",
+        "content-encoding": coding,
+    }
     reply = await door.post(CHAT, headers, content=b'{"model":"gpt-4o","messages":[]}')
     assert (reply.status_code, door.provider.seen) == (400, [])
     assert "content-encoding" in reply.json()["error"]["message"]

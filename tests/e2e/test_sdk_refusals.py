@@ -1,5 +1,5 @@
-"""What a person reads when a limit refuses: the text of each SDK's own error names the limit and whose it is, and no SDK repeats
-what waiting will not help.
+"""What a person reads when a limit refuses: the text of each SDK's own error names the limit and
+whose it is, and no SDK repeats what waiting will not help.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ GEMINI = """
     litellm_params: {model: gemini/gemini-2.5-flash, api_base: http://mock-llm, api_key: provider-key}
 general_settings:"""
 HI: Any = [{"role": "user", "content": "hi"}]
-# Limits that refuse the first call, and what the message says of each. LiteLLM's page words a spent budget its own way.
+# Limits that refuse the first call, and what the message says of each. LiteLLM's page words a spent
+# budget its own way.
 LIMITS = {
     "rpm_limit": "on requests per min (RPM): Limit 0",
     "tpm_limit": "on tokens per min (TPM): Limit 0",
@@ -66,7 +67,9 @@ def call_langchain_openai(url: str, key: str) -> object:
 
 
 def call_langchain_anthropic(url: str, key: str) -> object:
-    return ChatAnthropic(model_name="claude", base_url=url, api_key=SecretStr(key), max_tokens_to_sample=5).invoke("hi")
+    return ChatAnthropic(
+        model_name="claude", base_url=url, api_key=SecretStr(key), max_tokens_to_sample=5
+    ).invoke("hi")
 
 
 PYTHON: Sequence[Callable[[str, str], object]] = (
@@ -82,7 +85,9 @@ JAVASCRIPT = ("openai", "anthropic", "google", "vercel-openai", "vercel-anthropi
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def ours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
     """A gateway with a model of each API."""
     config = CONFIG.replace("\ngeneral_settings:", GEMINI)
     async with gateway(tmp_path_factory.mktemp("sdks"), config, "--mode", request.param) as running:
@@ -113,8 +118,11 @@ async def test_pythons_sdks_show_whose_limit_it_is(
 
 
 async def said_by(running: Gateway, command: Sequence[str], sdks: Sequence[str]) -> None:
-    """Every SDK with every limit, in one run of its language. Not all obey `x-should-retry`, so of limits that are worth
-    trying again they are told not to; of a spent budget they decide themselves."""
+    """Every SDK with every limit, in one run of its language.
+
+    Not all obey `x-should-retry`, so of limits that are worth trying again they are told not to; of
+    a spent budget they decide themselves.
+    """
     jobs, wanted, doors = [], [], []
     async with AsyncExitStack() as stack:
         for limit in LIMITS:
@@ -127,7 +135,10 @@ async def said_by(running: Gateway, command: Sequence[str], sdks: Sequence[str])
                 doors.append(door)
         said = await sdk_programs.run(command, jobs)
         calls = [each.calls for each in doors]
-    told = [(sdk, words in text, name in text) for (sdk, words, name), text in zip(wanted, said, strict=True)]
+    told = [
+        (sdk, words in text, name in text)
+        for (sdk, words, name), text in zip(wanted, said, strict=True)
+    ]
     assert told == [(sdk, True, True) for sdk, _, _ in wanted], said
     assert calls == [1] * len(calls)
 
@@ -138,5 +149,7 @@ async def test_javascripts_sdks_show_whose_limit_it_is(ours: Gateway) -> None:
 
 
 async def test_gos_sdk_shows_whose_limit_it_is(ours: Gateway) -> None:
-    """The error's own message in openai-go, whose Error() tells nothing but the status since version 3."""
+    """The error's own message in openai-go, whose Error() tells nothing but the status since
+    version 3.
+    """
     await said_by(ours, await asyncio.to_thread(sdk_programs.go), ("openai",))

@@ -42,8 +42,11 @@ async def test_a_call_is_explained_by_its_id(tollgate: Gateway) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_reply_that_comes_compressed_all_the_same_is_read(tollgate: Gateway, stream: bool) -> None:
-    """Identity is asked for; gzip that comes anyway reaches the client as it is, and is charged exactly.
+async def test_a_reply_that_comes_compressed_all_the_same_is_read(
+    tollgate: Gateway, stream: bool
+) -> None:
+    """Identity is asked for; gzip that comes anyway reaches the client as it is, and is charged
+    exactly.
 
     In native mode Envoy's own filters read no gzip, so the estimate is charged.
     """

@@ -53,9 +53,13 @@ def valkey(folder: Path) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(params=MODES)
-async def own_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Gateway, Path]]:
+async def own_store(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[Gateway, Path]]:
     with valkey(tmp_path) as url:
-        async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", request.param) as running:
+        async with gateway(
+            tmp_path, CONFIG, "--redis-url", url, "--mode", request.param
+        ) as running:
             yield running, tmp_path
 
 
@@ -63,7 +67,14 @@ async def _any_call(running: Gateway, key: str, draw: random.Random) -> None:
     """A call of some kind, which may be refused, fail, be cut or be left."""
     headers = {**bearer(key), "x-mock-chunks": str(draw.randint(1, 9))}
     headers |= draw.choice(
-        [{}, {}, {"x-mock-status": "500"}, {"x-mock-cut": "2"}, {"x-mock-usage": "none"}, {"x-mock-chunk-ms": "30"}]
+        [
+            {},
+            {},
+            {"x-mock-status": "500"},
+            {"x-mock-cut": "2"},
+            {"x-mock-usage": "none"},
+            {"x-mock-chunk-ms": "30"},
+        ]
     )
     body = {**HI, "stream": draw.random() < 0.6, "max_tokens": draw.randint(1, 9)}
     url = f"{running.url}/v1/chat/completions"
@@ -84,7 +95,8 @@ async def test_the_ledger_adds_up_to_the_spend_of_each_scope_and_nothing_stays_h
     """Two hundred calls of all kinds: to the nano-dollar, with no hold, slot or lease left."""
     running, folder = own_store
     keys = [
-        await running.key(max_parallel_requests=20, max_budget=100, tpm_limit=10**6, rpm_limit=1000) for _ in range(3)
+        await running.key(max_parallel_requests=20, max_budget=100, tpm_limit=10**6, rpm_limit=1000)
+        for _ in range(3)
     ]
     draw = random.Random(7)
     await asyncio.gather(*(_any_call(running, draw.choice(keys), draw) for _ in range(200)))
@@ -95,8 +107,12 @@ async def test_the_ledger_adds_up_to_the_spend_of_each_scope_and_nothing_stays_h
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_while_the_store_is_away_requests_are_refused_and_then_served_again(tmp_path: Path, mode: str) -> None:
-    """503 with a JSON error and retry-after; no restart of anything of ours; the limits are where they were."""
+async def test_while_the_store_is_away_requests_are_refused_and_then_served_again(
+    tmp_path: Path, mode: str
+) -> None:
+    """503 with a JSON error and retry-after; no restart of anything of ours; the limits are where
+    they were.
+    """
     with valkey(tmp_path) as url:
         async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", mode) as running:
             key = await running.key(rpm_limit=5)
@@ -123,7 +139,9 @@ async def test_while_the_store_is_away_requests_are_refused_and_then_served_agai
 async def test_a_call_that_is_refused_because_the_store_hangs_holds_nothing_afterwards(
     tmp_path: Path, mode: str
 ) -> None:
-    """A store that is stopped has got the command, and runs it when it goes on: slot and hold are free again, nothing is charged."""
+    """A store that is stopped has got the command, and runs it when it goes on: slot and hold are
+    free again, nothing is charged.
+    """
     with valkey_process(tmp_path) as (url, server):
         async with gateway(tmp_path, CONFIG, "--redis-url", url, "--mode", mode) as running:
             key = await running.key(max_parallel_requests=1, max_budget=1)
@@ -144,8 +162,12 @@ async def test_a_call_that_is_refused_because_the_store_hangs_holds_nothing_afte
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(tmp_path: Path, mode: str) -> None:
-    """`on_store_error: allow`: who was known before passes and is counted as unmetered; who was not is refused."""
+async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetered(
+    tmp_path: Path, mode: str
+) -> None:
+    """`on_store_error: allow`: who was known before passes and is counted as unmetered; who was not
+    is refused.
+    """
     config = CONFIG.replace("workers: 2", "workers: 1\n  on_store_error: allow")
     with valkey(tmp_path) as url:
         async with gateway(tmp_path, config, "--redis-url", url, "--mode", mode) as running:
@@ -171,7 +193,9 @@ if b"worker" in pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0"):
 async def test_workers_whose_clocks_are_two_days_ahead_reset_no_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    """Periods go by the store's clock: what is spent stays spent, and what was not is served from the first call on."""
+    """Periods go by the store's clock: what is spent stays spent, and what was not is served from
+    the first call on.
+    """
     (tmp_path / "sitecustomize.py").write_text(CLOCK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with gateway(tmp_path, CONFIG, "--mode", mode) as running:

@@ -1,4 +1,6 @@
-"""A store of the user's own that cannot be used is named at start, and one that fails later when it does."""
+"""A store of the user's own that cannot be used is named at start, and one that fails later when it
+does.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def start(folder: Path, command: str, url: str) -> tuple[int, list[str]]:
     """Exit code and lines of a gateway that does not start."""
     file = folder / "file.yaml"
     file.write_text(
-        CONFIG + "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
+        CONFIG
+        + "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
     )
     port = ("--port", "0") if command == "up" else ()
     arguments = [
@@ -53,7 +56,9 @@ def test_what_is_no_url_is_one_sentence(tmp_path: Path, command: str, url: str) 
         (("--cluster-enabled", "yes"), "is part of a Cluster"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path, options: tuple[str, ...], told: str) -> None:
+def test_a_store_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
     """No part is started on it."""
     login = ":wrong@" if "--requirepass" in options else ""
     with valkey_server(tmp_path, *options) as path:
@@ -66,11 +71,19 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path, options: tu
     ("fault", "mended", "word"),
     [
         ({"maxmemory": 1}, {"maxmemory": 0}, "OOM command not allowed"),
-        ({"min-replicas-to-write": 3}, {"min-replicas-to-write": 0}, "NOREPLICAS Not enough good replicas"),
+        (
+            {"min-replicas-to-write": 3},
+            {"min-replicas-to-write": 0},
+            "NOREPLICAS Not enough good replicas",
+        ),
     ],
 )
 async def test_a_store_that_stops_taking_writes_is_told_until_it_takes_them_again(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], fault: dict[str, int], mended: dict[str, int], word: str
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    fault: dict[str, int],
+    mended: dict[str, int],
+    word: str,
 ) -> None:
     """Readiness has the store's word; the log has it once, however many calls fail."""
     with valkey_server(tmp_path) as path:
@@ -98,7 +111,10 @@ async def test_a_store_that_stops_taking_writes_is_told_until_it_takes_them_agai
             assert (await running.client.get(readiness)).status_code == 200
             assert (await running.chat(key)).status_code == 200
     began = re.findall(r"(worker-\d|admin) +\| .* ERROR the store fails: (\w+)", said)
-    ended = re.findall(r"(worker-\d|admin) +\| .* the store serves again after \d+ s, (\d+) operations failed", said)
+    ended = re.findall(
+        r"(worker-\d|admin) +\| .* the store serves again after \d+ s, (\d+) operations failed",
+        said,
+    )
     assert {each for _, each in began} == {word.split()[0]}
     assert sorted(name for name, _ in began) == sorted(name for name, _ in ended)
     assert len({name for name, _ in began}) == len(began)

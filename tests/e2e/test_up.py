@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 OK = 200
 PASSWORD = "p4ssw0rd-of-the-store"
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
-# In grpc mode workers and admin server are stand-ins, so that the supervisor alone is tested; in native mode they are our own.
+# In grpc mode workers and admin server are stand-ins, so that the supervisor alone is tested; in
+# native mode they are our own.
 PROGRAMS = {"grpc": "tests.e2e.standin", "native": "tollgate.commands.main"}
 HEADERS = {
     "grpc": {"test-route": "gpt-4o", "authorization": "Bearer sk-any"},
@@ -46,13 +47,22 @@ class Gateway:
         return self.lines[-1].removeprefix("ready: ")
 
     def chat(self, **controls: str) -> int:
-        """The status of a chat; raises httpx.HTTPError when it is cut. `controls`: of the built-in provider."""
-        headers = HEADERS[self.mode] | {f"x-mock-{name.replace('_', '-')}": value for name, value in controls.items()}
-        return httpx.post(f"{self.url}/v1/chat/completions", json=CHAT, headers=headers, timeout=25).status_code
+        """The status of a chat; raises httpx.HTTPError when it is cut.
+
+        `controls`: of the built-in provider.
+        """
+        headers = HEADERS[self.mode] | {
+            f"x-mock-{name.replace('_', '-')}": value for name, value in controls.items()
+        }
+        return httpx.post(
+            f"{self.url}/v1/chat/completions", json=CHAT, headers=headers, timeout=25
+        ).status_code
 
     def pids(self, name: str = "") -> list[int]:
         """The processes of this gateway, those whose command holds `name`."""
-        return [pid for pid, command in commands() if str(self.folder) in command and name in command]
+        return [
+            pid for pid, command in commands() if str(self.folder) in command and name in command
+        ]
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; gives the exit code."""
@@ -65,13 +75,18 @@ def commands() -> Iterator[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                yield (
+                    int(entry.name),
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"),
+                )
             except OSError:
                 continue
 
 
 def eventually(true: Callable[[], object]) -> bool:
-    """Whether it becomes true within a minute: several processes may have to start on a busy machine."""
+    """Whether it becomes true within a minute: several processes may have to start on a busy
+    machine.
+    """
     deadline = time.monotonic() + 60
     while not true():
         if time.monotonic() > deadline:
@@ -138,8 +153,12 @@ def folder() -> Iterator[Path]:
 def locked_store(folder: Path) -> Iterator[str]:
     """The URL of a store that asks for a password, which stands in a file of its own."""
     place = folder / "locked.sock"
-    (folder / "locked.conf").write_text(f"port 0\nunixsocket {place}\nrequirepass {PASSWORD}\nsave ''\n")
-    with subprocess.Popen([*Programs().valkey, str(folder / "locked.conf")], stdout=subprocess.DEVNULL) as server:
+    (folder / "locked.conf").write_text(
+        f"port 0\nunixsocket {place}\nrequirepass {PASSWORD}\nsave ''\n"
+    )
+    with subprocess.Popen(
+        [*Programs().valkey, str(folder / "locked.conf")], stdout=subprocess.DEVNULL
+    ) as server:
         assert eventually(place.exists)
         yield f"unix://:{PASSWORD}@{place}"
         server.terminate()
@@ -178,13 +197,19 @@ def test_a_call_goes_through_envoy_and_worker_to_the_built_in_provider(shared: G
 def test_management_goes_to_the_admin_server(shared: Gateway) -> None:
     """On the gateway's own port."""
     path = {"grpc": "/key/info", "native": "/health/liveliness"}[shared.mode]
-    assert httpx.get(shared.url + path).json() == {"grpc": {"ok": True}, "native": "I'm alive!"}[shared.mode]
+    assert (
+        httpx.get(shared.url + path).json()
+        == {"grpc": {"ok": True}, "native": "I'm alive!"}[shared.mode]
+    )
 
 
 def test_the_runtime_folder_is_private(shared: Gateway) -> None:
     """Envoy's file is its owner's alone, and holds no provider key."""
     (file,) = shared.folder.glob("tollgate-*/envoy.json")
-    assert (oct(file.stat().st_mode & 0o777), "mock-provider-key" in file.read_text()) == ("0o600", False)
+    assert (oct(file.stat().st_mode & 0o777), "mock-provider-key" in file.read_text()) == (
+        "0o600",
+        False,
+    )
 
 
 def test_provider_keys_are_in_envoys_environment_and_nobody_elses(shared: Gateway) -> None:
@@ -212,7 +237,11 @@ def test_a_state_folder_in_use_is_one_sentence(shared: Gateway, folder: Path) ->
     """Two stores on one file would destroy it."""
     state = shared.folder / "state"
     code, complaint = finished(folder, "--port", "0", "--state-dir", str(state))
-    assert (code, complaint.count("\n"), f"the state folder {state} is in use by another Tollgate" in complaint) == (
+    assert (
+        code,
+        complaint.count("\n"),
+        f"the state folder {state} is in use by another Tollgate" in complaint,
+    ) == (
         1,
         1,
         True,
@@ -223,7 +252,10 @@ def test_a_worker_that_dies_is_started_again(shared: Gateway) -> None:
     """Requests pass again soon."""
     (before,) = shared.pids("worker-0.sock")
     os.kill(before, signal.SIGKILL)
-    assert (eventually(lambda: shared.chat() == 200), shared.pids("worker-0.sock") != [before]) == (True, True)
+    assert (eventually(lambda: shared.chat() == 200), shared.pids("worker-0.sock") != [before]) == (
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,12 +309,20 @@ def test_a_signal_lets_calls_in_flight_finish(gateway: Gateway, number: signal.S
     with socket.socket() as probe:
         refused = probe.connect_ex((host, int(port))) != 0
     left = {path.name for path in gateway.folder.iterdir()}
-    assert (code, replies, refused, gateway.pids(), left) == (0, [200], True, [], {"state", "output"})
+    assert (code, replies, refused, gateway.pids(), left) == (
+        0,
+        [200],
+        True,
+        [],
+        {"state", "output"},
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CallInFlight:
-    """A call that takes longer than the test waits; `cut` once it broke, or Envoy said that its provider did."""
+    """A call that takes longer than the test waits; `cut` once it broke, or Envoy said that its
+    provider did.
+    """
 
     thread: threading.Thread
     cut: list[bool]
@@ -363,9 +403,20 @@ def test_envoys_end_ends_everything(gateway: Gateway) -> None:
 
 def test_serve_runs_everything_but_envoy(folder: Path) -> None:
     """Workers and management on the addresses of the file, until told to stop."""
-    sockets = "".join(f", serve_{name}: 'unix:{folder}/{name}'" for name in ("grpc", "native", "http"))
-    (folder / "file.yaml").write_text(f"tollgate: {{workers: 1, state_dir: {folder}/state{sockets}}}")
-    command = [sys.executable, "-m", "tests.e2e.standin", "serve", "--config", str(folder / "file.yaml")]
+    sockets = "".join(
+        f", serve_{name}: 'unix:{folder}/{name}'" for name in ("grpc", "native", "http")
+    )
+    (folder / "file.yaml").write_text(
+        f"tollgate: {{workers: 1, state_dir: {folder}/state{sockets}}}"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "tests.e2e.standin",
+        "serve",
+        "--config",
+        str(folder / "file.yaml"),
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)}, stdout=subprocess.PIPE
     ) as process:

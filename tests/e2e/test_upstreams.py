@@ -1,4 +1,6 @@
-"""How a real Envoy calls the providers: credentials of each kind, TLS with names, and one deployment after the other."""
+"""How a real Envoy calls the providers: credentials of each kind, TLS with names, and one
+deployment after the other.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ import pytest_asyncio
 from tests.e2e.envoy_lab import Lab, Seen, Server, lab
 
 # Envoy still fills it in; reading it is what betterproto2 warns of.
-pytestmark = pytest.mark.filterwarnings("ignore:AccessLogCommon.intermediate_log_entry is deprecated")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:AccessLogCommon.intermediate_log_entry is deprecated"
+)
 
 _FILE = """
 model_list:
@@ -74,9 +78,15 @@ class Upstreams:
     first: Server
     secure: Server
 
-    async def send(self, route: str, path: str = "/v1/chat/completions", body: bytes = b"{}") -> httpx.Response:
+    async def send(
+        self, route: str, path: str = "/v1/chat/completions", body: bytes = b"{}"
+    ) -> httpx.Response:
         """One request to a deployment."""
-        headers = {"test-route": route, "authorization": "Bearer sk-virtual", "content-type": "application/json"}
+        headers = {
+            "test-route": route,
+            "authorization": "Bearer sk-virtual",
+            "content-type": "application/json",
+        }
         async with httpx.AsyncClient(timeout=20) as client:
             return await client.post(self.lab.url + path, content=body, headers=headers)
 
@@ -88,9 +98,21 @@ class Upstreams:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, a certificate of it for `localhost`, and one that signs itself; made by the openssl command."""
+    """An authority, a certificate of it for `localhost`, and one that signs itself; made by the
+    openssl command.
+    """
     folder = tmp_path_factory.mktemp("tls")
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-x509", "-days", "2"]
+    new = [
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-x509",
+        "-days",
+        "2",
+    ]
     name = ["-addext", "subjectAltName=DNS:localhost", "-subj", "/CN=localhost"]
     for command in (
         [*new, "-subj", "/CN=lab authority", "-keyout", "ca.key", "-out", "ca.pem"],
@@ -148,9 +170,9 @@ async def test_each_provider_gets_its_key_where_it_wants_it(
     """One credential, and it is the provider's."""
     await upstreams.send(route)
     names = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-    assert {name: upstreams.seen[0].headers[name] for name in names if name in upstreams.seen[0].headers} == {
-        header: value
-    }
+    assert {
+        name: upstreams.seen[0].headers[name] for name in names if name in upstreams.seen[0].headers
+    } == {header: value}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +184,9 @@ async def test_each_provider_gets_its_key_where_it_wants_it(
         ("bedrock", "/model/a%3A0/converse"),
     ],
 )
-async def test_the_providers_own_paths_are_sent_as_they_are(upstreams: Upstreams, route: str, path: str) -> None:
+async def test_the_providers_own_paths_are_sent_as_they_are(
+    upstreams: Upstreams, route: str, path: str
+) -> None:
     """Encoded characters and the query too."""
     await upstreams.send(route, path)
     assert upstreams.seen[0].path == path
@@ -172,9 +196,18 @@ def _signature(seen: Seen, secret: str) -> str:
     """What AWS would compute for the request (docs.aws.amazon.com: create a signed request)."""
     scope, names, _ = (part.partition("=")[2] for part in seen.headers["authorization"].split(", "))
     _, day, region, service, _ = scope.split("/")
-    headers = "".join(f"{name}:{' '.join(seen.headers[name].split())}\n" for name in names.split(";"))
+    headers = "".join(
+        f"{name}:{' '.join(seen.headers[name].split())}\n" for name in names.split(";")
+    )
     path, _, query = seen.path.partition("?")
-    request = (seen.method, quote(path), query, headers, names, hashlib.sha256(seen.body).hexdigest())
+    request = (
+        seen.method,
+        quote(path),
+        query,
+        headers,
+        names,
+        hashlib.sha256(seen.body).hexdigest(),
+    )
     digest = hashlib.sha256("\n".join(request).encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{seen.headers['x-amz-date']}\n{scope.partition('/')[2]}\n{digest}"
     key = f"AWS4{secret}".encode()
@@ -185,10 +218,17 @@ def _signature(seen: Seen, secret: str) -> str:
 
 @pytest.mark.parametrize(
     ("route", "identity", "region", "secret"),
-    [("bedrock", "AKIDENV", "us-east-1", "env/secret"), ("bedrock-own", "AKIDOWN", "eu-west-1", "own/secret")],
+    [
+        ("bedrock", "AKIDENV", "us-east-1", "env/secret"),
+        ("bedrock-own", "AKIDOWN", "eu-west-1", "own/secret"),
+    ],
 )
-async def test_bedrock_is_signed(upstreams: Upstreams, route: str, identity: str, region: str, secret: str) -> None:
-    """The signature is the one that AWS computes from what arrives, with the credentials of Envoy's environment or of the file."""
+async def test_bedrock_is_signed(
+    upstreams: Upstreams, route: str, identity: str, region: str, secret: str
+) -> None:
+    """The signature is the one that AWS computes from what arrives, with the credentials of Envoy's
+    environment or of the file.
+    """
     await upstreams.send(route, "/model/amazon.nova%3A0/converse", b'{"messages":[]}')
     (seen,) = upstreams.seen
     signed = seen.headers["authorization"]
@@ -210,27 +250,44 @@ async def test_a_long_body_is_signed(upstreams: Upstreams) -> None:
     assert (reply.status_code, upstreams.seen[0].body == body) == (200, True)
 
 
-async def test_a_provider_with_a_known_authority_and_the_right_name_is_called(upstreams: Upstreams) -> None:
+async def test_a_provider_with_a_known_authority_and_the_right_name_is_called(
+    upstreams: Upstreams,
+) -> None:
     """https works, with the host of the api_base."""
     reply = await upstreams.send("tls")
-    assert (reply.status_code, upstreams.secure.seen[0].headers["host"].partition(":")[0]) == (200, "localhost")
+    assert (reply.status_code, upstreams.secure.seen[0].headers["host"].partition(":")[0]) == (
+        200,
+        "localhost",
+    )
 
 
 @pytest.mark.parametrize("route", ["tls-other-name", "tls-unknown-authority"])
-async def test_a_provider_that_cannot_prove_its_name_is_not_called(upstreams: Upstreams, route: str) -> None:
-    """A certificate for another name, or of an authority that nobody trusts: 503, and nothing was sent."""
+async def test_a_provider_that_cannot_prove_its_name_is_not_called(
+    upstreams: Upstreams, route: str
+) -> None:
+    """A certificate for another name, or of an authority that nobody trusts: 503, and nothing was
+    sent.
+    """
     reply = await upstreams.send(route)
     assert (reply.status_code, upstreams.secure.seen) == (503, [])
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_another_deployment_takes_over(upstreams: Upstreams, status: int) -> None:
-    """The first says 429 or 5xx, the second cannot be reached, the third serves, under its own host, path and key."""
+    """The first says 429 or 5xx, the second cannot be reached, the third serves, under its own
+    host, path and key.
+    """
     upstreams.first.status = status
     reply = await upstreams.send("pool", "/v1/chat/completions?a=b")
     tried, served = upstreams.first.seen[0], upstreams.seen[0]
-    assert (tried.path, tried.headers["authorization"]) == ("/one/v1/chat/completions?a=b", "Bearer k-one")
-    assert (served.path, served.headers["authorization"]) == ("/three/v1/chat/completions?a=b", "Bearer k-three")
+    assert (tried.path, tried.headers["authorization"]) == (
+        "/one/v1/chat/completions?a=b",
+        "Bearer k-one",
+    )
+    assert (served.path, served.headers["authorization"]) == (
+        "/three/v1/chat/completions?a=b",
+        "Bearer k-three",
+    )
     assert (reply.status_code, served.headers["host"].partition(":")[0]) == (200, "localhost")
 
 
@@ -238,7 +295,11 @@ async def test_failover_is_one_request_to_tollgate(upstreams: Upstreams) -> None
     """One check, one metered reply (the last), one entry in the access log: one settlement."""
     await upstreams.send("pool", "/v1/x?once")
     entries = await upstreams.lab.entries("/three/v1/x?once")
-    assert (len(upstreams.lab.gate.checks), len(upstreams.lab.gate.streams), len(entries)) == (1, 1, 1)
+    assert (len(upstreams.lab.gate.checks), len(upstreams.lab.gate.streams), len(entries)) == (
+        1,
+        1,
+        1,
+    )
 
 
 async def test_the_last_deployment_begins_again_at_the_first(upstreams: Upstreams) -> None:
@@ -254,7 +315,9 @@ async def test_what_the_caller_did_wrong_is_not_tried_elsewhere(upstreams: Upstr
     assert (reply.status_code, upstreams.seen) == (400, [])
 
 
-async def test_a_deployment_of_another_upstream_model_takes_over_from_nobody(upstreams: Upstreams) -> None:
+async def test_a_deployment_of_another_upstream_model_takes_over_from_nobody(
+    upstreams: Upstreams,
+) -> None:
     """The body was edited for one model."""
     reply = await upstreams.send("pool-4")
     assert (reply.status_code, len(upstreams.first.seen), upstreams.seen) == (503, 1, [])

@@ -1,4 +1,6 @@
-"""Who is asked to tell a stream's usage, and what is charged either way: what the provider gets, byte for byte."""
+"""Who is asked to tell a stream's usage, and what is charged either way: what the provider gets,
+byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class Stage:
     gateway: Gateway
     provider: Server
 
-    async def stream(self, model: str, *, told: bool, **members: Any) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    async def stream(
+        self, model: str, *, told: bool, **members: Any
+    ) -> tuple[dict[str, Any], str, dict[str, Any]]:
         """What the provider got, what the client read, and the call's record."""
         self.provider.body = WORDS + (USAGE if told else b"") + DONE
         self.provider.seen.clear()
@@ -58,7 +62,9 @@ class Stage:
 
 
 @pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     provider = Server(content_type="text/event-stream")
     folder = tmp_path_factory.mktemp("asked")
     async with (
@@ -72,21 +78,33 @@ async def test_a_provider_that_knows_the_option_is_asked(stage: Stage) -> None:
     """And its event is hidden from a client that did not ask."""
     got, read, record = await stage.stream("openai", told=True)
     assert got["stream_options"] == {"include_usage": True}
-    assert (record["prompt_tokens"], record["completion_tokens"], record["usage"]) == (12, 9, "exact")
+    assert (record["prompt_tokens"], record["completion_tokens"], record["usage"]) == (
+        12,
+        9,
+        "exact",
+    )
     assert "hi there" in read
 
 
 @pytest.mark.parametrize("model", ["mistral", "perplexity"])
 async def test_a_provider_that_has_no_such_option_is_not_asked(stage: Stage, model: str) -> None:
-    """It tells unasked, and what it tells reaches the client; the body goes up as it came but for the model's name."""
+    """It tells unasked, and what it tells reaches the client; the body goes up as it came but for
+    the model's name.
+    """
     got, read, record = await stage.stream(model, told=True)
     assert set(got) == {"model", "messages", "stream"}
     assert '"completion_tokens":9' in read
-    assert (record["prompt_tokens"], record["completion_tokens"], record["usage"]) == (12, 9, "exact")
+    assert (record["prompt_tokens"], record["completion_tokens"], record["usage"]) == (
+        12,
+        9,
+        "exact",
+    )
 
 
 @pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": True}}])
-async def test_a_deployment_that_drops_the_option_gets_none(stage: Stage, asked: dict[str, Any]) -> None:
+async def test_a_deployment_that_drops_the_option_gets_none(
+    stage: Stage, asked: dict[str, Any]
+) -> None:
     """Neither ours nor the client's own; usage that is told all the same is read."""
     got, _, record = await stage.stream("dropped", told=True, **asked)
     assert set(got) == {"model", "messages", "stream"}

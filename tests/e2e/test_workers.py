@@ -19,8 +19,14 @@ DEFAULT = CONFIG.replace("workers: 2", "workers: null")
 
 def worker_pids(supervisor: int) -> list[int]:
     """The workers that a supervisor has started."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
-    return [int(pid) for pid in children if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    children = (
+        Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
+    )
+    return [
+        int(pid)
+        for pid in children
+        if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    ]
 
 
 @pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["of two", "with a stand-in"])
@@ -39,7 +45,9 @@ async def test_a_worker_that_died_gets_nothing_and_the_other_answers_all(
         assert other in worker_pids(running.process.pid)
 
 
-async def test_a_worker_that_hangs_is_found_out_and_the_other_admits_and_settles(tmp_path: Path) -> None:
+async def test_a_worker_that_hangs_is_found_out_and_the_other_admits_and_settles(
+    tmp_path: Path,
+) -> None:
     """What it is asked and told until then is refused and lost."""
     async with gateway(tmp_path, DEFAULT, "--mode", "native") as running:
         key = await running.key()
@@ -67,7 +75,9 @@ async def until(status: int, ask: Callable[[], Awaitable[httpx.Response]]) -> ht
     raise AssertionError(f"the answer stayed {reply.status_code}: {reply.text}")
 
 
-async def test_when_all_workers_hang_nothing_is_ready_until_they_were_replaced(tmp_path: Path) -> None:
+async def test_when_all_workers_hang_nothing_is_ready_until_they_were_replaced(
+    tmp_path: Path,
+) -> None:
     """Whoever watches readiness is told, and nobody needs to act."""
     async with gateway(tmp_path, CONFIG) as running:
 

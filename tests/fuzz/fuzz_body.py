@@ -1,4 +1,6 @@
-"""Fuzz the readers of request bodies: what they find is what a decoder finds there, and their edits change nothing else."""
+"""Fuzz the readers of request bodies: what they find is what a decoder finds there, and their edits
+change nothing else.
+"""
 
 from __future__ import annotations
 

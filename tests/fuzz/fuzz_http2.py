@@ -1,4 +1,6 @@
-"""Fuzz our HTTP/2 and gRPC: whatever comes, in whatever pieces, calls hear the same, each is ended once, and what leaves are frames."""
+"""Fuzz our HTTP/2 and gRPC: whatever comes, in whatever pieces, calls hear the same, each is ended
+once, and what leaves are frames.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Fuzz the usage reader: whatever a reply holds and however it is cut, nothing raises, and the bytes pass unchanged."""
+"""Fuzz the usage reader: whatever a reply holds and however it is cut, nothing raises, and the
+bytes pass unchanged.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,22 @@ with atheris.instrument_imports(include=["tollgate.core"]):
     from tollgate.core.limits.accounts import MAX_EXACT
     from tollgate.core.usage import UsageReader
 
-TYPES = ("application/json", "text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream", "")
+TYPES = (
+    "application/json",
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/vnd.amazon.eventstream",
+    "",
+)
 ENCODINGS = ("identity", "gzip", "deflate", "br", "zstd", "other")
 APIS = api_table()
 NAMES = sorted(APIS)
 
 
 def test_one(data: bytes) -> None:
-    """One reply: the first bytes choose what it is said to be and how it is cut, the rest is its body."""
+    """One reply: the first bytes choose what it is said to be and how it is cut, the rest is its
+    body.
+    """
     if len(data) < 5:
         return
     api, content_type, encoding, step, hide = data[:5]
@@ -31,7 +41,10 @@ def test_one(data: bytes) -> None:
         count=len if hide % 4 > 1 else None,
     )
     step = step or len(body) or 1
-    seen = b"".join([read.feed(body[start : start + step]) for start in range(0, len(body), step)]) + read.finish()
+    seen = (
+        b"".join([read.feed(body[start : start + step]) for start in range(0, len(body), step)])
+        + read.finish()
+    )
     usage = read.usage()
     assert hide % 2 or seen == body
     assert len(seen) <= len(body)

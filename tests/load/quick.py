@@ -1,4 +1,6 @@
-"""`make bench-quick`: in under a minute, the few ratios to Envoy alone that tell whether a change made things worse than the run before it."""
+"""`make bench-quick`: in under a minute, the few ratios to Envoy alone that tell whether a change
+made things worse than the run before it.
+"""
 
 from __future__ import annotations
 
@@ -44,28 +46,48 @@ def _quick(console: Console, mode: str) -> None:
         planned = plan(chosen, gateways, alone)
         watch = stack.enter_context(Watch(console, sum(map(len, planned)) * _LENGTH.rounds))
         series = measure(Bench(folder, provider.system, _LENGTH, watch), planned)
-    limits = {side.system.name: {who: each.limits for who, each in side.callers.who.items()} for side in gateways}
+    limits = {
+        side.system.name: {who: each.limits for who, each in side.callers.who.items()}
+        for side in gateways
+    }
     figures = dict(_figures(Findings(series, limits, sse(_LENGTH).name, {})))
     figures["usage reader, an SSE event (us)"] = reader_us_per_event()
     before = _before(mode)
     for note in notes:
         console.print(f"note: {note}", highlight=False, markup=False)
-    print_table(console, comparison(figures, before, f"Tollgate {mode}, as multiples of Envoy alone"))
+    print_table(
+        console, comparison(figures, before, f"Tollgate {mode}, as multiples of Envoy alone")
+    )
     _keep(mode, figures)
 
 
 def _figures(findings: Findings) -> Iterator[tuple[str, Spread]]:
     """All of them grow when things get worse."""
     system = findings.gateways[0]
-    small, alone = _series(findings, JSON_32.name, system), _series(findings, JSON_32.name, ENVOY_ALONE)
-    one, one_alone = _series(findings, JSON_1.name, system), _series(findings, JSON_1.name, ENVOY_ALONE)
+    small, alone = (
+        _series(findings, JSON_32.name, system),
+        _series(findings, JSON_32.name, ENVOY_ALONE),
+    )
+    one, one_alone = (
+        _series(findings, JSON_1.name, system),
+        _series(findings, JSON_1.name, ENVOY_ALONE),
+    )
     refused = _series(findings, REFUSED.name, system)
-    stream, stream_alone = _series(findings, findings.sse, system), _series(findings, findings.sse, ENVOY_ALONE)
+    stream, stream_alone = (
+        _series(findings, findings.sse, system),
+        _series(findings, findings.sse, ENVOY_ALONE),
+    )
     yield "JSON, 32 clients: Tollgate's CPU", _ratio(small, alone, TOLLGATE)
     yield "JSON, 32 clients: Envoy's CPU", _ratio(small, alone, (Group.ENVOY,))
     yield "JSON, 32 clients: the store's CPU", _ratio(small, alone, (Group.STORE,))
-    yield "JSON, 32 clients: time for as many requests", _paired(alone, small, lambda sample: sample.load.rps)
-    yield "JSON, 1 client: median latency", _paired(one, one_alone, lambda sample: sample.load.p50_us)
+    yield (
+        "JSON, 32 clients: time for as many requests",
+        _paired(alone, small, lambda sample: sample.load.rps),
+    )
+    yield (
+        "JSON, 1 client: median latency",
+        _paired(one, one_alone, lambda sample: sample.load.p50_us),
+    )
     yield "refused, 32 clients: Tollgate's CPU", _ratio(refused, alone, TOLLGATE)
     yield "SSE: the gateway's CPU a reply", _paired(stream, stream_alone, gateway_us)
 
@@ -78,19 +100,28 @@ def _series(findings: Findings, scenario: str, system: str) -> Series:
 
 def _ratio(mine: Series, alone: Series, groups: tuple[Group, ...]) -> Spread:
     """The CPU time of some groups by all that Envoy alone used."""
-    return spread(its.cost_us(groups) / gateway_us(bare) for its, bare in zip(mine.samples, alone.samples, strict=True))
+    return spread(
+        its.cost_us(groups) / gateway_us(bare)
+        for its, bare in zip(mine.samples, alone.samples, strict=True)
+    )
 
 
 def _paired(above: Series, below: Series, value: Callable[[Sample], float]) -> Spread:
-    return spread(value(one) / value(other) for one, other in zip(above.samples, below.samples, strict=True))
+    return spread(
+        value(one) / value(other) for one, other in zip(above.samples, below.samples, strict=True)
+    )
 
 
 def comparison(figures: dict[str, Spread], before: dict[str, Spread], title: str) -> Table:
-    """Each figure now and in the run before; a change is told only when the two runs' rounds do not overlap."""
+    """Each figure now and in the run before; a change is told only when the two runs' rounds do not
+    overlap.
+    """
     rows = []
     for name, now in figures.items():
         then = before.get(name)
-        rows.append((name, shown(now), shown(then) if then else "", _change(now, then) if then else ""))
+        rows.append(
+            (name, shown(now), shown(then) if then else "", _change(now, then) if then else "")
+        )
     note = "Less is better. Rounds that overlap with those before tell nothing: their change is in brackets."
     return Table(title, ("figure", "now", "the run before", "change"), tuple(rows), note)
 
@@ -105,7 +136,10 @@ def _before(mode: str) -> dict[str, Spread]:
     """The figures of the last run on this machine, if there was one."""
     if not _LAST_RUN.exists():
         return {}
-    return {name: Spread(**each) for name, each in json.loads(_LAST_RUN.read_text()).get(mode, {}).items()}
+    return {
+        name: Spread(**each)
+        for name, each in json.loads(_LAST_RUN.read_text()).get(mode, {}).items()
+    }
 
 
 def _keep(mode: str, figures: dict[str, Spread]) -> None:

@@ -1,4 +1,6 @@
-"""What tollgate.core.usage costs by itself: a stream of 500 events, an event a chunk, as ext_proc feeds them."""
+"""What tollgate.core.usage costs by itself: a stream of 500 events, an event a chunk, as ext_proc
+feeds them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _REPEATS = 200
 
 
 def reader_us_per_event() -> Spread:
-    """CPU time an event (us), opening, usage and end included; a value for each reply that was read."""
+    """CPU time an event (us), opening, usage and end included; a value for each reply that was
+    read.
+    """
     api, chunks = _chat(), _stream()
     for _ in range(10):
         _read_us(api, chunks)
@@ -39,16 +43,25 @@ def _read_us(api: Api, chunks: list[bytes]) -> float:
 
 
 def _chat() -> Api:
-    table = yaml.safe_load(files("tollgate.core.usage.apis").joinpath("providers.yaml").read_text(encoding="utf-8"))
+    table = yaml.safe_load(
+        files("tollgate.core.usage.apis").joinpath("providers.yaml").read_text(encoding="utf-8")
+    )
     return load_apis(table)["openai.chat"]
 
 
 def _stream() -> list[bytes]:
     """An OpenAI reply of 500 deltas."""
-    same = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-2024-08-06"}
+    same = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4o-2024-08-06",
+    }
     delta = {"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}
     usage = {"prompt_tokens": 20, "completion_tokens": _EVENTS, "total_tokens": 20 + _EVENTS}
-    events = [same | {"choices": [delta], "usage": None}] * _EVENTS + [same | {"choices": [], "usage": usage}]
+    events = [same | {"choices": [delta], "usage": None}] * _EVENTS + [
+        same | {"choices": [], "usage": usage}
+    ]
     return [*map(_event, events), b"data: [DONE]\n\n"]
 
 

@@ -27,7 +27,9 @@ class Target:
     at_least: bool = False
 
     def verdict(self, found: Spread, mode: str) -> str:
-        """Whether the median keeps it; of grpcio nothing is asked, which serves networks at a price of its own."""
+        """Whether the median keeps it; of grpcio nothing is asked, which serves networks at a price
+        of its own.
+        """
         if mode == "grpcio":
             return ""
         bound = self.native if mode == "native" else self.grpc
@@ -49,7 +51,14 @@ TARGETS = (
 
 def tables(findings: Findings) -> list[Table]:
     """All of them, the short one first."""
-    return [targets(findings), clients(findings), speed(findings), cpu(findings), store(findings), memory(findings)]
+    return [
+        targets(findings),
+        clients(findings),
+        speed(findings),
+        cpu(findings),
+        store(findings),
+        memory(findings),
+    ]
 
 
 def targets(findings: Findings) -> Table:
@@ -60,7 +69,11 @@ def targets(findings: Findings) -> Table:
         for system in findings.gateways:
             found = target.measured(findings, system)
             mode = system.rpartition(" ")[2]
-            row += [_NOT_MEASURED, ""] if found is None else [shown(found), target.verdict(found, mode)]
+            row += (
+                [_NOT_MEASURED, ""]
+                if found is None
+                else [shown(found), target.verdict(found, mode)]
+            )
         rows.append(tuple(row))
     columns = [column for system in findings.gateways for column in (system, "kept")]
     note = f"Medians of the rounds, and their least and most. SSE: {findings.sse}; what an idle gateway takes (below) is in it."
@@ -91,7 +104,10 @@ def clients(findings: Findings) -> Table:
     """Throughput by the number of clients, a column a system."""
     by_system = {system: dict(findings.rps_by_clients(system)) for system in findings.gateways}
     rows = [
-        (str(count), *(shown(found[count]) if count in found else "" for found in by_system.values()))
+        (
+            str(count),
+            *(shown(found[count]) if count in found else "" for found in by_system.values()),
+        )
         for count in CLIENTS
     ]
     note = "; ".join(cliffs(findings)) or "It falls nowhere by more than a tenth."
@@ -103,7 +119,11 @@ def speed(findings: Findings) -> Table:
     return Table(
         "Throughput and latency",
         ("load", "system", "a second", "p50 ms", "p90 ms", "p99 ms", "of Envoy alone"),
-        tuple(_speed_row(findings, series) for series in findings.series if series.scenario is not IDLE),
+        tuple(
+            _speed_row(findings, series)
+            for series in findings.series
+            if series.scenario is not IDLE
+        ),
         "At a fixed rate latency counts from when a request was due.",
     )
 
@@ -123,7 +143,9 @@ def _speed_row(findings: Findings, series: Series) -> tuple[str, ...]:
 
 def cpu(findings: Findings) -> Table:
     """CPU time by group."""
-    used = [group for group in Group if any(group in each.samples[0].cpu_us for each in findings.series)]
+    used = [
+        group for group in Group if any(group in each.samples[0].cpu_us for each in findings.series)
+    ]
     return Table(
         "CPU time (us for one request; of streams for one reply; idle for a second)",
         ("load", "system", *used, "gateway", "of Envoy alone"),
@@ -148,7 +170,9 @@ def store(findings: Findings) -> Table:
     """What each limit costs the store."""
     rows = []
     for system in findings.gateways:
-        rows += [(system, str(limits), shown(cost)) for limits, cost in findings.store_costs(system)]
+        rows += [
+            (system, str(limits), shown(cost)) for limits, cost in findings.store_costs(system)
+        ]
         if (line := findings.store_line(system)) is not None:
             rows.append((system, "each limit more", figure(line.slope)))
     return Table("Store CPU by limits", ("system", "limits", "us a request"), tuple(rows))
@@ -160,10 +184,25 @@ def memory(findings: Findings) -> Table:
     for system, found in findings.memory.items():
         for group, sizes in found.open.items():
             idle = [figure(size / BYTES_A_MB) for size in found.idle[group]]
-            rows.append((system, group, ", ".join(idle), ", ".join(figure(size / BYTES_A_MB) for size in sizes)))
+            rows.append(
+                (
+                    system,
+                    group,
+                    ", ".join(idle),
+                    ", ".join(figure(size / BYTES_A_MB) for size in sizes),
+                )
+            )
     streams = next((f"{found.streams:,}" for found in findings.memory.values()), "no")
-    return Table(f"Resident memory with {streams} streams open", ("system", "group", "idle MB", "open MB"), tuple(rows))
+    return Table(
+        f"Resident memory with {streams} streams open",
+        ("system", "group", "idle MB", "open MB"),
+        tuple(rows),
+    )
 
 
 def _in_ms(found: Spread | None) -> Spread | None:
-    return None if found is None else Spread(found.median / 1000, found.least / 1000, found.most / 1000)
+    return (
+        None
+        if found is None
+        else Spread(found.median / 1000, found.least / 1000, found.most / 1000)
+    )

@@ -1,4 +1,6 @@
-"""Runs scenarios over several systems in turn (A B A B, so that what else the machine does hits all alike), and counts what each request cost."""
+"""Runs scenarios over several systems in turn (A B A B, so that what else the machine does hits all
+alike), and counts what each request cost.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,19 @@ from tests.load.stats import Spread, spread
 from tests.load.systems import System
 from tests.load.watch import Watch
 
-# Settlement comes after the reply: the access log is flushed every 200 ms. It belongs to the run that caused it.
+# Settlement comes after the reply: the access log is flushed every 200 ms. It belongs to the run
+# that caused it.
 _SETTLE_S = 0.5
-# A refused run may have as many replies of another kind: the calls that its limit allows, and what was in flight at the end.
+# A refused run may have as many replies of another kind: the calls that its limit allows, and what
+# was in flight at the end.
 _STRAY = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: what the generator saw, and the CPU time of each group for one of the scenario's unit (us)."""
+    """One run: what the generator saw, and the CPU time of each group for one of the scenario's
+    unit (us).
+    """
 
     load: Load
     cpu_us: Mapping[Group, float]
@@ -74,13 +80,18 @@ class Bench:
     watch: Watch
 
     def series(self, runs: Sequence[Run]) -> list[Series]:
-        """All of these in interleaved rounds. Raises BenchFailed when replies are not what they must be."""
+        """All of these in interleaved rounds.
+
+        Raises BenchFailed when replies are not what they must be.
+        """
         found: list[list[Sample]] = [[] for _ in runs]
         for run in runs:
             self._warm_up(*run)
         for number in range(self.length.rounds):
             for samples, (scenario, side) in zip(found, runs, strict=True):
-                self.watch.begin(f"{scenario.name} · {side.system.name} · round {number + 1} of {self.length.rounds}")
+                self.watch.begin(
+                    f"{scenario.name} · {side.system.name} · round {number + 1} of {self.length.rounds}"
+                )
                 samples.append(self._sample(scenario, side))
                 self.watch.end(_shown(samples[-1]))
         return [
@@ -89,10 +100,16 @@ class Bench:
         ]
 
     def _warm_up(self, scenario: Scenario, side: Side) -> None:
-        """One short run that is not counted: connections, caches, the allowance of a limit that is to refuse."""
+        """One short run that is not counted: connections, caches, the allowance of a limit that is
+        to refuse.
+        """
         short = replace(self.length, seconds=1, sse_clients=4, sse_turns=1)
-        headers = tuple((name, "20" if name == "x-mock-chunks" else value) for name, value in scenario.headers)
-        target = replace(scenario, headers=headers).target(side.system.url, side.callers.who[scenario.who], self.folder)
+        headers = tuple(
+            (name, "20" if name == "x-mock-chunks" else value) for name, value in scenario.headers
+        )
+        target = replace(scenario, headers=headers).target(
+            side.system.url, side.callers.who[scenario.who], self.folder
+        )
         self.watch.begin(f"{scenario.name} · {side.system.name} · warming up")
         scenario.run(target, short, self.watch.tick)
         time.sleep(_SETTLE_S)
@@ -130,7 +147,9 @@ def _check(scenario: Scenario, side: Side, load: Load) -> None:
 
 
 def _children_us() -> float:
-    """The CPU time of the programs that we started and that have ended: between two calls, the load generator alone."""
+    """The CPU time of the programs that we started and that have ended: between two calls, the load
+    generator alone.
+    """
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (used.ru_utime + used.ru_stime) * 1_000_000
 

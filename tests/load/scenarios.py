@@ -26,7 +26,9 @@ _SMALL: dict[str, Any] = {
 _SENTENCE = 'The quick brown fox jumps over the lazy dog, and "nobody" minds.\n'
 _LONG: dict[str, Any] = {
     "model": "gpt-4o",
-    "messages": [{"role": "user", "content": _SENTENCE * (10_000 // len(_SENTENCE))} for _ in range(10)],
+    "messages": [
+        {"role": "user", "content": _SENTENCE * (10_000 // len(_SENTENCE))} for _ in range(10)
+    ],
     "max_tokens": 256,
 }
 _EMBED: dict[str, Any] = {"model": "embed", "input": "some words to embed"}
@@ -34,7 +36,11 @@ _EMBED: dict[str, Any] = {"model": "embed", "input": "some words to embed"}
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How long things take in one benchmark. `rounds` of `seconds` each; streams of `sse_chunks`, `sse_clients` at once, `sse_turns` one after another."""
+    """How long things take in one benchmark.
+
+    `rounds` of `seconds` each; streams of `sse_chunks`, `sse_clients` at once, `sse_turns` one
+    after another.
+    """
 
     rounds: int = 3
     seconds: int = 5
@@ -51,7 +57,10 @@ SSE_PACE_MS = 10
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of load. `alone`: it means something to Envoy alone. `unit`: what its CPU time is counted for."""
+    """One kind of load.
+
+    `alone`: it means something to Envoy alone. `unit`: what its CPU time is counted for.
+    """
 
     name: str
     run: _Run
@@ -67,7 +76,11 @@ class Scenario:
         body = self.body | ({"user": caller.customer} if caller.customer else {})
         file = folder / f"{self.name.replace(' ', '-')}.json"
         file.write_text(json.dumps(body), encoding="utf-8")
-        headers = (("authorization", f"Bearer {caller.key}"), ("content-type", "application/json"), *self.headers)
+        headers = (
+            ("authorization", f"Bearer {caller.key}"),
+            ("content-type", "application/json"),
+            *self.headers,
+        )
         return Target(url + self.path, headers, file)
 
 
@@ -80,7 +93,9 @@ def _closed(clients: int) -> _Run:
 
 def _streams(target: Target, length: Length, tick: Tick) -> Load:
     seconds = length.sse_turns * length.sse_chunks * SSE_PACE_MS / 1000
-    return generators.h2load(target, length.sse_clients, length.sse_clients * length.sse_turns, seconds, tick)
+    return generators.h2load(
+        target, length.sse_clients, length.sse_clients * length.sse_turns, seconds, tick
+    )
 
 
 def _nothing(target: Target, length: Length, tick: Tick) -> Load:
@@ -118,7 +133,9 @@ JSON_1, JSON_32 = JSON_BY_CLIENTS[1], JSON_BY_CLIENTS[32]
 JSON_LONG = Scenario("JSON, prompt of 100 KB, 32 clients", _closed(32), _LONG)
 EMBEDDINGS = Scenario("embeddings, 32 clients", _closed(32), _EMBED, path="/v1/embeddings")
 OPEN = Scenario("JSON at a fixed rate", _open, _SMALL)
-ALL_LIMITS = Scenario("JSON, 32 clients, every limit set", _closed(32), _SMALL, Who.ALL, alone=False)
+ALL_LIMITS = Scenario(
+    "JSON, 32 clients, every limit set", _closed(32), _SMALL, Who.ALL, alone=False
+)
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
 IDLE = Scenario("idle, a second", _nothing, _SMALL, alone=False, unit="second")

@@ -35,14 +35,19 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The least value that `percent` of the values do not exceed (nearest rank). The values come in order, and there is at least one."""
+    """The least value that `percent` of the values do not exceed (nearest rank).
+
+    The values come in order, and there is at least one.
+    """
     # In whole millionths: 99.9 % of 1,000 values is the 999th, whatever floats make of it.
     rank = -(-len(ordered) * round(percent * 10_000) // 1_000_000)
     return ordered[max(rank, 1) - 1]
 
 
 def fitted(points: Sequence[tuple[float, float]]) -> Line | None:
-    """The straight line nearest to (count, value) points; None: their counts are not at least two different ones."""
+    """The straight line nearest to (count, value) points; None: their counts are not at least two
+    different ones.
+    """
     counts, values = [count for count, _ in points], [value for _, value in points]
     if len(set(counts)) < 2:
         return None

@@ -1,4 +1,6 @@
-"""The memory that a gateway takes while many streams are open: they are held open here, and what its processes have resident is read."""
+"""The memory that a gateway takes while many streams are open: they are held open here, and what
+its processes have resident is read.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the processes of each group had resident (bytes, one number a process): idle, and with `streams` open."""
+    """What the processes of each group had resident (bytes, one number a process): idle, and with
+    `streams` open.
+    """
 
     streams: int
     idle: Mapping[Group, tuple[int, ...]]
@@ -35,7 +39,10 @@ class Memory:
 
 
 def measure_memory(groups: Groups, target: Target, streams: int, tick: Tick) -> Memory:
-    """Open the streams, read, close. Raises BenchFailed unless all of them were open at the same time."""
+    """Open the streams, read, close.
+
+    Raises BenchFailed unless all of them were open at the same time.
+    """
     return asyncio.run(_measure(groups, target, streams, tick))
 
 
@@ -66,7 +73,9 @@ async def _measure(groups: Groups, target: Target, streams: int, tick: Tick) -> 
     return found
 
 
-async def _read_stream(address: tuple[str, int], request: bytes, flowing: set[int], number: int) -> None:
+async def _read_stream(
+    address: tuple[str, int], request: bytes, flowing: set[int], number: int
+) -> None:
     reader, writer = await asyncio.open_connection(*address)
     try:
         writer.write(request)
@@ -86,7 +95,9 @@ async def _until_all_flow(flowing: set[int], ended: list[int], streams: int, tic
     while len(flowing) < streams:
         tick()
         if ended or asyncio.get_running_loop().time() > deadline:
-            raise BenchFailed(f"{len(flowing)} of {streams} streams could be opened, and {len(ended)} ended at once")
+            raise BenchFailed(
+                f"{len(flowing)} of {streams} streams could be opened, and {len(ended)} ended at once"
+            )
         await asyncio.sleep(_TICK_S)
 
 

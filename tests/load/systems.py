@@ -1,4 +1,7 @@
-"""What is measured, started and stopped: the mock provider, Tollgate, Envoy alone, LiteLLM. All of it on loopback, all with the same provider."""
+"""What is measured, started and stopped: the mock provider, Tollgate, Envoy alone, LiteLLM.
+
+All of it on loopback, all with the same provider.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,11 @@ _LIBC = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Something that answers under load. `pid` started all its processes; those that we do not know by what they run are of the group `other`."""
+    """Something that answers under load.
+
+    `pid` started all its processes; those that we do not know by what they run are of the group
+    `other`.
+    """
 
     name: str
     url: str
@@ -67,7 +74,10 @@ def mock_provider(folder: Path) -> Iterator[System]:
 
 @contextmanager
 def tollgate(folder: Path, file: Path, mode: str, *options: str) -> Iterator[System]:
-    """A whole gateway, as `tollgate up` starts it. Its state folder is that of the gateway before it, if there was one."""
+    """A whole gateway, as `tollgate up` starts it.
+
+    Its state folder is that of the gateway before it, if there was one.
+    """
     state = folder / f"state-{mode}"
     argv = (
         sys.executable, "-m", "tollgate.commands.main", "up", "--config", str(file), "--port", "0", "--mode", mode, "--state-dir", str(state),
@@ -101,9 +111,16 @@ def litellm(folder: Path, file: Path, program: Path) -> Iterator[System]:
         str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", cores,
     )  # fmt: skip
     # Neither its price map nor its telemetry may leave the machine.
-    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "LITELLM_LOG": "ERROR"}
+    quiet = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+        "LITELLM_LOG": "ERROR",
+    }
     url = f"http://127.0.0.1:{port}"
-    with running(argv, folder / "litellm.log", _answers(url, "/health/liveliness"), quiet) as (pid, _):
+    with running(argv, folder / "litellm.log", _answers(url, "/health/liveliness"), quiet) as (
+        pid,
+        _,
+    ):
         system = System(LITELLM, url, pid, Group.LITELLM)
         # Its first worker answers while the others still import.
         _wait_until_idle(system)
@@ -134,7 +151,9 @@ def _answers(url: str, path: str) -> Probe:
 def running(
     argv: Sequence[str], log: Path, probe: Probe, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[int, str]]:
-    """A program with its process id and address, once it serves; ended at the end, with all that it started."""
+    """A program with its process id and address, once it serves; ended at the end, with all that it
+    started.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv,
@@ -166,7 +185,10 @@ def _when_ready(process: subprocess.Popen[bytes], log: Path, probe: Probe) -> st
 
 
 def _wait_until_idle(system: System) -> None:
-    """Until it has used less than a twentieth of a core for a second. Raises BenchFailed when that does not come."""
+    """Until it has used less than a twentieth of a core for a second.
+
+    Raises BenchFailed when that does not come.
+    """
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         groups = system.groups()
@@ -174,7 +196,9 @@ def _wait_until_idle(system: System) -> None:
         time.sleep(1)
         if system.groups() == groups and sum(cpu_us(groups).values()) - before_us < 50_000:
             return
-    raise BenchFailed(f"{system.name} was still busy with itself {_START_S:.0f} s after it began to answer")
+    raise BenchFailed(
+        f"{system.name} was still busy with itself {_START_S:.0f} s after it began to answer"
+    )
 
 
 def _tail(said: str) -> str:
@@ -207,8 +231,14 @@ def free_port() -> int:
 
 
 def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
-    """Envoy's configuration: what Tollgate's own has for the way of a request, without anything of Tollgate."""
-    most = {"max_connections": 1_000_000, "max_pending_requests": 1_000_000, "max_requests": 1_000_000}
+    """Envoy's configuration: what Tollgate's own has for the way of a request, without anything of
+    Tollgate.
+    """
+    most = {
+        "max_connections": 1_000_000,
+        "max_pending_requests": 1_000_000,
+        "max_requests": 1_000_000,
+    }
     types = "type.googleapis.com/envoy.extensions.filters"
     manager = {
         "@type": f"{types}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -216,14 +246,22 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
         "use_remote_address": True,
         "stream_idle_timeout": "600s",
         "http_filters": [
-            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{types}.http.router.v3.Router"}}
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{types}.http.router.v3.Router"},
+            }
         ],
         "route_config": {
             "virtual_hosts": [
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "provider", "timeout": "0s"}}],
+                    "routes": [
+                        {
+                            "match": {"prefix": "/"},
+                            "route": {"cluster": "provider", "timeout": "0s"},
+                        }
+                    ],
                 }
             ]
         },
@@ -234,10 +272,20 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
         "circuit_breakers": {"thresholds": [most]},
         "load_assignment": {
             "cluster_name": "provider",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(httpx.URL(provider_url).port or 80)}}]}],
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": _address(httpx.URL(provider_url).port or 80)}}
+                    ]
+                }
+            ],
         },
     }
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    chain = {
+        "filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+        ]
+    }
     listener = {"name": "alone", "address": _address(port), "filter_chains": [chain]}
     return {"static_resources": {"listeners": [listener], "clusters": [provider]}}
 

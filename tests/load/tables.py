@@ -1,4 +1,6 @@
-"""Tables, printed by rich and written as Markdown, and the file of results, of which each benchmark owns one section."""
+"""Tables, printed by rich and written as Markdown, and the file of results, of which each benchmark
+owns one section.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Table:
 
 def print_table(console: Console, table: Table) -> None:
     """Show it."""
-    shown = RichTable(title=table.title, title_justify="left", caption=table.note or None, caption_justify="left")
+    shown = RichTable(
+        title=table.title, title_justify="left", caption=table.note or None, caption_justify="left"
+    )
     for number, column in enumerate(table.columns):
         shown.add_column(column, justify="right" if number else "left")
     for row in table.rows:
@@ -74,7 +78,9 @@ def replace_section(file: Path, name: str, text: str) -> None:
 def with_section(document: str, name: str, text: str) -> str:
     """A document with one section replaced, or added at its end."""
     section = f"<!-- begin {name} -->\n{text.strip()}\n<!-- end {name} -->"
-    mark = re.compile(rf"<!-- begin {re.escape(name)} -->.*?<!-- end {re.escape(name)} -->", re.DOTALL)
+    mark = re.compile(
+        rf"<!-- begin {re.escape(name)} -->.*?<!-- end {re.escape(name)} -->", re.DOTALL
+    )
     if mark.search(document):
         return mark.sub(lambda _: section, document)
     return "\n\n".join(part for part in (document.strip(), section) if part) + "\n"

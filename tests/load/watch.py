@@ -1,9 +1,18 @@
-"""Shows how far a long benchmark is: a line for each run that is done, and on a terminal a bar for the rest."""
+"""Shows how far a long benchmark is: a line for each run that is done, and on a terminal a bar for
+the rest.
+"""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Watch:

@@ -1,4 +1,6 @@
-"""The admitted set equals that of a straightforward model of the rules of admission, for random people, limits and traffic."""
+"""The admitted set equals that of a straightforward model of the rules of admission, for random
+people, limits and traffic.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def calls() -> st.SearchStrategy[list[Call]]:
 
 @dataclass
 class Tally:
-    """One scope of the model: its level of requests and tokens as exact fractions, its money, and who is inside."""
+    """One scope of the model: its level of requests and tokens as exact fractions, its money, and
+    who is inside.
+    """
 
     limits: LimitSet
     requests: Fraction = Fraction(0)
@@ -92,7 +96,9 @@ class Tally:
     token_holds: dict[int, int] = field(default_factory=dict)
 
     def pass_time(self, ms: int, now_us: int) -> None:
-        self.requests = max(Fraction(0), self.requests - Fraction(ms * (self.limits.rpm or 0), 60_000))
+        self.requests = max(
+            Fraction(0), self.requests - Fraction(ms * (self.limits.rpm or 0), 60_000)
+        )
         self.tokens = max(Fraction(0), self.tokens - Fraction(ms * (self.limits.tpm or 0), 60_000))
         if self.limits.budget_duration is not None:
             length = {"5s": 5_000_000, "1m": 60_000_000}[self.limits.budget_duration]
@@ -109,7 +115,10 @@ class Tally:
             (limits.rpm is None or self.requests + 1 <= limits.rpm)
             and (limits.tpm is None or self.tokens + self.hold_of_tokens(estimate) <= limits.tpm)
             and (limits.parallel is None or len(self.inside) < limits.parallel)
-            and (limits.max_budget_nanousd is None or self.spent + sum(self.held.values()) < limits.max_budget_nanousd)
+            and (
+                limits.max_budget_nanousd is None
+                or self.spent + sum(self.held.values()) < limits.max_budget_nanousd
+            )
         )
 
     def left(self) -> int:
@@ -160,7 +169,9 @@ class Model:
 
 def desk_of(world: World) -> Desk:
     desk = Desk(
-        deployments=tuple(Deployment(name, name, "openai", "gpt-4o", "http://mock-llm/v1") for name in MODELS),
+        deployments=tuple(
+            Deployment(name, name, "openai", "gpt-4o", "http://mock-llm/v1") for name in MODELS
+        ),
         price=PRICE,
     )
     desk.clock.us = 1_800_000_000_000_000
@@ -169,7 +180,12 @@ def desk_of(world: World) -> Desk:
     desk.people.members["t/u"] = Member("t", "u", limits=world.member)
     desk.people.users["u"] = Person("u", limits=world.user)
     desk.people.customers["known"] = Customer("known", limits=world.customer)
-    desk.key(team_id="t", user_id="u", limits=world.key, model_limits=(ModelLimits(MODELS[0], world.narrowed),))
+    desk.key(
+        team_id="t",
+        user_id="u",
+        limits=world.key,
+        model_limits=(ModelLimits(MODELS[0], world.narrowed),),
+    )
     return desk
 
 
@@ -187,10 +203,17 @@ async def walk(world: World, traffic: list[Call]) -> None:
             await desk.counters.settle(each[2].reservation, settlement)
             for tally in model.scopes(each[1]):
                 tally.settle(each[0], each[1].used)
-        body = chat(model=call.model, max_tokens=call.max_tokens, **({"user": call.customer} if call.customer else {}))
+        body = chat(
+            model=call.model,
+            max_tokens=call.max_tokens,
+            **({"user": call.customer} if call.customer else {}),
+        )
         decision = await desk.ask(body)
         estimate = desk.prompt_tokens(body) + call.max_tokens
-        assert isinstance(decision, Admission) == model.ask(call, number, estimate), (number, decision)
+        assert isinstance(decision, Admission) == model.ask(call, number, estimate), (
+            number,
+            decision,
+        )
         if isinstance(decision, Admission):
             running.append((number, call, admission(decision)))
 

@@ -46,7 +46,9 @@ VALUES = [
 ]
 names = st.sampled_from(NAMES) | st.text(max_size=3)
 values = st.sampled_from(VALUES) | st.recursive(
-    st.text(max_size=3) | st.integers(-20, 20), lambda inner: st.dictionaries(names, inner, max_size=2), max_leaves=4
+    st.text(max_size=3) | st.integers(-20, 20),
+    lambda inner: st.dictionaries(names, inner, max_size=2),
+    max_leaves=4,
 )
 spaces = st.sampled_from(["", " ", "\n\t", "\r "])
 
@@ -56,14 +58,20 @@ def texts(draw: st.DrawFn, content: str) -> str:
     """A string as JSON, some of its characters escaped that need not be."""
     if draw(st.booleans()):
         return json.dumps(content, ensure_ascii=draw(st.booleans()))
-    return '"' + "".join(f"\\u{ord(each):04x}" if ord(each) < 0x10000 else each for each in content) + '"'
+    return (
+        '"'
+        + "".join(f"\\u{ord(each):04x}" if ord(each) < 0x10000 else each for each in content)
+        + '"'
+    )
 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
     members = draw(st.lists(st.tuples(names, values), max_size=6))
     space = draw(spaces)
-    written = [f"{draw(texts(n))}{space}:{draw(spaces)}{json.dumps(v)}{draw(spaces)}" for n, v in members]
+    written = [
+        f"{draw(texts(n))}{space}:{draw(spaces)}{json.dumps(v)}{draw(spaces)}" for n, v in members
+    ]
     return f"{space}{{{space}{(',' + space).join(written)}}}{space}".encode()
 
 
@@ -79,7 +87,9 @@ def members_of(raw: bytes) -> list[tuple[str, Any]]:
 @example(raw=b'{"ab":1,"a\\u0062":1,"a\\\\u0062":1}')
 @example(raw=b'{"model":{"model":"x"},"mod\\u0065l":"b"}')
 def test_a_name_that_stands_twice_is_refused_and_no_other(raw: bytes) -> None:
-    """Escaped or not, alike in value or not, at the top only; the message names one that does stand twice."""
+    """Escaped or not, alike in value or not, at the top only; the message names one that does stand
+    twice.
+    """
     found = [name for name, _ in members_of(raw)]
     twice = {name for name in found if found.count(name) > 1}
     try:

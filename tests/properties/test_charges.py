@@ -1,4 +1,6 @@
-"""No reply that showed output is free, none that showed and told nothing costs: whatever its API, events, counts, cuts and coding."""
+"""No reply that showed output is free, none that showed and told nothing costs: whatever its API,
+events, counts, cuts and coding.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,17 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.make import reservation, tokens
-from tests.unit.usage_case import FRAMES, JSON, NDJSON, SSE, chunks, frames, ndjson, plain, table
+from tests.unit.core.usage.usage_case import (
+    FRAMES,
+    JSON,
+    NDJSON,
+    SSE,
+    chunks,
+    frames,
+    ndjson,
+    plain,
+    table,
+)
 
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.usage import UsageReader
@@ -29,7 +41,8 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "br": brotli.compress,
     "zstd": zstd.compress,
 }
-# The reply's first letter is a quote or a backslash at times, and at times its text looks like counts or like an event's end.
+# The reply's first letter is a quote or a backslash at times, and at times its text looks like
+# counts or like an event's end.
 WORDS = st.text(min_size=1, max_size=30) | st.sampled_from(
     ['"usage":{', "data: [DONE]\n\n", "\\", '\\"', "}\n\n", "río"]
 )
@@ -37,7 +50,9 @@ WORDS = st.text(min_size=1, max_size=30) | st.sampled_from(
 
 @dataclass(frozen=True)
 class Kind:
-    """How one API's replies come. `shows`: a document with this text; `silent`: documents that show and tell nothing.
+    """How one API's replies come.
+
+    `shows`: a document with this text; `silent`: documents that show and tell nothing.
 
     `tells`: a document with these counts of input and output; none: it has no counts.
     `framed`: the body of so many documents.
@@ -52,7 +67,9 @@ class Kind:
 
 
 def _one(documents: Sequence[object]) -> bytes:
-    """A body that is no stream: its documents as one, members of later ones beside those of earlier ones."""
+    """A body that is no stream: its documents as one, members of later ones beside those of earlier
+    ones.
+    """
     merged: dict[str, object] = {}
     for each in documents:
         assert isinstance(each, dict)
@@ -85,7 +102,12 @@ def _usage(input_name: str, output_name: str) -> Callable[[object, object], obje
 ERROR = {"error": {"message": "no", "type": "server_error", "code": "overloaded"}}
 CHAT_USAGE = _usage("prompt_tokens", "completion_tokens")
 TOKEN_USAGE = _usage("input_tokens", "output_tokens")
-CHAT_SILENT = (ERROR, {"choices": []}, {"choices": [{"delta": {"role": "assistant", "content": ""}}]}, {"usage": None})
+CHAT_SILENT = (
+    ERROR,
+    {"choices": []},
+    {"choices": [{"delta": {"role": "assistant", "content": ""}}]},
+    {"usage": None},
+)
 
 
 def _delta(text: str) -> object:
@@ -252,7 +274,9 @@ def test_no_reply_that_showed_output_is_free(
     places: list[int],
     complete: bool,
 ) -> None:
-    """Its counts are missing or damaged: the input is charged as estimated, the output as seen, and neither is called exact."""
+    """Its counts are missing or damaged: the input is charged as estimated, the output as seen, and
+    neither is called exact.
+    """
     documents = [kind.shows(text) for text in texts]
     documents += [kind.silent[number % len(kind.silent)] for number in silent]
     documents += [kind.tells(sent, got) for sent, got in counts]
@@ -273,7 +297,11 @@ def test_no_reply_that_showed_output_is_free(
 )
 @settings(max_examples=300, deadline=None)
 def test_no_reply_that_showed_and_told_nothing_costs(
-    kind: Kind, counts: list[tuple[object, object]], silent: list[int], encoding: str, places: list[int]
+    kind: Kind,
+    counts: list[tuple[object, object]],
+    silent: list[int],
+    encoding: str,
+    places: list[int],
 ) -> None:
     """Errors, empty events, and counts that are none."""
     documents = [kind.silent[number % len(kind.silent)] for number in silent]
@@ -304,7 +332,9 @@ def test_what_was_told_is_charged_whatever_is_told_later(
     """Counts only grow within a stream."""
     one = kind.framed is _one
     documents = [kind.shows(text) for text in texts]
-    documents += [kind.tells(*counts) for counts in ([(sent, got)] if one else [(sent, got), *later])]
+    documents += [
+        kind.tells(*counts) for counts in ([(sent, got)] if one else [(sent, got), *later])
+    ]
     charged = charge(kind, kind.framed(documents), encoding, places, complete=True)
     got = 0 if kind.api == "gemini.embed" else got
     assert (charged.input_tokens, charged.output_tokens) == (sent, got)

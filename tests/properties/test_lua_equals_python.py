@@ -28,8 +28,18 @@ def accounts() -> st.SearchStrategy[tuple[Account, ...]]:
     """Up to one account of each scope, limited ones first, as admission builds them."""
     limit = st.one_of(st.none(), st.integers(0, 12))
     seconds = st.integers(1, 90)
-    period = seconds.map(lambda s: Period(START_US - s * 1_000_000, START_US, START_US + s * 1_000_000))
-    one = st.builds(Account, st.sampled_from(SCOPES), limit, limit, limit, limit, st.one_of(st.just(Period()), period))
+    period = seconds.map(
+        lambda s: Period(START_US - s * 1_000_000, START_US, START_US + s * 1_000_000)
+    )
+    one = st.builds(
+        Account,
+        st.sampled_from(SCOPES),
+        limit,
+        limit,
+        limit,
+        limit,
+        st.one_of(st.just(Period()), period),
+    )
     several = st.lists(one, max_size=4, unique_by=lambda each: each.scope)
     return several.map(lambda found: tuple(sorted(found, key=lambda each: not each.limited)))
 
@@ -54,15 +64,23 @@ def reserve_together(held: tuple[Account, ...], cost: int) -> Step:
     """Calls that come up at once are one run of the script: later ones meet what earlier ones took."""
 
     async def step(counters: Counters, clock: FixedClock, known: dict[str, Reservation]) -> object:
-        calls = [reservation(f"{clock.us}-{len(known)}-{n}", *held[n % 2 :], cost=cost) for n in range(3)]
+        calls = [
+            reservation(f"{clock.us}-{len(known)}-{n}", *held[n % 2 :], cost=cost) for n in range(3)
+        ]
         standings = await asyncio.gather(*map(counters.reserve, calls))
-        known |= {call.id: call for call, found in zip(calls, standings, strict=True) if found.refused is None}
+        known |= {
+            call.id: call
+            for call, found in zip(calls, standings, strict=True)
+            if found.refused is None
+        }
         if isinstance(counters, ValkeyCounters):
             # All are told where things stand after all of them; the twin takes one after the other.
             for call, found in zip(calls, standings, strict=True):
                 then = await counters.peek("default", limited(call.accounts))
                 assert found.balances == then.balances
-        return [(found.refused, found.by) for found in standings], await look(counters, clock, known)
+        return [(found.refused, found.by) for found in standings], await look(
+            counters, clock, known
+        )
 
     return step
 
@@ -112,7 +130,9 @@ def wait(us: int) -> Step:
 
 
 def steps() -> st.SearchStrategy[Step]:
-    """One operation, or the passing of time; reservations have few ids, so that they are settled, renewed and repeated."""
+    """One operation, or the passing of time; reservations have few ids, so that they are settled,
+    renewed and repeated.
+    """
     identity = st.sampled_from([f"r{n}" for n in range(6)])
     amount = st.integers(0, 60)
     # Sums above 2^53 stay exact.
@@ -134,7 +154,9 @@ async def _history(counters: Counters, clock: FixedClock, history: list[Step]) -
     return [await step(counters, clock, known) for step in history]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(history=st.lists(steps(), max_size=25))
 def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step]) -> None:
     """Every answer of counters.lua equals that of the twin built on core.bucket and core.budget."""

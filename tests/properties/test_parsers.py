@@ -1,6 +1,7 @@
 """Real parsers beside ours: of what we let pass, Go, Node and Python read nothing else than we do.
 
-Each language is one process that reads all cases. Where its toolchain is missing, the summary of the run says so.
+Each language is one process that reads all cases. Where its toolchain is missing, the summary of
+the run says so.
 """
 
 from __future__ import annotations
@@ -44,9 +45,16 @@ def read_by(language: str, cases: list[Case]) -> list[Any]:
     """What a language's own parsers read of each case; None: they refuse it."""
     command = COMMANDS[language]
     if shutil.which(command[0]) is None:
-        pytest.skip(f"NO {command[0].upper()} ON THIS MACHINE: its parsers are not compared with ours")
-    lines = [json.dumps({"raw": b64encode(each.raw).decode(), "type": each.content_type}) for each in cases]
-    done = subprocess.run(command, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=LONGEST_S)
+        pytest.skip(
+            f"NO {command[0].upper()} ON THIS MACHINE: its parsers are not compared with ours"
+        )
+    lines = [
+        json.dumps({"raw": b64encode(each.raw).decode(), "type": each.content_type})
+        for each in cases
+    ]
+    done = subprocess.run(
+        command, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=LONGEST_S
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -62,21 +70,92 @@ def ours(case: Case) -> Body | None:
 
 # --- JSON ---
 
-RIGHT = ["model", "stream", "max_tokens", "n", "user", "metadata", "stream_options", "messages", "temperature", "x"]
+RIGHT = [
+    "model",
+    "stream",
+    "max_tokens",
+    "n",
+    "user",
+    "metadata",
+    "stream_options",
+    "messages",
+    "temperature",
+    "x",
+]
 VALUES: dict[str, list[str]] = {
-    "model": ['"cheap"', '"dear"', '"che\\u0061p"', '"模"', "null", "1", '""', '"a\\ud83d\\ude00"', '"\\ud800"'],
+    "model": [
+        '"cheap"',
+        '"dear"',
+        '"che\\u0061p"',
+        '"模"',
+        "null",
+        "1",
+        '""',
+        '"a\\ud83d\\ude00"',
+        '"\\ud800"',
+    ],
     "stream": ["true", "false", "null", "1", '"true"'],
-    "max_tokens": ["1", "100000", "-1", "-0", "1.0", "1e2", "1e400", "null", "01", "18446744073709551616", "NaN"],
+    "max_tokens": [
+        "1",
+        "100000",
+        "-1",
+        "-0",
+        "1.0",
+        "1e2",
+        "1e400",
+        "null",
+        "01",
+        "18446744073709551616",
+        "NaN",
+    ],
     "n": ["1", "2", "3.0", "null", "1e0"],
     "user": ['"ann"', "12345", "null", '""', "1.5", "9007199254740993"],
-    "metadata": ['{"user_id":"m"}', "{}", "null", '{"User_id":"m"}', '{"user_id":"a","user_id":"b"}', '"user_id"'],
-    "stream_options": ['{"include_usage":true}', '{"include_usage":null,"a":[1]}', '{"Include_usage":true}', "[]"],
-    "messages": ['[{"model":"dear","stream":true}]', "[]", '"\\",\\"model\\":\\"dear"', '["}", {"n": 9}]'],
+    "metadata": [
+        '{"user_id":"m"}',
+        "{}",
+        "null",
+        '{"User_id":"m"}',
+        '{"user_id":"a","user_id":"b"}',
+        '"user_id"',
+    ],
+    "stream_options": [
+        '{"include_usage":true}',
+        '{"include_usage":null,"a":[1]}',
+        '{"Include_usage":true}',
+        "[]",
+    ],
+    "messages": [
+        '[{"model":"dear","stream":true}]',
+        "[]",
+        '"\\",\\"model\\":\\"dear"',
+        '["}", {"n": 9}]',
+    ],
     "temperature": ["0.5", "1", "Infinity", "1.", ".5", "+1", "0x1"],
-    "x": ['{"model":"dear","Model":"dear"}', '"\\/"', '"\\u0000"', "[" * 30 + "]" * 30, '"\\q"', "tru", "'a'", "[1,]"],
+    "x": [
+        '{"model":"dear","Model":"dear"}',
+        '"\\/"',
+        '"\\u0000"',
+        "[" * 30 + "]" * 30,
+        '"\\q"',
+        "tru",
+        "'a'",
+        "[1,]",
+    ],
 }
 FOLDS = {"s": "\u017f", "k": "\u212a", "i": "\u0131", "e": "é", "o": "0"}
-BYTES = [b"\xff", b"\xc0\xa2", b"\xed\xa0\x80", b"\x00", b"\xef\xbb\xbf", b"\n", b"/**/", b"\\", b'"', b",", b"}"]
+BYTES = [
+    b"\xff",
+    b"\xc0\xa2",
+    b"\xed\xa0\x80",
+    b"\x00",
+    b"\xef\xbb\xbf",
+    b"\n",
+    b"/**/",
+    b"\\",
+    b'"',
+    b",",
+    b"}",
+]
 
 
 def pick(random: Random, values: list[str], right: int, rate: float) -> str:
@@ -91,8 +170,12 @@ def wrong_name(random: Random, name: str) -> str:
             name.upper,
             name.title,
             lambda: "".join(random.choice((each, each.upper())) for each in name),
-            lambda: "".join(FOLDS.get(each, each) if random.random() < 0.5 else each for each in name),
-            lambda: "".join(f"\\u{ord(each):04x}" if random.random() < 0.5 else each for each in name),
+            lambda: "".join(
+                FOLDS.get(each, each) if random.random() < 0.5 else each for each in name
+            ),
+            lambda: "".join(
+                f"\\u{ord(each):04x}" if random.random() < 0.5 else each for each in name
+            ),
             lambda: f"{name}\\u0000",
             lambda: f"{name} ",
             lambda: name.replace("_", ""),
@@ -128,10 +211,17 @@ def says(read: dict[str, Any], facts: Body) -> list[str]:
         "stream": (read.get("stream") or False, facts.stream),
         "include_usage": (read.get("stream_options.include_usage") is True, facts.include_usage),
         "n": (max(1, read.get("n") or 1), facts.choices),
-        "max_tokens": (None if limit is None or limit < 0 else float(limit), _float(facts.max_output_tokens)),
+        "max_tokens": (
+            None if limit is None or limit < 0 else float(limit),
+            _float(facts.max_output_tokens),
+        ),
         "user": (None if user in (None, "") else str(user), facts.customer),
     }
-    return [f"{name}: {theirs!r}, ours {mine!r}" for name, (theirs, mine) in found.items() if theirs != mine]
+    return [
+        f"{name}: {theirs!r}, ours {mine!r}"
+        for name, (theirs, mine) in found.items()
+        if theirs != mine
+    ]
 
 
 def _float(value: int | None) -> float | None:
@@ -153,7 +243,9 @@ def test_json_that_passes_is_read_alike_by_all(language: str) -> None:
     assert differ == {}
     assert sum(facts is not None for facts in mine) > 1_500
     refused = [read for read, facts in zip(theirs, mine, strict=True) if facts is None]
-    assert sum(read is not None for read in refused) > 300, "nothing was refused that this parser takes"
+    assert sum(read is not None for read in refused) > 300, (
+        "nothing was refused that this parser takes"
+    )
 
 
 # --- forms ---
@@ -208,7 +300,9 @@ def form_case(random: Random) -> Case:
         written = wrong_name(random, name) if random.random() < 0.05 else name
         boundary = "REAL" if random.random() < 0.98 else random.choice(["FAKE", "REAL ", "REALLY"])
         text += f"--{boundary}{end}{pick(random, PARTS, 4, 0.8).format(name=written)}{end}{end}{pick(random, TEXTS, 4, 0.7)}{end}"
-    text += "--REAL--" + (end if random.random() < 0.9 else random.choice(["", "epilogue", "\r\nmore\r\n--REAL--"]))
+    text += "--REAL--" + (
+        end if random.random() < 0.9 else random.choice(["", "epilogue", "\r\nmore\r\n--REAL--"])
+    )
     return Case(text.encode(), pick(random, TYPES, 3, 0.85))
 
 
@@ -229,4 +323,6 @@ def test_a_form_that_passes_is_read_alike_by_all(language: str) -> None:
     assert differ == {}
     assert sum(facts is not None for facts in mine) > 500
     refused = [read for read, facts in zip(theirs, mine, strict=True) if facts is None]
-    assert sum(read is not None for read in refused) > 300, "nothing was refused that this parser takes"
+    assert sum(read is not None for read in refused) > 300, (
+        "nothing was refused that this parser takes"
+    )

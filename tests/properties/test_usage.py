@@ -10,13 +10,23 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.usage_anthropic import ANTHROPIC
-from tests.unit.usage_bedrock import BEDROCK
-from tests.unit.usage_case import FRAMES, JSON, NDJSON, SSE, Case, plain, sse, table, used
-from tests.unit.usage_compatible import CHAT_AND_TEXT
-from tests.unit.usage_google import GEMINI
-from tests.unit.usage_media import RESPONSES_AND_MEDIA
-from tests.unit.usage_others import COHERE_AND_OLLAMA
+from tests.unit.core.usage.usage_anthropic import ANTHROPIC
+from tests.unit.core.usage.usage_bedrock import BEDROCK
+from tests.unit.core.usage.usage_case import (
+    FRAMES,
+    JSON,
+    NDJSON,
+    SSE,
+    Case,
+    plain,
+    sse,
+    table,
+    used,
+)
+from tests.unit.core.usage.usage_compatible import CHAT_AND_TEXT
+from tests.unit.core.usage.usage_google import GEMINI
+from tests.unit.core.usage.usage_media import RESPONSES_AND_MEDIA
+from tests.unit.core.usage.usage_others import COHERE_AND_OLLAMA
 
 from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.usage import UsageReader
@@ -37,7 +47,9 @@ SYLLABLES = [
 ]  # fmt: skip
 garbage = st.lists(st.sampled_from(SYLLABLES) | st.binary(max_size=4), max_size=40).map(b"".join)
 bodies = garbage | st.sampled_from(CASES).map(lambda case: case.body[:20_000])
-texts = st.text(max_size=40) | st.sampled_from(['"usage":{', "[DONE]", "data: x\n\n", '\\"', "\r\n\r\n"])
+texts = st.text(max_size=40) | st.sampled_from(
+    ['"usage":{', "[DONE]", "data: x\n\n", '\\"', "\r\n\r\n"]
+)
 
 
 def cut(body: bytes, places: list[int]) -> Iterator[bytes]:
@@ -85,10 +97,14 @@ def test_any_cut_of_garbage_tells_the_same(
     packed=st.booleans(),
 )
 @settings(max_examples=200, deadline=None)
-def test_compressed_garbage_never_raises(body: bytes, places: list[int], encoding: str, packed: bool) -> None:
+def test_compressed_garbage_never_raises(
+    body: bytes, places: list[int], encoding: str, packed: bool
+) -> None:
     """Whatever a body says of its coding, it passes unchanged."""
     body = gzip.compress(body) if packed else body
-    seen, _, _ = outcome(UsageReader(APIS["openai.chat"], SSE, encoding, hide_usage=True), cut(body, places))
+    seen, _, _ = outcome(
+        UsageReader(APIS["openai.chat"], SSE, encoding, hide_usage=True), cut(body, places)
+    )
     assert seen == body
 
 
@@ -99,22 +115,38 @@ def test_compressed_garbage_never_raises(body: bytes, places: list[int], encodin
     places=st.lists(st.integers(0, 2**20), max_size=8),
 )
 @settings(max_examples=200, deadline=None)
-def test_exactly_the_usage_event_is_hidden(before: list[str], after: list[str], end: str, places: list[int]) -> None:
+def test_exactly_the_usage_event_is_hidden(
+    before: list[str], after: list[str], end: str, places: list[int]
+) -> None:
     """What the client sees is the stream without that event, to the byte."""
 
     def events(some: list[str]) -> bytes:
-        return sse(*({"choices": [{"delta": {"content": text}}], "usage": None} for text in some), end=end, done=False)
+        return sse(
+            *({"choices": [{"delta": {"content": text}}], "usage": None} for text in some),
+            end=end,
+            done=False,
+        )
 
-    hidden = sse({"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 7}}, end=end, done=False)
+    hidden = sse(
+        {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 7}}, end=end, done=False
+    )
     done = sse(end=end)
     body = events(before) + hidden + events(after) + done
     read = UsageReader(APIS["openai.chat"], SSE, hide_usage=True)
-    assert outcome(read, cut(body, places)) == (events(before) + events(after) + done, used(12, 7), True)
+    assert outcome(read, cut(body, places)) == (
+        events(before) + events(after) + done,
+        used(12, 7),
+        True,
+    )
 
 
 @given(
     document=st.recursive(
-        st.none() | st.booleans() | st.integers(-5, 2**60) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+        st.none()
+        | st.booleans()
+        | st.integers(-5, 2**60)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | texts,
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
@@ -140,7 +172,9 @@ def test_exactly_the_usage_event_is_hidden(before: list[str], after: list[str], 
 )
 @settings(max_examples=300, deadline=None)
 def test_counts_are_never_impossible(document: object, padding: bool) -> None:
-    """Whatever a reply says, no count is negative or beyond what Lua counts exactly, and parts are within their whole."""
+    """Whatever a reply says, no count is negative or beyond what Lua counts exactly, and parts are
+    within their whole.
+    """
     body = plain({"usage": document} if isinstance(document, dict) else document)
     read = UsageReader(APIS["openai.chat"], JSON)
     read.feed(body)
@@ -151,7 +185,9 @@ def test_counts_are_never_impossible(document: object, padding: bool) -> None:
         return
     assert 0 <= usage.total_tokens <= MAX_EXACT
     assert (
-        0 <= usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens <= usage.input_tokens
+        0
+        <= usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        <= usage.input_tokens
     )
     assert 0 <= usage.reasoning_tokens <= usage.output_tokens
 
@@ -159,15 +195,22 @@ def test_counts_are_never_impossible(document: object, padding: bool) -> None:
 @given(case=st.sampled_from(CASES))
 @settings(max_examples=100, deadline=None)
 def test_scanning_finds_what_decoding_finds(case: Case) -> None:
-    """A body too long to keep tells what it would tell if it were short: blanks behind its first byte change nothing."""
+    """A body too long to keep tells what it would tell if it were short: blanks behind its first
+    byte change nothing.
+    """
     if case.content_type != JSON:
         return
     read = UsageReader(APIS[case.api], JSON, headers=case.headers)
-    assert outcome(read, iter([case.body[:1], b" " * 300_000, case.body[1:]]))[1:] == (case.usage, case.finished)
+    assert outcome(read, iter([case.body[:1], b" " * 300_000, case.body[1:]]))[1:] == (
+        case.usage,
+        case.finished,
+    )
 
 
 @pytest.mark.parametrize("content_type", [JSON, SSE, FRAMES])
-@pytest.mark.parametrize("text", [b"x", b'{"choices":[{"index":', b'{"done":1}\n', b'data: {"usage":{}}\n\n'])
+@pytest.mark.parametrize(
+    "text", [b"x", b'{"choices":[{"index":', b'{"done":1}\n', b'data: {"usage":{}}\n\n']
+)
 def test_memory_is_bounded(text: bytes, content_type: str) -> None:
     """However much comes, no more is kept than one document of the size that is kept, and a little."""
     chunk = text * (65_536 // len(text))

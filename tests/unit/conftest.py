@@ -20,7 +20,9 @@ def world() -> World:
 @pytest.fixture
 async def api(world: World) -> AsyncIterator[Api]:
     """The API in this process."""
-    app = create_api(world.management, version="test", watched=world.watched, reported=world.reports)
+    app = create_api(
+        world.management, version="test", watched=world.watched, reported=world.reports
+    )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://tollgate") as client:
         yield Api(client)

@@ -60,18 +60,34 @@ class MemoryLedger:
         self._counters = counters
 
     async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
-        """The newest records; a cursor is how many are before it. Its organization is always the default one."""
+        """The newest records; a cursor is how many are before it.
+
+        Its organization is always the default one.
+        """
         place = 0 if cursor is None else int(cursor)
-        found = [Settled(each.admitted_us, each) for each in reversed(self._counters.ledger) if query.matches(each)]
+        found = [
+            Settled(each.admitted_us, each)
+            for each in reversed(self._counters.ledger)
+            if query.matches(each)
+        ]
         following = str(place + count) if len(found) > place + count else None
         return LedgerPage(tuple(found[place : place + count]), following)
 
 
 def catalog() -> Catalog:
-    """Two models: gpt-4o at $2 a million tokens in, $8 out, $1 from the cache; and one that nobody has a price for."""
+    """Two models: gpt-4o at $2 a million tokens in, $8 out, $1 from the cache; and one that nobody
+    has a price for.
+    """
     deployments = (
         Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm/v1"),
-        Deployment("unpriced", "unpriced", "openai", "x", "http://mock-llm/v1", access_groups=("beta-models",)),
+        Deployment(
+            "unpriced",
+            "unpriced",
+            "openai",
+            "x",
+            "http://mock-llm/v1",
+            access_groups=("beta-models",),
+        ),
     )
     femto = FEMTO_PER_DOLLAR // 1_000_000
     rates = Rates(2 * femto, 8 * femto, femto, 2 * femto, 2 * femto)
@@ -121,15 +137,27 @@ class World:
         )
         self._calls = 0
 
-    async def spend(self, scope: Scope, nanousd: int, *, model: str = "gpt-4o", period: Period | None = None) -> None:
+    async def spend(
+        self, scope: Scope, nanousd: int, *, model: str = "gpt-4o", period: Period | None = None
+    ) -> None:
         """A call that cost so much of one scope's budget."""
         self._calls += 1
         account = Account(scope, period=period or Period())
         reservation = Reservation(
-            f"call-{self._calls}", "default", (account,), self.clock.us, "openai.chat", model, model, 1, 1
+            f"call-{self._calls}",
+            "default",
+            (account,),
+            self.clock.us,
+            "openai.chat",
+            model,
+            model,
+            1,
+            1,
         )
         await self.counters.reserve(reservation)
-        await self.counters.settle(reservation, Settlement(Usage(certainty=Certainty.EXACT), nanousd, 200, "test"))
+        await self.counters.settle(
+            reservation, Settlement(Usage(certainty=Certainty.EXACT), nanousd, 200, "test")
+        )
 
     async def used(self, entity: Any, organization: str | None = None) -> int:
         """What an entity has spent in its current period."""

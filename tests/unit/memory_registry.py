@@ -26,7 +26,9 @@ class MemoryRegistry:
         """The one entity of that unique name."""
         return self._named(kind, name)
 
-    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
+    async def page(
+        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
+    ) -> Page[E]:
         """A part of a list, newest first."""
         found = [each.entity for each in self.entities.values() if isinstance(each.entity, kind)]
         if owner is not None:
@@ -52,7 +54,9 @@ class MemoryRegistry:
         if (stored.version if stored else 0) != (write.before.version if write.before else 0):
             identity = kind.identity(entity)
             raise Conflict(
-                kind.exists.format(identity) if write.before is None else f"{kind.name} {identity} has changed"
+                kind.exists.format(identity)
+                if write.before is None
+                else f"{kind.name} {identity} has changed"
             )
         if write.after is None:
             if isinstance(entity, Budget) and any(
@@ -71,7 +75,10 @@ class MemoryRegistry:
 
     def _check_budget(self, before: Any, after: Any) -> None:
         budget_id = getattr(after, "budget_id", None)
-        if budget_id not in (None, getattr(before, "budget_id", None)) and f"budget:{budget_id}" not in self.entities:
+        if (
+            budget_id not in (None, getattr(before, "budget_id", None))
+            and f"budget:{budget_id}" not in self.entities
+        ):
             raise Conflict(f"budget_id={budget_id} does not exist; make it with /budget/new")
 
     def _uses(self, entity: Any, budget_id: str) -> bool:

@@ -42,12 +42,17 @@ async def test_what_a_process_suffers_from_is_told_until_it_is_over(tmp_path: Pa
 
 
 async def test_one_that_serves_is_enough(tmp_path: Path) -> None:
-    async with beside(keep_beating(tmp_path / "a", lambda: "LOADING")), beside(keep_beating(tmp_path / "b", str)):
+    async with (
+        beside(keep_beating(tmp_path / "a", lambda: "LOADING")),
+        beside(keep_beating(tmp_path / "b", str)),
+    ):
         await asyncio.sleep(0)
         assert why_nobody_serves(tmp_path) is None
 
 
-async def test_a_beat_that_is_too_old_counts_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_beat_that_is_too_old_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with beside(keep_beating(tmp_path / "a", str)):
         await asyncio.sleep(0)
     now_s = time.monotonic()

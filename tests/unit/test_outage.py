@@ -38,7 +38,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.WARNING, "tollgate")
 
 
-async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """However many calls it fails."""
     store, seen = Store(), Outage()
     store.fault = "OOM command not allowed"
@@ -52,11 +54,15 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(caplog:
         store.fault = None
         await store.asked_again()
         await asyncio.sleep(0)
-    assert caplog.messages[1:] == ["the store serves again after 0 s, 3 operations failed, 1 requests passed unmetered"]
+    assert caplog.messages[1:] == [
+        "the store serves again after 0 s, 3 operations failed, 1 requests passed unmetered"
+    ]
     assert seen.word == ""
 
 
-async def test_while_it_lasts_it_is_counted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_it_lasts_it_is_counted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every so often, with the newest word."""
     monkeypatch.setattr(outage, "SAID_EVERY_S", 0)
     store, seen = Store(), Outage()

@@ -30,11 +30,16 @@ def test_what_requests_counted_is_told_after_publication() -> None:
 
 
 def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
-    """As if each had been observed by itself: a bound belongs to its own bucket, and what is beyond all of them is counted too."""
+    """As if each had been observed by itself: a bound belongs to its own bucket, and what is beyond
+    all of them is counted too.
+    """
     telemetry.publish()
     bounds = ("0.0001", "0.5", "1.0", "+Inf")
     before = [value("tollgate_admission_seconds_bucket", le=each) for each in bounds]
-    before_sum, decisions = value("tollgate_admission_seconds_sum"), value("tollgate_worker_decisions")
+    before_sum, decisions = (
+        value("tollgate_admission_seconds_sum"),
+        value("tollgate_worker_decisions"),
+    )
     for seconds in (0.0001, 0.5, 7.0):
         telemetry.decided(seconds)
     telemetry.publish()
@@ -48,7 +53,10 @@ def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
 def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Id, key, status and reason; a name cannot break the line. Whoever asks again and again fills no disk."""
+    """Id, key, status and reason; a name cannot break the line.
+
+    Whoever asks again and again fills no disk.
+    """
     now = 1000.0
     monkeypatch.setattr(telemetry.time, "monotonic", lambda: now)
     # What other tests of this process refused is not this one's.
@@ -63,4 +71,7 @@ def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     assert lines[0] == r"refused req-1: key 'app\nforged line', 429 requests"
     assert lines[1] == "refused req-0: key -, 401 invalid_api_key"
     assert len(lines) == 11
-    assert lines[-1] == "refused last: key 'app', 403 key_model_access_denied; 41 more refusals since the last line"
+    assert (
+        lines[-1]
+        == "refused last: key 'app', 403 key_model_access_denied; 41 more refusals since the last line"
+    )

@@ -16,14 +16,21 @@ _PROVIDERS = ("openai", "azure", "text-completion-openai")
 # https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first that fits counts.
 _VOCABULARIES = (
     (("gpt-oss",), "o200k_harmony"),
-    (("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "chatgpt-4o", "o1", "o3", "o4"), "o200k_base"),
+    (
+        ("gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-6", "chatgpt-4o", "o1", "o3", "o4"),
+        "o200k_base",
+    ),
     (("gpt-4", "gpt-3.5", "gpt-35"), "cl100k_base"),
 )
 
 
 def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[str], int]]:
-    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are known. The first count with a
-    vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB. Raises ImportError where the library is missing."""
+    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are
+    known.
+
+    The first count with a vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB. Raises
+    ImportError where the library is missing.
+    """
     toktok = import_module("toktok")
     found = {each.id: find_vocabulary(each) for each in deployments}
     return {
@@ -37,7 +44,9 @@ def find_vocabulary(deployment: Deployment) -> str | None:
     """The vocabulary of a deployment's model; None: not one that we know."""
     if deployment.provider not in _PROVIDERS:
         return None
-    return next((name for prefixes, name in _VOCABULARIES if deployment.model.startswith(prefixes)), None)
+    return next(
+        (name for prefixes, name in _VOCABULARIES if deployment.model.startswith(prefixes)), None
+    )
 
 
 def _count(toktok: Any, vocabulary: str, text: str) -> int:

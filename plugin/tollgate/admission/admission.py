@@ -1,7 +1,7 @@
 """The use case of the way in: may this request pass, where to, changed how, holding what?
 
-While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets a caller that is known pass unmetered.
-Nothing is ever counted in process memory instead.
+While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets a caller that
+is known pass unmetered. Nothing is ever counted in process memory instead.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _stays() -> bool:
 
 
 class Request(Struct, frozen=True):
-    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query, `stream_id` is Envoy's name for it.
+    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query,
+    `stream_id` is Envoy's name for it.
 
     `left` says whether the client has gone, so that nobody waits for an answer any more.
     """
@@ -78,9 +79,12 @@ class Request(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the configuration says about admission. `master_hash` is the master key's SHA-256; None: nobody has it.
+    """What the configuration says about admission.
 
-    `max_request_bytes`: of a body that came compressed, once it is inflated; Envoy bounds the others. `output_limits`: the most that each model can write.
+    `master_hash` is the master key's SHA-256; None: nobody has it.
+
+    `max_request_bytes`: of a body that came compressed, once it is inflated; Envoy bounds the
+    others. `output_limits`: the most that each model can write.
     """
 
     master_hash: str | None
@@ -105,8 +109,10 @@ class _Told(Struct, frozen=True):
 
 
 class Admissions:
-    """Decides about requests. `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo` frees what a
-    reservation holds, if it does, when nobody can tell; it does not wait.
+    """Decides about requests.
+
+    `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo`
+    frees what a reservation holds, if it does, when nobody can tell; it does not wait.
     """
 
     def __init__(
@@ -128,7 +134,9 @@ class Admissions:
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
-        self._estimator = Estimator(estimates, terms.output_limits, terms.default_output_tokens, sound_length)
+        self._estimator = Estimator(
+            estimates, terms.output_limits, terms.default_output_tokens, sound_length
+        )
         self._accounts = KnownAccounts(terms.policy)
         self._known = KnownRefusals()
         self._early = EarlyRefusals(
@@ -156,10 +164,13 @@ class Admissions:
             decision = await self._admit(key, request, path, query, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
             decision = _refusal_of(error, family)
-        return self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
+        return (
+            self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
+        )
 
     async def check_key(self, request: Request) -> Refusal | None:
-        """Decide by the head alone, while the body has not come: the key, the path, and limits that refuse every call.
+        """Decide by the head alone, while the body has not come: the key, the path, and limits that
+        refuse every call.
 
         None: admission may ask for the body. Never raises, as admit().
         """
@@ -177,27 +188,52 @@ class Admissions:
     def _told_apart(self, refusal: Refusal, key: Key | None, family: Family) -> Refusal:
         """The refusal with an id, by which the log says whose it was and why."""
         identity = self._new_id()
-        telemetry.refused(refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name)
-        told = (*refusal.headers, Header(REQUEST_ID, identity), *error_headers(family, refusal.status))
-        return structs.replace(refusal, headers=(*told, CHALLENGE) if refusal.status == _UNAUTHORIZED else told)
+        telemetry.refused(
+            refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name
+        )
+        told = (
+            *refusal.headers,
+            Header(REQUEST_ID, identity),
+            *error_headers(family, refusal.status),
+        )
+        return structs.replace(
+            refusal, headers=(*told, CHALLENGE) if refusal.status == _UNAUTHORIZED else told
+        )
 
     async def _ask(
-        self, key: Key | None, request: Request, path: str, endpoint: Endpoint | None, family: Family
+        self,
+        key: Key | None,
+        request: Request,
+        path: str,
+        endpoint: Endpoint | None,
+        family: Family,
     ) -> Asker:
         """Who asks, by the head of the request."""
         allowed = self._terms.unknown_paths == "allow"
-        if (refused := refusals.of_path(request.method, path, endpoint, family, unknown_allowed=allowed)) is not None:
+        if (
+            refused := refusals.of_path(
+                request.method, path, endpoint, family, unknown_allowed=allowed
+            )
+        ) is not None:
             raise Refused(refused)
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         return await self._early.find(key, request.headers, dialect)
 
     async def _admit(
-        self, key: Key | None, request: Request, path: str, query: str, endpoint: Endpoint | None, family: Family
+        self,
+        key: Key | None,
+        request: Request,
+        path: str,
+        query: str,
+        endpoint: Endpoint | None,
+        family: Family,
     ) -> Decision:
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         asker = await self._ask(key, request, path, endpoint, family)
         if coding := request.headers.get("content-encoding", ""):
-            request = structs.replace(request, body=await self._inflate(request.body, coding, family))
+            request = structs.replace(
+                request, body=await self._inflate(request.body, coding, family)
+            )
         facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
         caller = asker.caller
         if caller.customer_id is None and facts.customer is not None:
@@ -220,11 +256,18 @@ class Admissions:
             estimate = self._estimator.estimate(request.body, facts, dialect, deployment, price)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
-        hide_usage = dialect.asks_for_usage and stream and not facts.include_usage and deployment.stream_usage.asked
+        hide_usage = (
+            dialect.asks_for_usage
+            and stream
+            and not facts.include_usage
+            and deployment.stream_usage.asked
+        )
         reservation = Reservation(
             id=identity,
             organization=caller.organization or DEFAULT_ORGANIZATION,
-            accounts=self._accounts.find(caller, name, now_us, tokens=not dialect.free, money=estimate.money),
+            accounts=self._accounts.find(
+                caller, name, now_us, tokens=not dialect.free, money=estimate.money
+            ),
             admitted_us=now_us,
             dialect=dialect.api,
             model=name,
@@ -241,16 +284,23 @@ class Admissions:
             audio_seconds=estimate.audio_seconds,
         )
         edits = _edits(request.body, facts, endpoint, deployment, ask=hide_usage)
-        upstream = None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
+        upstream = (
+            None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
+        )
         if query and (target := without_key(upstream or request.path)) != request.path:
             upstream = target
-        decision = await self._reserve(asker, caller, reservation, edits, upstream, family, request.left)
+        decision = await self._reserve(
+            asker, caller, reservation, edits, upstream, family, request.left
+        )
         if coding and isinstance(decision, Admission):
             return structs.replace(decision, coding=coding, plain=request.body)
         return decision
 
     def _default_model(self, dialect: Dialect) -> str:
-        """The model of a request that names none. Raises BadRequest where there is no such model."""
+        """The model of a request that names none.
+
+        Raises BadRequest where there is no such model.
+        """
         if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
             message = "The field 'model' is missing; name one of the models that /v1/models lists."
             raise BadRequest(message, param="model")
@@ -269,7 +319,9 @@ class Admissions:
         except TooLong:
             message = f"The request body is larger than this gateway takes: at most {most} bytes once it is inflated."
             raise Refused(
-                refusals.refusal(family, 413, "invalid_request_error", message, code="request_too_large")
+                refusals.refusal(
+                    family, 413, "invalid_request_error", message, code="request_too_large"
+                )
             ) from None
 
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
@@ -277,12 +329,21 @@ class Admissions:
         if model is None:
             message = f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may use."
             raise Refused(
-                refusals.refusal(family, 404, "invalid_request_error", message, param="model", code="model_not_found")
+                refusals.refusal(
+                    family,
+                    404,
+                    "invalid_request_error",
+                    message,
+                    param="model",
+                    code="model_not_found",
+                )
             )
         if (owner := caller.models.refused_by(model)) is not None:
             message = f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists those that you may use."
             code = f"{owner}_model_access_denied"
-            raise Refused(refusals.refusal(family, 403, "permission_error", message, param="model", code=code))
+            raise Refused(
+                refusals.refusal(family, 403, "permission_error", message, param="model", code=code)
+            )
         return model
 
     def _deployment(self, name: str, endpoint: Endpoint | None, identity: str) -> Deployment:
@@ -292,9 +353,15 @@ class Admissions:
         if deployment is None and endpoint is not None and endpoint.instead is not None:
             deployment = self._catalog.choose(name, endpoint.instead, draw)
         if deployment is None:
-            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other.provider)}
+            spoken = {
+                each
+                for other in self._catalog.deployments(name)
+                for each in wires_of(other.provider)
+            }
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
-            raise BadRequest(f"The model {name!r} is not served here; call it at {paths}.", param="model")
+            raise BadRequest(
+                f"The model {name!r} is not served here; call it at {paths}.", param="model"
+            )
         return deployment
 
     def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
@@ -341,12 +408,20 @@ class Admissions:
                 self._early.note(asker, reservation, standing)
         headers = self._headers(reservation, standing, family)
         if standing.refused is not None:
-            return refusals.over_limit(self._terms.errors, family, caller, reservation, standing, headers)
+            return refusals.over_limit(
+                self._terms.errors, family, caller, reservation, standing, headers
+            )
         telemetry.admitted()
         return Admission(reservation.deployment, reservation, edits, headers, upstream)
 
-    def _headers(self, reservation: Reservation, standing: Standing, family: Family) -> tuple[Header, ...]:
-        """Where the limits stand. Calls of one caller that the store took together share their standing, and so what is told of it."""
+    def _headers(
+        self, reservation: Reservation, standing: Standing, family: Family
+    ) -> tuple[Header, ...]:
+        """Where the limits stand.
+
+        Calls of one caller that the store took together share their standing, and so what is told
+        of it.
+        """
         told = self._told
         if told is None or told.standing is not standing or told.family is not family:
             headers = standing_headers(reservation.accounts, standing, family, reservation.model)
@@ -373,7 +448,10 @@ def _named(endpoint: Endpoint | None, facts: body.Body) -> str | None:
 def _edits(
     raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
 ) -> tuple[Edit, ...]:
-    """What changes in the body for a deployment, in the order of the places. `ask`: for a stream's usage."""
+    """What changes in the body for a deployment, in the order of the places.
+
+    `ask`: for a stream's usage.
+    """
     edits: tuple[Edit, ...] = ()
     if facts.model != deployment.model and (endpoint is None or endpoint.model is None):
         edits = (body.rename_model(facts, deployment.model),)

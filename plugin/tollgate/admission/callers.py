@@ -33,48 +33,79 @@ class Callers:
         self._directory = directory
         self._clock = clock
         self._master_hash = master_hash
-        # Of one generation of the directory: who asks once asks again, and is then found by one look-up instead of four.
+        # Of one generation of the directory: who asks once asks again, and is then found by one
+        # look-up instead of four.
         self._known: Bounded[tuple[str | None, str | None], Caller] = Bounded(_MOST_KNOWN_BYTES)
         self._generation: int | None = None
 
-    async def authenticate(self, headers: Mapping[str, str], query: str, family: Family) -> Key | None:
-        """The key that asks; None is the master key. Keys are compared by their hash only. Raises Refused."""
+    async def authenticate(
+        self, headers: Mapping[str, str], query: str, family: Family
+    ) -> Key | None:
+        """The key that asks; None is the master key.
+
+        Keys are compared by their hash only. Raises Refused.
+        """
         secret = find_secret(headers, query)
         if secret is None:
             if AUTHORIZATION in headers:
                 message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
             else:
                 message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key"))
+            raise Refused(
+                refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key")
+            )
         key_hash = _hashed(secret)
         if key_hash == self._master_hash:
             return None
         key = await self._directory.find_key(key_hash)
         if key is None:
             message = "Authentication Error, Invalid API key provided."
-            raise Refused(refusals.refusal(family, 401, "token_not_found_in_db", message, code="invalid_api_key"))
+            raise Refused(
+                refusals.refusal(
+                    family, 401, "token_not_found_in_db", message, code="invalid_api_key"
+                )
+            )
         if key.blocked:
             message = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
             raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
         if key.expires_us is not None and key.expires_us <= self._clock.now_us():
             raise Refused(
-                refusals.refusal(family, 401, "expired_key", "Authentication Error, Expired Key.", code="key_expired")
+                refusals.refusal(
+                    family,
+                    401,
+                    "expired_key",
+                    "Authentication Error, Expired Key.",
+                    code="key_expired",
+                )
             )
         return key
 
     async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
-        """Let a request pass with its client's own credential for the provider. Raises Refused where that is a key of ours."""
+        """Let a request pass with its client's own credential for the provider.
+
+        Raises Refused where that is a key of ours.
+        """
         for secret in passed_secrets(headers):
             key_hash = _hashed(secret)
-            if key_hash == self._master_hash or await self._directory.find_key(key_hash) is not None:
+            if (
+                key_hash == self._master_hash
+                or await self._directory.find_key(key_hash) is not None
+            ):
                 message = (
                     "The provider of this model gets your own credential with your request: put the gateway's key into "
                     f"the header {OWN_HEADER!r}, and nowhere else."
                 )
-                raise Refused(refusals.refusal(family, 400, "invalid_request_error", message, code="key_would_pass"))
+                raise Refused(
+                    refusals.refusal(
+                        family, 400, "invalid_request_error", message, code="key_would_pass"
+                    )
+                )
 
     async def find(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
-        """Everybody whose limits apply: the same object while nothing has changed. Raises Refused where one of them is blocked."""
+        """Everybody whose limits apply: the same object while nothing has changed.
+
+        Raises Refused where one of them is blocked.
+        """
         generation = self._directory.generation
         if generation != self._generation:
             self._known.clear()
@@ -84,7 +115,10 @@ class Callers:
         if caller is None:
             caller = await self._look_up(key, customer_id, family)
             # What changed meanwhile may not be in it.
-            if generation is not None and generation == self._generation == self._directory.generation:
+            if (
+                generation is not None
+                and generation == self._generation == self._directory.generation
+            ):
                 self._known.put(name, caller, _CALLER_BYTES + 4 * len(customer_id or ""))
         return caller
 

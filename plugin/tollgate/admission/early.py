@@ -1,7 +1,8 @@
-"""The step of admission before a body is looked at: whoever is sure to be refused whatever it says is refused now.
+"""The step of admission before a body is looked at: whoever is sure to be refused whatever it says
+is refused now.
 
-Of a request without its body there is known who asks, and so every scope but those of a customer and of a model. A body of megabytes
-then costs what a short one does.
+Of a request without its body there is known who asks, and so every scope but those of a customer
+and of a model. A body of megabytes then costs what a short one does.
 """
 
 from __future__ import annotations
@@ -33,15 +34,19 @@ _NO_MODEL = ""
 
 
 class Asker(Struct, frozen=True):
-    """Who asks, as far as that is known without a body, and the accounts of theirs that any call is charged to."""
+    """Who asks, as far as that is known without a body, and the accounts of theirs that any call is
+    charged to.
+    """
 
     caller: Caller
     accounts: Accounts
 
 
 class EarlyRefusals:
-    """Finds who asks, and refuses whom nothing can admit. `free_unpriced`: a model without a price costs nothing. `ietf`: RateLimit
-    headers are told, too."""
+    """Finds who asks, and refuses whom nothing can admit.
+
+    `free_unpriced`: a model without a price costs nothing. `ietf`: RateLimit headers are told, too.
+    """
 
     def __init__(
         self,
@@ -67,7 +72,9 @@ class EarlyRefusals:
         self._forbidding = Memo(find_forbidding, accounts_bytes)
 
     async def find(self, key: Key | None, headers: Mapping[str, str], dialect: Dialect) -> Asker:
-        """Who asks. Raises Refused where one of them is blocked, or a limit of theirs is known to refuse every call."""
+        """Who asks. Raises Refused where one of them is blocked, or a limit of theirs is known to
+        refuse every call.
+        """
         caller = await self._callers.find(key, customer_of_headers(headers), dialect.family)
         now_us = self._clock.now_us()
         accounts = self._accounts.find(
@@ -75,7 +82,8 @@ class EarlyRefusals:
             _NO_MODEL,
             now_us,
             tokens=not dialect.free,
-            money=not dialect.free and self._catalog.every_call_costs(free_unpriced=self._free_unpriced),
+            money=not dialect.free
+            and self._catalog.every_call_costs(free_unpriced=self._free_unpriced),
         )
         if accounts[0].limited:
             standing = self._known.find(accounts, now_us)
@@ -86,11 +94,19 @@ class EarlyRefusals:
         return Asker(caller, accounts)
 
     def note(self, asker: Asker, reservation: Reservation, standing: Standing) -> None:
-        """Remember the store's refusal of a whole request, if it would refuse every other one of who asks."""
-        self._known.note_part(asker.accounts, reservation.accounts, standing, reservation.admitted_us)
+        """Remember the store's refusal of a whole request, if it would refuse every other one of
+        who asks.
+        """
+        self._known.note_part(
+            asker.accounts, reservation.accounts, standing, reservation.admitted_us
+        )
 
-    async def _find_forbidden(self, caller: Caller, accounts: Accounts, now_us: int) -> Standing | None:
-        """The refusal by a limit of 0, if there is one: the store need not be asked whether, but where all limits stand."""
+    async def _find_forbidden(
+        self, caller: Caller, accounts: Accounts, now_us: int
+    ) -> Standing | None:
+        """The refusal by a limit of 0, if there is one: the store need not be asked whether, but
+        where all limits stand.
+        """
         forbidding = self._forbidding.get(accounts)
         if forbidding is None:
             return None

@@ -1,4 +1,6 @@
-"""What a request may use, before anybody has counted it: what is held for it, and charged where usage stays unknown."""
+"""What a request may use, before anybody has counted it: what is held for it, and charged where
+usage stays unknown.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Estimator:
         )
 
     def _measure(self, raw: bytes, facts: Body, dialect: Dialect, price: Price) -> tuple[int, int]:
-        """Return the characters and the seconds of sound of a request whose model is priced by them."""
+        """Return the characters and the seconds of sound of a request whose model is priced by
+        them.
+        """
         rates = price.tiers[0]
         if dialect.measures is Measure.CHARACTERS and rates.character:
             return spoken_characters(raw, facts), 0

@@ -1,8 +1,9 @@
-"""Waiting for calls in flight: a request that only their holds refuse asks again when one of them ends.
+"""Waiting for calls in flight: a request that only their holds refuse asks again when one of them
+ends.
 
 A client that calls one after the other may have its reply before the call is settled, in another
-process too. A waiting request holds nothing, and the store decides each time it asks, so limits stay
-exact.
+process too. A waiting request holds nothing, and the store decides each time it asks, so limits
+stay exact.
 
 Requests that the same scope refuses stand in one line, and only the first asks: at once when this
 process has settled a call of that scope, and after short pauses because others settle too. Whoever
@@ -75,7 +76,9 @@ class HoldWaits:
         self._lines: dict[_Place, _Line] = {}
         self._waiting = 0
 
-    async def ask_again(self, reservation: Reservation, refused: Standing, left: Callable[[], bool]) -> Standing:
+    async def ask_again(
+        self, reservation: Reservation, refused: Standing, left: Callable[[], bool]
+    ) -> Standing:
         """Ask until holds are not all that refuses the reservation, or the time is over.
 
         `left` says whether the client has gone. Returns the store's last answer; raises what
@@ -99,7 +102,9 @@ class HoldWaits:
             if (line := self._lines.get((reservation.organization, account.scope))) is not None:
                 line[0].call()
 
-    async def _ask_in_line(self, reservation: Reservation, standing: Standing, left: Callable[[], bool]) -> Standing:
+    async def _ask_in_line(
+        self, reservation: Reservation, standing: Standing, left: Callable[[], bool]
+    ) -> Standing:
         clock = asyncio.get_running_loop().time
         until_s, waiter, place = clock() + self._longest_s, _Waiter(), None
         try:

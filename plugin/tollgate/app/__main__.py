@@ -1,4 +1,7 @@
-"""The command line of the processes. Each command imports its own module only when it runs: a worker has no use for the admin server's."""
+"""The command line of the processes.
+
+Each command imports its own module only when it runs: a worker has no use for the admin server's.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,15 @@ from tollgate import settings as configuration
 from tollgate.core.errors import TollgateError
 from tollgate.settings import Settings
 
-app = typer.Typer(help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False)
+app = typer.Typer(
+    help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False
+)
 
 
 def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
     try:
         # Whoever started us has judged the file.
         uvloop.run(serve(configuration.load(config, allow_unenforced=True)))
@@ -43,14 +50,23 @@ def worker(
     config: Config,
     redis: StoreUrl,
     beat: Beat,
-    grpc_address: Annotated[str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")],
+    grpc_address: Annotated[
+        str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")
+    ],
     authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
-    native: Annotated[bool, typer.Option("--native", help="Envoy is in native mode; both modes are served")] = False,
+    native: Annotated[
+        bool, typer.Option("--native", help="Envoy is in native mode; both modes are served")
+    ] = False,
 ) -> None:
     """Serve ext_authz, ext_proc and the access log."""
     from tollgate.app.worker import serve_worker
 
-    _run(lambda settings: serve_worker(settings, redis, beat, grpc_address, authz_http, native=native), config)
+    _run(
+        lambda settings: serve_worker(
+            settings, redis, beat, grpc_address, authz_http, native=native
+        ),
+        config,
+    )
 
 
 @app.command("admin")
@@ -58,8 +74,12 @@ def admin(
     config: Config,
     redis: StoreUrl,
     beat: Beat,
-    beats: Annotated[Path, typer.Option("--beats", help="the folder of the workers' signs of life")],
-    http_address: Annotated[str, typer.Option("--http", help="where to serve: unix:/path or host:port")],
+    beats: Annotated[
+        Path, typer.Option("--beats", help="the folder of the workers' signs of life")
+    ],
+    http_address: Annotated[
+        str, typer.Option("--http", help="where to serve: unix:/path or host:port")
+    ],
 ) -> None:
     """Serve the management API, and settle what expired leases left behind."""
     from tollgate.app.admin import serve_admin

@@ -1,4 +1,7 @@
-"""`admin` serves people. It runs until it is told to stop, finishes what it has begun, and leaves."""
+"""`admin` serves people.
+
+It runs until it is told to stop, finishes what it has begun, and leaves.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,13 @@ from tollgate.settings import Settings
 _REAP_EVERY_S = 5.0
 
 
-async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Path, address: str) -> None:
-    """The management API on one address, and the reaper of leases, until told to stop. `beat`: the file for our signs of
-    life; `beats`: the folder of the workers'."""
+async def serve_admin(
+    settings: Settings, redis_url: str, beat: Path, beats: Path, address: str
+) -> None:
+    """The management API on one address, and the reaper of leases, until told to stop.
+
+    `beat`: the file for our signs of life; `beats`: the folder of the workers'.
+    """
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
@@ -42,15 +49,31 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
     kept_us = settings.tollgate.ledger_days * DAY_US
     ledger = ValkeyLedger(core.client)
     reports = Reports(
-        registry, core.counters, ledger, core.catalog, core.clock, agreed.policy.proxy, kept_us, agreed.output_limits
+        registry,
+        core.counters,
+        ledger,
+        core.catalog,
+        core.clock,
+        agreed.policy.proxy,
+        kept_us,
+        agreed.output_limits,
     )
     told = settings.tollgate.metrics
     api = create_api(
-        management, version=__version__, watched=Watched(core, beats), reported=reports, metrics_open=told.open
+        management,
+        version=__version__,
+        watched=Watched(core, beats),
+        reported=reports,
+        metrics_open=told.open,
     )
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(
-        api, **_bind(address), log_level="warning", access_log=False, date_header=False, lifespan="off"
+        api,
+        **_bind(address),
+        log_level="warning",
+        access_log=False,
+        date_header=False,
+        lifespan="off",
     )
     server = _Server(config)
     async with (
@@ -69,7 +92,9 @@ async def serve_admin(settings: Settings, redis_url: str, beat: Path, beats: Pat
 
 
 class Watched:
-    """What /health and /metrics tell of: the store, the workers in a folder of their signs of life, and what all count."""
+    """What /health and /metrics tell of: the store, the workers in a folder of their signs of life,
+    and what all count.
+    """
 
     def __init__(self, core: Core, beats: Path) -> None:
         self._core = core
@@ -93,7 +118,9 @@ def _all_processes() -> CollectorRegistry:
 
 @contextmanager
 def metrics_served(address: str | None) -> Iterator[None]:
-    """Tell the metrics to whoever asks at `host:port`, by a thread of prometheus-client's own; None: nowhere."""
+    """Tell the metrics to whoever asks at `host:port`, by a thread of prometheus-client's own;
+    None: nowhere.
+    """
     if address is None:
         yield
         return
@@ -108,7 +135,10 @@ def metrics_served(address: str | None) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which says `ready` as our other parts do. It stops by itself on SIGTERM and SIGINT."""
+    """Uvicorn, which says `ready` as our other parts do.
+
+    It stops by itself on SIGTERM and SIGINT.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -121,7 +151,9 @@ class _Server(uvicorn.Server):
             print("ready", flush=True)
 
     async def main_loop(self) -> None:
-        """Until it is told to stop; uvicorn's own loop would look ten times a second whether it was."""
+        """Until it is told to stop; uvicorn's own loop would look ten times a second whether it
+        was.
+        """
         await self._told_to_stop.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

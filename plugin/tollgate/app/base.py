@@ -41,7 +41,8 @@ from tollgate.settings import Settings
 DAY_US = 86_400_000_000
 
 
-# Ids have to differ, not to be secret: asking the kernel for each would be a system call. Its seed is from there.
+# Ids have to differ, not to be secret: asking the kernel for each would be a system call. Its seed
+# is from there.
 _random = Random()
 
 
@@ -73,9 +74,17 @@ class Core:
         timeout_s = ours.store_timeout_ms / 1000
         client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
         clock = StoreClock()
-        counters = ValkeyCounters(client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock)
+        counters = ValkeyCounters(
+            client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock
+        )
         book = PriceBook(settings.deployments, settings.prices, ours.price_file)
-        catalog = Catalog.of(settings.deployments, book.at(datetime.now(UTC)), book.find, known_names, settings.aliases)
+        catalog = Catalog.of(
+            settings.deployments,
+            book.at(datetime.now(UTC)),
+            book.find,
+            known_names,
+            settings.aliases,
+        )
         estimates = InputEstimates()
         fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
@@ -89,7 +98,19 @@ class Core:
             on_settled=hold_waits.settled,
             unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
         )
-        return cls(settings, client, pipe, counters, catalog, meter, estimates, clock, book, hold_waits, outputs)
+        return cls(
+            settings,
+            client,
+            pipe,
+            counters,
+            catalog,
+            meter,
+            estimates,
+            clock,
+            book,
+            hold_waits,
+            outputs,
+        )
 
     async def probe(self) -> None:
         """Write to the store, and take its time. Raises StoreUnavailable."""
@@ -112,7 +133,9 @@ class Core:
 def default_price(settings: Settings) -> Price:
     """What an unpriced model costs under `unpriced_models: default_price`."""
     ours = settings.tollgate
-    return price_of_file(ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default")
+    return price_of_file(
+        ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default"
+    )
 
 
 def terms(settings: Settings) -> Terms:
@@ -120,7 +143,9 @@ def terms(settings: Settings) -> Terms:
     limits, ours = settings.litellm, settings.tollgate
     return Terms(
         max_request_bytes=ours.max_request_bytes,
-        master_hash=None if settings.master_key is None else sha256(settings.master_key.encode()).hexdigest(),
+        master_hash=None
+        if settings.master_key is None
+        else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
             proxy=LimitSet(
                 rpm=ours.proxy_rpm_limit,

@@ -1,4 +1,7 @@
-"""`worker` serves Envoy. It runs until it is told to stop, finishes what it has begun, and leaves."""
+"""`worker` serves Envoy.
+
+It runs until it is told to stop, finishes what it has begun, and leaves.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 
 _DRAIN_S = 10.0
-# Envoy sees at once that its health check's connection has ended; until then it would open the access log's stream here again, and lose
-# what it had to tell.
+# Envoy sees at once that its health check's connection has ended; until then it would open the
+# access log's stream here again, and lose what it had to tell.
 _NOTICED_S = 0.5
 _LEAST_MESSAGE_BYTES = 16 * 1024 * 1024
 _BESIDE_BODY_BYTES = 1024 * 1024
@@ -41,8 +44,12 @@ _COLLECT_AFTER = 20_000
 async def serve_worker(
     settings: Settings, redis_url: str, beat: Path, address: str, authz_http: str, *, native: bool
 ) -> None:
-    """Envoy's three services on one address, and ext_authz over HTTP on another, until told to stop. Both serve in both modes;
-    `native`: which one to expect. `beat`: the file for our signs of life."""
+    """Envoy's three services on one address, and ext_authz over HTTP on another, until told to
+    stop.
+
+    Both serve in both modes;
+    `native`: which one to expect. `beat`: the file for our signs of life.
+    """
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
@@ -66,11 +73,15 @@ async def serve_worker(
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
     methods: Methods = {
-        "/envoy.service.auth.v3.Authorization/Check": unary(Authorization(admissions, core.meter).check),
+        "/envoy.service.auth.v3.Authorization/Check": unary(
+            Authorization(admissions, core.meter).check
+        ),
         "/envoy.service.ext_proc.v3.ExternalProcessor/Process": streaming(
             ExternalProcessor(core.meter, apis, counts).process
         ),
-        "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": streaming(log.stream_access_logs),
+        "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": streaming(
+            log.stream_access_logs
+        ),
     }
     health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
     server = _server(settings, address, {**methods, **health.methods})
@@ -107,7 +118,9 @@ def _server(settings: Settings, address: str, methods: Methods) -> Server:
     on_network = not address.startswith("unix:")
     if on_network and ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
         tls = TlsFiles(ours.serve_grpc_certificate, ours.serve_grpc_key, ours.serve_grpc_client_ca)
-    return serving.server(ours.grpc_server, address, methods, Limits(most_bytes, ours.grpc_max_streams), tls)
+    return serving.server(
+        ours.grpc_server, address, methods, Limits(most_bytes, ours.grpc_max_streams), tls
+    )
 
 
 async def _told_to_stop() -> None:
@@ -119,8 +132,11 @@ async def _told_to_stop() -> None:
 
 
 def _collect_less() -> None:
-    """What is there when requests begin stays for ever, and requests leave few cycles behind: looking for them as often as Python does
-    took 8 % of a worker's time. Most objects are freed without it."""
+    """What is there when requests begin stays for ever, and requests leave few cycles behind:
+    looking for them as often as Python does took 8 % of a worker's time.
+
+    Most objects are freed without it.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)

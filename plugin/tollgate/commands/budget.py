@@ -16,35 +16,55 @@ _ID = "budget_id"
 Words = Annotated[list[str], words("BUDGET_ID")]
 Names = Annotated[list[str], words("BUDGET_ID...", fields=False)]
 Name = Annotated[str, words("BUDGET_ID", fields=False)]
-_COLUMNS = ("budget_id", "max_budget", "budget_duration", "rpm_limit", "tpm_limit", "max_parallel_requests")
+_COLUMNS = (
+    "budget_id",
+    "max_budget",
+    "budget_duration",
+    "rpm_limit",
+    "tpm_limit",
+    "max_parallel_requests",
+)
 
 
 @app.command()
-def new(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def new(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Make a budget."""
     show(post(url, master_key, "/budget/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def info(budget_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(
+    budget_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Some budgets."""
     answer = post(url, master_key, "/budget/info", {"budgets": ids_of(budget_ids, _ID)})
     show(answer, as_json=as_json, columns=_COLUMNS)
 
 
 @app.command()
-def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def update(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Change a budget, and all that use it; null clears a field."""
     show(post(url, master_key, "/budget/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def delete(budget_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """Delete a budget that nobody uses. One that keys or customers use is refused, and they are named."""
+def delete(
+    budget_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
+    """Delete a budget that nobody uses.
+
+    One that keys or customers use is refused, and they are named.
+    """
     show(post(url, master_key, "/budget/delete", {"id": id_of(budget_id, _ID)}), as_json=as_json)
 
 
 @app.command("list")
-def list_budgets(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def list_budgets(
+    url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Budgets, newest first."""
     show(get(url, master_key, "/budget/list"), as_json=as_json, columns=_COLUMNS)

@@ -10,49 +10,84 @@ from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, 
 from tollgate.commands.printing.tables import show
 from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
-app = typer.Typer(help="Customers: the end users whom the user field of a request names.", no_args_is_help=True)
+app = typer.Typer(
+    help="Customers: the end users whom the user field of a request names.", no_args_is_help=True
+)
 
 _ID = "user_id"
 Words = Annotated[list[str], words("USER_ID")]
 Name = Annotated[str, words("USER_ID", fields=False)]
 Names = Annotated[list[str], words("USER_ID...", fields=False)]
-_COLUMNS = ("user_id", "alias", "budget_id", "spend", "max_budget", "rpm_limit", "tpm_limit", "blocked")
+_COLUMNS = (
+    "user_id",
+    "alias",
+    "budget_id",
+    "spend",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "blocked",
+)
 
 
 @app.command()
-def new(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def new(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Register a customer."""
     show(post(url, master_key, "/customer/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def info(user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(
+    user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """A customer and what it has spent."""
-    show(get(url, master_key, "/customer/info", {"end_user_id": id_of(user_id, _ID)}), as_json=as_json)
+    show(
+        get(url, master_key, "/customer/info", {"end_user_id": id_of(user_id, _ID)}),
+        as_json=as_json,
+    )
 
 
 @app.command()
-def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def update(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Change a customer; null clears a field."""
     show(post(url, master_key, "/customer/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def delete(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def delete(
+    user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Delete customers."""
-    show(post(url, master_key, "/customer/delete", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
+    show(
+        post(url, master_key, "/customer/delete", {"user_ids": ids_of(user_ids, _ID)}),
+        as_json=as_json,
+    )
 
 
 @app.command()
-def block(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def block(
+    user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Stop customers, everywhere within a second."""
-    show(post(url, master_key, "/customer/block", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
+    show(
+        post(url, master_key, "/customer/block", {"user_ids": ids_of(user_ids, _ID)}),
+        as_json=as_json,
+    )
 
 
 @app.command()
-def unblock(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def unblock(
+    user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Let blocked customers work again."""
-    show(post(url, master_key, "/customer/unblock", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
+    show(
+        post(url, master_key, "/customer/unblock", {"user_ids": ids_of(user_ids, _ID)}),
+        as_json=as_json,
+    )
 
 
 @app.command("list")

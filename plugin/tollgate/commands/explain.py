@@ -13,8 +13,12 @@ from tollgate.commands.printing.tables import show
 
 
 def explain(
-    request_id: Annotated[str, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")],
-    organization_id: Annotated[str | None, typer.Option(help="whose ledger; the default one's")] = None,
+    request_id: Annotated[
+        str, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")
+    ],
+    organization_id: Annotated[
+        str | None, typer.Option(help="whose ledger; the default one's")
+    ] = None,
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,
@@ -47,7 +51,9 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     charged = f"charged    {answer['cost_nanousd']} nano-dollars, ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
     if price is None:
         return [*lines, "price      none", charged]
-    tier = f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
+    tier = (
+        f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
+    )
     service_tier = f", service tier {price['service_tier']}" if price["service_tier"] else ""
     geography = f", run in {price['geography']}" if price["geography"] else ""
     as_of = f", as of {price['as_of']}" if price["as_of"] else ""
@@ -59,7 +65,10 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         f"price      {price['source']}{as_of}{tier}{service_tier}{geography}; in nano-dollars:",
-        *("  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows),
+        *(
+            "  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        ),
         f"sum        {answer['sum_nanousd']}",
         *(f"unpriced   {part}" for part in answer["unpriced"]),
         charged,

@@ -13,7 +13,12 @@ from tollgate.commands.errors import fail
 Url = Annotated[str, typer.Option("--url", envvar="TOLLGATE_URL", help="where the gateway is")]
 MasterKey = Annotated[
     str | None,
-    typer.Option("--master-key", envvar="TOLLGATE_MASTER_KEY", show_envvar=True, help="the key that administers"),
+    typer.Option(
+        "--master-key",
+        envvar="TOLLGATE_MASTER_KEY",
+        show_envvar=True,
+        help="the key that administers",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print the gateway's answer as it came")]
 
@@ -34,7 +39,9 @@ def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -
         content = json.dumps(dict(body), allow_nan=False)
     except ValueError:
         fail("a value is no number that JSON has: it is too large")
-    return _ask(url, master_key, "POST", path, content=content, headers={"content-type": "application/json"})
+    return _ask(
+        url, master_key, "POST", path, content=content, headers={"content-type": "application/json"}
+    )
 
 
 def get(url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None) -> Any:
@@ -70,7 +77,9 @@ def _exchange(
         fail("no master key: give --master-key, or set TOLLGATE_MASTER_KEY")
     headers = {**options.pop("headers", {}), "authorization": f"Bearer {master_key}"}
     try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S, **options)
+        answer = httpx.request(
+            method, url.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S, **options
+        )
     except unreachable() as error:
         fail(f"cannot reach the gateway at {url}: {reason(error)}")
     try:

@@ -26,17 +26,31 @@ Result = Mapping[str, Any]
 def import_litellm(
     url: Annotated[str | None, typer.Option("--url", help="where the LiteLLM server is")] = None,
     master_key: Annotated[
-        str | None, typer.Option("--master-key", envvar="LITELLM_MASTER_KEY", help="LiteLLM's master key")
+        str | None,
+        typer.Option("--master-key", envvar="LITELLM_MASTER_KEY", help="LiteLLM's master key"),
     ] = None,
-    dump: Annotated[Path | None, typer.Option("--dump", help="instead of a server: a JSON object of its lists")] = None,
-    gateway: Annotated[str, typer.Option("--gateway", envvar="TOLLGATE_URL", help="where Tollgate is")] = DEFAULT_URL,
+    dump: Annotated[
+        Path | None, typer.Option("--dump", help="instead of a server: a JSON object of its lists")
+    ] = None,
+    gateway: Annotated[
+        str, typer.Option("--gateway", envvar="TOLLGATE_URL", help="where Tollgate is")
+    ] = DEFAULT_URL,
     gateway_key: Annotated[
         str | None,
-        typer.Option("--gateway-key", envvar="TOLLGATE_MASTER_KEY", help="Tollgate's master key; by default the same"),
+        typer.Option(
+            "--gateway-key",
+            envvar="TOLLGATE_MASTER_KEY",
+            help="Tollgate's master key; by default the same",
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="change nothing, say what would happen")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="change nothing, say what would happen")
+    ] = False,
 ) -> None:
-    """Carry keys (by hash), users, teams, customers, budgets, limits and spend over from LiteLLM. It can be run again."""
+    """Carry keys (by hash), users, teams, customers, budgets, limits and spend over from LiteLLM.
+
+    It can be run again.
+    """
     from tollgate.import_litellm.source import read_file, read_server
 
     with failing_clearly():
@@ -49,7 +63,11 @@ def import_litellm(
         else:
             fail("no master key of LiteLLM's: give --master-key, or set LITELLM_MASTER_KEY")
         plan = plan_of(found)
-    results = [each for batch in _sent(plan, gateway, gateway_key or master_key, dry_run=dry_run) for each in batch]
+    results = [
+        each
+        for batch in _sent(plan, gateway, gateway_key or master_key, dry_run=dry_run)
+        for each in batch
+    ]
     _report(plan, results, dry_run=dry_run)
     if any(each["outcome"] == "failed" for each in results):
         raise typer.Exit(1)
@@ -81,7 +99,9 @@ def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _report(plan: Plan, results: Sequence[Result], *, dry_run: bool) -> None:
-    """What became of everything: counts by kind, then what failed, what differs, and what was lost, by entity and field."""
+    """What became of everything: counts by kind, then what failed, what differs, and what was lost,
+    by entity and field.
+    """
     counts = Counter((each["kind"], each["outcome"]) for each in results)
     rows = [[kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES)] for kind in KINDS]
     print_rows(["would become" if dry_run else "became", *_OUTCOMES], rows)

@@ -33,21 +33,28 @@ _COLUMNS = (
 
 @app.command()
 def generate(
-    given: Fields = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+    given: Fields = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key. Its secret is printed once."""
     show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
 
 
 @app.command()
-def info(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(
+    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """A key, its limits and what it has spent."""
     answer = get(url, master_key, "/key/info", {"key": id_of(key, _ID)})
     show(answer if as_json else part(answer, "info"), as_json=as_json)
 
 
 @app.command()
-def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def update(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Change a key; null clears a field."""
     show(post(url, master_key, "/key/update", body_of(given, _ID)), as_json=as_json)
 
@@ -64,19 +71,25 @@ def delete(
 
 
 @app.command()
-def block(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def block(
+    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Stop a key, everywhere within a second."""
     show(post(url, master_key, "/key/block", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
 @app.command()
-def unblock(key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def unblock(
+    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Let a blocked key work again."""
     show(post(url, master_key, "/key/unblock", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
 @app.command()
-def regenerate(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def regenerate(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Give a key a new secret; spend and limits stay."""
     show(post(url, master_key, "/key/regenerate", body_of(given, _ID)), as_json=as_json)
 
@@ -92,6 +105,12 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """Keys, newest first."""
-    query = {"user_id": user_id, "team_id": team_id, "page": page, "size": size, "return_full_object": True}
+    query = {
+        "user_id": user_id,
+        "team_id": team_id,
+        "page": page,
+        "size": size,
+        "return_full_object": True,
+    }
     answer = get(url, master_key, "/key/list", query)
     show(answer if as_json else part(answer, "keys"), as_json=as_json, columns=_COLUMNS)

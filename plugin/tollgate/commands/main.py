@@ -1,6 +1,9 @@
-"""The command line: it reads options, calls, and prints. No logic. Commands that talk to a running gateway are in commands/.
+"""The command line: it reads options, calls, and prints.
 
-What a command needs is imported by that command: `up` and `serve` stay for as long as the gateway runs.
+No logic. Commands that talk to a running gateway are in commands/.
+
+What a command needs is imported by that command: `up` and `serve` stay for as long as the gateway
+runs.
 """
 
 from __future__ import annotations
@@ -33,7 +36,11 @@ for _noun in (key, user, team, customer, budget, spend):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", help="the configuration file; without one, the example with the built-in provider")
+    Path,
+    typer.Option(
+        "--config",
+        help="the configuration file; without one, the example with the built-in provider",
+    ),
 ]
 RedisOption = Annotated[
     str | None,
@@ -44,7 +51,11 @@ RedisOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(min=1, max=256, help="worker processes; default one for two cores, with a stand-in if that is one"),
+    typer.Option(
+        min=1,
+        max=256,
+        help="worker processes; default one for two cores, with a stand-in if that is one",
+    ),
 ]
 StateOption = Annotated[Path | None, typer.Option(help="folder of the embedded Valkey's file")]
 
@@ -58,13 +69,18 @@ class Mode(StrEnum):
 
 UnenforcedOption = Annotated[
     bool,
-    typer.Option("--allow-unenforced", help="start though the file restricts calls in ways that are not served"),
+    typer.Option(
+        "--allow-unenforced",
+        help="start though the file restricts calls in ways that are not served",
+    ),
 ]
 ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
 
 
 @app.callback(invoke_without_command=True)
-def main(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def main(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
     """Budgets and rate limits for LLM traffic, beside Envoy."""
     if version:
         print(__version__)
@@ -74,12 +90,16 @@ def main(version: Annotated[bool, typer.Option("--version", help="print the vers
 def up(
     config: ConfigOption = settings.EXAMPLE_FILE,
     host: Annotated[str | None, typer.Option(help="address that the gateway listens on")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="port; 0 takes a free one")
+    ] = None,
     mode: ModeOption = None,
     workers: WorkersOption = None,
     state_dir: StateOption = None,
     redis_url: RedisOption = None,
-    envoy: Annotated[Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")] = None,
+    envoy: Annotated[
+        Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")
+    ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
@@ -93,7 +113,9 @@ def up(
         loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
         if envoy is not None:
             check_version(str(envoy))
-        programs = supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
+        programs = (
+            supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
+        )
         with supervisor.gateway(loaded, config, programs) as plan:
             _finish(supervisor.run(plan, _say))
 
@@ -120,10 +142,15 @@ def serve(
 def envoy_config(
     config: ConfigOption = settings.EXAMPLE_FILE,
     mode: ModeOption = None,
-    what: Annotated[Part, typer.Option(help="the whole file, or a part for a file of your own")] = Part.BOOTSTRAP,
+    what: Annotated[
+        Part, typer.Option(help="the whole file, or a part for a file of your own")
+    ] = Part.BOOTSTRAP,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Print Envoy's configuration for `tollgate serve`, as YAML. Providers' keys are not in it: Envoy reads them from its environment."""
+    """Print Envoy's configuration for `tollgate serve`, as YAML.
+
+    Providers' keys are not in it: Envoy reads them from its environment.
+    """
     with failing_clearly():
         loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), {"mode": mode})
         print(rendered(loaded, what), end="")
@@ -154,13 +181,18 @@ app.command("top")(top)
 
 
 def rendered(loaded: settings.Settings, what: Part) -> str:
-    """The configuration as YAML, for an Envoy beside `tollgate serve`. Raises SettingsError when an address is none."""
+    """The configuration as YAML, for an Envoy beside `tollgate serve`.
+
+    Raises SettingsError when an address is none.
+    """
     from tollgate.envoy_config.parts import part
 
     return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
 
 
-def _loaded(config: Path, overrides: dict[str, Any], *, allow_unenforced: bool) -> settings.Settings:
+def _loaded(
+    config: Path, overrides: dict[str, Any], *, allow_unenforced: bool
+) -> settings.Settings:
     """The file, with what the command line says instead; its notices and warnings are printed."""
     loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
     for notice in loaded.notices:

@@ -1,4 +1,8 @@
-"""`tollgate mock-llm`. The supervisor runs this module itself, so that the provider need not load what Envoy's configuration takes."""
+"""`tollgate mock-llm`.
+
+The supervisor runs this module itself, so that the provider need not load what Envoy's
+configuration takes.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,17 @@ from tollgate.mock_llm import MockOptions, serve
 
 
 def mock_llm(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")] = 8001,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")
+    ] = 8001,
     latency_ms: Annotated[int, typer.Option(min=0, help="wait before each reply")] = 0,
     chunk_ms: Annotated[int, typer.Option(min=0, help="wait between a stream's pieces")] = 0,
     chunks: Annotated[int, typer.Option(min=1, help="pieces of a stream")] = 20,
     unix_path: Annotated[str | None, typer.Option(help="a Unix socket instead of a port")] = None,
 ) -> None:
-    """Run a provider that invents its answers and counts them honestly: OpenAI, Anthropic and Gemini, JSON and streams."""
+    """Run a provider that invents its answers and counts them honestly: OpenAI, Anthropic and
+    Gemini, JSON and streams.
+    """
     options = MockOptions(
         port=port,
         unix_path=unix_path,

@@ -14,7 +14,16 @@ app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)
 
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a day of UTC, included")]
-_KEYS = ("token", "key_name", "key_alias", "user_id", "team_id", "spend", "total_spend", "max_budget")
+_KEYS = (
+    "token",
+    "key_name",
+    "key_alias",
+    "user_id",
+    "team_id",
+    "spend",
+    "total_spend",
+    "max_budget",
+)
 _USERS = ("user_id", "user_email", "spend", "total_spend", "max_budget")
 _LOGS = (
     "startTime",
@@ -56,17 +65,27 @@ def logs(
     end_user: Annotated[str | None, typer.Option(help="only this customer")] = None,
     model: Annotated[str | None, typer.Option(help="only this model")] = None,
     request_id: Annotated[str | None, typer.Option(help="only this request")] = None,
-    status: Annotated[str | None, typer.Option(help="success, failure, or a status such as 429")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="success, failure, or a status such as 429")
+    ] = None,
     start: Day = None,
     end: Day = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many at most")] = 1_000,
-    cursor: Annotated[str | None, typer.Option(help="where the former part ended, as it said")] = None,
+    cursor: Annotated[
+        str | None, typer.Option(help="where the former part ended, as it said")
+    ] = None,
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Settled requests, the last settled first."""
-    filters = {"api_key": key, "user_id": user_id, "team_id": team_id, "end_user": end_user, "model": model}
+    filters = {
+        "api_key": key,
+        "user_id": user_id,
+        "team_id": team_id,
+        "end_user": end_user,
+        "model": model,
+    }
     when = {"request_id": request_id, "status": status, "start_date": start, "end_date": end}
     query = {**filters, **when, "limit": limit, "cursor": cursor, "summarize": False}
     answer, headers = ask(url, master_key, "/spend/logs", query)
@@ -84,4 +103,8 @@ def days(
     as_json: AsJson = False,
 ) -> None:
     """Sums by day, newest first."""
-    show(get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}), as_json=as_json, columns=_DAYS)
+    show(
+        get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}),
+        as_json=as_json,
+        columns=_DAYS,
+    )

@@ -33,37 +33,54 @@ _COLUMNS = (
 
 
 @app.command()
-def new(given: NewWords = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def new(
+    given: NewWords = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Make a team."""
     show(post(url, master_key, "/team/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def info(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(
+    team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """A team, its members and its keys."""
     show(get(url, master_key, "/team/info", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
 @app.command()
-def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def update(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Change a team; null clears a field."""
     show(post(url, master_key, "/team/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def delete(team_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def delete(
+    team_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Delete teams with their keys and memberships."""
-    show(post(url, master_key, "/team/delete", {"team_ids": ids_of(team_ids, _ID)}), as_json=as_json)
+    show(
+        post(url, master_key, "/team/delete", {"team_ids": ids_of(team_ids, _ID)}), as_json=as_json
+    )
 
 
 @app.command()
-def block(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def block(
+    team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Stop a team, everywhere within a second."""
     show(post(url, master_key, "/team/block", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
 @app.command()
-def unblock(team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def unblock(
+    team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Let a blocked team work again."""
     show(post(url, master_key, "/team/unblock", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
@@ -85,19 +102,30 @@ def member_add(
 
 @app.command("member-update")
 def member_update(
-    given: MemberWords, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+    given: MemberWords,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
 ) -> None:
     """Change a membership; null clears a field."""
-    show(post(url, master_key, "/team/member_update", body_of(given, _ID, _USER_ID)), as_json=as_json)
+    show(
+        post(url, master_key, "/team/member_update", body_of(given, _ID, _USER_ID)), as_json=as_json
+    )
 
 
 @app.command("member-delete")
-def member_delete(given: Member, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def member_delete(
+    given: Member, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """End a membership."""
-    show(post(url, master_key, "/team/member_delete", body_of(given, _ID, _USER_ID)), as_json=as_json)
+    show(
+        post(url, master_key, "/team/member_delete", body_of(given, _ID, _USER_ID)), as_json=as_json
+    )
 
 
 @app.command("list")
-def list_teams(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def list_teams(
+    url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Teams, newest first."""
     show(get(url, master_key, "/team/list"), as_json=as_json, columns=_COLUMNS)

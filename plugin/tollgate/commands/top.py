@@ -50,7 +50,9 @@ class Rates:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def quantile_ms(self, name: str, share: float) -> str:
-        """The upper bound of the bucket that holds this share of a histogram's new observations, in milliseconds."""
+        """The upper bound of the bucket that holds this share of a histogram's new observations, in
+        milliseconds.
+        """
         buckets = sorted(
             (float(dict(carried)["le"]), rate)
             for (found, carried), rate in self._rates().items()
@@ -59,7 +61,11 @@ class Rates:
         if not buckets or buckets[-1][1] <= 0:
             return "-"
         bound = next(bound for bound, rate in buckets if rate >= share * buckets[-1][1])
-        return f"<= {bound * 1000:g} ms" if bound != float("inf") else f"> {buckets[-2][0] * 1000:g} ms"
+        return (
+            f"<= {bound * 1000:g} ms"
+            if bound != float("inf")
+            else f"> {buckets[-2][0] * 1000:g} ms"
+        )
 
     def _rates(self) -> dict[Series, float]:
         # A part that was started again counts from zero: no rate is better than a negative one.
@@ -88,7 +94,10 @@ def view(rates: Rates) -> Group:
     traffic.add_row("dollars", f"{rates.total('tollgate_spend_dollars_total'):.6f}")
     traffic.add_row("store errors", f"{rates.total('tollgate_store_errors_total'):.1f}")
     latency = Table("latency", "median", "99 %", title_justify="left")
-    for noun, name in (("admission", "tollgate_admission_seconds"), ("store", "tollgate_store_seconds")):
+    for noun, name in (
+        ("admission", "tollgate_admission_seconds"),
+        ("store", "tollgate_store_seconds"),
+    ):
         latency.add_row(noun, rates.quantile_ms(name, 0.5), rates.quantile_ms(name, 0.99))
     return Group(
         traffic,
@@ -135,6 +144,8 @@ def _read(address: str, master_key: str | None) -> Sample:
 
     headers = {} if master_key is None else {"authorization": f"Bearer {master_key}"}
     try:
-        return sample(httpx.get(address, headers=headers, timeout=_TIMEOUT_S).raise_for_status().text)
+        return sample(
+            httpx.get(address, headers=headers, timeout=_TIMEOUT_S).raise_for_status().text
+        )
     except unreachable() as error:
         raise TollgateError(f"no metrics at {address}: {reason(error)}") from error

@@ -17,31 +17,54 @@ NewWords = Annotated[list[str] | None, words("[USER_ID]")]
 Words = Annotated[list[str], words("USER_ID")]
 Name = Annotated[str, words("USER_ID", fields=False)]
 Names = Annotated[list[str], words("USER_ID...", fields=False)]
-_COLUMNS = ("user_id", "user_email", "user_role", "teams", "spend", "max_budget", "rpm_limit", "tpm_limit", "key_count")
+_COLUMNS = (
+    "user_id",
+    "user_email",
+    "user_role",
+    "teams",
+    "spend",
+    "max_budget",
+    "rpm_limit",
+    "tpm_limit",
+    "key_count",
+)
 
 
 @app.command()
-def new(given: NewWords = None, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def new(
+    given: NewWords = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Make a user, and a key of theirs."""
     show(post(url, master_key, "/user/new", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def info(user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def info(
+    user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """A user, their keys and teams."""
     show(get(url, master_key, "/user/info", {"user_id": id_of(user_id, _ID)}), as_json=as_json)
 
 
 @app.command()
-def update(given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def update(
+    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Change a user; null clears a field."""
     show(post(url, master_key, "/user/update", body_of(given, _ID)), as_json=as_json)
 
 
 @app.command()
-def delete(user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+def delete(
+    user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
+) -> None:
     """Delete users with their keys and memberships."""
-    show(post(url, master_key, "/user/delete", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json)
+    show(
+        post(url, master_key, "/user/delete", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json
+    )
 
 
 @app.command("list")

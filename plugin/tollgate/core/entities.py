@@ -1,6 +1,9 @@
-"""Who may call, and within which limits: the entities that management changes and admission reads. Frozen documents.
+"""Who may call, and within which limits: the entities that management changes and admission reads.
 
-Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch (`_us`).
+Frozen documents.
+
+Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch
+(`_us`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 class LimitSet:
     """The limits of one scope. None is no limit; 0 allows nothing.
 
-    `budget_since_us` is where rolling periods are counted from; with a `calendar_timezone` (an IANA name) they align to its calendar.
+    `budget_since_us` is where rolling periods are counted from; with a `calendar_timezone` (an IANA
+    name) they align to its calendar.
     """
 
     rpm: int | None = None
@@ -27,7 +31,10 @@ class LimitSet:
     calendar_timezone: str | None = None
 
     def or_else(self, other: LimitSet) -> LimitSet:
-        """These limits, and the other's where there is none. A budget comes with its own duration; where periods are counted from stays."""
+        """These limits, and the other's where there is none.
+
+        A budget comes with its own duration; where periods are counted from stays.
+        """
         budget = self if self.max_budget_nanousd is not None else other
         return LimitSet(
             rpm=other.rpm if self.rpm is None else self.rpm,
@@ -53,8 +60,12 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A virtual key. `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored.
-    Opaque JSON objects (`metadata`, ...) are kept as text. New fields of entities need defaults: older documents must decode."""
+    """A virtual key.
+
+    `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored. Opaque JSON
+    objects (`metadata`, ...) are kept as text. New fields of entities need defaults: older
+    documents must decode.
+    """
 
     hash: str
     name: str
@@ -181,7 +192,10 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A set of limits that keys and customers share by its id. Each counts for itself against it."""
+    """A set of limits that keys and customers share by its id.
+
+    Each counts for itself against it.
+    """
 
     id: str
     limits: LimitSet = NO_LIMITS

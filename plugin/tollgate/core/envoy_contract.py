@@ -1,4 +1,7 @@
-"""Request headers between Envoy and Tollgate. A client's own are removed before any filter sees them."""
+"""Request headers between Envoy and Tollgate.
+
+A client's own are removed before any filter sees them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ ROUTE_HEADER: Final = "x-tollgate-route"
 STREAM_HEADER: Final = "x-tollgate-stream"
 """Set by Envoy: its name for the request, which no client can choose."""
 CHANGE_HEADER: Final = "x-tollgate-change"
-"""Set by ext_authz where the request or its reply is to be changed: Envoy runs Lua for no other. To CHANGED, or to the content coding
-from which Envoy inflates the body first."""
+"""Set by ext_authz where the request or its reply is to be changed: Envoy runs Lua for no other.
+
+To CHANGED, or to the content coding from which Envoy inflates the body first.
+"""
 CHANGED: Final = "1"
 METER_HEADER: Final = "x-tollgate-meter"
-"""Set in native mode: who reads the reply. The name of an API, whose usage Envoy's own filters read, or EXT_PROC."""
+"""Set in native mode: who reads the reply.
+
+The name of an API, whose usage Envoy's own filters read, or EXT_PROC.
+"""
 EXT_PROC: Final = "ext_proc"
 """The reply is read by Tollgate itself, as in grpc mode."""
 
@@ -29,7 +37,9 @@ HELD: Final = "held"
 """Likewise: headers for the client, unless ext_proc knows better."""
 
 TUNNELLED: Final = {500: 480, 503: 483}
-"""Envoy takes any 5xx of an HTTP ext_authz for a failure and drops its body, so ours come under another status, which Envoy puts right."""
+"""Envoy takes any 5xx of an HTTP ext_authz for a failure and drops its body, so ours come under
+another status, which Envoy puts right.
+"""
 
 KEY_CHECK_HEADER: Final = "x-tollgate-check"
 """Set in native mode to KEY_CHECK: Envoy asks for the key alone, before it takes the body."""

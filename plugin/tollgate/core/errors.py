@@ -1,7 +1,8 @@
 """The exceptions of Tollgate. A refusal is a value (`entities.Refusal`), never one of these.
 
 TollgateError
-├── SettingsError       the configuration file, or a command's options: the message is for whoever wrote it
+├── SettingsError       the configuration file, or a command's options: the message is for whoever
+wrote it
 ├── BadRequest          a client's body or query: names the field, the value and what would be right
 ├── NotFound            an entity that a management call names does not exist
 │   └── UnknownModel    a model that a client names, or that it may not use
@@ -17,12 +18,17 @@ LONGEST_SHOWN = 60
 
 
 def cut(text: str) -> str:
-    """A client's own text as a message repeats it: what is long is cut, for a name may have megabytes."""
+    """A client's own text as a message repeats it: what is long is cut, for a name may have
+    megabytes.
+    """
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 class TollgateError(Exception):
-    """The base: everything that Tollgate raises on purpose. Its text is the message and nothing else."""
+    """The base: everything that Tollgate raises on purpose.
+
+    Its text is the message and nothing else.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -61,4 +67,6 @@ class StoreUnavailable(TollgateError):
 
 
 class StoreSilent(StoreUnavailable):
-    """The store was asked and did not answer: nobody can tell whether it did what it was asked, or will."""
+    """The store was asked and did not answer: nobody can tell whether it did what it was asked, or
+    will.
+    """

@@ -1,4 +1,6 @@
-"""What was made before, found again, within a bound of bytes: some of what it is made of clients choose."""
+"""What was made before, found again, within a bound of bytes: some of what it is made of clients
+choose.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,19 @@ MOST_BYTES = 16 * 1024 * 1024
 
 
 class Bounded(Generic[K, V]):
-    """Values by key, at most `most_bytes` of them by the sizes that they are put in with: the oldest go first.
+    """Values by key, at most `most_bytes` of them by the sizes that they are put in with: the
+    oldest go first.
 
-    The last one stays however large it is. What is put in again is as new. `given_up` is told of each that goes.
+    The last one stays however large it is. What is put in again is as new. `given_up` is told of
+    each that goes.
     `entries`: each value with its size, for those who look up often; only this class changes them.
     """
 
     __slots__ = ("_bytes", "_given_up", "_most_bytes", "entries")
 
-    def __init__(self, most_bytes: int = MOST_BYTES, given_up: Callable[[K, V], None] | None = None) -> None:
+    def __init__(
+        self, most_bytes: int = MOST_BYTES, given_up: Callable[[K, V], None] | None = None
+    ) -> None:
         self._most_bytes = most_bytes
         self._given_up = given_up
         self._bytes = 0
@@ -66,13 +72,17 @@ class Bounded(Generic[K, V]):
 
 
 class Memo(Generic[T, V]):
-    """Values by the identity of what they were made from, which is kept with them: for what is the same object from one request to the
-    next. `weigh`: about how many bytes the source and its value take.
+    """Values by the identity of what they were made from, which is kept with them: for what is the
+    same object from one request to the next.
+
+    `weigh`: about how many bytes the source and its value take.
     """
 
     __slots__ = ("_entries", "_made", "_make", "_weigh")
 
-    def __init__(self, make: Callable[[T], V], weigh: Callable[[T], int], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, make: Callable[[T], V], weigh: Callable[[T], int], most_bytes: int = MOST_BYTES
+    ) -> None:
         self._make = make
         self._weigh = weigh
         self._made: Bounded[int, tuple[T, V]] = Bounded(most_bytes)

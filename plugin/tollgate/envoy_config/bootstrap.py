@@ -10,12 +10,15 @@ from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 
-# Without it a Python server sees an ordinary end of an ext_proc stream as a cancellation (Envoy issue 38661).
+# Without it a Python server sees an ordinary end of an ext_proc stream as a cancellation (Envoy
+# issue 38661).
 _RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True} | UNBOUNDED
 
 
 def bounds_of(settings: Settings) -> Json:
-    """What of it holds for the whole process: the runtime, and what happens as memory or connections run out."""
+    """What of it holds for the whole process: the runtime, and what happens as memory or
+    connections run out.
+    """
     values = _RUNTIME | bounds.runtime(settings.tollgate)
     return {
         "layered_runtime": {"layers": [{"name": "tollgate", "static_layer": values}]},
@@ -36,5 +39,8 @@ def bootstrap(settings: Settings, topology: Topology) -> Json:
     }
     if topology.envoy_admin is not None:
         # However many clients there are, whoever runs Envoy has to reach it.
-        document["admin"] = {"address": plain(envoy_address(topology.envoy_admin)), "ignore_global_conn_limit": True}
+        document["admin"] = {
+            "address": plain(envoy_address(topology.envoy_admin)),
+            "ignore_global_conn_limit": True,
+        }
     return document

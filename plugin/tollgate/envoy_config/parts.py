@@ -1,4 +1,6 @@
-"""The parts of Envoy's configuration that `tollgate envoy-config` prints, for an Envoy beside `tollgate serve`."""
+"""The parts of Envoy's configuration that `tollgate envoy-config` prints, for an Envoy beside
+`tollgate serve`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,12 @@ from tollgate.envoy_config.bootstrap import bootstrap, bounds_of
 from tollgate.envoy_config.clusters.clusters import clusters, secrets
 from tollgate.envoy_config.http_filters.filters import http_filters
 from tollgate.envoy_config.listener.access_logging import access_log
-from tollgate.envoy_config.listener.listener import connection_manager, early_mutations, listener, local_replies
+from tollgate.envoy_config.listener.listener import (
+    connection_manager,
+    early_mutations,
+    listener,
+    local_replies,
+)
 from tollgate.envoy_config.listener.route_table import virtual_host
 from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings

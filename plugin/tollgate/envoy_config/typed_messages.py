@@ -1,6 +1,8 @@
-"""Small makers of the Envoy messages that every part of the configuration needs, and the step from messages to dictionaries.
+"""Small makers of the Envoy messages that every part of the configuration needs, and the step from
+messages to dictionaries.
 
-Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields that it lacks are added as plain dictionaries.
+Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields that it lacks are
+added as plain dictionaries.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ ADMIN_CLUSTER = "tollgate_admin"
 METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
 """Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
 ROUTE_PREFIX = "tollgate/"
-"""What the names of our routes begin with: others in the same connection manager are not worded by us."""
+"""What the names of our routes begin with: others in the same connection manager are not worded by
+us.
+"""
 ROUTE_HEADER = "x-tollgate-route"
 """The deployment that Tollgate chose, by id."""
 CHANGE_HEADER = "x-tollgate-change"
@@ -58,7 +62,9 @@ KEY_CHECK_EXTENSION = "tollgate"
 KEY_CHECK_VALUE = "key"
 """What both say."""
 HEALTH_REQUEST = b"GET / HTTP/1.1\r\n\r\n"
-"""How Envoy asks a worker's HTTP address whether it lives: without any header, as no client's request comes."""
+"""How Envoy asks a worker's HTTP address whether it lives: without any header, as no client's
+request comes.
+"""
 HEALTH_RESPONSE = b"HTTP/1.1 204"
 """What the answer has in it."""
 STREAM_HEADER = "x-tollgate-stream"

@@ -1,4 +1,6 @@
-"""Envoy as a program that runs: which version it is, whether it serves, and how it is drained before it ends."""
+"""Envoy as a program that runs: which version it is, whether it serves, and how it is drained
+before it ends.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ from tollgate.core.errors import SettingsError
 from tollgate.topology import Address
 
 OLDEST = (1, 40)
-"""`clear_route_cache_headers` of ext_authz and the `priority_group` cluster specifier are new in Envoy 1.40."""
+"""`clear_route_cache_headers` of ext_authz and the `priority_group` cluster specifier are new in
+Envoy 1.40.
+"""
 LAST_WORDS_SECONDS = 1.1
-"""The access log is flushed every 200 ms, and what is in it when Envoy ends is lost. An ext_proc stream
-may take a second to close: Envoy 1.40 crashes when it is ended before that."""
+"""The access log is flushed every 200 ms, and what is in it when Envoy ends is lost.
+
+An ext_proc stream may take a second to close: Envoy 1.40 crashes when it is ended before that.
+"""
 
 _VERSION_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -43,7 +49,9 @@ def check_version(program: str) -> None:
         raise SettingsError(f"{program} does not answer --version; is it Envoy?") from error
     match = _VERSION.search(done.stdout)
     if match is None:
-        raise SettingsError(f"{program} does not say that it is Envoy: {done.stdout[:80].strip()!r}")
+        raise SettingsError(
+            f"{program} does not say that it is Envoy: {done.stdout[:80].strip()!r}"
+        )
     if (int(match[2]), int(match[3])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise SettingsError(f"{program} is Envoy {match[1]}; {oldest} or later is needed")
@@ -82,7 +90,9 @@ async def _active_calls(admin: Address) -> int:
 
 
 async def _ask(admin: Address, method: str, path: str) -> bytes:
-    """Ask Envoy's admin interface on its socket. The answer as it came; the connection ends with it.
+    """Ask Envoy's admin interface on its socket.
+
+    The answer as it came; the connection ends with it.
 
     A client library would be 6 MB for this, in a process that stays.
     """

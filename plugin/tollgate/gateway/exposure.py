@@ -1,4 +1,6 @@
-"""What a configuration leaves open to people who can reach the machine: `tollgate check` and a start say it."""
+"""What a configuration leaves open to people who can reach the machine: `tollgate check` and a
+start say it.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,22 @@ _MAKE_A_KEY = "set a random one, such as `openssl rand -hex 24` prints"
 
 
 def warnings(settings: Settings) -> list[str]:
-    """One line for each open door, with what closes it. None where only this machine reaches the gateway and its store."""
-    return [*_master_key(settings), *_store(settings.tollgate.redis_url), *_metrics(settings.tollgate)]
+    """One line for each open door, with what closes it.
+
+    None where only this machine reaches the gateway and its store.
+    """
+    return [
+        *_master_key(settings),
+        *_store(settings.tollgate.redis_url),
+        *_metrics(settings.tollgate),
+    ]
 
 
 def is_local(host: str) -> bool:
-    """Whether an address is reached from this machine only. A name other than localhost may be anybody's."""
+    """Whether an address is reached from this machine only.
+
+    A name other than localhost may be anybody's.
+    """
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:

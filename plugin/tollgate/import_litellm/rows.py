@@ -1,4 +1,6 @@
-"""One row of LiteLLM's, taken apart: what is carried, what says nothing, and what is lost and must be told."""
+"""One row of LiteLLM's, taken apart: what is carried, what says nothing, and what is lost and must
+be told.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ from tollgate.core.money.dollars import MAX_DOLLARS
 Row = Mapping[str, Any]
 
 _COUNTS = ("tpm_limit", "rpm_limit", "max_parallel_requests")
-_OBJECTS = ("metadata", "aliases", "config", "permissions", "model_max_budget", "model_spend", "model_aliases")
+_OBJECTS = (
+    "metadata",
+    "aliases",
+    "config",
+    "permissions",
+    "model_max_budget",
+    "model_spend",
+    "model_aliases",
+)
 # Stored within `metadata` by LiteLLM, and acted on by it there.
 _ACTED_ON = frozenset(
     [
@@ -41,7 +51,9 @@ class Lost:
 
 
 class RowReader:
-    """Reads the fields of one row, and remembers which were read: those that are left say something that is lost."""
+    """Reads the fields of one row, and remembers which were read: those that are left say something
+    that is lost.
+    """
 
     def __init__(self, kind: str, identity: str, row: Row) -> None:
         self.lost: list[Lost] = []
@@ -74,18 +86,28 @@ class RowReader:
         if not isinstance(whole, dict) or not whole:
             return {}
         limits = {
-            name: whole[name] for name in ("model_rpm_limit", "model_tpm_limit") if isinstance(whole.get(name), dict)
+            name: whole[name]
+            for name in ("model_rpm_limit", "model_tpm_limit")
+            if isinstance(whole.get(name), dict)
         }
         for name in sorted(_ACTED_ON & whole.keys()):
             if not _says_nothing(whole[name]):
                 self.lose(f"metadata.{name}", "kept as text, but not acted on")
         rest = {name: value for name, value in whole.items() if name not in limits}
-        return {**{name: value for name, value in limits.items() if value}, **({"metadata": rest} if rest else {})}
+        return {
+            **{name: value for name, value in limits.items() if value},
+            **({"metadata": rest} if rest else {}),
+        }
 
     def finish(self, told: Sequence[str]) -> list[Lost]:
-        """What is lost. `told`: fields, or beginnings of fields with a star, that only tell what is known otherwise."""
+        """What is lost.
+
+        `told`: fields, or beginnings of fields with a star, that only tell what is known otherwise.
+        """
         for name, value in self._row.items():
-            silent = any(name == each or (each.endswith("*") and name.startswith(each[:-1])) for each in told)
+            silent = any(
+                name == each or (each.endswith("*") and name.startswith(each[:-1])) for each in told
+            )
             if name not in self._read and not silent and not _says_nothing(value):
                 self.lose(name, "not served by Tollgate")
         return self.lost
@@ -94,7 +116,11 @@ class RowReader:
         if name in _COUNTS and isinstance(value, int | float) and value > MAX_LIMIT:
             self.lose(name, f"{value} is more than can be counted ({MAX_LIMIT}), so no limit")
             return False
-        if name in ("max_budget", "max_budget_in_team") and isinstance(value, int | float) and value > MAX_DOLLARS:
+        if (
+            name in ("max_budget", "max_budget_in_team")
+            and isinstance(value, int | float)
+            and value > MAX_DOLLARS
+        ):
             self.lose(name, f"{value} is more than can be counted (${MAX_DOLLARS}), so no limit")
             return False
         if name == "spend" and isinstance(value, int | float) and value < 0:

@@ -1,4 +1,6 @@
-"""Where the rows come from: a LiteLLM server's own lists, page by page, or a JSON file that holds them."""
+"""Where the rows come from: a LiteLLM server's own lists, page by page, or a JSON file that holds
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ _LISTS = ("keys", "teams", "users", "budgets", "customers")
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """All rows of a LiteLLM server. A team's may hold `team_memberships`, which only /team/info tells."""
+    """All rows of a LiteLLM server.
+
+    A team's may hold `team_memberships`, which only /team/info tells.
+    """
 
     keys: tuple[Row, ...] = ()
     teams: tuple[Row, ...] = ()
@@ -33,7 +38,10 @@ class Dump:
 
 
 def read_file(path: Path) -> Dump:
-    """A dump from a file: an object with the lists, or with the answers of LiteLLM that hold them. Raises SettingsError."""
+    """A dump from a file: an object with the lists, or with the answers of LiteLLM that hold them.
+
+    Raises SettingsError.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -48,7 +56,9 @@ def read_file(path: Path) -> Dump:
 def _rows(value: Any, name: str, where: str) -> tuple[Row, ...]:
     rows = value.get(name) if isinstance(value, dict) else value
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SettingsError(f"{where}: {name} must be a list of objects (of keys: ask with return_full_object=true)")
+        raise SettingsError(
+            f"{where}: {name} must be a list of objects (of keys: ask with return_full_object=true)"
+        )
     return tuple(rows)
 
 
@@ -69,14 +79,24 @@ class Server:
             customers=self._paged("/customer/list", "customers", "page_size", {}, "user_id"),
         )
 
-    def _paged(self, path: str, name: str, size: str, query: dict[str, str], identity: str) -> tuple[Row, ...]:
-        """A whole list. Older servers give all at once whatever page is asked for, so it ends when nothing new comes."""
+    def _paged(
+        self, path: str, name: str, size: str, query: dict[str, str], identity: str
+    ) -> tuple[Row, ...]:
+        """A whole list.
+
+        Older servers give all at once whatever page is asked for, so it ends when nothing new
+        comes.
+        """
         found: dict[str, Row] = {}
         page = 0
         while True:
             page += 1
-            rows = _rows(self._get(path, {**query, "page": str(page), size: str(_PAGE)}), name, path)
-            new = {str(row.get(identity)): row for row in rows if str(row.get(identity)) not in found}
+            rows = _rows(
+                self._get(path, {**query, "page": str(page), size: str(_PAGE)}), name, path
+            )
+            new = {
+                str(row.get(identity)): row for row in rows if str(row.get(identity)) not in found
+            }
             if not new:
                 return tuple(found.values())
             found |= new
@@ -98,9 +118,13 @@ class Server:
             answer = self._client.get(path, params=query)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             what = str(error) or type(error).__name__
-            raise SettingsError(f"cannot reach LiteLLM at {self._client.base_url}: {what}") from error
+            raise SettingsError(
+                f"cannot reach LiteLLM at {self._client.base_url}: {what}"
+            ) from error
         if not answer.is_success:
-            raise SettingsError(f"LiteLLM answered {path} with {answer.status_code}: {answer.text[:200]}")
+            raise SettingsError(
+                f"LiteLLM answered {path} with {answer.status_code}: {answer.text[:200]}"
+            )
         try:
             return answer.json()
         except (ValueError, RecursionError) as error:

@@ -1,6 +1,8 @@
-"""Use cases on keys, users, teams, members, customers and budgets: who may change what, and what it has spent.
+"""Use cases on keys, users, teams, members, customers and budgets: who may change what, and what it
+has spent.
 
-Nothing here knows HTTP or the store. Changes are functions of an entity, tried again when somebody else changed it meanwhile.
+Nothing here knows HTTP or the store. Changes are functions of an entity, tried again when somebody
+else changed it meanwhile.
 """
 
 from __future__ import annotations
@@ -33,9 +35,17 @@ class Management:
 
     @classmethod
     def of(
-        cls, registry: Registry, counters: Counters, book: SpendBook, clock: Clock, master_key: str | None
+        cls,
+        registry: Registry,
+        counters: Counters,
+        book: SpendBook,
+        clock: Clock,
+        master_key: str | None,
     ) -> Management:
-        """The use cases over these ports. Without a master key only keys of administrators administer."""
+        """The use cases over these ports.
+
+        Without a master key only keys of administrators administer.
+        """
         spending = Spending(registry, counters, book, clock)
         return cls(
             registry,

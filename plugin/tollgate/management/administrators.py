@@ -1,4 +1,7 @@
-"""Who administers: the master key, or a key of a user whose role is proxy_admin. Any other key may read about itself."""
+"""Who administers: the master key, or a key of a user whose role is proxy_admin.
+
+Any other key may read about itself.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from tollgate.ports import Clock, Registry, entity_of
 
 
 class Denied(TollgateError):
-    """A caller may not do this, or is nobody we know. `kind` is LiteLLM's name for it, `status` its HTTP status."""
+    """A caller may not do this, or is nobody we know.
+
+    `kind` is LiteLLM's name for it, `status` its HTTP status.
+    """
 
     def __init__(self, message: str, kind: str = "auth_error", status: int = 401) -> None:
         super().__init__(message)
@@ -76,7 +82,9 @@ class Callers:
 
     def _check(self, key: Key) -> None:
         if key.blocked:
-            raise Denied("Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin.")
+            raise Denied(
+                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+            )
         now_us = self._clock.now_us()
         if key.expires_us is not None and key.expires_us <= now_us:
             raise Denied(

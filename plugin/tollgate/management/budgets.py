@@ -18,16 +18,23 @@ class Budgets(Noun[Budget]):
     """The use cases on budgets."""
 
     def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
-        super().__init__(registry, spending, clock, Budget, "Budget not found, passed budget_id={}.")
+        super().__init__(
+            registry, spending, clock, Budget, "Budget not found, passed budget_id={}."
+        )
 
     async def live(self, entities: Sequence[Budget]) -> list[Live[Budget]]:
-        """Budgets, and when a period counted from their own creation ends: what uses them counts from its own."""
+        """Budgets, and when a period counted from their own creation ends: what uses them counts
+        from its own.
+        """
         now_us = self.clock.now_us()
         return [
             Live(
                 each,
                 reset_us=period_at(
-                    each.limits.budget_duration, each.limits.budget_since_us, now_us, each.limits.calendar_timezone
+                    each.limits.budget_duration,
+                    each.limits.budget_since_us,
+                    now_us,
+                    each.limits.calendar_timezone,
                 ).end_us
                 or None,
             )
@@ -42,18 +49,27 @@ class Budgets(Noun[Budget]):
         return await self.live([stored.entity for stored in found if stored is not None])
 
     async def check(self, budget_id: str | None) -> None:
-        """Raises BadRequest when there is no such budget: whoever was given it would be without limits."""
+        """Raises BadRequest when there is no such budget: whoever was given it would be without
+        limits.
+        """
         if budget_id is not None and await self.entities.find(budget_id) is None:
-            raise BadRequest(f"budget_id={budget_id} does not exist; make it with /budget/new", "budget_id")
+            raise BadRequest(
+                f"budget_id={budget_id} does not exist; make it with /budget/new", "budget_id"
+            )
 
     async def delete(self, identity: str) -> Live[Budget]:
-        """Delete a budget that nobody uses. Raises NotFound, and Conflict that names who uses it."""
+        """Delete a budget that nobody uses.
+
+        Raises NotFound, and Conflict that names who uses it.
+        """
         stored = await self.entities.get(identity)
         try:
             await self.registry.write(Write(stored, None))
         except Conflict as conflict:
             if users := await self._users_of(stored.entity):
-                raise Conflict(f"Budget {identity} is in use by {users}. Give them another one first.") from conflict
+                raise Conflict(
+                    f"Budget {identity} is in use by {users}. Give them another one first."
+                ) from conflict
             raise
         return await self.live_one(stored.entity)
 

@@ -1,4 +1,7 @@
-"""One kind of entity in the registry: found, made, changed and listed. Two writers never lose each other's change."""
+"""One kind of entity in the registry: found, made, changed and listed.
+
+Two writers never lose each other's change.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ MOST_TRIES = 100
 
 
 class Collection(Generic[E]):
-    """The entities of a kind. `missing` is what to say of an id that does not exist, with `{}` for it."""
+    """The entities of a kind.
+
+    `missing` is what to say of an id that does not exist, with `{}` for it.
+    """
 
     def __init__(self, registry: Registry, kind: type[E], missing: str) -> None:
         self._registry = registry
@@ -57,15 +63,20 @@ class Collection(Generic[E]):
                 await self._registry.write(Write(before, after))
             except Conflict:
                 now = await self.find(identity)
-                # Unchanged since: the conflict is about something else, such as a name that is taken.
+                # Unchanged since: the conflict is about something else, such as a name that is
+                # taken.
                 if now is not None and now.version == before.version:
                     raise
             else:
                 return after
         raise Conflict(f"{identity} is being changed by others all the time; try again")
 
-    async def page(self, owner: Any, keep: Callable[[E], bool] | None, offset: int, count: int) -> Page[E]:
-        """A part of the list, newest first: all, or an owner's; with `keep`, only those that it accepts."""
+    async def page(
+        self, owner: Any, keep: Callable[[E], bool] | None, offset: int, count: int
+    ) -> Page[E]:
+        """A part of the list, newest first: all, or an owner's; with `keep`, only those that it
+        accepts.
+        """
         if keep is None:
             return await self._registry.page(self._kind, owner, offset, count)
         kept = [entity for entity in await self.all(owner) if keep(entity)]

@@ -1,4 +1,7 @@
-"""Customers: the end users whom the `user` field of a body names. One that nobody registered needs none of this to be limited."""
+"""Customers: the end users whom the `user` field of a body names.
+
+One that nobody registered needs none of this to be limited.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,11 @@ class Customers(Noun[Customer]):
         super().__init__(registry, spending, clock, Customer, "End User Id={} does not exist in db")
 
     async def find_seen(self, identity: str) -> tuple[Live[Customer], bool]:
-        """Return the customer and whether it is registered: calls that named one whom nobody registered
-        have spent in its name. Raises NotFound where there is neither."""
+        """Return the customer and whether it is registered: calls that named one whom nobody
+        registered have spent in its name.
+
+        Raises NotFound where there is neither.
+        """
         stored = await self.entities.find(identity)
         if stored is not None:
             return await self.live_one(stored.entity), True
@@ -36,12 +42,23 @@ class Customers(Noun[Customer]):
         await self.spending.forget([each.entity for each in found])
         return len(found)
 
-    async def set_blocked(self, identities: Sequence[str], *, blocked: bool) -> list[Live[Customer]]:
-        """Stop customers, or let them work again. One that nobody registered is registered by it."""
+    async def set_blocked(
+        self, identities: Sequence[str], *, blocked: bool
+    ) -> list[Live[Customer]]:
+        """Stop customers, or let them work again.
+
+        One that nobody registered is registered by it.
+        """
         done = []
         for identity in dict.fromkeys(identities):
             if await self.entities.find(identity) is None:
-                done.append(await self.create(Customer(identity), lambda each, _: replace(each, blocked=blocked)))
+                done.append(
+                    await self.create(
+                        Customer(identity), lambda each, _: replace(each, blocked=blocked)
+                    )
+                )
             else:
-                done.append(await self.update(identity, lambda each, _: replace(each, blocked=blocked)))
+                done.append(
+                    await self.update(identity, lambda each, _: replace(each, blocked=blocked))
+                )
         return done

@@ -1,6 +1,8 @@
-"""Entities that come from elsewhere, whole: made as they are if they are not there, with what they have spent, and else left alone.
+"""Entities that come from elsewhere, whole: made as they are if they are not there, with what they
+have spent, and else left alone.
 
-So an import can be run again: what it made before is unchanged, and what was changed here meanwhile stays as it is.
+So an import can be run again: what it made before is unchanged, and what was changed here meanwhile
+stays as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from tollgate.ports import Registry, Write, entity_of
 
 
 class Outcome(StrEnum):
-    """What became of an entity. `differs`: one of its id is here and is not the same; it was left as it is."""
+    """What became of an entity.
+
+    `differs`: one of its id is here and is not the same; it was left as it is.
+    """
 
     CREATED = "created"
     UNCHANGED = "unchanged"
@@ -30,7 +35,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """An entity from elsewhere, and what it has spent in the period that it is in: in all, and of its budgets for single models."""
+    """An entity from elsewhere, and what it has spent in the period that it is in: in all, and of
+    its budgets for single models.
+    """
 
     entity: Entity
     spend_nanousd: int = 0
@@ -55,12 +62,15 @@ class Imports:
     async def take(self, carried: Carried, *, dry_run: bool) -> Imported:
         """Make the entity if it is not there. `dry_run`: only say what would become of it."""
         entity: Any = carried.entity
-        (stored,) = await self._registry.get(type(entity), [entity.hash if isinstance(entity, Key) else entity.id])
+        (stored,) = await self._registry.get(
+            type(entity), [entity.hash if isinstance(entity, Key) else entity.id]
+        )
         if stored is not None:
             return _compared(stored.entity, entity)
         if dry_run:
             return Imported(Outcome.CREATED)
-        # The spend comes first: an import that is cut between the two makes the entity when it is run again, with its spend.
+        # The spend comes first: an import that is cut between the two makes the entity when it is
+        # run again, with its spend.
         if not isinstance(entity, Budget):
             await self._set_spend(entity, carried)
         try:
@@ -68,7 +78,9 @@ class Imports:
         except Conflict as conflict:
             return Imported(Outcome.FAILED, str(conflict))
         if isinstance(entity, Key):
-            await imply_teams(self._registry, [entity.team_id], entity.organization, entity.updated_us)
+            await imply_teams(
+                self._registry, [entity.team_id], entity.organization, entity.updated_us
+            )
         return Imported(Outcome.CREATED)
 
     async def _set_spend(self, entity: Any, carried: Carried) -> None:
@@ -89,7 +101,9 @@ class Imports:
 
 def _compared(here: Entity, there: Entity) -> Imported:
     one, other = _timeless(here), _timeless(there)
-    names: Sequence[str] = [each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)]
+    names: Sequence[str] = [
+        each.name for each in fields(one) if getattr(one, each.name) != getattr(other, each.name)
+    ]
     if not names:
         return Imported(Outcome.UNCHANGED)
     return Imported(Outcome.DIFFERS, f"differs here in {', '.join(names)}; left as it is")
@@ -103,7 +117,9 @@ def _timeless(entity: Any) -> Any:
         if isinstance(value, LimitSet):
             cleared[each.name] = replace(value, budget_since_us=0)
         elif each.name == "model_limits":
-            cleared[each.name] = tuple(sorted((_without_since(limits) for limits in value), key=lambda one: one.model))
+            cleared[each.name] = tuple(
+                sorted((_without_since(limits) for limits in value), key=lambda one: one.model)
+            )
     return replace(entity, **cleared)
 
 

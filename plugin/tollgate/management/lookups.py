@@ -25,14 +25,25 @@ async def user_id_of(registry: Registry, user_id: str | None, email: str | None)
     return stored.entity.id
 
 
-async def imply_teams(registry: Registry, team_ids: Iterable[str | None], organization: str, now_us: int) -> None:
-    """Make teams that somebody was put into and that nobody made: so a slip shows in the list of teams,
-    what it spends is counted, and it can be given limits."""
+async def imply_teams(
+    registry: Registry, team_ids: Iterable[str | None], organization: str, now_us: int
+) -> None:
+    """Make teams that somebody was put into and that nobody made: so a slip shows in the list of
+    teams, what it spends is counted, and it can be given limits.
+    """
     names = sorted({each for each in team_ids if each is not None})
     for name, stored in zip(names, await registry.get(Team, names) if names else (), strict=True):
         if stored is None:
             limits = replace(NO_LIMITS, budget_since_us=now_us)
-            team = Team(name, None, organization, limits=limits, created_us=now_us, updated_us=now_us, implied=True)
+            team = Team(
+                name,
+                None,
+                organization,
+                limits=limits,
+                created_us=now_us,
+                updated_us=now_us,
+                implied=True,
+            )
             # Somebody else made it meanwhile: all the better.
             with suppress(Conflict):
                 await registry.write(Write(None, team))

@@ -35,7 +35,10 @@ class Members(Noun[Member]):
     async def add(
         self, team_id: str, new: Sequence[NewMember], change: Callable[[Member, int], Member]
     ) -> tuple[list[User], list[Member]]:
-        """Make users members of a team, all or none. Raises NotFound, and BadRequest for one who is a member already."""
+        """Make users members of a team, all or none.
+
+        Raises NotFound, and BadRequest for one who is a member already.
+        """
         (team,) = await self.registry.get(Team, [team_id])
         if team is None:
             raise NotFound(f"Team not found for team_id={team_id}")
@@ -43,7 +46,9 @@ class Members(Noun[Member]):
             writes, users, members = await self.additions(team_id, new, change)
             for member in members:
                 if await self.entities.find(member.id) is not None:
-                    raise BadRequest(f"User already in team. Member: user_id={member.user_id}", "member")
+                    raise BadRequest(
+                        f"User already in team. Member: user_id={member.user_id}", "member"
+                    )
             try:
                 await self.registry.write(*writes)
             except Conflict:
@@ -71,7 +76,9 @@ class Members(Noun[Member]):
         return writes, list(users.values()), members
 
     async def of_team(self, team: Team) -> list[Live[Member]]:
-        """A team's members, oldest first, with the limits that they have in effect and their numbers."""
+        """A team's members, oldest first, with the limits that they have in effect and their
+        numbers.
+        """
         found = [
             find_member_of(team, member, member.user_id) or member
             for member in reversed(await self.entities.all(Team(team.id)))
@@ -83,7 +90,11 @@ class Members(Noun[Member]):
         return await self.entities.all(User(user_id))
 
     async def change_part(
-        self, team_id: str, user_id: str | None, email: str | None, change: Callable[[Member, int], Member]
+        self,
+        team_id: str,
+        user_id: str | None,
+        email: str | None,
+        change: Callable[[Member, int], Member],
     ) -> Member:
         """Change a membership. Raises NotFound."""
         identity = f"{team_id}/{await user_id_of(self.registry, user_id, email)}"
@@ -91,11 +102,17 @@ class Members(Noun[Member]):
 
     async def remove(self, team_id: str, user_id: str | None, email: str | None) -> None:
         """End a membership. Raises NotFound."""
-        stored = await self.entities.get(f"{team_id}/{await user_id_of(self.registry, user_id, email)}")
+        stored = await self.entities.get(
+            f"{team_id}/{await user_id_of(self.registry, user_id, email)}"
+        )
         await self.registry.write(Write(stored, None))
-        await self.spending.forget([stored.entity], await organization_of(self.registry, stored.entity))
+        await self.spending.forget(
+            [stored.entity], await organization_of(self.registry, stored.entity)
+        )
 
-    async def reset_spend(self, team: Team, user_id: str, to_nanousd: int) -> tuple[Live[Member], int]:
+    async def reset_spend(
+        self, team: Team, user_id: str, to_nanousd: int
+    ) -> tuple[Live[Member], int]:
         """Lower what a member has spent in the period; the member, and what they had spent before."""
         stored = await self.entities.get(f"{team.id}/{user_id}")
         member = find_member_of(team, stored.entity, user_id) or stored.entity
@@ -103,7 +120,8 @@ class Members(Noun[Member]):
         spent = live.spend.used_nanousd
         if to_nanousd > spent:
             raise BadRequest(
-                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})", "reset_to"
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})",
+                "reset_to",
             )
         await self.spending.correct(live, to_nanousd, team.organization)
         (live,) = await self.spending.live([member], team.organization)
@@ -117,5 +135,7 @@ class Members(Noun[Member]):
 
     def _new_user(self, new: NewMember) -> User:
         now_us = self.clock.now_us()
-        user = User(new.user_id or str(uuid4()), email=new.email, created_us=now_us, updated_us=now_us)
+        user = User(
+            new.user_id or str(uuid4()), email=new.email, created_us=now_us, updated_us=now_us
+        )
         return replace(user, limits=replace(user.limits, budget_since_us=now_us))

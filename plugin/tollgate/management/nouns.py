@@ -1,4 +1,6 @@
-"""What all nouns but keys have in common: they have an id that a caller may choose, and are made, changed, listed alike."""
+"""What all nouns but keys have in common: they have an id that a caller may choose, and are made,
+changed, listed alike.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,22 @@ from tollgate.ports import Clock, E, Page, Registry, Stored, Write
 
 
 class Noun(Generic[E]):
-    """The use cases on one kind of entity. `missing` is what to say of an id that does not exist."""
+    """The use cases on one kind of entity.
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock, kind: type[E], missing: str) -> None:
+    `missing` is what to say of an id that does not exist.
+    """
+
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, kind: type[E], missing: str
+    ) -> None:
         self.registry = registry
         self.spending = spending
         self.clock = clock
         self.entities: Collection[E] = Collection(registry, kind, missing)
 
-    async def create(self, blank: E, change: Callable[[E, int], E], spend_nanousd: int = 0) -> Live[E]:
+    async def create(
+        self, blank: E, change: Callable[[E, int], E], spend_nanousd: int = 0
+    ) -> Live[E]:
         """Make one. Raises BadRequest when its id or name is in use."""
         entity = self.made(blank, change)
         try:
@@ -38,7 +47,12 @@ class Noun(Generic[E]):
         """A new entity: created now, its periods counted from now."""
         now_us = self.clock.now_us()
         new: Any = blank
-        new = replace(new, created_us=now_us, updated_us=now_us, limits=replace(new.limits, budget_since_us=now_us))
+        new = replace(
+            new,
+            created_us=now_us,
+            updated_us=now_us,
+            limits=replace(new.limits, budget_since_us=now_us),
+        )
         return change(new, now_us)
 
     async def find(self, identity: str) -> Live[E]:
@@ -49,7 +63,9 @@ class Noun(Generic[E]):
         """Several entities, each once. Raises NotFound when one is missing."""
         return [await self.entities.get(identity) for identity in dict.fromkeys(identities)]
 
-    async def update(self, identity: str, change: Callable[[E, int], E], spend_nanousd: int | None = None) -> Live[E]:
+    async def update(
+        self, identity: str, change: Callable[[E, int], E], spend_nanousd: int | None = None
+    ) -> Live[E]:
         """Change one. Raises NotFound, and BadRequest when its new name is in use."""
         try:
             entity = await self.change(identity, change)
@@ -60,8 +76,13 @@ class Noun(Generic[E]):
         return await self.live_one(entity)
 
     async def change(self, identity: str, change: Callable[[E, int], E]) -> E:
-        """Change one; what is spent in its budget periods stays spent. Raises NotFound, Conflict."""
-        return await self.entities.change(identity, self.changed(change), self.spending.periods.carry)
+        """Change one; what is spent in its budget periods stays spent.
+
+        Raises NotFound, Conflict.
+        """
+        return await self.entities.change(
+            identity, self.changed(change), self.spending.periods.carry
+        )
 
     def changed(self, change: Callable[[E, int], E]) -> Callable[[E], E]:
         """A change, with what follows from it: when it was, and a new period for a new duration."""
@@ -70,12 +91,16 @@ class Noun(Generic[E]):
         def apply(entity: E) -> E:
             before: Any = entity
             after: Any = change(entity, now_us)
-            changed: E = replace(after, updated_us=now_us, limits=restarted(before.limits, after.limits, now_us))
+            changed: E = replace(
+                after, updated_us=now_us, limits=restarted(before.limits, after.limits, now_us)
+            )
             return changed
 
         return apply
 
-    async def page(self, offset: int, count: int, keep: Callable[[E], bool] | None = None) -> Page[E]:
+    async def page(
+        self, offset: int, count: int, keep: Callable[[E], bool] | None = None
+    ) -> Page[E]:
         """A part of the list, newest first."""
         return await self.entities.page(None, keep, offset, count)
 

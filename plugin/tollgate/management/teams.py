@@ -43,24 +43,34 @@ class Teams(Noun[Team]):
         for _ in range(MOST_TRIES):
             stored = await self.entities.find(team.id)
             if stored is not None and not stored.entity.implied:
-                raise BadRequest(f"Team id = {team.id} already exists. Please use a different team id.", "team_id")
+                raise BadRequest(
+                    f"Team id = {team.id} already exists. Please use a different team id.",
+                    "team_id",
+                )
             made = self.made(team, change)
-            writes, _, members = await self.members.additions(team.id, new, lambda member, _: member)
+            writes, _, members = await self.members.additions(
+                team.id, new, lambda member, _: member
+            )
             if stored is not None:
                 writes = await self._over_memberships(writes)
             try:
                 await self.registry.write(Write(stored, made), *writes)
             except Conflict:
-                continue  # somebody made one of the users, or the team itself, meanwhile: look again
+                # somebody made one of the users, or the team itself, meanwhile: look again
+                continue
             return await self.live_one(made), members
         raise Conflict(f"team {team.id} is being changed by others all the time; try again")
 
     async def _over_memberships(self, writes: Sequence[Write]) -> list[Write]:
-        """The writes, where members of a team that was implied may be there already: they get their role."""
+        """The writes, where members of a team that was implied may be there already: they get their
+        role.
+        """
         found = []
         for each in writes:
             member = each.after
-            before = await self.members.entities.find(member.id) if isinstance(member, Member) else None
+            before = (
+                await self.members.entities.find(member.id) if isinstance(member, Member) else None
+            )
             if before is None or not isinstance(member, Member):
                 found.append(each)
             else:
@@ -71,7 +81,9 @@ class Teams(Noun[Team]):
         """A team, its members and its keys. Raises NotFound."""
         live = await self.find(team_id)
         keys = await self._keys.all(Team(team_id))
-        return TeamInfo(live, await self.members.of_team(live.entity), await self.spending.live(keys))
+        return TeamInfo(
+            live, await self.members.of_team(live.entity), await self.spending.live(keys)
+        )
 
     async def delete(self, team_ids: Sequence[str]) -> list[str]:
         """Delete teams with their keys and memberships, all or none. The ledger stays."""
@@ -81,13 +93,21 @@ class Teams(Noun[Team]):
             writes += await removals(self.registry, each.entity)
         await self.registry.write(*writes)
         for each in teams:
-            await self._forget(each.entity, [write.before.entity for write in writes if write.before is not None])
+            await self._forget(
+                each.entity, [write.before.entity for write in writes if write.before is not None]
+            )
         return [each.entity.id for each in teams]
 
     async def _forget(self, team: Team, removed: Sequence[Any]) -> None:
-        """Remove the counters of a team, its keys and its members; users of its keys may be members by its limits alone."""
+        """Remove the counters of a team, its keys and its members; users of its keys may be members
+        by its limits alone.
+        """
         keys = [each for each in removed if isinstance(each, Key) and each.team_id == team.id]
         users = {each.user_id for each in keys if each.user_id is not None}
-        users |= {each.user_id for each in removed if isinstance(each, Member) and each.team_id == team.id}
+        users |= {
+            each.user_id for each in removed if isinstance(each, Member) and each.team_id == team.id
+        }
         await self.spending.forget([team, *keys])
-        await self.spending.forget([Member(team.id, user) for user in sorted(users)], team.organization)
+        await self.spending.forget(
+            [Member(team.id, user) for user in sorted(users)], team.organization
+        )

@@ -47,7 +47,8 @@ class Users(Noun[User]):
         key_change: Callable[[Key, int], Key] | None,
         spend_nanousd: int = 0,
     ) -> tuple[Live[User], Made | None]:
-        """Make a user, their memberships, and a key of theirs (unless there is no `key_change`), all or none.
+        """Make a user, their memberships, and a key of theirs (unless there is no `key_change`),
+        all or none.
 
         Raises Conflict when the user exists.
         """
@@ -60,7 +61,11 @@ class Users(Noun[User]):
             writes.append(Write(None, each.change(member, now_us)))
         secret, key = new_secret(), None
         if key_change is not None:
-            key = replace(key_change(blank(secret, now_us), now_us), user_id=user.id, organization=user.organization)
+            key = replace(
+                key_change(blank(secret, now_us), now_us),
+                user_id=user.id,
+                organization=user.organization,
+            )
             writes.append(Write(None, key))
         await self.registry.write(*writes)
         named = [*(each.team_id for each in memberships), None if key is None else key.team_id]
@@ -84,7 +89,10 @@ class Users(Noun[User]):
         return (await self.registry.page(Key, User(user_id), 0, 1)).total
 
     async def delete(self, user_ids: Sequence[str]) -> int:
-        """Delete users with their keys and memberships, all or none; how many users they were. The ledger stays."""
+        """Delete users with their keys and memberships, all or none; how many users they were.
+
+        The ledger stays.
+        """
         users = await self.stored(user_ids)
         writes = [Write(each, None) for each in users]
         for each in users:

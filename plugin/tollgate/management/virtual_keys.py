@@ -56,10 +56,20 @@ class Keys:
         self._keys = Collection(registry, Key, "Key not found.")
 
     async def create(
-        self, change: Change, *, secret: str | None = None, spend_nanousd: int = 0, anonymous: bool = False
+        self,
+        change: Change,
+        *,
+        secret: str | None = None,
+        spend_nanousd: int = 0,
+        anonymous: bool = False,
     ) -> Made:
-        """Make a key. `anonymous`: it belongs to nobody in particular, so to a user id of its own, as the page shows."""
-        chosen, secret = secret is not None, new_secret() if secret is None else checked_secret(secret)
+        """Make a key. `anonymous`: it belongs to nobody in particular, so to a user id of its own,
+        as the page shows.
+        """
+        chosen, secret = (
+            secret is not None,
+            new_secret() if secret is None else checked_secret(secret),
+        )
         now_us = self._clock.now_us()
         key = change(blank(secret, now_us), now_us)
         if anonymous:
@@ -70,7 +80,8 @@ class Keys:
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
         if chosen:
-            # Calls that were in flight when a key of that secret was deleted have been settled since.
+            # Calls that were in flight when a key of that secret was deleted have been settled
+            # since.
             await self.spending.forget([key])
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
@@ -88,7 +99,9 @@ class Keys:
             raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
         return await self._live(stored.entity)
 
-    async def update(self, name: str, change: Change, spend_nanousd: int | None = None) -> Live[Key]:
+    async def update(
+        self, name: str, change: Change, spend_nanousd: int | None = None
+    ) -> Live[Key]:
         """Change a key. Raises NotFound, BadRequest."""
         now_us = self._clock.now_us()
 
@@ -106,8 +119,13 @@ class Keys:
         return await self._live(key)
 
     async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
-        """Delete keys, all or none, and return their hashes. What they spent stays in the ledger alone."""
-        found = [await self._stored(name) for name in dict.fromkeys(as_hash(each) for each in names)]
+        """Delete keys, all or none, and return their hashes.
+
+        What they spent stays in the ledger alone.
+        """
+        found = [
+            await self._stored(name) for name in dict.fromkeys(as_hash(each) for each in names)
+        ]
         for alias in aliases:
             stored = await self._keys.find_named(alias)
             if stored is None:
@@ -142,11 +160,13 @@ class Keys:
         spent, limit = live.spend.used_nanousd, live.entity.limits.max_budget_nanousd
         if to_nanousd > spent:
             raise BadRequest(
-                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})", "reset_to"
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})",
+                "reset_to",
             )
         if limit is not None and to_nanousd > limit:
             raise BadRequest(
-                f"reset_to ({dollars_of(to_nanousd)}) must be <= max_budget ({dollars_of(limit)})", "reset_to"
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= max_budget ({dollars_of(limit)})",
+                "reset_to",
             )
         await self.spending.correct(live, to_nanousd, live.entity.organization)
         return await self._live(live.entity), spent
@@ -158,8 +178,12 @@ class Keys:
             owner = User(query.user_id)
         elif query.team_id is not None:
             owner = Team(query.team_id)
-        only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(team_id=query.team_id)
-        return await self._keys.page(owner, None if only_owner else lambda key: _fits(key, query), offset, count)
+        only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(
+            team_id=query.team_id
+        )
+        return await self._keys.page(
+            owner, None if only_owner else lambda key: _fits(key, query), offset, count
+        )
 
     async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
         """A part of all keys, those that spent most first."""
@@ -198,7 +222,10 @@ def new_secret() -> str:
 def checked_secret(secret: str) -> str:
     """A secret that a caller chose. Raises BadRequest when it is not one."""
     if not secret.startswith(SECRET_PREFIX) or len(secret) < _SHORTEST_SECRET:
-        raise BadRequest(f"a key of your own must begin with '{SECRET_PREFIX}' and have at least 16 characters", "key")
+        raise BadRequest(
+            f"a key of your own must begin with '{SECRET_PREFIX}' and have at least 16 characters",
+            "key",
+        )
     return secret
 
 

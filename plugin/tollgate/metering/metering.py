@@ -1,7 +1,9 @@
-"""The use case of the way back: what did it use, what does it cost, and the settlement of what was held.
+"""The use case of the way back: what did it use, what does it cost, and the settlement of what was
+held.
 
-What a reply told is charged. Where nothing reached the provider, or the reply told and showed nothing, nothing is. What was
-shown and not told is charged as seen, with the input as estimated; an expired lease with the hold. Never silently zero.
+What a reply told is charged. Where nothing reached the provider, or the reply told and showed
+nothing, nothing is. What was shown and not told is charged as seen, with the input as estimated; an
+expired lease with the hold. Never silently zero.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 class Ended(Struct, frozen=True):
     """A call that has ended: what it used, the status of its reply, and who says so.
 
-    `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does not hold of what was used.
+    `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does
+    not hold of what was used.
     `most_shown_tokens`: where only the length of the reply is known, what it can have shown.
     """
 
@@ -55,7 +58,10 @@ class Ended(Struct, frozen=True):
 
 
 class Meter:
-    """Settles reservations. Every method is safe to call twice, from any worker: the first settlement wins."""
+    """Settles reservations.
+
+    Every method is safe to call twice, from any worker: the first settlement wins.
+    """
 
     def __init__(
         self,
@@ -68,7 +74,10 @@ class Meter:
         on_settled: Callable[[Reservation], None] = lambda _: None,
         unseen: UnseenOutput | None = None,
     ) -> None:
-        """`on_settled` is told of every call that is settled here. `unseen`: None where nobody else has learned anything."""
+        """`on_settled` is told of every call that is settled here.
+
+        `unseen`: None where nobody else has learned anything.
+        """
         self._counters = counters
         self._catalog = catalog
         self._default_price = default_price
@@ -80,9 +89,12 @@ class Meter:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
-        """Settle now; the headers tell where things stand then. A caller that is cancelled meanwhile does not cancel the settlement.
+        """Settle now; the headers tell where things stand then.
 
-        Nothing to tell when it was settled before. While the store is down only the cost is told, and settlement goes on trying.
+        A caller that is cancelled meanwhile does not cancel the settlement.
+
+        Nothing to tell when it was settled before. While the store is down only the cost is told,
+        and settlement goes on trying.
         """
         reservation, settlement = ended.reservation, self._settlement(ended)
         cost = Header(COST, dollars(settlement.cost_nanousd))
@@ -124,7 +136,9 @@ class Meter:
             telemetry.store_failed("renew", error)
 
     async def give_back(self, stream_ids: Set[str]) -> None:
-        """Free what was held for requests whose client left before Envoy had our answer: they never reached a provider."""
+        """Free what was held for requests whose client left before Envoy had our answer: they never
+        reached a provider.
+        """
         try:
             for organization in await self._counters.organizations():
                 left = await self._counters.open(organization, stream_ids)
@@ -138,8 +152,14 @@ class Meter:
         for organization in await self._counters.organizations():
             # Settled, they are not found again.
             while expired := await self._counters.expired(organization):
-                held = [Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED) for each in expired]
-                ended = [Ended(each, usage, 0, "lease") for each, usage in zip(expired, held, strict=True)]
+                held = [
+                    Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED)
+                    for each in expired
+                ]
+                ended = [
+                    Ended(each, usage, 0, "lease")
+                    for each, usage in zip(expired, held, strict=True)
+                ]
                 await self._settle_all(ended)
                 settled += len(ended)
         return settled
@@ -151,7 +171,9 @@ class Meter:
 
     def _settlement(self, ended: Ended) -> Settlement:
         reservation = ended.reservation
-        price = self._catalog.price(reservation.deployment, reservation.model) or self._default_price
+        price = (
+            self._catalog.price(reservation.deployment, reservation.model) or self._default_price
+        )
         usage = _measured(ended.usage, ended.reservation)
         charged = NO_BILL
         if price is not None:
@@ -167,24 +189,35 @@ class Meter:
         return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
 
     def _is_other(self, reservation: Reservation, told: str) -> bool:
-        """Whether the model that a reply names is not its deployment's. A deployment of Azure's has a name of its owner's."""
+        """Whether the model that a reply names is not its deployment's.
+
+        A deployment of Azure's has a name of its owner's.
+        """
         asked = (reservation.deployment, reservation.model, told)
         known = self._other_models.get(asked)
         if known is None:
             deployment = self._catalog.deployment(reservation.deployment, reservation.model)
-            known = deployment is not None and deployment.provider != "azure" and is_other_model(deployment.model, told)
+            known = (
+                deployment is not None
+                and deployment.provider != "azure"
+                and is_other_model(deployment.model, told)
+            )
             self._other_models.put(asked, known, 400 + 4 * (len(told) + len(reservation.model)))
         return known
 
     def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
-        """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits for."""
+        """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits
+        for.
+        """
         task = asyncio.create_task(settling)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def _settle_until_done(self, ended: Sequence[Ended]) -> None:
-        whole = [each if each.lacks is Lacks.NOTHING else await self._filled(each) for each in ended]
+        whole = [
+            each if each.lacks is Lacks.NOTHING else await self._filled(each) for each in ended
+        ]
         for pause_s in (*_RETRY_AFTER_S, None):
             try:
                 await self._settle_all(whole)
@@ -196,7 +229,9 @@ class Meter:
                 await asyncio.sleep(pause_s)
 
     async def _filled(self, ended: Ended) -> Ended:
-        usage = await self._unseen.fill(ended.reservation, ended.usage, ended.lacks, ended.most_shown_tokens)
+        usage = await self._unseen.fill(
+            ended.reservation, ended.usage, ended.lacks, ended.most_shown_tokens
+        )
         return replace(ended, usage=usage)
 
     async def _settle(self, ended: Ended, settlement: Settlement) -> Standing | None:
@@ -207,7 +242,10 @@ class Meter:
 
     async def _settle_all(self, ended: Sequence[Ended]) -> None:
         settlements = [self._settlement(each) for each in ended]
-        calls = [(each.reservation, settlement) for each, settlement in zip(ended, settlements, strict=True)]
+        calls = [
+            (each.reservation, settlement)
+            for each, settlement in zip(ended, settlements, strict=True)
+        ]
         answers = await self._counters.settle_all(calls)
         for first_time, each, settlement in zip(answers, ended, settlements, strict=True):
             if first_time:
@@ -218,7 +256,10 @@ class Meter:
         self._on_settled(reservation)
         if usage.certainty is Certainty.EXACT:
             self._estimates.learn(
-                reservation.deployment, reservation.input_tokens, usage.input_tokens, tools=reservation.tools
+                reservation.deployment,
+                reservation.input_tokens,
+                usage.input_tokens,
+                tools=reservation.tools,
             )
             if ended.hidden_tokens is not None:
                 self._unseen.learn(reservation.deployment, usage.output_tokens, ended.hidden_tokens)
@@ -264,9 +305,10 @@ def used(
 ) -> Usage:
     """What to charge for a reply: what it told, or the rule that stands in for it.
 
-    `complete`: the reply came to its end; of one that did not, what could not be seen of the output is added later.
-    What was told is charged as told. Where nothing was told and nothing was shown, a whole reply costs nothing.
-    Else a direction that was not told is charged as estimated (input) or as seen (output).
+    `complete`: the reply came to its end; of one that did not, what could not be seen of the output
+    is added later. What was told is charged as told. Where nothing was told and nothing was shown,
+    a whole reply costs nothing. Else a direction that was not told is charged as estimated (input)
+    or as seen (output).
     """
     told, seen = reading.usage, reading.seen
     if told is not None and reading.input_told and reading.output_told:
@@ -283,21 +325,38 @@ def used(
     if not reading.output_told:
         output_tokens = max(told_output, seen.output_tokens)
     certainty = Certainty.ESTIMATED if told is None and complete else Certainty.PARTIAL
-    usage = replace(told or NO_USAGE, input_tokens=input_tokens, output_tokens=output_tokens, certainty=certainty)
+    usage = replace(
+        told or NO_USAGE,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        certainty=certainty,
+    )
     if told_output or output_tokens != seen.output_tokens:
         return usage
-    return replace(usage, output_image_tokens=seen.picture_tokens, output_audio_tokens=seen.sound_tokens)
+    return replace(
+        usage, output_image_tokens=seen.picture_tokens, output_audio_tokens=seen.sound_tokens
+    )
 
 
 def _told_any(usage: Usage) -> bool:
     """Whether a usage says that anything was used."""
-    return usage.told_nanousd not in (None, 0) or any(getattr(usage, kind) for kind in Counts.__struct_fields__)
+    return usage.told_nanousd not in (None, 0) or any(
+        getattr(usage, kind) for kind in Counts.__struct_fields__
+    )
 
 
 def used_unseen(
-    reservation: Reservation, seen_output_tokens: int, status: int, *, reached_provider: bool, complete: bool
+    reservation: Reservation,
+    seen_output_tokens: int,
+    status: int,
+    *,
+    reached_provider: bool,
+    complete: bool,
 ) -> Usage:
-    """What to charge for a call whose reply nobody read: the client left before it, or metering failed open. Status 0: no reply.
+    """What to charge for a call whose reply nobody read: the client left before it, or metering
+    failed open.
+
+    Status 0: no reply.
 
     `seen_output_tokens`: what it may have shown. What else there was of its output is added later.
     """

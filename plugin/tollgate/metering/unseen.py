@@ -55,7 +55,9 @@ class UnseenOutput:
         """Take in a reply that told its output, and how much of it it did not show."""
         self._book.learn(deployment, output_tokens, hidden_tokens)
 
-    async def fill(self, reservation: Reservation, usage: Usage, lacks: Lacks, most_shown_tokens: int = 0) -> Usage:
+    async def fill(
+        self, reservation: Reservation, usage: Usage, lacks: Lacks, most_shown_tokens: int = 0
+    ) -> Usage:
         """Return the usage with what it lacks."""
         cut, most = usage.certainty is Certainty.PARTIAL, reservation.output_tokens
         if usage.certainty is Certainty.NONE or (cut and self._client_left == "seen"):
@@ -64,4 +66,7 @@ class UnseenOutput:
             return replace(usage, output_tokens=max(usage.output_tokens, most))
         lately = await self._book.lately(reservation.deployment)
         seen, default = usage.output_tokens, self._default_tokens
-        return replace(usage, output_tokens=unseen_output(lacks, seen, most, lately, default, most_shown_tokens))
+        return replace(
+            usage,
+            output_tokens=unseen_output(lacks, seen, most, lately, default, most_shown_tokens),
+        )

@@ -1,4 +1,6 @@
-"""What the mock provider can be told: by options when it starts, by `x-mock-` request headers for one reply."""
+"""What the mock provider can be told: by options when it starts, by `x-mock-` request headers for
+one reply.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _MOST_TEXT_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MockOptions:
-    """How the mock provider listens (`unix_path` instead of host and port; port 0 takes a free one), and how it answers by default.
+    """How the mock provider listens (`unix_path` instead of host and port; port 0 takes a free
+    one), and how it answers by default.
 
     `on_ready` is called once with the address: `http://HOST:PORT` or `unix:PATH`.
     """
@@ -36,8 +39,10 @@ class MockOptions:
 class Controls:
     """How one request is answered.
 
-    `chunks`: words of each choice. `size`: bytes of text that its words are made longer or shorter for. `cut`: close after so many words of a stream, or bytes of a
-    JSON body. `split`: bytes of each piece of a stream; the pace `chunk_ms` is then one of pieces. `reset`: close, and say nothing.
+    `chunks`: words of each choice. `size`: bytes of text that its words are made longer or shorter
+    for. `cut`: close after so many words of a stream, or bytes of a JSON body. `split`: bytes of
+    each piece of a stream; the pace `chunk_ms` is then one of pieces. `reset`: close, and say
+    nothing.
     """
 
     latency_ms: int = 0
@@ -107,26 +112,38 @@ _HEADERS: dict[bytes, _Whole | _Choice] = {
 
 
 def from_options(options: MockOptions) -> Controls:
-    """The defaults that the options ask for. Raises SettingsError with the option, its value and what would be right."""
+    """The defaults that the options ask for.
+
+    Raises SettingsError with the option, its value and what would be right.
+    """
     for control in (_LATENCY, _PACE, _CHUNKS):
         value = getattr(options, control.field)
         if not control.least <= value <= control.most:
-            raise SettingsError(f"mock provider: {control.field} is {value}, but takes {control.right}")
+            raise SettingsError(
+                f"mock provider: {control.field} is {value}, but takes {control.right}"
+            )
     return Controls(latency_ms=options.latency_ms, chunk_ms=options.chunk_ms, chunks=options.chunks)
 
 
 def from_headers(defaults: Controls, headers: Mapping[bytes, bytes]) -> Controls:
-    """The defaults, overridden by `x-mock-` headers (lower case). Raises BadRequest with the header, its value and what would be right."""
+    """The defaults, overridden by `x-mock-` headers (lower case).
+
+    Raises BadRequest with the header, its value and what would be right.
+    """
     changes: dict[str, Any] = {}
     for name, value in headers.items():
         control = _HEADERS.get(name)
         if control is None:
             # A misspelt control that did nothing would make a test pass for the wrong reason.
             known = ", ".join(each.decode() for each in _HEADERS)
-            raise BadRequest(f"{_shown(name)} is no header of the mock provider; it knows {known}", _shown(name))
+            raise BadRequest(
+                f"{_shown(name)} is no header of the mock provider; it knows {known}", _shown(name)
+            )
         setting = control.find(value)
         if setting is None:
-            raise BadRequest(f"{_shown(name)} is '{_shown(value)}', but takes {control.right}", _shown(name))
+            raise BadRequest(
+                f"{_shown(name)} is '{_shown(value)}', but takes {control.right}", _shown(name)
+            )
         changes[control.field] = setting
     return replace(defaults, **changes)
 

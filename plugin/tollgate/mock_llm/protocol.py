@@ -1,4 +1,7 @@
-"""One client connection: HTTP/1.1 in, replies out in the order of the requests. What a reply says is decided elsewhere."""
+"""One client connection: HTTP/1.1 in, replies out in the order of the requests.
+
+What a reply says is decided elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Shared:
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the mock. One reply is under way at a time; requests that came meanwhile wait, and reading pauses."""
+    """A connection to the mock.
+
+    One reply is under way at a time; requests that came meanwhile wait, and reading pauses.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -40,7 +46,8 @@ class Connection(asyncio.Protocol):
         self._readable = True
         self._delay: asyncio.Handle | None = None
         self._pump: Pump | None = None
-        # What to say last, once everything that waits is answered: set when nothing more can be read.
+        # What to say last, once everything that waits is answered: set when nothing more can be
+        # read.
         self._farewell: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -108,15 +115,26 @@ class Connection(asyncio.Protocol):
     # What goes out.
 
     def _advance(self) -> None:
-        """Answer what waits, until a reply takes time or the client does not read; then read on only when all is answered."""
+        """Answer what waits, until a reply takes time or the client does not read; then read on
+        only when all is answered.
+        """
         while self._waiting and self._writable and not self._busy:
-            response = respond(self._waiting.popleft(), self._shared.next_id(), self._shared.defaults)
+            response = respond(
+                self._waiting.popleft(), self._shared.next_id(), self._shared.defaults
+            )
             if response.controls.latency_ms:
                 self._busy = True
-                self._delay = self._loop.call_later(response.controls.latency_ms / 1000, self._send_late, response)
+                self._delay = self._loop.call_later(
+                    response.controls.latency_ms / 1000, self._send_late, response
+                )
             else:
                 self._send(response)
-        if self._farewell is not None and not self._waiting and not self._busy and not self._transport.is_closing():
+        if (
+            self._farewell is not None
+            and not self._waiting
+            and not self._busy
+            and not self._transport.is_closing()
+        ):
             self._end(self._farewell)
         self._read(not self._waiting and self._farewell is None)
 
@@ -148,7 +166,9 @@ class Connection(asyncio.Protocol):
         self._advance()
 
     def _end(self, farewell: bytes = b"") -> None:
-        """Close when what is written has gone out: a cut reply is cut where it was asked to be, not earlier."""
+        """Close when what is written has gone out: a cut reply is cut where it was asked to be, not
+        earlier.
+        """
         self._waiting.clear()
         self._transport.write(farewell)
         self._transport.close()

@@ -1,4 +1,6 @@
-"""What a dialect is given and what it gives back: a call, and a reply as one JSON body or as the events of a stream."""
+"""What a dialect is given and what it gives back: a call, and a reply as one JSON body or as the
+events of a stream.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that reached an API of the mock. `id` is the reply's `x-request-id`; `query` is what follows the question mark."""
+    """A request that reached an API of the mock.
+
+    `id` is the reply's `x-request-id`; `query` is what follows the question mark.
+    """
 
     id: str
     path: bytes
@@ -31,7 +36,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A reply in events: what comes before the words, `count` events of one word each, what comes after them."""
+    """A reply in events: what comes before the words, `count` events of one word each, what comes
+    after them.
+    """
 
     content_type: bytes
     opening: bytes

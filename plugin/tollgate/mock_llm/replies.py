@@ -1,4 +1,7 @@
-"""From a request to the bytes of its reply: routing, controls, status and headers. It writes nothing."""
+"""From a request to the bytes of its reply: routing, controls, status and headers.
+
+It writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ MALFORMED = (
 
 @dataclass(slots=True)
 class Request:
-    """A request, filled while it arrives. Header names are in lower case; the `x-mock-` headers stand apart."""
+    """A request, filled while it arrives.
+
+    Header names are in lower case; the `x-mock-` headers stand apart.
+    """
 
     target: bytes
     headers: dict[bytes, bytes]
@@ -40,7 +46,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What to write: `data` is the head, and the body unless that is a stream. `closes`: the connection ends with it."""
+    """What to write: `data` is the head, and the body unless that is a stream.
+
+    `closes`: the connection ends with it.
+    """
 
     data: bytes
     stream: Stream | None
@@ -60,7 +69,9 @@ def respond(request: Request, call_id: str, defaults: Controls) -> Response:
             message = f"The header x-mock-status asked for this {controls.status}."
             return _failure(request, call_id, controls, route, controls.status, message)
         if route.answer is None:
-            return _failure(request, call_id, controls, route, 404, f"Unknown request: {_shown(request)}")
+            return _failure(
+                request, call_id, controls, route, 404, f"Unknown request: {_shown(request)}"
+            )
         reply = route.answer(Call(call_id, path, query, request.body, controls))
     except BadRequest as error:
         return _failure(request, call_id, controls, route, 400, str(error))
@@ -71,11 +82,15 @@ def respond(request: Request, call_id: str, defaults: Controls) -> Response:
     return _whole(request, call_id, controls, 200, reply)
 
 
-def _failure(request: Request, call_id: str, controls: Controls, route: Route, status: int, message: str) -> Response:
+def _failure(
+    request: Request, call_id: str, controls: Controls, route: Route, status: int, message: str
+) -> Response:
     return _whole(request, call_id, controls, status, route.error(status, message, call_id))
 
 
-def _whole(request: Request, call_id: str, controls: Controls, status: int, body: bytes) -> Response:
+def _whole(
+    request: Request, call_id: str, controls: Controls, status: int, body: bytes
+) -> Response:
     extra = _RETRY_AFTER if status == HTTPStatus.TOO_MANY_REQUESTS else b""
     if controls.gzip:
         body, extra = zlib.compress(body, wbits=GZIP_WINDOW), extra + _GZIP
@@ -93,7 +108,10 @@ def _whole(request: Request, call_id: str, controls: Controls, status: int, body
 
 
 def _head(request: Request, call_id: str, status: int, content_type: bytes, extra: bytes) -> bytes:
-    """Status line and headers. They tell what reached the mock, so that tests can say what a gateway did on the way."""
+    """Status line and headers.
+
+    They tell what reached the mock, so that tests can say what a gateway did on the way.
+    """
     headers = request.headers
     credential = next((headers[name] for name in _CREDENTIALS if name in headers), None)
     return (

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tollgate.mock_llm.apis import anthropic, bedrock, cohere, gemini, media, ollama, openai, responses
+from tollgate.mock_llm.apis import (
+    anthropic,
+    bedrock,
+    cohere,
+    gemini,
+    media,
+    ollama,
+    openai,
+    responses,
+)
 from tollgate.mock_llm.protocol_values import Call, Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One API: `answer` raises core.errors.BadRequest for a body that it cannot read; `error` takes status, message and request id."""
+    """One API: `answer` raises core.errors.BadRequest for a body that it cannot read; `error` takes
+    status, message and request id.
+    """
 
     answer: Callable[[Call], Reply] | None
     error: Callable[[int, str, str], bytes]
@@ -73,7 +84,9 @@ _BEDROCK = {
 
 
 def find(method: bytes, path: bytes) -> Route:
-    """The API behind a method and path (no query); an unknown one has no `answer` and OpenAI's errors."""
+    """The API behind a method and path (no query); an unknown one has no `answer` and OpenAI's
+    errors.
+    """
     if route := _EXACT.get((method, path)):
         return route
     return _find_by_model(path) if method == b"POST" else _UNKNOWN

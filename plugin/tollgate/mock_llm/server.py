@@ -12,12 +12,16 @@ from tollgate.core.errors import SettingsError
 from tollgate.mock_llm.controls import MockOptions, from_options
 from tollgate.mock_llm.protocol import Connection, Shared
 
-# Load tests open their connections all at once; asyncio's default of 100 would make some of them wait for a second SYN.
+# Load tests open their connections all at once; asyncio's default of 100 would make some of them
+# wait for a second SYN.
 _BACKLOG = 4096
 
 
 async def serve(options: MockOptions) -> None:
-    """Serve until cancelled. Raises SettingsError if an option is out of range or the address cannot be listened on."""
+    """Serve until cancelled.
+
+    Raises SettingsError if an option is out of range or the address cannot be listened on.
+    """
     run, numbers = token_hex(4), count(1)
     shared = Shared(from_options(options), lambda: f"{run}{next(numbers):016x}", set())
     server = await _listen(options, partial(Connection, shared))

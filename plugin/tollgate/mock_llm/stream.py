@@ -1,4 +1,6 @@
-"""Writing a stream: its events become HTTP chunks (cut, compressed, split as asked), and go out at a pace that the reader can take."""
+"""Writing a stream: its events become HTTP chunks (cut, compressed, split as asked), and go out at
+a pace that the reader can take.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def _resliced(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
-    """Each item with whether it is the last, so that what ends a stream travels with it and costs no beat of its own."""
+    """Each item with whether it is the last, so that what ends a stream travels with it and costs
+    no beat of its own.
+    """
     rest = iter(items)
     for held in rest:
         for item in rest:
@@ -80,10 +84,17 @@ def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
 
 
 class Pump:
-    """Writes the pieces of one stream, one beat after the other, then calls `done`. It writes nothing while it is paused."""
+    """Writes the pieces of one stream, one beat after the other, then calls `done`.
+
+    It writes nothing while it is paused.
+    """
 
     def __init__(
-        self, stream: Stream, controls: Controls, write: Callable[[bytes], None], done: Callable[[], None]
+        self,
+        stream: Stream,
+        controls: Controls,
+        write: Callable[[bytes], None],
+        done: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pieces = pieces(stream, controls)
@@ -120,9 +131,14 @@ class Pump:
         if ended:
             self._done()
             return
-        # From beat to beat rather than from now, so that a pace of 10 ms is a hundred a second; a reader who was behind is not hurried.
+        # From beat to beat rather than from now, so that a pace of 10 ms is a hundred a second; a
+        # reader who was behind is not hurried.
         self._beat_s = max(self._beat_s + self._pace_s, self._loop.time())
-        self._next = self._loop.call_at(self._beat_s, self._turn) if self._pace_s else self._loop.call_soon(self._turn)
+        self._next = (
+            self._loop.call_at(self._beat_s, self._turn)
+            if self._pace_s
+            else self._loop.call_soon(self._turn)
+        )
 
     def _batch(self) -> tuple[bytes, bool]:
         parts: list[bytes] = []

@@ -1,4 +1,6 @@
-"""The text that the mock says, and the tokens that it counts: what it reports as output is what it sends, a token a word."""
+"""The text that the mock says, and the tokens that it counts: what it reports as output is what it
+sends, a token a word.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ from tollgate.mock_llm.controls import Controls
 
 _STEM = b"tollgate"
 _BYTES_PER_TOKEN = 4
-# Where the APIs keep text (an instance of Vertex's too): everything else in a message (roles, images, tool definitions) is not prompt text.
+# Where the APIs keep text (an instance of Vertex's too): everything else in a message (roles,
+# images, tool definitions) is not prompt text.
 _TEXT_FIELDS = ("text", "content", "parts")
 _DEFAULT_MODEL = "tollgate-mock"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one choice of a reply says: `words` times `word`. `truncated`: the request's output limit ended it."""
+    """What one choice of a reply says: `words` times `word`.
+
+    `truncated`: the request's output limit ended it.
+    """
 
     word: bytes
     words: int
@@ -32,24 +38,34 @@ class Answer:
 
 
 def answer(controls: Controls, limits: Iterable[object]) -> Answer:
-    """The words to say under the output limits that a body states; a limit that is no whole number of tokens is none."""
+    """The words to say under the output limits that a body states; a limit that is no whole number
+    of tokens is none.
+    """
     words = min([controls.chunks, *(limit for limit in limits if is_count(limit))])
     return Answer(_word(controls.size, words), words, words < controls.chunks)
 
 
 def _word(size: int, words: int) -> bytes:
-    """A word, and the space after it. Longer or shorter words rather than more or fewer: size must not change what usage reports."""
+    """A word, and the space after it.
+
+    Longer or shorter words rather than more or fewer: size must not change what usage reports.
+    """
     letters = max(1, -(-size // words) - 1) if size and words else len(_STEM)
     return _STEM[:letters].ljust(letters, b"e") + b" "
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether a field holds a whole number, 0 or more. JSON's true is none, though Python calls it an int."""
+    """Whether a field holds a whole number, 0 or more.
+
+    JSON's true is none, though Python calls it an int.
+    """
     return type(value) is int and value >= 0
 
 
 def text_bytes(*values: object) -> int:
-    """UTF-8 bytes of all text in prompt fields of any shape: strings, lists, and the text fields of objects, however deep."""
+    """UTF-8 bytes of all text in prompt fields of any shape: strings, lists, and the text fields of
+    objects, however deep.
+    """
     total = 0
     # A stack of our own: how deep a body nests is the client's choice.
     pending = list(values)

@@ -1,4 +1,7 @@
-"""What was spent on what: the ledger, the proxy's own total, what a call would cost. And which models there are."""
+"""What was spent on what: the ledger, the proxy's own total, what a call would cost.
+
+And which models there are.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,9 @@ class Reports:
         self.catalog = catalog
         self.proxy = proxy
 
-    async def records(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
+    async def records(
+        self, query: LedgerQuery, count: int, cursor: str | None = None
+    ) -> LedgerPage:
         """Return records of the ledger, the last settled first: a part, and where the next begins."""
         return await self._ledger.page(query, count, cursor)
 
@@ -96,12 +101,18 @@ class Reports:
         """Return the record of a settled request. Raises NotFound."""
         page = await self._ledger.page(LedgerQuery(organization, request_id=request_id), 1)
         if not page.records:
-            place = "the ledger" if organization is None else f"the ledger of organization {organization!r}"
+            place = (
+                "the ledger"
+                if organization is None
+                else f"the ledger of organization {organization!r}"
+            )
             raise NotFound(f"No settled request {request_id!r} in {place}.")
         return page.records[0]
 
     async def days(self, query: LedgerQuery) -> list[DaySum]:
-        """Sum up all records of a query by the day of UTC on which they were admitted, newest first."""
+        """Sum up all records of a query by the day of UTC on which they were admitted, newest
+        first.
+        """
         days: dict[date, DaySum] = {}
         cursor: str | None = None
         while True:
@@ -123,26 +134,44 @@ class Reports:
         """What the whole proxy has spent in its current period."""
         limits = self.proxy
         period = period_at(
-            limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
+            limits.budget_duration,
+            limits.budget_since_us,
+            self._clock.now_us(),
+            limits.calendar_timezone,
         )
         account = Account(Scope(ScopeKind.PROXY, "proxy"), period=period)
         (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (account,))
         return spend
 
     def cost(self, model: str, usage: Usage) -> int:
-        """What a call of a model would cost, in nano-dollars. Raises BadRequest when nobody knows."""
+        """What a call of a model would cost, in nano-dollars.
+
+        Raises BadRequest when nobody knows.
+        """
         known_as = self.catalog.model(model)
         deployments = () if known_as is None else self.catalog.deployments(known_as.name)
-        prices = [price for each in deployments if (price := self.catalog.price(each.id, each.model_name)) is not None]
+        prices = [
+            price
+            for each in deployments
+            if (price := self.catalog.price(each.id, each.model_name)) is not None
+        ]
         if not prices:
             known = "has no price" if deployments else "is not a model of this proxy"
             raise BadRequest(f"{model} {known}", "model")
         # Several deployments may serve the name; what admission holds is the dearest.
         return max(cost_nanousd(usage, price) for price in prices)
 
-    async def models(self, caller: Caller, wire: Wire | None = None) -> list[tuple[Model, Deployment]]:
-        """The models that a caller may use at a wire's paths (None: at any), each with its first deployment."""
-        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+    async def models(
+        self, caller: Caller, wire: Wire | None = None
+    ) -> list[tuple[Model, Deployment]]:
+        """The models that a caller may use at a wire's paths (None: at any), each with its first
+        deployment.
+        """
+        allowed = (
+            await self._allowed(caller.key, caller)
+            if isinstance(caller, Holder)
+            else AllowedModels()
+        )
         found = (
             (replace(model, name=name), self.catalog.choose(model.name, wire, draw=0))
             for name, model in self.catalog.listed()
@@ -150,9 +179,15 @@ class Reports:
         )
         return [(model, deployment) for model, deployment in found if deployment is not None]
 
-    async def model(self, caller: Caller, name: str, wire: Wire | None = None) -> tuple[Model, Deployment]:
+    async def model(
+        self, caller: Caller, name: str, wire: Wire | None = None
+    ) -> tuple[Model, Deployment]:
         """One that the caller may use, in a list or not. Raises UnknownModel."""
-        allowed = await self._allowed(caller.key, caller) if isinstance(caller, Holder) else AllowedModels()
+        allowed = (
+            await self._allowed(caller.key, caller)
+            if isinstance(caller, Holder)
+            else AllowedModels()
+        )
         model = self.catalog.model(name)
         if model is not None and allowed.refused_by(model) is None:
             deployment = self.catalog.choose(model.name, wire, draw=0)
@@ -162,7 +197,10 @@ class Reports:
 
     async def known_models(self, caller: Caller) -> list[KnownModel]:
         """Return what is known of each deployment of the models that a caller may use."""
-        names = {self.catalog.by_id[deployment.id].model_name for _, deployment in await self.models(caller)}
+        names = {
+            self.catalog.by_id[deployment.id].model_name
+            for _, deployment in await self.models(caller)
+        }
         return [
             KnownModel(
                 each,
@@ -193,7 +231,10 @@ class Reports:
 def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
     """The id of the entity of a kind that a record was charged to, if there was one."""
     prefix = f"{kind.value}:"
-    return next((each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)), None)
+    return next(
+        (each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)),
+        None,
+    )
 
 
 def _day_of(settled: Settled) -> date:

@@ -1,7 +1,8 @@
 """The configuration file, as pydantic models: the page's own form, and our section `tollgate:`.
 
-This is the only package that reads the file and the environment. What a LiteLLM file may hold and we do not serve is
-reported in one line each (`Settings.notices`); an unknown key in our own section is an error.
+This is the only package that reads the file and the environment. What a LiteLLM file may hold and
+we do not serve is reported in one line each (`Settings.notices`); an unknown key in our own section
+is an error.
 """
 
 from pathlib import Path

@@ -26,7 +26,9 @@ class _CannotServe(Exception):
 
 @dataclass(slots=True)
 class Deployed:
-    """The deployments of a file, with what belongs to each by its id, and a line for each that is not as the file may mean."""
+    """The deployments of a file, with what belongs to each by its id, and a line for each that is
+    not as the file may mean.
+    """
 
     deployments: list[Deployment] = field(default_factory=list)
     credentials: dict[str, Credential] = field(default_factory=dict)
@@ -67,7 +69,9 @@ def _free_id(entry: ModelEntry, taken: set[str]) -> str:
     return identity
 
 
-def _deployment(entry: ModelEntry, environment: Environment, identity: str, notices: list[str]) -> Deployment:
+def _deployment(
+    entry: ModelEntry, environment: Environment, identity: str, notices: list[str]
+) -> Deployment:
     """Return the deployment of an entry. Raises SettingsError, _CannotServe."""
     name, params, info = entry.model_name, entry.litellm_params, entry.model_info
     provider, model = _provider(name, params, environment, notices)
@@ -102,8 +106,13 @@ def _deployment(entry: ModelEntry, environment: Environment, identity: str, noti
     )
 
 
-def _provider(name: str, params: LitellmParams, environment: Environment, notices: list[str]) -> tuple[str, str]:
-    """Return the provider and the name that it knows the model by. Without `provider/` a model is its maker's."""
+def _provider(
+    name: str, params: LitellmParams, environment: Environment, notices: list[str]
+) -> tuple[str, str]:
+    """Return the provider and the name that it knows the model by.
+
+    Without `provider/` a model is its maker's.
+    """
     if given := params.custom_llm_provider:
         return given, params.model.removeprefix(f"{given}/")
     provider, slash, model = params.model.partition("/")
@@ -111,8 +120,14 @@ def _provider(name: str, params: LitellmParams, environment: Environment, notice
         return provider, model
     maker = maker_of(params.model)
     if maker is None:
-        notices.append(f"model_list: {name}: nobody knows whose model {params.model!r} is: openai/ was guessed")
-    place = (params.vertex_project, params.vertex_location, _value(environment, defaults.VERTEX_PROJECTS[:2]))
+        notices.append(
+            f"model_list: {name}: nobody knows whose model {params.model!r} is: openai/ was guessed"
+        )
+    place = (
+        params.vertex_project,
+        params.vertex_location,
+        _value(environment, defaults.VERTEX_PROJECTS[:2]),
+    )
     if maker == "gemini" and any(place):
         maker = "vertex_ai"
     return maker or "openai", params.model
@@ -126,7 +141,9 @@ def _region(
     region = _value(environment, defaults.AWS_REGIONS)
     if region is None:
         region = defaults.DEFAULT_AWS_REGION
-        notices.append(f"model_list: {name}: no aws_region_name and no AWS_REGION_NAME, so it is {region}")
+        notices.append(
+            f"model_list: {name}: no aws_region_name and no AWS_REGION_NAME, so it is {region}"
+        )
     return region
 
 
@@ -143,7 +160,10 @@ def _api_base(
     region: str | None,
     vertex_location: str | None,
 ) -> str:
-    """Return where the deployment is: as the file says, a usual variable, or its provider. Raises SettingsError, _CannotServe."""
+    """Return where the deployment is: as the file says, a usual variable, or its provider.
+
+    Raises SettingsError, _CannotServe.
+    """
     variables = defaults.base_variables(provider)
     variable, origin = environment.first_set(variables), "api_base"
     if params.api_base is not None:
@@ -153,7 +173,9 @@ def _api_base(
     else:
         api_base = defaults.API_BASES.get(provider, "")
         if not api_base:
-            raise _CannotServe(f"set litellm_params.api_base or {variables[0]}: {provider} has no address of its own")
+            raise _CannotServe(
+                f"set litellm_params.api_base or {variables[0]}: {provider} has no address of its own"
+            )
         if provider == "vertex_ai" and vertex_location == "global":
             api_base = defaults.VERTEX_GLOBAL
         api_base = api_base.format(region=region, vertex_location=vertex_location)
@@ -168,7 +190,9 @@ def _value(environment: Environment, variables: tuple[str, ...]) -> str | None:
     return None if variable is None else environment[variable]
 
 
-def _add_credential(found: Deployed, deployment: Deployment, params: LitellmParams, environment: Environment) -> None:
+def _add_credential(
+    found: Deployed, deployment: Deployment, params: LitellmParams, environment: Environment
+) -> None:
     credential = _find_credential(deployment.provider, params, environment, len(found.credentials))
     if credential is not None:
         found.credentials[deployment.id] = credential
@@ -178,8 +202,12 @@ def _add_credential(found: Deployed, deployment: Deployment, params: LitellmPara
                 found.credentials[name] = Credential(name, environment.origin(name)[1])
 
 
-def _find_credential(provider: str, params: LitellmParams, environment: Environment, number: int) -> Credential | None:
-    """Return the deployment's credential: the file's, or that of its provider's usual variable if it is set."""
+def _find_credential(
+    provider: str, params: LitellmParams, environment: Environment, number: int
+) -> Credential | None:
+    """Return the deployment's credential: the file's, or that of its provider's usual variable if
+    it is set.
+    """
     if params.api_key:
         variable = variable_of(params.api_key)
         if variable is not None:
@@ -190,9 +218,16 @@ def _find_credential(provider: str, params: LitellmParams, environment: Environm
         usual = environment.first_set(defaults.key_variables(provider))
         return None if usual is None else Credential(*environment.origin(usual))
     found = {name: _text(text, environment) for name, text in given.items()}
-    # Workers are not told the providers' keys, so that one may be missing here is no fault; `up` reports it.
-    whole = None if None in found.values() else "".join(f"{name}={text}\n" for name, text in found.items())
-    return Credential(f"TOLLGATE_AWS_CREDENTIALS_{number}", whole and f"[default]\n{whole}", aws=True)
+    # Workers are not told the providers' keys, so that one may be missing here is no fault; `up`
+    # reports it.
+    whole = (
+        None
+        if None in found.values()
+        else "".join(f"{name}={text}\n" for name, text in found.items())
+    )
+    return Credential(
+        f"TOLLGATE_AWS_CREDENTIALS_{number}", whole and f"[default]\n{whole}", aws=True
+    )
 
 
 def _text(text: str, environment: Environment) -> str | None:

@@ -1,4 +1,6 @@
-"""The part of our section `tollgate:` that is about the gateway's edge: how it listens and how it ends."""
+"""The part of our section `tollgate:` that is about the gateway's edge: how it listens and how it
+ends.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,32 @@ class MetricsSettings(OwnSection):
     """Who reads /metrics, which tells requests, tokens and dollars by model."""
 
     address: str | None = Field(
-        None, description="host:port where they are told to whoever asks; for a monitoring system of one's own"
+        None,
+        description="host:port where they are told to whoever asks; for a monitoring system of one's own",
     )
-    open: bool = Field(default=False, description="whether the gateway's own port tells them without an admin's key")
+    open: bool = Field(
+        default=False,
+        description="whether the gateway's own port tells them without an admin's key",
+    )
 
 
 class EdgeSettings(OwnSection):
     """What Envoy and the supervisor are told. Every field has a safe default."""
 
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
-    port: int = Field(4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one")
-    serve_grpc: str = Field("127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy")
-    serve_native: str = Field(
-        "127.0.0.1:4003", description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode"
+    port: int = Field(
+        4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one"
     )
-    serve_http: str = Field("127.0.0.1:4002", description="`tollgate serve`: where the admin server listens")
+    serve_grpc: str = Field(
+        "127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy"
+    )
+    serve_native: str = Field(
+        "127.0.0.1:4003",
+        description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode",
+    )
+    serve_http: str = Field(
+        "127.0.0.1:4002", description="`tollgate serve`: where the admin server listens"
+    )
     reach_grpc: str | None = Field(
         None,
         description="`tollgate envoy-config`: where Envoy finds `serve_grpc`, if elsewhere than on its own machine",
@@ -37,23 +50,35 @@ class EdgeSettings(OwnSection):
     reach_native: str | None = Field(None, description="likewise for `serve_native`")
     reach_http: str | None = Field(None, description="likewise for `serve_http`")
     cors_origins: tuple[str, ...] = Field(
-        (), description="origins whose pages may call the gateway from a browser, as https://app.example; `*`: all"
+        (),
+        description="origins whose pages may call the gateway from a browser, as https://app.example; `*`: all",
     )
     metrics: MetricsSettings = Field(MetricsSettings(), description="who reads /metrics")
-    max_connections: int = Field(10_000, ge=1, description="connections of clients at once; more are closed")
+    max_connections: int = Field(
+        10_000, ge=1, description="connections of clients at once; more are closed"
+    )
     max_streams_per_connection: int = Field(
         100, ge=1, le=2**31 - 1, description="calls at once on one HTTP/2 connection"
     )
-    client_idle_timeout_seconds: int = Field(300, ge=1, description="a connection without calls is closed after this")
+    client_idle_timeout_seconds: int = Field(
+        300, ge=1, description="a connection without calls is closed after this"
+    )
     request_headers_timeout_seconds: int = Field(
         30, ge=1, description="a request whose headers take longer is answered with 408"
     )
     request_timeout_seconds: int = Field(
-        120, ge=1, description="a request that takes longer to arrive, its body too, is answered with 408"
+        120,
+        ge=1,
+        description="a request that takes longer to arrive, its body too, is answered with 408",
     )
     envoy_memory_mib: int = Field(
-        1024, ge=128, description="memory from nine tenths of which on Envoy answers new requests with 503"
+        1024,
+        ge=128,
+        description="memory from nine tenths of which on Envoy answers new requests with 503",
     )
     drain_seconds: int = Field(
-        30, ge=0, le=3600, description="how long calls under way may take to end when the gateway is told to stop"
+        30,
+        ge=0,
+        le=3600,
+        description="how long calls under way may take to end when the gateway is told to stop",
     )

@@ -1,4 +1,6 @@
-"""The variables that a file may name by `os.environ/NAME`: the process's, and over them the file's own."""
+"""The variables that a file may name by `os.environ/NAME`: the process's, and over them the file's
+own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from collections.abc import Iterator, Mapping
 
 _REFERENCE = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
 # They change how programs are found and loaded, or where they write.
-_PROGRAMS_OWN = re.compile(r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|GLIBC_TUNABLES|(LD|DYLD|PYTHON|MALLOC)_?.*")
+_PROGRAMS_OWN = re.compile(
+    r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|GLIBC_TUNABLES|(LD|DYLD|PYTHON|MALLOC)_?.*"
+)
 
 
 def variable_of(text: str) -> str | None:
@@ -19,8 +23,13 @@ def variable_of(text: str) -> str | None:
 class Environment(Mapping[str, str]):
     """Variables by name. One of the file's own may name another: its value is that one's."""
 
-    def __init__(self, outside: Mapping[str, str], given: Mapping[str, object] | None = None) -> None:
-        """Put what a file gives over the process's own. `notices`: a line for each that stands over one or is not taken."""
+    def __init__(
+        self, outside: Mapping[str, str], given: Mapping[str, object] | None = None
+    ) -> None:
+        """Put what a file gives over the process's own.
+
+        `notices`: a line for each that stands over one or is not taken.
+        """
         self._outside = outside
         self._inside: dict[str, str] = {}
         self.notices: list[str] = []
@@ -32,7 +41,9 @@ class Environment(Mapping[str, str]):
                 continue
             self._inside[name] = str(value)
             if name in outside and variable_of(str(value)) != name:
-                self.notices.append(f"environment_variables.{name}: stands over the variable of the process")
+                self.notices.append(
+                    f"environment_variables.{name}: stands over the variable of the process"
+                )
 
     def __getitem__(self, name: str) -> str:
         variable, value = self.origin(name)
@@ -45,7 +56,9 @@ class Environment(Mapping[str, str]):
         return len({**self._outside, **self._inside})
 
     def origin(self, name: str) -> tuple[str, str | None]:
-        """Return the variable in which the value of another is found, and the value if the file has written it."""
+        """Return the variable in which the value of another is found, and the value if the file has
+        written it.
+        """
         passed: set[str] = set()
         while name in self._inside and name not in passed:
             passed.add(name)

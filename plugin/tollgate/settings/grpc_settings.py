@@ -14,15 +14,19 @@ class GrpcSettings(EdgeSettings):
     """What serves gRPC, and what a peer may ask of it. Every field has a safe default."""
 
     grpc_server: Literal["auto", "grpcio", "own"] = Field(
-        "auto", description="what serves gRPC: our own server where only this host can reach it, grpcio on a network"
+        "auto",
+        description="what serves gRPC: our own server where only this host can reach it, grpcio on a network",
     )
-    grpc_max_streams: int = Field(4096, ge=1, le=1_000_000, description="gRPC calls at once on one connection")
+    grpc_max_streams: int = Field(
+        4096, ge=1, le=1_000_000, description="gRPC calls at once on one connection"
+    )
     serve_grpc_certificate: Path | None = Field(
         None, description="`tollgate serve`: TLS certificate of serve_grpc, PEM"
     )
     serve_grpc_key: Path | None = Field(None, description="`tollgate serve`: its key, PEM")
     serve_grpc_client_ca: Path | None = Field(
-        None, description="`tollgate serve`: authorities whose certificates gRPC clients have to show, PEM"
+        None,
+        description="`tollgate serve`: authorities whose certificates gRPC clients have to show, PEM",
     )
 
     @model_validator(mode="after")
@@ -32,5 +36,7 @@ class GrpcSettings(EdgeSettings):
             if not all(given):
                 raise ValueError("TLS needs both serve_grpc_certificate and serve_grpc_key")
             if self.grpc_server == "own":
-                raise ValueError("TLS is served by grpcio: leave grpc_server at auto, or set it to grpcio")
+                raise ValueError(
+                    "TLS is served by grpcio: leave grpc_server at auto, or set it to grpcio"
+                )
         return self

@@ -50,7 +50,9 @@ def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{place}cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{place}{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(
+            f"{place}{path} is not valid YAML: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(document, dict):
         raise SettingsError(
             f"{place}{path} must hold a mapping with model_list, general_settings, litellm_settings or tollgate"

@@ -72,12 +72,16 @@ def find_notices(file: SettingsFile) -> list[str]:
     lines += [line for entry in file.models for line in _of_model(entry)]
     lines += _of_general(file.general)
     if file.router.routing_strategy != "simple-shuffle":
-        lines.append("router_settings.routing_strategy: not served by Tollgate, deployments are chosen by weight")
+        lines.append(
+            "router_settings.routing_strategy: not served by Tollgate, deployments are chosen by weight"
+        )
     return lines
 
 
 def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Each section that may hold more than we serve: its kind, what it is called in a line, and the rest of it."""
+    """Each section that may hold more than we serve: its kind, what it is called in a line, and the
+    rest of it.
+    """
     yield "general_settings", "general_settings", file.general.extra
     yield "litellm_settings", "litellm_settings", file.litellm.extra
     yield "router_settings", "router_settings", file.router.extra
@@ -101,7 +105,8 @@ def _unknown(name: str, value: object) -> list[str]:
         always = isinstance(params, dict) and params.get("default_on") is True
         shown = each.get("guardrail_name", number) if isinstance(each, dict) else number
         lines.append(
-            f"guardrails: {shown}: not served by Tollgate" + (": calls pass without it" if always else ", ignored")
+            f"guardrails: {shown}: not served by Tollgate"
+            + (": calls pass without it" if always else ", ignored")
         )
     return lines
 

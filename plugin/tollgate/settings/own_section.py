@@ -18,7 +18,9 @@ from tollgate.settings.grpc_settings import GrpcSettings
 
 def _payer_header(name: str) -> str:
     if name.lower() not in PAYER_HEADERS:
-        raise ValueError(f"must be one of {', '.join(PAYER_HEADERS)}; others go on anyway, or never")
+        raise ValueError(
+            f"must be one of {', '.join(PAYER_HEADERS)}; others go on anyway, or never"
+        )
     return name.lower()
 
 
@@ -36,25 +38,43 @@ class TollgateSettings(GrpcSettings):
 
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
     workers: int | None = Field(
-        None, ge=1, le=256, description="worker processes; default one for two cores, with a stand-in if that is one"
+        None,
+        ge=1,
+        le=256,
+        description="worker processes; default one for two cores, with a stand-in if that is one",
     )
-    state_dir: Path = Field(Path(".tollgate"), description="folder of the embedded Valkey's append-only file")
-    redis_url: str | None = Field(None, description="Valkey or Redis to use instead of the embedded one")
+    state_dir: Path = Field(
+        Path(".tollgate"), description="folder of the embedded Valkey's append-only file"
+    )
+    redis_url: str | None = Field(
+        None, description="Valkey or Redis to use instead of the embedded one"
+    )
     on_store_error: Literal["refuse", "allow"] = Field(
         "refuse", description="what happens to requests while the store is down"
     )
     errors: Preset = Field(
-        Preset.PAGE, description="how refusals are worded: as the page, OpenAI or LiteLLM 1.109 does"
+        Preset.PAGE,
+        description="how refusals are worded: as the page, OpenAI or LiteLLM 1.109 does",
     )
     hold_wait_ms: int = Field(
-        150, ge=0, le=5000, description="longest wait for calls in flight whose holds refuse a request; 0: none"
+        150,
+        ge=0,
+        le=5000,
+        description="longest wait for calls in flight whose holds refuse a request; 0: none",
     )
-    store_timeout_ms: int = Field(250, ge=10, le=10_000, description="a store command that takes longer has failed")
+    store_timeout_ms: int = Field(
+        250, ge=10, le=10_000, description="a store command that takes longer has failed"
+    )
     unpriced_models: Literal["refuse", "free", "default_price"] = Field(
-        "refuse", description="models without a price: refused where a budget applies, free, or at the default price"
+        "refuse",
+        description="models without a price: refused where a budget applies, free, or at the default price",
     )
-    default_input_cost_per_token: Decimal = Field(Decimal("0.00001"), ge=0, description="dollars, for `default_price`")
-    default_output_cost_per_token: Decimal = Field(Decimal("0.00003"), ge=0, description="dollars, for `default_price`")
+    default_input_cost_per_token: Decimal = Field(
+        Decimal("0.00001"), ge=0, description="dollars, for `default_price`"
+    )
+    default_output_cost_per_token: Decimal = Field(
+        Decimal("0.00003"), ge=0, description="dollars, for `default_price`"
+    )
     price_file: Path | None = Field(
         None,
         description="prices in the form of LiteLLM's model_prices_and_context_window.json, over the built-in table",
@@ -67,19 +87,34 @@ class TollgateSettings(GrpcSettings):
         ge=1,
         description="the most output tokens of a model whose own maximum nobody knows",
     )
-    proxy_rpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="requests a minute of all calls together")
-    proxy_tpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT, description="tokens a minute of all calls together")
-    proxy_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT, description="all calls at once")
-    ietf_headers: bool = Field(default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)")
+    proxy_rpm_limit: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="requests a minute of all calls together"
+    )
+    proxy_tpm_limit: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="tokens a minute of all calls together"
+    )
+    proxy_max_parallel_requests: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="all calls at once"
+    )
+    ietf_headers: bool = Field(
+        default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)"
+    )
     unknown_paths: Literal["refuse", "allow"] = Field(
-        "refuse", description="paths that we do not know: answered with 404, or passed on and charged by what they tell"
+        "refuse",
+        description="paths that we do not know: answered with 404, or passed on and charged by what they tell",
     )
     pass_client_headers: tuple[PayerHeader, ...] = Field(
-        (), description="headers of clients that choose whose account pays, and go on to the provider all the same"
+        (),
+        description="headers of clients that choose whose account pays, and go on to the provider all the same",
     )
-    max_request_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413")
+    max_request_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413"
+    )
     lease_seconds: int = Field(
-        60, ge=5, le=3600, description="a call that stops giving signs of life is settled as held after this"
+        60,
+        ge=5,
+        le=3600,
+        description="a call that stops giving signs of life is settled as held after this",
     )
     client_left: Literal["mean", "held", "seen"] = Field(
         "mean",

@@ -63,18 +63,29 @@ class LitellmParams(PricedSection):
     """How a deployment is reached."""
 
     model: str
-    custom_llm_provider: str | None = Field(None, description="the provider, where `model` does not begin with it")
+    custom_llm_provider: str | None = Field(
+        None, description="the provider, where `model` does not begin with it"
+    )
     api_base: str | None = Field(None, validation_alias=AliasChoices("api_base", "base_url"))
     api_key: str | None = None
-    weight: int = Field(1, ge=0, le=1_000_000, description="share of the calls among the deployments of one model_name")
-    api_version: str | None = Field(None, description="Azure: without one, calls go to its v1 surface")
+    weight: int = Field(
+        1,
+        ge=0,
+        le=1_000_000,
+        description="share of the calls among the deployments of one model_name",
+    )
+    api_version: str | None = Field(
+        None, description="Azure: without one, calls go to its v1 surface"
+    )
     aws_region_name: str | None = None
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = None
     aws_session_token: str | None = None
     vertex_project: str | None = None
     vertex_location: str | None = None
-    pass_credentials: bool = Field(default=False, description="the client's own credential goes on, and none of ours")
+    pass_credentials: bool = Field(
+        default=False, description="the client's own credential goes on, and none of ours"
+    )
     additional_drop_params: tuple[str, ...] | None = None
 
     base_model: str | None = None
@@ -148,7 +159,9 @@ class RouterSettings(PageSection):
     """`router_settings`, as far as we serve it."""
 
     routing_strategy: str = "simple-shuffle"
-    model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(default_factory=dict)
+    model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)

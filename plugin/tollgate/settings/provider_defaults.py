@@ -1,4 +1,6 @@
-"""What is known of providers where a file does not say it: addresses, and the usual variables of keys and addresses."""
+"""What is known of providers where a file does not say it: addresses, and the usual variables of
+keys and addresses.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,17 @@ API_BASES = {
     "vertex_ai": "https://{vertex_location}-aiplatform.googleapis.com",
     "xai": "https://api.x.ai/v1",
 }
-"""Where a provider is when nothing says it (each provider's API documentation). Azure's differs for each customer."""
-# https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no location in its name.
+"""Where a provider is when nothing says it (each provider's API documentation).
+
+Azure's differs for each customer.
+"""
+# https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no
+# location in its name.
 VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 
 # The replies of these say in dollars what the account is charged:
-# https://openrouter.ai/docs/guides/administration/usage-accounting, https://docs.perplexity.ai/api-reference/chat-completions-post,
+# https://openrouter.ai/docs/guides/administration/usage-accounting,
+# https://docs.perplexity.ai/api-reference/chat-completions-post,
 # https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
 TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 
@@ -43,7 +50,8 @@ VERTEX_LOCATIONS = ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATI
 DEFAULT_VERTEX_LOCATION = "us-central1"
 AZURE_VERSIONS = ("AZURE_API_VERSION",)
 
-# LiteLLM's documentation of each provider, and the providers' own SDKs. Others: NAME_API_KEY, NAME_API_BASE.
+# LiteLLM's documentation of each provider, and the providers' own SDKs. Others: NAME_API_KEY,
+# NAME_API_BASE.
 _KEYS = {
     "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),

@@ -1,4 +1,6 @@
-"""Reading one section of a file into its model: variables are looked up where they are served, faults are gathered."""
+"""Reading one section of a file into its model: variables are looked up where they are served,
+faults are gathered.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,13 @@ class Faults(list[str]):
         self.append(f"{where}: {message}")
 
 
-def read_section(kind: type[T], given: object, where: str, environment: Environment, faults: Faults) -> T | None:
-    """Return a section, or None where it has a fault. One that is empty is as if it were not there; so is a null in it."""
+def read_section(
+    kind: type[T], given: object, where: str, environment: Environment, faults: Faults
+) -> T | None:
+    """Return a section, or None where it has a fault.
+
+    One that is empty is as if it were not there; so is a null in it.
+    """
     if given is None:
         given = {}
     if not isinstance(given, Mapping):
@@ -57,9 +64,15 @@ def read_section(kind: type[T], given: object, where: str, environment: Environm
 
 
 def look_up(value: Any, where: str, environment: Environment, faults: Faults) -> Any:
-    """Return a value with its references to variables replaced. One that is not set is a fault, and stays as it is."""
+    """Return a value with its references to variables replaced.
+
+    One that is not set is a fault, and stays as it is.
+    """
     if isinstance(value, dict):
-        return {name: look_up(each, f"{where}.{name}", environment, faults) for name, each in value.items()}
+        return {
+            name: look_up(each, f"{where}.{name}", environment, faults)
+            for name, each in value.items()
+        }
     if isinstance(value, list):
         return [look_up(each, where, environment, faults) for each in value]
     variable = variable_of(value) if isinstance(value, str) else None
@@ -76,7 +89,12 @@ def _names_of(kind: type[BaseModel]) -> set[str]:
     aliases = [each.validation_alias for each in kind.model_fields.values()]
     return {
         *kind.model_fields,
-        *(str(choice) for each in aliases if isinstance(each, AliasChoices) for choice in each.choices),
+        *(
+            str(choice)
+            for each in aliases
+            if isinstance(each, AliasChoices)
+            for choice in each.choices
+        ),
     }
 
 

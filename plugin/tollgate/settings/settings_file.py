@@ -1,4 +1,7 @@
-"""Reading a configuration file. All that is read of the file and of the environment is read from here."""
+"""Reading a configuration file.
+
+All that is read of the file and of the environment is read from here.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,13 @@ _ENTRY = ("model_name", "litellm_params", "model_info")
 T = TypeVar("T", bound=BaseModel)
 
 
-def load(path: Path, environment: Mapping[str, str] | None = None, *, allow_unenforced: bool = False) -> Settings:
+def load(
+    path: Path, environment: Mapping[str, str] | None = None, *, allow_unenforced: bool = False
+) -> Settings:
     """Read and validate a file, and what it includes.
 
-    `allow_unenforced`: settings that restrict callers and that we do not serve are notices, no faults.
-    Raises SettingsError with one line per fault, naming the field and what would be right.
+    `allow_unenforced`: settings that restrict callers and that we do not serve are notices, no
+    faults. Raises SettingsError with one line per fault, naming the field and what would be right.
     """
     document = read_document(path)
     faults = Faults()
@@ -60,7 +65,10 @@ def load(path: Path, environment: Mapping[str, str] | None = None, *, allow_unen
 
 def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> SettingsFile:
     def section(kind: type[T], name: str) -> T:
-        return read_section(kind, document.get(name), name, variables, faults) or kind.model_construct()
+        return (
+            read_section(kind, document.get(name), name, variables, faults)
+            or kind.model_construct()
+        )
 
     return SettingsFile(
         models=_models(document.get("model_list"), variables, faults),
@@ -72,7 +80,14 @@ def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> S
             name: value
             for name, value in document.items()
             if value is not None
-            and name not in ("model_list", "general_settings", "litellm_settings", "router_settings", "tollgate")
+            and name
+            not in (
+                "model_list",
+                "general_settings",
+                "litellm_settings",
+                "router_settings",
+                "tollgate",
+            )
         },
     )
 
@@ -90,7 +105,8 @@ def _models(given: object, variables: Environment, faults: Faults) -> tuple[Mode
 def _model(given: object, number: int, variables: Environment, faults: Faults) -> ModelEntry | None:
     if not isinstance(given, dict):
         faults.add(
-            f"model_list.{number}", f"must be a mapping with model_name and litellm_params (got {cut(repr(given))})"
+            f"model_list.{number}",
+            f"must be a mapping with model_name and litellm_params (got {cut(repr(given))})",
         )
         return None
     before = len(faults)
@@ -99,26 +115,44 @@ def _model(given: object, number: int, variables: Environment, faults: Faults) -
         faults.add(f"model_list.{number}.model_name", f"must be a name (got {cut(repr(name))})")
         name = str(number)
     where = f"model_list: {name}"
-    params = read_section(LitellmParams, given.get("litellm_params"), f"{where}: litellm_params", variables, faults)
-    info = read_section(ModelInfo, given.get("model_info"), f"{where}: model_info", variables, faults)
+    params = read_section(
+        LitellmParams, given.get("litellm_params"), f"{where}: litellm_params", variables, faults
+    )
+    info = read_section(
+        ModelInfo, given.get("model_info"), f"{where}: model_info", variables, faults
+    )
     if params is None or info is None or len(faults) > before:
         return None
     return ModelEntry(name, params, info, tuple(str(each) for each in given if each not in _ENTRY))
 
 
 def _settings(
-    file: SettingsFile, deployed: Deployed, variables: Environment, document: dict[str, Any], unenforced: list[str]
+    file: SettingsFile,
+    deployed: Deployed,
+    variables: Environment,
+    document: dict[str, Any],
+    unenforced: list[str],
 ) -> Settings:
-    master_key, named = file.general.master_key, (document.get("general_settings") or {}).get("master_key")
+    master_key, named = (
+        file.general.master_key,
+        (document.get("general_settings") or {}).get("master_key"),
+    )
     if named is None:
         master_key = variables.get(_MASTER_KEY) or None
     aliases = {
         **{name: Alias(model) for name, model in file.litellm.model_alias_map.items()},
-        **{name: Alias(each.model, each.hidden) for name, each in file.router.model_group_alias.items()},
+        **{
+            name: Alias(each.model, each.hidden)
+            for name, each in file.router.model_group_alias.items()
+        },
     }
     served = {each.model_name for each in deployed.deployments}
     wildcards = Wildcards(served)
-    lost = [name for name, each in aliases.items() if each.model not in served and not wildcards.find(each.model)]
+    lost = [
+        name
+        for name, each in aliases.items()
+        if each.model not in served and not wildcards.find(each.model)
+    ]
     notices = [
         *variables.notices,
         *deployed.notices,

@@ -13,12 +13,15 @@ from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import LitellmSettings
 
 MOCK_HOST = "mock-llm"
-"""A deployment whose api_base names this host is served by the built-in provider, which `tollgate up` then starts."""
+"""A deployment whose api_base names this host is served by the built-in provider, which `tollgate
+up` then starts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A provider's key: a name in Envoy's environment, and the value to put there when the file holds it literally.
+    """A provider's key: a name in Envoy's environment, and the value to put there when the file
+    holds it literally.
 
     `aws`: it is no key but a file of AWS credentials, with which Envoy signs.
     """
@@ -30,10 +33,13 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A validated file. `credentials` and `prices` are by deployment id; `aliases`: public names that
-    stand for another one. `notices` are lines for whoever starts us.
+    """A validated file.
 
-    Among the credentials, by their own names, are the variables from which Envoy takes AWS credentials by itself.
+    `credentials` and `prices` are by deployment id; `aliases`: public names that stand for another
+    one. `notices` are lines for whoever starts us.
+
+    Among the credentials, by their own names, are the variables from which Envoy takes AWS
+    credentials by itself.
     """
 
     master_key: str | None
@@ -51,7 +57,9 @@ class Settings:
         return any(urlsplit(d.api_base).hostname == MOCK_HOST for d in self.deployments)
 
     def missing_variables(self, environment: Mapping[str, str]) -> list[str]:
-        """One line for each provider's key that is to come from an environment variable which is not set."""
+        """One line for each provider's key that is to come from an environment variable which is
+        not set.
+        """
         return [
             f"{identity}: the environment variable {credential.variable} is not set"
             for identity, credential in self.credentials.items()

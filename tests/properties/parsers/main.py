@@ -1,4 +1,7 @@
-"""Reads JSON bodies and forms as Python's own library does: json, and email for forms. The lines are those of main.go."""
+"""Reads JSON bodies and forms as Python's own library does: json, and email for forms.
+
+The lines are those of main.go.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ def of_json(raw: bytes) -> Any:
 
 
 def of_form(raw: bytes, content_type: str) -> Any:
-    message = BytesParser(policy=HTTP).parsebytes(b"content-type: " + content_type.encode() + b"\r\n\r\n" + raw)
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"content-type: " + content_type.encode() + b"\r\n\r\n" + raw
+    )
     if not message.is_multipart():
         return None
     found: dict[str, list[str]] = {}
@@ -32,7 +37,9 @@ def of_form(raw: bytes, content_type: str) -> Any:
             name = name[2]
         if name is not None and part.get_filename() is None:
             content = part.get_payload(decode=True)
-            found.setdefault(str(name), []).append(content.decode() if isinstance(content, bytes) else "")
+            found.setdefault(str(name), []).append(
+                content.decode() if isinstance(content, bytes) else ""
+            )
     return found
 
 

@@ -1,5 +1,7 @@
-"""The last door: Envoy's gRPC access log. Whatever is still held when a request has ended is settled here, and a call that
-still runs says so by its periodic entry, which renews its lease. In native mode every request is settled here.
+"""The last door: Envoy's gRPC access log.
+
+Whatever is still held when a request has ended is settled here, and a call that still runs says so
+by its periodic entry, which renews its lease. In native mode every request is settled here.
 
 It knows of every request how it ended: whether it reached the provider, whether the reply came
 whole, and how long it was.
@@ -31,19 +33,22 @@ from tollgate.pb.access_log_pb2 import (
     StreamAccessLogsResponse,
 )
 
-# ext_proc settles a reply that it has seen within milliseconds of its end, and knows more than the log does; only if its worker
-# died is there something left after this.
+# ext_proc settles a reply that it has seen within milliseconds of its end, and knows more than the
+# log does; only if its worker died is there something left after this.
 _GRACE_S = 3.0
 # So many entries are settled before others get their turn: a message may hold hundreds.
 _AT_ONCE = 16
-# https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details: any other word for a reply of
-# the provider's says how it was cut.
+# https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details:
+# any other word for a reply of the provider's says how it was cut.
 _WHOLE = "via_upstream"
 _BY = "access_log"
 
 
 class AccessLog:
-    """Envoy's AccessLogService. What one message tells is settled together, so that the store is asked once for many calls."""
+    """Envoy's AccessLogService.
+
+    What one message tells is settled together, so that the store is asked once for many calls.
+    """
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
         self._meter = meter
@@ -67,7 +72,11 @@ class AccessLog:
             call.answer(StreamAccessLogsResponse().SerializeToString())
 
     def end_all(self) -> None:
-        """End the streams. They have no end of their own, so whoever waits for it waits in vain; Envoy goes on with another worker."""
+        """End the streams.
+
+        They have no end of their own, so whoever waits for it waits in vain; Envoy goes on with
+        another worker.
+        """
         for call in list(self._streams):
             self.end(call)
 
@@ -119,7 +128,9 @@ class AccessLog:
         status, name = entry.response.response_code.value, find_meter(metadata)
         if not reached or status == 0 or name is None:
             return _unread(entry, reservation)
-        return _read_natively(self._readers[name], reservation, usage_fields(metadata), entry.response)
+        return _read_natively(
+            self._readers[name], reservation, usage_fields(metadata), entry.response
+        )
 
     async def _settle_later(self, ended: Ended) -> None:
         await asyncio.sleep(_GRACE_S)
@@ -164,7 +175,10 @@ def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
 
 
 def _read_natively(
-    reader: FieldReader, reservation: Reservation, fields: Mapping[str, object], response: HTTPResponseProperties
+    reader: FieldReader,
+    reservation: Reservation,
+    fields: Mapping[str, object],
+    response: HTTPResponseProperties,
 ) -> Ended:
     """The end of a call whose reply Envoy's own filters read.
 
@@ -189,6 +203,10 @@ def _read_natively(
     return Ended(reservation, usage, status, _BY, hidden, lacks, most_tokens)
 
 
-def _seen(reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False) -> Seen:
+def _seen(
+    reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False
+) -> Seen:
     """What a reply of that length may have shown."""
-    return seen_in(reservation.dialect, response.response_body_bytes, stream=reservation.stream, error=error)
+    return seen_in(
+        reservation.dialect, response.response_body_bytes, stream=reservation.stream, error=error
+    )

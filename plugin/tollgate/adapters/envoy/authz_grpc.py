@@ -1,4 +1,7 @@
-"""The first door: ext_authz over gRPC, with body. Protobuf to Request, Decision to protobuf, nothing else."""
+"""The first door: ext_authz over gRPC, with body.
+
+Protobuf to Request, Decision to protobuf, nothing else.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class Authorization:
         return _Check(self, call)
 
     def decide(self, call: Call, message: bytes) -> None:
-        """Answer one request, in a task of its own: the client may leave, or Envoy's patience end, while the store holds."""
+        """Answer one request, in a task of its own: the client may leave, or Envoy's patience end,
+        while the store holds.
+        """
         task = asyncio.create_task(self._decide(call, message))
         self._deciding.add(task)
         task.add_done_callback(self._deciding.discard)
@@ -63,14 +68,18 @@ class Authorization:
             http = attributes.request.http
             headers, path = http.headers, http.path
             stream_id = headers.get(STREAM_HEADER, "")
-            asked = Request(http.method, path, headers, http.raw_body or http.body, stream_id, call.left)
+            asked = Request(
+                http.method, path, headers, http.raw_body or http.body, stream_id, call.left
+            )
             if attributes.context_extensions.get(KEY_CHECK_EXTENSION) == KEY_CHECK:
                 refused = await self._admissions.check_key(asked)
                 call.answer(_GOOD_KEY if refused is None else _denied(refused).SerializeToString())
                 return
             decision = await self._admissions.admit(asked)
             response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision)
-        except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
+        except (
+            Exception
+        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_authz")
             call.answer(_denied(internal_error(path)).SerializeToString())
             return
@@ -107,7 +116,8 @@ def _allowed(admission: Admission) -> CheckResponse:
         status=_OK,
         ok_response=OkHttpResponse(
             headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-            # Applied after ext_proc's on the way back: what settlement knew wins over what admission knew.
+            # Applied after ext_proc's on the way back: what settlement knew wins over what
+            # admission knew.
             response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
         ),
         dynamic_metadata=admitted(admission.reservation, admission.edits),
@@ -140,5 +150,6 @@ def _options(
     headers: Iterable[Header], action: HeaderValueOption.HeaderAppendAction.ValueType
 ) -> list[HeaderValueOption]:
     return [
-        HeaderValueOption(header=HeaderValue(key=each.name, value=each.value), append_action=action) for each in headers
+        HeaderValueOption(header=HeaderValue(key=each.name, value=each.value), append_action=action)
+        for each in headers
     ]

@@ -1,8 +1,11 @@
-"""The first door in native mode: ext_authz over HTTP/1.1, with body. A request's head and body to Request, Decision to a response.
+"""The first door in native mode: ext_authz over HTTP/1.1, with body.
 
-Not on a web framework or server: Envoy is the only client, it sends one request after the other on each connection, and what
-a server does beyond that would cost more than the decision. What a response says to Envoy rather than to the client stands in
-headers that the configuration (envoy_config/native.py) takes for itself.
+A request's head and body to Request, Decision to a response.
+
+Not on a web framework or server: Envoy is the only client, it sends one request after the other on
+each connection, and what a server does beyond that would cost more than the decision. What a
+response says to Envoy rather than to the client stands in headers that the configuration
+(envoy_config/native.py) takes for itself.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
 from tollgate.metering.metering import Meter
 
-# What Envoy's health check waits for (envoy_config/messages.py). It asks without any header; a client's request comes with several.
+# What Envoy's health check waits for (envoy_config/messages.py). It asks without any header; a
+# client's request comes with several.
 _ALIVE = b"HTTP/1.1 204 \r\n\r\n"
 
 
@@ -90,7 +94,9 @@ class AuthorizationOverHttp:
                 return
             decision = await self._admissions.admit(asked)
             response = self._response(asked, decision)
-        except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
+        except (
+            Exception
+        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_authz")
             connection.answer(_denied(internal_error(asked.path)), asked.method)
             return
@@ -99,7 +105,9 @@ class AuthorizationOverHttp:
             self._give_back(decision)
 
     def _response(self, asked: Request, decision: Decision) -> bytes:
-        return _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
+        return (
+            _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
+        )
 
     def _allowed(self, asked: Request, admission: Admission) -> bytes:
         lines, changes = [_line(ROUTE_HEADER, route_value(admission.deployment))], []
@@ -119,14 +127,20 @@ class AuthorizationOverHttp:
                 if reservation.hide_usage:
                     changes.append(_line(HIDE, "1"))
             else:
-                # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz without looking.
-                changes.append(_line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers)))
+                # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz
+                # without looking.
+                changes.append(
+                    _line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers))
+                )
         if admission.coding or changes:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
 
     def _reader(self, asked: Request, body: bytes, reservation: Reservation) -> str | None:
-        """The filter of Envoy's that reads all of the reply; None: there is none. `body`: the request's, in plain."""
+        """The filter of Envoy's that reads all of the reply; None: there is none.
+
+        `body`: the request's, in plain.
+        """
         served = self._meter.deployment(reservation)
         return self._reaches[reservation.dialect].reader(
             body,
@@ -187,7 +201,10 @@ class _Connection(asyncio.Protocol):
             self.answer(_ALIVE, "GET")
             return
         # As the other mode has them, where Envoy sends headers as text: ids may be in any script.
-        headers = {name.decode("latin-1"): value.decode("utf-8", "replace") for name, value in self._headers.items()}
+        headers = {
+            name.decode("latin-1"): value.decode("utf-8", "replace")
+            for name, value in self._headers.items()
+        }
         body = self._body
         asked = Request(
             self._parser.get_method().decode("latin-1"),
@@ -200,7 +217,9 @@ class _Connection(asyncio.Protocol):
         self._door.decide(self, asked)
 
     def left(self) -> bool:
-        """Whether nobody waits for a response any more: Envoy closes the connection when its client leaves."""
+        """Whether nobody waits for a response any more: Envoy closes the connection when its client
+        leaves.
+        """
         return self._transport is None or self._transport.is_closing()
 
     def answer(self, response: bytes, method: str) -> bool:
@@ -227,7 +246,9 @@ class _Connection(asyncio.Protocol):
 def _denied(refusal: Refusal) -> bytes:
     headers = (Header("content-type", "application/json"), *refusal.headers)
     return _response(
-        TUNNELLED.get(refusal.status, refusal.status), (_line(h.name, h.value) for h in headers), refusal.body
+        TUNNELLED.get(refusal.status, refusal.status),
+        (_line(h.name, h.value) for h in headers),
+        refusal.body,
     )
 
 

@@ -75,7 +75,9 @@ Answer = bytes | Coroutine[None, None, bytes]
 class ExternalProcessor:
     """Envoy's ExternalProcessor service."""
 
-    def __init__(self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]) -> None:
+    def __init__(
+        self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]
+    ) -> None:
         """`counts`: how to count a text's tokens, by deployment id, where a tokenizer is known."""
         self._meter = meter
         self._apis = apis
@@ -102,7 +104,9 @@ class ExternalProcessor:
         async def answer() -> None:
             try:
                 call.send(await coming)
-            except Exception:  # an outer edge: closing lets the reply pass, and the log has the traceback
+            except (
+                Exception
+            ):  # an outer edge: closing lets the reply pass, and the log has the traceback
                 telemetry.failed("ext_proc")
                 call.close()
 
@@ -126,7 +130,9 @@ class _Stream:
     def received(self, message: bytes) -> None:
         try:
             answer = self._answer(ProcessingRequest.FromString(message))
-        except Exception:  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
+        except (
+            Exception
+        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
             telemetry.failed("ext_proc")
             answer = None
         if answer is None:
@@ -232,7 +238,9 @@ class _Reply:
         self._buffered = mode != ProcessingMode.STREAMED
         self._in_part = self._in_part or mode == ProcessingMode.BUFFERED_PARTIAL
         override = ProcessingMode(
-            response_header_mode=ProcessingMode.SEND, response_body_mode=mode, response_trailer_mode=ProcessingMode.SEND
+            response_header_mode=ProcessingMode.SEND,
+            response_body_mode=mode,
+            response_trailer_mode=ProcessingMode.SEND,
         )
         return _headers(removed=removed, metadata=METERED, override=override)
 
@@ -265,9 +273,9 @@ class _Reply:
         """Settle a reply whose last piece did not come.
 
         It has ended where it said so itself, and was cut where Envoy closed the stream after some
-        of it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no body
-        although it was asked to, or no more of it than its buffer takes, the client may have the
-        rest: the access log knows.
+        of it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no
+        body although it was asked to, or no more of it than its buffer takes, the client may have
+        the rest: the access log knows.
         """
         if self._settled:
             return
@@ -296,7 +304,9 @@ class _Reply:
         return answer()
 
     def _settled_body(self) -> Answer:
-        """The answer to a held body: its headers, which have waited with it, tell where things stand now."""
+        """The answer to a held body: its headers, which have waited with it, tell where things
+        stand now.
+        """
         settling = self._settle()
 
         async def answer() -> bytes:
@@ -337,20 +347,29 @@ class _Reply:
             return ProcessingMode.STREAMED
         if content_length is None:
             return ProcessingMode.BUFFERED_PARTIAL
-        return ProcessingMode.BUFFERED if int(content_length) <= _BUFFER_BOUND else ProcessingMode.STREAMED
+        return (
+            ProcessingMode.BUFFERED
+            if int(content_length) <= _BUFFER_BOUND
+            else ProcessingMode.STREAMED
+        )
 
 
 def _streamed(body: bytes, *, end: bool) -> BodyResponse:
     """A piece in FULL_DUPLEX_STREAMED."""
     streamed = StreamedBodyResponse(body=body, end_of_stream=end)
-    return BodyResponse(response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed)))
+    return BodyResponse(
+        response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed))
+    )
 
 
 def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderMutation:
     action = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     return HeaderMutation(
         set_headers=[
-            HeaderValueOption(header=HeaderValue(key=each.name, raw_value=each.value.encode()), append_action=action)
+            HeaderValueOption(
+                header=HeaderValue(key=each.name, raw_value=each.value.encode()),
+                append_action=action,
+            )
             for each in headers
         ],
         remove_headers=removed,
@@ -366,5 +385,7 @@ def _headers(
 ) -> bytes:
     common = CommonResponse(header_mutation=_mutation(headers, removed))
     return _encoded(
-        response_headers=HeadersResponse(response=common), mode_override=override, dynamic_metadata=metadata
+        response_headers=HeadersResponse(response=common),
+        mode_override=override,
+        dynamic_metadata=metadata,
     )

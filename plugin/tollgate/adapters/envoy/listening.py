@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-# Envoy opens a connection for each HTTP/1.1 call that finds none free, so a crowd of clients comes as a crowd of connections. Python's
-# own number is 100, and a Unix socket turns away whoever comes beyond it.
+# Envoy opens a connection for each HTTP/1.1 call that finds none free, so a crowd of clients comes
+# as a crowd of connections. Python's own number is 100, and a Unix socket turns away whoever comes
+# beyond it.
 _BACKLOG = 4096
 
 
@@ -16,4 +17,6 @@ async def listen(make: Callable[[], asyncio.Protocol], address: str) -> asyncio.
     if address.startswith("unix:"):
         return await loop.create_unix_server(make, address.removeprefix("unix:"), backlog=_BACKLOG)
     host, _, port = address.rpartition(":")
-    return await loop.create_server(make, host.strip("[]"), int(port), reuse_port=True, backlog=_BACKLOG)
+    return await loop.create_server(
+        make, host.strip("[]"), int(port), reuse_port=True, backlog=_BACKLOG
+    )

@@ -1,4 +1,6 @@
-"""The dynamic metadata that a request carries between Envoy's filters: state travels with it, never in a process."""
+"""The dynamic metadata that a request carries between Envoy's filters: state travels with it, never
+in a process.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tollgate.core.envoy_contract import EXT_PROC, METER_HEADER
 from tollgate.core.usage.native import api_name
 from tollgate.pb.common_pb2 import Metadata
 
-# ext_authz writes under the filter's own name; ext_proc under the namespace that its configuration lets it have.
+# ext_authz writes under the filter's own name; ext_proc under the namespace that its configuration
+# lets it have.
 AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
 TOLLGATE_NAMESPACE: Final = "tollgate"
 
@@ -25,7 +28,9 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct | None:
-    """What ext_authz leaves for the others: the reservation as one string, and the edits as another."""
+    """What ext_authz leaves for the others: the reservation as one string, and the edits as
+    another.
+    """
     if reservation is None and not edits:
         return None
     struct = Struct()
@@ -37,12 +42,17 @@ def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct
 
 
 def edits_text(edits: tuple[Edit, ...]) -> str:
-    """The edits as Lua reads them: offset, how many bytes to delete, and the hexadecimal bytes to insert; then the next."""
+    """The edits as Lua reads them: offset, how many bytes to delete, and the hexadecimal bytes to
+    insert; then the next.
+    """
     return "".join(f"{each.offset},{each.delete},{each.insert.encode().hex()};" for each in edits)
 
 
 def reservation_text(reservation: Reservation) -> str:
-    """The reservation as a header's value: JSON that is ASCII without control characters. Ids may be in any script."""
+    """The reservation as a header's value: JSON that is ASCII without control characters.
+
+    Ids may be in any script.
+    """
     text = reservations.encode(reservation)
     # JSON has escaped all control characters but this one.
     return text if text.isascii() and "\x7f" not in text else _UNPRINTABLE.sub(_escaped, text)
@@ -54,7 +64,9 @@ def find_reservation(metadata: Metadata) -> Reservation | None:
     if AUTHZ_NAMESPACE not in namespaces:
         return None
     fields = namespaces[AUTHZ_NAMESPACE].fields
-    return reservations.decode(fields["reservation"].string_value) if "reservation" in fields else None
+    return (
+        reservations.decode(fields["reservation"].string_value) if "reservation" in fields else None
+    )
 
 
 def _escaped(match: re.Match[str]) -> str:

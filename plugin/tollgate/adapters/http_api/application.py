@@ -34,7 +34,10 @@ def create_api(
     reported: Reports | None = None,
     metrics_open: bool = False,
 ) -> FastAPI:
-    """The management API. `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and models.
+    """The management API.
+
+    `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and
+    models.
 
     `metrics_open`: /metrics asks for no key.
     """
@@ -45,7 +48,8 @@ def create_api(
         "or a key of a user whose role is proxy_admin.",
         docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
         redoc_url=None,
-        # FastAPI would answer a path with a slash too many by a redirect to the address it believes to have: wrong behind Envoy.
+        # FastAPI would answer a path with a slash too many by a redirect to the address it believes
+        # to have: wrong behind Envoy.
         redirect_slashes=False,
         dependencies=[Depends(check_query)],
     )
@@ -53,7 +57,15 @@ def create_api(
     api.state.watched = watched
     api.state.metrics_open = metrics_open
     errors.install(api)
-    for router in (keys.router, users.router, teams.router, budgets.router, imports.router, docs.router, health.router):
+    for router in (
+        keys.router,
+        users.router,
+        teams.router,
+        budgets.router,
+        imports.router,
+        docs.router,
+        health.router,
+    ):
         api.include_router(router)
     api.include_router(customers.router, prefix="/customer")
     if reported is not None:

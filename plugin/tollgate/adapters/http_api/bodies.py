@@ -1,4 +1,6 @@
-"""Bodies of requests: bounded, JSON whatever the content type says, and when they are not, told where they stop being it."""
+"""Bodies of requests: bounded, JSON whatever the content type says, and when they are not, told
+where they stop being it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _SHOWN = 20
 
 
 class _JsonRequest(Request):
-    """A request whose body is read as strict JSON: no NaN, no lone surrogates, no depth that would exhaust the stack."""
+    """A request whose body is read as strict JSON: no NaN, no lone surrogates, no depth that would
+    exhaust the stack.
+    """
 
     async def body(self) -> bytes:
         """The body, as long as it is not too long."""

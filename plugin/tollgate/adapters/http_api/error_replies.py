@@ -1,5 +1,5 @@
-"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`; to clients of another API than
-OpenAI's, who come to list models, in that API's.
+"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`;
+to clients of another API than OpenAI's, who come to list models, in that API's.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def error(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error in the shape that the client reads. LiteLLM's code is the status, as text, unless there is a better one."""
+    """An error in the shape that the client reads.
+
+    LiteLLM's code is the status, as text, unless there is a better one.
+    """
     family = family_of(request)
     if family is not Family.OPENAI:
         more = {each.name: each.value for each in error_headers(family, status)}
@@ -72,8 +75,11 @@ def error(
 
 
 def family_of(request: Request) -> Family:
-    """Whose errors the client reads. Paths of management may look like a provider's: /model/info like
-    Bedrock's. Anthropic's clients list models under the path of OpenAI's."""
+    """Whose errors the client reads.
+
+    Paths of management may look like a provider's: /model/info like Bedrock's. Anthropic's clients
+    list models under the path of OpenAI's.
+    """
     if not isinstance(request.scope.get("route"), ProvidersRoute):
         return Family.OPENAI
     if "anthropic-version" in request.headers:
@@ -123,7 +129,9 @@ def fault(found: Mapping[str, Any], place: Sequence[Any]) -> str:
 
 async def _http(request: Request, exception: Exception) -> Response:
     assert isinstance(exception, HTTPException)
-    message = {404: "Not Found", 405: "Method Not Allowed"}.get(exception.status_code, exception.detail)
+    message = {404: "Not Found", 405: "Method Not Allowed"}.get(
+        exception.status_code, exception.detail
+    )
     headers = dict(exception.headers) if exception.headers else None
     return error(request, exception.status_code, "invalid_request_error", message, headers=headers)
 
@@ -133,7 +141,9 @@ async def _ours(request: Request, exception: Exception) -> Response:
     if isinstance(exception, Denied):
         return error(request, exception.status, exception.kind, message)
     if isinstance(exception, UnknownModel):
-        return error(request, 404, "invalid_request_error", message, param="model", code="model_not_found")
+        return error(
+            request, 404, "invalid_request_error", message, param="model", code="model_not_found"
+        )
     if isinstance(exception, StoreUnavailable):
         # What the client library says of the connection is for the log, not for a caller.
         telemetry.store_failed("manage", exception)
@@ -147,4 +157,6 @@ async def _ours(request: Request, exception: Exception) -> Response:
 async def _unexpected(request: Request, exception: Exception) -> Response:
     # Only the path: bodies and headers hold secrets.
     _log.error("%s %s failed", request.method, request.url.path, exc_info=exception)
-    return error(request, 500, "internal_server_error", "Tollgate failed to answer; its log says why")
+    return error(
+        request, 500, "internal_server_error", "Tollgate failed to answer; its log says why"
+    )

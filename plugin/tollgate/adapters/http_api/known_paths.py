@@ -8,7 +8,8 @@ from tollgate.core.requests.endpoints import normal_path
 
 
 class PathsAsKnown:
-    """Middleware: a path with a slash at its end is the path without, and HEAD is answered as GET is.
+    """Middleware: a path with a slash at its end is the path without, and HEAD is answered as GET
+    is.
 
     The server itself leaves out the body of what answers HEAD.
     """

@@ -18,11 +18,17 @@ from tollgate.ports import LedgerQuery
 from tollgate.reporting.reports import MOST_RECORDS
 
 MAX_PAGE = 1_000_000_000
-"""The last page that may be asked for: page times size stays a number that every store can count to."""
+"""The last page that may be asked for: page times size stays a number that every store can count
+to.
+"""
 
-PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Which page, from 1.", examples=[1])]
+PageNumber = Annotated[
+    int, Query(ge=1, le=MAX_PAGE, description="Which page, from 1.", examples=[1])
+]
 
-ListLimit = Annotated[int, Query(ge=1, le=MOST_RECORDS, description="How many at most.", examples=[100])]
+ListLimit = Annotated[
+    int, Query(ge=1, le=MOST_RECORDS, description="How many at most.", examples=[100])
+]
 NEXT_CURSOR, TOTAL_COUNT = "x-tollgate-next-cursor", "x-tollgate-total-count"
 COMPLETE_FROM = "x-tollgate-complete-from"
 _DAY_US = 86_400_000_000
@@ -31,7 +37,12 @@ _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9000, 1, 1)
 
 Day = Annotated[
     date | None,
-    Query(ge=_FIRST_DAY, le=_LAST_DAY, description="A day of UTC, YYYY-MM-DD, included.", examples=["2026-11-27"]),
+    Query(
+        ge=_FIRST_DAY,
+        le=_LAST_DAY,
+        description="A day of UTC, YYYY-MM-DD, included.",
+        examples=["2026-11-27"],
+    ),
 ]
 
 
@@ -52,7 +63,10 @@ class LogFilters:
     organization_id: str | None = None
 
     async def query(self, management: Management) -> LedgerQuery:
-        """Put the filters into the words of the ledger. A key is named by its secret or its hash."""
+        """Put the filters into the words of the ledger.
+
+        A key is named by its secret or its hash.
+        """
         payers = {
             ScopeKind.KEY: self.api_key and await self._key_id(management, self.api_key),
             ScopeKind.USER: self.user_id,

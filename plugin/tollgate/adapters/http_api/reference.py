@@ -1,7 +1,7 @@
 """/openapi.json: what FastAPI knows of the routes, completed by what callers need to know.
 
-How to sign in, which errors there are, and of each field what it means, in which unit, with an example
-(glossary.yaml).
+How to sign in, which errors there are, and of each field what it means, in which unit, with an
+example (glossary.yaml).
 """
 
 from __future__ import annotations
@@ -36,14 +36,26 @@ _ERROR = {
             "description": "What went wrong.",
             "required": ["message", "type", "param", "code"],
             "properties": {
-                "message": {"type": "string", "description": "A sentence.", "examples": ["No keys found"]},
-                "type": {"type": "string", "description": "Its kind.", "examples": ["not_found_error"]},
+                "message": {
+                    "type": "string",
+                    "description": "A sentence.",
+                    "examples": ["No keys found"],
+                },
+                "type": {
+                    "type": "string",
+                    "description": "Its kind.",
+                    "examples": ["not_found_error"],
+                },
                 "param": {
                     "type": ["string", "null"],
                     "description": "The field or parameter, where there is one.",
                     "examples": ["max_budget"],
                 },
-                "code": {"type": "string", "description": "The HTTP status, as text.", "examples": ["404"]},
+                "code": {
+                    "type": "string",
+                    "description": "The HTTP status, as text.",
+                    "examples": ["404"],
+                },
             },
         }
     },
@@ -64,8 +76,12 @@ def complete(api: FastAPI) -> None:
 
 
 def _described(api: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=api.title, version=api.version, description=api.description, routes=api.routes)
-    glossary = yaml.safe_load(files("tollgate.adapters.http_api").joinpath("glossary.yaml").read_text(encoding="utf-8"))
+    document = get_openapi(
+        title=api.title, version=api.version, description=api.description, routes=api.routes
+    )
+    glossary = yaml.safe_load(
+        files("tollgate.adapters.http_api").joinpath("glossary.yaml").read_text(encoding="utf-8")
+    )
     components = document["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
@@ -85,7 +101,12 @@ def _described(api: FastAPI) -> dict[str, Any]:
             "description": "The master key, or the key of a user whose role is proxy_admin; any key may read about itself.",
         },
         **{
-            name: {"type": "apiKey", "in": "header", "name": name, "description": "The same, in this header."}
+            name: {
+                "type": "apiKey",
+                "in": "header",
+                "name": name,
+                "description": "The same, in this header.",
+            }
             for name in KEY_HEADERS
             if name != AUTHORIZATION
         },

@@ -1,4 +1,6 @@
-"""Prices: the built-in table, our corrections and fees, a price file, the configuration's own; each wins over those before it."""
+"""Prices: the built-in table, our corrections and fees, a price file, the configuration's own; each
+wins over those before it.
+"""
 
 from tollgate.adapters.prices.book import PriceBook, keep_current, price_table, read_price_file
 from tollgate.adapters.prices.builtin import known_names

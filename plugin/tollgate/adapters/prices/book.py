@@ -39,7 +39,10 @@ class PriceBook:
     """The prices of some deployments: the file's own, over those of a price file, over the tables'."""
 
     def __init__(
-        self, deployments: Iterable[Deployment], own: Mapping[str, OwnPrice], file: Path | None = None
+        self,
+        deployments: Iterable[Deployment],
+        own: Mapping[str, OwnPrice],
+        file: Path | None = None,
     ) -> None:
         """Raises SettingsError when the price file cannot be used."""
         self._deployments = tuple(deployments)
@@ -51,7 +54,10 @@ class PriceBook:
         self._read()
 
     def at(self, now: datetime) -> dict[str, Price]:
-        """Prices by deployment id, for those that have one. A price file that has become unusable stays what it was."""
+        """Prices by deployment id, for those that have one.
+
+        A price file that has become unusable stays what it was.
+        """
         try:
             self._read()
         except SettingsError as error:
@@ -60,16 +66,22 @@ class PriceBook:
         return price_table(self._deployments, self._own, now, self._document)
 
     def find(self, deployment: Deployment, model: str) -> Price | None:
-        """Return what another model costs at a deployment's provider: one that a reply names, or that a wildcard serves.
+        """Return what another model costs at a deployment's provider: one that a reply names, or
+        that a wildcard serves.
 
-        What the settings say of a wildcard's price is of all that it serves. At most 512 names are kept, until prices are made anew.
+        What the settings say of a wildcard's price is of all that it serves. At most 512 names are
+        kept, until prices are made anew.
         """
         name = (deployment.id, model)
         if name not in self._others:
             if len(self._others) >= _MOST_OTHERS:
                 self._others.clear()
             other = replace(deployment, model=model)
-            own = self._own.get(deployment.id, _NOTHING) if is_wildcard(deployment.model) else _NOTHING
+            own = (
+                self._own.get(deployment.id, _NOTHING)
+                if is_wildcard(deployment.model)
+                else _NOTHING
+            )
             self._others[name] = _price_of(other, own, datetime.now(UTC), self._document)
         return self._others[name]
 
@@ -86,7 +98,9 @@ class PriceBook:
                     costs_in_file(document, each, self._own.get(each.id, _NOTHING).base_model)
                 self._document = document
         except OSError as error:
-            raise SettingsError(f"cannot read the price file {self._file}: {error.strerror}") from error
+            raise SettingsError(
+                f"cannot read the price file {self._file}: {error.strerror}"
+            ) from error
 
 
 async def keep_current(catalog: Catalog, book: PriceBook) -> None:
@@ -103,9 +117,15 @@ def price_table(
     now: datetime | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, Price]:
-    """Prices by deployment id, for those that have one. `own`: what the settings say, by deployment id; `document`: the price file."""
+    """Prices by deployment id, for those that have one.
+
+    `own`: what the settings say, by deployment id; `document`: the price file.
+    """
     now = now or datetime.now(UTC)
-    found = {each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {}) for each in deployments}
+    found = {
+        each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {})
+        for each in deployments
+    }
     return {identity: price for identity, price in found.items() if price is not None}
 
 
@@ -116,11 +136,15 @@ def read_price_file(file: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise SettingsError(f"the price file {file} is not valid JSON: {error}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"the price file {file} must hold an object, from names of models to their prices")
+        raise SettingsError(
+            f"the price file {file} must hold an object, from names of models to their prices"
+        )
     return document
 
 
-def _price_of(deployment: Deployment, own: OwnPrice, now: datetime, document: Mapping[str, Any]) -> Price | None:
+def _price_of(
+    deployment: Deployment, own: OwnPrice, now: datetime, document: Mapping[str, Any]
+) -> Price | None:
     provider, model = deployment.provider, deployment.model
     if own.base_model is not None:
         provider, model = named_provider(provider, own.base_model, now)
@@ -145,7 +169,8 @@ def _listed(provider: str, model: str, deployment: Deployment, now: datetime) ->
     if name.variant == "free":
         layers.put(layers.source, _FREE)
     elif name.variant == "online" and layers.rows:
-        # A plug-in of OpenRouter's that searches for a fee: https://openrouter.ai/docs/guides/features/plugins/web-search
+        # A plug-in of OpenRouter's that searches for a fee:
+        # https://openrouter.ai/docs/guides/features/plugins/web-search
         layers.unpriced = ("online",)
     return layers
 
@@ -168,10 +193,18 @@ def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
     return host.endswith(".api.openai.com")
 
 
-def costs_in_file(document: Mapping[str, Any], deployment: Deployment, base_model: str | None) -> Costs:
+def costs_in_file(
+    document: Mapping[str, Any], deployment: Deployment, base_model: str | None
+) -> Costs:
     """Return what a price file says of a deployment. Raises SettingsError."""
     bare = parse_model_name(deployment.model).bare
-    names = (base_model, f"{deployment.provider}/{deployment.model}", deployment.model, bare, undated(bare))
+    names = (
+        base_model,
+        f"{deployment.provider}/{deployment.model}",
+        deployment.model,
+        bare,
+        undated(bare),
+    )
     for name in names:
         entry = document.get(name) if name is not None else None
         if not isinstance(entry, dict):

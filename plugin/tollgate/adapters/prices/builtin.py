@@ -1,4 +1,6 @@
-"""The built-in table of prices, genai-prices', flattened to integers; and how names of models are looked up in it."""
+"""The built-in table of prices, genai-prices', flattened to integers; and how names of models are
+looked up in it.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +39,23 @@ _PROVIDERS = {
 _AT_VENDORS_PRICE = frozenset({"vercel_ai_gateway"})
 # Whose a model is, by how its name begins: a deployment's base_model need not say it.
 _VENDORS = (
-    ("openai", ("gpt-", "o1", "o3", "o4", "chatgpt-", "text-embedding-", "whisper-", "tts-", "codex-")),
+    (
+        "openai",
+        ("gpt-", "o1", "o3", "o4", "chatgpt-", "text-embedding-", "whisper-", "tts-", "codex-"),
+    ),
     ("anthropic", ("claude-",)),
     ("google", ("gemini-", "gemma-")),
-    ("mistral", ("mistral-", "ministral-", "codestral-", "magistral-", "devstral-", "voxtral-", "pixtral-")),
+    (
+        "mistral",
+        ("mistral-", "ministral-", "codestral-", "magistral-", "devstral-", "voxtral-", "pixtral-"),
+    ),
     ("deepseek", ("deepseek-",)),
     ("x-ai", ("grok-",)),
     ("cohere", ("command-",)),
     ("moonshotai", ("kimi-", "moonshot-")),
 )
-# genai-prices' units: its name, ours, and how many a price is for. The first that has a price counts.
+# genai-prices' units: its name, ours, and how many a price is for. The first that has a price
+# counts.
 _UNITS = (
     ("input_mtok", "input", 10**6),
     ("output_mtok", "output", 10**6),
@@ -82,7 +91,9 @@ _CONTEXTS = (
 
 
 def listed(provider: str, model: str, now: datetime) -> Layers:
-    """Return what the table says of a model; nothing when it lacks it, or prices it by units that no reply tells."""
+    """Return what the table says of a model; nothing when it lacks it, or prices it by units that
+    no reply tells.
+    """
     snapshot = get_snapshot()
     for table_provider, name in _candidates(provider, model):
         try:
@@ -115,15 +126,21 @@ def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
 
 
 def known_names(deployment: Deployment) -> tuple[str, ...]:
-    """Return the models that the table knows of a deployment's provider, by the names that it takes."""
+    """Return the models that the table knows of a deployment's provider, by the names that it
+    takes.
+    """
     own = _PROVIDERS.get(deployment.provider, deployment.provider)
     # The table's names of models of these are not those that calls are made with.
-    found = [each for each in get_snapshot().providers if each.id == own and own not in ("aws", "azure")]
+    found = [
+        each for each in get_snapshot().providers if each.id == own and own not in ("aws", "azure")
+    ]
     return tuple(model.id for each in found for model in each.models)
 
 
 def named_provider(provider: str, base_model: str, now: datetime) -> tuple[str, str]:
-    """Return the provider that a base_model names, or else that its name belongs to, and the rest of it."""
+    """Return the provider that a base_model names, or else that its name belongs to, and the rest
+    of it.
+    """
     prefix, slash, rest = base_model.partition("/")
     if slash and prefix in _known_providers(get_snapshot()):
         return prefix, rest
@@ -164,7 +181,10 @@ def _tiers(prices: ModelPrice) -> dict[int, Row]:
         for unit, kind, per in _UNITS:
             price = getattr(prices, unit, None)
             if isinstance(price, TieredPrices):
-                price = next((tier.price for tier in reversed(price.tiers) if tier.start <= start), price.base)
+                price = next(
+                    (tier.price for tier in reversed(price.tiers) if tier.start <= start),
+                    price.base,
+                )
             if price is not None:
                 row.setdefault(kind, femto(price / per))
         rows[start] = row

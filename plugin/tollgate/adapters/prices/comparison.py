@@ -53,7 +53,9 @@ def _rate(price: Price, name: CostName) -> Decimal | None:
     tiers = price.service_tiers.get(name.service_tier) if name.service_tier else price.tiers
     if tiers is None:
         return None
-    rates = next(each for each in reversed(tiers) if each.above_input_tokens <= name.above_input_tokens)
+    rates = next(
+        each for each in reversed(tiers) if each.above_input_tokens <= name.above_input_tokens
+    )
     femtousd: int | None = getattr(rates, name.kind)
     return None if femtousd is None else _dollars(femtousd)
 

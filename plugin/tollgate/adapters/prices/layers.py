@@ -1,4 +1,6 @@
-"""Prices as rows of numbers, before they are frozen: each source of prices puts its layer over those below."""
+"""Prices as rows of numbers, before they are frozen: each source of prices puts its layer over
+those below.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ class Layers:
         for row in reversed(rows):
             tiers |= row.tiers
             self.geographies |= row.geographies
-        for tier, other in {tier: other for row in rows for tier, other in row.same_as.items()}.items():
+        for tier, other in {
+            tier: other for row in rows for tier, other in row.same_as.items()
+        }.items():
             self._open_tier(tier, other, Decimal(1))
         for tier, times in tiers.items():
             self._open_tier(tier, "", times)
@@ -85,7 +89,9 @@ class Layers:
         """Make a service tier at so many times another's prices, unless it has prices of its own."""
         if all(each != tier for each, _ in self.rows):
             self.rows |= {
-                (tier, above): multiplied(row, times) for (each, above), row in self.rows.items() if each == other
+                (tier, above): multiplied(row, times)
+                for (each, above), row in self.rows.items()
+                if each == other
             }
 
     def _put_row(self, row: PriceRow) -> None:
@@ -110,14 +116,19 @@ class Layers:
     def price(self) -> Price:
         """Freeze them."""
         geographies = {
-            name: _price(self.source, {place: multiplied(row, times) for place, row in self.rows.items()})
+            name: _price(
+                self.source, {place: multiplied(row, times) for place, row in self.rows.items()}
+            )
             for name, times in self.geographies.items()
         }
         return _price(self.source, self.rows, geographies, self.as_of, self.unpriced)
 
 
 def price_of_file(input_cost: Decimal, output_cost: Decimal, source: str) -> Price:
-    """A price of so many dollars a token. Cached tokens cost what others do: the file says nothing of them."""
+    """A price of so many dollars a token.
+
+    Cached tokens cost what others do: the file says nothing of them.
+    """
     costs = {CostName("input"): input_cost, CostName("output"): output_cost}
     return _price(source, _with_costs({}, costs))
 
@@ -138,13 +149,18 @@ def multiplied(row: Row, times: Decimal) -> Row:
 
 
 def _with_costs(rows: Rows, costs: Costs) -> Rows:
-    """The rows with these prices in them. One without tier and service tier holds in all rows; others in theirs, and in higher tiers."""
+    """The rows with these prices in them.
+
+    One without tier and service tier holds in all rows; others in theirs, and in higher tiers.
+    """
     rows = {place: dict(row) for place, row in rows.items()} or {("", 0): {}}
     for name, dollars in sorted(costs.items(), key=_general_first):
         _open(rows, name.service_tier, name.above_input_tokens)
         everywhere = not name.service_tier and not name.above_input_tokens
         for (service_tier, above), row in rows.items():
-            if everywhere or (service_tier == name.service_tier and above >= name.above_input_tokens):
+            if everywhere or (
+                service_tier == name.service_tier and above >= name.above_input_tokens
+            ):
                 row[name.kind] = femto(dollars)
                 if everywhere and name.kind == "input":
                     for kind in _CACHES:
@@ -160,7 +176,9 @@ def _general_first(item: tuple[CostName, Decimal]) -> tuple[str, int, bool]:
 def _open(rows: Rows, service_tier: str, above: int) -> None:
     """Make a row where there is none, from what held there until now."""
     if all(each != service_tier for each, _ in rows):
-        rows |= {(service_tier, start): dict(row) for (each, start), row in rows.items() if not each}
+        rows |= {
+            (service_tier, start): dict(row) for (each, start), row in rows.items() if not each
+        }
     if (service_tier, above) not in rows:
         below = max(start for each, start in rows if each == service_tier and start < above)
         rows[service_tier, above] = dict(rows[service_tier, below])
@@ -175,14 +193,23 @@ def _price(
 ) -> Price:
     tiers: dict[str, tuple[Rates, ...]] = {}
     for service_tier, above in sorted(rows):
-        tiers[service_tier] = (*tiers.get(service_tier, ()), _rates(rows[service_tier, above], above))
+        tiers[service_tier] = (
+            *tiers.get(service_tier, ()),
+            _rates(rows[service_tier, above], above),
+        )
     return Price(source, tiers.pop(""), tiers, geographies or {}, as_of, unpriced)
 
 
 def _rates(row: Row, above: int) -> Rates:
     into = row.get("input", 0)
     write = row.get("cache_write_5m", into)
-    filled = {"input": into, "output": 0, "cache_read": into, "cache_write_5m": write, "cache_write_1h": write} | row
+    filled = {
+        "input": into,
+        "output": 0,
+        "cache_read": into,
+        "cache_write_5m": write,
+        "cache_write_1h": write,
+    } | row
     return Rates(**filled, above_input_tokens=above)
 
 

@@ -1,1 +1,4 @@
-"""Valkey (or Redis >= 6.2) as the store: counters, directory, ledger. One client library, one file that builds keys."""
+"""Valkey (or Redis >= 6.2) as the store: counters, directory, ledger.
+
+One client library, one file that builds keys.
+"""

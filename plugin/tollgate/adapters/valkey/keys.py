@@ -1,20 +1,31 @@
-"""Every key that Tollgate writes. Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
+"""Every key that Tollgate writes.
 
-    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string state and sums (counters.lua)
-    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset   reservation id
-    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id -> lease end, held amounts, reservation
-    tollgate:{ORG}:ledger                        what was settled at once               stream number -> record
-    tollgate:organizations                       who ever held something                set    organization
-    tollgate:outputs                             what replies had lately                hash   deployment -> mean output, mean hidden
-    tollgate:probe                               what a check of the store writes       string empty, for a minute
+Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
+
+    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string state
+    and sums (counters.lua)
+    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset
+    reservation id
+    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id ->
+    lease end, held amounts, reservation
+    tollgate:{ORG}:ledger                        what was settled at once               stream
+    number -> record
+    tollgate:organizations                       who ever held something                set
+    organization
+    tollgate:outputs                             what replies had lately                hash
+    deployment -> mean output, mean hidden
+    tollgate:probe                               what a check of the store writes       string
+    empty, for a minute
     tollgate:{entities}:version                  the last version that was given        integer
-    tollgate:{entities}:KIND:ID                  an entity's document                   hash  version document
+    tollgate:{entities}:KIND:ID                  an entity's document                   hash
+    version document
     tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
     tollgate:{entities}:of:OWNER:ID:KIND         those of a user, team or budget        zset  id
     tollgate:{entities}:name:KIND:NAME           who has a unique name                  string  id
 
-The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own limits span organizations,
-so they have a slot of their own. So have entities: one change may touch several.
+The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own
+limits span organizations, so they have a slot of their own. So have entities: one change may touch
+several.
 """
 
 from __future__ import annotations
@@ -25,7 +36,9 @@ from urllib.parse import quote
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
-"""Where writers publish `KIND:ID` of every entity that they change, and `spend` when they correct what somebody has spent."""
+"""Where writers publish `KIND:ID` of every entity that they change, and `spend` when they correct
+what somebody has spent.
+"""
 
 
 def scope_key(organization: str, scope: Scope) -> str:

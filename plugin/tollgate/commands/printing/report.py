@@ -24,11 +24,21 @@ _MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
 
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """The models, the limits of all, the store, what native mode cannot read, and the notices. No secret is in it."""
-    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
+    """The models, the limits of all, the store, what native mode cannot read, and the notices.
+
+    No secret is in it.
+    """
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(
+        datetime.now(UTC)
+    )
     return [
         f"models: {len(settings.deployments)}",
-        *_table([_model(settings, environment, prices.get(each.id), each) for each in settings.deployments]),
+        *_table(
+            [
+                _model(settings, environment, prices.get(each.id), each)
+                for each in settings.deployments
+            ]
+        ),
         "limits of all traffic:",
         *_limits(settings),
         f"store: {_store(settings)}",
@@ -42,16 +52,25 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
 
 
 def compare_prices(settings: Settings, file: Path) -> list[str]:
-    """Return what the prices in force and a file in LiteLLM's form say differently, by more than 5 %. Raises SettingsError."""
+    """Return what the prices in force and a file in LiteLLM's form say differently, by more than 5
+    %.
+
+    Raises SettingsError.
+    """
     try:
         document = read_price_file(file)
     except OSError as error:
         raise SettingsError(f"cannot read the price file {file}: {error.strerror}") from error
-    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(datetime.now(UTC))
+    prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(
+        datetime.now(UTC)
+    )
     found = list(differences(settings.deployments, prices, settings.prices, document))
     if not found:
         return [f"no price differs by more than 5 % from {file}"]
-    rows = [(f"  {each.model}", each.kind, _asked(each.ours), f"there {_asked(each.theirs)}") for each in found]
+    rows = [
+        (f"  {each.model}", each.kind, _asked(each.ours), f"there {_asked(each.theirs)}")
+        for each in found
+    ]
     return [f"prices that differ by more than 5 % from {file}, in dollars a unit:", *_table(rows)]
 
 
@@ -67,7 +86,9 @@ def _model(
         f"{model.provider}/{model.model}",
         model.api_base,
         _key(settings, environment, model),
-        "each model's own price" if price is None and is_wildcard(model.model) else _price(settings, price),
+        "each model's own price"
+        if price is None and is_wildcard(model.model)
+        else _price(settings, price),
     )
 
 
@@ -82,7 +103,9 @@ def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) 
         )
     if credential.value is not None:
         return "key in the file"
-    return f"key in {credential.variable}" + ("" if environment.get(credential.variable) else " (not set)")
+    return f"key in {credential.variable}" + (
+        "" if environment.get(credential.variable) else " (not set)"
+    )
 
 
 def _price(settings: Settings, price: Price | None) -> str:
@@ -115,7 +138,11 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
         and not price.free
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
     ]
-    return ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)] if rows else []
+    return (
+        ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)]
+        if rows
+        else []
+    )
 
 
 def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
@@ -164,10 +191,16 @@ def _native(settings: Settings) -> Iterator[tuple[str, str]]:
         if not reach_of(table[name]).words:
             yield f"  {name}", f"read by ext_proc: {left[0]}"
         else:
-            yield f"  {name}", "read by Envoy" + (f"; by ext_proc: {'; '.join(left)}" if left else "")
+            yield (
+                f"  {name}",
+                "read by Envoy" + (f"; by ext_proc: {'; '.join(left)}" if left else ""),
+            )
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

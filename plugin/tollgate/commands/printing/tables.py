@@ -1,4 +1,6 @@
-"""How answers are printed: whole, so that an id can be copied, and within the width of the terminal."""
+"""How answers are printed: whole, so that an id can be copied, and within the width of the
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         return
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
         yield _GAP.join(cells).rstrip()
 
 

@@ -51,7 +51,9 @@ def ids_of(given: Sequence[str], place: str) -> list[str]:
     for word in given:
         match = _FIELD.fullmatch(word)
         if match is not None and match[1] != place:
-            fail(f"this command takes no fields, and {word!r} looks like one; if it is an id: {place}={word}")
+            fail(
+                f"this command takes no fields, and {word!r} looks like one; if it is an id: {place}={word}"
+            )
         found.append(word if match is None else match[2])
     return found
 

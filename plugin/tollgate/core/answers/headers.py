@@ -1,7 +1,8 @@
 """Where a caller's limits stand, as response headers: OpenAI's, Anthropic's, and those of the page.
 
-Sources: platform.openai.com/docs/guides/rate-limits (resets are Go durations until the bucket is full again),
-docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times), datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers.
+Sources: platform.openai.com/docs/guides/rate-limits (resets are Go durations until the bucket is
+full again), docs.anthropic.com/en/api/rate-limits (resets are RFC 3339 times),
+datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
@@ -38,10 +39,16 @@ _POLICIES = {
 _KEY = ScopeKind.KEY
 
 
-def standing_headers(accounts: Accounts, standing: Standing, family: Family, model: str) -> tuple[Header, ...]:
-    """The headers that tell where the limits of a request stand: of each rate the limit that has least left, and what the key has left
-    for the model (the limit for this model alone, where there is one). Accounts without a balance in the standing are passed over; without a model
-    nothing is told of it."""
+def standing_headers(
+    accounts: Accounts, standing: Standing, family: Family, model: str
+) -> tuple[Header, ...]:
+    """The headers that tell where the limits of a request stand: of each rate the limit that has
+    least left, and what the key has left for the model (the limit for this model alone, where
+    there is one).
+
+    Accounts without a balance in the standing are passed over; without a model nothing is told of
+    it.
+    """
     requests = tokens = key_requests = key_tokens = None
     spend: tuple[Header, ...] = ()
     for account, balance in zip(accounts, standing.balances, strict=False):
@@ -62,7 +69,10 @@ def standing_headers(accounts: Accounts, standing: Standing, family: Family, mod
         if of_key and scope.model is None:
             spend = _spend_headers(account, balance)
     found: list[Header] = []
-    for noun, rate, left_of_key in (("requests", requests, key_requests), ("tokens", tokens, key_tokens)):
+    for noun, rate, left_of_key in (
+        ("requests", requests, key_requests),
+        ("tokens", tokens, key_tokens),
+    ):
         if rate is not None:
             found += _rate_headers(*rate, noun, family, standing.now_us)
         if left_of_key is not None and model:
@@ -71,15 +81,22 @@ def standing_headers(accounts: Accounts, standing: Standing, family: Family, mod
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
-    """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one policy for each, named by its
-    scope. Tokens are no unit of its registry, so theirs is ours; budgets are no rates and stay out."""
+    """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
+    policy for each, named by its scope.
+
+    Tokens are no unit of its registry, so theirs is ours; budgets are no rates and stay out.
+    """
     policies, states = [], []
     for account, balance in zip(accounts, standing.balances, strict=False):
         narrowed = "" if account.scope.model is None else "-model"
         for kind, limit, state in (
             (LimitKind.REQUESTS, account.rpm, _ietf_rate(balance.requests, account.rpm)),
             (LimitKind.TOKENS, account.tpm, _ietf_rate(balance.tokens, account.tpm)),
-            (LimitKind.PARALLEL, account.parallel, f"r={max(0, (account.parallel or 0) - balance.parallel)}"),
+            (
+                LimitKind.PARALLEL,
+                account.parallel,
+                f"r={max(0, (account.parallel or 0) - balance.parallel)}",
+            ),
         ):
             if limit is not None:
                 noun, parameters = _POLICIES[kind]
@@ -92,7 +109,9 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
 
 
 def _ietf_rate(used: int, limit: int | None) -> str:
-    """What is left, and in how many seconds: something again where nothing is (so Retry-After is never earlier), else all of it."""
+    """What is left, and in how many seconds: something again where nothing is (so Retry-After is
+    never earlier), else all of it.
+    """
     if limit is None:
         return ""
     left = bucket.remaining(used, limit)
@@ -120,7 +139,9 @@ def go_duration(milliseconds: int) -> str:
     return f"{minutes}m{shown}s" if minutes else f"{shown}s"
 
 
-def _rate_headers(remaining: int, limit: int, used: int, noun: str, family: Family, now_us: int) -> list[Header]:
+def _rate_headers(
+    remaining: int, limit: int, used: int, noun: str, family: Family, now_us: int
+) -> list[Header]:
     reset_ms = bucket.reset_ms(used, limit)
     found = [
         Header(f"x-ratelimit-limit-{noun}", str(limit)),
@@ -137,7 +158,8 @@ def _rate_headers(remaining: int, limit: int, used: int, noun: str, family: Fami
     return found
 
 
-# A wildcard of the configuration leaves the rest of a name to the client, so names are cut and the cache is bounded.
+# A wildcard of the configuration leaves the rest of a name to the client, so names are cut and the
+# cache is bounded.
 @lru_cache(maxsize=4096)
 def _key_remaining(noun: str, model: str) -> str:
     return f"x-litellm-key-remaining-{noun}-{_NO_TOKEN.sub('-', model[:_MOST_NAME_CHARACTERS])}"
@@ -161,7 +183,13 @@ def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:
 
 
 def misplaced_bearer(headers: Mapping[str, str]) -> str:
-    """A sentence about a header that carries a Bearer token and is not Authorization, as the page's own slip; else nothing."""
+    """A sentence about a header that carries a Bearer token and is not Authorization, as the page's
+    own slip; else nothing.
+    """
     carries = (name for name, value in headers.items() if value[:7].lower() == "bearer ")
     name = next((name for name in carries if name.lower() != "authorization"), None)
-    return "" if name is None else f" The header {name!r} carries a Bearer token; its name must be 'Authorization'."
+    return (
+        ""
+        if name is None
+        else f" The header {name!r} carries a Bearer token; its name must be 'Authorization'."
+    )

@@ -1,7 +1,9 @@
-"""Refusals as clients read them: status, words, and headers that tell an SDK whether and when to try again.
+"""Refusals as clients read them: status, words, and headers that tell an SDK whether and when to
+try again.
 
-The official SDKs wait for `retry-after-ms`, then `retry-after`, and obey `x-should-retry` (their source: `_should_retry`,
-`_calculate_retry_timeout`); without the latter they try a spent budget again and again.
+The official SDKs wait for `retry-after-ms`, then `retry-after`, and obey `x-should-retry` (their
+source: `_should_retry`, `_calculate_retry_timeout`); without the latter they try a spent budget
+again and again.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ _REASONS = {
 
 
 def refusal(
-    family: Family, status: int, kind: str, message: str, *, code: str | None = None, param: str | None = None
+    family: Family,
+    status: int,
+    kind: str,
+    message: str,
+    *,
+    code: str | None = None,
+    param: str | None = None,
 ) -> Refusal:
     """A refusal that waiting will not change."""
     body = error_body(family, status, kind, message, param=param, code=code)
@@ -41,11 +49,16 @@ def refusal(
 def of_path(
     method: str, path: str, endpoint: Endpoint | None, family: Family, *, unknown_allowed: bool
 ) -> Refusal | None:
-    """The refusal of a path that nobody serves. `endpoint`: None for one that we do not know, which passes only where it is allowed to."""
+    """The refusal of a path that nobody serves.
+
+    `endpoint`: None for one that we do not know, which passes only where it is allowed to.
+    """
     if endpoint is None and (reason := why_not_served(path)) is not None:
         return refusal(family, 404, "invalid_request_error", reason, code="not_served")
     if endpoint is None and not (unknown_allowed and method == "POST"):
-        return refusal(family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url")
+        return refusal(
+            family, 404, "invalid_request_error", f"Unknown path: {cut(path)}", code="unknown_url"
+        )
     if method != "POST":
         message = f"{path} takes POST, not {method}."
         return refusal(family, 405, "invalid_request_error", message, code="method_not_allowed")
@@ -60,18 +73,32 @@ def over_limit(
     standing: Standing,
     headers: tuple[Header, ...],
 ) -> Refusal:
-    """The refusal of the first limit that a request did not fit. `headers` tell where all its limits stand."""
+    """The refusal of the first limit that a request did not fit.
+
+    `headers` tell where all its limits stand.
+    """
     assert standing.refused is not None
     assert standing.by is not None
-    account, balance, kind = reservation.accounts[standing.refused], standing.balances[standing.refused], standing.by
+    account, balance, kind = (
+        reservation.accounts[standing.refused],
+        standing.balances[standing.refused],
+        standing.by,
+    )
     crossed = _crossed(account, balance, caller)
     if kind is LimitKind.BUDGET and not standing.only_held:
-        worded, retry = budget_spent(preset, family, crossed), _until_reset(account, standing.now_us)
+        worded, retry = (
+            budget_spent(preset, family, crossed),
+            _until_reset(account, standing.now_us),
+        )
     else:
         message, wait_ms = _reached(kind, account, balance, crossed, reservation)
         if standing.only_held:
             wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
-        again = "The limit allows none." if wait_ms is None else f"Please try again in {wait_ms / 1000:g}s."
+        again = (
+            "The limit allows none."
+            if wait_ms is None
+            else f"Please try again in {wait_ms / 1000:g}s."
+        )
         worded = rate_reached(preset, family, kind, f"{message} {again}", crossed)
         retry = _retry(wait_ms)
     reason = f"{account.scope.kind.value}_{_REASONS[kind]}"
@@ -82,13 +109,17 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
     """The store is down: nobody's fault but ours, and worth trying again."""
     message = "Tollgate cannot check limits at the moment. Please try again."
     body = error_body(family, 503, "server_error", message, code="limits_unavailable")
-    return Refusal(503, "store_unavailable", message, body, (Header("retry-after", str(retry_after_s)),))
+    return Refusal(
+        503, "store_unavailable", message, body, (Header("retry-after", str(retry_after_s)),)
+    )
 
 
 def _reached(
     kind: LimitKind, account: Account, balance: Balance, crossed: Crossed, reservation: Reservation
 ) -> tuple[str, int | None]:
-    """What to say of a limit that time or a call's end makes room in, and how long time takes (None: for ever)."""
+    """What to say of a limit that time or a call's end makes room in, and how long time takes
+    (None: for ever).
+    """
     if kind is LimitKind.PARALLEL:
         limit = account.parallel or 0
         message = f"Limit reached for {crossed.whose} on parallel calls: Limit {limit}, In flight {balance.parallel}."
@@ -135,5 +166,10 @@ def _crossed(account: Account, balance: Balance, caller: Caller) -> Crossed:
     if scope.kind is ScopeKind.KEY and caller.key is not None:
         name = caller.key.alias or caller.key.name
     return Crossed(
-        scope.kind, name, scope.model, dollars(balance.used_nanousd), dollars(account.budget_nanousd or 0), resets
+        scope.kind,
+        name,
+        scope.model,
+        dollars(balance.used_nanousd),
+        dollars(account.budget_nanousd or 0),
+        resets,
     )

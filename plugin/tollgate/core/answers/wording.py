@@ -1,8 +1,12 @@
-"""How a spent limit is worded. `page`: as the page shows it, and in its manner where it shows nothing; `openai`: as OpenAI words
-its own quotas; `litellm`: as LiteLLM 1.109 does. Each names the scope, what is spent, the limit and when it resets.
+"""How a spent limit is worded.
 
-Clients of another API read the same words in its shape, and a spent budget is 402 to them: Anthropic's
-billing_error, Cohere's billing limit. Coding agents take a 401 for a bad login, and SDKs repeat a 429.
+`page`: as the page shows it, and in its manner where it shows nothing; `openai`: as OpenAI words
+its own quotas; `litellm`: as LiteLLM 1.109 does. Each names the scope, what is spent, the limit and
+when it resets.
+
+Clients of another API read the same words in its shape, and a spent budget is 402 to them:
+Anthropic's billing_error, Cohere's billing limit. Coding agents take a 401 for a bad login, and
+SDKs repeat a 429.
 """
 
 from __future__ import annotations
@@ -61,15 +65,24 @@ def budget_spent(preset: Preset, family: Family, crossed: Crossed) -> Worded:
     return Worded(status, message, msgspec.json.encode(body))
 
 
-def rate_reached(preset: Preset, family: Family, kind: LimitKind, message: str, crossed: Crossed) -> Worded:
-    """The refusal of a limit that is worth trying again: of requests, tokens, calls at once, or a budget that is held. The page shows
-    none, so it is OpenAI's."""
+def rate_reached(
+    preset: Preset, family: Family, kind: LimitKind, message: str, crossed: Crossed
+) -> Worded:
+    """The refusal of a limit that is worth trying again: of requests, tokens, calls at once, or a
+    budget that is held.
+
+    The page shows none, so it is OpenAI's.
+    """
     if preset is Preset.LITELLM:
         descriptor = "api_key" if crossed.scope is ScopeKind.KEY else crossed.scope.value
         message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {_NOUNS[kind]}. {message}"
-        return Worded(429, message, error_body(family, 429, "throttling_error", message, code="429"))
+        return Worded(
+            429, message, error_body(family, 429, "throttling_error", message, code="429")
+        )
     kind_word = "tokens" if kind is LimitKind.TOKENS else "requests"
-    return Worded(429, message, error_body(family, 429, kind_word, message, code="rate_limit_exceeded"))
+    return Worded(
+        429, message, error_body(family, 429, kind_word, message, code="rate_limit_exceeded")
+    )
 
 
 _NOUNS = {
@@ -87,7 +100,12 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
             f"Max Budget for Token: {crossed.limit}. Key {crossed.name}, {crossed.resets}."
         )
         # The SDKs show `error` and nothing else of a body.
-        error = {"message": message, "type": "budget_exceeded", "param": None, "code": "budget_exceeded"}
+        error = {
+            "message": message,
+            "type": "budget_exceeded",
+            "param": None,
+            "code": "budget_exceeded",
+        }
         return 401, message, {"detail": message, "error": error}
     facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}"
     if crossed.scope is ScopeKind.MEMBER:
@@ -96,23 +114,38 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
         message = f"Budget has been exceeded: User {crossed.name} has exceeded their budget. {facts}; {crossed.resets}."
     else:
         message = f"Budget has been exceeded: {crossed.whose} has exceeded its budget. {facts}; {crossed.resets}."
-    return 401, message, {"error": {"message": message, "type": "auth_error", "param": "None", "code": 401}}
+    return (
+        401,
+        message,
+        {"error": {"message": message, "type": "auth_error", "param": "None", "code": 401}},
+    )
 
 
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     message = f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent}; Max Budget: {crossed.limit}."
-    error = {"message": message, "type": "insufficient_quota", "param": None, "code": "insufficient_quota"}
+    error = {
+        "message": message,
+        "type": "insufficient_quota",
+        "param": None,
+        "code": "insufficient_quota",
+    }
     return 429, message, {"error": error}
 
 
 def _litellm(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    noun = {ScopeKind.PROXY: "", ScopeKind.MEMBER: "TeamMember=", ScopeKind.CUSTOMER: "End User="}.get(
-        crossed.scope, f"{crossed.scope.value.capitalize()}="
-    )
+    noun = {
+        ScopeKind.PROXY: "",
+        ScopeKind.MEMBER: "TeamMember=",
+        ScopeKind.CUSTOMER: "End User=",
+    }.get(crossed.scope, f"{crossed.scope.value.capitalize()}=")
     named = f"{noun}{crossed.name} " if noun else ""
     narrowed = f"Model={crossed.model} " if crossed.model is not None else ""
     message = f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget: {crossed.limit}, {crossed.resets}."
-    return 422, message, {"error": {"message": message, "type": "budget_exceeded", "param": None, "code": "422"}}
+    return (
+        422,
+        message,
+        {"error": {"message": message, "type": "budget_exceeded", "param": None, "code": "422"}},
+    )
 
 
 _SPENT: Mapping[Preset, Callable[[Crossed], tuple[int, str, Mapping[str, Any]]]] = {

@@ -1,4 +1,8 @@
-"""Which models somebody may use: lists of names, access groups and wildcards, of a key, its team and its user. All must allow it."""
+"""Which models somebody may use: lists of names, access groups and wildcards, of a key, its team
+and its user.
+
+All must allow it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,9 @@ from msgspec import Struct
 ALL_PROXY_MODELS = "all-proxy-models"
 ALL_TEAM_MODELS = "all-team-models"
 NO_DEFAULT_MODELS = "no-default-models"
-"""Matches nothing: a list with only this entry allows nothing, where an empty list would allow everything."""
+"""Matches nothing: a list with only this entry allows nothing, where an empty list would allow
+everything.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,10 @@ class AllowedModels(Struct, frozen=True):
     customer: tuple[str, ...] = ()
 
     def refused_by(self, model: Model) -> str | None:
-        """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`. None: all allow it."""
+        """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`.
+
+        None: all allow it.
+        """
         team = self.team
         if self.key and not _allows(self.key, model, team):
             return "key"
@@ -50,7 +59,11 @@ class AllowedModels(Struct, frozen=True):
 
 def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:
     # The name itself is the commonest entry, and the cheapest to look for.
-    return not entries or model.name in entries or any(_matches(entry, model, team) for entry in entries)
+    return (
+        not entries
+        or model.name in entries
+        or any(_matches(entry, model, team) for entry in entries)
+    )
 
 
 def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
@@ -66,5 +79,8 @@ def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
 # Entries come from administrators, but there may be many; the bound keeps memory bounded.
 @lru_cache(maxsize=4096)
 def _pattern(entry: str) -> re.Pattern[str]:
-    """A wildcard entry: `*` stands for any run of characters, slashes too. Nothing else is special."""
+    """A wildcard entry: `*` stands for any run of characters, slashes too.
+
+    Nothing else is special.
+    """
     return re.compile(".*".join(re.escape(part) for part in entry.split("*")), re.DOTALL)

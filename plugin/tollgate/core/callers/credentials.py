@@ -1,5 +1,7 @@
-"""Where a client's key for the gateway stands, and what else of a request says who asks or who pays: the one list for every door, the
-management API and Envoy's configuration. None of it goes on to a provider.
+"""Where a client's key for the gateway stands, and what else of a request says who asks or who
+pays: the one list for every door, the management API and Envoy's configuration.
+
+None of it goes on to a provider.
 """
 
 from __future__ import annotations
@@ -8,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_plus
 
 OWN_HEADER = "x-litellm-api-key"
-"""The header that no provider knows: beside it a client may send a credential of its own for the provider."""
+"""The header that no provider knows: beside it a client may send a credential of its own for the
+provider.
+"""
 AUTHORIZATION = "authorization"
 KEY_HEADERS = (
     OWN_HEADER,
@@ -41,7 +45,9 @@ PAYER_HEADERS = (
     "x-portkey-virtual-key",
     "x-serverless-authorization",
 )
-"""Headers with which a client could choose whose account at the provider pays, or which deployment there serves."""
+"""Headers with which a client could choose whose account at the provider pays, or which deployment
+there serves.
+"""
 OWN_PREFIX = "x-litellm-"
 """What headers begin with that are for a gateway, and not for a provider."""
 
@@ -49,9 +55,11 @@ _BEARER = "bearer "
 
 
 def find_secret(headers: Mapping[str, str], query: str) -> str | None:
-    """The client's key, by headers with lower-case names and a query without its question mark; None: it names none.
+    """The client's key, by headers with lower-case names and a query without its question mark;
+    None: it names none.
 
-    In Authorization it follows `Bearer`, in our own header it may; other schemes hold no key of ours.
+    In Authorization it follows `Bearer`, in our own header it may; other schemes hold no key of
+    ours.
     """
     for name in KEY_HEADERS:
         if (value := headers.get(name)) and (secret := _secret_of(name, value)):
@@ -78,19 +86,25 @@ def _members(query: str) -> Iterator[tuple[str, str]]:
 
 
 def without_key(target: str) -> str:
-    """A path and its query without the client's key, however its name is encoded; every other byte as it was."""
+    """A path and its query without the client's key, however its name is encoded; every other byte
+    as it was.
+    """
     path, mark, query = target.partition("?")
     if not mark:
         return target
     members = query.split("&")
-    kept = [member for member in members if unquote_plus(member.partition("=")[0]).lower() != KEY_MEMBER]
+    kept = [
+        member for member in members if unquote_plus(member.partition("=")[0]).lower() != KEY_MEMBER
+    ]
     if len(kept) == len(members):
         return target
     return f"{path}?{'&'.join(kept)}" if kept else path
 
 
 def passed_headers(own_header: str) -> tuple[str, ...]:
-    """The headers that go on to a deployment that takes its clients' own credentials: Authorization, and where its provider wants one."""
+    """The headers that go on to a deployment that takes its clients' own credentials:
+    Authorization, and where its provider wants one.
+    """
     return tuple(dict.fromkeys((AUTHORIZATION, own_header)))
 
 

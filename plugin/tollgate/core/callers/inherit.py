@@ -1,4 +1,6 @@
-"""What an entity takes over from another: a key or customer from its budget, a member from the team."""
+"""What an entity takes over from another: a key or customer from its budget, a member from the
+team.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,21 @@ def with_budget(entity: K, budget: Budget | None) -> K:
     return replace(
         entity,
         limits=entity.limits.or_else(budget.limits),
-        model_limits=entity.model_limits + tuple(each for each in budget.model_limits if each.model not in own),
+        model_limits=entity.model_limits
+        + tuple(each for each in budget.model_limits if each.model not in own),
     )
 
 
 def find_member_of(team: Team | None, member: Member | None, user_id: str) -> Member | None:
     """The member, with the limits that the team gives its members.
 
-    A user whom nobody made a member is one as far as the team limits everybody in it: periods are counted from its creation.
+    A user whom nobody made a member is one as far as the team limits everybody in it: periods are
+    counted from its creation.
     """
     if team is None or team.member_limits == NO_LIMITS:
         return member
     if member is None:
-        member = Member(team.id, user_id, limits=replace(NO_LIMITS, budget_since_us=team.created_us))
+        member = Member(
+            team.id, user_id, limits=replace(NO_LIMITS, budget_since_us=team.created_us)
+        )
     return replace(member, limits=member.limits.or_else(team.member_limits))

@@ -8,14 +8,34 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from tollgate.core.callers.access import AllowedModels
-from tollgate.core.entities import NO_LIMITS, Customer, Key, LimitSet, Member, ModelLimits, Team, User
-from tollgate.core.limits.accounts import FOREVER, MAX_EXACT, Account, Accounts, Scope, ScopeKind, accounts_bytes
+from tollgate.core.entities import (
+    NO_LIMITS,
+    Customer,
+    Key,
+    LimitSet,
+    Member,
+    ModelLimits,
+    Team,
+    User,
+)
+from tollgate.core.limits.accounts import (
+    FOREVER,
+    MAX_EXACT,
+    Account,
+    Accounts,
+    Scope,
+    ScopeKind,
+    accounts_bytes,
+)
 from tollgate.core.limits.duration import period_at
 from tollgate.core.memo import Bounded
 
 
 class Caller(Struct, frozen=True):
-    """Who asks, and everybody whose limits apply to them. No key: the master key, which has no limits of its own."""
+    """Who asks, and everybody whose limits apply to them.
+
+    No key: the master key, which has no limits of its own.
+    """
 
     key: Key | None = None
     team: Team | None = None
@@ -43,43 +63,59 @@ class Caller(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits that the configuration gives: to the whole proxy, and to each customer that has none of its own."""
+    """Limits that the configuration gives: to the whole proxy, and to each customer that has none
+    of its own.
+    """
 
     proxy: LimitSet = NO_LIMITS
     customer: LimitSet = NO_LIMITS
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
-        return any(limits.max_budget_nanousd is not None for _, limits in _scopes(caller, self, model))
+        return any(
+            limits.max_budget_nanousd is not None for _, limits in _scopes(caller, self, model)
+        )
 
 
-def accounts(caller: Caller, policy: Policy, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
-    """Every account of a caller's calls of a model. Those that can refuse come first; after them what is only counted.
+def accounts(
+    caller: Caller, policy: Policy, model: str, now_us: int, *, tokens: bool, money: bool
+) -> Accounts:
+    """Every account of a caller's calls of a model.
+
+    Those that can refuse come first; after them what is only counted.
 
     `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
     """
-    walk_in = caller.customer_id is not None and caller.customer is None and policy.customer == NO_LIMITS
+    walk_in = (
+        caller.customer_id is not None and caller.customer is None and policy.customer == NO_LIMITS
+    )
     found = [
         Account(scope, passing=True)
         if walk_in and scope.kind is ScopeKind.CUSTOMER
         else _account(scope, limits, now_us, tokens, money)
         for scope, limits in _scopes(caller, policy, model)
     ]
-    return (*(each for each in found if each.limited), *(each for each in found if not each.limited))
+    return (
+        *(each for each in found if each.limited),
+        *(each for each in found if not each.limited),
+    )
 
 
 class KnownAccounts:
-    """Accounts by caller, as long as they hold: building them costs more than all else of a decision, and who asks once asks again.
+    """Accounts by caller, as long as they hold: building them costs more than all else of a
+    decision, and who asks once asks again.
 
-    Callers do not change: one of whom anything was changed is another object, so they are told apart by identity. There are as many as
-    there is room for.
+    Callers do not change: one of whom anything was changed is another object, so they are told
+    apart by identity. There are as many as there is room for.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._known: Bounded[tuple[int, str, bool, bool], _Known] = Bounded()
 
-    def find(self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool) -> Accounts:
+    def find(
+        self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool
+    ) -> Accounts:
         """As `accounts`: the same object while nothing has changed."""
         name = (id(caller), model, tokens, money)
         known = self._known.get(name)
@@ -105,13 +141,20 @@ class _Known:
 def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
     period = FOREVER
     if limits.budget_duration is not None:
-        period = period_at(limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone)
+        period = period_at(
+            limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone
+        )
     budget = limits.max_budget_nanousd if money else None
-    return Account(scope, limits.rpm, limits.tpm if tokens else None, limits.parallel, budget, period)
+    return Account(
+        scope, limits.rpm, limits.tpm if tokens else None, limits.parallel, budget, period
+    )
 
 
 def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope, LimitSet]]:
-    """Every scope that the request belongs to, with its limits. An entity narrowed to the model follows the entity."""
+    """Every scope that the request belongs to, with its limits.
+
+    An entity narrowed to the model follows the entity.
+    """
     yield Scope(ScopeKind.PROXY, "proxy"), policy.proxy
     if team := caller.team:
         yield from _entity(ScopeKind.TEAM, team.id, team.limits, team.model_limits, model)
@@ -122,7 +165,9 @@ def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope,
     if caller.customer_id is not None:
         if customer := caller.customer:
             limits = customer.limits.or_else(policy.customer)
-            yield from _entity(ScopeKind.CUSTOMER, customer.id, limits, customer.model_limits, model)
+            yield from _entity(
+                ScopeKind.CUSTOMER, customer.id, limits, customer.model_limits, model
+            )
         else:
             yield Scope(ScopeKind.CUSTOMER, caller.customer_id), policy.customer
     if key := caller.key:

@@ -1,4 +1,7 @@
-"""What a call was charged, line by line: so many units at such a rate. The ledger keeps it, so a cost can be explained after prices changed."""
+"""What a call was charged, line by line: so many units at such a rate.
+
+The ledger keeps it, so a cost can be explained after prices changed.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,8 @@ class Line(Struct, frozen=True, array_like=True):
 class Bill(Struct, frozen=True, omit_defaults=True):
     """The row of the price table that was used, and the arithmetic.
 
-    `source`: where the price is from, empty when there is none; `as_of`: the day that its row names.
+    `source`: where the price is from, empty when there is none; `as_of`: the day that its row
+    names.
     `above_input_tokens`: the tier; `service_tier`: the variant, empty for the standard one;
     `geography`: where it ran, if that changed the price. `unpriced`: parts that were told and have
     no price of their own, so that the lines charge them as something else or not at all.

@@ -8,7 +8,10 @@ from tollgate.core.calls.reservation import Reservation
 
 
 class Edit(Struct, frozen=True):
-    """A splice of a request body: at `offset`, delete `delete` bytes and put `insert` there. Offsets are into the body as it came."""
+    """A splice of a request body: at `offset`, delete `delete` bytes and put `insert` there.
+
+    Offsets are into the body as it came.
+    """
 
     offset: int
     delete: int
@@ -33,10 +36,11 @@ class Refusal(Struct, frozen=True):
 
 
 class Admission(Struct, frozen=True):
-    """A request that may pass: where it goes, what changes in it, what is held for it (None: it passes unmetered), and the headers of its reply.
+    """A request that may pass: where it goes, what changes in it, what is held for it (None: it
+    passes unmetered), and the headers of its reply.
 
-    `path`: the path and query to ask the provider for, where they are not the client's. `coding`: the content coding that the body came
-    in, if any; it goes on as `plain`, which `edits` are of.
+    `path`: the path and query to ask the provider for, where they are not the client's. `coding`:
+    the content coding that the body came in, if any; it goes on as `plain`, which `edits` are of.
     """
 
     deployment: str

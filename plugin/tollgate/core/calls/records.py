@@ -17,7 +17,10 @@ _counts_of = attrgetter(*Counts.__struct_fields__)
 
 
 def request_id(now_us: int, random: int) -> str:
-    """An id for a request: when it came, and 64 random bits. So the ledger is searched around that time, and needs no index."""
+    """An id for a request: when it came, and 64 random bits.
+
+    So the ledger is searched around that time, and needs no index.
+    """
     return f"{now_us // 1000:0{_TIME_DIGITS}x}{random:0{_RANDOM_DIGITS}x}"
 
 
@@ -29,10 +32,13 @@ def find_begin_us(identity: str) -> int | None:
 
 
 class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
-    """One settled request. Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
+    """One settled request.
+
+    Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
 
     `reply_model`, `service_tier`, and the rest of what the reply told: as `Usage` has them.
-    `other_model`: the reply names another than was admitted. `bill`: the price that was used, and the arithmetic.
+    `other_model`: the reply names another than was admitted. `bill`: the price that was used, and
+    the arithmetic.
     """
 
     id: str
@@ -56,7 +62,9 @@ class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def _names(accounts: Accounts) -> tuple[str, ...]:
-    return tuple(f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None)
+    return tuple(
+        f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None
+    )
 
 
 _payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)

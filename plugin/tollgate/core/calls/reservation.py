@@ -1,6 +1,7 @@
 """A reservation: what one request holds; and its settlement. Frozen values.
 
-Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch (`_us`), tokens are whole.
+Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch
+(`_us`), tokens are whole.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from tollgate.core.limits.accounts import Accounts
 
 
 class Reservation(Struct, frozen=True, array_like=True):
-    """One request's holds, and all that settlement needs. It travels with the request as dynamic metadata, so any worker can settle it.
+    """One request's holds, and all that settlement needs.
 
-    Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its output is a configured default.
-    `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound: where the model is priced by them.
-    `stream_id` is Envoy's name for the request: should the client leave before Envoy has our answer, the access log knows only that.
+    It travels with the request as dynamic metadata, so any worker can settle it.
+
+    Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its
+    output is a configured default.
+    `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound:
+    where the model is priced by them. `stream_id` is Envoy's name for the request: should the
+    client leave before Envoy has our answer, the access log knows only that.
     """
 
     id: str
@@ -39,14 +44,19 @@ class Reservation(Struct, frozen=True, array_like=True):
     audio_seconds: int = 0
 
     def tokens_within(self, tpm: int) -> int:
-        """What to hold of a token limit. A lone request meets an untouched bucket and passes, however small the bucket is; and
-        a guess takes a quarter of it at most, or else a small limit would serve one call at a time."""
+        """What to hold of a token limit.
+
+        A lone request meets an untouched bucket and passes, however small the bucket is; and a
+        guess takes a quarter of it at most, or else a small limit would serve one call at a time.
+        """
         output = min(self.output_tokens, tpm // 4) if self.guessed else self.output_tokens
         return max(1, min(self.input_tokens + output, tpm))
 
 
 class Settlement(Struct, frozen=True):
-    """What a reservation turned out to cost. `told`: it is the provider's own figure, and the bill stands beside it.
+    """What a reservation turned out to cost.
+
+    `told`: it is the provider's own figure, and the bill stands beside it.
 
     `other_model`: the reply names another model than the one that was admitted.
     """

@@ -1,6 +1,7 @@
 """A reservation as text: in the request's dynamic metadata, and in the store until it is settled.
 
-Its accounts are most of it and the same for all calls of a caller, so their JSON is made once and read once.
+Its accounts are most of it and the same for all calls of a caller, so their JSON is made once and
+read once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _raw_accounts: Memo[Accounts, Raw] = Memo(
 
 
 def _short(struct: Struct) -> list[Any]:
-    """A struct's values without those at the end that are its defaults: most of an account is what it does not limit."""
+    """A struct's values without those at the end that are its defaults: most of an account is what
+    it does not limit.
+    """
     fields = structs.fields(type(struct))
     values = list(structs.astuple(struct))
     while values and values[-1] == fields[len(values) - 1].default:
@@ -44,10 +47,13 @@ _accounts: Bounded[bytes, Accounts] = Bounded()
 
 def _text(reservation: Reservation) -> str:
     values: Any = structs.astuple(reservation)
-    return _encode((values[0], values[1], _raw_accounts.get(reservation.accounts), *values[3:])).decode()
+    return _encode(
+        (values[0], values[1], _raw_accounts.get(reservation.accounts), *values[3:])
+    ).decode()
 
 
-# The store takes it first, and the request's metadata a moment later. Each is of some kilobytes at most.
+# The store takes it first, and the request's metadata a moment later. Each is of some kilobytes at
+# most.
 _MOST_TEXTS = 256
 _texts: Memo[Reservation, str] = Memo(_text, lambda _: 1, most_bytes=_MOST_TEXTS)
 

@@ -20,12 +20,11 @@ class Certainty(StrEnum):
 class Counts(Struct, frozen=True, gc=False):
     """What a call used, by kind. Every kind of count stands here and nowhere else.
 
-    Within `input_tokens`: `cache_*`, `input_audio_tokens`, `input_image_tokens`, `input_video_tokens`.
-    Within `cache_read_tokens`, and within the part that it names: `cache_read_audio_tokens`,
-    `cache_read_image_tokens`.
-    Within `output_tokens`: `reasoning_tokens`, `output_audio_tokens`, `output_image_tokens`,
-    `output_video_tokens`.
-    Beside tokens, charged as fees where they have a price:
+    Within `input_tokens`: `cache_*`, `input_audio_tokens`, `input_image_tokens`,
+    `input_video_tokens`. Within `cache_read_tokens`, and within the part that it names:
+    `cache_read_audio_tokens`, `cache_read_image_tokens`. Within `output_tokens`:
+    `reasoning_tokens`, `output_audio_tokens`, `output_image_tokens`, `output_video_tokens`. Beside
+    tokens, charged as fees where they have a price:
 
     - `citation_tokens`: text of sources that Perplexity read for the model, in neither sum.
     - `searches`: queries or calls of web search that the provider charges for; a grounded prompt
@@ -86,11 +85,12 @@ class Usage(Counts, frozen=True, gc=False):
     """Counts of one call, and what else the reply told that decides its price.
 
     `passes`: runs of models that are billed one by one; the counts above include theirs, so what is
-    left after taking the passes away is billed as the call's own.
-    `model`, `service_tier`: as the reply names them (a speed out of the ordinary, such as Anthropic's
-    `fast`, stands in `service_tier`). `geography`: where it ran, if told (Anthropic's `us`).
+    left after taking the passes away is billed as the call's own. `model`, `service_tier`: as the
+    reply names them (a speed out of the ordinary, such as Anthropic's `fast`, stands in
+    `service_tier`). `geography`: where it ran, if told (Anthropic's `us`).
     `provisioned`: served by throughput that is paid by the month, so tokens cost nothing.
-    `told_nanousd`: what the provider says that the call cost; None: it said nothing that can be read.
+    `told_nanousd`: what the provider says that the call cost; None: it said nothing that can be
+    read.
     `search_context`: how much a search may read (`low`, `medium`, `high`), if told.
     """
 

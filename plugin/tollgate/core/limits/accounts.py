@@ -1,6 +1,7 @@
 """Scopes and accounts: who is limited, by how much, and where they stand. Frozen values.
 
-Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch (`_us`), tokens are whole.
+Units: money is integer nano-dollars (`_nanousd`), time integer microseconds since the epoch
+(`_us`), tokens are whole.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-# Lua counts in doubles: integers above this are not exact, so no limit and no single amount may exceed it. Sums are kept in two parts.
+# Lua counts in doubles: integers above this are not exact, so no limit and no single amount may
+# exceed it. Sums are kept in two parts.
 MAX_EXACT = 2**53 - 1
 
 DEFAULT_ORGANIZATION = "default"
@@ -30,7 +32,9 @@ class ScopeKind(StrEnum):
 
 
 class LimitKind(StrEnum):
-    """What is limited, in the order in which an account's limits are checked. reserve.lua knows them by these letters."""
+    """What is limited, in the order in which an account's limits are checked. reserve.lua knows
+    them by these letters.
+    """
 
     REQUESTS = "r"
     TOKENS = "t"
@@ -47,7 +51,10 @@ class Scope(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Period(Struct, frozen=True, array_like=True, gc=False):
-    """The budget period around an instant: `[start_us, end_us)`, and where the one before it began. `end_us` 0: it never ends."""
+    """The budget period around an instant: `[start_us, end_us)`, and where the one before it began.
+
+    `end_us` 0: it never ends.
+    """
 
     previous_us: int = 0
     start_us: int = 0
@@ -58,11 +65,13 @@ FOREVER = Period()
 
 
 class Account(Struct, frozen=True, array_like=True):
-    """A scope that requests are charged to, and its limits there: requests and tokens a minute, calls at once, nano-dollars a period.
+    """A scope that requests are charged to, and its limits there: requests and tokens a minute,
+    calls at once, nano-dollars a period.
+
     None is no limit: then it is only counted what is spent.
 
-    `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it has
-    been idle for as long as the ledger keeps records.
+    `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it
+    has been idle for as long as the ledger keeps records.
     """
 
     scope: Scope
@@ -76,18 +85,27 @@ class Account(Struct, frozen=True, array_like=True):
     @property
     def limited(self) -> bool:
         """Whether it can refuse."""
-        return not (self.rpm is None and self.tpm is None and self.parallel is None and self.budget_nanousd is None)
+        return not (
+            self.rpm is None
+            and self.tpm is None
+            and self.parallel is None
+            and self.budget_nanousd is None
+        )
 
 
 Accounts = tuple[Account, ...]
-"""All that a request is charged to. Those that can refuse come first, in the order in which a refusal names them."""
+"""All that a request is charged to.
+
+Those that can refuse come first, in the order in which a refusal names them.
+"""
 
 
 class Balance(Struct, frozen=True, array_like=True, gc=False):
     """Where an account stands. What it does not limit is 0.
 
-    `requests` and `tokens` are used bucket units (see core.bucket), `parallel` the calls in flight; `used_nanousd` is settled in the
-    period that began at `period_start_us`, `held_nanousd` set aside by calls in flight.
+    `requests` and `tokens` are used bucket units (see core.bucket), `parallel` the calls in flight;
+    `used_nanousd` is settled in the period that began at `period_start_us`, `held_nanousd` set
+    aside by calls in flight.
     """
 
     requests: int = 0
@@ -99,8 +117,9 @@ class Balance(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Standing(Struct, frozen=True, gc=False):
-    """The store's answer: its clock, a balance for each account that it was asked about, in their order, after all calls that it took
-    together; and the number of the account that refused, and which of its limits (None: none did).
+    """The store's answer: its clock, a balance for each account that it was asked about, in their
+    order, after all calls that it took together; and the number of the account that refused, and
+    which of its limits (None: none did).
 
     `only_held`: what is settled would fit, so the end of a call in flight may make room.
     """
@@ -114,7 +133,9 @@ class Standing(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What one scope has spent: in its current budget period (`used_nanousd`, and `held_nanousd` by calls in flight), ever, and by model."""
+    """What one scope has spent: in its current budget period (`used_nanousd`, and `held_nanousd` by
+    calls in flight), ever, and by model.
+    """
 
     used_nanousd: int
     held_nanousd: int
@@ -122,7 +143,8 @@ class Spend:
     by_model_nanousd: Mapping[str, int]
 
 
-# An object of Python's with its fields and its place in a dictionary, and a character of a text in any script.
+# An object of Python's with its fields and its place in a dictionary, and a character of a text in
+# any script.
 _OBJECT_BYTES, _CHARACTER_BYTES = 300, 4
 
 

@@ -1,8 +1,9 @@
 """Token buckets on integers: capacity = the limit, refill = limit per 60 s, continuous.
 
-A bucket is what is `used` of it, so an untouched bucket is empty of use and needs no record, and a raised limit gives room at once.
-The unit is 1/60,000 of a request or token: then a limit of L a minute refills exactly L units each millisecond, and no
-division ever rounds. counters.lua holds the same arithmetic; a differential test keeps the two alike.
+A bucket is what is `used` of it, so an untouched bucket is empty of use and needs no record, and a
+raised limit gives room at once. The unit is 1/60,000 of a request or token: then a limit of L a
+minute refills exactly L units each millisecond, and no division ever rounds. counters.lua holds the
+same arithmetic; a differential test keeps the two alike.
 """
 
 from __future__ import annotations
@@ -11,11 +12,16 @@ from tollgate.core.limits.accounts import MAX_EXACT
 
 UNITS = 60_000
 MAX_LIMIT = MAX_EXACT // UNITS
-"""The largest rpm or tpm whose units are still exact in a double: about 150 thousand million a minute."""
+"""The largest rpm or tpm whose units are still exact in a double: about 150 thousand million a
+minute.
+"""
 
 
 def drained(used: int, at_ms: int, now_ms: int, limit: int) -> int:
-    """What is still used at `now_ms` of a bucket that had `used` at `at_ms`. A clock that went back drains nothing."""
+    """What is still used at `now_ms` of a bucket that had `used` at `at_ms`.
+
+    A clock that went back drains nothing.
+    """
     return max(0, used - max(0, now_ms - at_ms) * limit)
 
 
@@ -36,7 +42,9 @@ def remaining(used: int, limit: int) -> int:
 
 
 def reset_ms(used: int, limit: int) -> int:
-    """Milliseconds until the bucket is as if untouched: floor(60 s x (limit - remaining) / limit), as OpenAI's headers count it."""
+    """Milliseconds until the bucket is as if untouched: floor(60 s x (limit - remaining) / limit),
+    as OpenAI's headers count it.
+    """
     if limit == 0:
         return 0
     return 60_000 * (limit - remaining(used, limit)) // limit

@@ -1,4 +1,7 @@
-"""Durations as people write them, and the budget period that an instant falls in. Pure calendar arithmetic: the time comes in."""
+"""Durations as people write them, and the budget period that an instant falls in.
+
+Pure calendar arithmetic: the time comes in.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ RIGHT = "a whole number above 0 and one of s, m, h, d, w, mo (such as 30s, 30m, 
 _WORDS = {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1mo"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _GRAMMAR = re.compile(r"([1-9][0-9]{0,9})(mo|[smhdw])", re.ASCII)
-# A century: far beyond any budget, and near enough that no calendar arithmetic leaves the years that Python knows.
+# A century: far beyond any budget, and near enough that no calendar arithmetic leaves the years
+# that Python knows.
 _MOST_SECONDS = 100 * 366 * 86_400
 _MOST_MONTHS = 100 * 12
 _SECOND_US = 1_000_000
@@ -28,7 +32,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """So many of a unit: `s m h d w` are exactly as long as they say, `mo` is until the same day of a later month."""
+    """So many of a unit: `s m h d w` are exactly as long as they say, `mo` is until the same day of
+    a later month.
+    """
 
     count: int
     unit: str
@@ -63,12 +69,15 @@ def instant_after(duration: Duration, start_us: int) -> int:
     return start_us + duration.length_us
 
 
-def period_at(duration: str | None, since_us: int, now_us: int, calendar_timezone: str | None = None) -> Period:
+def period_at(
+    duration: str | None, since_us: int, now_us: int, calendar_timezone: str | None = None
+) -> Period:
     """The budget period around `now_us`.
 
-    Rolling periods are counted from `since_us` and last exactly as long as they say; a month ends at the same day and time of
-    the next one, or on its last day. With a time zone (an IANA name), days begin at its midnight, weeks on its Monday, months on
-    its first; shorter units begin at whole ones of UTC. None: one period that never ends.
+    Rolling periods are counted from `since_us` and last exactly as long as they say; a month ends
+    at the same day and time of the next one, or on its last day. With a time zone (an IANA name),
+    days begin at its midnight, weeks on its Monday, months on its first; shorter units begin at
+    whole ones of UTC. None: one period that never ends.
     """
     if duration is None:
         return FOREVER
@@ -91,14 +100,17 @@ def _exact_period(duration: Duration, since_us: int, now_us: int, *, aligned: bo
 
 
 def _stepped_period(first: datetime, duration: Duration, now_us: int) -> Period:
-    """Periods whose length depends on the calendar: a good guess, then steps to the one that holds the instant."""
+    """Periods whose length depends on the calendar: a good guess, then steps to the one that holds
+    the instant.
+    """
     now = _moment(now_us, first.tzinfo)
     if duration.unit == "mo":
         apart = (now.year - first.year) * 12 + now.month - first.month
     else:
         apart = (now.date() - first.date()).days // (_SECONDS[duration.unit] // 86_400)
     index = apart // duration.count
-    # A month's guess is one too many before the day of the month has come; a clock set back at midnight may need one more.
+    # A month's guess is one too many before the day of the month has come; a clock set back at
+    # midnight may need one more.
     while _step(first, duration, index) > now_us:
         index -= 1
     while _step(first, duration, index + 1) <= now_us:
@@ -107,7 +119,10 @@ def _stepped_period(first: datetime, duration: Duration, now_us: int) -> Period:
 
 
 def _step(first: datetime, duration: Duration, index: int) -> int:
-    """When the period of that number begins. Counted from the first, so that the 31st stays the 31st after February."""
+    """When the period of that number begins.
+
+    Counted from the first, so that the 31st stays the 31st after February.
+    """
     count = index * duration.count
     if duration.unit == "mo":
         return _micros(_plus_months(first, count))
@@ -124,7 +139,9 @@ def _begin(moment: datetime, unit: str) -> datetime:
 
 def _plus_months(moment: datetime, months: int) -> datetime:
     years, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
-    return moment.replace(year=years, month=month + 1, day=min(moment.day, monthrange(years, month + 1)[1]), fold=0)
+    return moment.replace(
+        year=years, month=month + 1, day=min(moment.day, monthrange(years, month + 1)[1]), fold=0
+    )
 
 
 def _moment(instant_us: int, zone: tzinfo | None) -> datetime:

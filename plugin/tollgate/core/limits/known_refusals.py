@@ -1,13 +1,16 @@
-"""Refusals that are sure to be repeated: whom one of them meets need not be looked up in the store, nor their body be read.
+"""Refusals that are sure to be repeated: whom one of them meets need not be looked up in the store,
+nor their body be read.
 
 Each is proven by the store's own answer, and holds as long as nothing but time can change it:
 
-- A bucket of requests is emptied by time alone: nothing is given back to it, so it is full until its earliest refill.
-- What is settled of a budget only grows within its period. (Holds are given back; they prove nothing.)
+- A bucket of requests is emptied by time alone: nothing is given back to it, so it is full until
+  its earliest refill.
+- What is settled of a budget only grows within its period. (Holds are given back; they prove
+  nothing.)
 - A limit of 0 allows nothing.
 
-Tokens and calls in flight are given back by settlements, so no other limit of theirs proves anything. A limit that is changed, or
-a spend that is corrected, comes in other accounts.
+Tokens and calls in flight are given back by settlements, so no other limit of theirs proves
+anything. A limit that is changed, or a spend that is corrected, comes in other accounts.
 """
 
 from __future__ import annotations
@@ -15,7 +18,15 @@ from __future__ import annotations
 from msgspec import structs
 
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import MAX_EXACT, Account, Accounts, Balance, LimitKind, Standing, accounts_bytes
+from tollgate.core.limits.accounts import (
+    MAX_EXACT,
+    Account,
+    Accounts,
+    Balance,
+    LimitKind,
+    Standing,
+    accounts_bytes,
+)
 from tollgate.core.memo import Bounded
 
 
@@ -38,26 +49,41 @@ class KnownRefusals:
         return _aged(accounts, standing, now_us - since_us)
 
     def note(self, accounts: Accounts, standing: Standing, asked_us: int) -> None:
-        """Remember an answer of the store's, if it was such a refusal. `asked_us`: the time before it was asked."""
+        """Remember an answer of the store's, if it was such a refusal.
+
+        `asked_us`: the time before it was asked.
+        """
         if standing.refused is None:
             return
         until_us = _sure_until_us(accounts[standing.refused], standing, asked_us)
         if until_us <= asked_us:
             return
-        self._known.put(id(accounts), (accounts, standing, asked_us, until_us), accounts_bytes(accounts))
+        self._known.put(
+            id(accounts), (accounts, standing, asked_us, until_us), accounts_bytes(accounts)
+        )
 
-    def note_part(self, part: Accounts, accounts: Accounts, standing: Standing, asked_us: int) -> None:
-        """The same for accounts that are a part of those that the store was asked about, if what refused is among them."""
+    def note_part(
+        self, part: Accounts, accounts: Accounts, standing: Standing, asked_us: int
+    ) -> None:
+        """The same for accounts that are a part of those that the store was asked about, if what
+        refused is among them.
+        """
         if standing.refused is None or (refusing := accounts[standing.refused]) not in part:
             return
         limited = [each for each in part if each.limited]
         told = dict(zip(map(_scope, accounts), standing.balances, strict=False))
         balances = tuple(told.get(_scope(each), Balance()) for each in limited)
-        self.note(part, structs.replace(standing, balances=balances, refused=part.index(refusing)), asked_us)
+        self.note(
+            part,
+            structs.replace(standing, balances=balances, refused=part.index(refusing)),
+            asked_us,
+        )
 
 
 def find_forbidding(accounts: Accounts) -> tuple[int, LimitKind] | None:
-    """The first account with a limit that allows nothing, and which limit; None: each allows something."""
+    """The first account with a limit that allows nothing, and which limit; None: each allows
+    something.
+    """
     for number, account in enumerate(accounts):
         for kind, limit in (
             (LimitKind.REQUESTS, account.rpm),
@@ -98,7 +124,10 @@ def _sure_until_us(account: Account, standing: Standing, asked_us: int) -> int:
 
 def _aged(accounts: Accounts, standing: Standing, passed_us: int) -> Standing:
     """A standing so much later, if nobody has called meanwhile."""
-    balances = [_drained(*each, passed_us // 1000) for each in zip(accounts, standing.balances, strict=False)]
+    balances = [
+        _drained(*each, passed_us // 1000)
+        for each in zip(accounts, standing.balances, strict=False)
+    ]
     return structs.replace(standing, now_us=standing.now_us + passed_us, balances=tuple(balances))
 
 

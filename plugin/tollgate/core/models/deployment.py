@@ -11,10 +11,12 @@ from tollgate.core.models.stream_usage import ASKED, StreamUsage
 class Deployment:
     """One entry of `model_list`: a public model name served by one provider's endpoint.
 
-    `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's; `region` is AWS's;
-    `vertex_project` and `vertex_location` are Vertex's, and replace a client's own. `pass_credentials`: its clients' own credentials
-    go on to the provider, and none of the gateway's. `stream_usage`: how its streams are brought to tell their usage.
-    `base_model`: which model it is, where its own name does not say. `trust_provider_cost`: what a reply says that it cost is what is charged.
+    `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's;
+    `region` is AWS's; `vertex_project` and `vertex_location` are Vertex's, and replace a client's
+    own. `pass_credentials`: its clients' own credentials go on to the provider, and none of the
+    gateway's. `stream_usage`: how its streams are brought to tell their usage.
+    `base_model`: which model it is, where its own name does not say. `trust_provider_cost`: what a
+    reply says that it cost is what is charged.
     """
 
     id: str

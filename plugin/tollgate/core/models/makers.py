@@ -38,4 +38,11 @@ def maker_of(model: str) -> str | None:
     if _BEDROCK.fullmatch(model.lower()):
         return "bedrock"
     bare = parse_model_name(model).bare
-    return next((maker for maker, names in _MAKERS if any(fnmatchcase(bare, each) for each in names.split())), None)
+    return next(
+        (
+            maker
+            for maker, names in _MAKERS
+            if any(fnmatchcase(bare, each) for each in names.split())
+        ),
+        None,
+    )

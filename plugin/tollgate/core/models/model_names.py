@@ -1,4 +1,6 @@
-"""Names of models as configurations and providers write them, and the vendor's own name inside of each."""
+"""Names of models as configurations and providers write them, and the vendor's own name inside of
+each.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,18 @@ _ARN = re.compile(r"arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/")
 # https://openrouter.ai/docs/guides/routing/model-variants
 _VARIANT = re.compile(r":(free|nitro|online|floor|exacto|extended|thinking|beta)$")
 _BEDROCK_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$|:\d+$")
-# Azure's regions and data zones as LiteLLM writes them: azure/eu/gpt-4o, azure/us/gpt-4o, azure/global/gpt-4o
+# Azure's regions and data zones as LiteLLM writes them: azure/eu/gpt-4o, azure/us/gpt-4o,
+# azure/global/gpt-4o
 _ZONES = frozenset({"eu", "us", "global", "global-standard"})
 
 
 class ModelName(Struct, frozen=True):
     """A model's name in parts. `bare`: the vendor's own name, in lower case, with its date.
 
-    `zone`: a region or group of them that the name asks for (`us`, `eu`, `global`, ...), else empty.
-    `variant`: OpenRouter's (`free`, `online`, ...). `tuned`: it names a model that was fine-tuned from `bare`.
+    `zone`: a region or group of them that the name asks for (`us`, `eu`, `global`, ...), else
+    empty.
+    `variant`: OpenRouter's (`free`, `online`, ...). `tuned`: it names a model that was fine-tuned
+    from `bare`.
     """
 
     bare: str
@@ -63,5 +68,7 @@ _VERSION = re.compile(
 
 
 def undated(bare: str) -> str:
-    """A bare name without the version at its end (a date, `-001`, `-latest`); the name itself where there is none."""
+    """A bare name without the version at its end (a date, `-001`, `-latest`); the name itself where
+    there is none.
+    """
     return _VERSION.sub("", bare)

@@ -13,7 +13,10 @@ _MODES = (
     ("embedding", ("*embed*", "bge-*", "e5-*", "voyage-*", "gte-*")),
     ("audio_transcription", ("*whisper*", "*transcribe*", "*-stt*")),
     ("audio_speech", ("tts-*", "*-tts*", "*-speech*")),
-    ("image_generation", ("dall-e*", "*image*", "imagen*", "stable-diffusion*", "flux*", "sd3*", "*-canvas*")),
+    (
+        "image_generation",
+        ("dall-e*", "*image*", "imagen*", "stable-diffusion*", "flux*", "sd3*", "*-canvas*"),
+    ),
     ("video_generation", ("sora*", "veo*", "*-reel*")),
     ("realtime", ("*realtime*",)),
     ("completion", ("*-instruct-0914", "davinci-*", "babbage-*")),
@@ -24,4 +27,7 @@ _MODES = (
 def mode_of(model: str) -> str:
     """Return the mode of a model as the provider names it; `chat` where its name says nothing else."""
     bare = parse_model_name(model).bare
-    return next((mode for mode, patterns in _MODES if any(fnmatchcase(bare, each) for each in patterns)), "chat")
+    return next(
+        (mode for mode, patterns in _MODES if any(fnmatchcase(bare, each) for each in patterns)),
+        "chat",
+    )

@@ -14,7 +14,9 @@ DEFAULT_CEILING = 131_072
 """What is taken as the most where nobody knows better, in tokens."""
 
 MOST_CHOICES = 128
-"""OpenAI's bound on `n` is the greatest that is published: https://platform.openai.com/docs/api-reference/chat/create"""
+"""OpenAI's bound on `n` is the greatest that is published:
+https://platform.openai.com/docs/api-reference/chat/create
+"""
 
 
 class OutputLimits:
@@ -23,10 +25,15 @@ class OutputLimits:
     `ceiling`: what a model may write that neither its deployment nor the table knows.
     """
 
-    def __init__(self, rows: Sequence[tuple[Sequence[str], int]] = (), ceiling: int = DEFAULT_CEILING) -> None:
-        self._rows = [(re.compile("|".join(map(translate, patterns))), tokens) for patterns, tokens in rows]
+    def __init__(
+        self, rows: Sequence[tuple[Sequence[str], int]] = (), ceiling: int = DEFAULT_CEILING
+    ) -> None:
+        self._rows = [
+            (re.compile("|".join(map(translate, patterns))), tokens) for patterns, tokens in rows
+        ]
         self._ceiling = ceiling
-        # Names come from the file, or from clients where a wildcard serves them: there are only so many.
+        # Names come from the file, or from clients where a wildcard serves them: there are only so
+        # many.
         self._find = lru_cache(maxsize=1024)(self._find_in_table)
 
     def most(self, deployment: Deployment) -> int:

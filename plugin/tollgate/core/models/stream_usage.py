@@ -1,8 +1,9 @@
 """Whose streams are asked for their usage, and how.
 
 OpenAI's streams tell usage only when `stream_options.include_usage` asks for it
-(https://platform.openai.com/docs/api-reference/chat/create), and most who speak its format know that
-field. The others tell usage all along, and may refuse a field that their reference does not have.
+(https://platform.openai.com/docs/api-reference/chat/create), and most who speak its format know
+that field. The others tell usage all along, and may refuse a field that their reference does not
+have.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ TELL_UNASKED = {
 }
 """Providers in OpenAI's format whose reference has no `stream_options`, and where that is."""
 
-# Their streams tell the counts so far with every event, if asked, so one that is cut is charged exactly:
-# https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html, `continuous_usage_stats`
+# Their streams tell the counts so far with every event, if asked, so one that is cut is charged
+# exactly: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html,
+# `continuous_usage_stats`
 _TELL_RUNNING_USAGE = frozenset({"hosted_vllm", "vllm"})
 
 

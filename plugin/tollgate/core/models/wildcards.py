@@ -1,4 +1,5 @@
-"""Public names with `*` in them: each serves all names that fit it, as LiteLLM's wildcard entries do.
+"""Public names with `*` in them: each serves all names that fit it, as LiteLLM's wildcard entries
+do.
 
 https://docs.litellm.ai/docs/wildcard_routing. `*` stands for any run of characters, slashes too.
 """
@@ -10,7 +11,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 LONGEST_NAME = 300
-"""A longer name fits no wildcard: clients choose these names, and limits and spend are kept by them."""
+"""A longer name fits no wildcard: clients choose these names, and limits and spend are kept by
+them.
+"""
 
 
 def is_wildcard(name: str) -> bool:
@@ -27,13 +30,21 @@ class Wildcards:
 
     def find(self, name: str) -> str | None:
         """Return the wildcard that serves a name."""
-        if not self._names or not name or len(name) > LONGEST_NAME or is_wildcard(name) or not name.isprintable():
+        if (
+            not self._names
+            or not name
+            or len(name) > LONGEST_NAME
+            or is_wildcard(name)
+            or not name.isprintable()
+        ):
             return None
         return next((each for each in self._names if _pattern(each).fullmatch(name)), None)
 
 
 def fill(wildcard: str, name: str, model: str) -> str:
-    """Return a provider's `model` for a public name: its stars are what the wildcard's stand for, in their order."""
+    """Return a provider's `model` for a public name: its stars are what the wildcard's stand for,
+    in their order.
+    """
     match = _pattern(wildcard).fullmatch(name)
     if match is None or not is_wildcard(model):
         return model

@@ -44,7 +44,10 @@ PARTS = frozenset(
         "scale",
     }
 )
-"""The names of parts that may lack a price. Beside them stand a provider's words for service tiers and passes."""
+"""The names of parts that may lack a price.
+
+Beside them stand a provider's words for service tiers and passes.
+"""
 _LONGEST_WORD = 40
 
 _Charge = tuple[str, int, int]
@@ -91,7 +94,9 @@ def cost_nanousd(usage: Usage, price: Price) -> int:
 
 
 def _service_tier(usage: Usage, price: Price) -> tuple[str, str]:
-    """Return the tier that has prices of its own, empty for the ordinary one; and one that lacks them, or empty."""
+    """Return the tier that has prices of its own, empty for the ordinary one; and one that lacks
+    them, or empty.
+    """
     if usage.service_tier is None:
         return "", ""
     told = usage.service_tier.lower().removeprefix(_TRAFFIC)
@@ -134,14 +139,18 @@ def _without_passes(usage: Usage) -> Counts:
     return Counts(**left)
 
 
-def _charge(counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str], *, tokens: bool) -> None:
+def _charge(
+    counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str], *, tokens: bool
+) -> None:
     if tokens:
         _charge_input(counts, rates, charges, unpriced)
         _charge_output(counts, rates, charges, unpriced)
     _charge_fees(counts, rates, charges, unpriced)
 
 
-def _charge_input(counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]) -> None:
+def _charge_input(
+    counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]
+) -> None:
     """Charge each token of input once: what was cached as such, the rest by what it is of."""
     rest = counts.input_tokens
     parts: list[_Charge] = []
@@ -179,11 +188,23 @@ def _charge_input(counts: Counts, rates: Rates, charges: list[_Charge], unpriced
     charges += parts
 
 
-def _charge_media_read(counts: Counts, rates: Rates, read: int, parts: list[_Charge], unpriced: list[str]) -> int:
+def _charge_media_read(
+    counts: Counts, rates: Rates, read: int, parts: list[_Charge], unpriced: list[str]
+) -> int:
     """Charge what was cached of sound and pictures; return how many tokens of the cache are left."""
     media = (
-        ("cache_read_audio", counts.cache_read_audio_tokens, rates.cache_read_audio, rates.input_audio),
-        ("cache_read_image", counts.cache_read_image_tokens, rates.cache_read_image, rates.input_image),
+        (
+            "cache_read_audio",
+            counts.cache_read_audio_tokens,
+            rates.cache_read_audio,
+            rates.input_audio,
+        ),
+        (
+            "cache_read_image",
+            counts.cache_read_image_tokens,
+            rates.cache_read_image,
+            rates.input_image,
+        ),
     )
     for kind, told, rate, uncached in media:
         if not told:
@@ -197,8 +218,13 @@ def _charge_media_read(counts: Counts, rates: Rates, read: int, parts: list[_Cha
     return read
 
 
-def _charge_output(counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]) -> None:
-    """Charge each token of output once. Reasoning without a price of its own is output like any other."""
+def _charge_output(
+    counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]
+) -> None:
+    """Charge each token of output once.
+
+    Reasoning without a price of its own is output like any other.
+    """
     rest = counts.output_tokens
     at = len(charges)
     if counts.output_audio_tokens or counts.output_image_tokens or counts.output_video_tokens:
@@ -257,7 +283,9 @@ def _charge_fees(counts: Counts, rates: Rates, charges: list[_Charge], unpriced:
                 _charge_fee(kind, units, rate, charges, unpriced)
 
 
-def _charge_fee(kind: str, units: int, rate: int | None, charges: list[_Charge], unpriced: list[str]) -> None:
+def _charge_fee(
+    kind: str, units: int, rate: int | None, charges: list[_Charge], unpriced: list[str]
+) -> None:
     if rate is None:
         unpriced.append(kind)
     else:

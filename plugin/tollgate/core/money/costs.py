@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-# https://docs.litellm.ai/docs/proxy/custom_pricing, and the names in its model_prices_and_context_window.json. Right: core.pricing.Rates.
+# https://docs.litellm.ai/docs/proxy/custom_pricing, and the names in its
+# model_prices_and_context_window.json. Right: core.pricing.Rates.
 _KINDS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -41,7 +42,9 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CostName:
-    """What a price is of: a kind of unit, a service tier (empty: the standard one), and the input above which it holds."""
+    """What a price is of: a kind of unit, a service tier (empty: the standard one), and the input
+    above which it holds.
+    """
 
     kind: str
     service_tier: str = ""
@@ -54,7 +57,10 @@ Costs = Mapping[CostName, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class OwnPrice:
-    """What a configuration file says of a deployment's price. `base_model`: the name under which the price table knows it, if another."""
+    """What a configuration file says of a deployment's price.
+
+    `base_model`: the name under which the price table knows it, if another.
+    """
 
     costs: Costs = field(default_factory=dict)
     base_model: str | None = None
@@ -68,7 +74,9 @@ def find_cost_name(name: str) -> CostName | None:
     if match is None:
         return None
     return CostName(
-        _KINDS[match["kind"]], _SERVICE_TIERS.get(match["service_tier"] or "", ""), int(match["above"] or 0) * 1000
+        _KINDS[match["kind"]],
+        _SERVICE_TIERS.get(match["service_tier"] or "", ""),
+        int(match["above"] or 0) * 1000,
     )
 
 

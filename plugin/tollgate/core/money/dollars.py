@@ -12,7 +12,10 @@ MAX_DOLLARS = MAX_EXACT // NANO
 
 
 def nanousd_of(dollars: Decimal) -> int:
-    """An amount of dollars in nano-dollars. A fraction of one counts as a whole: the page's budget of $0.000000000001 is not $0."""
+    """An amount of dollars in nano-dollars.
+
+    A fraction of one counts as a whole: the page's budget of $0.000000000001 is not $0.
+    """
     return int((dollars * NANO).to_integral_value(ROUND_CEILING))
 
 

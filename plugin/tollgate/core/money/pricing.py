@@ -14,12 +14,16 @@ from tollgate.core.calls.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, nanousd
 
 __all__ = ["FEMTO_PER_DOLLAR", "FEMTO_PER_NANO", "Price", "Rates"]
 
-_NO_RATES = frozenset({"above_input_tokens", "least_audio_seconds", "least_searches", "most_searches"})
+_NO_RATES = frozenset(
+    {"above_input_tokens", "least_audio_seconds", "least_searches", "most_searches"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a unit costs, in femto-dollars. They hold for requests with more input than `above_input_tokens`.
+    """What a unit costs, in femto-dollars.
+
+    They hold for requests with more input than `above_input_tokens`.
 
     None: it has no price of its own. Tokens then cost what the others of their direction do.
     `character`: of text to speak. `citation`: a token of a source that was read for the model.
@@ -61,7 +65,9 @@ class Rates:
     @property
     def free(self) -> bool:
         """Whether nothing costs anything."""
-        return not any(getattr(self, each.name) for each in fields(self) if each.name not in _NO_RATES)
+        return not any(
+            getattr(self, each.name) for each in fields(self) if each.name not in _NO_RATES
+        )
 
     @property
     def hold_output(self) -> int:
@@ -71,7 +77,9 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price. Tiers are cliffs: the whole call moves to the highest that its input exceeds.
+    """A model's price.
+
+    Tiers are cliffs: the whole call moves to the highest that its input exceeds.
 
     `source`: where it is from; `as_of`: the day that its row names, empty where it names none.
     `service_tiers`: the tiers' prices where a service tier (flex, priority, ...) has its own.
@@ -86,15 +94,23 @@ class Price:
     as_of: str = ""
     unpriced: tuple[str, ...] = ()
     free: bool = field(init=False)
-    """Whether every rate is zero: such a model is not checked against budgets. Every request asks, so it is found once."""
+    """Whether every rate is zero: such a model is not checked against budgets.
+
+    Every request asks, so it is found once.
+    """
 
     def __post_init__(self) -> None:
         """Find what follows from the rates."""
-        free = all(rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers)
+        free = all(
+            rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers
+        )
         object.__setattr__(self, "free", free)
 
     def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
-        """Return the rates of a call with this much input. A service tier without prices of its own has the standard ones."""
+        """Return the rates of a call with this much input.
+
+        A service tier without prices of its own has the standard ones.
+        """
         tiers = self.service_tiers.get(service_tier, self.tiers) if service_tier else self.tiers
         if len(tiers) > 1:
             for tier in reversed(tiers):
@@ -102,7 +118,9 @@ class Price:
                     return tier
         return tiers[0]
 
-    def hold_nanousd(self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0) -> int:
+    def hold_nanousd(
+        self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0
+    ) -> int:
         """Return what a call of so much may cost, before anybody has counted."""
         rates = self.rates(input_tokens)
         femtousd = input_tokens * rates.input + output_tokens * rates.hold_output + rates.request

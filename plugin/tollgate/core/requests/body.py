@@ -1,7 +1,10 @@
-"""A request body as bytes: the fields that decide, their places, and the splices that change it. The whole object is never built.
+"""A request body as bytes: the fields that decide, their places, and the splices that change it.
 
-One pass in C validates the JSON and tells the top-level members as bytes; a long prompt costs a scan of its bytes and no objects.
-Places matter because Envoy's own JSON filters re-serialise a body, which changes what the model sees: we splice instead.
+The whole object is never built.
+
+One pass in C validates the JSON and tells the top-level members as bytes; a long prompt costs a
+scan of its bytes and no objects. Places matter because Envoy's own JSON filters re-serialise a
+body, which changes what the model sees: we splice instead.
 """
 
 from __future__ import annotations
@@ -28,10 +31,11 @@ _decode = msgspec.json.Decoder().decode
 class Body(msgspec.Struct, frozen=True):
     """The fields of a body that admission reads, and where top-level values stand.
 
-    `model` is None when the body names none. `prompt_tokens`: what the prompt may count, by its JSON alone; `tools`: it defines some.
-    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names none, or one that is
-    negative: `endless` is the field then. `form`: its values are written as they are, not as JSON; `file`: where an uploaded
-    file stands in it.
+    `model` is None when the body names none. `prompt_tokens`: what the prompt may count, by its
+    JSON alone; `tools`: it defines some.
+    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names
+    none, or one that is negative: `endless` is the field then. `form`: its values are written as
+    they are, not as JSON; `file`: where an uploaded file stands in it.
     """
 
     model: str | None
@@ -50,7 +54,11 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def read(raw: bytes, places: Places = OPENAI) -> Body:
-    """Read a JSON body. Raises BadRequest that names the field, the value and what would be right. OpenAI's places are the commonest."""
+    """Read a JSON body.
+
+    Raises BadRequest that names the field, the value and what would be right. OpenAI's places are
+    the commonest.
+    """
     try:
         return _read(raw, places)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -96,7 +104,10 @@ def rename_model(body: Body, model: str) -> Edit:
 
 
 def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edit, ...]:
-    """The edits that ask for usage at the end of a stream, keeping the client's other stream options. `running`: with every event too.
+    """The edits that ask for usage at the end of a stream, keeping the client's other stream
+    options.
+
+    `running`: with every event too.
 
     They are as short however long those options are: edits travel in headers.
     """
@@ -104,7 +115,9 @@ def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edi
     span = body.spans.get("stream_options")
     if span is None:
         # The object has a member already (stream), so a comma always follows.
-        return (Edit(body.opening + 1, 0, f'"stream_options":{_text(dict.fromkeys(asked, True))},'),)
+        return (
+            Edit(body.opening + 1, 0, f'"stream_options":{_text(dict.fromkeys(asked, True))},'),
+        )
     start, end = span
     if raw[start] != _OBJECT:
         return (Edit(start, end - start, _text(dict.fromkeys(asked, True))),)
@@ -112,14 +125,18 @@ def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edi
     options = members_of(part)
     spans = spans_of(part, 0, options)
     missing = [f'"{name}":true' for name in asked if name not in spans]
-    edits = [Edit(start + spans[name][0], len(options[name]), "true") for name in asked if name in spans]
+    edits = [
+        Edit(start + spans[name][0], len(options[name]), "true") for name in asked if name in spans
+    ]
     if missing:
         edits.append(Edit(start + 1, 0, ",".join(missing) + ("," if options else "")))
     return tuple(edits)
 
 
 def leave_out(raw: bytes, body: Body, name: str) -> Edit:
-    """The edit that takes a top-level member out of the body, with the comma that parts it from the others."""
+    """The edit that takes a top-level member out of the body, with the comma that parts it from the
+    others.
+    """
     start, end = body.spans[name]
     before = max((stop for _, stop in body.spans.values() if stop <= start), default=None)
     if before is not None:
@@ -139,25 +156,36 @@ def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
     return b"".join([*parts, raw[at:]])
 
 
-def _values(raw: bytes, members: Members, spans: dict[str, Span], places: Places) -> dict[Place, Any]:
-    """The values at the places that are read, but for those that are null. Objects and lists stay as they are.
+def _values(
+    raw: bytes, members: Members, spans: dict[str, Span], places: Places
+) -> dict[Place, Any]:
+    """The values at the places that are read, but for those that are null.
+
+    Objects and lists stay as they are.
 
     Raises BadRequest for a name that could be taken for one that is read.
     """
     places.names.check(members.keys())
     values: dict[Place, Any] = {}
     for name in places.values:
-        if name in members and (value := _value(name, members[name], raw[spans[name][0]])) is not None:
+        if (
+            name in members
+            and (value := _value(name, members[name], raw[spans[name][0]])) is not None
+        ):
             values[name] = value
     for parent, names, inner in places.inner:
-        # Something else than an object there holds nothing of ours: the provider will say what is wrong with it.
+        # Something else than an object there holds nothing of ours: the provider will say what is
+        # wrong with it.
         if parent in members and raw[(span := spans[parent])[0]] == _OBJECT:
             part = raw[span[0] : span[1]]
             within = members_of(part)
             starts = spans_of(part, 0, within)
             names.check(within.keys())
             for name, place in inner:
-                if name in within and (value := _value(place, within[name], part[starts[name][0]])) is not None:
+                if (
+                    name in within
+                    and (value := _value(place, within[name], part[starts[name][0]])) is not None
+                ):
                     values[place] = value
     return values
 
@@ -169,7 +197,9 @@ def _value(place: Place, member: msgspec.Raw, first: int) -> Any:
         return _decode(member)
     # What is well formed may still be beyond all numbers: 1e400.
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The field {place!r} is a number that is out of range.", param=place) from error
+        raise BadRequest(
+            f"The field {place!r} is a number that is out of range.", param=place
+        ) from error
 
 
 def _model(values: dict[Place, Any]) -> str | None:
@@ -220,7 +250,10 @@ def _choices(values: dict[Place, Any], places: Places) -> int:
 
 
 def _integer(place: Place, value: object, least: int) -> int:
-    """A whole number, at least `least`. What is too great for another parser is bounded by the model."""
+    """A whole number, at least `least`.
+
+    What is too great for another parser is bounded by the model.
+    """
     if type(value) is not int or value < least:
         raise _fault(place, value, f"a whole number, at least {max(0, least)},")
     return value

@@ -37,7 +37,10 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The deployments that can serve a model on a wire. `shares`: their weights, each with those before it."""
+    """The deployments that can serve a model on a wire.
+
+    `shares`: their weights, each with those before it.
+    """
 
     deployments: tuple[Deployment, ...]
     shares: tuple[int, ...]
@@ -79,8 +82,8 @@ class Catalog:
     ) -> Catalog:
         """The catalog of these deployments.
 
-        `find_price`: for models that only requests or replies name. `find_names`: for lists of what a
-        wildcard serves.
+        `find_price`: for models that only requests or replies name. `find_names`: for lists of what
+        a wildcard serves.
         """
         by_name: dict[str, tuple[Deployment, ...]] = {}
         for each in deployments:
@@ -90,7 +93,9 @@ class Catalog:
             for name, several in by_name.items()
         }
         serving = {
-            (name, wire): Serving.of(tuple(each for each in several if wire is None or wire in wires_of(each.provider)))
+            (name, wire): Serving.of(
+                tuple(each for each in several if wire is None or wire in wires_of(each.provider))
+            )
             for name, several in by_name.items()
             for wire in (None, *Wire)
         }
@@ -107,11 +112,17 @@ class Catalog:
         )
         targets = {name: catalog.model(alias.model) for name, alias in catalog.aliases.items()}
         # Who may use either name may use the model.
-        models |= {name: Model(each.name, each.groups | {name}) for name, each in targets.items() if each is not None}
+        models |= {
+            name: Model(each.name, each.groups | {name})
+            for name, each in targets.items()
+            if each is not None
+        }
         return catalog
 
     def model(self, name: str) -> Model | None:
-        """The public model that a name stands for, with its access groups: of an alias that of another name."""
+        """The public model that a name stands for, with its access groups: of an alias that of
+        another name.
+        """
         model = self.models.get(name)
         if model is not None and not is_wildcard(name):
             return model
@@ -119,7 +130,10 @@ class Catalog:
         return None if wildcard is None else Model(name, self.models[wildcard].groups)
 
     def listed(self) -> Iterator[tuple[str, Model]]:
-        """The names that lists show, each with its model. A wildcard is shown as the names that its provider is known to have."""
+        """The names that lists show, each with its model.
+
+        A wildcard is shown as the names that its provider is known to have.
+        """
         for name, model in self.models.items():
             if name in self.aliases:
                 if not self.aliases[name].hidden:
@@ -140,28 +154,46 @@ class Catalog:
                 if fill(wildcard, fill(deployment.model, each, wildcard), deployment.model) == each
             ]
         return [
-            each for each in dict.fromkeys(names) if each not in self.models and self.wildcards.find(each) == wildcard
+            each
+            for each in dict.fromkeys(names)
+            if each not in self.models and self.wildcards.find(each) == wildcard
         ] or [wildcard]
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
-        """The deployments that serve a public name. Those of a wildcard are as if they were of this name."""
+        """The deployments that serve a public name.
+
+        Those of a wildcard are as if they were of this name.
+        """
         found = self.by_name.get(name)
         if found is not None and not is_wildcard(name):
             return found
         wildcard = self.wildcards.find(name)
-        return () if wildcard is None else tuple(_named(each, name) for each in self.by_name[wildcard])
+        return (
+            () if wildcard is None else tuple(_named(each, name) for each in self.by_name[wildcard])
+        )
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
-        """One of the deployments that serve the model on that wire (None: on any), by their weights; equal draws choose alike."""
-        serving = self.serving.get((name, wire)) or self.serving[self.wildcards.find(name) or name, wire]
+        """One of the deployments that serve the model on that wire (None: on any), by their
+        weights; equal draws choose alike.
+        """
+        serving = (
+            self.serving.get((name, wire)) or self.serving[self.wildcards.find(name) or name, wire]
+        )
         if not serving.deployments:
             return None
-        at = 0 if len(serving.deployments) < 2 else bisect_right(serving.shares, draw % serving.shares[-1])
+        at = (
+            0
+            if len(serving.deployments) < 2
+            else bisect_right(serving.shares, draw % serving.shares[-1])
+        )
         deployment = serving.deployments[at]
         return deployment if deployment.model_name == name else _named(deployment, name)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
-        """Whether no call of any model is free. `free_unpriced`: those of a model without a price are."""
+        """Whether no call of any model is free.
+
+        `free_unpriced`: those of a model without a price are.
+        """
         if self._costly is None or self._costly[0] is not self.prices:
             priced = [self.prices.get(each) for each in self.by_id]
             costly = not any(free_unpriced if price is None else price.free for price in priced)
@@ -194,9 +226,15 @@ class Catalog:
     def deployment(self, deployment_id: str, name: str) -> Deployment | None:
         """A deployment as it serves a public name."""
         deployment = self.by_id.get(deployment_id)
-        return deployment if deployment is None or deployment.model_name == name else _named(deployment, name)
+        return (
+            deployment
+            if deployment is None or deployment.model_name == name
+            else _named(deployment, name)
+        )
 
 
 def _named(deployment: Deployment, name: str) -> Deployment:
     """A wildcard's deployment for one of the names that it serves."""
-    return replace(deployment, model_name=name, model=fill(deployment.model_name, name, deployment.model))
+    return replace(
+        deployment, model_name=name, model=fill(deployment.model_name, name, deployment.model)
+    )

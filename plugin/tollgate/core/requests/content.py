@@ -1,4 +1,6 @@
-"""A request's body as its content type says it is: JSON or a form, and nothing in the query that could stand for a part of it."""
+"""A request's body as its content type says it is: JSON or a form, and nothing in the query that
+could stand for a part of it.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,13 @@
-"""The APIs that clients speak: what each keeps where in a request, and how each writes an error. Which path is which: core/endpoints.py.
+"""The APIs that clients speak: what each keeps where in a request, and how each writes an error.
 
-Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's `{"error": {...}}`
-(platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error", ...}` (docs.anthropic.com/en/api/errors), Google's
-google.rpc.Status (cloud.google.com/apis/design/errors), Bedrock's message and header
-(docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html), Cohere's (docs.cohere.com/reference/errors), Ollama's
-(github.com/ollama/ollama/blob/main/docs/api.md).
+Which path is which: core/endpoints.py.
+
+Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's
+`{"error": {...}}` (platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error",
+...}` (docs.anthropic.com/en/api/errors), Google's google.rpc.Status
+(cloud.google.com/apis/design/errors), Bedrock's message and header
+(docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html), Cohere's
+(docs.cohere.com/reference/errors), Ollama's (github.com/ollama/ollama/blob/main/docs/api.md).
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from tollgate.core.requests.json_members import Names
 
 
 class Family(StrEnum):
-    """Whose wire format: it decides how errors look. The names of APIs in providers.yaml begin with it."""
+    """Whose wire format: it decides how errors look.
+
+    The names of APIs in providers.yaml begin with it.
+    """
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -42,7 +48,9 @@ def family_of_api(api: str) -> Family:
 
 
 Place = str
-"""Where in a body a value stands: the name of a member, or of one and of another in it, with a dot between them."""
+"""Where in a body a value stands: the name of a member, or of one and of another in it, with a dot
+between them.
+"""
 INCLUDE_USAGE: Place = "stream_options.include_usage"
 """Where a client of OpenAI's asks for the usage of a stream."""
 
@@ -51,12 +59,13 @@ INCLUDE_USAGE: Place = "stream_options.include_usage"
 class Places:
     """Where a body keeps what admission reads.
 
-    `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several the greatest counts.
-    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say. `least_limit`: an
-    output limit may be as low; a negative one means that there is none, where the server says so. `deferred`: a member that
-    makes the answer come later, with another call. `names`: of all that
-    is read of the body. `values`: those of its own members; `inner`: of each object within it the name, the names that are
-    read of it, and each of these with its place.
+    `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several
+    the greatest counts.
+    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say.
+    `least_limit`: an output limit may be as low; a negative one means that there is none, where the
+    server says so. `deferred`: a member that makes the answer come later, with another call.
+    `names`: of all that is read of the body. `values`: those of its own members; `inner`: of each
+    object within it the name, the names that are read of it, and each of these with its place.
     """
 
     prompt: tuple[str, ...] = ()
@@ -71,15 +80,30 @@ class Places:
     inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        read = ("model", "stream", INCLUDE_USAGE, *self.output_limits, *self.choices, *self.customer, *self.deferred)
+        read = (
+            "model",
+            "stream",
+            INCLUDE_USAGE,
+            *self.output_limits,
+            *self.choices,
+            *self.customer,
+            *self.deferred,
+        )
         inner: dict[str, dict[str, Place]] = {}
         for place in read:
             parent, dot, name = place.partition(".")
             if dot:
                 inner.setdefault(parent, {})[name] = place
-        found = tuple((parent, Names(places, parent), tuple(places.items())) for parent, places in inner.items())
-        object.__setattr__(self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read))))
-        object.__setattr__(self, "values", tuple(dict.fromkeys(place for place in read if "." not in place)))
+        found = tuple(
+            (parent, Names(places, parent), tuple(places.items()))
+            for parent, places in inner.items()
+        )
+        object.__setattr__(
+            self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read)))
+        )
+        object.__setattr__(
+            self, "values", tuple(dict.fromkeys(place for place in read if "." not in place))
+        )
         object.__setattr__(self, "inner", found)
 
 
@@ -93,12 +117,14 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only when asked.
+    """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only
+    when asked.
 
-    `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a request only. `form`: its body may be
-    a form (multipart/form-data). `always_streams`: the path says that the reply streams, whatever the body says. `family`: whose errors
-    its clients read. `measures`: what else than tokens a request may cost. `default_model`: the provider's, where neither path
-    nor body names one.
+    `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a
+    request only. `form`: its body may be a form (multipart/form-data). `always_streams`: the path
+    says that the reply streams, whatever the body says. `family`: whose errors its clients read.
+    `measures`: what else than tokens a request may cost. `default_model`: the provider's, where
+    neither path nor body names one.
     """
 
     api: str
@@ -143,7 +169,9 @@ _FIM = replace(OPENAI, prompt=("prompt", "suffix"))
 # https://docs.mistral.ai/api/endpoint/ocr
 _OCR = replace(OPENAI, prompt=("document", "document_annotation_format"))
 # https://docs.anthropic.com/en/api/complete
-_COMPLETE = Places(prompt=("prompt",), output_limits=("max_tokens_to_sample",), customer=customers.PLACES)
+_COMPLETE = Places(
+    prompt=("prompt",), output_limits=("max_tokens_to_sample",), customer=customers.PLACES
+)
 # https://docs.anthropic.com/en/api/messages
 _ANTHROPIC = Places(
     prompt=("messages", "system", "tools", "output_config", "output_format"),
@@ -182,8 +210,11 @@ _INTERACTIONS = Places(
 # https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
 _PREDICT = Places(prompt=("instances",))
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
-_CONVERSE = Places(prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",))
-# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body of its own
+_CONVERSE = Places(
+    prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",)
+)
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body
+# of its own
 _INVOKE = Places(
     output_limits=(
         "max_tokens",
@@ -271,7 +302,10 @@ FAMILY_PATHS = (
     (Family.COHERE, r"/v[12]/(?:chat|embed|rerank|generate)/*(?:[?]|$)"),
     (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings|tags)/*(?:[?]|$)"),
 )
-"""Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike. Envoy's own replies are worded by them too."""
+"""Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike.
+
+Envoy's own replies are worded by them too.
+"""
 
 _FAMILIES = re.compile("|".join(f"(?P<{family.value}>{path})" for family, path in FAMILY_PATHS))
 
@@ -327,25 +361,44 @@ _BEDROCK_TYPES = {
 
 
 def error_type(family: Family, status: int) -> str:
-    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's `status`, Bedrock's exception.
+    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's
+    `status`, Bedrock's exception.
 
     A status that is in no table is the client's fault below 500, and the server's from there on.
     """
-    words = {Family.ANTHROPIC: _ANTHROPIC_TYPES, Family.BEDROCK: _BEDROCK_TYPES}.get(family, _GOOGLE_STATUSES)
+    words = {Family.ANTHROPIC: _ANTHROPIC_TYPES, Family.BEDROCK: _BEDROCK_TYPES}.get(
+        family, _GOOGLE_STATUSES
+    )
     return words.get(status) or words[400 if status < 500 else 500]
 
 
 def error_body(
-    family: Family, status: int, kind: str, message: str, *, param: str | None = None, code: str | None = None
+    family: Family,
+    status: int,
+    kind: str,
+    message: str,
+    *,
+    param: str | None = None,
+    code: str | None = None,
 ) -> bytes:
-    """An error as a client of the family reads it. `kind`, `param` and `code` are OpenAI's words; the others have one for each status."""
+    """An error as a client of the family reads it.
+
+    `kind`, `param` and `code` are OpenAI's words; the others have one for each status.
+    """
     match family:
         case Family.OPENAI:
-            body: object = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+            body: object = {
+                "error": {"message": message, "type": kind, "param": param, "code": code}
+            }
         case Family.ANTHROPIC:
-            body = {"type": "error", "error": {"type": error_type(family, status), "message": message}}
+            body = {
+                "type": "error",
+                "error": {"type": error_type(family, status), "message": message},
+            }
         case Family.GEMINI | Family.VERTEX:
-            body = {"error": {"code": status, "message": message, "status": error_type(family, status)}}
+            body = {
+                "error": {"code": status, "message": message, "status": error_type(family, status)}
+            }
         case Family.OLLAMA:
             body = {"error": message}
         case Family.BEDROCK | Family.COHERE:

@@ -1,6 +1,8 @@
-"""Which path is which API, who serves it, and how its path is written for the deployment that gets it.
+"""Which path is which API, who serves it, and how its path is written for the deployment that gets
+it.
 
-Paths that name no model are looked up whole; the others, of which the model is a part, by their shape afterwards.
+Paths that name no model are looked up whole; the others, of which the model is a part, by their
+shape afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from tollgate.core.requests.dialects import Dialect, Family
 
 
 class Wire(StrEnum):
-    """Whose paths. A provider serves the wires that it speaks itself, and those that can be rewritten into its own."""
+    """Whose paths. A provider serves the wires that it speaks itself, and those that can be
+    rewritten into its own.
+    """
 
     OPENAI = "openai"
     AZURE = "azure"
@@ -53,10 +57,12 @@ def wires_of(provider: str) -> frozenset[Wire]:
 
 
 class Endpoint(Struct, frozen=True):
-    """One path of a request: its API, whose path it is, and the model where the path names it (`start` to `end`, decoded in `model`).
+    """One path of a request: its API, whose path it is, and the model where the path names it
+    (`start` to `end`, decoded in `model`).
 
-    `rest`: what follows the prefix (`/v1`, ...) of a path without a model. `path`: how the path is written
-    where the client writes it otherwise. `instead`: a wire whose deployments serve it, too, if none of `wire` does.
+    `rest`: what follows the prefix (`/v1`, ...) of a path without a model. `path`: how the path is
+    written where the client writes it otherwise. `instead`: a wire whose deployments serve it, too,
+    if none of `wire` does.
     """
 
     dialect: Dialect
@@ -105,14 +111,18 @@ _OTHERS = {
 }
 # OpenRouter and others of OpenAI's format serve Cohere's path.
 _RERANK = Endpoint(dialects.COHERE_RERANK, Wire.COHERE, path="/v1/rerank", instead=Wire.OPENAI)
-# OpenAI's SDKs take a base address with or without /v1, Azure's own v1 surface stands under /openai, and OpenRouter's under /api.
+# OpenAI's SDKs take a base address with or without /v1, Azure's own v1 surface stands under
+# /openai, and OpenRouter's under /api.
 _BY_PATH = (
     {
         prefix + rest: Endpoint(dialect, Wire.OPENAI, rest)
         for prefix in ("/v1", "", "/openai/v1")
         for rest, dialect in _OPENAI.items()
     }
-    | {f"/api/v1{rest}": Endpoint(dialect, Wire.OPENAI, rest, path=f"/v1{rest}") for rest, dialect in _OPENAI.items()}
+    | {
+        f"/api/v1{rest}": Endpoint(dialect, Wire.OPENAI, rest, path=f"/v1{rest}")
+        for rest, dialect in _OPENAI.items()
+    }
     | {path: Endpoint(dialect, wire, path) for path, (wire, dialect) in _OTHERS.items()}
     | dict.fromkeys(("/v1/rerank", "/rerank", "/api/v1/rerank"), _RERANK)
 )
@@ -141,10 +151,16 @@ _BEDROCK_ACTIONS = {
 _SHAPES = (
     (
         Wire.AZURE,
-        re.compile(r"/openai/deployments/(?P<model>.+?)(?P<action>/(?:chat/|images/|audio/)?[a-z]+)"),
+        re.compile(
+            r"/openai/deployments/(?P<model>.+?)(?P<action>/(?:chat/|images/|audio/)?[a-z]+)"
+        ),
         _OPENAI,
     ),
-    (Wire.GEMINI, re.compile(r"/v1(?:beta|alpha)?/models/(?P<model>.+):(?P<action>[A-Za-z]+)"), _GEMINI_ACTIONS),
+    (
+        Wire.GEMINI,
+        re.compile(r"/v1(?:beta|alpha)?/models/(?P<model>.+):(?P<action>[A-Za-z]+)"),
+        _GEMINI_ACTIONS,
+    ),
     (
         Wire.VERTEX,
         re.compile(
@@ -157,7 +173,9 @@ _SHAPES = (
 # The one path of Vertex's on which the body names the model:
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
 _VERTEX_COUNT = ("count-tokens", "rawPredict")
-_VERTEX_PLACE = re.compile(r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)")
+_VERTEX_PLACE = re.compile(
+    r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)"
+)
 # A path is decoded so often, and its last parts are looked at for a known one.
 _MOST_ENCODINGS = 3
 _MOST_PARTS = 12
@@ -172,10 +190,19 @@ _NOT_SERVED = tuple(
             r"/realtime(/|$)|:BidiGenerateContent|\.GenerativeService\.Bidi",
             "Realtime sessions are not served here: what they use is told on a connection that this gateway does not read.",
         ),
-        (r"/(batches|files|uploads)(/|$)|:(asyncBatch\w+|batchGenerateContent)$", _LATER.format("Batches and files")),
-        (r"/(batchPredictionJobs|model-invocation-jobs?|async-invoke)(/|$)", _LATER.format("Batches")),
+        (
+            r"/(batches|files|uploads)(/|$)|:(asyncBatch\w+|batchGenerateContent)$",
+            _LATER.format("Batches and files"),
+        ),
+        (
+            r"/(batchPredictionJobs|model-invocation-jobs?|async-invoke)(/|$)",
+            _LATER.format("Batches"),
+        ),
         (r"/videos(/|$)|:predictLongRunning$", _LATER.format("Videos")),
-        (r"/(threads|fine_tuning|fine-tunes|evals|async)(/|$)", _LATER.format("Runs and other jobs")),
+        (
+            r"/(threads|fine_tuning|fine-tunes|evals|async)(/|$)",
+            _LATER.format("Runs and other jobs"),
+        ),
         (
             r"/(responses/(?!(compact|input_tokens)$)|(interactions|chat/completions|conversations)/)[^/]",
             "Stored responses are not served here: this gateway does not know whose they are.",
@@ -200,8 +227,8 @@ def normal_path(path: str) -> str:
 def find_endpoint(path: str) -> Endpoint | None:
     """The API of a path (without its query), if we know it.
 
-    What a server could take for a known path is that path: any case, doubled slashes, dot segments, characters
-    percent-encoded once or again. It is written for the provider as it is known.
+    What a server could take for a known path is that path: any case, doubled slashes, dot segments,
+    characters percent-encoded once or again. It is written for the provider as it is known.
     """
     if found := _BY_PATH.get(path):
         return found
@@ -209,7 +236,11 @@ def find_endpoint(path: str) -> Endpoint | None:
     if not _ODD.search(whole):
         return _find_as_written(whole) or _find_in_any_case(whole)
     # The name of a model may be percent-encoded, slashes too.
-    if _folded(whole, encoded=True) == whole and (found := _find_as_written(whole)) and _is_name(found.model):
+    if (
+        _folded(whole, encoded=True) == whole
+        and (found := _find_as_written(whole))
+        and _is_name(found.model)
+    ):
         return found
     return _find_in_any_case(_folded(whole))
 
@@ -220,7 +251,9 @@ def _is_name(model: str | None) -> bool:
 
 
 def find_dialect(path: str) -> Dialect:
-    """The API of a path that we do not know: of the longest known path that it ends as, unless that one is free."""
+    """The API of a path that we do not know: of the longest known path that it ends as, unless that
+    one is free.
+    """
     parts = _folded(path).split("/")[-_MOST_PARTS:]
     for start in range(len(parts)):
         if found := _find_in_any_case("/" + "/".join(parts[start:])):
@@ -229,13 +262,16 @@ def find_dialect(path: str) -> Dialect:
 
 
 def why_not_served(path: str) -> str | None:
-    """What to say of a path whose replies do not tell what they cost, or tell it to anybody; None: it is not one."""
+    """What to say of a path whose replies do not tell what they cost, or tell it to anybody; None:
+    it is not one.
+    """
     plain = _folded(path)
     return next((reason for shape, reason in _NOT_SERVED if shape.search(plain)), None)
 
 
 def _folded(path: str, *, encoded: bool = False) -> str:
-    """The path without doubled slashes, dot segments and percent-encodings, with one slash at its beginning.
+    """The path without doubled slashes, dot segments and percent-encodings, with one slash at its
+    beginning.
 
     `encoded`: percent-encodings stay, those of dots apart.
     """
@@ -259,7 +295,9 @@ def _find_as_written(path: str) -> Endpoint | None:
         if (match := shape.fullmatch(path)) and (dialect := actions.get(match["action"])):
             if wire is Wire.VERTEX and (match["model"], match["action"]) == _VERTEX_COUNT:
                 return Endpoint(dialects.ANTHROPIC_COUNT_TOKENS, wire)
-            return Endpoint(dialect, wire, "", unquote(match["model"]), match.start("model"), match.end("model"))
+            return Endpoint(
+                dialect, wire, "", unquote(match["model"]), match.start("model"), match.end("model")
+            )
     return None
 
 
@@ -272,7 +310,8 @@ def _find_in_any_case(path: str) -> Endpoint | None:
         match = shape.fullmatch(low)
         if (
             match is None
-            or (action := next((each for each in actions if each.lower() == match["action"]), None)) is None
+            or (action := next((each for each in actions if each.lower() == match["action"]), None))
+            is None
         ):
             continue
         start, end = match.span("model")
@@ -303,17 +342,23 @@ def paths_of(wire: Wire) -> str:
 
 
 def metered_apis(wire: Wire) -> tuple[str, ...]:
-    """The APIs that a wire's paths are of, by their names in providers.yaml, but for those that cost nothing."""
+    """The APIs that a wire's paths are of, by their names in providers.yaml, but for those that
+    cost nothing.
+    """
     named = [each.dialect for each in _BY_PATH.values() if each.wire is wire]
-    shaped = [dialect for each, _, actions in _SHAPES if each is wire for dialect in actions.values()]
+    shaped = [
+        dialect for each, _, actions in _SHAPES if each is wire for dialect in actions.values()
+    ]
     return tuple(dict.fromkeys(dialect.api for dialect in (*named, *shaped) if not dialect.free))
 
 
 def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
     """Whether the deployment's server takes a negative output limit for none.
 
-    Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio (https://lmstudio.ai/docs/developer/openai-compat) and
-    llama.cpp's server (tools/server/README.md, n_predict) say so; and who knows what stands at an address of one's own.
+    Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio
+    (https://lmstudio.ai/docs/developer/openai-compat) and llama.cpp's server
+    (tools/server/README.md, n_predict) say so; and who knows what stands at an address of one's
+    own.
     """
     if dialect.family is not Family.OPENAI or deployment.provider in _TAKE_ENDLESS:
         return True
@@ -322,10 +367,11 @@ def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
 
 
 def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) -> str | None:
-    """The path and query for the deployment, where they differ from the client's; its api_base's own path is Envoy's to add.
+    """The path and query for the deployment, where they differ from the client's; its api_base's
+    own path is Envoy's to add.
 
-    The model is renamed, a Vertex project and location become the deployment's, and OpenAI's paths become those of a provider
-    that keeps them elsewhere.
+    The model is renamed, a Vertex project and location become the deployment's, and OpenAI's paths
+    become those of a provider that keeps them elsewhere.
     """
     path, mark, query = target.partition("?")
     path = endpoint.path or normal_path(path)
@@ -333,7 +379,9 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
         path, query = _own_path(endpoint, path, query, deployment)
     elif endpoint.model is not None:
         name = endpoint.model if deployment.model == endpoint.model else deployment.model
-        encoded = path[endpoint.start : endpoint.end] if name == endpoint.model else quote(name, safe="@")
+        encoded = (
+            path[endpoint.start : endpoint.end] if name == endpoint.model else quote(name, safe="@")
+        )
         path = path[: endpoint.start] + encoded + path[endpoint.end :]
     if endpoint.wire is Wire.VERTEX:
         path = _placed(path, deployment)
@@ -347,7 +395,8 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
         return f"/v1{endpoint.rest}", query
     if deployment.provider != "azure":
         return path, query
-    # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: the v1 surface takes the deployment's name as model.
+    # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: the v1 surface
+    # takes the deployment's name as model.
     if deployment.api_version is None or endpoint.dialect is dialects.OPENAI_RESPONSES:
         return f"/openai/v1{endpoint.rest}", query
     version = f"api-version={quote(deployment.api_version)}"
@@ -361,4 +410,6 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
 def _placed(path: str, deployment: Deployment) -> str:
     """A client's own choice of project or location would be somebody else's bill."""
     places = {"projects": deployment.vertex_project, "locations": deployment.vertex_location}
-    return _VERTEX_PLACE.sub(lambda match: places[path[: match.start() - 1].rpartition("/")[2]] or match[0], path)
+    return _VERTEX_PLACE.sub(
+        lambda match: places[path[: match.start() - 1].rpartition("/")[2]] or match[0], path
+    )

@@ -1,5 +1,8 @@
-"""How much a request may use, before anyone has counted it: what its JSON looks like (core/prompt_size.py), and a ratio that each
-model's own replies teach, apart for requests with tools. It is a hint in one worker's memory.
+"""How much a request may use, before anyone has counted it: what its JSON looks like
+(core/prompt_size.py), and a ratio that each model's own replies teach, apart for requests with
+tools.
+
+It is a hint in one worker's memory.
 """
 
 from __future__ import annotations
@@ -20,7 +23,9 @@ _MOST_DEPLOYMENTS = 4096
 
 
 class Estimate(Struct, frozen=True, gc=False):
-    """What a request may use. `guessed`: it names no output limit, so the output is a configured default.
+    """What a request may use.
+
+    `guessed`: it names no output limit, so the output is a configured default.
 
     `money`: whether that costs anything. `tools`: it defines some. `characters`: of text to speak,
     `audio_seconds`: of uploaded sound, where the model is priced by them.
@@ -46,17 +51,22 @@ _OF_CLAUDES_TOOLS = 346
 
 def hidden_tokens(deployment: Deployment) -> int:
     """Return what a provider adds to a prompt with tools, and counts."""
-    return _OF_CLAUDES_TOOLS if parse_model_name(deployment.known_as).bare.startswith("claude") else 0
+    return (
+        _OF_CLAUDES_TOOLS if parse_model_name(deployment.known_as).bare.startswith("claude") else 0
+    )
 
 
-# Sound whose format tells no length is taken for speech at 48 kbit/s; and no header is believed that would make it denser
-# than 32-bit stereo at 48 kHz. A body without a file names one that is elsewhere.
+# Sound whose format tells no length is taken for speech at 48 kbit/s; and no header is believed
+# that would make it denser than 32-bit stereo at 48 kHz. A body without a file names one that is
+# elsewhere.
 _BYTES_A_SECOND, _MOST_BYTES_A_SECOND = 6_000, 384_000
 _SECONDS_UNKNOWN = 60
 
 
 def sound_seconds(told: float | None, size: int) -> int:
-    """Return the seconds of sound, rounded up: `told` by a file's header, else by its size in bytes, else a minute."""
+    """Return the seconds of sound, rounded up: `told` by a file's header, else by its size in
+    bytes, else a minute.
+    """
     if told is None:
         return ceil(size / _BYTES_A_SECOND) if size else _SECONDS_UNKNOWN
     return ceil(max(told, size / _MOST_BYTES_A_SECOND))
@@ -74,7 +84,10 @@ class InputEstimates:
         return max(1, prompt_tokens if known is None else round(prompt_tokens * known[0]))
 
     def learn(self, deployment: str, estimated: int, counted: int, *, tools: bool = False) -> None:
-        """Bring the next estimate nearer to what the provider counted. The first ones weigh most."""
+        """Bring the next estimate nearer to what the provider counted.
+
+        The first ones weigh most.
+        """
         if estimated < _LEAST_TAUGHT_BY or counted < 1:
             return
         shape = (deployment, tools)
@@ -130,7 +143,10 @@ class Lacks(Enum):
 
     NOTHING = auto()
     HIDDEN = auto()
-    """Its visible part was read as far as it came. Whether more was billed was not told: reasoning."""
+    """Its visible part was read as far as it came.
+
+    Whether more was billed was not told: reasoning.
+    """
     OUTPUT = auto()
     """All of it, or nearly all."""
     LENGTH = auto()

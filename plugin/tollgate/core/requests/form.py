@@ -1,7 +1,9 @@
-"""A request body that is a form (multipart/form-data, RFC 7578), as uploads of sound and pictures are: its few text fields, and their places.
+"""A request body that is a form (multipart/form-data, RFC 7578), as uploads of sound and pictures
+are: its few text fields, and their places.
 
-It is read strictly: of two readers that disagree about a form, one would limit what the other does not. Every reader finds the same
-parts in what passes here, and the same name, kind and text of each that is read.
+It is read strictly: of two readers that disagree about a form, one would limit what the other does
+not. Every reader finds the same parts in what passes here, and the same name, kind and text of each
+that is read.
 """
 
 from __future__ import annotations
@@ -42,17 +44,23 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
             file = file or (span if name == _UPLOAD else None)
             continue
         if name in spans and name in FIELDS:
-            raise BadRequest(f"The field {name!r} stands twice in the form; name it once.", param=name)
+            raise BadRequest(
+                f"The field {name!r} stands twice in the form; name it once.", param=name
+            )
         spans[name] = span
     values = {name: _text(raw, name, spans[name]) for name in FIELDS if name in spans}
     if values.get("model") == "":
         raise BadRequest("The field 'model' must be the name of a model.", param="model")
     choices = values.get("n", "1")
     if not (choices.isascii() and choices.isdigit() and int(choices[:9]) >= 1 and len(choices) < 9):
-        raise BadRequest(f"The field 'n' must be a whole number, at least 1, got {cut(choices)!r}.", param="n")
+        raise BadRequest(
+            f"The field 'n' must be a whole number, at least 1, got {cut(choices)!r}.", param="n"
+        )
     stream = values.get("stream", "false").lower()
     if stream not in ("true", "false", "1", "0"):
-        raise BadRequest(f"The field 'stream' must be true or false, got {cut(stream)!r}.", param="stream")
+        raise BadRequest(
+            f"The field 'stream' must be true or false, got {cut(stream)!r}.", param="stream"
+        )
     customers = [customer_of_value(name, values[name]) for name in _CUSTOMERS if name in values]
     return Body(
         model=values.get("model"),
@@ -72,7 +80,9 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
 def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]]:
     """The fields: name, where the value stands, and whether it is a file."""
     if boundary is None or not _BOUNDARY.fullmatch(boundary):
-        raise BadRequest("The content type multipart/form-data must name its boundary, as RFC 2046 writes one.")
+        raise BadRequest(
+            "The content type multipart/form-data must name its boundary, as RFC 2046 writes one."
+        )
     delimiter = b"--" + boundary.encode()
     if not raw.startswith(delimiter):
         raise BadRequest("The form must begin with the boundary that its content type names.")
@@ -83,10 +93,15 @@ def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]
                 raise BadRequest("The form must end with its last boundary.")
             return
         start = raw.find(b"\r\n\r\n", at, at + _LONGEST_HEAD) + 4
-        # Wherever the boundary stands there is one, whatever stands before it: some readers take a line feed alone for the
-        # end of a line.
+        # Wherever the boundary stands there is one, whatever stands before it: some readers take a
+        # line feed alone for the end of a line.
         end = raw.find(delimiter, start) - 2
-        if not raw.startswith(b"\r\n", at) or start < 4 or end < start or not raw.startswith(b"\r\n", end):
+        if (
+            not raw.startswith(b"\r\n", at)
+            or start < 4
+            or end < start
+            or not raw.startswith(b"\r\n", end)
+        ):
             raise BadRequest(
                 "The form breaks off: each part must have a head, and a boundary on a line of its own after it; "
                 "the last must end with two hyphens."
@@ -103,32 +118,48 @@ def _named(head: bytes) -> tuple[str, bool]:
     for line in head.split(b"\r\n"):
         match = _HEADER.fullmatch(line)
         if match is None or (key := match[1].decode().lower()) in headers:
-            raise BadRequest("The head of each part of the form must have lines of 'name: value', each name once.")
-        # Whoever reads it as UTF-8 or as Latin-1 finds the same ASCII in it, and names that are read are ASCII.
+            raise BadRequest(
+                "The head of each part of the form must have lines of 'name: value', each name once."
+            )
+        # Whoever reads it as UTF-8 or as Latin-1 finds the same ASCII in it, and names that are
+        # read are ASCII.
         headers[key] = match[2].decode("utf-8", "replace")
-    disposition, parameters = parameters_of(headers.get("content-disposition", ""), "content-disposition of a part")
+    disposition, parameters = parameters_of(
+        headers.get("content-disposition", ""), "content-disposition of a part"
+    )
     name = parameters.get("name", "")
     if disposition != "form-data" or not name or "\\" in name:
-        raise BadRequest("Each part of the form must have one content-disposition, form-data, with one plain name.")
+        raise BadRequest(
+            "Each part of the form must have one content-disposition, form-data, with one plain name."
+        )
     is_file = "filename" in parameters
     _check_name(name, is_file=is_file)
     kind, said = parameters_of(headers.get("content-type", "text/plain"), "content-type of a part")
-    if kind.startswith("multipart/") or headers.get("content-transfer-encoding", "8bit").strip().lower() not in _PLAIN:
-        raise BadRequest("A part of the form must be neither encoded nor a form itself.", param=cut(name))
+    if (
+        kind.startswith("multipart/")
+        or headers.get("content-transfer-encoding", "8bit").strip().lower() not in _PLAIN
+    ):
+        raise BadRequest(
+            "A part of the form must be neither encoded nor a form itself.", param=cut(name)
+        )
     if not is_file:
         check_charset(said, f"field {cut(name)!r}")
     return name, is_file
 
 
 def _check_name(name: str, *, is_file: bool) -> None:
-    """Raise BadRequest for a name that some reader could take for one that is read, and for a file that has one.
+    """Raise BadRequest for a name that some reader could take for one that is read, and for a file
+    that has one.
 
     Some decode what is encoded by percent signs, or by RFC 2047.
     """
     right = NAMES.find(name)
     if (right is not None and (right != name or is_file)) or "=?" in name or name == "_charset_":
         what = "field" if right is None else f"field {right!r}"
-        raise BadRequest(f"The {what} of the form must be text under its plain name, got {cut(name)!r}.", param=right)
+        raise BadRequest(
+            f"The {what} of the form must be text under its plain name, got {cut(name)!r}.",
+            param=right,
+        )
 
 
 def _text(raw: bytes, name: str, span: Span) -> str:

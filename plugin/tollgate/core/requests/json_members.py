@@ -1,8 +1,10 @@
-"""The members of a JSON object as bytes, in bounded time, and the names that another parser could take for one that is read.
+"""The members of a JSON object as bytes, in bounded time, and the names that another parser could
+take for one that is read.
 
-Parsers disagree on what is not plain JSON: of two members of one name some take the first and some the last, and
-Go's encoding/json (https://pkg.go.dev/encoding/json#Unmarshal) takes a name that differs by case only for the name
-itself. What two parsers could read in two ways would be limited as one thing and served as another, so it is refused.
+Parsers disagree on what is not plain JSON: of two members of one name some take the first and some
+the last, and Go's encoding/json (https://pkg.go.dev/encoding/json#Unmarshal) takes a name that
+differs by case only for the name itself. What two parsers could read in two ways would be limited
+as one thing and served as another, so it is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from tollgate.core.errors import LONGEST_SHOWN, BadRequest, cut
 
 MOST_MEMBERS = 2_000
 """An object that is read may have so many members. OpenAI's longest body has some forty."""
-# Decoding takes 0.4 us a member. So what is shorter, or has fewer colons, takes less than 20 ms and need not be counted
-# beforehand.
+# Decoding takes 0.4 us a member. So what is shorter, or has fewer colons, takes less than 20 ms and
+# need not be counted beforehand.
 _SHORT_BYTES, _FEW_COLONS = 300_000, 40_000
-# What stands between two top-level values: the rest of a number, a comma, the next name (group 1), a colon.
+# What stands between two top-level values: the rest of a number, a comma, the next name (group 1),
+# a colon.
 _NAME = re.compile(rb'[^"]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+:\s*+', re.DOTALL)
 # Some readers separate by semicolons, too.
 _QUERY_MEMBER = re.compile(r"(?:^|[&;])([^=&;]+)")
@@ -38,7 +41,9 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 def check_utf8(raw: bytes) -> None:
-    """Raise UnicodeDecodeError unless the bytes are UTF-8, without holding the text: decoders mend what is not, each in its way."""
+    """Raise UnicodeDecodeError unless the bytes are UTF-8, without holding the text: decoders mend
+    what is not, each in its way.
+    """
     if raw.isascii():
         return
     if len(raw) <= _UTF8_STEP_BYTES:
@@ -51,9 +56,12 @@ def check_utf8(raw: bytes) -> None:
 
 
 def members_of(raw: bytes) -> Members:
-    """The members of an object by name, each with its value as bytes. Of equal names the last value, at the place of the first.
+    """The members of an object by name, each with its value as bytes.
 
-    Raises msgspec.DecodeError unless it is an object, and BadRequest when it has more than MOST_MEMBERS members.
+    Of equal names the last value, at the place of the first.
+
+    Raises msgspec.DecodeError unless it is an object, and BadRequest when it has more than
+    MOST_MEMBERS members.
     """
     if len(raw) > _SHORT_BYTES and raw.count(b":") > _FEW_COLONS:
         _check_count(raw)
@@ -66,9 +74,9 @@ def members_of(raw: bytes) -> Members:
 def spans_of(raw: bytes, opening: int, members: Members) -> dict[str, Span]:
     """Where the value of each member stands. Raises BadRequest when a name stands twice.
 
-    `members` has the last value of each name, in the order of the first. So either a value differs, or there are as many
-    names more as stand twice. One number may begin like another (1 and 12); its rest is passed over, and the names are
-    counted still.
+    `members` has the last value of each name, in the order of the first. So either a value differs,
+    or there are as many names more as stand twice. One number may begin like another (1 and 12);
+    its rest is passed over, and the names are counted still.
     """
     spans: dict[str, Span] = {}
     at = opening + 1
@@ -85,15 +93,18 @@ def spans_of(raw: bytes, opening: int, members: Members) -> dict[str, Span]:
 def folded(name: str) -> str:
     """The name as parsers see it that do not regard case, or take a string to end at its first NUL.
 
-    Wider than encoding/json's own folding, which knows two characters beyond ASCII (U+017F for s, U+212A for k): others
-    know more, as Java's equalsIgnoreCase does U+0130 and U+0131 for i.
+    Wider than encoding/json's own folding, which knows two characters beyond ASCII (U+017F for s,
+    U+212A for k): others know more, as Java's equalsIgnoreCase does U+0130 and U+0131 for i.
     """
     name = name.partition("\0")[0]
     return name.lower() if name.isascii() else name.upper().casefold().replace("\u0307", "")
 
 
 class Names:
-    """The names that are read of one object (`exact`). `parent`: the name of the object, where it is not the body itself."""
+    """The names that are read of one object (`exact`).
+
+    `parent`: the name of the object, where it is not the body itself.
+    """
 
     def __init__(self, names: Iterable[str], parent: str = "") -> None:
         self.exact = frozenset(names)
@@ -112,20 +123,25 @@ class Names:
                 )
 
     def find(self, name: str) -> str | None:
-        """The name that is read which the most lenient reader takes the name of a query's member or of a form's field for.
+        """The name that is read which the most lenient reader takes the name of a query's member or
+        of a form's field for.
 
         PHP trims such names, and makes a list of `x[]`.
         """
         return self._by_folded.get(folded(unquote_plus(name)).strip().partition("[")[0])
 
     def check_query(self, query: str) -> None:
-        """Raise BadRequest where a query (without its question mark) has a member that is read of the body.
+        """Raise BadRequest where a query (without its question mark) has a member that is read of
+        the body.
 
         Readers of forms take either (https://pkg.go.dev/net/http#Request.FormValue: the query's).
         """
         for member in _QUERY_MEMBER.findall(query):
             if (right := self.find(member)) is not None:
-                raise BadRequest(f"The field {right!r} must stand in the body, and not in the query.", param=right)
+                raise BadRequest(
+                    f"The field {right!r} must stand in the body, and not in the query.",
+                    param=right,
+                )
 
 
 def _check_count(raw: bytes) -> None:
@@ -139,8 +155,8 @@ def _check_count(raw: bytes) -> None:
             raise ValueError
         return next(iter(names))
 
-    # msgspec asks an enumeration's `_missing_` for each name that it lacks. The one that it has is so long, written as
-    # JSON, that a body has no room for many of them.
+    # msgspec asks an enumeration's `_missing_` for each name that it lacks. The one that it has is
+    # so long, written as JSON, that a body has no room for many of them.
     names = Enum("names", {"UNLIKELY": "\0" * 100, "_missing_": classmethod(count)})
     try:
         msgspec.json.decode(raw, type=dict[names, msgspec.Raw])
@@ -155,7 +171,9 @@ def _too_many() -> BadRequest:
 
 
 def _twice(raw: bytes, places: list[int]) -> BadRequest:
-    """The refusal of a name that stands twice: one that follows two of these places, or else the last of them only, and again later."""
+    """The refusal of a name that stands twice: one that follows two of these places, or else the
+    last of them only, and again later.
+    """
     seen: set[str] = set()
     for at in places:
         match = _NAME.match(raw, at)
@@ -163,4 +181,7 @@ def _twice(raw: bytes, places: list[int]) -> BadRequest:
         if name in seen:
             break
         seen.add(name)
-    return BadRequest(f"The field {cut(name)!r} stands twice in the body; name it once.", param=name[:LONGEST_SHOWN])
+    return BadRequest(
+        f"The field {cut(name)!r} stands twice in the body; name it once.",
+        param=name[:LONGEST_SHOWN],
+    )

@@ -1,7 +1,9 @@
-"""A content type or a content disposition as a value and its parameters, read strictly: what two readers could read in two ways is none.
+"""A content type or a content disposition as a value and its parameters, read strictly: what two
+readers could read in two ways is none.
 
-The grammar is that of RFC 9110, 8.3.1 and 5.6.6. Readers of RFC 2231 know more (`name*=`, `name*0=`), and readers differ on a backslash
-before a quotation mark, on a parameter that stands twice, and on what follows a fault; all of these are refused.
+The grammar is that of RFC 9110, 8.3.1 and 5.6.6. Readers of RFC 2231 know more (`name*=`,
+`name*0=`), and readers differ on a backslash before a quotation mark, on a parameter that stands
+twice, and on what follows a fault; all of these are refused.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ _QUOTED = r'"((?:[^"\\\x00-\x1f\x7f]|\\(?!"))*+)"'
 _VALUE = re.compile(rf"[ \t]*({_TOKEN}(?:/{_TOKEN})?)[ \t]*")
 _PARAMETER = re.compile(rf";[ \t]*({_TOKEN})=(?:{_QUOTED}|({_TOKEN}))[ \t]*")
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
-# Every other charset is another text for a reader that obeys it. UTF-7 makes quotation marks of letters.
+# Every other charset is another text for a reader that obeys it. UTF-7 makes quotation marks of
+# letters.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def parameters_of(header: str, where: str) -> tuple[str, Mapping[str, str]]:
-    """The value, in lower case, and its parameters by their names in lower case. Raises BadRequest, which says `where` it stands."""
+    """The value, in lower case, and its parameters by their names in lower case.
+
+    Raises BadRequest, which says `where` it stands.
+    """
     if ";" not in header:
         return header.strip().lower(), _NO_PARAMETERS
     match = _VALUE.match(header)

@@ -1,8 +1,9 @@
-"""How many tokens a prompt may have, by its JSON alone: text by the kinds of its characters, media by what they are.
+"""How many tokens a prompt may have, by its JSON alone: text by the kinds of its characters, media
+by what they are.
 
-No tokenizer is asked: a share of the text says how dense it is, so a long prompt costs a scan for media and no more.
-Bytes a token are those of o200k and cl100k over prose, code, JSON and scripts; what is left of the error each model's own
-replies teach (core/estimate.py).
+No tokenizer is asked: a share of the text says how dense it is, so a long prompt costs a scan for
+media and no more. Bytes a token are those of o200k and cl100k over prose, code, JSON and scripts;
+what is left of the error each model's own replies teach (core/estimate.py).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import re
 from collections.abc import Iterable
 from math import ceil
 
-# Base64 is media where an API keeps media: in a data URL, in a field for it, in Ollama's list of pictures. Text that only
-# looks like it is text. Reasoning that travels encrypted, and signatures of it, are counted as little as media.
+# Base64 is media where an API keeps media: in a data URL, in a field for it, in Ollama's list of
+# pictures. Text that only looks like it is text. Reasoning that travels encrypted, and signatures
+# of it, are counted as little as media.
 _FIELDS = (
     b"data|b64_json|file_data|bytes|bytesBase64Encoded|image|image_url|audio|video|signature|thoughtSignature|"
     b"thought_signature|encrypted_content"
@@ -20,14 +22,20 @@ _FIELDS = (
 _BASE64 = rb"(?:[A-Za-z0-9+/_-]|\\/){256,}+={0,2}"
 _MEDIA = re.compile(
     rb'"(?:' + _FIELDS + rb')"\s{0,8}+:\s{0,8}+"' + _BASE64 + rb'"'
-    rb'|"images"\s{0,8}+:\s{0,8}+\[\s{0,8}+"' + _BASE64 + rb'"(?:\s{0,8}+,\s{0,8}+"' + _BASE64 + rb'")*+'
+    rb'|"images"\s{0,8}+:\s{0,8}+\[\s{0,8}+"'
+    + _BASE64
+    + rb'"(?:\s{0,8}+,\s{0,8}+"'
+    + _BASE64
+    + rb'")*+'
     rb'|"data:[^",]{0,100};base64,' + _BASE64 + rb'"'
 )
 _LONGEST_MEDIA_HEAD = 150
 _SHORTEST_MEDIA = 256
-# Leaps to the last other byte of the next 256: it stops where 256 bytes of base64 begin, or fewer are left.
+# Leaps to the last other byte of the next 256: it stops where 256 bytes of base64 begin, or fewer
+# are left.
 _NO_MEDIA = re.compile(rb"(?:.{0,255}[^A-Za-z0-9+/_\\-])*+", re.DOTALL)
-# A search by expression is three times as fast as one by bytes.find, whose leaps over two bytes are short.
+# A search by expression is three times as fast as one by bytes.find, whose leaps over two bytes are
+# short.
 _ESCAPE_OF_TWO = re.compile(rb"\\u0[0-7][0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(rb"\\u[0-9A-Fa-f]{4}")
 
@@ -44,8 +52,9 @@ _OF_ASCII, _OF_DIGITS, _OF_TWO, _OF_THREE, _OF_FOUR, _OF_DENSE = 4.2, 2.0, 5.5, 
 _LEAST_DENSE = 200
 _MOST_MARKS_IN_DENSE = 0.02
 
-# What a picture, a page and a second cost where nothing tells its size. https://platform.openai.com/docs/guides/images-vision:
-# 765 tokens of a square picture in high detail; https://platform.claude.com/docs/en/build-with-claude/vision: at most some 1,600;
+# What a picture, a page and a second cost where nothing tells its size.
+# https://platform.openai.com/docs/guides/images-vision: 765 tokens of a square picture in high
+# detail; https://platform.claude.com/docs/en/build-with-claude/vision: at most some 1,600;
 # https://ai.google.dev/gemini-api/docs/tokens: 258 a tile, 32 a second of sound, 263 of film.
 _OF_PICTURE = 900
 _OF_OPAQUE = 100  # a signature is not read by the model as text
@@ -86,7 +95,11 @@ def _find_media(raw: bytes, start: int, end: int) -> Iterable[re.Match[bytes]]:
 def _media_tokens(raw: bytes, media: re.Match[bytes]) -> int:
     """Return what media cost, by what stands before them: a type, or a field's name."""
     start, size = media.start(), media.end() - media.start()
-    kinds = list(_KINDS.finditer(raw, max(0, start - _LOOK_BACK), min(media.end(), start + _LONGEST_MEDIA_HEAD)))
+    kinds = list(
+        _KINDS.finditer(
+            raw, max(0, start - _LOOK_BACK), min(media.end(), start + _LONGEST_MEDIA_HEAD)
+        )
+    )
     kind = kinds[-1].lastindex if kinds else 0
     decoded = size * 3 // 4
     if kind == 1:
@@ -110,7 +123,9 @@ def _bytes_per_token(raw: bytes, start: int, end: int, *, escaped: bool) -> floa
     if end - start <= _SAMPLE:
         sample = raw[start:end]
     else:
-        sample = raw[start : start + _SLICE] + raw[middle : middle + _SLICE] + raw[end - _SLICE : end]
+        sample = (
+            raw[start : start + _SLICE] + raw[middle : middle + _SLICE] + raw[end - _SLICE : end]
+        )
     if escaped:
         sample = _ESCAPE.sub(b"\xe6\x95\xb0", _ESCAPE_OF_TWO.sub(b"\xd0\xb0", sample))
     size = len(sample)

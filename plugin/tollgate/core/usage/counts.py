@@ -1,4 +1,6 @@
-"""From the values that a reply tells to whole counts: what is no number, damaged, or told in other units."""
+"""From the values that a reply tells to whole counts: what is no number, damaged, or told in other
+units.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ Counts = dict[Field, int | None]
 """Counts by field. None: told as null, which is as good as untold."""
 
 _NANO_PER_DOLLAR = 1_000_000_000
-# https://docs.x.ai/docs/key-information/consumption-and-rate-limits: ten billion ticks are a dollar.
+# https://docs.x.ai/docs/key-information/consumption-and-rate-limits: ten billion ticks are a
+# dollar.
 _TICKS_PER_NANO = 10
 _MOST_DIGITS = 19
 _SECONDS = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
@@ -53,7 +56,10 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
 
 
 def extract(api: Api, base: object) -> Counts:
-    """What one object tells by the rows of an API's table. Of several rows of a field the first that tells more than zero holds."""
+    """What one object tells by the rows of an API's table.
+
+    Of several rows of a field the first that tells more than zero holds.
+    """
     found: Counts = {}
     if not isinstance(base, dict):
         return found
@@ -79,7 +85,10 @@ def add(found: Counts, field: Field, value: int | None) -> None:
 
 
 def merge(counts: Counts, later: Counts) -> None:
-    """Put later counts into earlier ones. Counts only grow: what is null, zero, damaged or not told takes nothing back."""
+    """Put later counts into earlier ones.
+
+    Counts only grow: what is null, zero, damaged or not told takes nothing back.
+    """
     for field, new in later.items():
         old = counts.get(field)
         if old is None or (new is not None and new > old):
@@ -109,11 +118,16 @@ def _seconds(value: object) -> int:
     """Seconds may have a fraction, also as text, and are rounded up."""
     if type(value) is str and _SECONDS.fullmatch(value):
         value = float(value)
-    return _whole(float(math.ceil(value)) if type(value) is float and math.isfinite(value) else value)
+    return _whole(
+        float(math.ceil(value)) if type(value) is float and math.isfinite(value) else value
+    )
 
 
 def _nanousd(value: object) -> int | None:
-    """Dollars as nano-dollars. A cost that is damaged is none, since the price table knows another."""
+    """Dollars as nano-dollars.
+
+    A cost that is damaged is none, since the price table knows another.
+    """
     if type(value) not in (int, float, str):
         return None
     try:

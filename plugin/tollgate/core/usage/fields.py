@@ -1,7 +1,7 @@
 """From what Envoy's own filters found to Usage: fields by rules of native.py, joined with dots.
 
-They are looked up where they stand, since every reply in native mode comes by here: to build the document again and read that made
-its settlement a tenth longer.
+They are looked up where they stand, since every reply in native mode comes by here: to build the
+document again and read that made its settlement a tenth longer.
 """
 
 from __future__ import annotations
@@ -29,16 +29,25 @@ class FieldReader:
         self._api = api
         named = (each for each in api.roots if each.path.plain is not None)
         # What stands early comes early, and the rest is merged into it.
-        self._places = [_Place.of(api, each) for each in sorted(named, key=lambda root: not root.early)]
+        self._places = [
+            _Place.of(api, each) for each in sorted(named, key=lambda root: not root.early)
+        ]
         # Of a stream's events Envoy tells whole objects, as their text.
         self._objects = tuple(".".join(names) for names in objects_of(api))
 
     def read(
-        self, fields: Fields, headers: Mapping[str, str], see: Callable[[], Seen], *, stream: bool, complete: bool
+        self,
+        fields: Fields,
+        headers: Mapping[str, str],
+        see: Callable[[], Seen],
+        *,
+        stream: bool,
+        complete: bool,
     ) -> Reading:
         """What fields and headers tell. `complete`: the reply came to its end.
 
-        `see`: what the reply may have shown. It is a guess, so an output that was told while the stream ran is better.
+        `see`: what the reply may have shown. It is a guess, so an output that was told while the
+        stream ran is better.
         """
         tally = Tally(self._api, headers, stream=stream)
         earlier: Fields = {}
@@ -86,7 +95,12 @@ class _Place:
         above = root.path.plain or ()
         rows: dict[str, tuple[tuple[int, Field], ...]] = {}
         walks: dict[str, tuple[tuple[Field, Path], ...]] = {}
-        counted = [(field, path) for field, paths in api.where.items() if field not in NAMES for path in paths]
+        counted = [
+            (field, path)
+            for field, paths in api.where.items()
+            if field not in NAMES
+            for path in paths
+        ]
         for number, (field, path) in enumerate(counted):
             if path.plain is not None:
                 name = ".".join(above + path.plain)
@@ -96,18 +110,34 @@ class _Place:
             name = ".".join((*above, *(step.name for step in path.steps[: first + 1])))
             walks[name] = (*walks.get(name, ()), (field, Path(path.steps[first:], None)))
         named = tuple(
-            (field, tuple(".".join(above + path.plain) for path in api.where[field] if path.plain is not None))
+            (
+                field,
+                tuple(
+                    ".".join(above + path.plain)
+                    for path in api.where[field]
+                    if path.plain is not None
+                ),
+            )
             for field in NAMES
             if field in api.where
         )
-        passes = ".".join((*above, *(step.name for step in api.passes.steps))) if api.passes is not None else ""
+        passes = (
+            ".".join((*above, *(step.name for step in api.passes.steps)))
+            if api.passes is not None
+            else ""
+        )
         return cls(root.early, root.stream_only, rows, walks, named, passes)
 
     def counts(self, fields: Fields) -> Counts:
         """The counts of each field, as `extract` finds them in a document."""
         found: Counts = {}
         # A table has many more rows than a reply tells. Of a field's rows the earlier goes before.
-        told = [(number, field, name) for name in fields if name in self.rows for number, field in self.rows[name]]
+        told = [
+            (number, field, name)
+            for name in fields
+            if name in self.rows
+            for number, field in self.rows[name]
+        ]
         told.sort()
         for _, field, name in told:
             add(found, field, count(field, fields[name]))
@@ -127,7 +157,10 @@ class _Place:
 
 
 def _with_members(fields: Fields, name: str) -> Fields:
-    """The fields with the members of an object as fields of their own. One longer than Envoy keeps is cut, and tells nothing."""
+    """The fields with the members of an object as fields of their own.
+
+    One longer than Envoy keeps is cut, and tells nothing.
+    """
     found = dict(fields)
     text = found.pop(name)
     if isinstance(text, str):

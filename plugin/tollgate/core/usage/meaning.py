@@ -1,4 +1,6 @@
-"""Bringing the counts of any API to one meaning: input with cache and prompts of tools, output with reasoning."""
+"""Bringing the counts of any API to one meaning: input with cache and prompts of tools, output with
+reasoning.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,24 @@ _BESIDE = (
 )
 _SEARCHED = frozenset({Field.SEARCHES, Field.SEARCH_CALLS, Field.GROUNDED, Field.CITED})
 _ORDINARY = frozenset(
-    {_INPUT, _OUTPUT, _TOTAL, _REASONING, _CACHE_READ, _CACHE_WRITE, _CACHE_WRITE_5M, _CACHE_WRITE_1H}
+    {
+        _INPUT,
+        _OUTPUT,
+        _TOTAL,
+        _REASONING,
+        _CACHE_READ,
+        _CACHE_WRITE,
+        _CACHE_WRITE_5M,
+        _CACHE_WRITE_1H,
+    }
 )
 
 
 class Total(Struct, frozen=True, gc=False):
     """Counts under the names of `Counts`, of which a zero may be left out.
 
-    `sound`: they agree with each other. `input_told`, `output_told`: whether the direction's count was told, or follows from others.
+    `sound`: they agree with each other. `input_told`, `output_told`: whether the direction's count
+    was told, or follows from others.
     """
 
     tokens: dict[str, int]
@@ -69,7 +81,11 @@ def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
         return Total({}, sound=False, input_told=False, output_told=False)
     sound = sound and agrees
     if cached and cached <= tokens["input_tokens"]:
-        tokens |= {"cache_read_tokens": read, "cache_write_5m_tokens": write_5m, "cache_write_1h_tokens": write_1h}
+        tokens |= {
+            "cache_read_tokens": read,
+            "cache_write_5m_tokens": write_5m,
+            "cache_write_1h_tokens": write_1h,
+        }
     elif cached:
         sound = False
     if reasoning:
@@ -102,7 +118,9 @@ def _add_part(tokens: dict[str, int], name: str, part: int, whole: str) -> bool:
 
 
 def _searches(counts: Mapping[Field, int]) -> int:
-    """Searches as the provider counts them; else the calls of its tool that searched; else one, where the answer rests on any."""
+    """Searches as the provider counts them; else the calls of its tool that searched; else one,
+    where the answer rests on any.
+    """
     if told := counts.get(Field.SEARCHES, 0):
         return told
     if Field.SEARCHES in counts or Field.SEARCH_CALLS in counts:
@@ -124,13 +142,22 @@ def _inclusive(counts: Mapping[Field, int]) -> _Found:
         rest = total - (known or 0)
         if rest < 0:
             return input_tokens, output_tokens, reasoning, False
-        return (rest, known, reasoning, True) if input_tokens is None else (known, rest, reasoning, True)
+        return (
+            (rest, known, reasoning, True)
+            if input_tokens is None
+            else (known, rest, reasoning, True)
+        )
     if input_tokens is None or output_tokens is None:
         return input_tokens, output_tokens, reasoning, True
-    # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of total_tokens.
+    # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of
+    # total_tokens.
     unseen = 0 if total is None else total - input_tokens - output_tokens
     heard = get(_INPUT_AUDIO, 0)
-    if unseen > 0 and reasoning != unseen and (heard == unseen or (_AUDIO_SECONDS in counts and not reasoning)):
+    if (
+        unseen > 0
+        and reasoning != unseen
+        and (heard == unseen or (_AUDIO_SECONDS in counts and not reasoning))
+    ):
         # Mistral's sound stands beside the prompt.
         input_tokens += unseen
     elif unseen > 0 and reasoning in (0, unseen):
@@ -142,7 +169,8 @@ def _inclusive(counts: Mapping[Field, int]) -> _Found:
 
 
 def _gemini(counts: Mapping[Field, int]) -> _Found:
-    """Prompts of tools stand beside the prompt, and thoughts beside candidates; a count of zero may be left out.
+    """Prompts of tools stand beside the prompt, and thoughts beside candidates; a count of zero may
+    be left out.
 
     Some replies count thoughts among candidates: the total tells which.
     """
@@ -152,7 +180,12 @@ def _gemini(counts: Mapping[Field, int]) -> _Found:
     output_tokens: int | None = candidates + thoughts
     input_tokens = get(_INPUT)
     if total is None:
-        return (None if input_tokens is None else input_tokens + tools), output_tokens, thoughts, True
+        return (
+            (None if input_tokens is None else input_tokens + tools),
+            output_tokens,
+            thoughts,
+            True,
+        )
     if input_tokens is None:
         rest = total - candidates - thoughts
         told = _OUTPUT in counts and rest >= tools
@@ -166,8 +199,9 @@ def _gemini(counts: Mapping[Field, int]) -> _Found:
 def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
     """Five-minute writes, one-hour writes, and whether the split agrees with the sum.
 
-    Anthropic's last event may raise the sum without telling the split again. The rest is of the kind that the split named, if that was
-    one; else of five minutes: that is Anthropic's default, and what other providers price alike.
+    Anthropic's last event may raise the sum without telling the split again. The rest is of the
+    kind that the split named, if that was one; else of five minutes: that is Anthropic's default,
+    and what other providers price alike.
     """
     write_5m, write_1h = counts.get(_CACHE_WRITE_5M, 0), counts.get(_CACHE_WRITE_1H, 0)
     total = counts.get(_CACHE_WRITE, write_5m + write_1h)

@@ -1,7 +1,10 @@
-"""What Envoy's own filters can read of a reply's usage: rules that name a path. From what they found to Usage: fields.py.
+"""What Envoy's own filters can read of a reply's usage: rules that name a path.
 
-Envoy's JSON parsers know the members of objects, not the items of lists. In a stream's events a rule may name an object, which
-comes as its JSON text with everything in it; in a body that is no stream it must name the value itself.
+From what they found to Usage: fields.py.
+
+Envoy's JSON parsers know the members of objects, not the items of lists. In a stream's events a
+rule may name an object, which comes as its JSON text with everything in it; in a body that is no
+stream it must name the value itself.
 """
 
 from __future__ import annotations
@@ -19,16 +22,27 @@ from tollgate.core.usage.reading import NOTHING_SEEN, Seen
 from tollgate.core.usage.seen import BYTES_PER_TOKEN
 
 STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
-"""What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events, one token each, are 160 to 250 bytes long."""
+"""What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events,
+one token each, are 160 to 250 bytes long.
+"""
 
 FIRST = "first:"
-"""What the name of a field begins with that holds the first of several values; the others hold the last."""
+"""What the name of a field begins with that holds the first of several values; the others hold the
+last.
+"""
 UNFINISHED = "unfinished"
 """Instead of the name of a field: the last event of a stream, which no empty line ends."""
 
-# Counts in lists are told only of requests that ask for what they count; a body without any of these words does not. `pmpt_` names a
-# stored prompt, which may ask for anything.
-_MEDIA = (b"inlineData", b"inline_data", b"fileData", b"file_data", b"cachedContent", b"cached_content")
+# Counts in lists are told only of requests that ask for what they count; a body without any of
+# these words does not. `pmpt_` names a stored prompt, which may ask for anything.
+_MEDIA = (
+    b"inlineData",
+    b"inline_data",
+    b"fileData",
+    b"file_data",
+    b"cachedContent",
+    b"cached_content",
+)
 _OUTPUT_MEDIA = (b"odalities",)
 _GROUNDS = (
     b"googleSearch",
@@ -69,11 +83,14 @@ _ASKS_FOR_PASSES = (b"compact", b"advisor", b"fallback")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 # Models that draw, speak or search unasked.
 _MODELS = ("image", "tts", "audio", "search")
-# A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding is 30 to 60 KB; Cohere takes no more
-# than 96 inputs (https://docs.cohere.com/reference/embed), the others thousands.
+# A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding
+# is 30 to 60 KB; Cohere takes no more than 96 inputs (https://docs.cohere.com/reference/embed), the
+# others thousands.
 _LONG_REPLIES = frozenset({"openai.images"})
 # Not worth filters that all other replies pass.
-_RARE = frozenset({"openai.ocr", "openai.other", "anthropic.complete", "gemini.interactions", "cohere.rerank"})
+_RARE = frozenset(
+    {"openai.ocr", "openai.other", "anthropic.complete", "gemini.interactions", "cohere.rerank"}
+)
 _AS_LONG_AS_INPUTS = frozenset({"openai.embeddings", "gemini.embed"})
 _MANY_COMMAS = 100
 _SSE = "+sse"
@@ -92,14 +109,20 @@ class Framing(Enum):
     EVENT_STREAM = auto()
 
 
-# Providers that tell in lists whatever they are asked: Moonshot its usage in streams, Vercel the cost.
+# Providers that tell in lists whatever they are asked: Moonshot its usage in streams, Vercel the
+# cost.
 _PROVIDERS: Mapping[str, tuple[Framing, ...]] = {
     "moonshot": (Framing.SSE,),
     "vercel_ai_gateway": (Framing.BODY, Framing.SSE),
 }
 # Members of events that only errors have, or that have another value in them than 0.
 _ERRORS: Mapping[Framing, tuple[Names, ...]] = {
-    Framing.SSE: (("error",), ("base_resp", "status_code"), ("response", "error"), ("promptFeedback", "blockReason")),
+    Framing.SSE: (
+        ("error",),
+        ("base_resp", "status_code"),
+        ("response", "error"),
+        ("promptFeedback", "blockReason"),
+    ),
     Framing.EVENT_STREAM: (("message",),),
 }
 _ERROR_NAMES = frozenset(".".join(names) for each in _ERRORS.values() for names in each)
@@ -122,7 +145,9 @@ def framings_of(api: Api) -> tuple[Framing, ...]:
     if api.name.endswith("_stream"):
         return (Framing.EVENT_STREAM,)
     framings = (Framing.BODY,) if api.name == "ollama" else (Framing.BODY, Framing.SSE)
-    return tuple(each for each in framings if rules_of(api, each) and _ALWAYS not in _words(api, each))
+    return tuple(
+        each for each in framings if rules_of(api, each) and _ALWAYS not in _words(api, each)
+    )
 
 
 def reader_name(api_name: str, framing: Framing) -> str:
@@ -151,7 +176,8 @@ def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
 
 
 def counts_of_body(api: Api) -> tuple[tuple[str, ...], ...]:
-    """Of each of these groups of fields one is more than zero, or somebody has to look at the body itself.
+    """Of each of these groups of fields one is more than zero, or somebody has to look at the body
+    itself.
 
     Without an input and an output that are told, only what was shown says what to charge.
     """
@@ -162,11 +188,18 @@ def counts_of_body(api: Api) -> tuple[tuple[str, ...], ...]:
 def _body_fields(api: Api, *fields: Field) -> tuple[str, ...]:
     roots = [root.path.plain for root in api.roots if not (root.early or root.stream_only)]
     paths = [path.plain for field in fields for path in api.where.get(field, ())]
-    return tuple(".".join((*root, *path)) for root in roots for path in paths if root is not None and path is not None)
+    return tuple(
+        ".".join((*root, *path))
+        for root in roots
+        for path in paths
+        if root is not None and path is not None
+    )
 
 
 def is_told_again(api: Api, names: Names) -> bool:
-    """Whether a rule names an object that several events of a stream may tell, so that the first is kept beside the last."""
+    """Whether a rule names an object that several events of a stream may tell, so that the first is
+    kept beside the last.
+    """
     return names in objects_of(api)
 
 
@@ -184,7 +217,8 @@ def objects_of(api: Api) -> tuple[Names, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far Envoy's filters reach into an API's replies: by framing, the words that a request may not hold if they are to read all.
+    """How far Envoy's filters reach into an API's replies: by framing, the words that a request may
+    not hold if they are to read all.
 
     `by_inputs`: a reply is as long as its request has inputs.
     """
@@ -193,7 +227,9 @@ class Reach:
     words: Mapping[Framing, tuple[bytes, ...]]
     by_inputs: bool
 
-    def reader(self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = "") -> str | None:
+    def reader(
+        self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = ""
+    ) -> str | None:
         """Return the name of Envoy's filter that reads all that the reply to this request may tell.
 
         None: there is no such filter. `provider`, `model`: the deployment's.
@@ -212,7 +248,10 @@ class Reach:
 def may_tell_in_lists(
     framing: Framing | None, words: tuple[bytes, ...], body: bytes, provider: str, model: str
 ) -> bool:
-    """Whether the reply to a request may tell in lists what is to be charged. `words`: those of the API and framing."""
+    """Whether the reply to a request may tell in lists what is to be charged.
+
+    `words`: those of the API and framing.
+    """
     if framing in _PROVIDERS.get(provider, ()):
         return True
     if not words:
@@ -231,7 +270,9 @@ def _answers_unasked(model: str) -> bool:
 
 
 def left_to_ext_proc(api: Api) -> tuple[str, ...]:
-    """Which replies of an API Envoy's filters cannot read, in words that complete "ext_proc reads ..."; none: they read all."""
+    """Which replies of an API Envoy's filters cannot read, in words that complete "ext_proc reads
+    ..."; none: they read all.
+    """
     if api.free:
         return ()
     reach = reach_of(api)
@@ -248,7 +289,9 @@ def left_to_ext_proc(api: Api) -> tuple[str, ...]:
         listed = " or ".join(word.decode() for word in words)
         left.append(f"{replies} to requests that mention {listed}, which may count in lists")
     if reach.by_inputs:
-        left.append(f"replies to requests of many inputs (over {_MANY_COMMAS} commas), which are long")
+        left.append(
+            f"replies to requests of many inputs (over {_MANY_COMMAS} commas), which are long"
+        )
     return tuple(left)
 
 
@@ -276,8 +319,14 @@ def reach_of(api: Api) -> Reach:
 
 
 def _words(api: Api, framing: Framing) -> dict[bytes, None]:
-    """Words without which a request is told nothing that Envoy does not find; _ALWAYS where that cannot be said."""
-    unread = (field for field, paths in api.where.items() if any(_readable(path, framing) is None for path in paths))
+    """Words without which a request is told nothing that Envoy does not find; _ALWAYS where that
+    cannot be said.
+    """
+    unread = (
+        field
+        for field, paths in api.where.items()
+        if any(_readable(path, framing) is None for path in paths)
+    )
     words = dict.fromkeys(word for field in unread for word in _ASKED_BY.get(field, (_ALWAYS,)))
     if api.passes is not None and framing is Framing.BODY:
         words |= dict.fromkeys(_ASKS_FOR_PASSES)
@@ -301,8 +350,12 @@ def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool) -> See
     if not stream:
         most = _tokens(max(0, body_bytes - _BODY_BYTES), BYTES_PER_TOKEN)
         return Seen(shown=True, output_tokens=1, most_tokens=max(1, most))
-    most = _tokens(body_bytes, _SMALL_EVENT_BYTES_PER_TOKEN if api_name in _SMALL_EVENTS else BYTES_PER_TOKEN)
-    return Seen(shown=True, output_tokens=_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), most_tokens=most)
+    most = _tokens(
+        body_bytes, _SMALL_EVENT_BYTES_PER_TOKEN if api_name in _SMALL_EVENTS else BYTES_PER_TOKEN
+    )
+    return Seen(
+        shown=True, output_tokens=_tokens(body_bytes, STREAM_BYTES_PER_TOKEN), most_tokens=most
+    )
 
 
 def _tokens(body_bytes: int, bytes_per_token: int) -> int:

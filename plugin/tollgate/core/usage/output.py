@@ -1,7 +1,8 @@
-"""What of an API's replies is output: under which names text, arguments of tools, pictures, sound and vectors stand.
+"""What of an API's replies is output: under which names text, arguments of tools, pictures, sound
+and vectors stand.
 
-They are found by their names in the bytes, without decoding: a quote inside of a JSON string is escaped, so what looks like a member's
-name is one.
+They are found by their names in the bytes, without decoding: a quote inside of a JSON string is
+escaped, so what looks like a member's name is one.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ _VALUE = rb"""
 class Output:
     """The names of members that hold output.
 
-    `text`: strings, each a piece of text. `arguments`: strings, or objects that count whole. `pictures`, `sounds`: base64, addresses,
-    or objects that hold them. `vectors`: embeddings and scores, which are output but no tokens. `answers`: members that show by being
-    there that something was served, also when empty.
-    `in_documents`: further text of bodies that are no streams; events repeat it. `within`: the members of a body that
-    hold output; none: any. `plain_text`: a reply may be text that is no JSON. `binary`: or bytes of sound.
+    `text`: strings, each a piece of text. `arguments`: strings, or objects that count whole.
+    `pictures`, `sounds`: base64, addresses, or objects that hold them. `vectors`: embeddings and
+    scores, which are output but no tokens. `answers`: members that show by being there that
+    something was served, also when empty.
+    `in_documents`: further text of bodies that are no streams; events repeat it. `within`: the
+    members of a body that hold output; none: any. `plain_text`: a reply may be text that is no
+    JSON. `binary`: or bytes of sound.
     """
 
     text: Names = ()
@@ -50,7 +53,9 @@ class Output:
         """Find what follows from the names."""
         object.__setattr__(self, "keys", tuple(f'"{name}":'.encode() for name in self.text))
         object.__setattr__(self, "in_event", self._pattern(self.text, ()))
-        object.__setattr__(self, "in_document", self._pattern((*self.text, *self.in_documents), self.answers))
+        object.__setattr__(
+            self, "in_document", self._pattern((*self.text, *self.in_documents), self.answers)
+        )
 
     def _pattern(self, text: Names, answers: Names) -> re.Pattern[bytes]:
         kinds = {
@@ -62,7 +67,9 @@ class Output:
             "answer": answers,
         }
         named = "|".join(
-            f"(?P<{kind}>{'|'.join(re.escape(name) for name in names)})" for kind, names in kinds.items() if names
+            f"(?P<{kind}>{'|'.join(re.escape(name) for name in names)})"
+            for kind, names in kinds.items()
+            if names
         )
         # Without a name nothing is found: no byte lies before the beginning.
         head = f'"(?:{named})"'.encode() if named else rb"(?!)"

@@ -15,8 +15,13 @@ from tollgate.core.usage.meaning import normalise
 _MOST_PASSES = 1_000
 _MOST_NAME_CHARACTERS = 256
 # What is within input and output. Fees are the call's own.
-_KINDS = tuple(name for name in Counts.__struct_fields__ if name.endswith("_tokens") and name != "citation_tokens")
-# https://platform.openai.com/docs/guides/tools-image-generation: what the tool draws with where a call does not say.
+_KINDS = tuple(
+    name
+    for name in Counts.__struct_fields__
+    if name.endswith("_tokens") and name != "citation_tokens"
+)
+# https://platform.openai.com/docs/guides/tools-image-generation: what the tool draws with where a
+# call does not say.
 _DRAWS_WITH = "gpt-image-1"
 
 
@@ -51,8 +56,12 @@ def image_pass(counts: Mapping[Field, int], model: str | None) -> Pass | None:
     return Pass(
         input_tokens=counts.get(Field.IMAGE_TOOL_INPUT, 0),
         output_tokens=counts.get(Field.IMAGE_TOOL_OUTPUT, 0),
-        input_image_tokens=min(counts.get(Field.IMAGE_TOOL_INPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_INPUT, 0)),
-        output_image_tokens=min(counts.get(Field.IMAGE_TOOL_OUTPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_OUTPUT, 0)),
+        input_image_tokens=min(
+            counts.get(Field.IMAGE_TOOL_INPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_INPUT, 0)
+        ),
+        output_image_tokens=min(
+            counts.get(Field.IMAGE_TOOL_OUTPUT_IMAGE, 0), counts.get(Field.IMAGE_TOOL_OUTPUT, 0)
+        ),
         model=model or _DRAWS_WITH,
         kind="image_generation",
     )

@@ -18,11 +18,14 @@ from tollgate.core.usage.seen import Counted, Shown
 from tollgate.core.usage.tally import Tally
 
 _SSE = re.compile(r"text/event-stream")
-_NDJSON = re.compile(r"application/(x-)?(ndjson|jsonl(ines)?)|application/json-seq|application/stream\+json")
+_NDJSON = re.compile(
+    r"application/(x-)?(ndjson|jsonl(ines)?)|application/json-seq|application/stream\+json"
+)
 _EVENT_STREAM = re.compile(r"application/vnd\.amazon\.eventstream")
 _SOUND = re.compile(r"(audio|video)/.*")
 _PICTURE = re.compile(r"image/.*")
-# What may stand before a body's first byte: blanks, the byte-order mark, and the separator of application/json-seq.
+# What may stand before a body's first byte: blanks, the byte-order mark, and the separator of
+# application/json-seq.
 _BLANKS = b" \t\r\n\xef\xbb\xbf\x1e"
 _DOCUMENT, _MARKUP = b"{[", b"<"
 # data:, event:, id:, retry:, and comments.
@@ -43,9 +46,12 @@ class UsageReader:
         headers: Mapping[str, str] = _NO_HEADERS,
         count: Callable[[str], int] | None = None,
     ) -> None:
-        """`headers`: the reply's, with names in lower case. `hide_usage`: cut the usage event out, where we alone had asked for it.
+        """`headers`: the reply's, with names in lower case.
 
-        `count`: the model's own count of tokens, where one is known, for a reply that does not tell.
+        `hide_usage`: cut the usage event out, where we alone had asked for it.
+
+        `count`: the model's own count of tokens, where one is known, for a reply that does not
+        tell.
         """
         decoder = find_decoder(content_encoding)
         self._api = api
@@ -54,11 +60,16 @@ class UsageReader:
         self._hide = hide_usage and plain
         self._tally = Tally(api, headers, stream=_SSE.fullmatch(self._kind) is not None)
         self._shown = Shown(api.output) if count is None else Counted(api.output, count)
-        self._machine = self._choose_by_type() if decoder is not None else Blind(self._shown.pass_over)
+        self._machine = (
+            self._choose_by_type() if decoder is not None else Blind(self._shown.pass_over)
+        )
         self._broken = False
-        # Read on; returns what the client may see of it now: the chunk itself unless something is hidden. An attribute, because a
-        # method that calls the machine's costs a tenth of what an event may cost.
-        self.feed: Callable[[bytes], bytes] = self._machine.feed if self._machine is not None else self._feed_first
+        # Read on; returns what the client may see of it now: the chunk itself unless something is
+        # hidden. An attribute, because a method that calls the machine's costs a tenth of what an
+        # event may cost.
+        self.feed: Callable[[bytes], bytes] = (
+            self._machine.feed if self._machine is not None else self._feed_first
+        )
         if decoder is not None and not plain:
             self.feed = partial(self._feed_encoded, decoder)
 
@@ -135,7 +146,9 @@ class UsageReader:
         return self._shown.seen().output_tokens
 
     def reading(self) -> Reading:
-        """What is known of the reply: what it has told so far, and, where that is not all, what it has shown."""
+        """What is known of the reply: what it has told so far, and, where that is not all, what it
+        has shown.
+        """
         self._look()
         return self._tally.reading(self._shown.seen, broken=self._broken)
 

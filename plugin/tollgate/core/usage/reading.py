@@ -10,7 +10,8 @@ from tollgate.core.calls.usage import Usage
 class Seen(Struct, frozen=True, gc=False):
     """The output that a reply showed. Tokens are rough, unless the model's own tokenizer is known.
 
-    `shown`: whether there was any; vectors are output without tokens. `output_tokens` includes pictures and sound.
+    `shown`: whether there was any; vectors are output without tokens. `output_tokens` includes
+    pictures and sound.
     `most_tokens`: where nobody looked, and `output_tokens` is what there was at least.
     """
 
@@ -32,9 +33,9 @@ def see_nothing() -> Seen:
 class Reading(Struct, frozen=True, gc=False):
     """What is known of one reply.
 
-    `usage`: what it told, None for nothing; its certainty is exact when it was told whole and in itself holds together.
-    `input_told`, `output_told`: whether the counts of a direction are final and can be right; if not, those in `usage` are a
-    lower bound.
+    `usage`: what it told, None for nothing; its certainty is exact when it was told whole and in
+    itself holds together. `input_told`, `output_told`: whether the counts of a direction are final
+    and can be right; if not, those in `usage` are a lower bound.
     """
 
     usage: Usage | None = None

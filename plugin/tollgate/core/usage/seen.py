@@ -1,4 +1,6 @@
-"""A cheap count of the output that a reply has shown: what it is charged by where it does not tell, or tells an untruth."""
+"""A cheap count of the output that a reply has shown: what it is charged by where it does not tell,
+or tells an untruth.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,18 @@ import msgspec
 from tollgate.core.usage.output import Names, Output
 from tollgate.core.usage.reading import Seen
 
-# English text has about four bytes a token; other scripts have fewer characters a token but more bytes a character.
+# English text has about four bytes a token; other scripts have fewer characters a token but more
+# bytes a character.
 BYTES_PER_TOKEN = 4
-# A picture of 1024 x 1024 at medium quality: https://platform.openai.com/docs/guides/image-generation#cost-and-latency
+# A picture of 1024 x 1024 at medium quality:
+# https://platform.openai.com/docs/guides/image-generation#cost-and-latency
 TOKENS_PER_PICTURE = 1056
-# A token is a twentieth of a second. Streams bring 16-bit samples, 24,000 a second, in base64; files are compressed.
+# A token is a twentieth of a second. Streams bring 16-bit samples, 24,000 a second, in base64;
+# files are compressed.
 SAMPLE_BYTES_PER_TOKEN = 3_200
 SOUND_BYTES_PER_TOKEN = 800
-# A tokenizer is given text in pieces of about this size, so a stream keeps no more of it, and a piece costs some 50 us; each seam
-# costs a token at most.
+# A tokenizer is given text in pieces of about this size, so a stream keeps no more of it, and a
+# piece costs some 50 us; each seam costs a token at most.
 COUNTED_BYTES = 4096
 # An event of so many bytes may hold several pieces of text, and all are looked for.
 SHORT_BYTES = 800
@@ -71,12 +76,17 @@ class Shown:
         return max(self.pieces, -(-self.text_bytes // BYTES_PER_TOKEN))
 
     def seen(self) -> Seen:
-        """What has been shown so far. Of whole documents only where nothing else has shown the same before."""
+        """What has been shown so far.
+
+        Of whole documents only where nothing else has shown the same before.
+        """
         while self._documents and not self.pieces:
             for part in _parts(self._documents.pop(), self._output.within):
                 self._read(part, self._output.in_document)
         pictures = self.pictures * TOKENS_PER_PICTURE
-        sound = -(-self.sample_bytes // SAMPLE_BYTES_PER_TOKEN) + -(-self.sound_bytes // SOUND_BYTES_PER_TOKEN)
+        sound = -(-self.sample_bytes // SAMPLE_BYTES_PER_TOKEN) + -(
+            -self.sound_bytes // SOUND_BYTES_PER_TOKEN
+        )
         tokens = self.text_tokens + pictures + sound
         return Seen(tokens > 0 or self.served, tokens, pictures, sound)
 
@@ -95,7 +105,8 @@ class Shown:
                     continue
                 at += len(key)
                 if event[at] == _QUOTE:
-                    # the usual value, a string, is counted here: a call would cost as much as the count
+                    # the usual value, a string, is counted here: a call would cost as much as the
+                    # count
                     end = event.find(b'"', at + 1)
                     if event[end - 1] == _BACKSLASH:
                         end = _end_of_string(event, at)
@@ -146,7 +157,9 @@ class Shown:
         self.sound_bytes += len(sound)
 
     def pass_over(self, unread: bytes | bytearray) -> None:
-        """Count what cannot be looked into: something was served, and its length is all that is known of it."""
+        """Count what cannot be looked into: something was served, and its length is all that is
+        known of it.
+        """
         self.read_plain_text(unread)
 
     def _take(self, text: bytes) -> None:
@@ -203,7 +216,10 @@ class Shown:
         return end
 
     def _go_on(self, piece: bytes) -> int:
-        """Read on in a string that an earlier piece has begun. Where it ends; -1: not in this one."""
+        """Read on in a string that an earlier piece has begun.
+
+        Where it ends; -1: not in this one.
+        """
         data = self._tail + piece
         match = _STRING_REST.match(data)
         end = match.end() if match is not None else 0
@@ -281,7 +297,9 @@ def _end_of(data: bytes, at: int) -> int:
 
 
 def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
-    """The members of a body that hold output, as they stand in it; all of it, where that is not said or it is no JSON."""
+    """The members of a body that hold output, as they stand in it; all of it, where that is not
+    said or it is no JSON.
+    """
     if not within:
         return [body]
     try:
@@ -289,7 +307,12 @@ def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return [body]
     documents = decoded if isinstance(decoded, list) else [decoded]
-    return [part for document in documents for names in within if (part := _member(document, names)) is not None]
+    return [
+        part
+        for document in documents
+        for names in within
+        if (part := _member(document, names)) is not None
+    ]
 
 
 def _member(document: dict[str, msgspec.Raw], names: Names) -> bytes | None:

@@ -74,7 +74,9 @@ class Tally:
         return False
 
     def take(self, counts: Counts, names: Mapping[Field, str], *, early: bool) -> None:
-        """Take what was found in one place. Later names win: a provider may begin on one service tier and charge another.
+        """Take what was found in one place.
+
+        Later names win: a provider may begin on one service tier and charge another.
 
         `early`: at the beginning of a stream, so that the output is not what it will be.
         """
@@ -98,7 +100,9 @@ class Tally:
         return (self._counts.get(_OUTPUT) or 0) > 0
 
     def reading(self, see: Callable[[], Seen], *, broken: bool) -> Reading:
-        """What is known. `see` tells what was shown; it is asked where counts alone do not tell what to charge.
+        """What is known.
+
+        `see` tells what was shown; it is asked where counts alone do not tell what to charge.
 
         `broken`: the body could not be read to its end, so that what is known is not all.
         """
@@ -125,14 +129,21 @@ class Tally:
         return Reading(usage, input_told, output_told, seen)
 
     def _told(self, counts: Mapping[Field, int], total: Total, *, final: bool) -> tuple[bool, bool]:
-        """Whether input and output were told, as far as counts say. An input of zero is untrue, unless the API leaves zeros out."""
+        """Whether input and output were told, as far as counts say.
+
+        An input of zero is untrue, unless the API leaves zeros out.
+        """
         api, every = self._api, self._counts
         heard = _OUTPUT not in api.needs and not _UNITS.isdisjoint(counts)
         # An API that tells no output may count what it put in order instead of tokens.
         heard = heard or (_SEARCHES in counts and _OUTPUT not in api.where)
-        input_told = bool(total.tokens.get("input_tokens")) or heard or (api.zeros_omitted and final)
+        input_told = (
+            bool(total.tokens.get("input_tokens")) or heard or (api.zeros_omitted and final)
+        )
         output_told = (total.output_told or _OUTPUT not in api.needs) and final
-        return input_told and every.get(_INPUT) != DAMAGED, output_told and every.get(_OUTPUT) != DAMAGED
+        return input_told and every.get(_INPUT) != DAMAGED, output_told and every.get(
+            _OUTPUT
+        ) != DAMAGED
 
     def _usage(self, total: Total, counts: Mapping[Field, int]) -> Usage:
         tokens, names = dict[str, Any](total.tokens), self._names
@@ -140,7 +151,9 @@ class Tally:
         if early is not None and early > tokens.get("output_tokens", 0):
             tokens["output_tokens"] = early
         tier = names.get(_SERVICE_TIER)
-        usage = Usage(**tokens, model=names.get(_MODEL), service_tier=tier, geography=names.get(_GEOGRAPHY))
+        usage = Usage(
+            **tokens, model=names.get(_MODEL), service_tier=tier, geography=names.get(_GEOGRAPHY)
+        )
         if tier == _PROVISIONED:
             usage = replace(usage, provisioned=True)
         if Field.SEARCH_CONTEXT in names:
@@ -167,7 +180,9 @@ class Tally:
 
 
 def choose(found: Sequence[object]) -> str | None:
-    """Of the names that one document tells for the same thing, the first; one that is out of the ordinary goes before those that are not."""
+    """Of the names that one document tells for the same thing, the first; one that is out of the
+    ordinary goes before those that are not.
+    """
     chosen: str | None = None
     for name in found:
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARACTERS:
@@ -178,7 +193,9 @@ def choose(found: Sequence[object]) -> str | None:
 
 
 def _told_cost(counts: Mapping[Field, int]) -> int | None:
-    """What the provider says that the call cost, in nano-dollars; with what is charged to the caller's own account behind it."""
+    """What the provider says that the call cost, in nano-dollars; with what is charged to the
+    caller's own account behind it.
+    """
     told = counts.get(Field.COST, counts.get(Field.COST_TICKS))
     if told is None or not counts.get(Field.OWN_KEY):
         return told

@@ -1,6 +1,8 @@
-"""How much of the machine people may take who can reach the port: connections, streams, time, memory.
+"""How much of the machine people may take who can reach the port: connections, streams, time,
+memory.
 
-After Envoy's own advice for edge proxies (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge).
+After Envoy's own advice for edge proxies
+(https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge).
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ PROVIDER_BUFFER_BYTES: Final = 128 * 1024
 _STREAM_WINDOW_BYTES = 256 * 1024
 _CONNECTION_WINDOW_BYTES = 1024 * 1024
 _HEAP = "envoy.resource_monitors.fixed_heap"
-_HEAP_CONFIG = "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
-_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
-_CONNECTIONS_CONFIG = (
-    "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+_HEAP_CONFIG = (
+    "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
 )
+_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
+_CONNECTIONS_CONFIG = "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 # By the share of the memory that is taken. First what nobody notices, last what everybody does.
 _ACTIONS = (
     ("shrink_heap", 0.8),
@@ -36,7 +38,8 @@ _ACTIONS = (
     ("stop_accepting_requests", 0.9),
     ("stop_accepting_connections", 0.95),
 )
-# Streams of HTTP/2 that hold most are reset first, more of them the less is left. HTTP/1.1 has no such means.
+# Streams of HTTP/2 that hold most are reset first, more of them the less is left. HTTP/1.1 has no
+# such means.
 _RESET_FROM, _RESET_ALL = 0.9, 0.98
 # Streams that hold less than this (a power of two) are not looked at.
 _TRACKED_POWER = 20
@@ -64,7 +67,10 @@ def runtime(ours: EdgeSettings) -> Json:
 def overload_manager(ours: EdgeSettings) -> Json:
     """What Envoy gives up, step by step, as its memory or its connections run out."""
     heap = {"@type": _HEAP_CONFIG, "max_heap_size_bytes": ours.envoy_memory_mib * 1024 * 1024}
-    clients = {"@type": _CONNECTIONS_CONFIG, "max_active_downstream_connections": ours.max_connections}
+    clients = {
+        "@type": _CONNECTIONS_CONFIG,
+        "max_active_downstream_connections": ours.max_connections,
+    }
     reset = {"scaling_threshold": _RESET_FROM, "saturation_threshold": _RESET_ALL}
     return {
         "refresh_interval": "0.1s",

@@ -1,4 +1,6 @@
-"""Envoy's clusters: the workers, the admin server, and one for each deployment, which adds the provider's credential itself."""
+"""Envoy's clusters: the workers, the admin server, and one for each deployment, which adds the
+provider's credential itself.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,12 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.clusters.bounds import PROVIDER_BUFFER_BYTES
 from tollgate.envoy_config.clusters.failover import chain
-from tollgate.envoy_config.clusters.upstream import Origin, cluster_name, credential_filters, rewriting
+from tollgate.envoy_config.clusters.upstream import (
+    Origin,
+    cluster_name,
+    credential_filters,
+    rewriting,
+)
 from tollgate.envoy_config.http_filters.native_usage import AUTHZ_CLUSTER
 from tollgate.envoy_config.http_filters.reply_headers import reply_headers
 from tollgate.envoy_config.typed_messages import (
@@ -72,16 +79,21 @@ from tollgate.envoy_config.typed_messages import (
 from tollgate.settings import MOCK_HOST, Settings
 from tollgate.topology import Address, Topology
 
-# Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and one ext_proc stream for its whole life.
+# Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and
+# one ext_proc stream for its whole life.
 _NO_BREAKER = CircuitBreakers(
     thresholds=[
         CircuitBreakersThresholds(
-            max_connections=1_000_000, max_pending_requests=1_000_000, max_requests=1_000_000, max_retries=1_000_000
+            max_connections=1_000_000,
+            max_pending_requests=1_000_000,
+            max_requests=1_000_000,
+            max_retries=1_000_000,
         )
     ]
 )
-# Envoy keeps a connection to each worker and sees at once when its process ends: who does not listen gets nothing. A worker that is
-# back is found soon, and one that hangs within two intervals; a busy one answers before ext_authz gives up, or is no use either.
+# Envoy keeps a connection to each worker and sees at once when its process ends: who does not
+# listen gets nothing. A worker that is back is found soon, and one that hangs within two intervals;
+# a busy one answers before ext_authz gives up, or is no use either.
 _CHECKED: dict[str, Any] = {
     "timeout": timedelta(seconds=2),
     "interval": timedelta(seconds=2),
@@ -93,13 +105,14 @@ _CHECKED: dict[str, Any] = {
 _LISTENS = HealthCheck(
     **_CHECKED,
     tcp_health_check=HealthCheckTcpHealthCheck(
-        send=HealthCheckPayload(text=HEALTH_REQUEST.hex()), receive=[HealthCheckPayload(text=HEALTH_RESPONSE.hex())]
+        send=HealthCheckPayload(text=HEALTH_REQUEST.hex()),
+        receive=[HealthCheckPayload(text=HEALTH_RESPONSE.hex())],
     ),
 )
 _SERVES = HealthCheck(**_CHECKED, grpc_health_check=HealthCheckGrpcHealthCheck())
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-# Providers and their load balancers close idle connections after a minute or more: ours must go first, for a request
-# that meets the other side's close fails.
+# Providers and their load balancers close idle connections after a minute or more: ours must go
+# first, for a request that meets the other side's close fails.
 _PROVIDER_IDLE = timedelta(seconds=50)
 _AUTHZ_HEAD_KIB = 1024
 # uvicorn closes after 5 seconds.
@@ -118,14 +131,22 @@ def secrets(settings: Settings) -> list[Json]:
     own = [settings.credentials.get(each.id) for each in settings.deployments]
     variables = sorted({each.variable for each in own if each is not None and not each.aws})
     return [
-        plain(Secret(name=each, generic_secret=GenericSecret(secret=DataSource(environment_variable=each))))
+        plain(
+            Secret(
+                name=each,
+                generic_secret=GenericSecret(secret=DataSource(environment_variable=each)),
+            )
+        )
         for each in variables
     ]
 
 
 def _workers(topology: Topology) -> Cluster:
-    """No outlier detection and no retries: with one of two workers killed, neither lost at most 1 request in 230; both lost more (4 to 88)."""
-    # The access log's stream has no end of its own: what Envoy tells a worker that hangs is lost until then.
+    """No outlier detection and no retries: with one of two workers killed, neither lost at most 1
+    request in 230; both lost more (4 to 88).
+    """
+    # The access log's stream has no end of its own: what Envoy tells a worker that hangs is lost
+    # until then.
     keepalive = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=2))
     return Cluster(
         name=TOLLGATE_CLUSTER,
@@ -147,7 +168,10 @@ def _workers(topology: Topology) -> Cluster:
 
 
 def _authz(topology: Topology) -> Cluster:
-    """The same workers over HTTP/1.1, for native mode. A response holds the whole reservation, so its head may be long (Envoy's default: 60 KiB)."""
+    """The same workers over HTTP/1.1, for native mode.
+
+    A response holds the whole reservation, so its head may be long (Envoy's default: 60 KiB).
+    """
     return Cluster(
         name=AUTHZ_CLUSTER,
         **_located(topology.workers_http),
@@ -156,7 +180,9 @@ def _authz(topology: Topology) -> Cluster:
         typed_extension_protocol_options={
             _HTTP_OPTIONS: AnyMessage.pack(
                 HttpProtocolOptions(
-                    common_http_protocol_options=CommonHttpOptions(max_response_headers_kb=_AUTHZ_HEAD_KIB),
+                    common_http_protocol_options=CommonHttpOptions(
+                        max_response_headers_kb=_AUTHZ_HEAD_KIB
+                    ),
                     explicit_http_config=_HTTP1,
                 )
             )
@@ -187,8 +213,11 @@ _HTTP1 = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1Protoc
 
 
 def _dns(*, all_addresses_in_single_endpoint: bool) -> ClusterCustomClusterType:
-    """Look the name up. One endpoint for all addresses is for large providers: they answer each time with
-    others, and connections to the earlier ones are kept."""
+    """Look the name up.
+
+    One endpoint for all addresses is for large providers: they answer each time with others, and
+    connections to the earlier ones are kept.
+    """
     message = DnsCluster(
         respect_dns_ttl=True,
         # Both families are tried side by side: machines without IPv6 get AAAA records too.
@@ -221,7 +250,9 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
         name=name,
         connect_timeout=timedelta(seconds=5),
         # A request is signed whole, so it is held whole.
-        per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes if signed else PROVIDER_BUFFER_BYTES,
+        per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes
+        if signed
+        else PROVIDER_BUFFER_BYTES,
         circuit_breakers=_NO_BREAKER,
         transport_socket=_tls(origin, topology.trust_bundle) if origin.tls else None,
         typed_extension_protocol_options={_HTTP_OPTIONS: AnyMessage.pack(options)},
@@ -235,7 +266,9 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
 
 
 def _located(addresses: Sequence[Address]) -> dict[str, Any]:
-    """How a cluster of ours is found: at addresses, or by names that stand for as many servers as DNS tells addresses."""
+    """How a cluster of ours is found: at addresses, or by names that stand for as many servers as
+    DNS tells addresses.
+    """
     if all(map(_needs_no_look_up, addresses)):
         return {"type": ClusterDiscoveryType.STATIC}
     return {"cluster_type": _dns(all_addresses_in_single_endpoint=False)}
@@ -254,9 +287,14 @@ def _is_number(host: str) -> bool:
 
 
 def _tls(origin: Origin, trust_bundle: str) -> TransportSocket:
-    """The provider must show a certificate for the host of its api_base. A bare address has no server name to ask for (RFC 6066)."""
+    """The provider must show a certificate for the host of its api_base.
+
+    A bare address has no server name to ask for (RFC 6066).
+    """
     number = _is_number(origin.host)
-    san_type = SubjectAltNameMatcherSanType.IP_ADDRESS if number else SubjectAltNameMatcherSanType.DNS
+    san_type = (
+        SubjectAltNameMatcherSanType.IP_ADDRESS if number else SubjectAltNameMatcherSanType.DNS
+    )
     names = SubjectAltNameMatcher(san_type=san_type, matcher=StringMatcher(exact=origin.host))
     context = UpstreamTlsContext(
         sni="" if number else origin.host,
@@ -266,16 +304,24 @@ def _tls(origin: Origin, trust_bundle: str) -> TransportSocket:
             )
         ),
     )
-    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=AnyMessage.pack(context))
+    return TransportSocket(
+        name="envoy.transport_sockets.tls", typed_config=AnyMessage.pack(context)
+    )
 
 
 def _endpoints(name: str, *addresses: Address) -> ClusterLoadAssignment:
     members = [LbEndpoint(endpoint=Endpoint(address=envoy_address(each))) for each in addresses]
-    return ClusterLoadAssignment(cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=members)])
+    return ClusterLoadAssignment(
+        cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=members)]
+    )
 
 
-def _checks(topology: Topology, addresses: Sequence[Address], *, by_name: HealthCheck) -> list[HealthCheck]:
-    """Whether workers live, where Envoy chooses among several. Where all share one address, the kernel chooses.
+def _checks(
+    topology: Topology, addresses: Sequence[Address], *, by_name: HealthCheck
+) -> list[HealthCheck]:
+    """Whether workers live, where Envoy chooses among several.
+
+    Where all share one address, the kernel chooses.
 
     `by_name`: how those are asked that a name stands for.
     """
@@ -284,16 +330,25 @@ def _checks(topology: Topology, addresses: Sequence[Address], *, by_name: Health
     return [_LISTENS] if len(topology.workers) > 1 else []
 
 
-def _workers_endpoints(name: str, topology: Topology, addresses: Sequence[Address]) -> ClusterLoadAssignment:
-    """The workers at their addresses for one cluster. Whether they live is asked over HTTP/1.1, whatever the cluster speaks."""
+def _workers_endpoints(
+    name: str, topology: Topology, addresses: Sequence[Address]
+) -> ClusterLoadAssignment:
+    """The workers at their addresses for one cluster.
+
+    Whether they live is asked over HTTP/1.1, whatever the cluster speaks.
+    """
     found = _endpoints(name, *addresses)
     (locality,) = found.endpoints
     if len(addresses) > 1:
         for member, asked in zip(locality.lb_endpoints, topology.workers_http, strict=True):
             assert member.endpoint is not None
-            member.endpoint.health_check_config = EndpointHealthCheckConfig(address=envoy_address(asked))
+            member.endpoint.health_check_config = EndpointHealthCheckConfig(
+                address=envoy_address(asked)
+            )
     if topology.stand_ins:
         first = len(addresses) - topology.stand_ins
-        found.endpoints.append(LocalityLbEndpoints(lb_endpoints=locality.lb_endpoints[first:], priority=1))
+        found.endpoints.append(
+            LocalityLbEndpoints(lb_endpoints=locality.lb_endpoints[first:], priority=1)
+        )
         locality.lb_endpoints = locality.lb_endpoints[:first]
     return found

@@ -1,7 +1,9 @@
-"""Several deployments of one model: which of them may take over a call that another could not serve.
+"""Several deployments of one model: which of them may take over a call that another could not
+serve.
 
-Admission has edited the body and the path for one deployment, so another may take over only where it would have been edited alike,
-and only at the same price, for the reservation names the first. Between the others admission itself chooses, by their weights.
+Admission has edited the body and the path for one deployment, so another may take over only where
+it would have been edited alike, and only at the same price, for the reservation names the first.
+Between the others admission itself chooses, by their weights.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from tollgate.envoy_config.clusters.upstream import cluster_name
 from tollgate.envoy_config.typed_messages import Json, plain
 from tollgate.settings import Settings
 
-# 5xx includes a connection that breaks before a reply has begun; all of these come before the client has seen a byte.
+# 5xx includes a connection that breaks before a reply has begun; all of these come before the
+# client has seen a byte.
 _RETRY_ON = "connect-failure,refused-stream,5xx,retriable-status-codes"
 _TOO_MANY_REQUESTS = 429
 
@@ -23,7 +26,11 @@ def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
     if deployment.pass_credentials:
         # Nobody else gets its clients' credentials.
         return (deployment,)
-    alike = [each for each in settings.deployments if _kind(settings, each) == _kind(settings, deployment)]
+    alike = [
+        each
+        for each in settings.deployments
+        if _kind(settings, each) == _kind(settings, deployment)
+    ]
     at = alike.index(deployment)
     return (*alike[at:], *alike[:at])
 
@@ -42,14 +49,18 @@ def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
 
 
 def failing_over(members: tuple[Deployment, ...]) -> Json:
-    """The part of a route that tries one cluster after the other. Filters before the router see one request and the last reply.
+    """The part of a route that tries one cluster after the other.
 
-    Not a composite or aggregate cluster: Envoy 1.40 runs the filters of that cluster then, not those of the member that is called.
+    Filters before the router see one request and the last reply.
+
+    Not a composite or aggregate cluster: Envoy 1.40 runs the filters of that cluster then, not
+    those of the member that is called.
     """
     specifier = {
         "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier",
         "priority_groups": [
-            {"name": each.id, "clusters": [{"cluster_name": cluster_name(each), "weight": 1}]} for each in members
+            {"name": each.id, "clusters": [{"cluster_name": cluster_name(each), "weight": 1}]}
+            for each in members
         ],
     }
     policy = RetryPolicy(
@@ -60,7 +71,10 @@ def failing_over(members: tuple[Deployment, ...]) -> Json:
     )
     return {
         "inline_cluster_specifier_plugin": {
-            "extension": {"name": "envoy.router.cluster_specifier_plugin.priority_group", "typed_config": specifier}
+            "extension": {
+                "name": "envoy.router.cluster_specifier_plugin.priority_group",
+                "typed_config": specifier,
+            }
         },
         "retry_policy": plain(policy),
     }

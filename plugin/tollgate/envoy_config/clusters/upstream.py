@@ -1,6 +1,8 @@
-"""Where a deployment is, how its paths and its Host are written, and how its cluster adds the provider's credential to a request.
+"""Where a deployment is, how its paths and its Host are written, and how its cluster adds the
+provider's credential to a request.
 
-Credentials are added in the cluster: no filter before the router sees one, and each attempt gets its own.
+Credentials are added in the cluster: no filter before the router sees one, and each attempt gets
+its own.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from urllib.parse import urlsplit
 from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
 )
-from envoy_data_plane.envoy.extensions.common.aws.v3 import AwsCredentialProvider, CredentialsFileCredentialProvider
+from envoy_data_plane.envoy.extensions.common.aws.v3 import (
+    AwsCredentialProvider,
+    CredentialsFileCredentialProvider,
+)
 from envoy_data_plane.envoy.extensions.filters.http.aws_request_signing.v3 import AwsRequestSigning
 from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
@@ -38,7 +43,8 @@ class CredentialForm:
     prefix: str = "Bearer "
 
 
-# Each provider's API reference: authentication. What is not named here takes a bearer token; so do Cohere, Vertex and Bedrock's API keys.
+# Each provider's API reference: authentication. What is not named here takes a bearer token; so do
+# Cohere, Vertex and Bedrock's API keys.
 _CREDENTIAL_FORMS = {
     "anthropic": CredentialForm("x-api-key", ""),
     "azure": CredentialForm("api-key", ""),
@@ -48,7 +54,10 @@ _CREDENTIAL_FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What of an api_base names the server. `authority` leaves the scheme's own port out, as clients do."""
+    """What of an api_base names the server.
+
+    `authority` leaves the scheme's own port out, as clients do.
+    """
 
     tls: bool
     host: str
@@ -75,7 +84,9 @@ def cluster_name(deployment: Deployment) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """How a client's path becomes the provider's: what matches `pattern` at its beginning is replaced by `prefix` and a slash."""
+    """How a client's path becomes the provider's: what matches `pattern` at its beginning is
+    replaced by `prefix` and a slash.
+    """
 
     pattern: str
     prefix: str
@@ -95,7 +106,9 @@ def path_rule(deployment: Deployment) -> PathRule:
 
 
 def rewriting(deployment: Deployment) -> HttpFilter:
-    """Path and Host of a deployment that has others beside it: a route's own rewriting is done once, for whichever is tried first."""
+    """Path and Host of a deployment that has others beside it: a route's own rewriting is done
+    once, for whichever is tried first.
+    """
     rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
     values = f"local PREFIX, AUTHORITY = {_lua_text(rule.prefix)}, {_lua_text(origin.authority)}\n"
     values += f"local CREDENTIALS = {{{', '.join(map(_lua_text, KEY_HEADERS))}}}\n"
@@ -105,7 +118,13 @@ def rewriting(deployment: Deployment) -> HttpFilter:
 
 def _lua_text(text: str) -> str:
     return (
-        '"' + re.sub(r"[^A-Za-z0-9/.:_~-]", lambda match: "".join(f"\\{b:03d}" for b in match[0].encode()), text) + '"'
+        '"'
+        + re.sub(
+            r"[^A-Za-z0-9/.:_~-]",
+            lambda match: "".join(f"\\{b:03d}" for b in match[0].encode()),
+            text,
+        )
+        + '"'
     )
 
 
@@ -124,20 +143,34 @@ def credential_filters(deployment: Deployment, credential: Credential | None) ->
         return []
     form = _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
     generic = Generic(
-        credential=SdsSecretConfig(name=credential.variable), header=form.header, header_value_prefix=form.prefix
+        credential=SdsSecretConfig(name=credential.variable),
+        header=form.header,
+        header_value_prefix=form.prefix,
     )
     injected = extension("envoy.http.injected_credentials.generic", generic)
-    return [http_filter_message("credential_injector", CredentialInjector(overwrite=True, credential=injected))]
+    return [
+        http_filter_message(
+            "credential_injector", CredentialInjector(overwrite=True, credential=injected)
+        )
+    ]
 
 
 def _signing(deployment: Deployment, credential: Credential | None) -> AwsRequestSigning:
-    """Signature version 4. Without credentials in the file Envoy looks for them itself: its environment, profiles, the machine's role."""
+    """Signature version 4.
+
+    Without credentials in the file Envoy looks for them itself: its environment, profiles, the
+    machine's role.
+    """
     provider = None
     if credential is not None:
         source = DataSource(environment_variable=credential.variable)
         provider = AwsCredentialProvider(
             # Otherwise Envoy's environment would win.
             custom_credential_provider_chain=True,
-            credentials_file_provider=CredentialsFileCredentialProvider(credentials_data_source=source),
+            credentials_file_provider=CredentialsFileCredentialProvider(
+                credentials_data_source=source
+            ),
         )
-    return AwsRequestSigning(service_name="bedrock", region=deployment.region or "", credential_provider=provider)
+    return AwsRequestSigning(
+        service_name="bedrock", region=deployment.region or "", credential_provider=provider
+    )

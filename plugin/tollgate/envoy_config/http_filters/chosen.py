@@ -15,8 +15,12 @@ _MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWit
 _SKIP = "type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
 _REQUEST = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 _RESPONSE = "type.googleapis.com/envoy.type.matcher.v3.HttpResponseHeaderMatchInput"
-_METADATA = "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
-_METADATA_MATCHER = "type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
+_METADATA = (
+    "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput"
+)
+_METADATA_MATCHER = (
+    "type.googleapis.com/envoy.extensions.matching.input_matchers.metadata.v3.Metadata"
+)
 _MOST = 1e15
 
 Choice = Json
@@ -33,7 +37,9 @@ def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
     return _becoming(name, {"matcher_tree": tree})
 
 
-def chosen_by_reply(name: str, *cases: tuple[Json, Choice], otherwise: Choice | None = None) -> Json:
+def chosen_by_reply(
+    name: str, *cases: tuple[Json, Choice], otherwise: Choice | None = None
+) -> Json:
     """Return the filter that the headers of the reply choose: by the first predicate that holds.
 
     They alone: when a reply comes by, the request's headers are as the provider was sent them.
@@ -45,7 +51,10 @@ def chosen_by_reply(name: str, *cases: tuple[Json, Choice], otherwise: Choice | 
 
 def filters(name: str, *chain: Json) -> Choice:
     """Choose a chain of filters."""
-    execute = {"@type": f"{_COMPOSITE}.ExecuteFilterAction", "filter_chain": {"typed_config": list(chain)}}
+    execute = {
+        "@type": f"{_COMPOSITE}.ExecuteFilterAction",
+        "filter_chain": {"typed_config": list(chain)},
+    }
     return {"action": {"name": name, "typed_config": execute}}
 
 
@@ -61,9 +70,15 @@ def reply_header(name: str, pattern: str) -> Json:
 
 
 def metadata_above_zero(namespace: str, key: str) -> Json:
-    """Hold where a number of the dynamic metadata is more than zero. What stands in it when the reply's headers come by counts."""
+    """Hold where a number of the dynamic metadata is more than zero.
+
+    What stands in it when the reply's headers come by counts.
+    """
     path = {"@type": _METADATA, "filter": namespace, "path": [{"key": key}]}
-    value = {"@type": _METADATA_MATCHER, "value": {"double_match": {"range": {"start": 1, "end": _MOST}}}}
+    value = {
+        "@type": _METADATA_MATCHER,
+        "value": {"double_match": {"range": {"start": 1, "end": _MOST}}},
+    }
     return {
         "single_predicate": {
             "input": {"name": key, "typed_config": path},
@@ -74,12 +89,16 @@ def metadata_above_zero(namespace: str, key: str) -> Json:
 
 def any_of(*predicates: Json) -> Json:
     """Hold where one of several predicates does."""
-    return predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
+    return (
+        predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
+    )
 
 
 def all_of(*predicates: Json) -> Json:
     """Hold where each of several predicates does."""
-    return predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
+    return (
+        predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
+    )
 
 
 def not_(predicate: Json) -> Json:

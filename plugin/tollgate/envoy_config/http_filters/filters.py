@@ -1,7 +1,8 @@
-"""The HTTP filters in their order: cleaning, the key of a long body, admission, the edits that it asked for, metering.
+"""The HTTP filters in their order: cleaning, the key of a long body, admission, the edits that it
+asked for, metering.
 
-Each is switched off by default, and on by the routes that it is for: other hosts and routes of the same connection
-manager are as they were.
+Each is switched off by default, and on by the routes that it is for: other hosts and routes of the
+same connection manager are as they were.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
 from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
     HeaderValue,
@@ -26,7 +30,9 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import (
     ProcessingModeBodySendMode,
     ProcessingModeHeaderSendMode,
 )
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
+    HeaderMutation as HeaderMutations,
+)
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
@@ -56,7 +62,8 @@ _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 
 _EDITS = Path(__file__).parents[1] / "lua" / "edits.lua"
 _CLEAN = "tollgate.clean"
-# The connection's number and the nanosecond: what a request has to itself, and no client can choose.
+# The connection's number and the nanosecond: what a request has to itself, and no client can
+# choose.
 _STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
 
 
@@ -78,12 +85,20 @@ def switched_on(settings: Settings) -> Json:
 def _optional(settings: Settings) -> list[Json]:
     """What only some requests pass: their routes switch it on."""
     cors = [http_filter("cors", Cors())] if settings.tollgate.cors_origins else []
-    return [*cors, native.key_check(settings.tollgate) if is_native(settings) else _key_check(settings.tollgate)]
+    return [
+        *cors,
+        native.key_check(settings.tollgate)
+        if is_native(settings)
+        else _key_check(settings.tollgate),
+    ]
 
 
 def _always(settings: Settings) -> list[Json]:
     if is_native(settings):
-        readers = (native.second_look(api_table(), _ext_proc()), native.meter(api_table(), _ext_proc()))
+        readers = (
+            native.second_look(api_table(), _ext_proc()),
+            native.meter(api_table(), _ext_proc()),
+        )
         return [_clean(), native.admission(settings.tollgate), _changes(native.REPLY_LUA), *readers]
     return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc()]
 
@@ -94,7 +109,9 @@ def is_native(settings: Settings) -> bool:
 
 
 def _clean() -> Json:
-    """Remove Envoy's own request headers, with which a client could ask for retries that cost money, and name the request."""
+    """Remove Envoy's own request headers, with which a client could ask for retries that cost
+    money, and name the request.
+    """
     foreign = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
     named = HeaderValueOption(
         header=HeaderValue(key=STREAM_HEADER, value=_STREAM),
@@ -106,7 +123,8 @@ def _clean() -> Json:
 
 
 def _changes(*more: Path) -> Json:
-    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there is something to do.
+    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there
+    is something to do.
 
     A body that came compressed is inflated before: edits are of the plain one.
     """
@@ -144,7 +162,9 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         validate_mutations=True,
         # Not as text: a body that is not UTF-8 would arrive changed.
-        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        with_request_body=BufferSettings(
+            max_request_bytes=ours.max_request_bytes, pack_as_bytes=True
+        ),
         disallowed_headers=_NOT_TOLD,
         # Refusals are not the provider's errors.
         charge_cluster_response_stats=False,

@@ -1,8 +1,14 @@
-"""Filters that inflate a request's body. They stand after admission, which has inflated it before, within a bound, and refused it beyond."""
+"""Filters that inflate a request's body.
+
+They stand after admission, which has inflated it before, within a bound, and refused it beyond.
+"""
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
 from envoy_data_plane.envoy.config.core.v3 import RuntimeFeatureFlag
 from envoy_data_plane.envoy.extensions.compression.gzip.decompressor.v3 import Gzip
 from envoy_data_plane.envoy.extensions.compression.zstd.decompressor.v3 import Zstd
@@ -12,14 +18,19 @@ from envoy_data_plane.envoy.extensions.filters.http.decompressor.v3 import (
     DecompressorRequestDirectionConfig,
     DecompressorResponseDirectionConfig,
 )
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
+    HeaderMutation as HeaderMutations,
+)
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from tollgate.envoy_config.typed_messages import Json, extension, http_filter
 
 UNBOUNDED = {"envoy.reloadable_features.enable_compression_bomb_protection": False}
-"""Envoy's own bound is a hundred times what came, beyond which it cuts the body off without a word. Ours is `max_request_bytes`."""
+"""Envoy's own bound is a hundred times what came, beyond which it cuts the body off without a word.
+
+Ours is `max_request_bytes`.
+"""
 
 _CHUNK_BYTES = 64 * 1024
 # Deflate can do no more than 1032 to 1 (https://zlib.net/zlib_tech.html).
@@ -30,7 +41,9 @@ _LIBRARIES = {
 
 
 def inflating(coding: str) -> tuple[Json, ...]:
-    """The filters for one content coding: of requests, and never of replies, beside which ext_proc would not end."""
+    """The filters for one content coding: of requests, and never of replies, beside which ext_proc
+    would not end.
+    """
     never = RuntimeFeatureFlag(default_value=False, runtime_key="tollgate.inflate_replies")
     decompressor = Decompressor(
         decompressor_library=_LIBRARIES[coding],

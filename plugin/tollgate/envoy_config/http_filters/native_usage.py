@@ -1,7 +1,9 @@
-"""Native mode: Envoy's own filters do what a gRPC service does in grpc mode, and Tollgate is asked once, over HTTP/1.1.
+"""Native mode: Envoy's own filters do what a gRPC service does in grpc mode, and Tollgate is asked
+once, over HTTP/1.1.
 
-Who reads a reply is said by the header `x-tollgate-meter`, request by request: an API whose usage Envoy can read, or ext_proc for
-what it cannot. So a filter that is not needed costs nothing, and routes are the same in both modes.
+Who reads a reply is said by the header `x-tollgate-meter`, request by request: an API whose usage
+Envoy can read, or ext_proc for what it cannot. So a filter that is not needed costs nothing, and
+routes are the same in both modes.
 """
 
 from __future__ import annotations
@@ -87,7 +89,13 @@ _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", 
 # What looks like Authorization: the refusal of such a request says so.
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
-_TOLD_PREFIXES = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", "x-litellm-", "x-tollgate-request-id")
+_TOLD_PREFIXES = (
+    "x-ratelimit-",
+    "ratelimit",
+    "anthropic-ratelimit-",
+    "x-litellm-",
+    "x-tollgate-request-id",
+)
 _TOLD_REFUSED = (
     "content-type",
     "retry-after",
@@ -102,7 +110,8 @@ _FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_par
 _SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
 _JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"
-# An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's arguments.
+# An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's
+# arguments.
 _LONGEST_EVENT_BYTES = 1024 * 1024
 
 
@@ -144,7 +153,9 @@ def admission(ours: TollgateSettings) -> Json:
         **_COMMON,
         http_service=HttpService(server_uri=_server(ours), authorization_response=response),
         validate_mutations=True,
-        with_request_body=BufferSettings(max_request_bytes=ours.max_request_bytes, pack_as_bytes=True),
+        with_request_body=BufferSettings(
+            max_request_bytes=ours.max_request_bytes, pack_as_bytes=True
+        ),
         clear_route_cache=True,
     )
     return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
@@ -185,10 +196,11 @@ def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
 
 
 def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
-    """Return the filter that hands a JSON reply to ext_proc where the one that reads it has found no counts.
+    """Return the filter that hands a JSON reply to ext_proc where the one that reads it has found
+    no counts.
 
-    A reply is held while it is read, so the choice is made when that is over. Without counts only what
-    it shows says whether it costs anything: an error in a 200 does not, an answer does.
+    A reply is held while it is read, so the choice is made when that is over. Without counts only
+    what it shows says whether it costs anything: an error in a 200 does not, an answer does.
     """
     read = [api for api in apis.values() if Framing.BODY in framings_of(api)]
     looks = {api.name: filters(_SECOND_LOOK, _look(api, ext_proc)) for api in read}
@@ -201,7 +213,10 @@ def _look(api: Api, ext_proc: Json) -> Json:
 
 
 def _tells(api: Api) -> Json:
-    groups = [any_of(*(metadata_above_zero(USAGE_NAMESPACE, each) for each in group)) for group in counts_of_body(api)]
+    groups = [
+        any_of(*(metadata_above_zero(USAGE_NAMESPACE, each) for each in group))
+        for group in counts_of_body(api)
+    ]
     return all_of(*groups)
 
 
@@ -218,12 +233,16 @@ def _fits(framing: Framing) -> Json:
 
 
 def refusals_put_right() -> list[Json]:
-    """Mappers for local replies: the statuses under which refusals come that Envoy would not let through."""
+    """Mappers for local replies: the statuses under which refusals come that Envoy would not let
+    through.
+    """
     return [
         {
             "filter": {
                 "status_code_filter": {
-                    "comparison": {"value": {"default_value": status, "runtime_key": "tollgate.tunnelled"}}
+                    "comparison": {
+                        "value": {"default_value": status, "runtime_key": "tollgate.tunnelled"}
+                    }
                 }
             },
             "status_code": meant,
@@ -247,7 +266,9 @@ def _reader(api: Api, framing: Framing) -> Json:
     rules = [_rule(each) for each in names]
     if framing is Framing.BODY:
         types = {"regex": _JSON_TYPE}
-        return _filter("json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": types})
+        return _filter(
+            "json_to_metadata", _JSON, {"rules": rules, "allow_content_types_regex": types}
+        )
     rules += [_rule(each, first=True) for each in names if is_told_again(api, each)]
     parser = {
         "name": "envoy.content_parsers.json",
@@ -255,16 +276,27 @@ def _reader(api: Api, framing: Framing) -> Json:
     }
     if framing is Framing.EVENT_STREAM:
         return _filter("aws_eventstream_parser", _FRAMES, {"content_parser": parser})
-    return _filter("sse_to_metadata", _SSE, {"content_parser": parser, "max_event_size": _LONGEST_EVENT_BYTES})
+    return _filter(
+        "sse_to_metadata", _SSE, {"content_parser": parser, "max_event_size": _LONGEST_EVENT_BYTES}
+    )
 
 
 def _filter(name: str, kind: str, response_rules: Json) -> Json:
-    return {"name": f"envoy.filters.http.{name}", "typed_config": {"@type": kind, "response_rules": response_rules}}
+    return {
+        "name": f"envoy.filters.http.{name}",
+        "typed_config": {"@type": kind, "response_rules": response_rules},
+    }
 
 
 def _rule(names: Names, *, first: bool = False) -> Json:
-    """Later events win; a value that is null or not there leaves what was found before. `first`: the first one is kept."""
-    kept: Json = {"metadata_namespace": USAGE_NAMESPACE, "key": (FIRST if first else "") + ".".join(names)}
+    """Later events win; a value that is null or not there leaves what was found before.
+
+    `first`: the first one is kept.
+    """
+    kept: Json = {
+        "metadata_namespace": USAGE_NAMESPACE,
+        "key": (FIRST if first else "") + ".".join(names),
+    }
     if first:
         kept["preserve_existing_metadata_value"] = True
     return {"selectors": [{"key": each} for each in names], "on_present": kept}

@@ -1,18 +1,24 @@
-"""Which headers of a provider's reply the client sees, and under which name: whose limits and whose costs a header tells must be clear.
+"""Which headers of a provider's reply the client sees, and under which name: whose limits and whose
+costs a header tells must be clear.
 
-It stands in the provider's cluster, so nothing that Tollgate adds to the reply is touched, and it is `header_mutation`:
-Lua takes 25 us to look through a reply's headers.
+It stands in the provider's cluster, so nothing that Tollgate adds to the reply is touched, and it
+is `header_mutation`: Lua takes 25 us to look through a reply's headers.
 """
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
 from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValue,
     HeaderValueOption,
     HeaderValueOptionHeaderAppendAction,
 )
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import HeaderMutation as HeaderMutations
+from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
+    HeaderMutation as HeaderMutations,
+)
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
@@ -22,9 +28,12 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.typed_messages import http_filter_message
 
 _STATES = ("limit", "remaining", "reset")
-# https://platform.openai.com/docs/guides/rate-limits, and those that speak like it; https://platform.claude.com/docs/en/api/rate-limits
+# https://platform.openai.com/docs/guides/rate-limits, and those that speak like it;
+# https://platform.claude.com/docs/en/api/rate-limits
 _LIMITS = tuple(
-    f"x-ratelimit-{state}{noun}" for noun in ("", "-requests", "-tokens", "-project-tokens") for state in _STATES
+    f"x-ratelimit-{state}{noun}"
+    for noun in ("", "-requests", "-tokens", "-project-tokens")
+    for state in _STATES
 )
 _ANTHROPIC_LIMITS = tuple(
     f"anthropic-ratelimit-{noun}-{state}"
@@ -43,8 +52,8 @@ _ACCOUNT = (
     "x-goog-user-project",
     "x-amz-security-token",
 )
-# What a browser would take for the gateway's own word: its cookies, how and where else it is to be called, and
-# whom to report to. So would it take who may read a reply: `access-control-*`.
+# What a browser would take for the gateway's own word: its cookies, how and where else it is to be
+# called, and whom to report to. So would it take who may read a reply: `access-control-*`.
 _SITE = (
     "alt-svc",
     "clear-site-data",
@@ -57,10 +66,13 @@ _SITE = (
 )
 
 
-# Not one expression for all: Envoy bounds an expression's size, and many short comparisons are no dearer.
+# Not one expression for all: Envoy bounds an expression's size, and many short comparisons are no
+# dearer.
 _DROPPED = (
     *(
-        HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=each)))
+        HeaderMutation(
+            remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=each))
+        )
         for each in (*_OURS, "access-control-")
     ),
     *(HeaderMutation(remove=each) for each in (*_ACCOUNT, *_SITE)),
@@ -72,7 +84,8 @@ _FOR_A_GATEWAY = HeaderMutation(
 
 
 def reply_headers(deployment: Deployment) -> HttpFilter:
-    """Move the provider's own limits under `llm_provider-`, as far as their names are known, and drop what it may not say.
+    """Move the provider's own limits under `llm_provider-`, as far as their names are known, and
+    drop what it may not say.
 
     And of the request what is said to a gateway: one filter does both.
 

@@ -14,8 +14,15 @@ from envoy_data_plane.envoy.config.accesslog.v3 import (
     StatusCodeFilter,
 )
 from envoy_data_plane.envoy.config.core.v3 import ApiVersion, RuntimeUInt32
-from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import CommonGrpcAccessLogConfig, HttpGrpcAccessLogConfig
-from envoy_data_plane.envoy.type.matcher.v3 import MetadataMatcher, MetadataMatcherPathSegment, ValueMatcher
+from envoy_data_plane.envoy.extensions.access_loggers.grpc.v3 import (
+    CommonGrpcAccessLogConfig,
+    HttpGrpcAccessLogConfig,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    MetadataMatcher,
+    MetadataMatcherPathSegment,
+    ValueMatcher,
+)
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.api_table import api_table
@@ -24,16 +31,17 @@ from tollgate.envoy_config.http_filters.filters import is_native
 from tollgate.envoy_config.typed_messages import METADATA_NAMESPACE, STREAM_HEADER, tollgate_service
 from tollgate.settings import Settings
 
-# The access log as a backstop; and as the only word on what was used: until it comes, what a call has held stays held. And what comes
-# at once is settled at once, while admissions wait: 50 ms of it made the slowest of 100 requests half as slow again.
-# Even as a backstop it comes sooner than `hold_wait_ms` ends: who called in vain may call again.
+# The access log as a backstop; and as the only word on what was used: until it comes, what a call
+# has held stays held. And what comes at once is settled at once, while admissions wait: 50 ms of it
+# made the slowest of 100 requests half as slow again. Even as a backstop it comes sooner than
+# `hold_wait_ms` ends: who called in vain may call again.
 _SELDOM = {"buffer_flush_interval": timedelta(milliseconds=100)}
 _OFTEN = {"buffer_flush_interval": timedelta(milliseconds=20), "buffer_size_bytes": 256 * 1024}
 
 
 def access_log(settings: Settings) -> AccessLog:
-    """What holds a reservation; and what was left before it had an answer, or got one from Envoy instead of ours: Tollgate may have
-    held something for it by then.
+    """What holds a reservation; and what was left before it had an answer, or got one from Envoy
+    instead of ours: Tollgate may have held something for it by then.
 
     A refusal or a management call has nothing to settle.
     """
@@ -46,10 +54,12 @@ def access_log(settings: Settings) -> AccessLog:
         match_if_key_not_found=False,
     )
     no_answer = ComparisonFilter(
-        op=ComparisonFilterOp.EQ, value=RuntimeUInt32(default_value=0, runtime_key="tollgate.unanswered")
+        op=ComparisonFilterOp.EQ,
+        value=RuntimeUInt32(default_value=0, runtime_key="tollgate.unanswered"),
     )
     refused_by_envoy = ComparisonFilter(
-        op=ComparisonFilterOp.GE, value=RuntimeUInt32(default_value=500, runtime_key="tollgate.failed")
+        op=ComparisonFilterOp.GE,
+        value=RuntimeUInt32(default_value=500, runtime_key="tollgate.failed"),
     )
     either = [
         AccessLogFilter(metadata_filter=held),
@@ -64,7 +74,9 @@ def access_log(settings: Settings) -> AccessLog:
             **(_OFTEN if is_native(settings) else _SELDOM),
         ),
         additional_request_headers_to_log=[STREAM_HEADER],
-        additional_response_headers_to_log=native.logged_headers(api_table()) if is_native(settings) else [],
+        additional_response_headers_to_log=native.logged_headers(api_table())
+        if is_native(settings)
+        else [],
     )
     return AccessLog(
         name="envoy.access_loggers.http_grpc",

@@ -1,11 +1,18 @@
-"""OPTIONS, and who may read replies in a browser (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+"""OPTIONS, and who may read replies in a browser
+(https://fetch.spec.whatwg.org/#http-cors-protocol).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from envoy_data_plane.envoy.config.route.v3 import DirectResponseAction, HeaderMatcher, Route, RouteMatch
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    HeaderMatcher,
+    Route,
+    RouteMatch,
+)
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
@@ -20,7 +27,11 @@ _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _ASK_AGAIN_SECONDS = 7200
 # By name for whoever looks, and all others by the star: names that hold a model's cannot be listed.
 _SHOWN = (
-    *(f"x-ratelimit-{state}-{noun}" for noun in ("requests", "tokens") for state in ("limit", "remaining", "reset")),
+    *(
+        f"x-ratelimit-{state}-{noun}"
+        for noun in ("requests", "tokens")
+        for state in ("limit", "remaining", "reset")
+    ),
     "x-litellm-key-spend",
     "x-litellm-key-max-budget",
     COST,
@@ -33,7 +44,11 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Requests that a page of one origin sent: how they are told, and the headers that show it the reply. Or any others."""
+    """Requests that a page of one origin sent: how they are told, and the headers that show it the
+    reply.
+
+    Or any others.
+    """
 
     matching: tuple[HeaderMatcher, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +56,10 @@ class Allowed:
 
 def each_allowed(settings: Settings) -> list[Allowed]:
     """Those of each origin that is allowed, and last all others."""
-    shown = {"access-control-allow-origin": "%REQ(origin)%", "access-control-expose-headers": ", ".join(_SHOWN)}
+    shown = {
+        "access-control-allow-origin": "%REQ(origin)%",
+        "access-control-expose-headers": ", ".join(_SHOWN),
+    }
     found = [
         Allowed((HeaderMatcher(name="origin", string_match=_like(each)),), shown)
         for each in settings.tollgate.cors_origins
@@ -50,15 +68,24 @@ def each_allowed(settings: Settings) -> list[Allowed]:
 
 
 def options(settings: Settings) -> list[Json]:
-    """Routes that answer OPTIONS: a browser's question for each origin that is allowed, and the plain one. No key is asked for.
+    """Routes that answer OPTIONS: a browser's question for each origin that is allowed, and the
+    plain one.
 
-    Envoy's own filter answers such a question with a fixed list of headers, and not with what was asked.
+    No key is asked for.
+
+    Envoy's own filter answers such a question with a fixed list of headers, and not with what was
+    asked.
     """
-    return [*map(_preflight, settings.tollgate.cors_origins), _answer([_OPTIONS], {"allow": _METHODS})]
+    return [
+        *map(_preflight, settings.tollgate.cors_origins),
+        _answer([_OPTIONS], {"allow": _METHODS}),
+    ]
 
 
 def policy(settings: Settings) -> Json:
-    """`typed_per_filter_config` that shows replies to the origins that are allowed; empty where there are none."""
+    """`typed_per_filter_config` that shows replies to the origins that are allowed; empty where
+    there are none.
+    """
     if not settings.tollgate.cors_origins:
         return {}
     message = CorsPolicy(
@@ -72,7 +99,11 @@ _OPTIONS = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIO
 
 
 def _like(origin: str) -> StringMatcher:
-    return StringMatcher(safe_regex=RegexMatcher(regex=".*")) if origin == _ANY else StringMatcher(exact=origin)
+    return (
+        StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+        if origin == _ANY
+        else StringMatcher(exact=origin)
+    )
 
 
 def _preflight(origin: str) -> Json:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import HeaderMutation, HeaderMutationRemoveOnMatch
+from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
+    HeaderMutation,
+    HeaderMutationRemoveOnMatch,
+)
 from envoy_data_plane.envoy.config.core.v3 import Http1ProtocolOptions, TypedExtensionConfig
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
@@ -29,14 +32,19 @@ from tollgate.topology import Topology
 
 def listener(settings: Settings, topology: Topology) -> Json:
     """The gateway's listener."""
-    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": connection_manager(settings)}
+    manager = {
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": connection_manager(settings),
+    }
     return {
         "name": bounds.LISTENER,
         "address": plain(envoy_address(topology.listen)),
         "per_connection_buffer_limit_bytes": bounds.CONNECTION_BUFFER_BYTES,
-        # With it a second gateway could listen on the same port, and each would get half of the requests.
+        # With it a second gateway could listen on the same port, and each would get half of the
+        # requests.
         "enable_reuse_port": False,
-        # A few connections carry many calls, and one socket gives whichever thread is awake the next: all 32 of a run on one of two threads.
+        # A few connections carry many calls, and one socket gives whichever thread is awake the
+        # next: all 32 of a run on one of two threads.
         "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [{"filters": [manager]}],
     }
@@ -52,7 +60,9 @@ def connection_manager(settings: Settings) -> Json:
         merge_slashes=True,
         server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
         # HTTP/1.0 may come without a Host, which routes need.
-        http_protocol_options=Http1ProtocolOptions(accept_http_10=True, default_host_for_http_10="tollgate"),
+        http_protocol_options=Http1ProtocolOptions(
+            accept_http_10=True, default_host_for_http_10="tollgate"
+        ),
         http2_protocol_options=bounds.http2(ours),
         common_http_protocol_options=bounds.connections(ours),
         request_headers_timeout=timedelta(seconds=ours.request_headers_timeout_seconds),
@@ -81,7 +91,9 @@ def local_replies(settings: Settings) -> Json:
 
 
 def early_mutations() -> TypedExtensionConfig:
-    """Removes a client's own of Tollgate's headers before any filter or route sees them: the route is chosen by one."""
+    """Removes a client's own of Tollgate's headers before any filter or route sees them: the route
+    is chosen by one.
+    """
     ours = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-tollgate-"))
     message = EarlyHeaderMutation(mutations=[HeaderMutation(remove_on_match=ours)])
     return extension("envoy.http.early_header_mutation.header_mutation", message)

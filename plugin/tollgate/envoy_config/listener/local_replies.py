@@ -47,7 +47,12 @@ class _Reply:
 
 
 _REPLIES = (
-    _Reply(400, "invalid_request_error", "bad_request", "The request is not valid HTTP (%RESPONSE_CODE_DETAILS%)."),
+    _Reply(
+        400,
+        "invalid_request_error",
+        "bad_request",
+        "The request is not valid HTTP (%RESPONSE_CODE_DETAILS%).",
+    ),
     _Reply(401, "auth_error", "invalid_api_key", "Authentication Error, No api key passed in."),
     _Reply(
         403,
@@ -55,31 +60,63 @@ _REPLIES = (
         "upgrade_not_supported",
         "This gateway serves no WebSocket and no other upgrade; call the API over plain HTTP (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(404, "invalid_request_error", "not_found", "No model of this gateway is served under this path."),
     _Reply(
-        408, "invalid_request_error", "request_timeout", "The request did not arrive in time (%RESPONSE_CODE_DETAILS%)."
+        404,
+        "invalid_request_error",
+        "not_found",
+        "No model of this gateway is served under this path.",
     ),
-    _Reply(413, "invalid_request_error", "request_too_large", "The request body is larger than this gateway takes."),
-    _Reply(431, "invalid_request_error", "headers_too_large", "The request's headers are too long or too many."),
+    _Reply(
+        408,
+        "invalid_request_error",
+        "request_timeout",
+        "The request did not arrive in time (%RESPONSE_CODE_DETAILS%).",
+    ),
+    _Reply(
+        413,
+        "invalid_request_error",
+        "request_too_large",
+        "The request body is larger than this gateway takes.",
+    ),
+    _Reply(
+        431,
+        "invalid_request_error",
+        "headers_too_large",
+        "The request's headers are too long or too many.",
+    ),
     _Reply(
         503,
         "server_error",
         "service_unavailable",
         "The model's provider, or the gateway's limiter, could not be reached, or is overloaded (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(504, "server_error", "timeout", "The model's provider did not answer in time (%RESPONSE_CODE_DETAILS%)."),
+    _Reply(
+        504,
+        "server_error",
+        "timeout",
+        "The model's provider did not answer in time (%RESPONSE_CODE_DETAILS%).",
+    ),
     # Whatever else Envoy answers: up to 499 the client's fault, beyond it the gateway's.
     _Reply(
-        499, "invalid_request_error", "bad_request", "The gateway does not take this request (%RESPONSE_CODE_DETAILS%)."
+        499,
+        "invalid_request_error",
+        "bad_request",
+        "The gateway does not take this request (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(599, "server_error", "gateway_error", "The gateway could not serve this request (%RESPONSE_CODE_DETAILS%)."),
+    _Reply(
+        599,
+        "server_error",
+        "gateway_error",
+        "The gateway could not serve this request (%RESPONSE_CODE_DETAILS%).",
+    ),
 )
 # Statuses that stand for all up to them.
 _CLASSES = (499, 599)
-# Replies that Tollgate wrote carry a content type of their own; Envoy sets one only after this point. And what is no
-# error needs no words.
+# Replies that Tollgate wrote carry a content type of their own; Envoy sets one only after this
+# point. And what is no error needs no words.
 _WORDED = "response.code < 400 || 'content-type' in response.headers"
-# Routes of the same connection manager that are not Tollgate's. A request that has found no route is worded like ours.
+# Routes of the same connection manager that are not Tollgate's. A request that has found no route
+# is worded like ours.
 _FOREIGN = f"!xds.route_name.startsWith('{ROUTE_PREFIX}')"
 # Of an error's members, the two that Envoy fills in itself.
 _STATUS = "%RESPONSE_CODE%"
@@ -87,10 +124,20 @@ _FAMILIES = dict(FAMILY_PATHS)
 
 
 def local_reply_config() -> Json:
-    """The mappers, first match wins: Tollgate's own words, other routes', then each status of Envoy's in each dialect, OpenAI's last."""
-    worded = [_mapper(family, reply) for reply in _REPLIES for family in (*_FAMILIES, Family.OPENAI)]
+    """The mappers, first match wins: Tollgate's own words, other routes', then each status of
+    Envoy's in each dialect, OpenAI's last.
+    """
+    worded = [
+        _mapper(family, reply) for reply in _REPLIES for family in (*_FAMILIES, Family.OPENAI)
+    ]
     return plain(
-        LocalReplyConfig(mappers=[_as_it_is(_WORDED, "application/json"), _as_it_is(_FOREIGN, "text/plain"), *worded])
+        LocalReplyConfig(
+            mappers=[
+                _as_it_is(_WORDED, "application/json"),
+                _as_it_is(_FOREIGN, "text/plain"),
+                *worded,
+            ]
+        )
     )
 
 
@@ -98,7 +145,8 @@ def _as_it_is(expression: str, content_type: str) -> ResponseMapper:
     return ResponseMapper(
         filter=_cel(expression),
         body_format_override=SubstitutionFormatString(
-            text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"), content_type=content_type
+            text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"),
+            content_type=content_type,
         ),
     )
 
@@ -116,7 +164,11 @@ def _mapper(family: Family, reply: _Reply) -> ResponseMapper:
     conditions = [_has_status(reply.status)]
     if family is not Family.OPENAI:
         conditions.append(_cel(_is_of(family)))
-    both = conditions[0] if len(conditions) == 1 else AccessLogFilter(and_filter=AndFilter(filters=conditions))
+    both = (
+        conditions[0]
+        if len(conditions) == 1
+        else AccessLogFilter(and_filter=AndFilter(filters=conditions))
+    )
     headers = [
         HeaderValueOption(
             header=HeaderValue(key=each.name, value=each.value),
@@ -124,7 +176,9 @@ def _mapper(family: Family, reply: _Reply) -> ResponseMapper:
         )
         for each in error_headers(family, reply.status)
     ]
-    return ResponseMapper(filter=both, body_format_override=_body(family, reply), headers_to_add=headers)
+    return ResponseMapper(
+        filter=both, body_format_override=_body(family, reply), headers_to_add=headers
+    )
 
 
 def _has_status(status: int) -> AccessLogFilter:
@@ -140,7 +194,9 @@ def _has_status(status: int) -> AccessLogFilter:
 
 
 def _is_of(family: Family) -> str:
-    """By what Tollgate said of the request, or where it said nothing by the path: a provider's own path may look like another's."""
+    """By what Tollgate said of the request, or where it said nothing by the path: a provider's own
+    path may look like another's.
+    """
     said = f"metadata.filter_metadata['{METADATA_NAMESPACE}']"
     told = f"'{METADATA_NAMESPACE}' in metadata.filter_metadata && 'reservation' in {said}"
     path = f"request.path.matches(r'^{_FAMILIES[family]}')"
@@ -148,13 +204,17 @@ def _is_of(family: Family) -> str:
 
 
 def _names(family: Family) -> str:
-    """An expression for a reservation of the family: the API's name follows the time, and no other text there follows a number."""
+    """An expression for a reservation of the family: the API's name follows the time, and no other
+    text there follows a number.
+    """
     return rf',[0-9]+,"{family.value}[."]'
 
 
 def _body(family: Family, reply: _Reply) -> SubstitutionFormatString:
     """The family's error as Envoy's JSON format: a lone %RESPONSE_CODE% becomes a number there."""
-    error = msgspec.json.decode(error_body(family, reply.status, reply.kind, reply.message, code=reply.code))
+    error = msgspec.json.decode(
+        error_body(family, reply.status, reply.kind, reply.message, code=reply.code)
+    )
     if isinstance(error.get("error"), dict) and "status" in error["error"]:
         error["error"]["code"] = _STATUS
     return SubstitutionFormatString(json_format=Struct.from_dict(error))

@@ -1,7 +1,9 @@
-"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set, and what is no deployment's.
+"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set,
+and what is no deployment's.
 
-A request is first matched to one of the last routes, where ext_authz is on and ext_proc is off; once Tollgate has named
-a deployment it is matched again. So a refused request never opens an ext_proc stream.
+A request is first matched to one of the last routes, where ext_authz is on and ext_proc is off;
+once Tollgate has named a deployment it is matched again. So a refused request never opens an
+ext_proc stream.
 """
 
 from __future__ import annotations
@@ -17,9 +19,16 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteActionClusterNotFoundResponseCode,
     RouteMatch,
 )
-from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import CheckSettings, ExtAuthzPerRoute
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    CheckSettings,
+    ExtAuthzPerRoute,
+)
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute, RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.matcher.v3 import (
+    RegexMatchAndSubstitute,
+    RegexMatcher,
+    StringMatcher,
+)
 from envoy_data_plane.envoy.type.v3 import Int64Range
 
 from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, route_value
@@ -27,7 +36,12 @@ from tollgate.core.callers.credentials import KEY_HEADERS, PAYER_HEADERS, passed
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
 from tollgate.envoy_config.clusters.failover import chain, failing_over
-from tollgate.envoy_config.clusters.upstream import Origin, cluster_name, credential_header, path_rule
+from tollgate.envoy_config.clusters.upstream import (
+    Origin,
+    cluster_name,
+    credential_header,
+    path_rule,
+)
 from tollgate.envoy_config.http_filters.filters import switched_on
 from tollgate.envoy_config.http_filters.native_usage import LONGEST_REPLY_BYTES
 from tollgate.envoy_config.listener import cors
@@ -62,12 +76,13 @@ _MANAGEMENT_PREFIXES = (
     "/docs/",
 )
 _MANAGEMENT_PATHS = ("/model/info", "/metrics", "/docs", "/openapi.json", "/ui")
-# Lists of models, and beneath them single ones. A POST to them is a client's mistake, and is answered as one of
-# an LLM API, or it is a call: Google's name the model there.
+# Lists of models, and beneath them single ones. A POST to them is a client's mistake, and is
+# answered as one of an LLM API, or it is a call: Google's name the model there.
 _MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
 
 _NEVER_SENT_ON = (
-    # The client's key for Tollgate, in every place where it may stand. The cluster adds the provider's own later.
+    # The client's key for Tollgate, in every place where it may stand. The cluster adds the
+    # provider's own later.
     *KEY_HEADERS,
     "cookie",
     ROUTE_HEADER,
@@ -92,8 +107,8 @@ _NO_CLUSTER_HEADER = "x-tollgate-cluster"
 _LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
 # The query's member `key`, percent-encoded in any way.
 _KEY_IN_QUERY = r"[^?]*[?](.*&)?(k|%6[bB])(e|%65)(y|%79)=.*"
-# The key of a longer body, or of one that does not tell its length, is checked before the body is taken. For a shorter
-# one a second question would cost more than what Envoy holds for it.
+# The key of a longer body, or of one that does not tell its length, is checked before the body is
+# taken. For a shorter one a second question would cost more than what Envoy holds for it.
 _SHORT_BODY_BYTES = 64 * 1024
 
 
@@ -103,17 +118,28 @@ def route_configuration(settings: Settings) -> Json:
 
 
 def virtual_host(settings: Settings) -> Json:
-    """Tollgate's virtual host. The filters run for calls of models alone, whichever route they have at first."""
+    """Tollgate's virtual host.
+
+    The filters run for calls of models alone, whichever route they have at first.
+    """
     deployments = [_deployment(each, settings) for each in settings.deployments]
     unrouted = [_long_body(), _nowhere()]
     for route in (*deployments, *unrouted):
-        route["typed_per_filter_config"] = switched_on(settings) | route.get("typed_per_filter_config", {})
+        route["typed_per_filter_config"] = switched_on(settings) | route.get(
+            "typed_per_filter_config", {}
+        )
     return {
         "name": "tollgate",
         "domains": ["*"],
-        # A request that Tollgate has let pass may have lost its key by then, and no other has a deployment's header:
-        # deployments come first, and it looks at no other route.
-        "routes": [*deployments, *cors.options(settings), *_management(), *_without_key(settings), *unrouted],
+        # A request that Tollgate has let pass may have lost its key by then, and no other has a
+        # deployment's header: deployments come first, and it looks at no other route.
+        "routes": [
+            *deployments,
+            *cors.options(settings),
+            *_management(),
+            *_without_key(settings),
+            *unrouted,
+        ],
         "typed_per_filter_config": cors.policy(settings),
     }
 
@@ -130,7 +156,9 @@ def _management() -> list[Json]:
         ),
     ]
     action = RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30))
-    return [plain(Route(name=f"{ROUTE_PREFIX}management", match=each, route=action)) for each in matches]
+    return [
+        plain(Route(name=f"{ROUTE_PREFIX}management", match=each, route=action)) for each in matches
+    ]
 
 
 def _method(expression: str) -> HeaderMatcher:
@@ -142,8 +170,12 @@ def _like(expression: str) -> StringMatcher:
 
 
 def _without_key(settings: Settings) -> list[Json]:
-    """401 for a request that has a key in none of the places where one may stand, before any of its body is taken."""
-    absent = [HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT]
+    """401 for a request that has a key in none of the places where one may stand, before any of its
+    body is taken.
+    """
+    absent = [
+        HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT
+    ]
     no_query = HeaderMatcher(name=":path", string_match=_like(_KEY_IN_QUERY), invert_match=True)
     told = {
         CHALLENGE.name: CHALLENGE.value,
@@ -180,12 +212,17 @@ def _long_body() -> Json:
 
 
 def _nowhere() -> Json:
-    """Reached only by what Tollgate let pass without naming a deployment that this configuration has."""
+    """Reached only by what Tollgate let pass without naming a deployment that this configuration
+    has.
+    """
     return _unrouted(f"{ROUTE_PREFIX}nowhere", RouteMatch(prefix="/"), {})
 
 
 def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
-    """A route to nowhere: 404. Not a direct response, since Envoy's cors filter passes over those."""
+    """A route to nowhere: 404.
+
+    Not a direct response, since Envoy's cors filter passes over those.
+    """
     action = RouteAction(
         cluster_header=_NO_CLUSTER_HEADER,
         cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
@@ -197,19 +234,25 @@ def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
 def _buffer_limit(ours: TollgateSettings) -> int:
     """How much of a request, and of a reply, Envoy may hold.
 
-    Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native mode
-    it would answer 500 instead of a longer reply that is held until its usage is read; in grpc mode of
-    such a reply the rest is not metered.
+    Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native
+    mode it would answer 500 instead of a longer reply that is held until its usage is read; in grpc
+    mode of such a reply the rest is not metered.
     """
     replies = LONGEST_REPLY_BYTES if ours.mode == "native" else _HELD_FOR_EXT_PROC_BYTES
     return max(replies, ours.max_request_bytes)
 
 
 def _deployment(deployment: Deployment, settings: Settings) -> Json:
-    """A deployment's route. Where others may take over, each cluster writes path and Host itself, and bodies are kept for them."""
+    """A deployment's route.
+
+    Where others may take over, each cluster writes path and Host itself, and bodies are kept for
+    them.
+    """
     members = chain(settings, deployment)
     alone, rule = len(members) == 1, path_rule(deployment)
-    chosen = HeaderMatcher(name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id)))
+    chosen = HeaderMatcher(
+        name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id))
+    )
     action = RouteAction(
         # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
         timeout=timedelta(0),

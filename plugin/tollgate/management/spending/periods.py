@@ -1,4 +1,6 @@
-"""Budget periods that change: what was spent in the current one stays spent in the one that takes its place."""
+"""Budget periods that change: what was spent in the current one stays spent in the one that takes
+its place.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def scope_of(entity: _Scoped) -> Scope:
 
 
 class Periods:
-    """Follows changes of limits, from the entity that is changed to all whose periods change with it."""
+    """Follows changes of limits, from the entity that is changed to all whose periods change with
+    it.
+    """
 
     def __init__(self, registry: Registry, book: SpendBook, clock: Clock) -> None:
         self._registry = registry
@@ -100,10 +104,14 @@ class Periods:
 
 
 def _member_change(
-    user_id: str, members: tuple[Member | None, Member | None], teams: tuple[Team | None, Team | None]
+    user_id: str,
+    members: tuple[Member | None, Member | None],
+    teams: tuple[Team | None, Team | None],
 ) -> _Change | None:
     """Return the change of a member's limits; None: there are none before or after."""
-    old, new = (find_member_of(team, member, user_id) for team, member in zip(teams, members, strict=True))
+    old, new = (
+        find_member_of(team, member, user_id) for team, member in zip(teams, members, strict=True)
+    )
     if old is None or new is None:
         return None
     return DEFAULT_ORGANIZATION if teams[0] is None else teams[0].organization, old, new
@@ -114,11 +122,17 @@ def _successions(before: _Scoped, after: _Scoped, now_us: int) -> Iterable[Succe
     limits: dict[str | None, tuple[LimitSet, LimitSet]] = {None: (before.limits, after.limits)}
     if not (isinstance(before, Member) or isinstance(after, Member)):
         new = {each.model: each.limits for each in after.model_limits}
-        limits |= {each.model: (each.limits, new[each.model]) for each in before.model_limits if each.model in new}
+        limits |= {
+            each.model: (each.limits, new[each.model])
+            for each in before.model_limits
+            if each.model in new
+        }
     for model, (old, follower) in limits.items():
         if _changed(old, follower):
             periods = [
-                period_at(each.budget_duration, each.budget_since_us, now_us, each.calendar_timezone)
+                period_at(
+                    each.budget_duration, each.budget_since_us, now_us, each.calendar_timezone
+                )
                 for each in (old, follower)
             ]
             yield Succession(Scope(scope.kind, scope.id, model), *periods)

@@ -1,4 +1,6 @@
-"""What entities have spent, live: every number is asked of the counters, none is kept beside the entity."""
+"""What entities have spent, live: every number is asked of the counters, none is kept beside the
+entity.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ NOTHING = Spend(0, 0, 0, {})
 
 @dataclass(frozen=True, slots=True)
 class Live(Generic[E]):
-    """An entity with its own numbers: what it spent in the current period, and when that ends (None: never)."""
+    """An entity with its own numbers: what it spent in the current period, and when that ends
+    (None: never).
+    """
 
     entity: E
     spend: Spend = NOTHING
@@ -29,7 +33,9 @@ class Live(Generic[E]):
 class Spending:
     """Reads and corrects what was spent."""
 
-    def __init__(self, registry: Registry, counters: Counters, book: SpendBook, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, counters: Counters, book: SpendBook, clock: Clock
+    ) -> None:
         self._registry = registry
         self._counters = counters
         self._book = book
@@ -37,8 +43,13 @@ class Spending:
         self.periods = Periods(registry, book, clock)
 
     async def live(self, entities: Sequence[E], organization: str | None = None) -> list[Live[E]]:
-        """The entities with their numbers, one round trip an organization. Members need to be told theirs: the team's."""
-        accounts = [self._account(limits, entity) for limits, entity in await self._limits(entities)]
+        """The entities with their numbers, one round trip an organization.
+
+        Members need to be told theirs: the team's.
+        """
+        accounts = [
+            self._account(limits, entity) for limits, entity in await self._limits(entities)
+        ]
         places: defaultdict[str, list[int]] = defaultdict(list)
         for number, entity in enumerate(entities):
             places[organization or _organization(entity)].append(number)
@@ -53,7 +64,9 @@ class Spending:
         ]
 
     async def unregistered(self, scope: Scope) -> Spend:
-        """Return what calls in the name of somebody whom nobody registered spent, in all organizations."""
+        """Return what calls in the name of somebody whom nobody registered spent, in all
+        organizations.
+        """
         found = NOTHING
         for name in await self._counters.organizations():
             (spend,) = await self._counters.spend(name, (Account(scope),))
@@ -74,7 +87,10 @@ class Spending:
         await self._book.set_spend(organization, self._account(limits, entity), nanousd)
 
     async def correct_models(
-        self, entity: Key | User | Team | Customer, by_model_nanousd: Mapping[str, int], organization: str
+        self,
+        entity: Key | User | Team | Customer,
+        by_model_nanousd: Mapping[str, int],
+        organization: str,
     ) -> None:
         """Say what an entity has spent of its budgets for single models."""
         scope = scope_of(entity)
@@ -83,7 +99,9 @@ class Spending:
                 account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
                 await self._book.set_spend(organization, account, nanousd)
 
-    async def forget(self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = "") -> None:
+    async def forget(
+        self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = ""
+    ) -> None:
         """Remove what entities that are deleted have spent and used, in all and of each model.
 
         `organization`: of members, whose team tells it.
@@ -91,22 +109,32 @@ class Spending:
         by_organization: defaultdict[str, dict[Scope, set[str]]] = defaultdict(dict)
         for each in entities:
             place = organization or _organization(each)
-            limited = () if isinstance(each, Member) else (limits.model for limits in each.model_limits)
+            limited = (
+                () if isinstance(each, Member) else (limits.model for limits in each.model_limits)
+            )
             by_organization[place][scope_of(each)] = set(limited)
         for name, models in by_organization.items():
             # Limits of a budget, and those that were there before, are for models that were called.
             spends = await self._counters.spend(name, tuple(map(Account, models)))
             for scope, spend in zip(models, spends, strict=True):
                 models[scope].update(spend.by_model_nanousd)
-            narrowed = [Scope(scope.kind, scope.id, model) for scope, each in models.items() for model in each]
+            narrowed = [
+                Scope(scope.kind, scope.id, model)
+                for scope, each in models.items()
+                for model in each
+            ]
             await self._book.forget(name, [*models, *narrowed])
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget where it has none."""
-        names = sorted({name for each in entities if (name := getattr(each, "budget_id", None)) is not None})
+        names = sorted(
+            {name for each in entities if (name := getattr(each, "budget_id", None)) is not None}
+        )
         budgets = {
             name: entity_of(stored)
-            for name, stored in zip(names, await self._registry.get(Budget, names) if names else (), strict=True)
+            for name, stored in zip(
+                names, await self._registry.get(Budget, names) if names else (), strict=True
+            )
         }
         found = []
         for entity in entities:
@@ -121,7 +149,10 @@ class Spending:
 
     def _account_of(self, scope: Scope, limits: LimitSet) -> Account:
         period = period_at(
-            limits.budget_duration, limits.budget_since_us, self._clock.now_us(), limits.calendar_timezone
+            limits.budget_duration,
+            limits.budget_since_us,
+            self._clock.now_us(),
+            limits.calendar_timezone,
         )
         return Account(scope, period=period)
 

@@ -1,4 +1,6 @@
-"""Anthropic's dialect: messages, their streams, token counts, and its errors (Anthropic API: messages, streaming, errors)."""
+"""Anthropic's dialect: messages, their streams, token counts, and its errors (Anthropic API:
+messages, streaming, errors).
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def count_tokens(call: Call) -> Reply:
 def error(status: int, message: str, request_id: str) -> bytes:
     """Anthropic's error envelope."""
     kind = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return encode({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+    return encode(
+        {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    )
 
 
 def _stream(call: Call, body: _Body, said: Answer) -> Stream:
@@ -68,7 +72,9 @@ def _stream(call: Call, body: _Body, said: Answer) -> Stream:
     message = _MESSAGE % (call.id.encode(), model_json(body.model), b"[]", b"null", start_usage)
     delta_usage = b',"usage":{"output_tokens":%d}' % said.words if shown else b""
     delta = b'{"stop_reason":%b,"stop_sequence":null}' % _stop_reason(said)
-    word = _event(b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":"%b"}' % said.word)
+    word = _event(
+        b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":"%b"}' % said.word
+    )
     return Stream(
         content_type=EVENT_STREAM,
         opening=_event(b"message_start", b',"message":' + message)

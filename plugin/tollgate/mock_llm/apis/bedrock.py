@@ -1,4 +1,5 @@
-"""Bedrock's dialect: converse and invoke, their streams in AWS's event stream framing, and its errors (Amazon Bedrock API reference).
+"""Bedrock's dialect: converse and invoke, their streams in AWS's event stream framing, and its
+errors (Amazon Bedrock API reference).
 
 What invoke answers is Claude's, as the body that it takes would be.
 """
@@ -55,7 +56,10 @@ def converse_stream(call: Call) -> Reply:
         content_type=_EVENT_STREAM,
         opening=_frame("messageStart", b'{"role":"assistant"}'),
         words=repeat(
-            _frame("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"%b"}}' % said.word), said.words
+            _frame(
+                "contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"%b"}}' % said.word
+            ),
+            said.words,
         ),
         count=said.words,
         closing=_frame("contentBlockStop", b'{"contentBlockIndex":0}')
@@ -70,7 +74,9 @@ def invoke(call: Call) -> Reply:
 
 
 def invoke_stream(call: Call) -> Reply:
-    """POST /model/{id}/invoke-with-response-stream: Claude's events, each in base64; the last one has the metrics."""
+    """POST /model/{id}/invoke-with-response-stream: Claude's events, each in base64; the last one
+    has the metrics.
+    """
     body = decode(_DECODER, call.body)
     said = answer(call.controls, (body.max_tokens,))
     tokens = input_tokens(text_bytes(body.system, body.messages))
@@ -78,13 +84,18 @@ def invoke_stream(call: Call) -> Reply:
     stop: dict[str, Any] = {"type": "message_stop"}
     if call.controls.usage:
         stop["amazon-bedrock-invocationMetrics"] = metrics
-    word = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": said.word.decode()}}
+    word = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": said.word.decode()},
+    }
     return Stream(
         content_type=_EVENT_STREAM,
         opening=_chunk({"type": "message_start", "message": {"role": "assistant", "content": []}}),
         words=repeat(_chunk(word), said.words),
         count=said.words,
-        closing=_chunk({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}) + _chunk(stop),
+        closing=_chunk({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+        + _chunk(stop),
     )
 
 
@@ -103,7 +114,11 @@ def _usage(call: Call, body: _Body, said: Answer) -> bytes:
     if not call.controls.usage:
         return b""
     tokens = input_tokens(text_bytes(body.system, body.messages))
-    return b',"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d}' % (tokens, said.words, tokens + said.words)
+    return b',"usage":{"inputTokens":%d,"outputTokens":%d,"totalTokens":%d}' % (
+        tokens,
+        said.words,
+        tokens + said.words,
+    )
 
 
 def _stop(said: Answer) -> bytes:
@@ -115,7 +130,9 @@ def _chunk(event: Mapping[str, Any]) -> bytes:
 
 
 def _frame(kind: str, payload: bytes) -> bytes:
-    """One message: lengths and their sum, headers, payload, and the sum of all (AWS: event stream encoding)."""
+    """One message: lengths and their sum, headers, payload, and the sum of all (AWS: event stream
+    encoding).
+    """
     headers = b"".join(
         struct.pack(">B", len(name)) + name + struct.pack(">BH", _STRING, len(value)) + value
         for name, value in (

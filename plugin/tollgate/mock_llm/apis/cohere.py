@@ -34,7 +34,12 @@ def chat(call: Call) -> Reply:
     usage = _usage(call, body, said)
     if body.stream is not True:
         message = b'{"role":"assistant","content":[{"type":"text","text":"%b"}]}' % said.text
-        return b'{"id":"%b","finish_reason":"%b","message":%b%b}' % (call.id.encode(), reason, message, usage)
+        return b'{"id":"%b","finish_reason":"%b","message":%b%b}' % (
+            call.id.encode(),
+            reason,
+            message,
+            usage,
+        )
     word = b',"index":0,"delta":{"message":{"content":{"text":"%b"}}}' % said.word
     return Stream(
         content_type=EVENT_STREAM,
@@ -61,7 +66,10 @@ def embed(call: Call) -> Reply:
 def rerank(call: Call) -> Reply:
     """POST /v2/rerank: one search unit."""
     billed = b',"meta":{"billed_units":{"search_units":1}}' if call.controls.usage else b""
-    return b'{"id":"%b","results":[{"index":0,"relevance_score":0.5}]%b}' % (call.id.encode(), billed)
+    return b'{"id":"%b","results":[{"index":0,"relevance_score":0.5}]%b}' % (
+        call.id.encode(),
+        billed,
+    )
 
 
 def error(_status: int, message: str, request_id: str) -> bytes:

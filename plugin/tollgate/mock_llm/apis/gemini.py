@@ -1,5 +1,7 @@
-"""Gemini's and Vertex's dialect: generateContent, streamGenerateContent as SSE or as one JSON array in pieces, embeddings, token counts, and
-Google's errors (Gemini API reference, Vertex AI REST reference)."""
+"""Gemini's and Vertex's dialect: generateContent, streamGenerateContent as SSE or as one JSON array
+in pieces, embeddings, token counts, and Google's errors (Gemini API reference, Vertex AI REST
+reference).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ _MOST_CANDIDATES = 8
 
 
 class _Body(Struct):
-    """The fields of a request that the mock reads, in both spellings that Google takes. Any of them may hold anything."""
+    """The fields of a request that the mock reads, in both spellings that Google takes.
+
+    Any of them may hold anything.
+    """
 
     contents: Any = None
     system_camel: Any = field(default=None, name="systemInstruction")
@@ -59,10 +64,13 @@ class _Generation:
     def object(self, candidates: list[bytes], output_tokens: int) -> bytes:
         """One response object; its usage is what was sent up to and with it."""
         total_tokens = self.prompt_tokens + output_tokens
-        usage = b'"usageMetadata":{"promptTokenCount":%d,"candidatesTokenCount":%d,"totalTokenCount":%d},' % (
-            self.prompt_tokens,
-            output_tokens,
-            total_tokens,
+        usage = (
+            b'"usageMetadata":{"promptTokenCount":%d,"candidatesTokenCount":%d,"totalTokenCount":%d},'
+            % (
+                self.prompt_tokens,
+                output_tokens,
+                total_tokens,
+            )
         )
         return b'{"candidates":[%b],%b"modelVersion":%b,"responseId":"%b"}' % (
             b",".join(candidates),
@@ -119,12 +127,16 @@ def predict(call: Call) -> Reply:
         count % input_tokens(text_bytes(each)) if call.controls.usage else b""
         for each in (body.instances if isinstance(body.instances, list) else [])
     ]
-    return b'{"predictions":[%b]}' % b",".join(b'{"embeddings":{"values":[0.5,-0.5]%b}}' % each for each in counts)
+    return b'{"predictions":[%b]}' % b",".join(
+        b'{"embeddings":{"values":[0.5,-0.5]%b}}' % each for each in counts
+    )
 
 
 def error(status: int, message: str, _request_id: str) -> bytes:
     """Google's error envelope."""
-    return encode({"error": {"code": status, "message": message, "status": _STATUSES.get(status, "UNKNOWN")}})
+    return encode(
+        {"error": {"code": status, "message": message, "status": _STATUSES.get(status, "UNKNOWN")}}
+    )
 
 
 def _generation(call: Call) -> _Generation:
@@ -147,7 +159,11 @@ def _model(path: bytes) -> bytes:
 
 
 def _candidate(index: int, text: bytes, reason: bytes) -> bytes:
-    return b'{"content":{"parts":[{"text":"%b"}],"role":"model"}%b,"index":%d}' % (text, reason, index)
+    return b'{"content":{"parts":[{"text":"%b"}],"role":"model"}%b,"index":%d}' % (
+        text,
+        reason,
+        index,
+    )
 
 
 def _separated(objects: Iterator[bytes]) -> Iterator[bytes]:

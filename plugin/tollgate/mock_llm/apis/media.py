@@ -1,4 +1,7 @@
-"""OpenAI's pictures, sound and moderation (OpenAI API reference: images, audio, moderations). A form is read no further than its flags."""
+"""OpenAI's pictures, sound and moderation (OpenAI API reference: images, audio, moderations).
+
+A form is read no further than its flags.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,10 @@ def images(call: Call) -> Reply:
     details = b',"input_tokens_details":{"text_tokens":%d,"image_tokens":0}' % tokens
     usage = _usage(call, tokens, output_tokens, details)
     if body.stream is True:
-        partial = b'{"type":"image_generation.partial_image","partial_image_index":0,"b64_json":"%b"}' % _PIXEL
+        partial = (
+            b'{"type":"image_generation.partial_image","partial_image_index":0,"b64_json":"%b"}'
+            % _PIXEL
+        )
         whole = b'{"type":"image_generation.completed","b64_json":"%b"%b}' % (_PIXEL, usage)
         return Stream(EVENT_STREAM, b"", repeat(event(partial), 1), 1, event(whole))
     rows = b",".join([b'{"b64_json":"%b"}' % _PIXEL] * pictures)
@@ -52,7 +58,10 @@ def images(call: Call) -> Reply:
 def transcription(call: Call) -> Reply:
     """POST /v1/audio/transcriptions and translations: five seconds of speech."""
     said = answer(call.controls, ())
-    details = b',"type":"tokens","input_token_details":{"text_tokens":0,"audio_tokens":%d}' % _SOUND_TOKENS
+    details = (
+        b',"type":"tokens","input_token_details":{"text_tokens":0,"audio_tokens":%d}'
+        % _SOUND_TOKENS
+    )
     usage = _usage(call, _SOUND_TOKENS, said.words, details)
     if _body(call).stream is not True:
         return b'{"text":"%b"%b}' % (said.text, usage)
@@ -68,15 +77,20 @@ def speech(call: Call) -> Reply:
         return Stream(b"audio/mpeg", b"", repeat(_SOUND, 1), 1, _SOUND)
     usage = _usage(call, input_tokens(text_bytes(body.input)), _SOUND_TOKENS, b"")
     delta = event(b'{"type":"speech.audio.delta","audio":"%b"}' % _PIXEL)
-    return Stream(EVENT_STREAM, b"", repeat(delta, 1), 1, event(b'{"type":"speech.audio.done"%b}' % usage))
+    return Stream(
+        EVENT_STREAM, b"", repeat(delta, 1), 1, event(b'{"type":"speech.audio.done"%b}' % usage)
+    )
 
 
 def moderations(call: Call) -> Reply:
     """POST /v1/moderations: all is well."""
     model = model_json(_body(call).model)
-    return b'{"id":"modr-%b","model":%b,"results":[{"flagged":false,"categories":{},"category_scores":{}}]}' % (
-        call.id.encode(),
-        model,
+    return (
+        b'{"id":"modr-%b","model":%b,"results":[{"flagged":false,"categories":{},"category_scores":{}}]}'
+        % (
+            call.id.encode(),
+            model,
+        )
     )
 
 

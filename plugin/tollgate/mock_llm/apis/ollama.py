@@ -1,4 +1,6 @@
-"""Ollama's dialect: chat and generate, which stream lines unless told otherwise, embed, and its errors (Ollama's docs/api.md)."""
+"""Ollama's dialect: chat and generate, which stream lines unless told otherwise, embed, and its
+errors (Ollama's docs/api.md).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,11 @@ def embed(call: Call) -> Reply:
     """POST /api/embed: a vector for each input."""
     body = decode(_DECODER, call.body)
     inputs = body.input if isinstance(body.input, list) else [body.input]
-    count = b',"prompt_eval_count":%d' % input_tokens(text_bytes(inputs)) if call.controls.usage else b""
+    count = (
+        b',"prompt_eval_count":%d' % input_tokens(text_bytes(inputs))
+        if call.controls.usage
+        else b""
+    )
     return b'{"model":%b,"embeddings":[%b]%b}' % (
         model_json(body.model),
         b",".join([b"[0.5,-0.5]"] * len(inputs)),
@@ -71,4 +77,6 @@ def _reply(call: Call, form: bytes) -> Reply:
     if body.stream is False:
         return start + form % said.text + end
     word = start + form % said.word + b',"done":false}\n'
-    return Stream(_NDJSON, b"", repeat(word, said.words), said.words, start + form % b"" + end + b"\n")
+    return Stream(
+        _NDJSON, b"", repeat(word, said.words), said.words, start + form % b"" + end + b"\n"
+    )

@@ -1,4 +1,6 @@
-"""OpenAI's dialect: chat completions, completions, embeddings, models, and its errors (OpenAI API reference; streams: stream_options)."""
+"""OpenAI's dialect: chat completions, completions, embeddings, models, and its errors (OpenAI API
+reference; streams: stream_options).
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ _DECODER = Decoder(_Body)
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How one of the two text APIs writes a choice: whole in JSON; in a stream at its first event (b"": there is none), for a word, and last."""
+    """How one of the two text APIs writes a choice: whole in JSON; in a stream at its first event
+    (b"": there is none), for a word, and last.
+    """
 
     prefix: bytes
     name: bytes
@@ -98,9 +102,16 @@ def embeddings(call: Call) -> Reply:
     body = decode(_DECODER, call.body)
     inputs = _inputs(body.input)
     vector = _VECTOR_BASE64 if body.encoding_format == "base64" else _VECTOR_JSON
-    rows = b",".join(b'{"object":"embedding","index":%d,"embedding":%b}' % (i, vector) for i in range(len(inputs)))
+    rows = b",".join(
+        b'{"object":"embedding","index":%d,"embedding":%b}' % (i, vector)
+        for i in range(len(inputs))
+    )
     tokens = _tokens_of(inputs)
-    usage = b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens) if call.controls.usage else b""
+    usage = (
+        b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
+        if call.controls.usage
+        else b""
+    )
     return b'{"object":"list","data":[%b],"model":%b%b}' % (rows, model_json(body.model), usage)
 
 
@@ -117,7 +128,9 @@ def error(status: int, message: str, _request_id: str) -> bytes:
 
 
 def _text_reply(form: _Form, call: Call, body: _Body, prompt_tokens: int, choices: int) -> Reply:
-    said = answer(call.controls, (body.max_tokens, body.max_completion_tokens, body.max_output_tokens))
+    said = answer(
+        call.controls, (body.max_tokens, body.max_completion_tokens, body.max_output_tokens)
+    )
     output_tokens = said.words * choices
     usage = b'"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}' % (
         prompt_tokens,
@@ -133,7 +146,10 @@ def _text_reply(form: _Form, call: Call, body: _Body, prompt_tokens: int, choice
         model_json(body.model),
     )
     if body.stream is True:
-        asked = isinstance(body.stream_options, dict) and body.stream_options.get("include_usage") is True
+        asked = (
+            isinstance(body.stream_options, dict)
+            and body.stream_options.get("include_usage") is True
+        )
         return _stream(form, start, said, choices, usage if asked and shown else b"")
     finish = _finish(said)
     rows = b",".join(form.whole % (index, said.text, finish) for index in range(choices))
@@ -151,7 +167,9 @@ def _stream(form: _Form, start: bytes, said: Answer, choices: int, usage: bytes)
     return Stream(
         content_type=EVENT_STREAM,
         opening=b"".join(events(lambda index: form.first % index)) if form.first else b"",
-        words=chain.from_iterable(repeat(events(lambda index: form.word % (index, said.word)), said.words)),
+        words=chain.from_iterable(
+            repeat(events(lambda index: form.word % (index, said.word)), said.words)
+        ),
         count=said.words * choices,
         closing=b"".join(events(lambda index: form.last % (index, finish)))
         + (event(b"%b],%b}" % (start, usage)) if usage else b"")
@@ -168,7 +186,9 @@ def _choices(n: object) -> int:
 
 
 def _inputs(value: Any) -> list[Any]:
-    """The prompts of a field that may hold one or many, each of them text or a list of token numbers."""
+    """The prompts of a field that may hold one or many, each of them text or a list of token
+    numbers.
+    """
     many = isinstance(value, list) and value and not is_count(value[0])
     return value if many else [value]
 

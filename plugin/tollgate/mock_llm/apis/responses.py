@@ -1,4 +1,6 @@
-"""OpenAI's Responses dialect: one JSON object, or its events (OpenAI API reference: responses, responses-streaming)."""
+"""OpenAI's Responses dialect: one JSON object, or its events (OpenAI API reference: responses,
+responses-streaming).
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,15 @@ class _Message:
 
 def _stream(call: Call, body: _Body, message: _Message, whole: bytes) -> Stream:
     said, place = message.said, message.place
-    begun = _RESPONSE % (call.id.encode(), time.time(), b"in_progress", b"null", model_json(body.model), b"", b"null")
+    begun = _RESPONSE % (
+        call.id.encode(),
+        time.time(),
+        b"in_progress",
+        b"null",
+        model_json(body.model),
+        b"",
+        b"null",
+    )
     opening = (
         (b"response.created", b'"response":' + begun),
         (b"response.in_progress", b'"response":' + begun),
@@ -96,7 +106,9 @@ def _stream(call: Call, body: _Body, message: _Message, whole: bytes) -> Stream:
     return Stream(
         content_type=EVENT_STREAM,
         opening=_events(opening, 0),
-        words=(_event(b"response.output_text.delta", word, number) for number in range(first, after)),
+        words=(
+            _event(b"response.output_text.delta", word, number) for number in range(first, after)
+        ),
         count=said.words,
         closing=_events(closing, after),
     )
@@ -108,13 +120,28 @@ def _response(call: Call, body: _Body, said: Answer, message: bytes) -> bytes:
     status, details = b"completed", b"null"
     if said.truncated:
         status, details = b"incomplete", b'{"reason":"max_output_tokens"}'
-    return _RESPONSE % (call.id.encode(), time.time(), status, details, model_json(body.model), message, usage)
+    return _RESPONSE % (
+        call.id.encode(),
+        time.time(),
+        status,
+        details,
+        model_json(body.model),
+        message,
+        usage,
+    )
 
 
 def _events(events: Iterable[tuple[bytes, bytes]], first: int) -> bytes:
     """Events one after the other, numbered from `first`."""
-    return b"".join(_event(kind, fields, number) for number, (kind, fields) in enumerate(events, first))
+    return b"".join(
+        _event(kind, fields, number) for number, (kind, fields) in enumerate(events, first)
+    )
 
 
 def _event(kind: bytes, fields: bytes, number: int) -> bytes:
-    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n' % (kind, kind, number, fields)
+    return b'event: %b\ndata: {"type":"%b","sequence_number":%d,%b}\n\n' % (
+        kind,
+        kind,
+        number,
+        fields,
+    )

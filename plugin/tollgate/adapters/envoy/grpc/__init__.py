@@ -2,6 +2,7 @@
 
 Two transports serve the same methods (calls.py), and a service knows neither:
 
-    own.py over http2.py   for a Unix socket or a loopback address, whose only client is the Envoy of this host
+    own.py over http2.py   for a Unix socket or a loopback address, whose only client is the Envoy
+    of this host
     library.py             grpcio, for a network address: TLS, keepalive, reflection
 """

@@ -31,7 +31,10 @@ class Receiver(Protocol):
         """One message has come."""
 
     def ended(self, *, whole: bool) -> None:
-        """No more will come: the client has said all (`whole`), or it has left. Not called once we have ended the call."""
+        """No more will come: the client has said all (`whole`), or it has left.
+
+        Not called once we have ended the call.
+        """
 
 
 class Call(Protocol):
@@ -46,7 +49,10 @@ class Call(Protocol):
         ...
 
     def answer(self, message: bytes) -> bool:
-        """Send the last answer, or the only one, and end the call with it. False: nobody waits for it any more."""
+        """Send the last answer, or the only one, and end the call with it.
+
+        False: nobody waits for it any more.
+        """
         ...
 
     def close(self, status: int = Status.OK, why: str = "") -> bool:
@@ -55,7 +61,10 @@ class Call(Protocol):
 
 
 class Method(Struct, frozen=True):
-    """How calls of one path begin. `unary`: of one message and one answer; its receiver need not look whether the message came."""
+    """How calls of one path begin.
+
+    `unary`: of one message and one answer; its receiver need not look whether the message came.
+    """
 
     begin: Callable[[Call], Receiver]
     unary: bool
@@ -76,7 +85,10 @@ Methods = Mapping[str, Method]
 
 
 class Limits(Struct, frozen=True):
-    """What one client may make us keep. `message_bytes`: of one message, inflated; `streams`: calls at once on one connection."""
+    """What one client may make us keep.
+
+    `message_bytes`: of one message, inflated; `streams`: calls at once on one connection.
+    """
 
     message_bytes: int = 33 * 1024 * 1024
     streams: int = 4096

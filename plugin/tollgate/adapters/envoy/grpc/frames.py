@@ -7,12 +7,28 @@ from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+(
+    DATA,
+    HEADERS,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    PUSH_PROMISE,
+    PING,
+    GOAWAY,
+    WINDOW_UPDATE,
+    CONTINUATION,
+) = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 # Names of settings.
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
-    range(1, 7)
-)
+(
+    HEADER_TABLE_SIZE,
+    ENABLE_PUSH,
+    MAX_CONCURRENT_STREAMS,
+    INITIAL_WINDOW_SIZE,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
+) = range(1, 7)
 
 HEAD: Final = Struct(">IBI")  # length and type, flags, stream
 SETTING: Final = Struct(">HI")
@@ -48,7 +64,9 @@ class ConnectionFailed(Exception):
 
 
 class StreamFailed(Exception):
-    """A stream error (section 5.4.2): the stream is reset with this code, and the connection goes on."""
+    """A stream error (section 5.4.2): the stream is reset with this code, and the connection goes
+    on.
+    """
 
     def __init__(self, stream: int, code: ErrorCode) -> None:
         super().__init__(stream, code)
@@ -71,7 +89,10 @@ def unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def field_block(flags: int, payload: bytes) -> bytes:
-    """The part of a header block that a HEADERS frame holds. Priorities say nothing (RFC 9113, section 5.3)."""
+    """The part of a header block that a HEADERS frame holds.
+
+    Priorities say nothing (RFC 9113, section 5.3).
+    """
     payload = unpadded(flags, payload)
     if not flags & WITH_PRIORITY:
         return payload

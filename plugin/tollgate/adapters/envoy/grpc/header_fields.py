@@ -1,4 +1,6 @@
-"""The header fields of a request, as far as they matter (RFC 9113, section 8; grpc.io, "gRPC over HTTP2")."""
+"""The header fields of a request, as far as they matter (RFC 9113, section 8; grpc.io, "gRPC over
+HTTP2").
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,11 @@ def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _check(name: bytes, value: bytes) -> None:
-    if name != name.lower() or name in _CONNECTION_SPECIFIC or (name == b"te" and value != b"trailers"):
+    if (
+        name != name.lower()
+        or name in _CONNECTION_SPECIFIC
+        or (name == b"te" and value != b"trailers")
+    ):
         raise Malformed(name)
 
 

@@ -1,6 +1,7 @@
 """The standard health service, over whichever transport (grpc.io, "GRPC Health Checking Protocol").
 
-Each worker tells of itself. It is answered by the event loop that decides, so one that hangs does not answer.
+Each worker tells of itself. It is answered by the event loop that decides, so one that hangs does
+not answer.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ SERVICE_UNKNOWN: Final = HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health:
-    """Tells whether this worker serves: all of its services, or none. `trouble`: why it cannot now; empty: it can."""
+    """Tells whether this worker serves: all of its services, or none.
+
+    `trouble`: why it cannot now; empty: it can.
+    """
 
     def __init__(self, services: Collection[str], trouble: Callable[[], str]) -> None:
         self._services = frozenset({"", SERVICE, *services})
@@ -41,7 +45,9 @@ class Health:
         }
 
     def drain(self) -> None:
-        """Tell from now on that new calls should go elsewhere; who watches is told, and need not be waited for."""
+        """Tell from now on that new calls should go elsewhere; who watches is told, and need not be
+        waited for.
+        """
         self._draining = True
         for each in tuple(self._watchers):
             each.tell()
@@ -99,7 +105,10 @@ class _Check:
 
 
 class _Watch:
-    """One subscription. An unknown service is told as such, and may become known (the protocol has it so)."""
+    """One subscription.
+
+    An unknown service is told as such, and may become known (the protocol has it so).
+    """
 
     __slots__ = ("_call", "_health", "_service", "_told")
 
@@ -119,7 +128,8 @@ class _Watch:
         self.tell()
 
     def ended(self, *, whole: bool) -> None:
-        pass  # one that has said all goes on listening; one that has left is found when it is to be told
+        # one that has said all goes on listening; one that has left is found when it is to be told
+        pass
 
     def tell(self) -> None:
         """Tell the status, unless it is what was told last."""

@@ -1,6 +1,7 @@
 """The transport for a network: grpcio's server, with TLS, keepalive and reflection.
 
-Its messages come as bytes, and everything of ours runs on the one event loop, as with the other transport.
+Its messages come as bytes, and everything of ours runs on the one event loop, as with the other
+transport.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.core.errors import SettingsError
 
 Context = Any  # grpc.aio.ServicerContext, which the library types by its own messages
-# A client that is gone without a word is noticed after both; pings of a client's own are allowed as often as Envoy's.
+# A client that is gone without a word is noticed after both; pings of a client's own are allowed as
+# often as Envoy's.
 _KEEPALIVE_MS: Final = 60_000
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
 _LEAST_PING_INTERVAL_MS: Final = 10_000
@@ -52,7 +54,10 @@ class LibraryServer:
         )
 
     async def start(self, address: str) -> None:
-        """Listen on `unix:/path` or `host:port`; several processes may share a port. Raises SettingsError."""
+        """Listen on `unix:/path` or `host:port`; several processes may share a port.
+
+        Raises SettingsError.
+        """
         services = {path.split("/")[1] for path in self._methods}
         enable_server_reflection((*sorted(services), SERVICE_NAME), self._server)
         try:
@@ -99,13 +104,16 @@ class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, methods: Methods) -> None:
         self._handlers = {path: _handler(method) for path, method in methods.items()}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         return self._handlers.get(handler_call_details.method)
 
 
 def _handler(method: Method) -> grpc.RpcMethodHandler[Any, Any]:
     if method.unary:
-        # Not unary_unary, in which the library leaves a call without a message unanswered (grpcio 1.85, aio).
+        # Not unary_unary, in which the library leaves a call without a message unanswered (grpcio
+        # 1.85, aio).
         return grpc.stream_unary_rpc_method_handler(_unary(method))
     return grpc.stream_stream_rpc_method_handler(_streaming(method))
 
@@ -148,7 +156,9 @@ def _streaming(method: Method) -> Callable[[AsyncIterator[bytes], Context], Awai
 
 
 async def _read(context: Context, call: _StreamingCall, receiver: Receiver) -> None:
-    """Give a call's messages to its receiver, none before the answers to those before have been taken."""
+    """Give a call's messages to its receiver, none before the answers to those before have been
+    taken.
+    """
     try:
         while not call.closed:
             message = await context.read()
@@ -198,7 +208,10 @@ class _UnaryCall:
 
 
 class _StreamingCall:
-    """A call of any number of messages. `said_all`: by the client; `closed`: by us; `over`: nobody waits any more."""
+    """A call of any number of messages.
+
+    `said_all`: by the client; `closed`: by us; `over`: nobody waits any more.
+    """
 
     def __init__(self) -> None:
         self.said_all = self.closed = self.over = False

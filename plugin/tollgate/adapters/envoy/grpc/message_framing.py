@@ -1,4 +1,6 @@
-"""Messages in the body of a call, each with its length before it (grpc.io, "gRPC over HTTP2"; "Compression in gRPC")."""
+"""Messages in the body of a call, each with its length before it (grpc.io, "gRPC over HTTP2";
+"Compression in gRPC").
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,10 @@ from typing import Final
 from tollgate.adapters.envoy.grpc.call import Status
 
 PREFIX_BYTES: Final = 5
-_GZIP_BITS, _ZLIB_BITS = 31, 15  # zlib's window bits: with a header of gzip's, or of zlib's own (HTTP's "deflate")
+_GZIP_BITS, _ZLIB_BITS = (
+    31,
+    15,
+)  # zlib's window bits: with a header of gzip's, or of zlib's own (HTTP's "deflate")
 _WINDOW_BITS: Final = {"gzip": _GZIP_BITS, "deflate": _ZLIB_BITS}
 ACCEPTED: Final = "identity,deflate,gzip"
 """What grpc-accept-encoding says."""
@@ -23,17 +28,22 @@ class MessageRefused(Exception):
 
 
 def framed(message: bytes) -> bytes:
-    """A message as it is sent: never compressed, since it goes to another process of the same machine or network."""
+    """A message as it is sent: never compressed, since it goes to another process of the same
+    machine or network.
+    """
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def inflated(message: bytes, encoding: str, most_bytes: int) -> bytes:
     """A message that came compressed. Raises MessageRefused; never makes more than `most_bytes`."""
     if encoding in ("", "identity"):
-        raise MessageRefused(Status.INTERNAL, "a message is compressed, and grpc-encoding does not say how")
+        raise MessageRefused(
+            Status.INTERNAL, "a message is compressed, and grpc-encoding does not say how"
+        )
     if (bits := _WINDOW_BITS.get(encoding)) is None:
         raise MessageRefused(
-            Status.UNIMPLEMENTED, f"messages compressed with {encoding!r} are not read; right are {ACCEPTED}"
+            Status.UNIMPLEMENTED,
+            f"messages compressed with {encoding!r} are not read; right are {ACCEPTED}",
         )
     reader = zlib.decompressobj(bits)
     try:
@@ -49,4 +59,6 @@ def inflated(message: bytes, encoding: str, most_bytes: int) -> bytes:
 
 def too_long(size: int, most_bytes: int) -> MessageRefused:
     """The refusal of a message of at least so many bytes."""
-    return MessageRefused(Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes is longer than {most_bytes}")
+    return MessageRefused(
+        Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes is longer than {most_bytes}"
+    )

@@ -21,7 +21,9 @@ from tollgate.adapters.envoy.listening import listen
 
 
 def _literal(name: str, value: bytes) -> bytes:
-    """A field that nobody need remember, both its name and its value as they are (RFC 7541, section 6.2.2)."""
+    """A field that nobody need remember, both its name and its value as they are (RFC 7541, section
+    6.2.2).
+    """
     return b"\0" + bytes((len(name),)) + name.encode() + _integer(len(value)) + value
 
 
@@ -63,7 +65,11 @@ class OwnCall:
     )
 
     def __init__(
-        self, connection: Connection, stream: int, encoding: str = "", most_bytes: int = Limits().message_bytes
+        self,
+        connection: Connection,
+        stream: int,
+        encoding: str = "",
+        most_bytes: int = Limits().message_bytes,
     ) -> None:
         self._connection = connection
         self._stream = stream
@@ -100,7 +106,9 @@ class OwnCall:
         return self._connection.send(self._stream, fields, framed(message), _TRAILERS_OK)
 
     def data(self, data: bytes) -> None:
-        """A piece of the request's body: messages, each after a byte that says whether it is compressed and four of its length."""
+        """A piece of the request's body: messages, each after a byte that says whether it is
+        compressed and four of its length.
+        """
         if self._receiver is None:
             return
         if self._pieces:
@@ -191,7 +199,9 @@ class OwnServer:
             each.close()
 
     def _connection(self) -> Connection:
-        connection = Connection(self._open, self._connections.discard, self._limits.streams, self._header_table_bytes)
+        connection = Connection(
+            self._open, self._connections.discard, self._limits.streams, self._header_table_bytes
+        )
         self._connections.add(connection)
         return connection
 

@@ -1,4 +1,6 @@
-"""What leaves on one HTTP/2 connection, as far as the client's flow-control windows let it (RFC 9113, section 5.2)."""
+"""What leaves on one HTTP/2 connection, as far as the client's flow-control windows let it (RFC
+9113, section 5.2).
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ from tollgate.adapters.envoy.grpc.frames import (
 )
 from tollgate.adapters.envoy.grpc.streams import Stream, Streams
 
-# Beyond the first, answers that nobody takes keep the client from sending more; beyond the second they end the connection.
+# Beyond the first, answers that nobody takes keep the client from sending more; beyond the second
+# they end the connection.
 _CONGESTED_BYTES: Final = 1024 * 1024
 _MOST_UNSENT_BYTES: Final = 64 * 1024 * 1024
 
 
 class Sender:
-    """The sending half of a connection. `transport`: None before it is made and once it has ended."""
+    """The sending half of a connection.
+
+    `transport`: None before it is made and once it has ended.
+    """
 
     def __init__(self, streams: Streams, relieved: Callable[[], None]) -> None:
         self.transport: asyncio.Transport | None = None
@@ -44,16 +50,26 @@ class Sender:
 
     @property
     def congested(self) -> bool:
-        """Whether much waits for credit of the client's. `relieved` is called when it no longer does."""
+        """Whether much waits for credit of the client's.
+
+        `relieved` is called when it no longer does.
+        """
         return self._unsent > _CONGESTED_BYTES
 
     def send(self, identifier: int, fields: bytes, body: bytes, trailers: bytes) -> bool:
-        """Send part of a response: blocks of fields may be empty, and trailers end the stream. False: nobody waits for it any more."""
+        """Send part of a response: blocks of fields may be empty, and trailers end the stream.
+
+        False: nobody waits for it any more.
+        """
         stream = self._streams.open.get(identifier)
         if stream is None or self.transport is None:
             return False
         size = len(body)
-        out = [HEAD.pack(len(fields) << 8 | HEADERS, END_HEADERS, identifier), fields] if fields else []
+        out = (
+            [HEAD.pack(len(fields) << 8 | HEADERS, END_HEADERS, identifier), fields]
+            if fields
+            else []
+        )
         if stream.unsent or size > self.max_frame or size > self._window or size > stream.window:
             self.write(b"".join(out))
             stream.unsent += body
@@ -93,7 +109,9 @@ class Sender:
         elif (stream := self._streams.open.get(identifier)) is not None:
             stream.window += more
             if not more or stream.window > LARGEST:
-                raise StreamFailed(identifier, ErrorCode.FLOW_CONTROL_ERROR if more else ErrorCode.PROTOCOL_ERROR)
+                raise StreamFailed(
+                    identifier, ErrorCode.FLOW_CONTROL_ERROR if more else ErrorCode.PROTOCOL_ERROR
+                )
             if stream.unsent:
                 self._flush(identifier, stream)
         else:
@@ -106,7 +124,9 @@ class Sender:
         for stream in self._streams.open.values():
             stream.window += size - self.initial_window
             if stream.window > LARGEST:
-                raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "a window has become too large")
+                raise ConnectionFailed(
+                    ErrorCode.FLOW_CONTROL_ERROR, "a window has become too large"
+                )
         self.initial_window = size
 
     def flush(self) -> None:
@@ -155,7 +175,10 @@ class Sender:
             self._relieved()
 
     def _last_frames(self, identifier: int, stream: Stream, trailers: bytes) -> list[bytes]:
-        """What ends a stream. One that the client has not ended itself is reset: we need no more of it (section 8.1)."""
+        """What ends a stream.
+
+        One that the client has not ended itself is reset: we need no more of it (section 8.1).
+        """
         self._streams.close(identifier)
         last = [frame(HEADERS, END_HEADERS | END_STREAM, identifier, trailers)]
         if not stream.half_closed:

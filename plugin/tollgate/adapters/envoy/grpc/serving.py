@@ -12,8 +12,13 @@ from tollgate.adapters.envoy.grpc.tls import TlsFiles
 Transport = Literal["auto", "grpcio", "own"]
 
 
-def server(transport: Transport, address: str, methods: Methods, limits: Limits, tls: TlsFiles | None) -> Server:
-    """A server of methods for an address. `auto`: what only this host can reach is served by our own, all else by grpcio."""
+def server(
+    transport: Transport, address: str, methods: Methods, limits: Limits, tls: TlsFiles | None
+) -> Server:
+    """A server of methods for an address.
+
+    `auto`: what only this host can reach is served by our own, all else by grpcio.
+    """
     own = transport == "own" or (transport == "auto" and tls is None and is_local(address))
     if own:
         return OwnServer(methods, limits)

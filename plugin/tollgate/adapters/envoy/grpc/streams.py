@@ -1,4 +1,6 @@
-"""The streams of one HTTP/2 connection, and what is remembered of those that are closed (RFC 9113, section 5.1)."""
+"""The streams of one HTTP/2 connection, and what is remembered of those that are closed (RFC 9113,
+section 5.1).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Final, Protocol
 
 from tollgate.adapters.envoy.grpc.frames import ConnectionFailed, ErrorCode
 
-# Frames of a stream that we reset may be on their way still; of how many such streams that is remembered.
+# Frames of a stream that we reset may be on their way still; of how many such streams that is
+# remembered.
 _REMEMBERED_STREAMS: Final = 1024
 
 
@@ -19,15 +22,29 @@ class Carried(Protocol):
         """A piece of the request's body has come."""
 
     def end(self, *, whole: bool) -> None:
-        """Nothing more comes: the request is whole, or it is lost and nobody waits for an answer. Called once."""
+        """Nothing more comes: the request is whole, or it is lost and nobody waits for an answer.
+
+        Called once.
+        """
 
 
 class Stream:
-    """One stream that is open, or half-closed by the client. `unacknowledged`: bytes whose flow-control credit was not
-    given back; `remaining`: of the body by its content-length, -1 where it does not say; `unsent`, `trailers`: what
-    waits for credit of the client's."""
+    """One stream that is open, or half-closed by the client.
 
-    __slots__ = ("carried", "half_closed", "remaining", "trailers", "unacknowledged", "unsent", "window")
+    `unacknowledged`: bytes whose flow-control credit was not given back; `remaining`: of the body
+    by its content-length, -1 where it does not say; `unsent`, `trailers`: what waits for credit of
+    the client's.
+    """
+
+    __slots__ = (
+        "carried",
+        "half_closed",
+        "remaining",
+        "trailers",
+        "unacknowledged",
+        "unsent",
+        "window",
+    )
 
     def __init__(self, window: int, remaining: int) -> None:
         self.carried: Carried | None = None
@@ -46,8 +63,11 @@ class Stream:
 
 
 class Streams:
-    """By identifier: `open`, those that carry something; `reset`, those that we have ended before the client did; `closed`,
-    all that were open lately. `last`: the highest that the client has used; `none_open`: set whenever there is none."""
+    """By identifier: `open`, those that carry something; `reset`, those that we have ended before
+    the client did; `closed`, all that were open lately.
+
+    `last`: the highest that the client has used; `none_open`: set whenever there is none.
+    """
 
     def __init__(self) -> None:
         self.open: dict[int, Stream] = {}

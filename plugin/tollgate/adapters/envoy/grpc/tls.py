@@ -10,7 +10,10 @@ from tollgate.core.errors import SettingsError
 
 
 class TlsFiles(Struct, frozen=True):
-    """Files in PEM. `client_ca`: of the authorities whose certificates clients have to show; None: they need none."""
+    """Files in PEM.
+
+    `client_ca`: of the authorities whose certificates clients have to show; None: they need none.
+    """
 
     certificate: Path
     key: Path
@@ -27,4 +30,6 @@ class TlsFiles(Struct, frozen=True):
     def stamps(self) -> tuple[int, ...]:
         """When each was changed; 0 for one that is not there."""
         files = (self.certificate, self.key, self.client_ca)
-        return tuple(each.stat().st_mtime_ns if each.exists() else 0 for each in files if each is not None)
+        return tuple(
+            each.stat().st_mtime_ns if each.exists() else 0 for each in files if each is not None
+        )

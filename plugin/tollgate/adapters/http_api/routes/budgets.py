@@ -18,7 +18,9 @@ router = APIRouter(prefix="/budget", tags=["budgets"], route_class=JsonRoute)
 @router.post("/new")
 async def new(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.BudgetRow:
     """Make a budget, for keys and customers to share."""
-    return wire.row(await management.budgets.create(Budget(body.budget_id or str(uuid4())), body.change))
+    return wire.row(
+        await management.budgets.create(Budget(body.budget_id or str(uuid4())), body.change)
+    )
 
 
 @router.post("/update")

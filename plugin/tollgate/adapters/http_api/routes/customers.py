@@ -56,7 +56,9 @@ async def list_customers(
     def keep(customer: Customer) -> bool:
         return search is None or search.lower() in f"{customer.id} {customer.alias or ''}".lower()
 
-    found = await management.customers.page((page - 1) * page_size, page_size, keep if search else None)
+    found = await management.customers.page(
+        (page - 1) * page_size, page_size, keep if search else None
+    )
     return await _rows(management, await management.customers.live(found.entities))
 
 
@@ -76,7 +78,9 @@ async def block(body: wire.NamedCustomers, _: Admin, management: Managed) -> wir
 
 
 @router.post("/unblock")
-async def unblock(body: wire.NamedCustomers, _: Admin, management: Managed) -> wire.BlockedCustomers:
+async def unblock(
+    body: wire.NamedCustomers, _: Admin, management: Managed
+) -> wire.BlockedCustomers:
     """Let blocked customers work again."""
     lives = await management.customers.set_blocked(body.user_ids, blocked=False)
     return wire.BlockedCustomers(blocked_users=tuple(await _rows(management, lives)))

@@ -1,4 +1,7 @@
-"""/docs: the API's reference, from /openapi.json. The page is whole in itself, so it works where nothing but the gateway is reached."""
+"""/docs: the API's reference, from /openapi.json.
+
+The page is whole in itself, so it works where nothing but the gateway is reached.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 
 
 @router.get("/spend/explain")
-async def explain(_: Admin, reports: Reported, request_id: str, organization_id: str | None = None) -> wire.Explanation:
+async def explain(
+    _: Admin, reports: Reported, request_id: str, organization_id: str | None = None
+) -> wire.Explanation:
     """What one request used, the price that held, and the arithmetic, line by line."""
     return wire.explanation(await reports.record(request_id, organization_id))

@@ -1,4 +1,7 @@
-"""/health/* and /metrics, for whoever watches. Health needs no key; metrics tell dollars, so they do unless a setting opens them."""
+"""/health/* and /metrics, for whoever watches.
+
+Health needs no key; metrics tell dollars, so they do unless a setting opens them.
+"""
 
 from __future__ import annotations
 

@@ -20,15 +20,22 @@ router = APIRouter(prefix="/global", tags=["import"], route_class=JsonRoute)
 
 @router.post("/import")
 async def import_entities(body: wire.Import, _: Admin, management: Managed) -> wire.ImportAnswer:
-    """Take over entities from elsewhere: keys by their hash, limits, spend. What is here already is left as it is."""
+    """Take over entities from elsewhere: keys by their hash, limits, spend.
+
+    What is here already is left as it is.
+    """
     if body.is_too_long:
         raise BadRequest("an import takes at most 1000 entities at once; send it in parts")
     return wire.ImportAnswer(
-        results=tuple([await _taken(management, kind, row, dry_run=body.dry_run) for kind, row in body.rows()])
+        results=tuple(
+            [await _taken(management, kind, row, dry_run=body.dry_run) for kind, row in body.rows()]
+        )
     )
 
 
-async def _taken(management: Management, kind: str, row: dict[str, Any], *, dry_run: bool) -> wire.ImportResult:
+async def _taken(
+    management: Management, kind: str, row: dict[str, Any], *, dry_run: bool
+) -> wire.ImportResult:
     model, names = wire.KINDS[kind]
     try:
         carried = model.model_validate(row).carried(management.budgets.clock.now_us())
@@ -38,4 +45,6 @@ async def _taken(management: Management, kind: str, row: dict[str, Any], *, dry_
     else:
         imported = await management.imports.take(carried, dry_run=dry_run)
     identity = "/".join(str(row.get(name)) for name in names)
-    return wire.ImportResult(kind=kind, id=identity, outcome=imported.outcome, message=imported.message)
+    return wire.ImportResult(
+        kind=kind, id=identity, outcome=imported.outcome, message=imported.message
+    )

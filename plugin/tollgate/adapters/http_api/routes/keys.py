@@ -35,7 +35,10 @@ async def generate(body: wire.GenerateKey, _: Admin, management: Managed) -> wir
 
 @router.get("/info")
 async def info(caller: Somebody, management: Managed, key: str | None = None) -> wire.KeyInfo:
-    """A key and what it has spent; without `key`, the caller's own. Only administrators may ask about others."""
+    """A key and what it has spent; without `key`, the caller's own.
+
+    Only administrators may ask about others.
+    """
     own = caller.key
     if key is None:
         if own is None:
@@ -107,7 +110,9 @@ async def list_keys(
     keys: tuple[str | wire.KeyRow, ...] = tuple(key.hash for key in found.entities)
     if return_full_object:
         keys = tuple(wire.row(live) for live in await management.keys.live(found.entities))
-    return wire.KeyList(keys=keys, total_count=found.total, current_page=page, total_pages=-(-found.total // size))
+    return wire.KeyList(
+        keys=keys, total_count=found.total, current_page=page, total_pages=-(-found.total // size)
+    )
 
 
 @router.post("/regenerate")
@@ -128,7 +133,9 @@ async def regenerate_named(
 
 
 @router.post("/{key}/reset_spend")
-async def reset_spend(key: str, body: wire.ResetSpend, _: Admin, management: Managed) -> wire.SpendReset:
+async def reset_spend(
+    key: str, body: wire.ResetSpend, _: Admin, management: Managed
+) -> wire.SpendReset:
     """Lower what a key has spent in its current period."""
     live, previous = await management.keys.reset_spend(key, body.reset_to)
     return wire.SpendReset(

@@ -1,4 +1,6 @@
-"""/model/info and /model_group/info: what the models cost and what they are for, to whoever may use them."""
+"""/model/info and /model_group/info: what the models cost and what they are for, to whoever may use
+them.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 
 @router.get("/model/info")
 @router.get("/v1/model/info", include_in_schema=False)
-async def model_info(caller: Somebody, reports: Reported, litellm_model_id: str | None = None) -> wire.ModelInfos:
-    """The deployments of the models that the caller may use, with prices and modes; or the one of that id."""
+async def model_info(
+    caller: Somebody, reports: Reported, litellm_model_id: str | None = None
+) -> wire.ModelInfos:
+    """The deployments of the models that the caller may use, with prices and modes; or the one of
+    that id.
+    """
     administers = isinstance(caller, Administrator)
     known = await reports.known_models(caller)
     if litellm_model_id is not None:
@@ -31,7 +37,9 @@ async def model_info(caller: Somebody, reports: Reported, litellm_model_id: str 
 
 
 @router.get("/model_group/info")
-async def model_group_info(caller: Somebody, reports: Reported, model_group: str | None = None) -> wire.ModelGroups:
+async def model_group_info(
+    caller: Somebody, reports: Reported, model_group: str | None = None
+) -> wire.ModelGroups:
     """The models that the caller may use, by their public names; or the one of that name."""
     groups: defaultdict[str, list[KnownModel]] = defaultdict(list)
     for each in await reports.known_models(caller):

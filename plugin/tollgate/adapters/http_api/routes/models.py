@@ -15,7 +15,9 @@ _FIRST, *_OTHERS = OPENAI_MODELS
 
 
 @router.get(_FIRST)
-async def models(request: Request, caller: Somebody, reports: Reported) -> wire.ModelCards | wire.AnthropicCards:
+async def models(
+    request: Request, caller: Somebody, reports: Reported
+) -> wire.ModelCards | wire.AnthropicCards:
     """The models that the caller may use."""
     listed = await reports.models(caller)
     if "anthropic-version" in request.headers:

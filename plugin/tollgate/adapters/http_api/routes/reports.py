@@ -41,9 +41,16 @@ Reported = Annotated[Reports, Depends(reports_of)]
 
 @router.get("/spend/keys")
 async def spend_keys(
-    _: Admin, management: Managed, response: Response, page: PageNumber = 1, limit: ListLimit = MOST_RECORDS
+    _: Admin,
+    management: Managed,
+    response: Response,
+    page: PageNumber = 1,
+    limit: ListLimit = MOST_RECORDS,
 ) -> list[key_wire.KeyRow]:
-    """Keys, those that spent most first. The header x-tollgate-total-count says how many there are."""
+    """Keys, those that spent most first.
+
+    The header x-tollgate-total-count says how many there are.
+    """
     ranking = await management.keys.by_spend((page - 1) * limit, limit)
     response.headers[TOTAL_COUNT] = str(ranking.total)
     return [key_wire.row(live) for live in ranking.lives]
@@ -58,13 +65,18 @@ async def spend_users(
     page: PageNumber = 1,
     limit: ListLimit = MOST_RECORDS,
 ) -> list[user_wire.UserRow]:
-    """Users, those that spent most first; or one of them. x-tollgate-total-count says how many there are."""
+    """Users, those that spent most first; or one of them. x-tollgate-total-count says how many
+    there are.
+    """
     if user_id is None:
         ranking = await management.users.by_spend((page - 1) * limit, limit)
     else:
         ranking = Ranking([await management.users.find(user_id)], 1)
     response.headers[TOTAL_COUNT] = str(ranking.total)
-    return [user_wire.row(live, await management.users.team_ids(live.entity.id)) for live in ranking.lives]
+    return [
+        user_wire.row(live, await management.users.team_ids(live.entity.id))
+        for live in ranking.lives
+    ]
 
 
 @router.get("/spend/logs")
@@ -78,17 +90,20 @@ async def spend_logs(
     limit: ListLimit | None = None,
     cursor: str | None = None,
 ) -> list[wire.SpendLog] | list[wire.SpendDay]:
-    """The ledger, the last settled first; with both dates and `summarize`, the sums of all its records by day.
+    """The ledger, the last settled first; with both dates and `summarize`, the sums of all its
+    records by day.
 
-    A list that is cut says where it goes on: x-tollgate-next-cursor is the `cursor` of the next part.
-    x-tollgate-complete-from: records from before this moment may have been removed already.
+    A list that is cut says where it goes on: x-tollgate-next-cursor is the `cursor` of the next
+    part. x-tollgate-complete-from: records from before this moment may have been removed already.
     """
     query = await filters.query(management)
     if query.since_us is not None and query.since_us < reports.complete_from_us:
         response.headers[COMPLETE_FROM] = printed_time(reports.complete_from_us)
     if summarize and filters.start_date is not None and filters.end_date is not None:
         if limit is not None or cursor is not None:
-            raise BadRequest("sums are of all records; limit and cursor need summarize=false", "limit")
+            raise BadRequest(
+                "sums are of all records; limit and cursor need summarize=false", "limit"
+            )
         return [wire.day(each) for each in await reports.days(query)]
     found = await reports.records(query, limit or MOST_RECORDS, cursor)
     if found.cursor is not None:
@@ -113,5 +128,6 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
     """What the whole proxy has spent in its current period."""
     spend = await reports.proxy_spend()
     return wire.GlobalSpend(
-        spend=dollars_of(spend.used_nanousd), max_budget=printed_dollars(reports.proxy.max_budget_nanousd)
+        spend=dollars_of(spend.used_nanousd),
+        max_budget=printed_dollars(reports.proxy.max_budget_nanousd),
     )

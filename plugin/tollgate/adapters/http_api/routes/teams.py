@@ -96,19 +96,27 @@ async def add_models(body: wire.TeamModels, _: Admin, management: Managed) -> wi
 
 @router.post("/model/delete")
 async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
-    """Take models from a team's list. What would leave the list empty, and so allow all models, is refused."""
+    """Take models from a team's list.
+
+    What would leave the list empty, and so allow all models, is refused.
+    """
 
     def change(team: Team, _: int) -> Team:
         left = tuple(each for each in team.models if each not in body.models)
         if team.models and not left:
-            raise BadRequest("an empty list allows every model; set models to ['no-default-models'] instead", "models")
+            raise BadRequest(
+                "an empty list allows every model; set models to ['no-default-models'] instead",
+                "models",
+            )
         return replace(team, models=left)
 
     return await _row(management, await management.teams.update(body.team_id, change))
 
 
 @router.post("/member_add")
-async def member_add(body: member_wire.AddMembers, _: Admin, management: Managed) -> wire.TeamWithNewMembers:
+async def member_add(
+    body: member_wire.AddMembers, _: Admin, management: Managed
+) -> wire.TeamWithNewMembers:
     """Make users members of a team; who is not known yet becomes a user."""
     new = [each.new_member() for each in body.member]
     users, members = await management.teams.members.add(body.team_id, new, body.member_change)
@@ -116,19 +124,27 @@ async def member_add(body: member_wire.AddMembers, _: Admin, management: Managed
     return wire.TeamWithNewMembers(
         **dict(row),
         updated_users=tuple(_shown(user) for user in users),
-        updated_team_memberships=tuple({"user_id": each.user_id, "team_id": each.team_id} for each in members),
+        updated_team_memberships=tuple(
+            {"user_id": each.user_id, "team_id": each.team_id} for each in members
+        ),
     )
 
 
 @router.post("/member_update")
-async def member_update(body: member_wire.UpdateMember, _: Admin, management: Managed) -> member_wire.UpdatedMember:
+async def member_update(
+    body: member_wire.UpdateMember, _: Admin, management: Managed
+) -> member_wire.UpdatedMember:
     """Change a membership: what is left out stays, null clears."""
     members = management.teams.members
-    return member_wire.updated(await members.change_part(body.team_id, body.user_id, body.user_email, body.change))
+    return member_wire.updated(
+        await members.change_part(body.team_id, body.user_id, body.user_email, body.change)
+    )
 
 
 @router.post("/member_delete")
-async def member_delete(body: member_wire.DeleteMember, _: Admin, management: Managed) -> wire.TeamRow:
+async def member_delete(
+    body: member_wire.DeleteMember, _: Admin, management: Managed
+) -> wire.TeamRow:
     """End a membership."""
     live = await management.teams.find(body.team_id)
     await management.teams.members.remove(body.team_id, body.user_id, body.user_email)

@@ -28,20 +28,30 @@ async def new(body: wire.NewUser, _: Admin, management: Managed) -> wire.Created
     """Make a user, and a key of theirs."""
     key_change = body.key_change if body.auto_create_key else None
     user = User(body.user_id or str(uuid4()))
-    live, made = await management.users.create_with(user, body.change, body.memberships(), key_change, body.spend or 0)
+    live, made = await management.users.create_with(
+        user, body.change, body.memberships(), key_change, body.spend or 0
+    )
     return wire.created(live, made)
 
 
 @router.get("/info")
-async def info(caller: Somebody, management: Managed, user_id: str | None = None) -> wire.UserAnswer:
-    """A user, their keys and teams; without `user_id`, the caller. Only administrators may ask about others, and about teams."""
+async def info(
+    caller: Somebody, management: Managed, user_id: str | None = None
+) -> wire.UserAnswer:
+    """A user, their keys and teams; without `user_id`, the caller.
+
+    Only administrators may ask about others, and about teams.
+    """
     own = None if caller.key is None else caller.key.user_id
     if user_id is None:
         user_id = own
     if user_id is None:
         raise BadRequest("user_id is required: this key belongs to no user", "user_id")
     if not isinstance(caller, Administrator) and user_id != own:
-        raise Denied(f"key not allowed to access this user's info. user_id={user_id}, key's user_id={own}", status=403)
+        raise Denied(
+            f"key not allowed to access this user's info. user_id={user_id}, key's user_id={own}",
+            status=403,
+        )
     found = await management.users.info(user_id)
     # A member may know that they are in a team, but not what it has spent.
     shown = found.team_ids if isinstance(caller, Administrator) else ()
@@ -60,12 +70,17 @@ async def update(body: wire.UpdateUser, _: Admin, management: Managed) -> wire.U
     """Change a user: what is left out stays, null clears."""
     user_id = await user_id_of(management.registry, body.user_id, body.user_email)
     live = await management.users.update(user_id, body.change, body.spend)
-    return wire.UpdatedUser(user_id=user_id, data=wire.row(live, await management.users.team_ids(user_id)))
+    return wire.UpdatedUser(
+        user_id=user_id, data=wire.row(live, await management.users.team_ids(user_id))
+    )
 
 
 @router.post("/delete")
 async def delete(body: wire.DeleteUsers, _: Admin, management: Managed) -> int:
-    """Delete users with their keys and memberships; how many users they were. What they spent stays in the ledger."""
+    """Delete users with their keys and memberships; how many users they were.
+
+    What they spent stays in the ledger.
+    """
     return await management.users.delete(body.user_ids)
 
 
@@ -93,8 +108,13 @@ async def list_users(
         )
 
     unfiltered = role is None and wanted is None and user_email is None and search is None
-    found = await management.users.page((page - 1) * page_size, page_size, None if unfiltered else keep)
-    users = [await _listed(management, live.entity.id, live) for live in await management.users.live(found.entities)]
+    found = await management.users.page(
+        (page - 1) * page_size, page_size, None if unfiltered else keep
+    )
+    users = [
+        await _listed(management, live.entity.id, live)
+        for live in await management.users.live(found.entities)
+    ]
     return wire.UserList(
         users=tuple(users),
         total=found.total,

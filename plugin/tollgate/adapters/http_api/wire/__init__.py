@@ -1,1 +1,4 @@
-"""What travels over HTTP: requests as they are checked, answers as they are printed. One module per noun."""
+"""What travels over HTTP: requests as they are checked, answers as they are printed.
+
+One module per noun.
+"""

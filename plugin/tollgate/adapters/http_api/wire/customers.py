@@ -115,7 +115,9 @@ def row(live: Live[Customer], budget: BudgetRow | None) -> CustomerRow:
         max_parallel_requests=limits.parallel,
         tpm_limit=limits.tpm,
         rpm_limit=limits.rpm,
-        model_spend={model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()},
+        model_spend={
+            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
+        },
         model_max_budget=printed_model_budgets(customer.model_limits),
         model_rpm_limit=printed_model_rpm(customer.model_limits),
         model_tpm_limit=printed_model_tpm(customer.model_limits),

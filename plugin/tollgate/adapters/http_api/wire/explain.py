@@ -1,4 +1,7 @@
-"""The cost of one request over HTTP. Exact amounts are decimal texts: a float would not hold them."""
+"""The cost of one request over HTTP.
+
+Exact amounts are decimal texts: a float would not hold them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ from tollgate.ports import Settled
 
 
 class PriceRow(Answer):
-    """Which row of which price table. `as_of`: the day that the row names; null where it names none.
+    """Which row of which price table.
 
-    `above_input_tokens`: the tier; `service_tier`: null is the standard one; `geography`: where the call ran, if that changed the price.
+    `as_of`: the day that the row names; null where it names none.
+
+    `above_input_tokens`: the tier; `service_tier`: null is the standard one; `geography`: where the
+    call ran, if that changed the price.
     """
 
     source: str
@@ -34,7 +40,10 @@ class CostLine(Answer):
 
 
 class Tokens(Answer):
-    """What the reply told, or what stood in for it. Parts are within `input_tokens` and `output_tokens`, but for `citation_tokens`."""
+    """What the reply told, or what stood in for it.
+
+    Parts are within `input_tokens` and `output_tokens`, but for `citation_tokens`.
+    """
 
     input_tokens: int
     output_tokens: int
@@ -63,17 +72,24 @@ class Tokens(Answer):
 
 
 class PassTokens(Tokens):
-    """One run of a model within the call. `model`: null is the call's own; `kind`: what the provider calls the run."""
+    """One run of a model within the call.
+
+    `model`: null is the call's own; `kind`: what the provider calls the run.
+    """
 
     kind: str
     model: str | None
 
 
 class Explanation(Answer):
-    """The answer of /spend/explain. `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
+    """The answer of /spend/explain.
 
-    `other_model`: `reply_model` is not the one that was admitted, beyond a date. `passes`: the runs that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that it cost; where the
-    deployment trusts it, `cost_nanousd` is that. `unpriced`: parts without a price, which the lines charge as what holds them or not at all.
+    `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
+
+    `other_model`: `reply_model` is not the one that was admitted, beyond a date. `passes`: the runs
+    that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that
+    it cost; where the deployment trusts it, `cost_nanousd` is that. `unpriced`: parts without a
+    price, which the lines charge as what holds them or not at all.
     """
 
     request_id: str
@@ -113,7 +129,10 @@ def explanation(settled: Settled) -> Explanation:
     )
     lines = (
         CostLine(
-            kind=line.kind, units=line.units, nanousd_each=_exact(line.rate_femtousd), nanousd=_exact(line.femtousd)
+            kind=line.kind,
+            units=line.units,
+            nanousd_each=_exact(line.rate_femtousd),
+            nanousd=_exact(line.femtousd),
         )
         for line in bill.lines
     )

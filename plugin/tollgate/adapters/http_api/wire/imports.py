@@ -1,4 +1,6 @@
-"""Entities from elsewhere over HTTP: what each kind's own requests say, and what only an import may: its hash, its moments, its spend."""
+"""Entities from elsewhere over HTTP: what each kind's own requests say, and what only an import
+may: its hash, its moments, its spend.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,19 @@ def _instant_us(value: object) -> int:
     return round(moment.timestamp() * 1_000_000)
 
 
-Instant = Annotated[int, PlainValidator(_instant_us), WithJsonSchema({"type": "string", "format": "date-time"})]
+Instant = Annotated[
+    int, PlainValidator(_instant_us), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 """ISO 8601 on the wire, UTC where it names no zone; microseconds inside."""
 
 TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Carried(Request):
-    """What an import says of every kind. A budget's period ends at `budget_reset_at`: one that is past had its spend before."""
+    """What an import says of every kind.
+
+    A budget's period ends at `budget_reset_at`: one that is past had its spend before.
+    """
 
     created_at: Instant | None = None
     budget_reset_at: Instant | None = None
@@ -51,9 +58,12 @@ class _Carried(Request):
         """The entity, and what it has spent in its current period."""
         blank: Any = self._blank()
         created_us, reset_us = self.created_at or now_us, self.budget_reset_at
-        # Periods are counted forwards and backwards, so the end of one is as good a point to count from as its begin.
+        # Periods are counted forwards and backwards, so the end of one is as good a point to count
+        # from as its begin.
         limits = replace(blank.limits, budget_since_us=reset_us or created_us)
-        entity = self.change(replace(blank, created_us=created_us, updated_us=now_us, limits=limits), now_us)  # type: ignore[attr-defined]
+        entity = self.change(
+            replace(blank, created_us=created_us, updated_us=now_us, limits=limits), now_us
+        )  # type: ignore[attr-defined]
         over = reset_us is not None and reset_us <= now_us
         return Carried(entity, 0 if over else self.spend or 0, self.model_spend or {})
 
@@ -106,7 +116,10 @@ class CarriedCustomer(_Carried, CustomerFields):
 
 
 class CarriedKey(_Carried, KeyFields):
-    """A key by the SHA-256 of its secret, which goes on working. `key_name` is how it is shown: sk-...abcd."""
+    """A key by the SHA-256 of its secret, which goes on working.
+
+    `key_name` is how it is shown: sk-...abcd.
+    """
 
     token: TokenHash
     key_name: Identifier = "sk-..."
@@ -124,14 +137,19 @@ KINDS: dict[str, tuple[type[_Carried], tuple[str, ...]]] = {
     "customers": (CarriedCustomer, ("user_id",)),
     "keys": (CarriedKey, ("token",)),
 }
-"""The lists of an import in the order in which they are taken, and the fields that name an entity of each."""
+"""The lists of an import in the order in which they are taken, and the fields that name an entity
+of each.
+"""
 
 # Each entity is judged by itself, so that one that cannot be read does not keep out the others.
 Rows = tuple[dict[str, Any], ...]
 
 
 class Import(Request):
-    """POST /global/import: at most a thousand entities. `dry_run` changes nothing and says what would happen."""
+    """POST /global/import: at most a thousand entities.
+
+    `dry_run` changes nothing and says what would happen.
+    """
 
     dry_run: bool = False
     budgets: Rows = ()

@@ -81,7 +81,9 @@ class KeyFields(LimitFields, ModelLimitFields):
             after = replace(after, model_aliases=tuple((self.aliases or {}).items()))
         if "duration" in self.model_fields_set:
             never = self.duration is None
-            expires_us = None if never else instant_after(parse_duration(self.duration or ""), now_us)
+            expires_us = (
+                None if never else instant_after(parse_duration(self.duration or ""), now_us)
+            )
             after = replace(after, expires_us=expires_us)
         return after
 
@@ -98,7 +100,10 @@ class GenerateKey(KeyFields):
 
 
 class UpdateKey(KeyFields):
-    """POST /key/update. The key by its secret, its hash, or else its alias; with a key, `key_alias` is the new alias."""
+    """POST /key/update.
+
+    The key by its secret, its hash, or else its alias; with a key, `key_alias` is the new alias.
+    """
 
     key: str | None = None
 
@@ -136,7 +141,10 @@ class ResetSpend(Request):
 
 
 class GeneratedKey(Answer):
-    """The answer of /key/generate, in the page's order. The last name and hash are null there; /key/info tells both."""
+    """The answer of /key/generate, in the page's order.
+
+    The last name and hash are null there; /key/info tells both.
+    """
 
     key: str
     models: tuple[str, ...]
@@ -292,7 +300,9 @@ def row(live: Live[Key]) -> KeyRow:
         budget_timezone=limits.calendar_timezone,
         allowed_cache_controls=key.allowed_cache_controls,
         permissions=key.permissions,
-        model_spend={model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()},
+        model_spend={
+            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
+        },
         model_max_budget=printed_model_budgets(key.model_limits),
         soft_budget=printed_dollars(key.soft_budget_nanousd),
         blocked=key.blocked,

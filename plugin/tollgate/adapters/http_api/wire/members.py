@@ -9,7 +9,13 @@ from pydantic import BeforeValidator
 
 from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
 from tollgate.adapters.http_api.wire.parts.limits import LimitFields, printed_dollars
-from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, PrintedTime, TeamId
+from tollgate.adapters.http_api.wire.parts.types import (
+    Dollars,
+    Identifier,
+    Names,
+    PrintedTime,
+    TeamId,
+)
 from tollgate.core.entities import Member, MemberRole
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.members import NewMember
@@ -29,7 +35,10 @@ class MemberName(Request):
 
 
 class MemberFields(LimitFields):
-    """What can be said of a membership. `max_budget_in_team` is the budget of the user within the team."""
+    """What can be said of a membership.
+
+    `max_budget_in_team` is the budget of the user within the team.
+    """
 
     team_id: TeamId
     max_budget_in_team: Dollars | None = None
@@ -39,7 +48,9 @@ class MemberFields(LimitFields):
     def change(self, member: Member, _: int) -> Member:
         """The membership that these fields make of another."""
         after = patched(member, self, {"allowed_models": "models", "role": "role"})
-        limits = patched(self.limits_over(member.limits), self, {"max_budget_in_team": "max_budget_nanousd"})
+        limits = patched(
+            self.limits_over(member.limits), self, {"max_budget_in_team": "max_budget_nanousd"}
+        )
         return replace(after, limits=limits)
 
 
@@ -80,7 +91,10 @@ class MemberRef(Answer):
 
 
 class MembershipRow(Answer):
-    """A membership with its live numbers. `litellm_budget_table` holds its limits, where LiteLLM has them."""
+    """A membership with its live numbers.
+
+    `litellm_budget_table` holds its limits, where LiteLLM has them.
+    """
 
     user_id: str
     team_id: str

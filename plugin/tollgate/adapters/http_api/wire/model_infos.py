@@ -11,7 +11,10 @@ from tollgate.reporting.reports import KnownModel
 
 
 class ModelInfo(Answer):
-    """A deployment in /model/info. Its provider's key is never printed; its address is the administrators' to see."""
+    """A deployment in /model/info.
+
+    Its provider's key is never printed; its address is the administrators' to see.
+    """
 
     model_name: str
     litellm_params: dict[str, str]
@@ -25,7 +28,10 @@ class ModelInfos(Answer):
 
 
 class ModelGroup(Answer):
-    """All deployments of one public name. Prices are those of the dearest, which is what a call holds."""
+    """All deployments of one public name.
+
+    Prices are those of the dearest, which is what a call holds.
+    """
 
     model_group: str
     providers: tuple[str, ...]

@@ -37,7 +37,11 @@ class Calculate(Request):
             return _Usage.model_validate(self.completion_response.get("usage") or {}).usage()
         if self.messages is None:
             raise BadRequest("messages or completion_response is required", "messages")
-        text = sum(len(str(each.get("content") or "").encode()) for each in self.messages if isinstance(each, dict))
+        text = sum(
+            len(str(each.get("content") or "").encode())
+            for each in self.messages
+            if isinstance(each, dict)
+        )
         return Usage(input_tokens=max(1, text // _BYTES_PER_TOKEN))
 
 
@@ -56,7 +60,9 @@ class _Usage(Answer):
 
     def usage(self) -> Usage:
         """In our own words."""
-        cached = 0 if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
+        cached = (
+            0 if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
+        )
         return Usage(
             input_tokens=self.prompt_tokens or self.input_tokens,
             output_tokens=self.completion_tokens or self.output_tokens,

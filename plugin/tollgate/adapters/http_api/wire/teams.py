@@ -53,7 +53,10 @@ _MEMBER_LIMITS = {
 
 
 class TeamFields(LimitFields, ModelLimitFields):
-    """What can be said of a team. `team_member_*` are the limits of each member who has none of their own."""
+    """What can be said of a team.
+
+    `team_member_*` are the limits of each member who has none of their own.
+    """
 
     team_alias: Identifier | None = None
     organization_id: Identifier | None = None
@@ -214,7 +217,9 @@ def row(live: Live[Team], members: Iterable[Member]) -> TeamRow:
         blocked=team.blocked,
         soft_budget=printed_dollars(team.soft_budget_nanousd),
         total_spend=dollars_of(spend.total_nanousd),
-        model_spend={model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()},
+        model_spend={
+            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
+        },
         model_max_budget=printed_model_budgets(team.model_limits),
         model_rpm_limit=printed_model_rpm(team.model_limits),
         model_tpm_limit=printed_model_tpm(team.model_limits),

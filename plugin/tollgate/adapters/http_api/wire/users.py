@@ -91,7 +91,10 @@ def _as_team(value: object) -> object:
 
 
 class NewUser(UserFields):
-    """POST /user/new. What is said of a key (`duration`, `key_alias`, ...) is of the one that is made with the user."""
+    """POST /user/new.
+
+    What is said of a key (`duration`, `key_alias`, ...) is of the one that is made with the user.
+    """
 
     auto_create_key: bool = True
     teams: tuple[Annotated[NewUserTeam, BeforeValidator(_as_team)], ...] | None = None
@@ -104,10 +107,22 @@ class NewUser(UserFields):
     allowed_cache_controls: Names | None = None
 
     def key_change(self, key: Key, now_us: int) -> Key:
-        """The key that is made with the user. The limits are the user's: they hold for it without being repeated."""
-        names = ("team_id", "key_alias", "duration", "aliases", "config", "permissions", "allowed_cache_controls")
+        """The key that is made with the user.
+
+        The limits are the user's: they hold for it without being repeated.
+        """
+        names = (
+            "team_id",
+            "key_alias",
+            "duration",
+            "aliases",
+            "config",
+            "permissions",
+            "allowed_cache_controls",
+        )
         fields = KeyFields.model_construct(
-            _fields_set=self.model_fields_set & set(names), **{name: getattr(self, name) for name in names}
+            _fields_set=self.model_fields_set & set(names),
+            **{name: getattr(self, name) for name in names},
         )
         return fields.change(key, now_us)
 
@@ -230,7 +245,9 @@ def row(live: Live[User], team_ids: Sequence[str]) -> UserRow:
         budget_reset_at=live.reset_us,
         budget_anchor="rolling" if limits.calendar_timezone is None else "calendar",
         budget_timezone=limits.calendar_timezone,
-        model_spend={model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()},
+        model_spend={
+            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
+        },
         model_max_budget=printed_model_budgets(user.model_limits),
         blocked=user.blocked,
         metadata=user.metadata,

@@ -1,8 +1,8 @@
-"""Where the store is: its URL, read once for every kind of connection, and connections for the little that
-does not go through the client library.
+"""Where the store is: its URL, read once for every kind of connection, and connections for the
+little that does not go through the client library.
 
-The options are those of redis-py's URLs (https://redis.readthedocs.io/en/stable/connections.html). What
-is not understood is an error: a misspelt option of TLS would otherwise be no TLS at all.
+The options are those of redis-py's URLs (https://redis.readthedocs.io/en/stable/connections.html).
+What is not understood is an error: a misspelt option of TLS would otherwise be no TLS at all.
 """
 
 from __future__ import annotations
@@ -27,9 +27,22 @@ _FORMS = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB (TLS) or unix:///PATH?db=D
 _PLAIN_OPTIONS = frozenset({"db", "socket_timeout", "socket_connect_timeout"})
 _TLS_OPTIONS = frozenset(
     "ssl_" + name
-    for name in ("ca_certs", "ca_path", "ca_data", "cert_reqs", "certfile", "keyfile", "password", "check_hostname")
+    for name in (
+        "ca_certs",
+        "ca_path",
+        "ca_data",
+        "cert_reqs",
+        "certfile",
+        "keyfile",
+        "password",
+        "check_hostname",
+    )
 )
-_VERIFICATION = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+_VERIFICATION = {
+    "none": ssl.CERT_NONE,
+    "optional": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -141,25 +154,40 @@ def _seconds(given: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         seconds = 0
     if not 0 < seconds <= 3600:
-        raise SettingsError(f"{name} in the store's URL is {given[name]!r}; right are seconds above 0")
+        raise SettingsError(
+            f"{name} in the store's URL is {given[name]!r}; right are seconds above 0"
+        )
     return seconds
 
 
 def _tls_context(given: Mapping[str, str]) -> ssl.SSLContext:
-    """How to verify the store, and what to show it. Without options it is verified by the system's authorities."""
-    options = {name.removeprefix("ssl_"): value for name, value in given.items() if name.startswith("ssl_")}
+    """How to verify the store, and what to show it.
+
+    Without options it is verified by the system's authorities.
+    """
+    options = {
+        name.removeprefix("ssl_"): value for name, value in given.items() if name.startswith("ssl_")
+    }
     check = _chosen(options, "check_hostname", _TRUTH, default=True)
     verification = _chosen(options, "cert_reqs", _VERIFICATION, default=ssl.CERT_REQUIRED)
     try:
         context = ssl.create_default_context(
-            cafile=options.get("ca_certs"), capath=options.get("ca_path"), cadata=options.get("ca_data")
+            cafile=options.get("ca_certs"),
+            capath=options.get("ca_path"),
+            cadata=options.get("ca_data"),
         )
         context.check_hostname = check and verification is not ssl.CERT_NONE
         context.verify_mode = verification
         if "certfile" in options:
-            context.load_cert_chain(options["certfile"], options.get("keyfile"), options.get("password"))
+            context.load_cert_chain(
+                options["certfile"], options.get("keyfile"), options.get("password")
+            )
     except OSError as error:
-        named = " ".join(options[each] for each in ("ca_certs", "ca_path", "certfile", "keyfile") if each in options)
+        named = " ".join(
+            options[each]
+            for each in ("ca_certs", "ca_path", "certfile", "keyfile")
+            if each in options
+        )
         raise SettingsError(
             f"the store's URL names certificates ({named}) that cannot be used: {error.strerror or error}"
         ) from error
@@ -173,5 +201,7 @@ def _chosen(options: Mapping[str, str], name: str, values: Mapping[str, V], *, d
     if name not in options:
         return default
     if (found := values.get(options[name].lower())) is None:
-        raise SettingsError(f"ssl_{name} in the store's URL is {options[name]!r}; right are {', '.join(values)}")
+        raise SettingsError(
+            f"ssl_{name} in the store's URL is {options[name]!r}; right are {', '.join(values)}"
+        )
     return found

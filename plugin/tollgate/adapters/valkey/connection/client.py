@@ -26,8 +26,11 @@ class _TlsConnection(SSLConnection):
 
 
 def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
-    """A client of a bounded pool. A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
-    `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError."""
+    """A client of a bounded pool.
+
+    A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
+    `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError.
+    """
     address = Address.of(url)
     timeout_s = address.timeout_s or timeout_s
     kind, place = _place(address)
@@ -52,7 +55,11 @@ def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
     if address.path:
         return UnixDomainSocketConnection, {"path": address.path}
     place = {"host": address.host, "port": address.port}
-    return (Connection, place) if address.tls is None else (_TlsConnection, {**place, "tls": address.tls})
+    return (
+        (Connection, place)
+        if address.tls is None
+        else (_TlsConnection, {**place, "tls": address.tls})
+    )
 
 
 @contextmanager

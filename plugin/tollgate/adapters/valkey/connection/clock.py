@@ -1,9 +1,9 @@
 """The port `Clock` by the store's clock, which every process that shares the store goes by.
 
-A process's own clock may be set, or wrong by days; budgets' periods and the expiry of keys may not depend on
-it. Between two answers of the store the time is carried on by the monotonic clock, which nobody sets. An answer
-is told a little late, so the clock is behind by its way, and never ahead: at the end of a period the scripts
-begin the next one by the store's clock itself.
+A process's own clock may be set, or wrong by days; budgets' periods and the expiry of keys may not
+depend on it. Between two answers of the store the time is carried on by the monotonic clock, which
+nobody sets. An answer is told a little late, so the clock is behind by its way, and never ahead: at
+the end of a period the scripts begin the next one by the store's clock itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class StoreClock:
         self.known = True
 
     def was_wrong(self, now_us: int) -> bool:
-        """Take the store's time, and tell whether what was read of this clock before should be forgotten."""
+        """Take the store's time, and tell whether what was read of this clock before should be
+        forgotten.
+        """
         far = abs(now_us - self.now_us()) > _TRUSTED_US
         self.learn(now_us)
         return far

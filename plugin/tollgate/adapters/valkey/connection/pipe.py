@@ -1,7 +1,9 @@
-"""One connection that carries many calls at once: what is asked in one turn of the loop leaves in one write.
+"""One connection that carries many calls at once: what is asked in one turn of the loop leaves in
+one write.
 
-It exists for the two calls that every request makes. The client library takes 113 us of CPU for a call (its pool, locks and
-timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen come together. Everything else but the news of changes (changes.py) goes through the library.
+It exists for the two calls that every request makes. The client library takes 113 us of CPU for a
+call (its pool, locks and timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen
+come together. Everything else but the news of changes (changes.py) goes through the library.
 """
 
 from __future__ import annotations
@@ -23,21 +25,34 @@ class ReplyError(Exception):
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
-    """A failed command as callers know it: in the store's own words, without the place in our script that it adds."""
-    return error if isinstance(error, StoreUnavailable) else StoreUnavailable(str(error).partition(" script: ")[0])
+    """A failed command as callers know it: in the store's own words, without the place in our
+    script that it adds.
+    """
+    return (
+        error
+        if isinstance(error, StoreUnavailable)
+        else StoreUnavailable(str(error).partition(" script: ")[0])
+    )
 
 
 Heard = Callable[[Any], None]
-"""Takes a command's reply; a ReplyError where the store refused it, StoreUnavailable where nobody can tell."""
+"""Takes a command's reply; a ReplyError where the store refused it, StoreUnavailable where nobody
+can tell.
+"""
 
 
 class Pipe:
-    """Calls over one connection, which is made when it is needed and made anew when it is lost. When calls wait and nothing comes
-    for `timeout_s`, all have failed: nobody can tell what became of them. A store that is slow under load, but answers, is not down.
+    """Calls over one connection, which is made when it is needed and made anew when it is lost.
+
+    When calls wait and nothing comes for `timeout_s`, all have failed: nobody can tell what became
+    of them. A store that is slow under load, but answers, is not down.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        """A pipe to the store of a URL; SettingsError when that is none. A timeout in the URL goes before."""
+        """A pipe to the store of a URL; SettingsError when that is none.
+
+        A timeout in the URL goes before.
+        """
         self._address = Address.of(url)
         self._timeout_s = self._address.timeout_s or timeout_s
         self._connection: _Connection | None = None
@@ -45,15 +60,20 @@ class Pipe:
         self._late: set[asyncio.Task[None]] = set()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
-        """Run one command. Raises StoreUnavailable (StoreSilent, once it was asked), or ReplyError when the store refuses the command."""
+        """Run one command.
+
+        Raises StoreUnavailable (StoreSilent, once it was asked), or ReplyError when the store
+        refuses the command.
+        """
         connection = self._connection
         if connection is None or connection.lost:
             connection = await self._connect()
         return await connection.call(arguments)
 
     def start(self, command: Command, heard: Heard) -> None:
-        """As `call`, for what has waited for others already: it leaves at once where there is a connection, and nobody is woken to take
-        the reply."""
+        """As `call`, for what has waited for others already: it leaves at once where there is a
+        connection, and nobody is woken to take the reply.
+        """
         connection = self._connection
         if connection is None or connection.lost:
             task = asyncio.create_task(self._start_late(command, heard))
@@ -121,7 +141,9 @@ class _Connection(asyncio.Protocol):
         self._watching = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's transports are none of asyncio's classes
 
     def call(self, command: Command) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -166,8 +188,9 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
 
     def _watch(self) -> None:
-        """One timer for the connection instead of one for each call, and none while nothing waits: silence is found half a timeout
-        later at most."""
+        """One timer for the connection instead of one for each call, and none while nothing waits:
+        silence is found half a timeout later at most.
+        """
         self._watching = bool(self._waiting)
         if not self._waiting:
             return

@@ -7,7 +7,8 @@ from typing import Final
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.keys import PROBE
 
-# A script fails as the counters' do: for want of memory, of replicas, of a permission, of a primary.
+# A script fails as the counters' do: for want of memory, of replicas, of a permission, of a
+# primary.
 _SCRIPT: Final = b"redis.call('SET', KEYS[1], '', 'PX', 60000) return redis.call('TIME')"
 
 

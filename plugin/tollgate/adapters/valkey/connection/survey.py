@@ -1,4 +1,6 @@
-"""The store before anything is started on it: what makes it unusable, and what may cost counters later."""
+"""The store before anything is started on it: what makes it unusable, and what may cost counters
+later.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,22 @@ _ASK_AGAIN_S = 0.5
 _SAY_AGAIN_S = 10.0
 # First words of the store's errors that time alone may mend.
 _PASSING = ("LOADING", "BUSY", "MASTERDOWN")
-_AUTHENTICATION = ("NOAUTH", "WRONGPASS", "ERR AUTH", "ERR invalid password", "ERR Client sent AUTH")
+_AUTHENTICATION = (
+    "NOAUTH",
+    "WRONGPASS",
+    "ERR AUTH",
+    "ERR invalid password",
+    "ERR Client sent AUTH",
+)
 
 Say = Callable[[str], None]
 
 
 async def survey(url: str, say: Say) -> list[str]:
-    """Wait until the store answers, and look at it; what to be warned of. Raises SettingsError with one sentence when it
-    cannot be used. `say` is told what is waited for."""
+    """Wait until the store answers, and look at it; what to be warned of.
+
+    Raises SettingsError with one sentence when it cannot be used. `say` is told what is waited for.
+    """
     address, pipe = Address.of(url), Pipe(url, _PATIENCE_S)
     try:
         await _answer(address, pipe, say)
@@ -41,7 +51,9 @@ async def survey(url: str, say: Say) -> list[str]:
 
 
 async def evicted(pipe: Pipe) -> int:
-    """How many keys the store has dropped for want of memory since it was started; 0 where it does not say."""
+    """How many keys the store has dropped for want of memory since it was started; 0 where it does
+    not say.
+    """
     return int((await _info(pipe, "stats")).get("evicted_keys", "0"))
 
 
@@ -65,7 +77,9 @@ def _passing(address: Address, error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, StoreUnavailable) and error.__cause__ else error
     word = str(cause)
     if word.startswith(_AUTHENTICATION):
-        shown = "with the user and password of its URL" if address.password else "without a password"
+        shown = (
+            "with the user and password of its URL" if address.password else "without a password"
+        )
         raise SettingsError(f"the store at {address} does not let us in {shown}: {word}") from error
     if isinstance(cause, ssl.SSLError):
         raise SettingsError(f"the store at {address} cannot be trusted: {error}") from error
@@ -106,7 +120,9 @@ async def _check_rights(address: Address, pipe: Pipe) -> None:
     try:
         await probe(pipe)
     except StoreUnavailable as error:
-        raise SettingsError(f"the store at {address} does not take writes by scripts: {error}") from error
+        raise SettingsError(
+            f"the store at {address} does not take writes by scripts: {error}"
+        ) from error
     try:
         await pipe.call(b"SUBSCRIBE", CHANGES_CHANNEL)  # the last that this connection can be asked
     except ReplyError as error:

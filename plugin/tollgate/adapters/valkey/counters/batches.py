@@ -1,8 +1,8 @@
 """Calls on the counters that leave for the store together: group commit.
 
-While a run of the script is at the store, the calls that come up gather; they leave in one run
-when its reply is back. No timer is involved, so a call alone never waits. A run costs as much as
-several calls in it, and callers share scopes (the proxy's at least), which are read and written once.
+While a run of the script is at the store, the calls that come up gather; they leave in one run when
+its reply is back. No timer is involved, so a call alone never waits. A run costs as much as several
+calls in it, and callers share scopes (the proxy's at least), which are read and written once.
 
 A worked timeline, one client after the other at first, then several:
 
@@ -42,8 +42,10 @@ _ANSWER = struct.Struct("<hc")
 
 
 class Answer(Struct, frozen=True):
-    """What the script says of one call: the number of the account that refused (0: none did, -1: no such reservation), and its limit;
-    and where the accounts of its caller stand after all that the run did."""
+    """What the script says of one call: the number of the account that refused (0: none did, -1: no
+    such reservation), and its limit; and where the accounts of its caller stand after all that
+    the run did.
+    """
 
     refused: int
     by: bytes
@@ -53,7 +55,10 @@ class Answer(Struct, frozen=True):
 
     @property
     def standing(self) -> Standing:
-        """Where the accounts stand: calls of one caller share it. Nobody who did not ask to be told knows that."""
+        """Where the accounts stand: calls of one caller share it.
+
+        Nobody who did not ask to be told knows that.
+        """
         return self.states.standing(self.accounts, self.numbers)
 
 
@@ -74,8 +79,12 @@ class _Numbers(Struct):
 
 
 class Keyed(Struct, frozen=True):
-    """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty where calls at once are not limited.
-    `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as it mostly is."""
+    """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
+    where calls at once are not limited.
+
+    `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
+    it mostly is.
+    """
 
     accounts: Accounts
     keys: tuple[tuple[str, str], ...]
@@ -113,9 +122,15 @@ class Batch:
         self._callers_by_id: dict[int, int] = {}
 
     def add(
-        self, keyed: Keyed, packed: struct.Struct, *numbers: int, texts: tuple[bytes | str, ...] = ()
+        self,
+        keyed: Keyed,
+        packed: struct.Struct,
+        *numbers: int,
+        texts: tuple[bytes | str, ...] = (),
     ) -> asyncio.Future[Answer]:
-        """One call more: its numbers as the operation packs them, the caller's first, and its texts."""
+        """One call more: its numbers as the operation packs them, the caller's first, and its
+        texts.
+        """
         caller = self._callers_by_id.get(id(keyed.accounts)) or self._add_caller(keyed)
         self._calls += packed.pack(caller, *numbers), *texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -156,7 +171,9 @@ class Batch:
         """Tell everybody who waits."""
         now_us, answers, packed, in_flight = reply
         states = States(now_us, packed, in_flight)
-        for (future, caller), (refused, by) in zip(self._waiting, _ANSWER.iter_unpack(answers), strict=True):
+        for (future, caller), (refused, by) in zip(
+            self._waiting, _ANSWER.iter_unpack(answers), strict=True
+        ):
             if not future.done():  # its caller was cancelled
                 future.set_result(Answer(refused, by, states, *self._numbers[caller - 1]))
 

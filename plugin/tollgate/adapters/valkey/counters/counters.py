@@ -28,7 +28,14 @@ from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.records import record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.limits.accounts import Account, Accounts, LimitKind, Spend, Standing, accounts_bytes
+from tollgate.core.limits.accounts import (
+    Account,
+    Accounts,
+    LimitKind,
+    Spend,
+    Standing,
+    accounts_bytes,
+)
 from tollgate.core.limits.period import current
 from tollgate.core.memo import Memo
 
@@ -37,12 +44,15 @@ _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
 # What CALL is in each operation's script.
 _RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
-# HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many accounts it holds something.
+# HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many
+# accounts it holds something.
 _HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
 
 
 class ValkeyCounters:
-    """Limits and spend in Valkey. `now_us` fixes the script's clock for tests; None asks the server, as everything else does.
+    """Limits and spend in Valkey.
+
+    `now_us` fixes the script's clock for tests; None asks the server, as everything else does.
 
     `clock` is told what each answer says of the store's time.
     """
@@ -73,16 +83,24 @@ class ValkeyCounters:
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
         if organization not in self._listed:
-            # Before anything is held: what nobody knows of, nobody would free. Once for each worker and organization.
+            # Before anything is held: what nobody knows of, nobody would free. Once for each worker
+            # and organization.
             await self._list(organization)
             self._listed.add(organization)
             self._limited[organization] = Memo(
                 lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
             )
         keyed = self._limited[organization].get(reservation.accounts)
-        numbers = (reservation.cost_nanousd, reservation.input_tokens, reservation.output_tokens, reservation.guessed)
+        numbers = (
+            reservation.cost_nanousd,
+            reservation.input_tokens,
+            reservation.output_tokens,
+            reservation.guessed,
+        )
         texts = (reservation.id, reservations.encode(reservation))
-        return _standing(await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts))
+        return _standing(
+            await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts)
+        )
 
     async def _list(self, organization: str) -> None:
         try:
@@ -93,8 +111,11 @@ class ValkeyCounters:
             raise unavailable(error) from error
 
     async def _learn_time(self) -> None:
-        """Ask the store's time, where it was away when this process was started. Raises StoreUnavailable when the call's
-        periods were named by a clock that is wrong: asked again, it is decided rightly."""
+        """Ask the store's time, where it was away when this process was started.
+
+        Raises StoreUnavailable when the call's periods were named by a clock that is wrong: asked
+        again, it is decided rightly.
+        """
         seconds, micros = await self._pipe.call(b"TIME")
         if self._clock.was_wrong(int(seconds) * 1_000_000 + int(micros)) and self.now_us is None:
             raise StoreUnavailable("its time was not known yet, and this machine's clock differs")
@@ -104,9 +125,12 @@ class ValkeyCounters:
         return None if answer.refused == _NO_RESERVATION else _standing(answer)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
-        settling = [self._settle(reservation, settlement, tell=False) for reservation, settlement in calls]
+        settling = [
+            self._settle(reservation, settlement, tell=False) for reservation, settlement in calls
+        ]
         first_times, failed = [], None
-        # All leave together, and come back in few batches; should one fail, the others have been asked all the same.
+        # All leave together, and come back in few batches; should one fail, the others have been
+        # asked all the same.
         for answering in settling:
             try:
                 first_times.append((await answering).refused != _NO_RESERVATION)
@@ -118,13 +142,19 @@ class ValkeyCounters:
 
     async def renew(self, reservation: Reservation) -> bool:
         organization = reservation.organization
-        slots = [keys.slots_key(organization, each.scope) for each in reservation.accounts if each.parallel is not None]
+        slots = [
+            keys.slots_key(organization, each.scope)
+            for each in reservation.accounts
+            if each.parallel is not None
+        ]
         names = (*keys.organization_keys(organization), *slots)
         command = self._command(scripts.RENEW, names, 0, self._lease_us, 0, reservation.id)
         return bool(await self._run(scripts.RENEW, command))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK))
+        return _standing(
+            await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK)
+        )
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
@@ -136,7 +166,10 @@ class ValkeyCounters:
             (seconds, micros), stored = await pipeline.execute()
         now_us = self.now_us or seconds * 1_000_000 + micros
         self._clock.learn(now_us)
-        return [_spend(value or b"", account, now_us) for value, account in zip(stored, accounts, strict=True)]
+        return [
+            _spend(value or b"", account, now_us)
+            for value, account in zip(stored, accounts, strict=True)
+        ]
 
     async def organizations(self) -> list[str]:
         with store_errors():
@@ -160,17 +193,28 @@ class ValkeyCounters:
         return [_reservation(each) for each in sorted(ended, key=_lease_end_us)[:_MAX_EXPIRED]]
 
     async def _in_flight(self, organization: str) -> list[bytes]:
-        """All of an organization's reservations. An index by when leases end would be written twice a request, and read now and then."""
+        """All of an organization's reservations.
+
+        An index by when leases end would be written twice a request, and read now and then.
+        """
         found: Any = await self._client.hvals(keys.organization_keys(organization)[0])  # type: ignore[misc]
         return list(found)
 
-    def _settle(self, reservation: Reservation, settlement: Settlement, *, tell: bool) -> asyncio.Future[Answer]:
+    def _settle(
+        self, reservation: Reservation, settlement: Settlement, *, tell: bool
+    ) -> asyncio.Future[Answer]:
         organization = reservation.organization
         if (memo := self._charged.get(organization)) is None:
-            memo = self._charged[organization] = Memo(partial(Keyed.of, organization), accounts_bytes)
+            memo = self._charged[organization] = Memo(
+                partial(Keyed.of, organization), accounts_bytes
+            )
         cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
         estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
-        texts = (reservation.id, _encode(record(reservation, settlement)), _line_name(reservation.model))
+        texts = (
+            reservation.id,
+            _encode(record(reservation, settlement)),
+            _line_name(reservation.model),
+        )
         batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
         return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
 
@@ -194,7 +238,9 @@ class ValkeyCounters:
         batches = Batches(send)
         return batches
 
-    def _answered(self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any) -> None:
+    def _answered(
+        self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any
+    ) -> None:
         if not isinstance(reply, Exception):
             telemetry.store_answered(perf_counter() - began_s)
             self._clock.learn(reply[0])
@@ -212,7 +258,9 @@ class ValkeyCounters:
         except StoreUnavailable as error:
             batch.fail(error)
 
-    def _command(self, script: Script, names: Sequence[str], *arguments: str | bytes | int) -> Command:
+    def _command(
+        self, script: Script, names: Sequence[str], *arguments: str | bytes | int
+    ) -> Command:
         now = b"" if self.now_us is None else self.now_us
         return (b"EVALSHA", script.sha, len(names), *names, now, *arguments)
 
@@ -230,7 +278,10 @@ class ValkeyCounters:
 
 
 def limited(accounts: Accounts) -> Accounts:
-    """The accounts that can refuse. Those without a limit hold nothing and refuse nothing: only settlement touches them."""
+    """The accounts that can refuse.
+
+    Those without a limit hold nothing and refuse nothing: only settlement touches them.
+    """
     return tuple(each for each in accounts if each.limited)
 
 
@@ -274,4 +325,6 @@ def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
     _, _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 8
     lines = (line.partition(b"=") for line in stored[STATE.size :].split(b"\n") if line)
     sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
-    return Spend(current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums)
+    return Spend(
+        current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums
+    )

@@ -1,4 +1,6 @@
-"""Settled requests in Valkey: a stream for each organization, written by settle.lua with every settlement."""
+"""Settled requests in Valkey: a stream for each organization, written by settle.lua with every
+settlement.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,15 @@ from tollgate.core.calls.records import Record, find_begin_us
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerPage, LedgerQuery, Settled
 
-# Entries read at once. One holds up to 64 records, so that a page of them stays below some megabytes,
-# which a store sends within the time that a command may take.
+# Entries read at once. One holds up to 64 records, so that a page of them stays below some
+# megabytes, which a store sends within the time that a command may take.
 _ENTRIES = 200
 # The stream is in the order of settlement. A call is settled within a day of its admission, and a
 # worker's clock, which dates the admission, may be some minutes ahead of the store's.
 _LONGEST_CALL_MS = 25 * 3600 * 1000
 _CLOCK_SKEW_MS = 300 * 1000
-# Where a request of a known id is looked for, in ms after its admission: most calls end within seconds.
+# Where a request of a known id is looked for, in ms after its admission: most calls end within
+# seconds.
 _WINDOWS_MS = (-_CLOCK_SKEW_MS, 5_000, 30_000, 120_000, 600_000, 3_600_000, _LONGEST_CALL_MS)
 _CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,16})-([0-9]{1,6})-(.*)")
 
@@ -33,7 +36,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Place(NamedTuple):
-    """Where a record stands. The greater, the newer; no two records of all organizations share one."""
+    """Where a record stands.
+
+    The greater, the newer; no two records of all organizations share one.
+    """
 
     milliseconds: int
     sequence: int
@@ -78,7 +84,9 @@ class ValkeyLedger:
                 break
         return LedgerPage(_settled(found))
 
-    async def _chunks(self, organization: str | None, span: _Span, before: _Place | None) -> AsyncIterator[_Chunk]:
+    async def _chunks(
+        self, organization: str | None, span: _Span, before: _Place | None
+    ) -> AsyncIterator[_Chunk]:
         """Records of a span, newest first, of one organization or of all."""
         names = [organization] if organization is not None else await self._organizations()
         streams = [self._stream(name, span, before) for name in names]
@@ -86,34 +94,45 @@ class ValkeyLedger:
             async for chunk in streams[0]:
                 yield chunk
             return
-        # Of several streams, what is not older than the newest record that is still to be read of any.
-        waiting = {number: chunk for number, each in enumerate(streams) if (chunk := await anext(each, []))}
+        # Of several streams, what is not older than the newest record that is still to be read of
+        # any.
+        waiting = {
+            number: chunk for number, each in enumerate(streams) if (chunk := await anext(each, []))
+        }
         while waiting:
             bound = max(chunk[-1][0] for chunk in waiting.values())
             ready = [each for chunk in waiting.values() for each in chunk if each[0] >= bound]
             yield sorted(ready, reverse=True)
             for number, chunk in tuple(waiting.items()):
-                rest = [each for each in chunk if each[0] < bound] or await anext(streams[number], [])
+                rest = [each for each in chunk if each[0] < bound] or await anext(
+                    streams[number], []
+                )
                 if rest:
                     waiting[number] = rest
                 else:
                     del waiting[number]
 
-    async def _stream(self, organization: str, span: _Span, before: _Place | None) -> AsyncIterator[_Chunk]:
+    async def _stream(
+        self, organization: str, span: _Span, before: _Place | None
+    ) -> AsyncIterator[_Chunk]:
         key = organization_keys(organization)[1]
         newest = "+" if span.newest is None else str(span.newest)
         if before is not None and (span.newest is None or before.milliseconds <= span.newest):
             newest = before.entry
         while True:
             with store_errors():
-                entries: Any = await self._client.xrevrange(key, newest, str(span.oldest), count=_ENTRIES)
+                entries: Any = await self._client.xrevrange(
+                    key, newest, str(span.oldest), count=_ENTRIES
+                )
             chunk: _Chunk = []
             for name, fields in entries:
                 milliseconds, sequence = map(int, name.split(b"-"))
                 texts = list(fields.values())
                 # An entry holds what was settled at once, the newest last.
                 for number in range(len(texts) - 1, -1, -1):
-                    chunk.append((_Place(milliseconds, sequence, number, organization), texts[number]))
+                    chunk.append(
+                        (_Place(milliseconds, sequence, number, organization), texts[number])
+                    )
             if before is not None:
                 chunk = [each for each in chunk if each[0] < before]
             if chunk:
@@ -129,8 +148,11 @@ class ValkeyLedger:
 
 
 def _spans(query: LedgerQuery) -> list[_Span]:
-    """Where records that match can be. There is no index by id, which every settlement would pay for:
-    a request's id tells when it was admitted."""
+    """Where records that match can be.
+
+    There is no index by id, which every settlement would pay for: a request's id tells when it was
+    admitted.
+    """
     if query.request_id is not None:
         begin_us = find_begin_us(query.request_id)
         if begin_us is None:

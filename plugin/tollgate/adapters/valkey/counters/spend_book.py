@@ -24,12 +24,14 @@ redis.call('SET', KEYS[1], string.sub(stored, 1, 24) .. money .. string.sub(stor
 return 0
 """
 # KEYS[1] the scope   ARGV[1] start of the current period, us   ARGV[2] nano-dollars, as eight bytes
-# Workers forget whom they know to have spent too much. A settlement that has moved on to a later period meanwhile keeps that period.
+# Workers forget whom they know to have spent too much. A settlement that has moved on to a later
+# period meanwhile keeps that period.
 _SET = f"""{_READ}
 used, period = ARGV[2], math.max(period, tonumber(ARGV[1]))
 redis.call('PUBLISH', '{CHANGES_CHANNEL}', 'spend')
 {_WRITE}"""
-# KEYS[1] the scope   ARGV[1] start of the period that was current, us   ARGV[2] start of the one that takes its place
+# KEYS[1] the scope   ARGV[1] start of the period that was current, us   ARGV[2] start of the one
+# that takes its place
 _CARRY = f"""{_READ}
 if tonumber(ARGV[1]) > period then
   used = string.rep('\\0', 8)
@@ -59,9 +61,12 @@ class ValkeySpendBook:
             now_us = await self._now_us()
             pipeline = self._client.pipeline(transaction=False)
             for each in successions:
-                # The next period's start is told by whoever starts it, whatever the store's clock says.
+                # The next period's start is told by whoever starts it, whatever the store's clock
+                # says.
                 starts = period_start_us(each.before, now_us), each.after.start_us
-                await self._carry(keys=[scope_key(organization, each.scope)], args=starts, client=pipeline)
+                await self._carry(
+                    keys=[scope_key(organization, each.scope)], args=starts, client=pipeline
+                )
             await pipeline.execute()
 
     async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:

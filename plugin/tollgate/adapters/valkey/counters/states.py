@@ -1,4 +1,6 @@
-"""What a run of a script tells of scopes: their states as the scripts keep them, to where the accounts of its callers stand."""
+"""What a run of a script tells of scopes: their states as the scripts keep them, to where the
+accounts of its callers stand.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,16 @@ from tollgate.core.limits import bucket
 from tollgate.core.limits.accounts import Account, Accounts, Balance, Standing
 from tollgate.core.limits.period import current
 
-# STATE of counters.lua: units used of requests, of tokens, tokens held, nano-dollars used, held, start of
-# the period in us, and as of which ms requests and tokens are.
+# STATE of counters.lua: units used of requests, of tokens, tokens held, nano-dollars used, held,
+# start of the period in us, and as of which ms requests and tokens are.
 STATE = struct.Struct("<8q")
 State = tuple[int, int, int, int, int, int, int, int]
 
 
 class States:
-    """The scopes' states after a run, and the calls in flight of those that limit them, each by its number in the batch."""
+    """The scopes' states after a run, and the calls in flight of those that limit them, each by its
+    number in the batch.
+    """
 
     __slots__ = ("_in_flight", "_known", "_packed", "_states", "now_us")
 
@@ -28,12 +32,18 @@ class States:
         self._known: dict[int, Standing] = {}
 
     def standing(self, accounts: Accounts, numbers: Sequence[int]) -> Standing:
-        """Where accounts stand, whose scope's and slots' numbers these are in turn, from 1; slots 0: none. Calls of one caller share it."""
+        """Where accounts stand, whose scope's and slots' numbers these are in turn, from 1; slots
+        0: none.
+
+        Calls of one caller share it.
+        """
         found = self._known.get(id(accounts))
         if found is None:
             if not self._states:
                 self._states = list(STATE.iter_unpack(self._packed))
-            found = self._known[id(accounts)] = Standing(self.now_us, tuple(self._balances(accounts, numbers)))
+            found = self._known[id(accounts)] = Standing(
+                self.now_us, tuple(self._balances(accounts, numbers))
+            )
         return found
 
     def _balances(self, accounts: Accounts, numbers: Sequence[int]) -> Iterator[Balance]:

@@ -1,4 +1,6 @@
-"""A bounded memory of resolved entities, by reference (`KIND:ID`), that can be told what has changed."""
+"""A bounded memory of resolved entities, by reference (`KIND:ID`), that can be told what has
+changed.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +14,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[T]):
-    """An entity, or None for one that does not exist, and the references of what else it was made from."""
+    """An entity, or None for one that does not exist, and the references of what else it was made
+    from.
+    """
 
     entity: T | None
     sources: frozenset[str] = frozenset()
 
 
 def size_bytes(reference: str, kept: Kept[T]) -> int:
-    """About how much memory an entity takes: some of its texts are as long as whoever made it liked."""
+    """About how much memory an entity takes: some of its texts are as long as whoever made it
+    liked.
+    """
     sources = sum([len(each) for each in kept.sources])
     return 1_000 + 4 * (len(reference) + sources) + 2 * len(repr(kept.entity))
 
 
 class Cache(Generic[T]):
-    """The most recently used entities. Those that do not exist are kept apart: whoever makes up ids displaces only such."""
+    """The most recently used entities.
+
+    Those that do not exist are kept apart: whoever makes up ids displaces only such.
+    """
 
     def __init__(self, most_found_bytes: int, most_missing_bytes: int) -> None:
         self._found: Bounded[str, Kept[T]] = Bounded(most_found_bytes, self._unlink)

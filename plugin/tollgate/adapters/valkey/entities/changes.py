@@ -1,7 +1,8 @@
-"""Hearing of changes: a subscription that proves itself alive, over and over, for as long as the worker runs.
+"""Hearing of changes: a subscription that proves itself alive, over and over, for as long as the
+worker runs.
 
-Not through the client library, whose proof takes half a millisecond of CPU, two and a half times a second in every worker: more than a
-whole stream takes in native mode.
+Not through the client library, whose proof takes half a millisecond of CPU, two and a half times a
+second in every worker: more than a whole stream takes in native mode.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class Listener(Protocol):
 
 
 async def follow(url: str, listener: Listener) -> NoReturn:
-    """Tell the listener of every change, until cancelled. While the store is away nothing is told, and proofs run out."""
+    """Tell the listener of every change, until cancelled.
+
+    While the store is away nothing is told, and proofs run out.
+    """
     address = Address.of(url)
     while True:
         subscription = _Subscription(listener, address.login)
@@ -45,7 +49,9 @@ async def follow(url: str, listener: Listener) -> NoReturn:
                     await address.dial(lambda given=subscription: given)  # type: ignore[misc] # each round its own
                 await subscription.lost.wait()
                 # Whoever asks whether we serve is to know, though no call has failed yet.
-                telemetry.store_failed("changes", StoreUnavailable("the store tells of no changes any more"))
+                telemetry.store_failed(
+                    "changes", StoreUnavailable("the store tells of no changes any more")
+                )
         finally:
             subscription.end()
         await asyncio.sleep(_RETRY_AFTER_S)
@@ -68,7 +74,9 @@ class _Subscription(asyncio.Protocol):
         self._asked_s: dict[bytes, float] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are none of asyncio's classes
+        self._transport = cast(
+            asyncio.Transport, transport
+        )  # uvloop's transports are none of asyncio's classes
         self._heard_s = monotonic()
         self._transport.write(b"".join(map(packed, self._first)))
         self._prove()
@@ -98,7 +106,8 @@ class _Subscription(asyncio.Protocol):
             case [b"message", _, reference]:
                 self._listener.changed(reference.decode())
             case [b"pong", probe] if (asked_s := self._asked_s.pop(probe, None)) is not None:
-                # Counted from the question: all changes before it were delivered before its answer, on the same connection.
+                # Counted from the question: all changes before it were delivered before its answer,
+                # on the same connection.
                 self._listener.fresh_until(asked_s + STALE_AFTER_S)
             case [b"subscribe", *_]:
                 self._subscribed = True

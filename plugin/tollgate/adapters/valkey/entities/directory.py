@@ -1,8 +1,9 @@
-"""Who there is, for workers: entities with their limits resolved, kept in memory only while every change is sure to be heard of.
+"""Who there is, for workers: entities with their limits resolved, kept in memory only while every
+change is sure to be heard of.
 
-`changes.follow` tells of changes and proves, twice a second, that it still hears them. Without a proof in the last second nothing
-that is kept is used and each look-up reads the store. So a key that is blocked stops within a second everywhere, however the
-connection dies.
+`changes.follow` tells of changes and proves, twice a second, that it still hears them. Without a
+proof in the last second nothing that is kept is used and each look-up reads the store. So a key
+that is blocked stops within a second everywhere, however the connection dies.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from tollgate.ports import E, Registry
 
 
 class CachedDirectory:
-    """The port `Directory` over a registry. What is kept is bounded, and so are the ids that clients make up."""
+    """The port `Directory` over a registry.
+
+    What is kept is bounded, and so are the ids that clients make up.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,14 @@ class CachedDirectory:
         clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._registry = registry
-        # `on_store_error: allow`: who was known before the store went away may go on, by what was known of them.
+        # `on_store_error: allow`: who was known before the store went away may go on, by what was
+        # known of them.
         self._stale_while_down = stale_while_down
         self._clock_s = clock_s
         self._fresh_until_s = 0.0
         self._cache: Cache[Any] = Cache(most_found_bytes, most_missing_bytes)
-        # What changes while a look-up is on its way must not be kept from it: one set per look-up, filled by `changed`.
+        # What changes while a look-up is on its way must not be kept from it: one set per look-up,
+        # filled by `changed`.
         self._underway: list[set[str]] = []
         self._session = 0
         self._changes = 0
@@ -88,7 +94,9 @@ class CachedDirectory:
             references.add(reference)
 
     def fresh_until(self, instant_s: float) -> None:
-        """Every change is known that was made a second before this instant, on the clock of this directory."""
+        """Every change is known that was made a second before this instant, on the clock of this
+        directory.
+        """
         self._fresh_until_s = instant_s
 
     @property

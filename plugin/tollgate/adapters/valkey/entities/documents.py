@@ -1,4 +1,6 @@
-"""Entities as documents: how each kind is encoded, what it is listed under, and which of its names are unique."""
+"""Entities as documents: how each kind is encoded, what it is listed under, and which of its names
+are unique.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from tollgate.ports import E
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the store needs to know of one kind of entity. `exists` and `taken` are what LiteLLM says of an id or a name in use."""
+    """What the store needs to know of one kind of entity.
+
+    `exists` and `taken` are what LiteLLM says of an id or a name in use.
+    """
 
     name: str
     identity: Callable[[Any], str]
@@ -39,7 +44,9 @@ KINDS: dict[type[Entity], Kind] = {
         lambda user: user.email,
         "User with email {} already exists",
     ),
-    Team: Kind("team", lambda team: team.id, "Team id = {} already exists. Please use a different team id."),
+    Team: Kind(
+        "team", lambda team: team.id, "Team id = {} already exists. Please use a different team id."
+    ),
     Member: Kind("member", lambda member: member.id, "User already in team. Member: {}"),
     Customer: Kind(
         "customer",
@@ -50,7 +57,9 @@ KINDS: dict[type[Entity], Kind] = {
 }
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS: dict[type[Entity], msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in KINDS}
+_DECODERS: dict[type[Entity], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in KINDS
+}
 
 
 def encode(entity: Entity) -> bytes:

@@ -1,4 +1,7 @@
-"""The entities in Valkey. A writer's change happens only if nobody changed the entity since it was read; each is announced."""
+"""The entities in Valkey.
+
+A writer's change happens only if nobody changed the entity since it was read; each is announced.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
 from tollgate.ports import E, Page, Stored, Write
 
-_SCRIPT = files("tollgate.adapters.valkey.entities").joinpath("registry.lua").read_text(encoding="utf-8")
+_SCRIPT = (
+    files("tollgate.adapters.valkey.entities").joinpath("registry.lua").read_text(encoding="utf-8")
+)
 
 
 class _Instruction(NamedTuple):
@@ -52,7 +57,8 @@ class ValkeyRegistry:
                     pipeline.hmget(entity_key(name, identity), ["version", "document"])
                 rows = await pipeline.execute()
         return [
-            None if document is None else Stored(decode(kind, document), int(version)) for version, document in rows
+            None if document is None else Stored(decode(kind, document), int(version))
+            for version, document in rows
         ]
 
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
@@ -64,10 +70,16 @@ class ValkeyRegistry:
         (stored,) = await self.get(kind, [identity.decode()])
         return stored
 
-    async def page(self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int) -> Page[E]:
+    async def page(
+        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
+    ) -> Page[E]:
         """A part of a list, newest first."""
         name = KINDS[kind].name
-        index = entities_index(name) if owner is None else owned_index(KINDS[type(owner)].name, owner.id, name)
+        index = (
+            entities_index(name)
+            if owner is None
+            else owned_index(KINDS[type(owner)].name, owner.id, name)
+        )
         with store_errors():
             async with self._client.pipeline(transaction=True) as pipeline:
                 pipeline.zcard(index)
@@ -96,18 +108,29 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
     entity: Any = write.after or before
     kind = KINDS[type(entity)]
     identity = kind.identity(entity)
-    key, version = entity_key(kind.name, identity), 0 if write.before is None else write.before.version
+    key, version = (
+        entity_key(kind.name, identity),
+        0 if write.before is None else write.before.version,
+    )
     if write.after is None:
-        yield _Instruction(key, "drop", version, c=reference(entity), misfit=f"{kind.name} {identity} has changed")
+        yield _Instruction(
+            key, "drop", version, c=reference(entity), misfit=f"{kind.name} {identity} has changed"
+        )
     else:
-        misfit = kind.exists.format(identity) if before is None else f"{kind.name} {identity} has changed"
+        misfit = (
+            kind.exists.format(identity)
+            if before is None
+            else f"{kind.name} {identity} has changed"
+        )
         yield _Instruction(key, "put", version, encode(write.after), reference(entity), misfit)
     old_name = None if before is None else kind.unique_name(before)
     new_name = None if write.after is None else kind.unique_name(write.after)
     if old_name is not None and old_name != new_name:
         yield _Instruction(name_key(kind.name, old_name), "release", identity)
     if new_name is not None:
-        yield _Instruction(name_key(kind.name, new_name), "claim", identity, misfit=kind.taken.format(new_name))
+        yield _Instruction(
+            name_key(kind.name, new_name), "claim", identity, misfit=kind.taken.format(new_name)
+        )
     old_lists = set() if before is None else set(listings(before))
     new_lists = set() if write.after is None else set(listings(write.after))
     yield from _budget_checks(write)
@@ -118,17 +141,25 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
 
 
 def _budget_checks(write: Write) -> Iterator[_Instruction]:
-    """A budget that is used stays, and one that is to be used is there: else somebody would lose their limits in silence."""
+    """A budget that is used stays, and one that is to be used is there: else somebody would lose
+    their limits in silence.
+    """
     before: Entity | None = None if write.before is None else write.before.entity
     if isinstance(before, Budget) and write.after is None:
         for kind in (Key, Customer):
             index = owned_index("budget", before.id, KINDS[kind].name)
             yield _Instruction(index, "unused", misfit=f"budget {before.id} is in use")
     after = write.after
-    if isinstance(after, Key | Customer) and after.budget_id is not None and after.budget_id != _budget_of(before):
+    if (
+        isinstance(after, Key | Customer)
+        and after.budget_id is not None
+        and after.budget_id != _budget_of(before)
+    ):
         key = entity_key(KINDS[Budget].name, after.budget_id)
         yield _Instruction(
-            key, "exists", misfit=f"budget_id={after.budget_id} does not exist; make it with /budget/new"
+            key,
+            "exists",
+            misfit=f"budget_id={after.budget_id} does not exist; make it with /budget/new",
         )
 
 

@@ -1,4 +1,6 @@
-"""An entity as it limits requests: with the limits of its budget, or of the team that it is a member of."""
+"""An entity as it limits requests: with the limits of its budget, or of the team that it is a
+member of.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ async def resolve(registry: Registry, kind: type[E], identity: str) -> Kept[Any]
     if kind is Member:
         team_id, _, user_id = identity.partition("/")
         (team,) = await registry.get(Team, [team_id])
-        return Kept(find_member_of(entity_of(team), entity, user_id), frozenset({f"team:{team_id}"}))
+        return Kept(
+            find_member_of(entity_of(team), entity, user_id), frozenset({f"team:{team_id}"})
+        )
     if isinstance(entity, Key | Customer) and entity.budget_id is not None:
         (budget,) = await registry.get(Budget, [entity.budget_id])
-        return Kept(with_budget(entity, entity_of(budget)), frozenset({f"budget:{entity.budget_id}"}))
+        return Kept(
+            with_budget(entity, entity_of(budget)), frozenset({f"budget:{entity.budget_id}"})
+        )
     return Kept(entity)

@@ -1,4 +1,7 @@
-"""The table of APIs, as providers.yaml writes it: where each keeps its counts, and what they mean. It parses no YAML itself."""
+"""The table of APIs, as providers.yaml writes it: where each keeps its counts, and what they mean.
+
+It parses no YAML itself.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ class Meaning(StrEnum):
 
     INCLUSIVE = "inclusive"  # input holds cached tokens, output holds reasoning
     EXCLUSIVE = "exclusive"  # cache reads and writes stand beside input; output holds reasoning
-    GEMINI = "gemini"  # input holds cached tokens but not the prompts of tools; thoughts stand beside output
+    # input holds cached tokens but not the prompts of tools; thoughts stand beside output
+    GEMINI = "gemini"
 
 
 class Field(StrEnum):
@@ -68,7 +72,10 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A place in a document where usage may stand. `early`: what stands there is not final; `stream_only`: elsewhere it means something else."""
+    """A place in a document where usage may stand.
+
+    `early`: what stands there is not final; `stream_only`: elsewhere it means something else.
+    """
 
     path: Path
     early: bool = False
@@ -76,18 +83,26 @@ class Root:
 
 
 ANYWHERE = (Root(Path((), ())),)
-NAMES = (Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY, Field.SEARCH_CONTEXT, Field.IMAGE_TOOL_MODEL)
+NAMES = (
+    Field.MODEL,
+    Field.SERVICE_TIER,
+    Field.GEOGRAPHY,
+    Field.SEARCH_CONTEXT,
+    Field.IMAGE_TOOL_MODEL,
+)
 """The fields that are no counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of a table as they are read: what stands in one object is read from it together, instead of each path from the top.
+    """The rows of a table as they are read: what stands in one object is read from it together,
+    instead of each path from the top.
 
-    `places`: the objects, each by the number of the one that it stands in (0: the document) and its name there. `rows`: a field, the
-    number of its object, and its name there; `walks`: the fields whose paths walk lists, the number of the object that the list is
-    in, and the path from there. Rows of one field are in the table's order, and those that walk lists come last. `names`: the fields
-    that are no counts.
+    `places`: the objects, each by the number of the one that it stands in (0: the document) and its
+    name there. `rows`: a field, the number of its object, and its name there; `walks`: the fields
+    whose paths walk lists, the number of the object that the list is in, and the path from there.
+    Rows of one field are in the table's order, and those that walk lists come last. `names`: the
+    fields that are no counts.
     """
 
     places: tuple[tuple[int, str], ...]
@@ -101,8 +116,12 @@ class Layout:
         numbers: dict[tuple[str, ...], int] = {(): 0}
         places: list[tuple[int, str]] = []
         rows, walks = [], []
-        for name, path in ((name, path) for name, paths in where.items() if name not in NAMES for path in paths):
-            first = next((number for number, step in enumerate(path.steps) if step.each), len(path.steps) - 1)
+        for name, path in (
+            (name, path) for name, paths in where.items() if name not in NAMES for path in paths
+        ):
+            first = next(
+                (number for number, step in enumerate(path.steps) if step.each), len(path.steps) - 1
+            )
             above = tuple(step.name for step in path.steps[:first])
             for depth in range(1, len(above) + 1):
                 if (names := above[:depth]) not in numbers:
@@ -112,18 +131,26 @@ class Layout:
                 walks.append((name, numbers[above], Path(path.steps[first:], None)))
             else:
                 rows.append((name, numbers[above], path.plain[-1]))
-        return cls(tuple(places), tuple(rows), tuple(walks), tuple((n, where[n]) for n in NAMES if n in where))
+        return cls(
+            tuple(places),
+            tuple(rows),
+            tuple(walks),
+            tuple((n, where[n]) for n in NAMES if n in where),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
     """One entry of providers.yaml.
 
-    `marker`: bytes without which an event of a stream tells neither usage nor that it is done; `rare_markers`: the same, of events
-    that hold no text.
-    `done_line`: the event that ends a stream and is no JSON; `done`: the condition on the JSON event that does.
-    `final`: conditions of which one holds on the event, or on one before it, that makes usage final; none: usage is final when seen.
-    `wrapped`: the key whose base64 value is the real event. `passes`: where runs of models are listed, each with counts of its own.
+    `marker`: bytes without which an event of a stream tells neither usage nor that it is done;
+    `rare_markers`: the same, of events that hold no text.
+    `done_line`: the event that ends a stream and is no JSON; `done`: the condition on the JSON
+    event that does.
+    `final`: conditions of which one holds on the event, or on one before it, that makes usage
+    final; none: usage is final when seen.
+    `wrapped`: the key whose base64 value is the real event. `passes`: where runs of models are
+    listed, each with counts of its own.
     `output`: what of a reply is output. `wanted`: all fields that the table reads.
     """
 

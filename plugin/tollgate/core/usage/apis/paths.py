@@ -17,13 +17,16 @@ from typing import Any
 
 _STEP = re.compile(r"([^.\[\]=]+)(?:\[(?:([^=\[\]]+)=([^=\[\]]+))?(\]))?")
 
-# One level of the fields that somebody wants to read: name to what is wanted below it. Empty: the value itself.
+# One level of the fields that somebody wants to read: name to what is wanted below it. Empty: the
+# value itself.
 Wanted = dict[str, "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One name of a path; `each` says that the value is a list, `key` and `values` which of its items."""
+    """One name of a path; `each` says that the value is a list, `key` and `values` which of its
+    items.
+    """
 
     name: str
     each: bool = False
@@ -33,7 +36,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A parsed path. `plain` holds the names alone where no step walks a list: the usual case, and the fast one."""
+    """A parsed path.
+
+    `plain` holds the names alone where no step walks a list: the usual case, and the fast one.
+    """
 
     steps: tuple[Step, ...]
     plain: tuple[str, ...] | None
@@ -57,7 +63,9 @@ class Path:
         return [document]
 
     def may_lead_on(self, node: dict[str, Any]) -> bool:
-        """Whether there is something at the first step of a path that begins with a list, and at the second: cheaper than to find it."""
+        """Whether there is something at the first step of a path that begins with a list, and at
+        the second: cheaper than to find it.
+        """
         if (items := node.get(self.steps[0].name)) is None:
             return False
         if len(self.steps) == 1 or type(items) is not list:
@@ -75,7 +83,8 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """True of a document when the path has a value: this very string, where one is named; anything but null, where none is.
+    """True of a document when the path has a value: this very string, where one is named; anything
+    but null, where none is.
 
     `empty`: true when nothing is there, or an empty list.
     """
@@ -101,7 +110,9 @@ def parse_path(text: str) -> Path:
         match = _STEP.fullmatch(part)
         if match is None:
             raise ValueError(f"{part!r} in {text!r} is not a step of a path")
-        steps.append(Step(match[1], match[4] is not None, match[2], tuple((match[3] or "").split("|"))))
+        steps.append(
+            Step(match[1], match[4] is not None, match[2], tuple((match[3] or "").split("|")))
+        )
     plain = None if any(step.each for step in steps) else tuple(step.name for step in steps)
     return Path(tuple(steps), plain)
 

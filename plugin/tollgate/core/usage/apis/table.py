@@ -1,4 +1,7 @@
-"""Building the table of APIs from what providers.yaml holds. It parses no YAML itself; whoever reads the file does."""
+"""Building the table of APIs from what providers.yaml holds.
+
+It parses no YAML itself; whoever reads the file does.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,14 @@ from enum import StrEnum
 from typing import TypeVar
 
 from tollgate.core.usage.apis.api import ANYWHERE, Api, Field, Meaning, Root
-from tollgate.core.usage.apis.paths import Condition, Path, Step, Wanted, parse_condition, parse_path
+from tollgate.core.usage.apis.paths import (
+    Condition,
+    Path,
+    Step,
+    Wanted,
+    parse_condition,
+    parse_path,
+)
 from tollgate.core.usage.output import Output
 
 _T = TypeVar("_T")
@@ -20,7 +30,9 @@ def load_apis(document: Mapping[str, object]) -> Mapping[str, Api]:
 
 
 class _Entry:
-    """One raw mapping; each read checks what it takes, so that a fault is told with the entry's and the field's name."""
+    """One raw mapping; each read checks what it takes, so that a fault is told with the entry's and
+    the field's name.
+    """
 
     def __init__(self, where: str, raw: object) -> None:
         self.where = where
@@ -41,7 +53,10 @@ class _Entry:
         return self.take(key, bool, default=False)
 
     def rows(self, key: str) -> list[_Entry]:
-        return [_Entry(f"{self.where}.{key}[{index}]", row) for index, row in enumerate(self.take(key, list, []))]
+        return [
+            _Entry(f"{self.where}.{key}[{index}]", row)
+            for index, row in enumerate(self.take(key, list, []))
+        ]
 
     def texts(self, key: str) -> list[str]:
         texts = self.take(key, list, [])
@@ -122,7 +137,11 @@ def _output(entry: _Entry) -> Output:
 
 
 def _root(row: _Entry) -> Root:
-    root = Root(row.parse("at", row.take("at", str, ""), parse_path), row.flag("early"), row.flag("stream_only"))
+    root = Root(
+        row.parse("at", row.take("at", str, ""), parse_path),
+        row.flag("early"),
+        row.flag("stream_only"),
+    )
     row.close_row()
     return root
 
@@ -157,7 +176,9 @@ def _wanted(
     told = [path for paths in where.values() for path in paths]
     if passes is not None:
         below = [
-            Path((*passes.steps, *path.steps[1:]), None) for path in told if path.steps[0].name == passes.steps[0].name
+            Path((*passes.steps, *path.steps[1:]), None)
+            for path in told
+            if path.steps[0].name == passes.steps[0].name
         ]
         told += [*below, *(Path((*passes.steps, Step(name)), None) for name in ("model", "type"))]
     for root in roots:

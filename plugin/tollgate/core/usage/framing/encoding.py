@@ -9,11 +9,14 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]  # the wheel ships no types
 from backports import zstd
 
-# What one step may yield: memory for one reply stays near it, however well the reply was compressed.
+# What one step may yield: memory for one reply stays near it, however well the reply was
+# compressed.
 STEP_BYTES = 64 * 1024
-# What one reply may yield. The largest honest replies (embeddings of a batch, images in base64) stay below; a bomb does not.
+# What one reply may yield. The largest honest replies (embeddings of a batch, images in base64)
+# stay below; a bomb does not.
 MAX_DECODED_BYTES = 64 * 1024 * 1024
-# RFC 8878 section 3.1.1.1.2 recommends that decoders support windows of 8 MB, and refuse unreasonable ones.
+# RFC 8878 section 3.1.1.1.2 recommends that decoders support windows of 8 MB, and refuse
+# unreasonable ones.
 ZSTD_WINDOW_LOG_MAX = 23
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
@@ -22,7 +25,10 @@ class Decoder(Protocol):
     """One content coding."""
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield what the chunk decodes to, at most STEP_BYTES at a time. DecodeError: the bytes are damaged."""
+        """Yield what the chunk decodes to, at most STEP_BYTES at a time.
+
+        DecodeError: the bytes are damaged.
+        """
         ...
 
 
@@ -38,7 +44,9 @@ class Identity:
 
 
 class _Zlib:
-    """gzip (also of several members) and deflate: the zlib format of the RFC, or the raw one that some servers send."""
+    """gzip (also of several members) and deflate: the zlib format of the RFC, or the raw one that
+    some servers send.
+    """
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
@@ -57,7 +65,9 @@ class _Zlib:
             if self._inflater.eof:
                 self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
             piece = self._inflater.decompress(chunk, STEP_BYTES)
-            chunk = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            chunk = (
+                self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            )
             if piece:
                 yield piece
             elif not self._inflater.eof and not chunk:
@@ -94,7 +104,9 @@ class _Zstd:
 
 
 class Bounded:
-    """A decoder that ends with DecodeError when its bytes are damaged, or are more than MAX_DECODED_BYTES."""
+    """A decoder that ends with DecodeError when its bytes are damaged, or are more than
+    MAX_DECODED_BYTES.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -121,7 +133,9 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
 
 
 def find_decoder(content_encoding: str) -> Decoder | None:
-    """The decoder of a `content-encoding` header; None: we cannot read it (unknown, or several codings on top of each other)."""
+    """The decoder of a `content-encoding` header; None: we cannot read it (unknown, or several
+    codings on top of each other).
+    """
     names = [name.strip().lower() for name in content_encoding.split(",")]
     codings = [name for name in names if name not in ("", "identity")]
     if not codings:
@@ -132,9 +146,13 @@ def find_decoder(content_encoding: str) -> Decoder | None:
 
 
 def _has_header(head: bytes) -> bool:
-    """Whether the bytes begin as gzip (RFC 1952) or zlib (RFC 1950: deflate, and a check of 31) do; raw deflate begins otherwise."""
+    """Whether the bytes begin as gzip (RFC 1952) or zlib (RFC 1950: deflate, and a check of 31) do;
+    raw deflate begins otherwise.
+    """
     return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0)
 
 
 def _zstd() -> zstd.ZstdDecompressor:
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG_MAX})
+    return zstd.ZstdDecompressor(
+        options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG_MAX}
+    )

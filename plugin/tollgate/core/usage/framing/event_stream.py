@@ -12,15 +12,20 @@ from tollgate.core.usage.framing.scan import Document
 from tollgate.core.usage.seen import Shown
 from tollgate.core.usage.tally import Tally
 
-# https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html and botocore's eventstream: total length, length of
-# the headers, and their checksum; then headers, payload, and a checksum of all. TLS guards the bytes, so checksums are not read.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html and botocore's
+# eventstream: total length, length of the headers, and their checksum; then headers, payload, and a
+# checksum of all. TLS guards the bytes, so checksums are not read.
 _PRELUDE = struct.Struct(">III")
 _CHECKSUM_BYTES = 4
 _MAX_FRAME_BYTES = 25 * 1024 * 1024
 
 
 class EventStream:
-    """AWS event stream frames. A frame longer than we keep is stepped over: those that tell usage are short, and this one shows output."""
+    """AWS event stream frames.
+
+    A frame longer than we keep is stepped over: those that tell usage are short, and this one shows
+    output.
+    """
 
     def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:
         self._api = api

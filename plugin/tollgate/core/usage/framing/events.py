@@ -1,4 +1,6 @@
-"""Streams of events, SSE and NDJSON: most of what passes, so most care is taken here of what an event costs."""
+"""Streams of events, SSE and NDJSON: most of what passes, so most care is taken here of what an
+event costs.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,16 @@ from tollgate.core.usage.framing.scan import Scanner
 from tollgate.core.usage.seen import SHORT_BYTES, Shown
 from tollgate.core.usage.tally import Tally
 
-# What may stand after the marker of an event that tells nothing: OpenAI sends `"usage":null` in each, Ollama `"done":false`.
+# What may stand after the marker of an event that tells nothing: OpenAI sends `"usage":null` in
+# each, Ollama `"done":false`.
 _NOTHING = (b":null", b": null", b":false", b": false")
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How a stream of events is cut: what may end an event, the usual end first, and where its payload is."""
+    """How a stream of events is cut: what may end an event, the usual end first, and where its
+    payload is.
+    """
 
     ends: tuple[bytes, ...]
     end: re.Pattern[bytes]
@@ -26,7 +31,9 @@ class Separation:
 
     def last_end(self, data: bytearray, start: int) -> int:
         """Where the last whole event ends; 0: none does."""
-        return max((at + len(end) for end in self.ends if (at := data.rfind(end, start)) >= 0), default=0)
+        return max(
+            (at + len(end) for end in self.ends if (at := data.rfind(end, start)) >= 0), default=0
+        )
 
 
 def _separation(*ends: bytes, payload: Callable[[bytes], bytes]) -> Separation:
@@ -47,12 +54,16 @@ _BRACE, _NEWLINE = b"}\n"
 
 
 class Events:
-    """A stream of events, SSE or NDJSON. An event that cannot tell usage costs a few byte searches and no object.
+    """A stream of events, SSE or NDJSON.
+
+    An event that cannot tell usage costs a few byte searches and no object.
 
     `hide`: cut OpenAI's usage event out of what the client sees.
     """
 
-    def __init__(self, api: Api, tally: Tally, shown: Shown, separation: Separation, *, hide: bool) -> None:
+    def __init__(
+        self, api: Api, tally: Tally, shown: Shown, separation: Separation, *, hide: bool
+    ) -> None:
         self._api = api
         self._tally = tally
         self._shown = shown
@@ -73,15 +84,23 @@ class Events:
     def feed(self, data: bytes) -> bytes:
         if self._rest or self._long is not None:
             return self._feed_unaligned(data)
-        # One event of one line, or of two, in a chunk is how most streams come through Envoy; this is all that such an event costs.
+        # One event of one line, or of two, in a chunk is how most streams come through Envoy; this
+        # is all that such an event costs.
         end = len(data) - self._usual_end_bytes
         line_end = data.find(b"\n")
         if line_end < end and self._may_be_named:
             line_end = data.find(b"\n", line_end + 1)
-        if line_end == end and 0 < end < SHORT_BYTES and data[-1] == _NEWLINE and data[end - 1] == _BRACE:
+        if (
+            line_end == end
+            and 0 < end < SHORT_BYTES
+            and data[-1] == _NEWLINE
+            and data[end - 1] == _BRACE
+        ):
             marker = self._marker
             at = data.rfind(marker)
-            if at < 0 or (data.startswith(_NOTHING, at + len(marker)) and data.rfind(marker, 0, at) < 0):
+            if at < 0 or (
+                data.startswith(_NOTHING, at + len(marker)) and data.rfind(marker, 0, at) < 0
+            ):
                 if not self._show_short(data):
                     self._read_rare(data)
                 return data
@@ -131,7 +150,10 @@ class Events:
         return whole if self._hide else data
 
     def _read_events(self, events: bytes) -> bytes:
-        """Count what they show, and parse those that tell something. Returns the events, without the one that is hidden."""
+        """Count what they show, and parse those that tell something.
+
+        Returns the events, without the one that is hidden.
+        """
         seen: list[bytes] = []
         start, size = 0, len(events)
         while start < size:
@@ -167,7 +189,10 @@ class Events:
                 self._tally.read(document)
 
     def _begin_long(self) -> bytes:
-        """An event is longer than we keep: scan it as it comes. It holds text, so nothing that must be hidden."""
+        """An event is longer than we keep: scan it as it comes.
+
+        It holds text, so nothing that must be hidden.
+        """
         self._long = Scanner(self._api.wanted)
         begun = bytes(self._rest)
         self._rest.clear()

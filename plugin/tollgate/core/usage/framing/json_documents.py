@@ -1,4 +1,6 @@
-"""From the bytes of one JSON document to the fields that the table wants, whatever state the bytes are in."""
+"""From the bytes of one JSON document to the fields that the table wants, whatever state the bytes
+are in.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import msgspec
 from tollgate.core.usage.apis.paths import Wanted
 from tollgate.core.usage.framing.scan import Document, Scanner
 
-# A document up to this size is decoded at one go, which is fast; a longer one is scanned as it comes, and never kept.
+# A document up to this size is decoded at one go, which is fast; a longer one is scanned as it
+# comes, and never kept.
 MAX_KEPT_BYTES = 256 * 1024
 
 _Members = dict[str, msgspec.Raw]

@@ -1,6 +1,8 @@
-"""What a machine for one framing is; and those for JSON, for text and sound that stand for themselves, and for what cannot be read.
+"""What a machine for one framing is; and those for JSON, for text and sound that stand for
+themselves, and for what cannot be read.
 
-Each is fed plain bytes, hands documents to the tally, counts what they show, and keeps a bounded rest.
+Each is fed plain bytes, hands documents to the tally, counts what they show, and keeps a bounded
+rest.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ class Blind:
 
 
 class Json:
-    """One JSON document, or a list of them. Kept while it is short, scanned from the moment it is not, or when somebody looks."""
+    """One JSON document, or a list of them.
+
+    Kept while it is short, scanned from the moment it is not, or when somebody looks.
+    """
 
     def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:
         self._api = api

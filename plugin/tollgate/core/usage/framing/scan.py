@@ -1,7 +1,8 @@
-"""An incremental JSON reader that keeps only wanted fields: for documents too long to keep, cut, or damaged.
+"""An incremental JSON reader that keeps only wanted fields: for documents too long to keep, cut, or
+damaged.
 
-It is no validator: what cannot be JSON is stepped over, and whatever wanted field is whole is found. Megabytes of text, base64 or
-numbers cost no memory.
+It is no validator: what cannot be JSON is stepped over, and whatever wanted field is whole is
+found. Megabytes of text, base64 or numbers cost no memory.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ MAX_TOKEN_BYTES = 4096
 # Lists of wanted things (embeddings of a batch) have an end; what comes after it is not kept.
 MAX_KEPT_NODES = 10_000
 MAX_DEPTH = 64
-# About half a second of work; no honest reply has as many brackets and names outside of its text and numbers.
+# About half a second of work; no honest reply has as many brackets and names outside of its text
+# and numbers.
 MAX_STEPS = 1_000_000
 
-_TOKEN = re.compile(rb'[ \t\r\n]*+(?:([{}\[\],:])|"((?:[^"\\]++|\\.)*+)"|([^ \t\r\n{}\[\],:"]++))', re.DOTALL)
+_TOKEN = re.compile(
+    rb'[ \t\r\n]*+(?:([{}\[\],:])|"((?:[^"\\]++|\\.)*+)"|([^ \t\r\n{}\[\],:"]++))', re.DOTALL
+)
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-# Its outer repetition is not possessive: before 3.11.5 (Debian 12 has 3.11.2) Python would go on from within a string whose end is
-# not there yet (python/cpython#106052), and read usage out of text.
+# Its outer repetition is not possessive: before 3.11.5 (Debian 12 has 3.11.2) Python would go on
+# from within a string whose end is not there yet (python/cpython#106052), and read usage out of
+# text.
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', re.DOTALL)
 _UNREADABLE = object()
 
@@ -32,7 +37,10 @@ _Node = Document | list[object]
 
 
 class Scanner:
-    """Feed it JSON; take the documents that it found. The items of a list at the top are documents of their own."""
+    """Feed it JSON; take the documents that it found.
+
+    The items of a list at the top are documents of their own.
+    """
 
     def __init__(self, wanted: Wanted) -> None:
         self.complete = False

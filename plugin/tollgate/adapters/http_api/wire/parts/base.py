@@ -16,16 +16,22 @@ T = TypeVar("T")
 class Request(BaseModel):
     """A request body. A field that we do not know is an error that names it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _without_nothing(cls, data: Any) -> Any:
-        """Leave out fields that are not served here and ask for nothing; any other value of theirs is refused by name."""
+        """Leave out fields that are not served here and ask for nothing; any other value of theirs
+        is refused by name.
+        """
         if not isinstance(data, dict):
             return data
         return {
-            name: value for name, value in data.items() if name in cls.model_fields or not asks_for_nothing(name, value)
+            name: value
+            for name, value in data.items()
+            if name in cls.model_fields or not asks_for_nothing(name, value)
         }
 
 
@@ -36,8 +42,11 @@ class Answer(BaseModel):
 
 
 def patched(entity: T, body: Request, table: Mapping[str, str]) -> T:
-    """The entity with what a body says of it. `table` is from the body's fields to the entity's; one that was left out keeps
-    its value, null clears it."""
+    """The entity with what a body says of it.
+
+    `table` is from the body's fields to the entity's; one that was left out keeps its value, null
+    clears it.
+    """
     defaults = {each.name: each.default for each in fields(entity) if each.default is not MISSING}  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
     for name, attribute in table.items():

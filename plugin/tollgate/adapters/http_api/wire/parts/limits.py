@@ -10,7 +10,13 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
 from tollgate.adapters.http_api.wire.parts.base import Request, patched
-from tollgate.adapters.http_api.wire.parts.types import Count, Dollars, DurationText, Identifier, wrong
+from tollgate.adapters.http_api.wire.parts.types import (
+    Count,
+    Dollars,
+    DurationText,
+    Identifier,
+    wrong,
+)
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
 from tollgate.core.money.dollars import dollars_of
 
@@ -33,7 +39,10 @@ Timezone = Annotated[str, AfterValidator(_timezone)]
 
 
 class LimitFields(Request):
-    """The limits of an entity. `budget_anchor` and `budget_timezone` are ours: where periods begin (see core.duration)."""
+    """The limits of an entity.
+
+    `budget_anchor` and `budget_timezone` are ours: where periods begin (see core.duration).
+    """
 
     max_budget: Dollars | None = None
     budget_duration: DurationText | None = None
@@ -50,7 +59,11 @@ class LimitFields(Request):
         if "budget_timezone" in self.model_fields_set and zone is not None:
             zone = self.budget_timezone or "UTC"
         if "budget_anchor" in self.model_fields_set:
-            zone = (self.budget_timezone or zone or "UTC") if self.budget_anchor == "calendar" else None
+            zone = (
+                (self.budget_timezone or zone or "UTC")
+                if self.budget_anchor == "calendar"
+                else None
+            )
         return replace(limits, calendar_timezone=zone)
 
 
@@ -60,10 +73,16 @@ def _as_object(value: object) -> object:
 
 
 class ModelBudget(Request):
-    """An entry of `model_max_budget`: a budget for one model, by LiteLLM's names for its fields too, and other limits for it."""
+    """An entry of `model_max_budget`: a budget for one model, by LiteLLM's names for its fields
+    too, and other limits for it.
+    """
 
-    max_budget: Dollars | None = Field(None, validation_alias=AliasChoices("max_budget", "budget_limit"))
-    budget_duration: DurationText | None = Field(None, validation_alias=AliasChoices("budget_duration", "time_period"))
+    max_budget: Dollars | None = Field(
+        None, validation_alias=AliasChoices("max_budget", "budget_limit")
+    )
+    budget_duration: DurationText | None = Field(
+        None, validation_alias=AliasChoices("budget_duration", "time_period")
+    )
     rpm_limit: Count | None = None
     tpm_limit: Count | None = None
     max_parallel_requests: Count | None = None
@@ -73,13 +92,18 @@ ModelBudgets = dict[Identifier, Annotated[ModelBudget, BeforeValidator(_as_objec
 
 
 class ModelLimitFields(Request):
-    """Limits for single models. Each field that is given replaces what it said before of all models."""
+    """Limits for single models.
+
+    Each field that is given replaces what it said before of all models.
+    """
 
     model_max_budget: ModelBudgets | None = None
     model_rpm_limit: dict[Identifier, Count] | None = None
     model_tpm_limit: dict[Identifier, Count] | None = None
 
-    def model_limits_over(self, before: tuple[ModelLimits, ...], now_us: int) -> tuple[ModelLimits, ...]:
+    def model_limits_over(
+        self, before: tuple[ModelLimits, ...], now_us: int
+    ) -> tuple[ModelLimits, ...]:
         """The limits for models that these fields make of others."""
         found = {each.model: each.limits for each in before}
         if "model_rpm_limit" in self.model_fields_set:
@@ -88,21 +112,43 @@ class ModelLimitFields(Request):
             _replace_each(found, "tpm", self.model_tpm_limit or {})
         if "model_max_budget" in self.model_fields_set:
             self._set_budgets(found, self.model_max_budget or {}, now_us)
-        return tuple(ModelLimits(model, limits) for model, limits in found.items() if _limits_anything(limits))
+        return tuple(
+            ModelLimits(model, limits)
+            for model, limits in found.items()
+            if _limits_anything(limits)
+        )
 
-    def _set_budgets(self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int) -> None:
-        _replace_each(found, "max_budget_nanousd", {model: each.max_budget for model, each in budgets.items()})
-        _replace_each(found, "parallel", {model: each.max_parallel_requests for model, each in budgets.items()})
+    def _set_budgets(
+        self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int
+    ) -> None:
+        _replace_each(
+            found, "max_budget_nanousd", {model: each.max_budget for model, each in budgets.items()}
+        )
+        _replace_each(
+            found,
+            "parallel",
+            {model: each.max_parallel_requests for model, each in budgets.items()},
+        )
         durations = {model: each.budget_duration for model, each in budgets.items()}
         for model, limits in found.items():
             same = limits.budget_duration == durations.get(model)
             since_us = limits.budget_since_us if same and limits.budget_since_us else now_us
-            found[model] = replace(limits, budget_duration=durations.get(model), budget_since_us=since_us)
+            found[model] = replace(
+                limits, budget_duration=durations.get(model), budget_since_us=since_us
+            )
         for model, each in budgets.items():
             # LiteLLM's precedence: model_rpm_limit and model_tpm_limit win over the entries' own.
             kept = found[model]
-            rpm = kept.rpm if each.rpm_limit is None or model in (self.model_rpm_limit or {}) else each.rpm_limit
-            tpm = kept.tpm if each.tpm_limit is None or model in (self.model_tpm_limit or {}) else each.tpm_limit
+            rpm = (
+                kept.rpm
+                if each.rpm_limit is None or model in (self.model_rpm_limit or {})
+                else each.rpm_limit
+            )
+            tpm = (
+                kept.tpm
+                if each.tpm_limit is None or model in (self.model_tpm_limit or {})
+                else each.tpm_limit
+            )
             found[model] = replace(kept, rpm=rpm, tpm=tpm)
 
 
@@ -115,7 +161,10 @@ def _replace_each(found: dict[str, LimitSet], attribute: str, values: Mapping[st
 
 
 def _limits_anything(limits: LimitSet) -> bool:
-    return any(each is not None for each in (limits.rpm, limits.tpm, limits.parallel, limits.max_budget_nanousd))
+    return any(
+        each is not None
+        for each in (limits.rpm, limits.tpm, limits.parallel, limits.max_budget_nanousd)
+    )
 
 
 def printed_dollars(nanousd: int | None) -> float | None:

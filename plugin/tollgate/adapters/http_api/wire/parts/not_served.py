@@ -1,7 +1,7 @@
 """Fields of LiteLLM's requests that ask for nothing here.
 
-Source: the request models of LiteLLM 1.109's proxy (litellm/proxy/_types.py), which its clients send
-with their defaults.
+Source: the request models of LiteLLM 1.109's proxy (litellm/proxy/_types.py), which its clients
+send with their defaults.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _DEFAULTS = {
 
 
 def asks_for_nothing(name: str, value: object) -> bool:
-    """Tell whether a field of LiteLLM's says what holds without it: null, false, empty, or its default."""
+    """Tell whether a field of LiteLLM's says what holds without it: null, false, empty, or its
+    default.
+    """
     if name not in _KNOWN:
         return False
     empty = isinstance(value, str | list | dict) and not value

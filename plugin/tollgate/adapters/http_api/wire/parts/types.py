@@ -1,4 +1,7 @@
-"""The types of single fields: what is accepted, and what would be right when it is not. What passes is already in our own units."""
+"""The types of single fields: what is accepted, and what would be right when it is not.
+
+What passes is already in our own units.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from tollgate.core.errors import BadRequest
@@ -38,7 +48,12 @@ def _nanousd(value: object) -> int:
 
 
 def _count(value: object) -> int:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value % 1 == 0
+    whole = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value % 1 == 0
+    )
     if not isinstance(value, int | float) or not whole or not 0 <= value <= MAX_LIMIT:
         raise wrong(f"must be a whole number from 0 to {MAX_LIMIT}")
     return int(value)
@@ -82,7 +97,9 @@ Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer"
 """A limit: requests, tokens, or calls at once."""
 
 Identifier = Annotated[
-    str, StringConstraints(strict=True, min_length=1, max_length=_LONGEST_ID), AfterValidator(_identifier)
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=_LONGEST_ID),
+    AfterValidator(_identifier),
 ]
 TeamId = Annotated[Identifier, AfterValidator(_team_id)]
 DurationText = Annotated[str, StringConstraints(strict=True), AfterValidator(_duration)]
@@ -99,7 +116,11 @@ def _printed_object(text: str) -> Any:
 
 def printed_time(instant_us: int) -> str:
     """Print a moment in microseconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(instant_us // 1_000_000, UTC).replace(microsecond=instant_us % 1_000_000).isoformat()
+    return (
+        datetime.fromtimestamp(instant_us // 1_000_000, UTC)
+        .replace(microsecond=instant_us % 1_000_000)
+        .isoformat()
+    )
 
 
 PrintedObject = Annotated[str, PlainSerializer(_printed_object, return_type=dict[str, Any])]

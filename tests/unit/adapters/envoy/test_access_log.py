@@ -1,0 +1,250 @@
+"""What Envoy's access log settles, renews and gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from grpc.aio import StreamUnaryCall
+from msgspec import structs
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import DOLLAR, KEY, reservation
+from tests.unit.core.usage.usage_case import table
+
+from tollgate.adapters.envoy.access_log import AccessLog
+from tollgate.adapters.envoy.grpc.call import Limits, streaming
+from tollgate.adapters.envoy.grpc.own import OwnServer
+from tollgate.adapters.envoy.metadata import reservation_text
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.limits.accounts import Account
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
+from tollgate.pb.access_log_pb2 import (
+    DownstreamPeriodic,
+    HTTPAccessLogEntry,
+    StreamAccessLogsMessage,
+)
+
+PRICE = Price("test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),))
+CATALOG = Catalog.of(
+    (Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE}
+)
+HELD = reservation(
+    "r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR)
+)  # estimated at 10 in and 20 out
+STREAM = structs.replace(HELD, stream=True)
+WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
+
+
+def entry(
+    held: Reservation = HELD,
+    usage: dict[str, Any] | None = None,
+    *,
+    details: str = WHOLE,
+    status: int = 200,
+    reached: bool = True,
+    body_bytes: int = 0,
+    meter: str | None = None,
+) -> HTTPAccessLogEntry:
+    """One request as Envoy logs it in native mode."""
+    made = HTTPAccessLogEntry()
+    metadata = made.common_properties.metadata.filter_metadata
+    said = {"reservation": reservation_text(held), "x-tollgate-meter": meter or held.dialect}
+    metadata["envoy.filters.http.ext_authz"].update(said)
+    if usage is not None:
+        metadata["tollgate.usage"].update(usage)
+    if reached:
+        made.common_properties.time_to_last_upstream_tx_byte.nanos = 1
+    made.response.response_code.value = status
+    made.response.response_code_details = details
+    made.response.response_body_bytes = body_bytes
+    return made
+
+
+def message(*entries: HTTPAccessLogEntry) -> StreamAccessLogsMessage:
+    """What Envoy sends at once."""
+    made = StreamAccessLogsMessage()
+    made.http_logs.log_entry.extend(entries)
+    return made
+
+
+class Log:
+    """The door, and what stands behind it."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock()
+        self.counters = MemoryCounters(self.clock)
+        self.meter = Meter(self.counters, CATALOG, None, InputEstimates())
+
+    async def tell(self, *entries: HTTPAccessLogEntry) -> None:
+        """Hear one message, and settle."""
+
+        log = AccessLog(self.meter, table())
+        log.hear(message(*entries))
+        await log.drain()
+        await self.meter.drain()
+
+
+async def charged(told: HTTPAccessLogEntry, held: Reservation = HELD) -> tuple[int, int, str]:
+    """Input, output and certainty of what a request is charged."""
+    log = Log()
+    await log.counters.reserve(held)
+    await log.tell(told)
+    [found] = log.counters.ledger
+    return found.input_tokens, found.output_tokens, found.certainty
+
+
+OPENAI = {
+    "usage.prompt_tokens": 3,
+    "usage.completion_tokens": 4,
+    "usage.total_tokens": 7,
+    "model": "gpt-4o",
+}
+ZEROS = {"usage.prompt_tokens": 0, "usage.completion_tokens": 0}
+ZEROS_LATER = {"first:usage": '{"prompt_tokens":3,"completion_tokens":4}', "usage": "null"}
+TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
+
+
+@pytest.mark.parametrize(
+    ("told", "held", "paid"),
+    [
+        (entry(usage=OPENAI), HELD, (3, 4, "exact")),
+        (entry(STREAM, TOLD_IN_A_STREAM), STREAM, (3, 4, "exact")),
+        (entry(usage={}, body_bytes=2), HELD, (0, 0, "none")),
+        (entry(usage={}, body_bytes=72), HELD, (10, 1, "estimated")),
+        (entry(usage={}, body_bytes=584), HELD, (10, 18, "estimated")),
+        (entry(usage={}, body_bytes=7_200), HELD, (10, 20, "estimated")),
+        (entry(usage=ZEROS, body_bytes=7_200), HELD, (10, 20, "partial")),
+        (entry(STREAM, {}, body_bytes=14), STREAM, (0, 0, "none")),
+        (entry(STREAM, {"error": "{}"}, body_bytes=900), STREAM, (0, 0, "none")),
+        (entry(STREAM, {"error": "{}"}, body_bytes=9_000), STREAM, (10, 57, "estimated")),
+        (entry(STREAM, {}, body_bytes=72), STREAM, (10, 18, "estimated")),
+        (entry(STREAM, {}, body_bytes=1_600), STREAM, (10, 20, "estimated")),
+        (entry(STREAM, {}, details=CUT, body_bytes=16_001), STREAM, (10, 101, "partial")),
+        (
+            entry(STREAM, {}, details="downstream_remote_disconnect", body_bytes=1),
+            STREAM,
+            (10, 0, "partial"),
+        ),
+        (entry(STREAM, ZEROS_LATER), STREAM, (3, 4, "exact")),
+        (
+            entry(STREAM, TOLD_IN_A_STREAM, details=CUT, body_bytes=16_000),
+            STREAM,
+            (3, 4, "partial"),
+        ),
+        (entry(usage={}, status=500), HELD, (0, 0, "none")),
+        (entry(status=503, reached=False, details="no_healthy_upstream"), HELD, (0, 0, "none")),
+        (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 20, "partial")),
+        (entry(status=0, reached=False), HELD, (0, 0, "none")),
+        (entry(usage=OPENAI, meter="ext_proc"), HELD, (10, 20, "estimated")),
+    ],
+)
+async def test_a_request_is_charged_by_what_the_log_tells(
+    told: HTTPAccessLogEntry, held: Reservation, paid: tuple[int, int, str]
+) -> None:
+    """Usage that Envoy found; without it as many tokens as were held, as far as so many bytes may
+    hold them; nothing where nothing was reached, the provider failed, or nothing was served.
+    """
+    assert await charged(told, held) == paid
+
+
+async def test_a_stream_cut_early_is_charged_by_its_length() -> None:
+    """Anthropic's first event tells the input for certain, and an output that has only begun."""
+    held = structs.replace(STREAM, dialect="anthropic.messages")
+    told = {"message.usage": '{"input_tokens":12,"output_tokens":1}'}
+    assert await charged(entry(held, told, details=CUT, body_bytes=800), held) == (
+        12,
+        20,
+        "partial",
+    )
+
+
+async def test_a_call_that_runs_is_renewed_and_not_settled() -> None:
+    """Its periodic entry."""
+    log = Log()
+    await log.counters.reserve(HELD)
+    running = entry()
+    running.common_properties.access_log_type = DownstreamPeriodic
+    log.clock.us += 40_000_000
+    await log.tell(running)
+    log.clock.us += 40_000_000
+    assert (log.counters.ledger, await log.counters.expired("default")) == ([], [])
+
+
+async def test_one_bad_entry_does_not_cost_the_others() -> None:
+    """A reservation that nobody can read is passed over."""
+    log, bad = Log(), entry()
+    bad.common_properties.metadata.filter_metadata["envoy.filters.http.ext_authz"].update(
+        {"reservation": "{"}
+    )
+    await log.counters.reserve(HELD)
+    await log.tell(bad, entry(usage=OPENAI))
+    assert len(log.counters.ledger) == 1
+
+
+async def test_what_the_client_left_before_an_answer_is_given_back() -> None:
+    """The log knows only Envoy's name for it."""
+    log, left = Log(), HTTPAccessLogEntry()
+    left.request.request_headers["x-tollgate-stream"] = "7-1"
+    await log.counters.reserve(structs.replace(HELD, stream_id="7-1"))
+    await log.tell(left)
+    assert [each.certainty for each in log.counters.ledger] == ["none"]
+
+
+async def test_what_still_waits_for_an_answer_is_not_given_back() -> None:
+    """The periodic entry of a request that a worker takes long to decide about: what it is about to
+    hold is its own.
+    """
+    log, waiting = Log(), HTTPAccessLogEntry()
+    waiting.request.request_headers["x-tollgate-stream"] = "7-1"
+    waiting.common_properties.access_log_type = DownstreamPeriodic
+    await log.counters.reserve(structs.replace(HELD, stream_id="7-1"))
+    await log.tell(waiting)
+    assert log.counters.ledger == []
+
+
+class Telling(MemoryCounters):
+    """Counters that say when something was settled."""
+
+    def __init__(self, clock: FixedClock) -> None:
+        super().__init__(clock)
+        self.settled = asyncio.Event()
+
+    async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
+        answers = await super().settle_all(calls)
+        self.settled.set()
+        return answers
+
+
+async def test_a_stream_ends_when_the_worker_is_to_end(tmp_path: Path) -> None:
+    """Envoy's has no end of its own; what it had told is settled."""
+    counters = Telling(FixedClock())
+    await counters.reserve(HELD)
+    door = AccessLog(Meter(counters, CATALOG, None, InputEstimates()), table())
+    server = OwnServer({"/log": streaming(door.stream_access_logs)}, Limits())
+    await server.start(f"unix:{tmp_path / 'log.sock'}")
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'log.sock'}") as channel:
+        call: StreamUnaryCall[bytes, bytes] = channel.stream_unary("/log")()
+        await call.write(message(entry(usage=OPENAI)).SerializeToString())
+        await asyncio.wait_for(counters.settled.wait(), 5)
+        door.end_all()
+        assert await call == b""
+        await server.stop(5)
+    assert [each.certainty for each in counters.ledger] == ["exact"]
+
+
+async def test_a_long_message_is_settled_to_its_last_entry() -> None:
+    """In slices, between which others get their turn."""
+    log = Log()
+    calls = [reservation(f"r{n}", Account(KEY, rpm=100)) for n in range(100)]
+    for each in calls:
+        await log.counters.reserve(each)
+    await log.tell(*(entry(each, usage=OPENAI) for each in calls))
+    assert {each.id for each in log.counters.ledger} == {each.id for each in calls}

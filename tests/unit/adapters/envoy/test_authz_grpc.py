@@ -1,0 +1,143 @@
+"""ext_authz over gRPC: what Envoy reads of an answer, and what becomes of one that nobody waits
+for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import reservation, tokens
+from tests.unit.adapters.envoy.envoy_call import EnvoyCall
+
+from tollgate.adapters.envoy.authz_grpc import Authorization
+from tollgate.adapters.envoy.metadata import find_reservation
+from tollgate.admission.admission import Request
+from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates
+from tollgate.metering.metering import Meter
+from tollgate.pb.common_pb2 import HeaderValueOption, Metadata
+from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
+
+HELD = reservation("r1", tokens(1000))
+ADMITTED = Admission("gpt 4o", HELD, headers=(Header("x-ratelimit-remaining-tokens", "970"),))
+
+
+@dataclass
+class Deciding:
+    """Admissions that decide as the test says."""
+
+    decision: Decision | None
+    asked: list[Request] = field(default_factory=list)
+
+    async def admit(self, request: Request) -> Decision:
+        self.asked.append(request)
+        if self.decision is None:
+            raise RuntimeError("as the test says")
+        return self.decision
+
+
+def check_of(path: str = "/v1/chat/completions", **members: bytes) -> bytes:
+    request = CheckRequest()
+    http = request.attributes.request.http
+    http.method, http.path = "POST", path
+    http.headers.update({"authorization": "Bearer sk-test", "x-tollgate-stream": "7-1"})
+    for name, value in members.items():
+        setattr(http, name, value)
+    return request.SerializeToString()
+
+
+async def decided(
+    decision: Decision | None, message: bytes, *, gone: bool = False
+) -> tuple[CheckResponse, Deciding, MemoryCounters]:
+    """What one Check is answered, what admission was asked, and what is held after it."""
+    counters, call, deciding = (
+        MemoryCounters(FixedClock()),
+        EnvoyCall(gone=gone),
+        Deciding(decision),
+    )
+    meter = Meter(counters, Catalog.of((), {}), None, InputEstimates())
+    await counters.reserve(HELD)
+    receiver = Authorization(deciding, meter).check(call)  # type: ignore[arg-type]
+    receiver.received(message)
+    receiver.ended(whole=True)
+    await asyncio.wait_for(call.answered.wait(), 5)
+    await meter.drain()
+    (answer,) = call.sent
+    assert call.closed
+    return CheckResponse.FromString(answer), deciding, counters
+
+
+def set_in(options: list[HeaderValueOption]) -> dict[str, str]:
+    return {each.header.key: each.header.value for each in options}
+
+
+async def test_a_request_that_may_pass_is_routed_and_carries_what_it_holds() -> None:
+    """The deployment by its id, headers for the client, the reservation as metadata."""
+    answer, _, counters = await decided(ADMITTED, check_of(raw_body=b"{}"))
+    assert answer.status.code == 0
+    assert set_in(list(answer.ok_response.headers)) == {"x-tollgate-route": "gpt%204o"}
+    shown = set_in(list(answer.ok_response.response_headers_to_add))
+    assert shown == {"x-ratelimit-remaining-tokens": "970", "x-tollgate-request-id": "r1"}
+    metadata = Metadata()
+    metadata.filter_metadata["envoy.filters.http.ext_authz"].CopyFrom(answer.dynamic_metadata)
+    assert find_reservation(metadata) == HELD
+    assert counters.ledger == []
+
+
+async def test_edits_and_another_path_are_told() -> None:
+    """With the header for which Lua runs."""
+    admission = Admission("d", None, (Edit(3, 2, "ab"),), path="/v2/x")
+    answer, _, _ = await decided(admission, check_of())
+    headers = set_in(list(answer.ok_response.headers))
+    assert headers == {"x-tollgate-route": "d", ":path": "/v2/x", "x-tollgate-change": "1"}
+    assert answer.dynamic_metadata.fields["edits"].string_value == "3,2,6162;"
+
+
+@pytest.mark.parametrize("name", ["raw_body", "body"])
+async def test_a_body_is_read_where_envoy_puts_it(name: str) -> None:
+    """As bytes, or as text where `pack_as_bytes` is false."""
+    _, deciding, _ = await decided(
+        ADMITTED, check_of(**{name: '{"model": "m", "user": "é"}'.encode()})
+    )
+    (asked,) = deciding.asked
+    assert asked.body == '{"model": "m", "user": "é"}'.encode()
+    assert (asked.method, asked.stream_id) == ("POST", "7-1")
+
+
+async def test_a_refusal_is_worded_by_us() -> None:
+    """Status, headers and body."""
+    refusal = Refusal(429, "rpm", "too many", b'{"error": {}}', (Header("retry-after", "7"),))
+    answer, _, _ = await decided(refusal, check_of())
+    assert answer.status.code != 0
+    denied = answer.denied_response
+    assert (denied.status.code, denied.body) == (429, '{"error": {}}')
+    assert set_in(list(denied.headers)) == {"content-type": "application/json", "retry-after": "7"}
+
+
+async def test_a_failure_of_ours_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing passes unchecked, and the log has the traceback."""
+    answer, _, _ = await decided(None, check_of())
+    assert answer.denied_response.status.code == 500
+    assert "as the test says" in caplog.text
+
+
+async def test_what_is_no_request_is_refused() -> None:
+    """Bytes that are no message."""
+    answer, deciding, _ = await decided(ADMITTED, b"\xff")
+    assert (answer.denied_response.status.code, deciding.asked) == (500, [])
+
+
+async def test_an_answer_that_nobody_waits_for_gives_back_what_it_held() -> None:
+    """The client has left."""
+    _, _, counters = await decided(ADMITTED, check_of(), gone=True)
+    assert [(each.certainty, each.status) for each in counters.ledger] == [("none", 499)]
+
+
+async def test_a_refusal_that_nobody_waits_for_has_nothing_to_give_back() -> None:
+    """It held nothing."""
+    _, _, counters = await decided(Refusal(429, "rpm", "too many", b"{}"), check_of(), gone=True)
+    assert counters.ledger == []

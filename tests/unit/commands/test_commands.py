@@ -1,0 +1,354 @@
+"""The management API from a shell, against the API itself on a real port."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+import typer
+import uvicorn
+from tests.unit.management_fixtures import MASTER, World
+from typer.testing import CliRunner, Result
+
+from tollgate.adapters.http_api import create_api
+from tollgate.commands import budget, customer, key, spend, team, user
+from tollgate.commands.main import app as whole
+from tollgate.management.administrators import hash_of
+
+Run = Callable[..., Result]
+
+tollgate = typer.Typer()
+for name, noun in {
+    "key": key,
+    "user": user,
+    "team": team,
+    "customer": customer,
+    "budget": budget,
+    "spend": spend,
+}.items():
+    tollgate.add_typer(noun.app, name=name)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Where the API is served."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    world = World()
+    app = create_api(
+        world.management, version="test", watched=world.watched, reported=world.reports
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture
+def run(url: str) -> Run:
+    """Run a command against the API."""
+
+    def invoke(*arguments: str, master_key: str = MASTER, columns: str = "200") -> Result:
+        environment = {"TOLLGATE_MASTER_KEY": master_key, "COLUMNS": columns}
+        return CliRunner().invoke(tollgate, [*arguments, "--url", url], env=environment)
+
+    return invoke
+
+
+def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
+    """The life of a key from a shell."""
+    made = json.loads(run("key", "generate", "rpm_limit=2", "user_id=ishaan", "--json").stdout)
+    assert (made["rpm_limit"], made["user_id"]) == (2, "ishaan")
+    assert json.loads(run("key", "info", made["key"], "--json").stdout)["info"]["rpm_limit"] == 2
+    changed = json.loads(
+        run("key", "update", made["key"], "rpm_limit=null", 'models=["gpt-4o"]', "--json").stdout
+    )
+    assert (changed["rpm_limit"], changed["models"]) == (None, ["gpt-4o"])
+    assert json.loads(run("key", "block", made["key"], "--json").stdout)["blocked"] is True
+    assert json.loads(run("key", "unblock", made["key"], "--json").stdout)["blocked"] is False
+    assert hash_of(made["key"]) in run("key", "list", "--user-id", "ishaan", "--json").stdout
+    renewed = json.loads(run("key", "regenerate", made["key"], "--json").stdout)
+    assert json.loads(run("key", "delete", renewed["key"], "--json").stdout) == {
+        "deleted_keys": [renewed["key"]]
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("user new user_id=u rpm_limit=4", {"user_id": "u"}),
+        ("user update u tpm_limit=20", {"user_id": "u"}),
+        ("user info u", {"user_id": "u"}),
+        ("user list", {"total": 1}),
+        ("team new team_id=t", {"team_id": "t"}),
+        ("team update t rpm_limit=99", {"team_id": "t"}),
+        ("team member-add t ishaan max_budget_in_team=0.5 --role admin", {"rpm_limit": 99}),
+        (
+            "team member-update t ishaan rpm_limit=1",
+            {"rpm_limit": 1, "max_budget_in_team": 0.5, "role": "admin"},
+        ),
+        ("team info t", {"team_id": "t"}),
+        ("team member-delete t ishaan", {"members_with_roles": []}),
+        ("team block t", {"blocked": True}),
+        ("team unblock t", {"blocked": False}),
+        ("team list", [{"team_id": "t"}]),
+        ("budget new free-tier tpm_limit=5", {"tpm_limit": 5}),
+        ("budget update free-tier rpm_limit=1", {"tpm_limit": 5, "rpm_limit": 1}),
+        ("budget info free-tier", [{"budget_id": "free-tier"}]),
+        ("budget list", [{"budget_id": "free-tier"}]),
+        (
+            "customer new palantir budget_id=free-tier",
+            {"user_id": "palantir", "budget_id": "free-tier"},
+        ),
+        ("customer update palantir alias=P", {"alias": "P"}),
+        ("customer info palantir", {"alias": "P"}),
+        ("customer list", [{"alias": "P"}]),
+        ("customer block palantir", {}),
+        ("customer unblock palantir", {}),
+        ("customer delete palantir", {"deleted_customers": 1}),
+        ("budget delete free-tier", {"budget_id": "free-tier"}),
+        ("team delete t", {"deleted_teams": ["t"]}),
+        ("user delete u", 1),
+        ("spend total", {"spend": 0.0}),
+        ("spend keys", []),
+        ("spend users", [{"user_id": "ishaan"}]),
+        ("spend logs --start 2027-01-15", []),
+        (
+            "spend logs --team-id t --end-user c --model m --status failure --limit 5 --end 2027-01-15",
+            [],
+        ),
+        ("spend days 2027-01-15 2027-01-15", []),
+    ],
+)
+def test_each_command_asks_its_path(run: Run, command: str, expected: Any) -> None:
+    """One after the other, as a shell would run them; the answers hold what was asked for."""
+    result = run(*command.split(), "--json")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    if isinstance(expected, dict):
+        answer, expected = [answer], [expected]
+    if isinstance(expected, list):
+        answer = [
+            {name: each[name] for name in want} for each, want in zip(answer, expected, strict=True)
+        ]
+    assert answer == expected
+
+
+def test_people_read_tables(run: Run) -> None:
+    """Without --json the secret stands on its line, and lists are tables."""
+    made = run("key", "generate", "key_alias=[prod]")
+    assert any(line.split()[:1] == ["key"] and "sk-" in line for line in made.stdout.splitlines())
+    assert "[prod]" in made.stdout
+    assert "[prod]" in run("key", "list").stdout
+
+
+def test_what_the_gateway_refuses_is_said(run: Run) -> None:
+    """The gateway's own sentence, and status 1."""
+    result = run("key", "generate", "max_budget=-1")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "max_budget must be a non-negative finite number of dollars, at most 9007199. Received: -1 (400)\n"
+    )
+
+
+def test_a_word_that_is_no_field_is_said(run: Run) -> None:
+    """FIELD=VALUE, or nothing."""
+    result = run("key", "generate", "rpm_limit")
+    assert (result.exit_code, result.stderr) == (1, "'rpm_limit' is not FIELD=VALUE\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "budget new budget_id=by-field max_budget=1",
+            {"budget_id": "by-field", "max_budget": 1.0},
+        ),
+        ("budget new max_budget=2 budget_id=later", {"budget_id": "later", "max_budget": 2.0}),
+        ("budget update budget_id=by-field rpm_limit=3", {"budget_id": "by-field", "rpm_limit": 3}),
+        ("budget info budget_id=by-field", [{"budget_id": "by-field"}]),
+        ("customer new user_id=7 alias=seven", {"user_id": "7", "alias": "seven"}),
+        ("customer update user_id=7 rpm_limit=1", {"user_id": "7", "rpm_limit": 1}),
+        ("customer info user_id=7", {"user_id": "7"}),
+        ("customer block user_id=7", {}),
+        ("customer new user_id=a=b", {"user_id": "a=b"}),
+        ("user new user_id=byfield", {"user_id": "byfield"}),
+        ("user new byplace", {"user_id": "byplace"}),
+        ("user info user_id=byplace", {"user_id": "byplace"}),
+        ("team new byplace rpm_limit=4", {"team_id": "byplace", "rpm_limit": 4}),
+        ("team new team_id=byfield", {"team_id": "byfield"}),
+        ("team member-add user_id=byplace team_id=byfield", {"team_id": "byfield"}),
+        (
+            "team member-update team_id=byfield byplace rpm_limit=1",
+            {"user_id": "byplace", "rpm_limit": 1},
+        ),
+        ("team member-delete byfield user_id=byplace", {"members_with_roles": []}),
+        ("team block team_id=byfield", {"blocked": True}),
+        ("team delete team_id=byfield byplace", {"deleted_teams": ["byfield", "byplace"]}),
+    ],
+)
+def test_an_id_is_given_by_its_place_or_as_a_field(run: Run, command: str, expected: Any) -> None:
+    """FIELD=VALUE means the same after every command."""
+    test_each_command_asks_its_path(run, command, expected)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("customer new max_budget=1", "user_id is required"),
+        ("budget update max_budget=1", "budget_id is required"),
+        ("budget new a b", "'b' is not FIELD=VALUE"),
+        ("key generate rpm_limit=1 rpm_limit=2", "rpm_limit is given twice"),
+        ("customer block id=x", "if it is an id: user_id=id=x"),
+        ("key generate max_budget=NaN", "max_budget must be"),
+        ("key generate max_budget=1e999", "too large"),
+        ("spend explain nope", "No settled request 'nope' in the ledger. (404)"),
+        ("customer info nobody", "End User Id=nobody does not exist in db (404)"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(run: Run, command: str, words: str) -> None:
+    """No traceback, no Python value, status 1."""
+    result = run(*command.split())
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert words in result.stderr
+    assert not result.stderr.startswith(("(", "{", "["))
+
+
+COMMANDS = (
+    *(
+        "key list",
+        "key info x",
+        "key generate",
+        "user list",
+        "user info x",
+        "team list",
+        "budget list",
+    ),
+    *("customer list", "spend total", "spend keys", "spend users", "spend logs", "spend explain x"),
+    *("spend days 2027-01-15 2027-01-15", "top --times 1"),
+)
+ADDRESSES = (
+    "",
+    "nowhere",
+    "http://h:port",
+    "http://127.0.0.1:1",
+    "http://[::1",
+    f"http://{'a' * 300}",
+)
+BODIES = (b"<html>", b"\xff", b"[]", b"7", b'{"keys": 1}', b"[" * 100_000, b"[[[1]]]")
+
+
+@pytest.mark.parametrize(
+    ("command", "address"),
+    [
+        *((each, "http://127.0.0.1:1") for each in COMMANDS),
+        *(("key list", each) for each in ADDRESSES),
+    ]
+    + [("top --times 1", each) for each in ADDRESSES],
+)
+def test_an_address_that_is_none_is_one_sentence(command: str, address: str) -> None:
+    """Whatever is wrong with it, in every command."""
+    result = CliRunner().invoke(whole, [*command.split(), "--url", address, "--master-key", "sk-1"])
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
+    assert not isinstance(result.exception, Exception)
+
+
+@pytest.mark.parametrize(
+    ("command", "body"),
+    [
+        *((each, body) for each in COMMANDS for body in (b"[]", b'{"keys": 1}')),
+        *(("key list", each) for each in BODIES),
+    ],
+)
+def test_another_server_is_one_sentence(command: str, body: bytes) -> None:
+    """Answers that are no JSON, or other JSON than Tollgate's, never end in a traceback."""
+    with answering(body) as address:
+        result = CliRunner().invoke(
+            whole, [*command.split(), "--url", address, "--master-key", "sk-1"]
+        )
+    assert not isinstance(result.exception, Exception), result.exception
+    assert "Traceback" not in result.output
+
+
+@contextmanager
+def answering(body: bytes) -> Iterator[str]:
+    """A server that answers everything with one body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the library's name
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_every_command_asks_where_the_environment_says(url: str) -> None:
+    """TOLLGATE_URL, for `top` as well, with or without a slash at its end."""
+    for address in (url, f"{url}/"):
+        environment = {"TOLLGATE_URL": address, "TOLLGATE_MASTER_KEY": MASTER}
+        for command in ("key list", "top --times 1 --every 0.2"):
+            result = CliRunner().invoke(whole, command.split(), env=environment)
+            assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_ids_are_printed_whole_within_80_columns(run: Run) -> None:
+    """A table that does not fit is printed field by field; what is shown can be copied."""
+    made = json.loads(
+        run(
+            "key", "generate", "key_alias=a-name-of-some-forty-characters-0123456789", "--json"
+        ).stdout
+    )
+    for columns in ("80", "400"):
+        result = run("key", "list", columns=columns)
+        assert hash_of(made["key"]) in result.stdout.split()
+        assert "a-name-of-some-forty-characters-0123456789" in result.stdout.split()
+    narrow = run("key", "list", columns="80").stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+
+
+def test_a_name_cannot_write_to_the_terminal(run: Run) -> None:
+    """Line breaks and escape sequences are shown, not sent."""
+    run("key", "generate", r"metadata={\"a\": \"\u001b[31m\"}", "key_alias=escape", "user_id=e")
+    shown = run("key", "list", "--user-id", "e", columns="400").stdout
+    assert "\x1b" not in shown
+
+
+def test_without_a_master_key_nothing_is_asked(url: str) -> None:
+    """One clear sentence."""
+    result = CliRunner().invoke(
+        tollgate, ["key", "list", "--url", url], env={"TOLLGATE_MASTER_KEY": None}
+    )
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "no master key: give --master-key, or set TOLLGATE_MASTER_KEY\n",
+    )
+
+
+def test_a_gateway_that_is_not_there_is_said() -> None:
+    """One clear sentence."""
+    result = CliRunner().invoke(
+        tollgate, ["key", "list", "--url", "http://127.0.0.1:1", "--master-key", "sk-1"]
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("cannot reach the gateway at http://127.0.0.1:1: ")

@@ -1,0 +1,65 @@
+"""`tollgate top`: from two looks at /metrics to what is shown."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from tollgate.commands.top import Rates, sample, view
+
+BEFORE = """
+# TYPE tollgate_requests_admitted counter
+tollgate_requests_admitted_total 10
+# TYPE tollgate_requests_refused counter
+tollgate_requests_refused_total{reason="key_budget",status="401"} 5
+# TYPE tollgate_admission_seconds histogram
+tollgate_admission_seconds_bucket{le="0.001"} 0
+tollgate_admission_seconds_bucket{le="0.01"} 0
+tollgate_admission_seconds_bucket{le="+Inf"} 0
+tollgate_admission_seconds_count 0
+tollgate_admission_seconds_sum 0
+"""
+AFTER = """
+# TYPE tollgate_requests_admitted counter
+tollgate_requests_admitted_total 30
+# TYPE tollgate_requests_refused counter
+tollgate_requests_refused_total{reason="key_budget",status="401"} 7
+tollgate_requests_refused_total{reason="key_requests",status="429"} 8
+# TYPE tollgate_admission_seconds histogram
+tollgate_admission_seconds_bucket{le="0.001"} 60
+tollgate_admission_seconds_bucket{le="0.01"} 99
+tollgate_admission_seconds_bucket{le="+Inf"} 100
+tollgate_admission_seconds_count 100
+tollgate_admission_seconds_sum 1
+"""
+RATES = Rates(sample(BEFORE), sample(AFTER), 2.0)
+
+
+def test_rates_are_what_the_counters_gained() -> None:
+    """A second, over all series of a name or by a label."""
+    assert RATES.total("tollgate_requests_admitted_total") == 10
+    assert RATES.by("tollgate_requests_refused_total", "reason") == {
+        "key_requests": 4.0,
+        "key_budget": 1.0,
+    }
+
+
+def test_latencies_are_told_by_their_bucket() -> None:
+    """Median and 99 % as upper bounds; what is beyond the last bucket says so."""
+    assert RATES.quantile_ms("tollgate_admission_seconds", 0.5) == "<= 1 ms"
+    assert RATES.quantile_ms("tollgate_admission_seconds", 0.99) == "<= 10 ms"
+    assert RATES.quantile_ms("tollgate_admission_seconds", 0.999) == "> 10 ms"
+    assert RATES.quantile_ms("tollgate_store_seconds", 0.5) == "-"
+
+
+def test_a_part_that_was_started_again_has_no_negative_rate() -> None:
+    """Its counters begin at zero."""
+    assert Rates(sample(AFTER), sample(BEFORE), 1.0).total("tollgate_requests_admitted_total") == 0
+
+
+def test_the_screen_shows_refusals_by_limit() -> None:
+    """And stands without whatever is not there."""
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(view(RATES))
+    assert "key_requests" in shown.get()
+    assert "dollars by model: none" in shown.get()

@@ -1,0 +1,50 @@
+"""Envoy's configuration from a child process: as it is, or why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tollgate import envoy_config
+from tollgate.core.errors import SettingsError
+from tollgate.gateway import rendering
+from tollgate.settings import EXAMPLE_FILE, load
+from tollgate.topology import Address, Topology
+
+TOPOLOGY = Topology(
+    listen=Address(host="127.0.0.1", port=4000),
+    workers=(Address(path="/w"),),
+    admin=Address(path="/a"),
+    mock=Address(path="/m"),
+    workers_http=(Address(path="/h"),),
+)
+
+
+def test_a_file_holds_what_is_rendered(tmp_path: Path) -> None:
+    """Whoever renders it."""
+    file, settings = tmp_path / "envoy.json", load(EXAMPLE_FILE)
+    rendering.write_bootstrap(file, settings, TOPOLOGY)
+    assert json.loads(file.read_text()) == json.loads(
+        json.dumps(envoy_config.bootstrap(settings, TOPOLOGY))
+    )
+
+
+def test_a_fault_of_the_settings_is_told_in_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been raised here."""
+
+    def refuse(*_: object) -> None:
+        raise SettingsError("no such thing")
+
+    monkeypatch.setattr(envoy_config, "bootstrap", refuse)
+    with pytest.raises(SettingsError, match=r"^no such thing$"):
+        rendering.write_bootstrap(tmp_path / "envoy.json", load(EXAMPLE_FILE), TOPOLOGY)
+
+
+def test_what_nobody_foresaw_is_no_configuration(tmp_path: Path) -> None:
+    """Envoy is not started on half a file."""
+    with pytest.raises(SettingsError, match="could not be written"):
+        rendering.write_bootstrap(tmp_path / "nowhere" / "envoy.json", load(EXAMPLE_FILE), TOPOLOGY)

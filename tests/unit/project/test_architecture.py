@@ -1,0 +1,190 @@
+"""The directions of dependency."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import tollgate
+
+ROOT = Path(tollgate.__file__).parent
+USE_CASES = (
+    "tollgate.admission",
+    "tollgate.management",
+    "tollgate.metering",
+    "tollgate.reporting",
+    "tollgate.telemetry",
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            # `from tollgate import telemetry` names a module too.
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "tollgate" else node.module
+                for alias in node.names
+            )
+
+
+def imported_below(folder: str) -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for name in imports(path):
+            yield path.relative_to(ROOT).as_posix(), name
+
+
+def test_core_imports_only_the_standard_library_a_json_decoder_and_itself() -> None:
+    """Core is pure: no I/O library, no use case, no adapter.
+
+    Decoders of compressed bytes are pure too, and not all in the library.
+    """
+    allowed = sys.stdlib_module_names | {"msgspec", "brotli", "backports"}
+    odd = [
+        (path, name)
+        for path, name in imported_below("core")
+        if name.split(".")[0] not in allowed and not name.startswith("tollgate.core")
+    ]
+    assert odd == []
+
+
+def test_core_reads_no_clock_and_draws_no_random_number() -> None:
+    """Time and chance come in as arguments."""
+    impure = {"time", "random", "secrets", "asyncio", "logging", "socket", "os", "uuid"}
+    assert [
+        (path, name) for path, name in imported_below("core") if name.split(".")[0] in impure
+    ] == []
+
+
+def test_use_cases_know_no_adapter() -> None:
+    """admission, metering and management see ports, not what stands behind them."""
+    odd = []
+    for module in USE_CASES:
+        place = ROOT.joinpath(*module.split(".")[1:])
+        paths = place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+        for path in paths:
+            odd += [
+                (path.name, name)
+                for name in imports(path)
+                if name.startswith(("tollgate.adapters", "tollgate.app", "grpc", "valkey"))
+            ]
+    assert odd == []
+
+
+def test_no_adapter_imports_another() -> None:
+    """Each folder of adapters stands alone."""
+    odd = []
+    for path, name in imported_below("adapters"):
+        own = path.split("/")[1].removesuffix(".py")
+        if name.startswith("tollgate.adapters.") and name.split(".")[2] != own:
+            odd.append((path, name))
+    assert odd == []
+
+
+def test_only_the_edges_construct() -> None:
+    """Nothing but app/, and the report that `tollgate check` prints of prices, imports concrete
+    adapters.
+    """
+    odd = []
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        if place != "commands/printing/report.py" and not place.startswith(("adapters/", "app/")):
+            odd += [(place, name) for name in imports(path) if name.startswith("tollgate.adapters")]
+    assert odd == []
+
+
+def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
+    """Each worker would pay for it in memory."""
+    listing = "import sys, tollgate.app.worker; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", listing], check=True, capture_output=True, text=True
+    ).stdout.split()
+    served = {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "tollgate.management",
+        "tollgate.adapters.http_api",
+    }
+    assert "tollgate.app.worker" in found
+    assert served & set(found) == set()
+
+
+def test_a_supervisor_imports_nothing_that_is_needed_once() -> None:
+    """It stays for as long as the gateway runs, and renders, asks and prints only now and then."""
+    listing = "import sys, tollgate.commands.main, tollgate.gateway.supervisor; print(*sys.modules)"
+    found = subprocess.run(
+        [sys.executable, "-c", listing], check=True, capture_output=True, text=True
+    ).stdout.split()
+    once = {
+        "envoy_data_plane",
+        "genai_prices",
+        "httpx",
+        "fastapi",
+        "valkey",
+        "tollgate.envoy_config",
+    }
+    assert "tollgate.gateway.supervisor" in found
+    assert once & set(found) == set()
+
+
+SAME_NAME_IN = ("routes", "wire", "commands")
+"""Folders that hold one file for each noun; in all others a file name stands once in the package."""
+MOST_FILES = 14
+
+
+def own_files() -> Iterator[Path]:
+    yield from (
+        path for path in sorted(ROOT.rglob("*")) if path.is_file() and "pb" not in path.parts
+    )
+
+
+def test_a_module_has_its_file_name_for_itself() -> None:
+    """Whoever opens a file by its name finds the one that is meant."""
+    places: dict[str, list[str]] = {}
+    for path in own_files():
+        place = path.relative_to(ROOT)
+        if (
+            path.suffix == ".py"
+            and path.stem not in {"__init__", "__main__"}
+            and not set(SAME_NAME_IN) & set(place.parts)
+        ):
+            places.setdefault(path.name, []).append(place.as_posix())
+    assert [found for found in places.values() if len(found) > 1] == []
+
+
+def test_a_folder_is_read_in_one_sitting() -> None:
+    """At most 14 files: a folder that needs more holds two things."""
+    counted = Counter(
+        path.parent.relative_to(ROOT).as_posix()
+        for path in own_files()
+        if "__pycache__" not in path.parts
+    )
+    assert [(folder, count) for folder, count in counted.items() if count > MOST_FILES] == []
+
+
+@pytest.mark.parametrize("house", ["", "core", "envoy_config"])
+def test_no_room_needs_one_that_needs_it(house: str) -> None:
+    """The folders below one folder import each other in one direction only."""
+    top = ROOT / house
+    prefix = ".".join(("tollgate", *([house] if house else [])))
+    rooms = {each.name for each in top.iterdir() if each.is_dir() and each.name != "__pycache__"}
+    needs = {
+        room: {
+            name.removeprefix(f"{prefix}.").split(".")[0]
+            for _, name in imported_below(f"{house}/{room}")
+            if name.startswith(f"{prefix}.")
+        }
+        & rooms - {room}
+        for room in rooms
+    }
+    with_nobody_else = TopologicalSorter(needs)
+    with_nobody_else.prepare()  # raises CycleError, which names the rooms

@@ -1,0 +1,79 @@
+"""What a user can set, see or run is in the README, so that it cannot rot silently."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tollgate import __version__
+from tollgate.settings import TollgateSettings
+
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TollgateSettings.model_fields)
+def test_every_setting_is_in_the_readme(name: str) -> None:
+    """And says what it is for where it is declared."""
+    assert f"`{name}`" in README
+    assert name in ("host", "port") or TollgateSettings.model_fields[name].description
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """The README's table names each package that is installed for a user."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.split(r"[=\[;]", each)[0] for each in project["dependencies"]]
+    table = README.partition("| Dependency | Why |")[2]
+    assert [
+        name for name in names if not re.search(rf"(\| |, ){re.escape(name)}(,| \|)", table)
+    ] == []
+
+
+def test_the_distribution_says_what_it_is() -> None:
+    """Under its own name, licensed, typed; the version is told once in the code and once in the
+    metadata.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (project["name"], project["license"], project["version"]) == (
+        "envoy-tollgate",
+        "Apache-2.0",
+        __version__,
+    )
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert (ROOT / "plugin/tollgate/py.typed").exists()
+    assert project["scripts"] == {"tollgate": "tollgate.commands.main:app"}
+
+
+def test_every_threat_is_shown_by_a_test_that_there_is() -> None:
+    """SECURITY.md names tests as `folder/file.py::name`."""
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    gone = [
+        (path, name)
+        for path, name in named
+        if not (ROOT / "tests" / path).exists()
+        or f"def {name}(" not in (ROOT / "tests" / path).read_text(encoding="utf-8")
+    ]
+    assert (len(named) > 40, gone) == (True, [])
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/release.md"])
+def test_what_a_document_points_to_is_there(name: str) -> None:
+    """Its links, and the paths of this repository that it names."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)#]+)\)", text)
+    named = re.findall(r"`((?:tests|docs|envoy|plugin|proto)/[\w./-]+)`", text)
+    places = [each for each in linked if "://" not in each]
+    gone = [each for each in places if not (ROOT / name).parent.joinpath(each).exists()]
+    gone += [each for each in named if not (ROOT / each).exists()]
+    assert gone == []
+
+
+def test_every_make_target_is_explained() -> None:
+    """In the README or at the head of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert targets is not None
+    assert [each for each in targets[1].split() if f"make {each}" not in README + makefile] == []
