@@ -77,3 +77,33 @@ def test_every_make_target_is_explained() -> None:
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert targets is not None
     assert [each for each in targets[1].split() if f"make {each}" not in README + makefile] == []
+
+
+CITING = [
+    path
+    for folder in ("plugin/tollgate", "tests", "proto", "envoy")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".lua", ".yaml", ".md", ".proto"} and "pb" not in path.parts
+]
+MODULES = {path.name for path in CITING} | {"__init__.py"}
+
+
+def test_every_file_that_a_comment_names_is_in_the_repository() -> None:
+    """By its path below a folder of ours, or by its bare name."""
+    gone = []
+    for path in CITING:
+        for named in re.findall(
+            r"[ (`]((?:core|adapters|envoy_config|tests)/[\w/]+\.\w+|\w+\.lua)\b", path.read_text()
+        ):
+            places = [ROOT / named, ROOT / "plugin/tollgate" / named, ROOT / "envoy" / named]
+            if not any(place.exists() for place in places) and named not in MODULES:
+                gone.append((path.relative_to(ROOT).as_posix(), named))
+    assert gone == []
+
+
+def test_no_file_holds_the_marks_of_a_conflict() -> None:
+    """Of two versions, one was chosen."""
+    texts = [*CITING, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert [
+        path.name for path in texts if re.search(r"^(<{7}|>{7}) ", path.read_text(), re.M)
+    ] == []

@@ -5,7 +5,7 @@ A request's head and body to Request, Decision to a response.
 Not on a web framework or server: Envoy is the only client, it sends one request after the other on
 each connection, and what a server does beyond that would cost more than the decision. What a
 response says to Envoy rather than to the client stands in headers that the configuration
-(envoy_config/native.py) takes for itself.
+(envoy_config/http_filters/native_usage.py) takes for itself.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
 from tollgate.metering.metering import Meter
 
-# What Envoy's health check waits for (envoy_config/messages.py). It asks without any header; a
+# What Envoy's health check waits for (envoy_config/typed_messages.py). It asks without any header; a
 # client's request comes with several.
 _ALIVE = b"HTTP/1.1 204 \r\n\r\n"
 

@@ -103,7 +103,7 @@ Those that can refuse come first, in the order in which a refusal names them.
 class Balance(Struct, frozen=True, array_like=True, gc=False):
     """Where an account stands. What it does not limit is 0.
 
-    `requests` and `tokens` are used bucket units (see core.bucket), `parallel` the calls in flight;
+    `requests` and `tokens` are used bucket units (see bucket.py), `parallel` the calls in flight;
     `used_nanousd` is settled in the period that began at `period_start_us`, `held_nanousd` set
     aside by calls in flight.
     """

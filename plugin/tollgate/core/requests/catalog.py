@@ -56,7 +56,7 @@ class Serving:
 class Catalog:
     """Deployments by public name, by id and by name and wire, and the models by name.
 
-    Public names may hold `*` (core/wildcards.py). `prices` lacks the deployments that nobody has a
+    Public names may hold `*` (core/models/wildcards.py). `prices` lacks the deployments that nobody has a
     price for; they alone ever change.
     """
 

@@ -1,6 +1,6 @@
 """The APIs that clients speak: what each keeps where in a request, and how each writes an error.
 
-Which path is which: core/endpoints.py.
+Which path is which: core/requests/endpoints.py.
 
 Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's
 `{"error": {...}}` (platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error",

@@ -1,5 +1,5 @@
 """How much a request may use, before anyone has counted it: what its JSON looks like
-(core/prompt_size.py), and a ratio that each model's own replies teach, apart for requests with
+(core/requests/prompt_size.py), and a ratio that each model's own replies teach, apart for requests with
 tools.
 
 It is a hint in one worker's memory.

@@ -3,7 +3,7 @@ by what they are.
 
 No tokenizer is asked: a share of the text says how dense it is, so a long prompt costs a scan for
 media and no more. Bytes a token are those of o200k and cl100k over prose, code, JSON and scripts;
-what is left of the error each model's own replies teach (core/estimate.py).
+what is left of the error each model's own replies teach (core/requests/estimate.py).
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _ANTHROPIC_LIMITS = tuple(
     for noun in ("requests", "tokens", "input-tokens", "output-tokens")
     for state in _STATES
 )
-# What Tollgate tells clients itself (core/headers.py): beginnings of names.
+# What Tollgate tells clients itself (core/answers/headers.py): beginnings of names.
 _OURS = ("x-litellm-", "x-tollgate-", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
 # Whose account the gateway calls with.
 _ACCOUNT = (

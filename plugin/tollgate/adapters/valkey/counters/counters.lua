@@ -20,7 +20,7 @@
 -- Integers only, below 2^53: what is used may be more, so its two halves are added up apart. Each call reads all, checks all, then writes all. What costs here is calls of functions in C, the store's
 -- most, arrays that grow, and functions that are made: so each key is read, packed and written once, what is unpacked makes an array at
 -- once, and an operation has a file of its own. Names in capitals are constants: scripts.py puts their values in their places.
--- core/bucket.py and core/budget.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
+-- core/limits/bucket.py and core/limits/period.py hold the same arithmetic; tests/properties/test_lua_equals_python.py compares them.
 
 local UNITS = 60000 -- units in a token: a limit of L a minute drains L units each millisecond
 local MAX_EXACT = 9007199254740991
