@@ -15,7 +15,7 @@ from tollgate.core.errors import SettingsError
 from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, Standing
 from tollgate.core.requests.dialects import Family
 from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
-from tollgate.envoy_config.clusters import clusters
+from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.envoy_config.clusters.failover import chain
 from tollgate.envoy_config.clusters.upstream import path_rule
 from tollgate.settings import Credential, Settings, load

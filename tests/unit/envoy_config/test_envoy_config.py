@@ -15,7 +15,7 @@ import yaml
 from tollgate.commands.main import rendered
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
-from tollgate.envoy_config.clusters import clusters
+from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.envoy_config.parts import Part
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load

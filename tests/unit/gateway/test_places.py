@@ -14,7 +14,7 @@ import pytest
 from tollgate.gateway.places import socket_folder
 
 HOLDS_ONE = """
-from tollgate.places import socket_folder
+from tollgate.gateway.places import socket_folder
 with socket_folder() as folder:
     print(folder, flush=True)
     input()

@@ -15,7 +15,7 @@ from tollgate.adapters.prices import PriceBook
 from tollgate.commands.printing import report
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import Address, Topology
-from tollgate.envoy_config.clusters import clusters
+from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.settings import Credential, Settings, load
 
 TOPOLOGY = Topology(Address(host="127.0.0.1", port=4000), (Address(path="/w"),), Address(path="/a"))
