@@ -61,9 +61,8 @@ class _Carried(Request):
         # Periods are counted forwards and backwards, so the end of one is as good a point to count
         # from as its begin.
         limits = replace(blank.limits, budget_since_us=reset_us or created_us)
-        entity = self.change(
-            replace(blank, created_us=created_us, updated_us=now_us, limits=limits), now_us
-        )  # type: ignore[attr-defined]
+        blank = replace(blank, created_us=created_us, updated_us=now_us, limits=limits)
+        entity = self.change(blank, now_us)  # type: ignore[attr-defined]
         over = reset_us is not None and reset_us <= now_us
         return Carried(entity, 0 if over else self.spend or 0, self.model_spend or {})
 
