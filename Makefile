@@ -6,6 +6,7 @@
 # make check   format, lint, types, architecture, generated files current
 # make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
 # make bench-quick    in a minute: did my change make it worse than the run before?
+# make bench-peers    the same load on Envoy's local rate limit and on Go's rate limit service (needs Go)
 # make bench-litellm  the same load on LiteLLM, in an environment of its own that is thrown away
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-litellm chaos fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos fuzz h2spec
 
 # exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
 run: $(VENV)/run
@@ -49,6 +50,9 @@ bench: $(VENV)/run
 
 bench-quick: $(VENV)/run
 	@$(BIN)/python -m tests.load.quick $(ARGS)
+
+bench-peers: $(VENV)/run
+	@$(BIN)/python -m tests.load.peers $(ARGS)
 
 bench-litellm: $(VENV)/run
 	@$(BIN)/python -m tests.load.litellm $(ARGS)

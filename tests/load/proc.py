@@ -23,6 +23,7 @@ class Group(StrEnum):
     SUPERVISOR = "supervisor"
     ENVOY = "envoy"
     STORE = "valkey"
+    RATELIMIT = "ratelimit"
     LITELLM = "litellm"
     MOCK = "mock"
     LOAD = "load"
@@ -30,7 +31,7 @@ class Group(StrEnum):
 
 TOLLGATE = (Group.WORKERS, Group.ADMIN, Group.SUPERVISOR)
 """What of a gateway is counted as Tollgate."""
-GATEWAY = (*TOLLGATE, Group.ENVOY, Group.STORE, Group.LITELLM)
+GATEWAY = (*TOLLGATE, Group.ENVOY, Group.STORE, Group.RATELIMIT, Group.LITELLM)
 """What a gateway costs as a whole."""
 
 Groups = Mapping[Group, tuple[int, ...]]

