@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 
-from tollgate.core.entities import NO_LIMITS, Key, Member, Team, User
+from tollgate.core.entities import Key, Member, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.collection import Collection
+from tollgate.management.spending.limits import new_entity
 from tollgate.ports import Registry, Write, entity_of
 
 
@@ -34,16 +34,7 @@ async def imply_teams(
     names = sorted({each for each in team_ids if each is not None})
     for name, stored in zip(names, await registry.get(Team, names) if names else (), strict=True):
         if stored is None:
-            limits = replace(NO_LIMITS, budget_since_us=now_us)
-            team = Team(
-                name,
-                None,
-                organization,
-                limits=limits,
-                created_us=now_us,
-                updated_us=now_us,
-                implied=True,
-            )
+            team = new_entity(Team(name, organization=organization, implied=True), now_us)
             # Somebody else made it meanwhile: all the better.
             with suppress(Conflict):
                 await registry.write(Write(None, team))

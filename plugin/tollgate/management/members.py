@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import uuid4
 
 from tollgate.core.callers.inherit import find_member_of
@@ -13,6 +13,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import MOST_TRIES
 from tollgate.management.lookups import organization_of, user_id_of
 from tollgate.management.nouns import Noun
+from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Stored, Write, entity_of
 
@@ -134,8 +135,5 @@ class Members(Noun[Member]):
         return None if new.email is None else await self.registry.find_named(User, new.email)
 
     def _new_user(self, new: NewMember) -> User:
-        now_us = self.clock.now_us()
-        user = User(
-            new.user_id or str(uuid4()), email=new.email, created_us=now_us, updated_us=now_us
-        )
-        return replace(user, limits=replace(user.limits, budget_since_us=now_us))
+        user = User(new.user_id or str(uuid4()), email=new.email)
+        return new_entity(user, self.clock.now_us())

@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.collection import Collection
-from tollgate.management.spending.limits import restarted
+from tollgate.management.spending.limits import new_entity, restarted
 from tollgate.management.spending.ranking import Ranking, ranked
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, E, Page, Registry, Stored, Write
@@ -46,14 +46,7 @@ class Noun(Generic[E]):
     def made(self, blank: E, change: Callable[[E, int], E]) -> E:
         """A new entity: created now, its periods counted from now."""
         now_us = self.clock.now_us()
-        new: Any = blank
-        new = replace(
-            new,
-            created_us=now_us,
-            updated_us=now_us,
-            limits=replace(new.limits, budget_since_us=now_us),
-        )
-        return change(new, now_us)
+        return change(new_entity(blank, now_us), now_us)
 
     async def find(self, identity: str) -> Live[E]:
         """The entity with its numbers. Raises NotFound."""

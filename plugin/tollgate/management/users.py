@@ -9,6 +9,7 @@ from tollgate.core.entities import Key, Member, User
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams, organization_of, removals
 from tollgate.management.nouns import Noun
+from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.management.virtual_keys import Made, blank, new_secret
 from tollgate.ports import Clock, Registry, Write
@@ -56,8 +57,7 @@ class Users(Noun[User]):
         now_us = self.clock.now_us()
         writes = [Write(None, user)]
         for each in memberships:
-            member = Member(each.team_id, user.id, created_us=now_us, updated_us=now_us)
-            member = replace(member, limits=replace(member.limits, budget_since_us=now_us))
+            member = new_entity(Member(each.team_id, user.id), now_us)
             writes.append(Write(None, each.change(member, now_us)))
         secret, key = new_secret(), None
         if key_change is not None:

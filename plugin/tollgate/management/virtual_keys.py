@@ -14,7 +14,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management.administrators import hash_of
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams
-from tollgate.management.spending.limits import restarted
+from tollgate.management.spending.limits import new_entity, restarted
 from tollgate.management.spending.ranking import Ranking, ranked
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Page, Registry, Stored, Write
@@ -210,8 +210,7 @@ class Keys:
 
 def blank(secret: str, now_us: int) -> Key:
     """A new key of that secret, without any limits."""
-    key = Key(hash_of(secret), shown_name(secret), created_us=now_us, updated_us=now_us)
-    return replace(key, limits=replace(key.limits, budget_since_us=now_us))
+    return new_entity(Key(hash_of(secret), shown_name(secret)), now_us)
 
 
 def new_secret() -> str:

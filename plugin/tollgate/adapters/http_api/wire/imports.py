@@ -21,6 +21,7 @@ from tollgate.adapters.http_api.wire.teams import TeamFields
 from tollgate.adapters.http_api.wire.users import UserFields
 from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
 from tollgate.management.imports import Carried, Outcome
+from tollgate.management.spending.limits import new_entity
 
 _LONGEST_BATCH = 1000
 
@@ -57,12 +58,11 @@ class _Carried(Request):
     def carried(self, now_us: int) -> Carried:
         """The entity, and what it has spent in its current period."""
         blank: Any = self._blank()
-        created_us, reset_us = self.created_at or now_us, self.budget_reset_at
+        reset_us = self.budget_reset_at
         # Periods are counted forwards and backwards, so the end of one is as good a point to count
         # from as its begin.
-        limits = replace(blank.limits, budget_since_us=reset_us or created_us)
-        blank = replace(blank, created_us=created_us, updated_us=now_us, limits=limits)
-        entity = self.change(blank, now_us)  # type: ignore[attr-defined]
+        blank = new_entity(blank, self.created_at or now_us, period_us=reset_us)
+        entity = self.change(replace(blank, updated_us=now_us), now_us)  # type: ignore[attr-defined]
         over = reset_us is not None and reset_us <= now_us
         return Carried(entity, 0 if over else self.spend or 0, self.model_spend or {})
 
