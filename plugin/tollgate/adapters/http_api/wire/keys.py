@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.parts.limits import (
-    LimitFields,
-    ModelLimitFields,
-    printed_dollars,
-    printed_model_budgets,
-    printed_model_rpm,
-    printed_model_tpm,
-)
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
+from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
+from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
@@ -28,55 +23,39 @@ from tollgate.adapters.http_api.wire.parts.types import (
     wrong,
 )
 from tollgate.core.entities import Key
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.limits.duration import instant_after, parse_duration
-from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.spending import Live
 from tollgate.management.virtual_keys import Made
 
-_FIELDS = {
-    "key_alias": "alias",
-    "user_id": "user_id",
-    "team_id": "team_id",
-    "organization_id": "organization",
-    "models": "models",
-    "blocked": "blocked",
-    "budget_id": "budget_id",
-    "soft_budget": "soft_budget_nanousd",
-    "metadata": "metadata",
-    "config": "config",
-    "permissions": "permissions",
-    "allowed_cache_controls": "allowed_cache_controls",
-    "duration": "lifetime",
-}
 
-
-class KeyFields(LimitFields, ModelLimitFields):
+class KeyFields(OwnedFields[Key]):
     """What can be said of a key."""
+
+    attributes: ClassVar = {
+        "key_alias": "alias",
+        "user_id": "user_id",
+        "team_id": "team_id",
+        "config": "config",
+        "permissions": "permissions",
+        "allowed_cache_controls": "allowed_cache_controls",
+        "duration": "lifetime",
+        "budget_id": "budget_id",
+    }
 
     key_alias: Identifier | None = None
     duration: Lifetime = None
-    models: Names | None = None
-    spend: Dollars | None = None
     user_id: Identifier | None = None
     team_id: TeamId | None = None
-    organization_id: Identifier | None = None
-    metadata: ObjectText | None = None
     allowed_cache_controls: Names | None = None
     config: ObjectText | None = None
     permissions: ObjectText | None = None
     aliases: dict[Identifier, Identifier] | None = None
-    blocked: bool | None = None
     budget_id: Identifier | None = None
     soft_budget: Dollars | None = None
 
-    def change(self, key: Key, now_us: int) -> Key:
-        """The key that these fields make of another."""
-        after = replace(
-            patched(key, self, _FIELDS),
-            limits=self.limits_over(key.limits),
-            model_limits=self.model_limits_over(key.model_limits, now_us),
-        )
+    def change(self, entity: Key, now_us: int) -> Key:
+        """Return the key that these fields make of another."""
+        after = super().change(entity, now_us)
         if "aliases" in self.model_fields_set:
             after = replace(after, model_aliases=tuple((self.aliases or {}).items()))
         if "duration" in self.model_fields_set:
@@ -170,41 +149,21 @@ class GeneratedKey(Answer):
     token_id: None = None
 
 
-class KeyRow(Answer):
+class KeyRow(OwnedRow):
     """A key as /key/info and /key/list show it."""
 
     token: str
     key_name: str
     key_alias: str | None
-    spend: float
-    total_spend: float
-    max_budget: float | None
     expires: PrintedTime | None
-    models: tuple[str, ...]
     aliases: dict[str, str]
     config: PrintedObject
     user_id: str | None
     team_id: str | None
-    max_parallel_requests: int | None
-    metadata: PrintedObject
-    tpm_limit: int | None
-    rpm_limit: int | None
-    model_rpm_limit: dict[str, int]
-    model_tpm_limit: dict[str, int]
-    budget_duration: str | None
-    budget_reset_at: PrintedTime | None
-    budget_anchor: str
-    budget_timezone: str | None
     allowed_cache_controls: tuple[str, ...]
     permissions: PrintedObject
-    model_spend: dict[str, float]
-    model_max_budget: dict[str, Any]
     soft_budget: float | None
-    blocked: bool
     budget_id: str | None
-    organization_id: str | None
-    created_at: PrintedTime
-    updated_at: PrintedTime
 
 
 class KeyInfo(Answer):
@@ -246,68 +205,28 @@ class SpendReset(Answer):
 
 
 def generated(made: Made) -> GeneratedKey:
-    """A key with its secret, as the page prints it."""
-    key = made.live.entity
-    return GeneratedKey(
-        key=made.secret,
-        models=key.models,
-        spend=dollars_of(made.live.spend.used_nanousd),
-        max_budget=printed_dollars(key.limits.max_budget_nanousd),
-        user_id=key.user_id,
-        team_id=key.team_id,
-        max_parallel_requests=key.limits.parallel,
-        metadata=key.metadata,
-        tpm_limit=key.limits.tpm,
-        rpm_limit=key.limits.rpm,
-        budget_duration=key.limits.budget_duration,
-        allowed_cache_controls=key.allowed_cache_controls,
-        soft_budget=printed_dollars(key.soft_budget_nanousd),
-        key_alias=key.alias,
-        duration=key.lifetime,
-        aliases=dict(key.model_aliases),
-        config=key.config,
-        permissions=key.permissions,
-        model_max_budget=printed_model_budgets(key.model_limits),
-        expires=key.expires_us,
-    )
+    """Return a key with its secret, as LiteLLM prints it."""
+    shown = dict(row(made.live)) | {"key": made.secret, "duration": made.live.entity.lifetime}
+    told_elsewhere = {"key_name", "token_id"}
+    names = GeneratedKey.model_fields.keys() - told_elsewhere
+    return GeneratedKey(**{name: shown[name] for name in names})
 
 
 def row(live: Live[Key]) -> KeyRow:
-    """A key with its live numbers."""
-    key, limits, spend = live.entity, live.entity.limits, live.spend
+    """Return a key with its live numbers."""
+    key = live.entity
     return KeyRow(
+        **owned_row(live),
         token=key.hash,
         key_name=key.name,
         key_alias=key.alias,
-        spend=dollars_of(spend.used_nanousd),
-        total_spend=dollars_of(spend.total_nanousd),
-        max_budget=printed_dollars(limits.max_budget_nanousd),
         expires=key.expires_us,
-        models=key.models,
         aliases=dict(key.model_aliases),
         config=key.config,
         user_id=key.user_id,
         team_id=key.team_id,
-        max_parallel_requests=limits.parallel,
-        metadata=key.metadata,
-        tpm_limit=limits.tpm,
-        rpm_limit=limits.rpm,
-        model_rpm_limit=printed_model_rpm(key.model_limits),
-        model_tpm_limit=printed_model_tpm(key.model_limits),
-        budget_duration=limits.budget_duration,
-        budget_reset_at=live.reset_us,
-        budget_anchor="rolling" if limits.calendar_timezone is None else "calendar",
-        budget_timezone=limits.calendar_timezone,
         allowed_cache_controls=key.allowed_cache_controls,
         permissions=key.permissions,
-        model_spend={
-            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
-        },
-        model_max_budget=printed_model_budgets(key.model_limits),
         soft_budget=printed_dollars(key.soft_budget_nanousd),
-        blocked=key.blocked,
         budget_id=key.budget_id,
-        organization_id=None if key.organization == DEFAULT_ORGANIZATION else key.organization,
-        created_at=key.created_us,
-        updated_at=key.updated_us,
     )

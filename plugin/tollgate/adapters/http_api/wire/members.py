@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.parts.limits import LimitFields, printed_dollars
+from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits
+from tollgate.adapters.http_api.wire.parts.limits import LimitFields
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
@@ -137,7 +138,7 @@ def reference(member: Member) -> MemberRef:
 
 def row(live: Live[Member]) -> MembershipRow:
     """A membership with its live numbers."""
-    member, limits = live.entity, live.entity.limits
+    member = live.entity
     return MembershipRow(
         user_id=member.user_id,
         team_id=member.team_id,
@@ -146,25 +147,20 @@ def row(live: Live[Member]) -> MembershipRow:
         total_spend=dollars_of(live.spend.total_nanousd),
         budget_reset_at=live.reset_us,
         allowed_models=member.models,
-        litellm_budget_table={
-            "max_budget": printed_dollars(limits.max_budget_nanousd),
-            "budget_duration": limits.budget_duration,
-            "max_parallel_requests": limits.parallel,
-            "tpm_limit": limits.tpm,
-            "rpm_limit": limits.rpm,
-        },
+        litellm_budget_table=printed_limits(member.limits),
     )
 
 
 def updated(member: Member) -> UpdatedMember:
     """A membership after a change."""
+    limits = printed_limits(member.limits)
     return UpdatedMember(
         team_id=member.team_id,
         user_id=member.user_id,
         role=member.role,
-        max_budget_in_team=printed_dollars(member.limits.max_budget_nanousd),
-        tpm_limit=member.limits.tpm,
-        rpm_limit=member.limits.rpm,
-        budget_duration=member.limits.budget_duration,
+        max_budget_in_team=limits["max_budget"],
+        tpm_limit=limits["tpm_limit"],
+        rpm_limit=limits["rpm_limit"],
+        budget_duration=limits["budget_duration"],
         allowed_models=member.models,
     )

@@ -4,69 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
 from tollgate.adapters.http_api.wire.keys import KeyFields, KeyRow
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
-from tollgate.adapters.http_api.wire.parts.limits import (
-    LimitFields,
-    ModelLimitFields,
-    printed_dollars,
-    printed_model_budgets,
-    printed_model_rpm,
-    printed_model_tpm,
-)
+from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
+from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
+from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
     Lifetime,
     Names,
     ObjectText,
-    PrintedObject,
     PrintedTime,
     TeamId,
 )
 from tollgate.adapters.http_api.wire.teams import TeamRow
 from tollgate.core.entities import Key, Member, MemberRole, Role, User
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
-from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.spending import Live
 from tollgate.management.users import Membership
 from tollgate.management.virtual_keys import Made
 
-_FIELDS = {
-    "user_alias": "alias",
-    "user_email": "email",
-    "user_role": "role",
-    "organization_id": "organization",
-    "models": "models",
-    "metadata": "metadata",
-    "blocked": "blocked",
-}
 
-
-class UserFields(LimitFields, ModelLimitFields):
+class UserFields(OwnedFields[User]):
     """What can be said of a user. The limits hold over all the user's keys together."""
+
+    attributes: ClassVar = {"user_alias": "alias", "user_email": "email", "user_role": "role"}
 
     user_id: Identifier | None = None
     user_email: Identifier | None = None
     user_alias: Identifier | None = None
     user_role: Role | None = None
-    organization_id: Identifier | None = None
-    models: Names | None = None
-    metadata: ObjectText | None = None
-    blocked: bool | None = None
-    spend: Dollars | None = None
-
-    def change(self, user: User, now_us: int) -> User:
-        """The user that these fields make of another."""
-        return replace(
-            patched(user, self, _FIELDS),
-            limits=self.limits_over(user.limits),
-            model_limits=self.model_limits_over(user.model_limits, now_us),
-        )
 
 
 class NewUserTeam(Request):
@@ -150,34 +121,14 @@ class CreatedUser(Answer):
     max_budget: float | None
 
 
-class UserRow(Answer):
+class UserRow(OwnedRow):
     """A user as /user/info and /user/list show it."""
 
     user_id: str
     user_alias: str | None
     user_email: str | None
     user_role: Role
-    organization_id: str | None
     teams: tuple[str, ...]
-    models: tuple[str, ...]
-    spend: float
-    total_spend: float
-    max_budget: float | None
-    max_parallel_requests: int | None
-    tpm_limit: int | None
-    rpm_limit: int | None
-    model_rpm_limit: dict[str, int]
-    model_tpm_limit: dict[str, int]
-    budget_duration: str | None
-    budget_reset_at: PrintedTime | None
-    budget_anchor: str
-    budget_timezone: str | None
-    model_spend: dict[str, float]
-    model_max_budget: dict[str, Any]
-    blocked: bool
-    metadata: PrintedObject
-    created_at: PrintedTime
-    updated_at: PrintedTime
 
 
 class ListedUser(UserRow):
@@ -223,34 +174,13 @@ def created(live: Live[User], made: Made | None) -> CreatedUser:
 
 
 def row(live: Live[User], team_ids: Sequence[str]) -> UserRow:
-    """A user with their live numbers."""
-    user, limits, spend = live.entity, live.entity.limits, live.spend
+    """Return a user with their live numbers."""
+    user = live.entity
     return UserRow(
+        **owned_row(live),
         user_id=user.id,
         user_alias=user.alias,
         user_email=user.email,
         user_role=user.role,
-        organization_id=None if user.organization == DEFAULT_ORGANIZATION else user.organization,
         teams=tuple(team_ids),
-        models=user.models,
-        spend=dollars_of(spend.used_nanousd),
-        total_spend=dollars_of(spend.total_nanousd),
-        max_budget=printed_dollars(limits.max_budget_nanousd),
-        max_parallel_requests=limits.parallel,
-        tpm_limit=limits.tpm,
-        rpm_limit=limits.rpm,
-        model_rpm_limit=printed_model_rpm(user.model_limits),
-        model_tpm_limit=printed_model_tpm(user.model_limits),
-        budget_duration=limits.budget_duration,
-        budget_reset_at=live.reset_us,
-        budget_anchor="rolling" if limits.calendar_timezone is None else "calendar",
-        budget_timezone=limits.calendar_timezone,
-        model_spend={
-            model: dollars_of(nanousd) for model, nanousd in spend.by_model_nanousd.items()
-        },
-        model_max_budget=printed_model_budgets(user.model_limits),
-        blocked=user.blocked,
-        metadata=user.metadata,
-        created_at=user.created_us,
-        updated_at=user.updated_us,
     )

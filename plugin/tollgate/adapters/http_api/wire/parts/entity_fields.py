@@ -1,0 +1,58 @@
+"""What the requests of several nouns share: how an entity is changed by what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
+
+from tollgate.adapters.http_api.wire.parts.base import patched
+from tollgate.adapters.http_api.wire.parts.limits import LimitFields, ModelLimitFields
+from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, ObjectText
+from tollgate.core.entities import Budget, Customer, Key, Team, User
+
+_Limited = TypeVar("_Limited", Key, User, Team, Customer, Budget)
+
+_ATTRIBUTES = {
+    "organization_id": "organization",
+    "models": "models",
+    "metadata": "metadata",
+    "blocked": "blocked",
+    "soft_budget": "soft_budget_nanousd",
+}
+
+
+class EntityFields(LimitFields, ModelLimitFields, Generic[_Limited]):
+    """What can be said of an entity that has limits, in all and for single models.
+
+    `attributes` is from the noun's own fields to the entity's attributes, beside those that
+    several nouns have.
+    """
+
+    attributes: ClassVar[Mapping[str, str]] = {}
+
+    def change(self, entity: _Limited, now_us: int) -> _Limited:
+        """Return the entity that these fields make of another."""
+        return replace(
+            patched(entity, self, {**_ATTRIBUTES, **self.attributes}),
+            limits=self.limits_over(entity.limits),
+            model_limits=self.model_limits_over(entity.model_limits, now_us),
+        )
+
+
+class PayerFields(EntityFields[_Limited], Generic[_Limited]):
+    """What can be said of an entity that calls are charged to.
+
+    `spend`: what it has spent in its current period.
+    """
+
+    models: Names | None = None
+    blocked: bool | None = None
+    spend: Dollars | None = None
+
+
+class OwnedFields(PayerFields[_Limited], Generic[_Limited]):
+    """What can be said of a payer that belongs to an organization."""
+
+    organization_id: Identifier | None = None
+    metadata: ObjectText | None = None

@@ -1,0 +1,106 @@
+"""What the rows of several nouns share: limits, spend, and whose they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.limits import (
+    printed_dollars,
+    printed_model_budgets,
+    printed_model_rpm,
+    printed_model_tpm,
+)
+from tollgate.adapters.http_api.wire.parts.types import PrintedObject, PrintedTime
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Team, User
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.spending import Live
+
+
+class LimitsRow(Answer):
+    """The limits of an entity, in all and for single models."""
+
+    max_budget: float | None
+    max_parallel_requests: int | None
+    tpm_limit: int | None
+    rpm_limit: int | None
+    budget_duration: str | None
+    budget_reset_at: PrintedTime | None
+    budget_anchor: str
+    budget_timezone: str | None
+    model_max_budget: dict[str, Any]
+    model_rpm_limit: dict[str, int]
+    model_tpm_limit: dict[str, int]
+
+
+class PayerRow(LimitsRow):
+    """An entity that calls are charged to: its limits, its models, what it has spent."""
+
+    models: tuple[str, ...]
+    blocked: bool
+    spend: float
+    total_spend: float
+    model_spend: dict[str, float]
+
+
+class OwnedRow(PayerRow):
+    """A payer that belongs to an organization, with its owner's metadata."""
+
+    organization_id: str | None
+    metadata: PrintedObject
+    created_at: PrintedTime
+    updated_at: PrintedTime
+
+
+def printed_limits(limits: LimitSet) -> dict[str, Any]:
+    """Return the values of the fields that all nouns have, memberships too."""
+    return {
+        "max_budget": printed_dollars(limits.max_budget_nanousd),
+        "max_parallel_requests": limits.parallel,
+        "tpm_limit": limits.tpm,
+        "rpm_limit": limits.rpm,
+        "budget_duration": limits.budget_duration,
+    }
+
+
+def limits_row(live: Live[Any]) -> dict[str, Any]:
+    """Return the values of a `LimitsRow`."""
+    entity: Key | User | Team | Customer | Budget = live.entity
+    zone = entity.limits.calendar_timezone
+    return {
+        **printed_limits(entity.limits),
+        "budget_reset_at": live.reset_us,
+        "budget_anchor": "rolling" if zone is None else "calendar",
+        "budget_timezone": zone,
+        "model_max_budget": printed_model_budgets(entity.model_limits),
+        "model_rpm_limit": printed_model_rpm(entity.model_limits),
+        "model_tpm_limit": printed_model_tpm(entity.model_limits),
+    }
+
+
+def payer_row(live: Live[Any]) -> dict[str, Any]:
+    """Return the values of a `PayerRow`."""
+    entity: Key | User | Team | Customer = live.entity
+    by_model = live.spend.by_model_nanousd
+    return {
+        **limits_row(live),
+        "models": entity.models,
+        "blocked": entity.blocked,
+        "spend": dollars_of(live.spend.used_nanousd),
+        "total_spend": dollars_of(live.spend.total_nanousd),
+        "model_spend": {model: dollars_of(nanousd) for model, nanousd in by_model.items()},
+    }
+
+
+def owned_row(live: Live[Any]) -> dict[str, Any]:
+    """Return the values of an `OwnedRow`."""
+    entity: Key | User | Team = live.entity
+    organization = entity.organization
+    return {
+        **payer_row(live),
+        "organization_id": None if organization == DEFAULT_ORGANIZATION else organization,
+        "metadata": entity.metadata,
+        "created_at": entity.created_us,
+        "updated_at": entity.updated_us,
+    }
