@@ -244,7 +244,7 @@ class Admissions:
         deployment = self._deployment(name, endpoint, identity)
         if facts.endless is not None and not takes_endless(dialect, deployment):
             raise BadRequest(
-                f"The field {facts.endless!r} must be a whole number, at least 0: "
+                f"The field {facts.endless!r} must be a whole number of at least 0: "
                 f"the provider of the model {cut(name)!r} takes no negative one.",
                 param=facts.endless,
             )

@@ -1,3 +1,4 @@
-"""The rules, pure: standard library and a JSON decoder; nothing here awaits, reads a clock, draws a
-random number or logs.
+"""Hold the pure rules of Tollgate: no await, clock, randomness or logging.
+
+Imports are limited to the standard library, a JSON decoder and decoders of compressed bytes.
 """

@@ -1,45 +1,39 @@
-"""The exceptions of Tollgate. A refusal is a value (`entities.Refusal`), never one of these.
+"""Define Tollgate's exceptions. A refusal is a value (`Refusal`), never one of these.
 
 TollgateError
-├── SettingsError       the configuration file, or a command's options: the message is for whoever
-wrote it
-├── BadRequest          a client's body or query: names the field, the value and what would be right
-├── NotFound            an entity that a management call names does not exist
-│   └── UnknownModel    a model that a client names, or that it may not use
-├── Conflict            an entity exists already, or was changed by somebody else meanwhile
-└── StoreUnavailable    Valkey did not answer, or not in time
-    └── StoreSilent     though it was asked
+├── SettingsError       a fault in the configuration file or a command's options
+├── BadRequest          a fault in a client's body or query
+├── NotFound            a management call names an entity that does not exist
+│   └── UnknownModel    a client names a model that does not exist, or that it may not use
+├── Conflict            an entity exists already, or was changed concurrently
+└── StoreUnavailable    the store did not answer in time
+    └── StoreSilent     after it was asked, so the outcome is unknown
 """
 
 from __future__ import annotations
 
 LONGEST_SHOWN = 60
-"""So many characters of what a client sent are repeated to it."""
+"""Most characters of a client's text that a message repeats."""
 
 
 def cut(text: str) -> str:
-    """A client's own text as a message repeats it: what is long is cut, for a name may have
-    megabytes.
-    """
+    """Return a client's text cut to LONGEST_SHOWN, for use in a message."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
 class TollgateError(Exception):
-    """The base: everything that Tollgate raises on purpose.
-
-    Its text is the message and nothing else.
-    """
+    """Base class of everything that Tollgate raises on purpose; its text is the whole message."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
 
 
 class SettingsError(TollgateError):
-    """The configuration cannot be used. The message has one line per fault."""
+    """The configuration cannot be used; the message has one line per fault."""
 
 
 class BadRequest(TollgateError):
-    """A client sent what cannot be served. `param` names the field, where there is one."""
+    """A client sent what cannot be served; `param` names the field, if there is one."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -47,11 +41,11 @@ class BadRequest(TollgateError):
 
 
 class NotFound(TollgateError):
-    """What was asked for does not exist."""
+    """The requested entity does not exist."""
 
 
 class UnknownModel(NotFound):
-    """There is no such model for this caller."""
+    """No such model exists for this caller."""
 
     def __init__(self, name: str) -> None:
         shown = repr(name if len(name) <= 60 else f"{name[:60]}...")
@@ -59,14 +53,15 @@ class UnknownModel(NotFound):
 
 
 class Conflict(TollgateError):
-    """What was to be made exists, or what was to be changed has changed."""
+    """The entity to create exists, or the entity to change has changed."""
 
 
 class StoreUnavailable(TollgateError):
-    """The store did not answer. Waiting may help."""
+    """The store did not answer; a later attempt may succeed."""
 
 
 class StoreSilent(StoreUnavailable):
-    """The store was asked and did not answer: nobody can tell whether it did what it was asked, or
-    will.
+    """The store was asked and did not answer.
+
+    It is unknown whether it did, or will do, what it was asked.
     """

@@ -1,6 +1,4 @@
-"""What was made before, found again, within a bound of bytes: some of what it is made of clients
-choose.
-"""
+"""Cache derived values within a bound of bytes, since clients choose some of their sources."""
 
 from __future__ import annotations
 
@@ -12,16 +10,15 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Of one cache: some five thousand callers of eight limits each."""
+"""Size of one cache: room for some five thousand callers with eight limits each."""
 
 
 class Bounded(Generic[K, V]):
-    """Values by key, at most `most_bytes` of them by the sizes that they are put in with: the
-    oldest go first.
+    """A cache bounded by bytes: entries beyond `most_bytes` evict the oldest ones.
 
-    The last one stays however large it is. What is put in again is as new. `given_up` is told of
-    each that goes.
-    `entries`: each value with its size, for those who look up often; only this class changes them.
+    Sizes are those given to `put`. The newest entry stays, however large it is; putting a key again
+    makes it the newest. `given_up` is called with each evicted value. `entries` maps keys to value
+    and size for fast look-ups; only this class may change it.
     """
 
     __slots__ = ("_bytes", "_given_up", "_most_bytes", "entries")
@@ -38,16 +35,16 @@ class Bounded(Generic[K, V]):
         return len(self.entries)
 
     def get(self, key: K) -> V | None:
-        """The value, if it is kept."""
+        """Return the value, or None if it is not cached."""
         found = self.entries.get(key)
         return None if found is None else found[0]
 
     def touch(self, key: K) -> None:
-        """Let a value that is kept be as new."""
+        """Mark a cached entry as the newest."""
         self.entries[key] = self.entries.pop(key)
 
     def put(self, key: K, value: V, size_bytes: int) -> None:
-        """Keep a value, and give the oldest up for it."""
+        """Add a value and evict the oldest entries to make room."""
         self.drop(key)
         self.entries[key] = (value, size_bytes)
         self._bytes += size_bytes
@@ -58,7 +55,7 @@ class Bounded(Generic[K, V]):
                 self._given_up(oldest, given_up)
 
     def drop(self, key: K) -> V | None:
-        """Forget a value, and return it if it was kept."""
+        """Remove a value and return it, or None if it was not cached."""
         found = self.entries.pop(key, None)
         if found is None:
             return None
@@ -66,16 +63,16 @@ class Bounded(Generic[K, V]):
         return found[0]
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all entries."""
         self.entries.clear()
         self._bytes = 0
 
 
 class Memo(Generic[T, V]):
-    """Values by the identity of what they were made from, which is kept with them: for what is the
-    same object from one request to the next.
+    """A cache of values by the identity of their source object, which is kept alive with them.
 
-    `weigh`: about how many bytes the source and its value take.
+    For sources that are the same object from one request to the next. `weigh` returns the
+    approximate bytes of a source and its value.
     """
 
     __slots__ = ("_entries", "_made", "_make", "_weigh")
@@ -89,7 +86,7 @@ class Memo(Generic[T, V]):
         self._entries = self._made.entries
 
     def get(self, source: T) -> V:
-        """What was made of this object, or is now."""
+        """Return the value derived from this object, computing it if needed."""
         found = self._entries.get(id(source))
         if found is not None:
             return found[0][1]

@@ -1,1 +1,3 @@
-"""Who asks: the key in a request, its people, and the accounts that its calls are charged to."""
+"""Identify the caller: the key in a request, its owners, and the accounts that a call is charged
+to.
+"""

@@ -1,7 +1,6 @@
-"""Which models somebody may use: lists of names, access groups and wildcards, of a key, its team
-and its user.
+"""Decide which models a caller may use, from lists of names, access groups and wildcards.
 
-All must allow it.
+Key, team, member, user and customer may each have a list; all of them must allow the model.
 """
 
 from __future__ import annotations
@@ -12,25 +11,23 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-# LiteLLM's special entries (its documentation: "models" of /key/generate).
+# Special entries of LiteLLM's lists (its documentation: "models" of /key/generate).
 ALL_PROXY_MODELS = "all-proxy-models"
 ALL_TEAM_MODELS = "all-team-models"
 NO_DEFAULT_MODELS = "no-default-models"
-"""Matches nothing: a list with only this entry allows nothing, where an empty list would allow
-everything.
-"""
+"""Matches no model: a list with only this entry allows nothing, while an empty list allows all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A public model name and the access groups that its deployments are in."""
+    """A public model name and the access groups of its deployments."""
 
     name: str
     groups: frozenset[str] = frozenset()
 
 
 class AllowedModels(Struct, frozen=True):
-    """The lists that apply to a caller. An empty list allows every model."""
+    """The lists that apply to a caller; an empty list allows every model."""
 
     key: tuple[str, ...] = ()
     team: tuple[str, ...] = ()
@@ -39,9 +36,9 @@ class AllowedModels(Struct, frozen=True):
     customer: tuple[str, ...] = ()
 
     def refused_by(self, model: Model) -> str | None:
-        """Whose list does not allow the model: `key`, `team`, `member`, `user` or `customer`.
+        """Return whose list refuses the model: `key`, `team`, `member`, `user` or `customer`.
 
-        None: all allow it.
+        None means that all allow it.
         """
         team = self.team
         if self.key and not _allows(self.key, model, team):
@@ -58,7 +55,7 @@ class AllowedModels(Struct, frozen=True):
 
 
 def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:
-    # The name itself is the commonest entry, and the cheapest to look for.
+    # The exact name is the most common entry and the cheapest to find.
     return (
         not entries
         or model.name in entries
@@ -70,17 +67,17 @@ def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
     if entry == model.name or entry == ALL_PROXY_MODELS or entry in model.groups:
         return True
     if entry == ALL_TEAM_MODELS:
-        # The team's own list may hold this entry too; there it says nothing.
+        # In the team's own list this entry has no meaning.
         rest = tuple(each for each in team if each != ALL_TEAM_MODELS)
         return _allows(rest, model, ())
     return "*" in entry and _pattern(entry).fullmatch(model.name) is not None
 
 
-# Entries come from administrators, but there may be many; the bound keeps memory bounded.
+# Administrators write these entries, but there may be many; the cache bounds memory.
 @lru_cache(maxsize=4096)
 def _pattern(entry: str) -> re.Pattern[str]:
-    """A wildcard entry: `*` stands for any run of characters, slashes too.
+    """Return the pattern of a wildcard entry: `*` matches any run, including slashes.
 
-    Nothing else is special.
+    No other character is special.
     """
     return re.compile(".*".join(re.escape(part) for part in entry.split("*")), re.DOTALL)

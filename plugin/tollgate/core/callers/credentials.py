@@ -1,7 +1,7 @@
-"""Where a client's key for the gateway stands, and what else of a request says who asks or who
-pays: the one list for every door, the management API and Envoy's configuration.
+"""Find the client's gateway key, and name every header that says who asks or who pays.
 
-None of it goes on to a provider.
+This is the only such list: all doors, the management API and Envoy's configuration use it. None of
+these values goes to a provider.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_plus
 
 OWN_HEADER = "x-litellm-api-key"
-"""The header that no provider knows: beside it a client may send a credential of its own for the
-provider.
-"""
+"""A header that no provider knows, so the client may send its own provider credential beside it."""
 AUTHORIZATION = "authorization"
 KEY_HEADERS = (
     OWN_HEADER,
@@ -22,9 +20,9 @@ KEY_HEADERS = (
     "x-goog-api-key",
     "ocp-apim-subscription-key",
 )
-"""The headers in which the providers' SDKs put a key, and ours: the first that has one counts."""
+"""Headers in which clients send a key, in order of precedence: ours, then those of the SDKs."""
 KEY_MEMBER = "key"
-"""The member of a query in which Google's clients put theirs. It counts after all headers."""
+"""The query parameter in which Google's clients send a key; headers take precedence."""
 PAYER_HEADERS = (
     "anthropic-organization",
     "anthropic-organization-id",
@@ -45,21 +43,19 @@ PAYER_HEADERS = (
     "x-portkey-virtual-key",
     "x-serverless-authorization",
 )
-"""Headers with which a client could choose whose account at the provider pays, or which deployment
-there serves.
+"""Headers by which a client could choose the provider account that pays, or the deployment there.
 """
 OWN_PREFIX = "x-litellm-"
-"""What headers begin with that are for a gateway, and not for a provider."""
+"""Prefix of headers that are meant for a gateway and not for a provider."""
 
 _BEARER = "bearer "
 
 
 def find_secret(headers: Mapping[str, str], query: str) -> str | None:
-    """The client's key, by headers with lower-case names and a query without its question mark;
-    None: it names none.
+    """Return the client's key from lower-case headers and a query without its question mark.
 
-    In Authorization it follows `Bearer`, in our own header it may; other schemes hold no key of
-    ours.
+    None if there is no key. `Authorization` requires the scheme `Bearer`; in our own header it is
+    optional. Other schemes never carry a gateway key.
     """
     for name in KEY_HEADERS:
         if (value := headers.get(name)) and (secret := _secret_of(name, value)):
@@ -86,8 +82,9 @@ def _members(query: str) -> Iterator[tuple[str, str]]:
 
 
 def without_key(target: str) -> str:
-    """A path and its query without the client's key, however its name is encoded; every other byte
-    as it was.
+    """Return path and query without the client's key, however its name is encoded.
+
+    Every other byte is unchanged.
     """
     path, mark, query = target.partition("?")
     if not mark:
@@ -102,14 +99,14 @@ def without_key(target: str) -> str:
 
 
 def passed_headers(own_header: str) -> tuple[str, ...]:
-    """The headers that go on to a deployment that takes its clients' own credentials:
-    Authorization, and where its provider wants one.
+    """Return the headers that reach a deployment which accepts clients' own credentials:
+    `Authorization`, and the header in which its provider expects one.
     """
     return tuple(dict.fromkeys((AUTHORIZATION, own_header)))
 
 
 def passed_secrets(headers: Mapping[str, str]) -> Iterator[str]:
-    """Every text of a request's headers that may go on to a provider and could be a key of ours."""
+    """Yield every header value that may reach a provider and could be a gateway key."""
     for name in KEY_HEADERS:
         if name != OWN_HEADER and (value := headers.get(name)):
             yield value.partition(" ")[2].strip() or value

@@ -1,5 +1,6 @@
-"""Who a call is made for: the customer that a request names, by a header or in its body, in
-LiteLLM's order of precedence (https://docs.litellm.ai/docs/proxy/customers).
+"""Find the customer that a call is made for, in a header or in the body.
+
+Precedence follows LiteLLM (https://docs.litellm.ai/docs/proxy/customers).
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ import msgspec
 from tollgate.core.errors import BadRequest, cut
 
 HEADERS = ("x-litellm-customer-id", "x-litellm-end-user-id")
-"""The headers that name a customer. They come before whatever the body says."""
+"""Headers that name a customer; they take precedence over the body."""
 PLACES = ("user", "litellm_metadata.user", "metadata.user_id", "safety_identifier")
-"""Where a body names a customer: OpenAI's `user` and its successor, Anthropic's `metadata.user_id`,
-and LiteLLM's own.
+"""Places in a body that name a customer: OpenAI's `user` and its successor, Anthropic's
+`metadata.user_id`, and LiteLLM's own.
 """
 LONGEST_ID = 300
-"""Characters of an id that a client chooses; management takes no longer one either."""
+"""Most characters of an id that a client chooses; management enforces the same bound."""
 
 _AGENT_PLACE = "metadata.user_id"
 _SESSION = "_session_"
-# A whole number beyond this is not the same to every parser.
+# Parsers disagree about larger whole numbers.
 _MOST_NUMBER = 2**53 - 1
 
 
 def customer_of_headers(headers: Mapping[str, str]) -> str | None:
-    """The customer that a header names. Raises BadRequest for one that cannot be an id."""
+    """Return the customer that a header names.
+
+    Raises BadRequest for a value that cannot be an id.
+    """
     for name in HEADERS:
         if value := headers.get(name):
             return checked_id(value, f"header {name!r}")
@@ -35,11 +39,9 @@ def customer_of_headers(headers: Mapping[str, str]) -> str | None:
 
 
 def customer_of_value(place: str, value: Any) -> str | None:
-    """The customer that a value of the body names; None where it is empty.
+    """Return the customer that a value of the body names; None if it is empty.
 
-    Raises BadRequest for one that cannot be an id.
-
-    A whole number is taken for its digits.
+    A whole number stands for its digits. Raises BadRequest for a value that cannot be an id.
     """
     if value is None or value == "":
         return None
@@ -55,9 +57,9 @@ def customer_of_value(place: str, value: Any) -> str | None:
 
 
 def checked_id(value: str, where: str, param: str | None = None) -> str:
-    """An id that a client chose.
+    """Return an id that a client chose, checked.
 
-    Raises BadRequest when it is too long to keep, or cannot be shown.
+    Raises BadRequest if it is too long or not printable.
     """
     if len(value) > LONGEST_ID or not value.isprintable():
         raise BadRequest(
@@ -68,11 +70,11 @@ def checked_id(value: str, where: str, param: str | None = None) -> str:
 
 
 def without_session(user_id: str) -> str:
-    """The user of a coding agent's `metadata.user_id`, which is another in each session.
+    """Return the user part of a coding agent's `metadata.user_id`, which changes with each session.
 
     Claude Code writes `user_DEVICE_account_ACCOUNT_session_SESSION` (the account may be empty), and
-    since 2.1.78 an object as JSON with `device_id`, `account_uuid` and `session_id`; both become
-    `user_DEVICE_account_ACCOUNT`. Any other id stays.
+    since 2.1.78 a JSON object with `device_id`, `account_uuid` and `session_id`; both become
+    `user_DEVICE_account_ACCOUNT`. Any other id is unchanged.
     """
     if user_id.startswith("{"):
         return _of_object(user_id)

@@ -1,6 +1,4 @@
-"""What an entity takes over from another: a key or customer from its budget, a member from the
-team.
-"""
+"""Apply inherited limits: a key's or customer's from its budget, a member's from the team."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ K = TypeVar("K", bound=Key | Customer)
 
 
 def with_budget(entity: K, budget: Budget | None) -> K:
-    """The key or customer, with the budget's limits where it has none of its own."""
+    """Return the key or customer with the budget's limits where it has none of its own."""
     if budget is None:
         return entity
     own = {each.model for each in entity.model_limits}
@@ -26,10 +24,10 @@ def with_budget(entity: K, budget: Budget | None) -> K:
 
 
 def find_member_of(team: Team | None, member: Member | None, user_id: str) -> Member | None:
-    """The member, with the limits that the team gives its members.
+    """Return the member with the limits that the team gives its members.
 
-    A user whom nobody made a member is one as far as the team limits everybody in it: periods are
-    counted from its creation.
+    A user without a membership counts as a member if the team limits all its members; periods then
+    start at the team's creation.
     """
     if team is None or team.member_limits == NO_LIMITS:
         return member

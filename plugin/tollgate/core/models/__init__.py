@@ -1,3 +1,1 @@
-"""What is known of models by their names: how names are read, the most that each can write, what
-each costs.
-"""
+"""Know models by name: parse names, bound their output, tell what each is for."""

@@ -1,4 +1,4 @@
-"""A deployment: a public model name served by one provider's endpoint."""
+"""Define a deployment: a public model name served by one provider's endpoint."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from tollgate.core.models.stream_usage import ASKED, StreamUsage
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One entry of `model_list`: a public model name served by one provider's endpoint.
+    """One entry of `model_list`.
 
-    `weight`: its share of the calls among the deployments of its name. `api_version` is Azure's;
-    `region` is AWS's; `vertex_project` and `vertex_location` are Vertex's, and replace a client's
-    own. `pass_credentials`: its clients' own credentials go on to the provider, and none of the
-    gateway's. `stream_usage`: how its streams are brought to tell their usage.
-    `base_model`: which model it is, where its own name does not say. `trust_provider_cost`: what a
-    reply says that it cost is what is charged.
+    - `weight`: share of the calls among the deployments of the same name.
+    - `api_version`: Azure's. `region`: AWS's.
+    - `vertex_project`, `vertex_location`: Vertex's; they replace a client's own.
+    - `pass_credentials`: the client's own credentials go to the provider, the gateway's do not.
+    - `stream_usage`: how its streams are made to report usage.
+    - `base_model`: the underlying model, if the name does not reveal it.
+    - `trust_provider_cost`: charge the cost that the reply reports.
     """
 
     id: str
@@ -39,5 +40,5 @@ class Deployment:
 
     @property
     def known_as(self) -> str:
-        """The name under which tables of models know it."""
+        """Return the name under which tables of models list it."""
         return self.base_model or self.model

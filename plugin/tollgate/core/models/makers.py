@@ -1,4 +1,4 @@
-"""Whose a model is when a configuration names no provider."""
+"""Infer the provider of a model that a configuration names without one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from tollgate.core.models.model_names import parse_model_name
 
-# The providers' lists of models. The first row that fits counts.
+# From the providers' lists of models. The first matching row counts.
 _MAKERS = (
     (
         "openai",
@@ -25,7 +25,7 @@ _MAKERS = (
     ("xai", "grok-*"),
     ("perplexity", "sonar sonar-*"),
 )
-# arn:aws:bedrock:..., or VENDOR.MODEL behind a region: no other provider has a dot there.
+# arn:aws:bedrock:..., or VENDOR.MODEL after a region; no other provider puts a dot there.
 # https://docs.aws.amazon.com/bedrock/latest/userguide/models-supported.html
 _BEDROCK = re.compile(
     r"arn:[a-z-]+:bedrock:.*|((us-gov|us|eu|apac|au|jp|ca|sa|global)\.)?"
@@ -34,7 +34,7 @@ _BEDROCK = re.compile(
 
 
 def maker_of(model: str) -> str | None:
-    """Return the provider that makes a model, by LiteLLM's name; None: nobody knows it."""
+    """Return the provider that makes a model, by LiteLLM's name; None if unknown."""
     if _BEDROCK.fullmatch(model.lower()):
         return "bedrock"
     bare = parse_model_name(model).bare

@@ -1,6 +1,4 @@
-"""Names of models as configurations and providers write them, and the vendor's own name inside of
-each.
-"""
+"""Parse model names, as configurations and providers write them, into the vendor's own name."""
 
 from __future__ import annotations
 
@@ -11,29 +9,29 @@ from msgspec import Struct
 
 # https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
 _PROFILE = re.compile(r"(us-gov|us|eu|apac|au|jp|ca|sa|global)\.(?=[a-z0-9-]+\.)")
-# The part of a Bedrock name that says whose model it is; other vendors' names may hold dots too.
+# The vendor part of a Bedrock name. Other vendors' names may contain dots as well.
 _VENDOR = re.compile(
     r"(?:ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshotai?|nvidia|openai|qwen|"
     r"stability|twelvelabs|writer|zai)\."
 )
-# arn:aws:bedrock:REGION:ACCOUNT:inference-profile/ID, and of foundation models:
+# arn:aws:bedrock:REGION:ACCOUNT:inference-profile/ID, and likewise for foundation models:
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
 _ARN = re.compile(r"arn:[a-z-]+:bedrock:[a-z0-9-]*:[0-9]*:[a-z-]+/")
 # https://openrouter.ai/docs/guides/routing/model-variants
 _VARIANT = re.compile(r":(free|nitro|online|floor|exacto|extended|thinking|beta)$")
 _BEDROCK_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$|:\d+$")
 # Azure's regions and data zones as LiteLLM writes them: azure/eu/gpt-4o, azure/us/gpt-4o,
-# azure/global/gpt-4o
+# azure/global/gpt-4o.
 _ZONES = frozenset({"eu", "us", "global", "global-standard"})
 
 
 class ModelName(Struct, frozen=True):
-    """A model's name in parts. `bare`: the vendor's own name, in lower case, with its date.
+    """A model's name in parts.
 
-    `zone`: a region or group of them that the name asks for (`us`, `eu`, `global`, ...), else
-    empty.
-    `variant`: OpenRouter's (`free`, `online`, ...). `tuned`: it names a model that was fine-tuned
-    from `bare`.
+    - `bare`: the vendor's own name, in lower case, with its date.
+    - `zone`: the region or zone that the name requests (`us`, `eu`, `global`, ...), or empty.
+    - `variant`: OpenRouter's variant (`free`, `online`, ...).
+    - `tuned`: the model was fine-tuned from `bare`.
     """
 
     bare: str
@@ -44,7 +42,7 @@ class ModelName(Struct, frozen=True):
 
 @lru_cache(maxsize=4096)
 def parse_model_name(name: str) -> ModelName:
-    """Take a name apart. Whatever it holds, it has a bare name."""
+    """Split a name into parts; any name yields a bare name."""
     rest, zone, variant, tuned = name.lower(), "", "", False
     rest = _ARN.sub("", rest)
     if rest.startswith("ft:"):
@@ -61,14 +59,12 @@ def parse_model_name(name: str) -> ModelName:
     return ModelName(rest, zone, variant, tuned)
 
 
-# A date or a number that a vendor gives a version of a model.
+# A date or number by which a vendor marks a version of a model.
 _VERSION = re.compile(
     r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d|latest|default)|-v\d+(?::\d+)?|-00[1-9]|-(?:preview-)?\d\d-20\d\d|-\d{4})$"
 )
 
 
 def undated(bare: str) -> str:
-    """A bare name without the version at its end (a date, `-001`, `-latest`); the name itself where
-    there is none.
-    """
+    """Return a bare name without its version suffix (a date, `-001`, `-latest`), if it has one."""
     return _VERSION.sub("", bare)

@@ -1,4 +1,4 @@
-"""What a model is for, by LiteLLM's words (`mode` in its model_prices_and_context_window.json)."""
+"""Tell what a model is for, in LiteLLM's terms (`mode` of model_prices_and_context_window.json)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from tollgate.core.models.model_names import parse_model_name
 
-# The first row whose pattern fits a bare name counts. Sources: the providers' lists of models.
+# From the providers' lists of models. The first row whose pattern matches a bare name counts.
 _MODES = (
     ("rerank", ("*rerank*",)),
     ("moderation", ("*moderation*",)),
@@ -25,7 +25,7 @@ _MODES = (
 
 
 def mode_of(model: str) -> str:
-    """Return the mode of a model as the provider names it; `chat` where its name says nothing else."""
+    """Return the mode of a model; `chat` if its name implies no other."""
     bare = parse_model_name(model).bare
     return next(
         (mode for mode, patterns in _MODES if any(fnmatchcase(bare, each) for each in patterns)),

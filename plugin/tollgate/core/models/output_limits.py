@@ -1,4 +1,4 @@
-"""The most that one reply of a model can hold, whatever a request asks for."""
+"""Bound the output of one reply by its model, whatever the request asks for."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name
 
 DEFAULT_CEILING = 131_072
-"""What is taken as the most where nobody knows better, in tokens."""
+"""Assumed maximum of an unknown model, in tokens."""
 
 MOST_CHOICES = 128
-"""OpenAI's bound on `n` is the greatest that is published:
+"""OpenAI's bound on `n`, the greatest that any provider publishes:
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
 
 class OutputLimits:
-    """The table output_limits.yaml: patterns of bare names and the tokens that they stand for.
+    """The table output_limits.yaml: patterns of bare names and their maximum of output tokens.
 
-    `ceiling`: what a model may write that neither its deployment nor the table knows.
+    `ceiling` applies to a model that neither its deployment nor the table knows.
     """
 
     def __init__(
@@ -32,8 +32,7 @@ class OutputLimits:
             (re.compile("|".join(map(translate, patterns))), tokens) for patterns, tokens in rows
         ]
         self._ceiling = ceiling
-        # Names come from the file, or from clients where a wildcard serves them: there are only so
-        # many.
+        # Bounded, because a client chooses the name where a wildcard serves it.
         self._find = lru_cache(maxsize=1024)(self._find_in_table)
 
     def most(self, deployment: Deployment) -> int:
@@ -41,7 +40,7 @@ class OutputLimits:
         return deployment.max_output_tokens or self.find(deployment.known_as) or self._ceiling
 
     def find(self, model: str) -> int | None:
-        """Return what the table says of a model; None: nothing."""
+        """Return the table's entry for a model; None if it has none."""
         return self._find(model)
 
     def _find_in_table(self, model: str) -> int | None:

@@ -1,29 +1,29 @@
-"""Whether a reply is by the model that was asked for, as far as its name tells.
+"""Tell from its name whether a reply came from the model that was asked for.
 
-Providers answer under a dated name, or with the place where the model is kept: neither is another
-model.
+Providers answer with a dated name, or with the location of the model; neither is another model.
 """
 
 from __future__ import annotations
 
 import re
 
-# What providers put after a name: a date in any of their ways, a revision, the word for the newest;
-# Anthropic's aliases have -0 where a name has no second number
+# Suffixes that providers add: a date in any format, a revision, a word for "newest". Anthropic's
+# aliases have -0 where a name has no second number
 # (https://docs.claude.com/en/docs/about-claude/models/overview).
 _DATED = re.compile(
     r"(?:[-@:_.](?:latest|stable|default|preview|exp|v\d+(?::\d+)?"
     r"|20\d\d[-.]?\d\d[-.]?\d\d|(?:0[1-9]|1[0-2])-?[0-3]\d|\d\d-20\d\d|2\d(?:0[1-9]|1[0-2])|00\d|0))+$"
 )
-# What Bedrock puts before it: a region, and the vendor.
+# Prefixes that Bedrock adds: a region and the vendor.
 _PLACE = re.compile(
     r"^(?:(?:us|eu|ap|apac|global|us-gov|jp|au|ca|sa)\.)?(?:[a-z0-9-]+\.)?(?=[a-z])"
 )
 
 
 def is_other_model(wanted: str, told: str) -> bool:
-    """Whether a reply names another model than its deployment's, beyond a date, a revision or a
-    path.
+    """Return whether a reply names a model other than its deployment's.
+
+    Differences in date, revision or path do not count.
     """
     return told != wanted and _base(wanted) != _base(told)
 

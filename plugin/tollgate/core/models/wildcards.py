@@ -1,7 +1,7 @@
-"""Public names with `*` in them: each serves all names that fit it, as LiteLLM's wildcard entries
-do.
+"""Match public names that contain `*`, as LiteLLM's wildcard entries do.
 
-https://docs.litellm.ai/docs/wildcard_routing. `*` stands for any run of characters, slashes too.
+See https://docs.litellm.ai/docs/wildcard_routing. `*` matches any run of characters, including
+slashes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 LONGEST_NAME = 300
-"""A longer name fits no wildcard: clients choose these names, and limits and spend are kept by
+"""A longer name matches no wildcard. Clients choose these names, and limits and spend are kept
+under
 them.
 """
 
 
 def is_wildcard(name: str) -> bool:
-    """Return whether a public name stands for others."""
+    """Return whether a public name is a wildcard."""
     return "*" in name
 
 
@@ -25,11 +26,11 @@ class Wildcards:
     """The wildcards of a list of models."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        """Sort them: of two that fit, the longer one counts; of two of one length, the first."""
+        """Sort the wildcards: longer ones match first; equal lengths keep their order."""
         self._names = sorted(filter(is_wildcard, names), key=len, reverse=True)
 
     def find(self, name: str) -> str | None:
-        """Return the wildcard that serves a name."""
+        """Return the wildcard that serves a name, if any."""
         if (
             not self._names
             or not name
@@ -42,8 +43,8 @@ class Wildcards:
 
 
 def fill(wildcard: str, name: str, model: str) -> str:
-    """Return a provider's `model` for a public name: its stars are what the wildcard's stand for,
-    in their order.
+    """Return the provider's `model` for a public name, its stars replaced in order by what the
+    wildcard's stars matched.
     """
     match = _pattern(wildcard).fullmatch(name)
     if match is None or not is_wildcard(model):
@@ -56,5 +57,5 @@ def fill(wildcard: str, name: str, model: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _pattern(wildcard: str) -> re.Pattern[str]:
-    # A star's shortest run first: with several stars the first ones take as little as they can.
+    # Each star takes the shortest possible run, so the first of several takes the least.
     return re.compile("(.*?)".join(map(re.escape, wildcard.split("*"))), re.DOTALL)

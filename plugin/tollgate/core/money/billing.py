@@ -1,4 +1,4 @@
-"""Usage x price = a bill in integer femto-dollars, with the name of every part that has no price."""
+"""Bill usage at a price, in integer femto-dollars, and name every part without a price."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tollgate.core.calls.usage import Certainty, Counts, Pass, Usage
 from tollgate.core.money.pricing import Price, Rates
 
 FindPrice = Callable[[str], Price | None]
-"""Finds what another model of the same provider costs, by its name."""
+"""Return the price of another model of the same provider, by its name."""
 
 # Vertex writes ON_DEMAND_FLEX where others write flex.
 _TRAFFIC = "on_demand_"
-# Words of providers for the tier whose prices are the ordinary ones.
+# Providers' words for the service tier with ordinary prices.
 _ORDINARY = frozenset({"", "auto", "default", "on_demand", "standard", "standard_only"})
 # OpenAI's hosted tool draws with a model of its own, which the reply need not name:
 # https://platform.openai.com/docs/guides/tools-image-generation
@@ -44,19 +44,19 @@ PARTS = frozenset(
         "scale",
     }
 )
-"""The names of parts that may lack a price.
-
-Beside them stand a provider's words for service tiers and passes.
-"""
+"""Names of parts that may lack a price; service tiers and passes add the provider's own words."""
 _LONGEST_WORD = 40
 
 _Charge = tuple[str, int, int]
-"""Kind, units, and what each costs, in femto-dollars."""
+"""Kind, units, and femto-dollars per unit."""
 
 
 def bill(usage: Usage, price: Price, find_price: FindPrice | None = None) -> Bill:
-    """Return what a call costs, line by line. `find_price`: for passes by other models."""
-    # Nothing was used, so nothing is asked for it either.
+    """Return the bill of a call, line by line.
+
+    `find_price` prices passes that other models ran.
+    """
+    # No usage, no charge: a missing price does not matter then.
     if usage.certainty is Certainty.NONE:
         return Bill(price.source)
     geography = ""
@@ -89,14 +89,12 @@ def bill(usage: Usage, price: Price, find_price: FindPrice | None = None) -> Bil
 
 
 def cost_nanousd(usage: Usage, price: Price) -> int:
-    """Return what a call costs: the sum of its bill."""
+    """Return what a call costs in nano-dollars: the sum of its bill."""
     return bill(usage, price).cost_nanousd
 
 
 def _service_tier(usage: Usage, price: Price) -> tuple[str, str]:
-    """Return the tier that has prices of its own, empty for the ordinary one; and one that lacks
-    them, or empty.
-    """
+    """Return the priced service tier (empty for the ordinary one), and the tier that lacks prices."""
     if usage.service_tier is None:
         return "", ""
     told = usage.service_tier.lower().removeprefix(_TRAFFIC)
@@ -113,7 +111,7 @@ def _charge_pass(
     charges: list[_Charge],
     unpriced: list[str],
 ) -> None:
-    """Charge one run of a model, at that model's rates."""
+    """Charge one pass at the rates of the model that ran it."""
     if counts.model is not None:
         found = find_price(counts.model) if find_price is not None else None
         if found is None:
@@ -127,13 +125,13 @@ def _charge_pass(
 
 
 def _without_passes(usage: Usage) -> Counts:
-    """Return what a call used beside its passes."""
+    """Return what a call used outside its passes."""
     left = {
         name: max(0, count - sum([getattr(each, name) for each in usage.passes]))
         for name in Counts.__struct_fields__
         if (count := getattr(usage, name))
     }
-    # What a hosted tool drew is charged once: by its tokens, where they are told.
+    # What a hosted tool drew is charged once: by its tokens, if they are reported.
     if any(each.kind.startswith(_IMAGE_TOOL) for each in usage.passes):
         left.pop("image_calls", None)
     return Counts(**left)
@@ -151,7 +149,7 @@ def _charge(
 def _charge_input(
     counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]
 ) -> None:
-    """Charge each token of input once: what was cached as such, the rest by what it is of."""
+    """Charge each input token once: cached tokens as such, the others by their kind."""
     rest = counts.input_tokens
     parts: list[_Charge] = []
     read, write_5m, write_1h = (
@@ -175,7 +173,7 @@ def _charge_input(
             audio = min(max(0, audio - counts.cache_read_audio_tokens), rest)
             parts.append(("input_audio", audio, rates.input_audio))
             rest -= audio
-    # Pictures and films are text to most providers, so having no price of their own is no fault.
+    # Most providers price pictures and films as text, so a missing rate is no fault.
     if (image := counts.input_image_tokens) and rates.input_image is not None:
         image = min(max(0, image - counts.cache_read_image_tokens), rest)
         parts.append(("input_image", image, rates.input_image))
@@ -191,7 +189,7 @@ def _charge_input(
 def _charge_media_read(
     counts: Counts, rates: Rates, read: int, parts: list[_Charge], unpriced: list[str]
 ) -> int:
-    """Charge what was cached of sound and pictures; return how many tokens of the cache are left."""
+    """Charge cached sound and pictures; return the remaining cached tokens."""
     media = (
         (
             "cache_read_audio",
@@ -221,10 +219,7 @@ def _charge_media_read(
 def _charge_output(
     counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]
 ) -> None:
-    """Charge each token of output once.
-
-    Reasoning without a price of its own is output like any other.
-    """
+    """Charge each output token once; reasoning without a rate of its own costs what output does."""
     rest = counts.output_tokens
     at = len(charges)
     if counts.output_audio_tokens or counts.output_image_tokens or counts.output_video_tokens:
@@ -249,7 +244,7 @@ def _charge_output(
 
 
 def _charge_fees(counts: Counts, rates: Rates, charges: list[_Charge], unpriced: list[str]) -> None:
-    """Charge what is told beside tokens."""
+    """Charge what is reported besides tokens."""
     if counts.searches or rates.least_searches:
         searches = max(counts.searches, rates.least_searches)
         if rates.most_searches:

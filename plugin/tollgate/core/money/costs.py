@@ -1,4 +1,4 @@
-"""Prices as a configuration file writes them: LiteLLM's names, dollars a unit."""
+"""Read prices from a configuration file: LiteLLM's names, in dollars per unit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 # https://docs.litellm.ai/docs/proxy/custom_pricing, and the names in its
-# model_prices_and_context_window.json. Right: core.pricing.Rates.
+# model_prices_and_context_window.json. Values are fields of core.money.pricing.Rates.
 _KINDS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -42,8 +42,9 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CostName:
-    """What a price is of: a kind of unit, a service tier (empty: the standard one), and the input
-    above which it holds.
+    """What a price applies to: a kind of unit, a service tier (empty: standard), and the input
+    tokens
+    above which it applies.
     """
 
     kind: str
@@ -52,14 +53,14 @@ class CostName:
 
 
 Costs = Mapping[CostName, Decimal]
-"""Dollars a unit."""
+"""Dollars per unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnPrice:
-    """What a configuration file says of a deployment's price.
+    """A deployment's price as the configuration states it.
 
-    `base_model`: the name under which the price table knows it, if another.
+    `base_model`: the name under which the price table lists the model, if different.
     """
 
     costs: Costs = field(default_factory=dict)
@@ -67,7 +68,7 @@ class OwnPrice:
 
 
 def find_cost_name(name: str) -> CostName | None:
-    """The price that a LiteLLM name stands for; None: it is no price that we serve."""
+    """Return the price that a LiteLLM name stands for; None if it is no price that is served."""
     if name in (_SEARCH, _FILE_SEARCH):
         return CostName("search" if name == _SEARCH else "file_search")
     match = _NAME.fullmatch(name)
@@ -80,14 +81,17 @@ def find_cost_name(name: str) -> CostName | None:
     )
 
 
-# An object of three: how much a search may read. https://docs.litellm.ai/docs/completion/web_search
+# An object with three sizes of search context. https://docs.litellm.ai/docs/completion/web_search
 _SEARCH = "search_context_cost_per_query"
 _SEARCH_SIZE = "search_context_size_medium"
 _FILE_SEARCH = "file_search_cost_per_1k_calls"
 
 
 def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
-    """The prices among these fields; null is none. Raises ValueError that names the field."""
+    """Return the prices among these fields; null means "no price".
+
+    Raises ValueError naming the field.
+    """
     costs: dict[CostName, Decimal] = {}
     for name, value in fields.items():
         cost_name = find_cost_name(name)
@@ -96,7 +100,7 @@ def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
         if cost_name is None or value is None:
             continue
         try:
-            # by way of text: 2.5e-06 is meant, not the binary fraction nearest to it
+            # Through text: 2.5e-06 is meant, not the nearest binary fraction.
             dollars = Decimal(str(value))
         except InvalidOperation:
             dollars = Decimal(-1)

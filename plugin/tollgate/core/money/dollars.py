@@ -1,4 +1,4 @@
-"""Dollars outside, integer nano-dollars inside."""
+"""Convert between dollars outside and integer nano-dollars inside."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_DOLLARS = MAX_EXACT // NANO
 
 
 def nanousd_of(dollars: Decimal) -> int:
-    """An amount of dollars in nano-dollars.
+    """Return an amount of dollars in nano-dollars, rounded up.
 
-    A fraction of one counts as a whole: the page's budget of $0.000000000001 is not $0.
+    Rounding up keeps a tiny budget such as $0.000000000001 from becoming 0.
     """
     return int((dollars * NANO).to_integral_value(ROUND_CEILING))
 
 
 def dollars_of(nanousd: int) -> float:
-    """Nano-dollars as a float of dollars, for printing only."""
+    """Return nano-dollars as a float of dollars, for printing only."""
     return nanousd / NANO

@@ -1,4 +1,4 @@
-"""Rows of our own price tables: what the built-in table lacks or has wrong, fees, and multipliers."""
+"""Read Tollgate's own price tables: corrections to the built-in table, fees and multipliers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ _BOUNDS = ("least_searches", "most_searches", "least_audio_seconds")
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """What one page of a provider says of some models.
+    """What one provider page states about some models.
 
-    `providers`: LiteLLM's names; empty: all. `costs`: dollars by kind (a field of
-    core.pricing.Rates) and the input above which they hold. `bounds`: those of its fields that are
-    no prices. `tiers`: what token prices are multiplied by in a service tier; `geographies`: by
-    where a call ran; `regional`: at endpoints that are bound to a region. `same_as`: service tiers
-    with the prices of another. `as_text`: kinds of tokens that cost what text does. `tuned`: it is
-    of fine-tuned models, and of no others. `replaces`: nothing of the built-in table's row is kept.
+    - `providers`: LiteLLM's names; empty means all.
+    - `costs`: dollars by kind (a field of core.money.pricing.Rates) and by the input above which
+      they
+      apply. `bounds`: the fields of Rates that are no prices.
+    - `tiers`: multipliers of token prices by service tier; `geographies`: by where a call ran;
+      `regional`: at endpoints bound to a region.
+    - `same_as`: service tiers that share another tier's prices.
+    - `as_text`: kinds of tokens that cost what text does.
+    - `tuned`: the row is for fine-tuned models only.
+    - `replaces`: nothing of the built-in row is kept.
     """
 
     providers: frozenset[str]
@@ -42,7 +46,7 @@ class PriceRow:
     written: str = ""
 
     def fits(self, provider: str, name: ModelName) -> bool:
-        """Return whether the row is of this model."""
+        """Return whether the row applies to this model."""
         return (
             self.tuned == name.tuned
             and (not self.providers or provider in self.providers)
@@ -51,12 +55,12 @@ class PriceRow:
 
 
 def parse_price_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[PriceRow, ...]:
-    """Make rows of what a file holds."""
+    """Parse the rows of a file."""
     return tuple(_parse(row) for row in rows)
 
 
 def rows_of(rows: Sequence[PriceRow], provider: str, name: ModelName) -> list[PriceRow]:
-    """Return the rows that say something of a model, in their order."""
+    """Return the rows that apply to a model, in order."""
     return [row for row in rows if row.fits(provider, name)]
 
 
@@ -86,5 +90,5 @@ def _parse(row: Mapping[str, Any]) -> PriceRow:
 
 
 def _decimal(value: object) -> Decimal:
-    # by way of text: 0.3 is meant, not the binary fraction nearest to it
+    # Through text: 0.3 is meant, not the nearest binary fraction.
     return Decimal(str(value))

@@ -1,8 +1,8 @@
-"""What models cost. No decimals and no floats: prices are whole femto-dollars (1e-15 $) a unit.
+"""Define what models cost, in integer femto-dollars (1e-15 $) per unit.
 
-A femto-dollar is fine enough for every published price per token (the cheapest cached tokens cost
-a few pico-dollars), and 2^63 of them are $9,223, so Python's integers do the sums and only the
-result is rounded, half up, to a nano-dollar.
+A femto-dollar is fine enough for every published price per token (the cheapest cached tokens cost a
+few pico-dollars). 2^63 of them are $9,223, so sums use Python's unbounded integers; only the result
+is rounded, half up, to a nano-dollar.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ _NO_RATES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a unit costs, in femto-dollars.
+    """Femto-dollars per unit, for requests with more input than `above_input_tokens`.
 
-    They hold for requests with more input than `above_input_tokens`.
+    None means no price of its own: such tokens cost what others of their direction do.
 
-    None: it has no price of its own. Tokens then cost what the others of their direction do.
-    `character`: of text to speak. `citation`: a token of a source that was read for the model.
-    `least_audio_seconds`: shorter sound is charged as this long. `least_searches`: fewer are
-    charged as so many, since every call searches. `most_searches`: more are charged as so many;
-    0 is no bound.
+    - `character`: of text to speak. `citation`: a token of a source read for the model.
+    - `least_audio_seconds`: shorter sound is charged as this long.
+    - `least_searches`: fewer are charged as this many, since every call searches.
+    - `most_searches`: more are charged as this many; 0 means no bound.
     """
 
     input: int
@@ -64,14 +63,14 @@ class Rates:
 
     @property
     def free(self) -> bool:
-        """Whether nothing costs anything."""
+        """Return whether every rate is zero."""
         return not any(
             getattr(self, each.name) for each in fields(self) if each.name not in _NO_RATES
         )
 
     @property
     def hold_output(self) -> int:
-        """What a token of output is held at: models that write no text write pictures or sound."""
+        """Return the rate at which an output token is held; models without text output write media."""
         return self.output or self.output_image or self.output_audio or self.output_video or 0
 
 
@@ -79,12 +78,12 @@ class Rates:
 class Price:
     """A model's price.
 
-    Tiers are cliffs: the whole call moves to the highest that its input exceeds.
+    Input tiers are cliffs: the whole call moves to the highest tier that its input exceeds.
 
-    `source`: where it is from; `as_of`: the day that its row names, empty where it names none.
-    `service_tiers`: the tiers' prices where a service tier (flex, priority, ...) has its own.
-    `geographies`: whole prices by where a call ran, if that changes them.
-    `unpriced`: what makes every call of this model cost something else than the table says.
+    - `source`: where the price is from. `as_of`: the day that its row states, or empty.
+    - `service_tiers`: prices of tiers that have their own (flex, priority, ...).
+    - `geographies`: complete prices by where a call ran, if that changes them.
+    - `unpriced`: what makes every call of this model cost something the table does not cover.
     """
 
     source: str
@@ -94,13 +93,13 @@ class Price:
     as_of: str = ""
     unpriced: tuple[str, ...] = ()
     free: bool = field(init=False)
-    """Whether every rate is zero: such a model is not checked against budgets.
+    """Whether every rate is zero; budgets do not apply to such a model.
 
-    Every request asks, so it is found once.
+    Computed once, since every request asks.
     """
 
     def __post_init__(self) -> None:
-        """Find what follows from the rates."""
+        """Derive `free` from the rates."""
         free = all(
             rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers
         )
@@ -109,7 +108,7 @@ class Price:
     def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
         """Return the rates of a call with this much input.
 
-        A service tier without prices of its own has the standard ones.
+        A service tier without prices of its own uses the standard ones.
         """
         tiers = self.service_tiers.get(service_tier, self.tiers) if service_tier else self.tiers
         if len(tiers) > 1:
@@ -121,7 +120,7 @@ class Price:
     def hold_nanousd(
         self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0
     ) -> int:
-        """Return what a call of so much may cost, before anybody has counted."""
+        """Return the most that a call of this size may cost, for the hold, in nano-dollars."""
         rates = self.rates(input_tokens)
         femtousd = input_tokens * rates.input + output_tokens * rates.hold_output + rates.request
         if characters:

@@ -1,10 +1,9 @@
-"""A request body as bytes: the fields that decide, their places, and the splices that change it.
+"""Read a request body as bytes: the fields that matter, their positions, and byte edits.
 
-The whole object is never built.
-
-One pass in C validates the JSON and tells the top-level members as bytes; a long prompt costs a
-scan of its bytes and no objects. Places matter because Envoy's own JSON filters re-serialise a
-body, which changes what the model sees: we splice instead.
+The body is never decoded into one object. A single pass in C validates the JSON and yields the
+top-level members as raw bytes, so a long prompt costs a scan and no objects. Positions matter
+because Envoy's own JSON filters re-serialise a body, which changes what the model sees; Tollgate
+splices bytes instead.
 """
 
 from __future__ import annotations
@@ -29,13 +28,15 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Body(msgspec.Struct, frozen=True):
-    """The fields of a body that admission reads, and where top-level values stand.
+    """The fields of a body that admission reads, and the spans of its top-level values.
 
-    `model` is None when the body names none. `prompt_tokens`: what the prompt may count, by its
-    JSON alone; `tools`: it defines some.
-    `max_output_tokens`: the greatest limit that the body names, for one choice; None when it names
-    none, or one that is negative: `endless` is the field then. `form`: its values are written as
-    they are, not as JSON; `file`: where an uploaded file stands in it.
+    - `model`: None when the body names no model.
+    - `prompt_tokens`: estimated tokens of the prompt, from its JSON alone.
+    - `tools`: the body defines tools.
+    - `max_output_tokens`: the greatest output limit in the body, for one choice. None when it sets
+      none, or sets a negative one; `endless` then names the field.
+    - `form`: values are written as plain text, not as JSON.
+    - `file`: the span of an uploaded file.
     """
 
     model: str | None
@@ -54,10 +55,9 @@ class Body(msgspec.Struct, frozen=True):
 
 
 def read(raw: bytes, places: Places = OPENAI) -> Body:
-    """Read a JSON body.
+    """Read a JSON body; the places default to OpenAI's, the most common.
 
-    Raises BadRequest that names the field, the value and what would be right. OpenAI's places are
-    the commonest.
+    Raises BadRequest naming the field, its value and what would be right.
     """
     try:
         return _read(raw, places)
@@ -95,7 +95,7 @@ def _read(raw: bytes, places: Places) -> Body:
 
 
 def rename_model(body: Body, model: str) -> Edit:
-    """The edit that puts another model name into a body, or one into a JSON body that names none."""
+    """Return the edit that replaces the model name, or adds one to a JSON body that has none."""
     if "model" in body.spans:
         start, end = body.spans["model"]
         return Edit(start, end - start, model if body.form else _text(model))
@@ -104,17 +104,15 @@ def rename_model(body: Body, model: str) -> Edit:
 
 
 def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edit, ...]:
-    """The edits that ask for usage at the end of a stream, keeping the client's other stream
-    options.
+    """Return the edits that ask for usage at the end of a stream and keep other stream options.
 
-    `running`: with every event too.
-
-    They are as short however long those options are: edits travel in headers.
+    `running` asks for usage with every event as well. Edits travel in headers, so they stay short
+    however long the client's stream options are.
     """
     asked = ("include_usage", "continuous_usage_stats") if running else ("include_usage",)
     span = body.spans.get("stream_options")
     if span is None:
-        # The object has a member already (stream), so a comma always follows.
+        # The object has at least one member (`stream`), so a comma always follows.
         return (
             Edit(body.opening + 1, 0, f'"stream_options":{_text(dict.fromkeys(asked, True))},'),
         )
@@ -134,9 +132,7 @@ def include_usage(raw: bytes, body: Body, *, running: bool = False) -> tuple[Edi
 
 
 def leave_out(raw: bytes, body: Body, name: str) -> Edit:
-    """The edit that takes a top-level member out of the body, with the comma that parts it from the
-    others.
-    """
+    """Return the edit that removes a top-level member together with its comma."""
     start, end = body.spans[name]
     before = max((stop for _, stop in body.spans.values() if stop <= start), default=None)
     if before is not None:
@@ -148,7 +144,7 @@ def leave_out(raw: bytes, body: Body, name: str) -> Edit:
 
 
 def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
-    """The body after its edits, as Envoy's Lua filter makes it."""
+    """Return the body after its edits, exactly as Envoy's Lua filter makes it."""
     parts, at = [], 0
     for edit in sorted(edits, key=lambda each: each.offset):
         parts += [raw[at : edit.offset], edit.insert.encode()]
@@ -159,11 +155,9 @@ def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
 def _values(
     raw: bytes, members: Members, spans: dict[str, Span], places: Places
 ) -> dict[Place, Any]:
-    """The values at the places that are read, but for those that are null.
+    """Return the non-null values at the places that are read; objects and lists stay raw.
 
-    Objects and lists stay as they are.
-
-    Raises BadRequest for a name that could be taken for one that is read.
+    Raises BadRequest for a member whose name another parser could take for one that is read.
     """
     places.names.check(members.keys())
     values: dict[Place, Any] = {}
@@ -174,8 +168,8 @@ def _values(
         ):
             values[name] = value
     for parent, names, inner in places.inner:
-        # Something else than an object there holds nothing of ours: the provider will say what is
-        # wrong with it.
+        # A value of another type holds no fields of ours; the provider reports what is wrong with
+        # it.
         if parent in members and raw[(span := spans[parent])[0]] == _OBJECT:
             part = raw[span[0] : span[1]]
             within = members_of(part)
@@ -195,11 +189,9 @@ def _value(place: Place, member: msgspec.Raw, first: int) -> Any:
         return member
     try:
         return _decode(member)
-    # What is well formed may still be beyond all numbers: 1e400.
+    # Well-formed JSON may still hold a number beyond any range, such as 1e400.
     except msgspec.ValidationError as error:
-        raise BadRequest(
-            f"The field {place!r} is a number that is out of range.", param=place
-        ) from error
+        raise BadRequest(f"The field {place!r} is a number out of range.", param=place) from error
 
 
 def _model(values: dict[Place, Any]) -> str | None:
@@ -222,14 +214,15 @@ def _check_deferred(values: dict[Place, Any], places: Places) -> None:
     for place in places.deferred:
         if values.get(place, False) is not False:
             raise BadRequest(
-                f"The field {place!r} must be false here: what such an answer uses is told when it is fetched, "
-                "where this gateway cannot charge it. Stream the answer, or wait for it.",
+                f"The field {place!r} must be false here: the usage of a deferred answer is reported "
+                "when it is fetched, where this gateway cannot charge it. "
+                "Stream the answer, or wait for it.",
                 param=place,
             )
 
 
 def _limit(values: dict[Place, Any], places: Places) -> tuple[int | None, Place | None]:
-    """The greatest output limit; or none, and the place of one that says that there is none."""
+    """Return the greatest output limit, or the place of a value that means "no limit"."""
     greatest = endless = None
     for place in places.output_limits:
         if place in values:
@@ -250,17 +243,17 @@ def _choices(values: dict[Place, Any], places: Places) -> int:
 
 
 def _integer(place: Place, value: object, least: int) -> int:
-    """A whole number, at least `least`.
+    """Return a whole number of at least `least`.
 
-    What is too great for another parser is bounded by the model.
+    There is no upper bound here: the model's own maximum caps the value later.
     """
     if type(value) is not int or value < least:
-        raise _fault(place, value, f"a whole number, at least {max(0, least)},")
+        raise _fault(place, value, f"a whole number of at least {max(0, least)},")
     return value
 
 
 def _customer(values: dict[Place, Any], places: Places) -> str | None:
-    """The first that is named, by the order of the places; each must be an id."""
+    """Return the first customer that is named, in the order of the places; each must be a valid id."""
     found = None
     for place in places.customer:
         if place in values:
@@ -278,7 +271,7 @@ def _text(value: object) -> str:
 
 
 def spoken_characters(raw: bytes, body: Body) -> int:
-    """Return how many characters of text a body asks to be spoken."""
+    """Return the number of characters that a body asks to be spoken."""
     span = body.spans.get("input")
     text = None if span is None else _decode(raw[slice(*span)])
     return len(text) if isinstance(text, str) else 0

@@ -1,4 +1,4 @@
-"""The models that there are: which deployments serve a public name, and what each costs."""
+"""List the configured models: the deployments behind each public name, and their prices."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tollgate.core.money.pricing import Price
 from tollgate.core.requests.endpoints import Wire, wires_of
 
 FindNames = Callable[[Deployment], tuple[str, ...]]
-"""Finds the models that a deployment's provider is known to have, by its own names."""
+"""Return the models that a deployment's provider is known to offer, by the provider's names."""
 FindPrice = Callable[[Deployment, str], Price | None]
-"""Finds what a model costs at a deployment's provider, by its name."""
+"""Return the price of a model at a deployment's provider, by its name."""
 
 
 def _unknown(_: Deployment, __: str) -> Price | None:
@@ -29,7 +29,7 @@ def _none_known(_: Deployment) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A public name that stands for another one. A hidden one is in no list of models."""
+    """A public name that stands for another one; a hidden alias appears in no list of models."""
 
     model: str
     hidden: bool = False
@@ -37,9 +37,9 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The deployments that can serve a model on a wire.
+    """The deployments that can serve a model on one wire.
 
-    `shares`: their weights, each with those before it.
+    `shares` holds cumulative weights: each deployment's own plus those before it.
     """
 
     deployments: tuple[Deployment, ...]
@@ -47,17 +47,17 @@ class Serving:
 
     @classmethod
     def of(cls, deployments: tuple[Deployment, ...]) -> Serving:
-        """These deployments. Where all weights are 0, all are alike."""
+        """Build from deployments; if all weights are 0, each gets the same share."""
         least = 0 if any(each.weight for each in deployments) else 1
         return cls(deployments, tuple(accumulate(max(least, each.weight) for each in deployments)))
 
 
 @dataclass(slots=True)
 class Catalog:
-    """Deployments by public name, by id and by name and wire, and the models by name.
+    """Deployments by public name, by id, and by name and wire; models by name.
 
-    Public names may hold `*` (core/models/wildcards.py). `prices` lacks the deployments that nobody has a
-    price for; they alone ever change.
+    Public names may contain `*` (core/models/wildcards.py). `prices` omits deployments without a
+    known price. Prices are the only part that ever changes.
     """
 
     by_name: Mapping[str, tuple[Deployment, ...]]
@@ -80,10 +80,10 @@ class Catalog:
         find_names: FindNames = _none_known,
         aliases: Mapping[str, Alias] | None = None,
     ) -> Catalog:
-        """The catalog of these deployments.
+        """Build the catalog of these deployments.
 
-        `find_price`: for models that only requests or replies name. `find_names`: for lists of what
-        a wildcard serves.
+        `find_price` prices models that only requests or replies name. `find_names` lists what a
+        wildcard serves.
         """
         by_name: dict[str, tuple[Deployment, ...]] = {}
         for each in deployments:
@@ -111,7 +111,7 @@ class Catalog:
             Wildcards(by_name),
         )
         targets = {name: catalog.model(alias.model) for name, alias in catalog.aliases.items()}
-        # Who may use either name may use the model.
+        # Access to either name gives access to the model.
         models |= {
             name: Model(each.name, each.groups | {name})
             for name, each in targets.items()
@@ -120,8 +120,8 @@ class Catalog:
         return catalog
 
     def model(self, name: str) -> Model | None:
-        """The public model that a name stands for, with its access groups: of an alias that of
-        another name.
+        """Return the model behind a public name, with its access groups; an alias yields its
+        target.
         """
         model = self.models.get(name)
         if model is not None and not is_wildcard(name):
@@ -130,9 +130,9 @@ class Catalog:
         return None if wildcard is None else Model(name, self.models[wildcard].groups)
 
     def listed(self) -> Iterator[tuple[str, Model]]:
-        """The names that lists show, each with its model.
+        """Yield the names to show in lists, each with its model.
 
-        A wildcard is shown as the names that its provider is known to have.
+        A wildcard appears as the names that its provider is known to offer.
         """
         for name, model in self.models.items():
             if name in self.aliases:
@@ -144,7 +144,7 @@ class Catalog:
                 yield name, model
 
     def _known_names(self, wildcard: str) -> list[str]:
-        """What a wildcard serves, as far as anybody knows; else the wildcard itself."""
+        """Return the known names that a wildcard serves, or the wildcard itself if none are known."""
         deployment = self.by_name[wildcard][0]
         names: list[str] = []
         if wildcard.count("*") == deployment.model.count("*"):
@@ -160,9 +160,9 @@ class Catalog:
         ] or [wildcard]
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
-        """The deployments that serve a public name.
+        """Return the deployments that serve a public name.
 
-        Those of a wildcard are as if they were of this name.
+        Deployments of a wildcard are returned as if they were configured under this name.
         """
         found = self.by_name.get(name)
         if found is not None and not is_wildcard(name):
@@ -173,8 +173,9 @@ class Catalog:
         )
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
-        """One of the deployments that serve the model on that wire (None: on any), by their
-        weights; equal draws choose alike.
+        """Choose a deployment of the model on a wire (None: any wire) by weight.
+
+        Deterministic: the same `draw` chooses the same deployment.
         """
         serving = (
             self.serving.get((name, wire)) or self.serving[self.wildcards.find(name) or name, wire]
@@ -190,41 +191,41 @@ class Catalog:
         return deployment if deployment.model_name == name else _named(deployment, name)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
-        """Whether no call of any model is free.
+        """Return whether every call of every model costs money.
 
-        `free_unpriced`: those of a model without a price are.
+        `free_unpriced`: calls of a model without a price are free.
         """
         if self._costly is None or self._costly[0] is not self.prices:
             priced = [self.prices.get(each) for each in self.by_id]
             costly = not any(free_unpriced if price is None else price.free for price in priced)
-            # What a wildcard stands for has prices of its own.
+            # A name matched by a wildcard has a price of its own.
             costly = costly and not any("*" in name for name in self.by_name)
             self._costly = self.prices, costly
         return self._costly[1]
 
     def reprice(self, prices: Mapping[str, Price]) -> None:
-        """Let these be the prices from now on."""
+        """Replace all prices."""
         self.prices = prices
 
     def price_of_model(self, deployment_id: str, model: str) -> Price | None:
-        """What another model costs at a deployment's provider; None when nobody knows."""
+        """Return what another model costs at a deployment's provider; None if unknown."""
         deployment = self.by_id.get(deployment_id)
         return None if deployment is None else self.find_price(deployment, model)
 
     def trusts(self, deployment_id: str) -> bool:
-        """Whether what a deployment's replies say that they cost is what is charged."""
+        """Return whether the cost that a deployment's replies report is the amount charged."""
         deployment = self.by_id.get(deployment_id)
         return deployment is not None and deployment.trust_provider_cost
 
     def price(self, deployment_id: str, name: str) -> Price | None:
-        """What a public name costs at a deployment; None when nobody knows."""
+        """Return what a public name costs at a deployment; None if unknown."""
         deployment = self.by_id.get(deployment_id)
         if deployment is None or not is_wildcard(deployment.model):
             return self.prices.get(deployment_id)
         return self.find_price(deployment, fill(deployment.model_name, name, deployment.model))
 
     def deployment(self, deployment_id: str, name: str) -> Deployment | None:
-        """A deployment as it serves a public name."""
+        """Return a deployment as it serves a public name."""
         deployment = self.by_id.get(deployment_id)
         return (
             deployment
@@ -234,7 +235,7 @@ class Catalog:
 
 
 def _named(deployment: Deployment, name: str) -> Deployment:
-    """A wildcard's deployment for one of the names that it serves."""
+    """Return a wildcard's deployment, resolved for one of the names that it serves."""
     return replace(
         deployment, model_name=name, model=fill(deployment.model_name, name, deployment.model)
     )

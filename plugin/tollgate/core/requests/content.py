@@ -1,5 +1,6 @@
-"""A request's body as its content type says it is: JSON or a form, and nothing in the query that
-could stand for a part of it.
+"""Choose how to read a body from its content type: JSON or a form.
+
+The query must not carry a field that is read from the body.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ _FORM = "multipart/form-data"
 
 
 def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
-    """Read a body. Raises BadRequest that says what would be right."""
-    # The commonest content types have no parameters, and are of JSON.
+    """Read a body.
+
+    Raises BadRequest saying what would be right.
+    """
+    # The most common content types mean JSON and have no parameters.
     said = content_type.lower()
     if dialect.form and said.lstrip().startswith(_FORM):
         return _read_form(raw, content_type, query)
@@ -29,7 +33,7 @@ def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
 
 def _read_form(raw: bytes, content_type: str, query: str) -> Body:
     kind, parameters = parameters_of(content_type, "content-type")
-    # Within a quoted text it is no parameter; but not every reader looks at quotation marks.
+    # A `boundary` inside a quoted string is no parameter, but not every reader honours quotes.
     if kind != _FORM or content_type.lower().count("boundary") > 1:
         raise BadRequest(f"The content-type of a form must be {_FORM} with one boundary.")
     check_charset(parameters, "form")

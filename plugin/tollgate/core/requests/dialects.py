@@ -1,8 +1,8 @@
-"""The APIs that clients speak: what each keeps where in a request, and how each writes an error.
+"""Describe the APIs that clients speak: where a request keeps what, and how errors are written.
 
-Which path is which: core/requests/endpoints.py.
+core/requests/endpoints.py maps paths to these APIs.
 
-Request bodies: each provider's API reference, linked at its entry. Error shapes: OpenAI's
+Request bodies follow each provider's API reference, linked at its entry. Error shapes: OpenAI's
 `{"error": {...}}` (platform.openai.com/docs/guides/error-codes), Anthropic's `{"type": "error",
 ...}` (docs.anthropic.com/en/api/errors), Google's google.rpc.Status
 (cloud.google.com/apis/design/errors), Bedrock's message and header
@@ -26,9 +26,9 @@ from tollgate.core.requests.json_members import Names
 
 
 class Family(StrEnum):
-    """Whose wire format: it decides how errors look.
+    """The vendor whose wire format a client speaks; it decides the shape of errors.
 
-    The names of APIs in providers.yaml begin with it.
+    Names of APIs in providers.yaml begin with the family.
     """
 
     OPENAI = "openai"
@@ -40,32 +40,32 @@ class Family(StrEnum):
     OLLAMA = "ollama"
 
 
-# Looking a member of an enum up by its value takes ten times as long.
+# Cached because looking up an enum member by value is ten times slower.
 @lru_cache(maxsize=64)
 def family_of_api(api: str) -> Family:
-    """Whose format an API's name says: the names begin with the family."""
+    """Return the family of an API, which is the first part of its name."""
     return Family(api.partition(".")[0])
 
 
 Place = str
-"""Where in a body a value stands: the name of a member, or of one and of another in it, with a dot
-between them.
-"""
+"""The place of a value in a body: a member's name, or `outer.inner` for a nested one."""
 INCLUDE_USAGE: Place = "stream_options.include_usage"
-"""Where a client of OpenAI's asks for the usage of a stream."""
+"""The place where an OpenAI client asks for the usage of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a body keeps what admission reads.
 
-    `prompt`: members whose text is the prompt; none: the whole body is. `output_limits`: of several
-    the greatest counts.
-    `choices`: factors of the output. `streams`: whether a reply streams when the body does not say.
-    `least_limit`: an output limit may be as low; a negative one means that there is none, where the
-    server says so. `deferred`: a member that makes the answer come later, with another call.
-    `names`: of all that is read of the body. `values`: those of its own members; `inner`: of each
-    object within it the name, the names that are read of it, and each of these with its place.
+    - `prompt`: members whose text is the prompt; empty means the whole body.
+    - `output_limits`: of several, the greatest counts.
+    - `choices`: factors that multiply the output.
+    - `streams`: whether a reply streams when the body does not say.
+    - `least_limit`: the lowest valid output limit; a negative one means "unlimited" on servers that
+      document it so.
+    - `deferred`: a member that postpones the answer to another call.
+    - `names`: every name that is read. `values`: names at the top level. `inner`: for each nested
+      object its name, the names read from it, and the place of each.
     """
 
     prompt: tuple[str, ...] = ()
@@ -108,23 +108,25 @@ class Places:
 
 
 class Measure(StrEnum):
-    """What a request may be priced by beside tokens."""
+    """What a request may be priced by, besides tokens."""
 
     NOTHING = ""
-    CHARACTERS = "characters"  # of text to speak
+    CHARACTERS = "characters"  # characters of text to speak
     SOUND = "sound"  # seconds of an uploaded file
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API. `api` is its name in providers.yaml; `asks_for_usage`: a stream tells its usage only
-    when asked.
+    """One API. `api` is its name in providers.yaml.
 
-    `has_output`: a call costs output tokens too. `free`: it costs nothing, so it counts as a
-    request only. `form`: its body may be a form (multipart/form-data). `always_streams`: the path
-    says that the reply streams, whatever the body says. `family`: whose errors its clients read.
-    `measures`: what else than tokens a request may cost. `default_model`: the provider's, where
-    neither path nor body names one.
+    - `asks_for_usage`: a stream reports its usage only when asked to.
+    - `has_output`: a call costs output tokens too.
+    - `free`: a call costs nothing and counts only as a request.
+    - `form`: the body may be multipart/form-data.
+    - `always_streams`: the path implies a stream, whatever the body says.
+    - `family`: the error format that its clients read.
+    - `measures`: what a request may be priced by besides tokens.
+    - `default_model`: the provider's default, if neither path nor body names a model.
     """
 
     api: str
@@ -213,8 +215,8 @@ _PREDICT = Places(prompt=("instances",))
 _CONVERSE = Places(
     prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",)
 )
-# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model has a body
-# of its own
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html: each model defines its
+# own body.
 _INVOKE = Places(
     output_limits=(
         "max_tokens",
@@ -269,7 +271,7 @@ OPENAI_MODERATION = Dialect(
     "openai.moderation", OPENAI, has_output=False, free=True, default_model="omni-moderation-latest"
 )
 OPENAI_OTHER = Dialect("openai.other", _RESPONSES)
-"""A path that we do not know, where `unknown_paths` lets it pass."""
+"""The dialect of an unknown path that `unknown_paths` lets through."""
 ANTHROPIC_MESSAGES = Dialect("anthropic.messages", _ANTHROPIC)
 ANTHROPIC_MESSAGES_STREAM = Dialect("anthropic.messages", _ANTHROPIC, always_streams=True)
 ANTHROPIC_COMPLETE = Dialect("anthropic.complete", _COMPLETE)
@@ -302,16 +304,16 @@ FAMILY_PATHS = (
     (Family.COHERE, r"/v[12]/(?:chat|embed|rerank|generate)/*(?:[?]|$)"),
     (Family.OLLAMA, r"/api/(?:chat|generate|embed|embeddings|tags)/*(?:[?]|$)"),
 )
-"""Beginnings of paths that are not OpenAI's, as expressions that Python and RE2 read alike.
+"""Prefixes of paths that are not OpenAI's, as expressions that Python and RE2 read alike.
 
-Envoy's own replies are worded by them too.
+Envoy's local replies use them as well, to word its own errors.
 """
 
 _FAMILIES = re.compile("|".join(f"(?P<{family.value}>{path})" for family, path in FAMILY_PATHS))
 
 
 def family_of_path(path: str) -> Family:
-    """Whose errors a client of this path can read, known or not."""
+    """Return the error format that a client of this path reads, whether or not the path is known."""
     match = _FAMILIES.match(path)
     return Family.OPENAI if match is None or match.lastgroup is None else Family(match.lastgroup)
 
@@ -361,10 +363,10 @@ _BEDROCK_TYPES = {
 
 
 def error_type(family: Family, status: int) -> str:
-    """The family's word for a status, where it has one for each: Anthropic's `type`, Google's
-    `status`, Bedrock's exception.
+    """Return the family's word for a status: Anthropic's `type`, Google's `status`, Bedrock's
+    exception.
 
-    A status that is in no table is the client's fault below 500, and the server's from there on.
+    A status without an entry counts as a client error below 500 and as a server error from 500 on.
     """
     words = {Family.ANTHROPIC: _ANTHROPIC_TYPES, Family.BEDROCK: _BEDROCK_TYPES}.get(
         family, _GOOGLE_STATUSES
@@ -381,9 +383,9 @@ def error_body(
     param: str | None = None,
     code: str | None = None,
 ) -> bytes:
-    """An error as a client of the family reads it.
+    """Return an error as a client of the family reads it.
 
-    `kind`, `param` and `code` are OpenAI's words; the others have one for each status.
+    `kind`, `param` and `code` are OpenAI's fields; other families derive one word from the status.
     """
     match family:
         case Family.OPENAI:
@@ -407,7 +409,7 @@ def error_body(
 
 
 def error_headers(family: Family, status: int) -> tuple[Header, ...]:
-    """The headers that an error of the family has beside its body."""
+    """Return the headers that an error of the family carries besides its body."""
     if family is not Family.BEDROCK:
         return ()
     return (Header("x-amzn-errortype", error_type(family, status)),)

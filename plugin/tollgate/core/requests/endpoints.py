@@ -1,8 +1,7 @@
-"""Which path is which API, who serves it, and how its path is written for the deployment that gets
-it.
+"""Map paths to APIs, to the providers that serve them, and to the path sent upstream.
 
-Paths that name no model are looked up whole; the others, of which the model is a part, by their
-shape afterwards.
+A path that names no model is found by a table lookup. A path that contains the model is then
+matched by its shape.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from tollgate.core.requests.dialects import Dialect, Family
 
 
 class Wire(StrEnum):
-    """Whose paths. A provider serves the wires that it speaks itself, and those that can be
-    rewritten into its own.
+    """The vendor whose paths these are.
+
+    A provider serves the wires that it speaks itself and those that can be rewritten into its own.
     """
 
     OPENAI = "openai"
@@ -33,7 +33,7 @@ class Wire(StrEnum):
     OLLAMA = "ollama"
 
 
-# A provider that is not named here speaks OpenAI's format.
+# A provider that is missing here speaks OpenAI's format.
 _WIRES: dict[str, frozenset[Wire]] = {
     "anthropic": frozenset({Wire.ANTHROPIC}),
     "azure": frozenset({Wire.AZURE, Wire.OPENAI}),
@@ -46,23 +46,23 @@ _WIRES: dict[str, frozenset[Wire]] = {
     "vertex_ai": frozenset({Wire.VERTEX}),
 }
 _TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
-# Providers of OpenAI's format whose address may be anybody's.
+# OpenAI-compatible providers whose address may point anywhere.
 _MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
 _OPENAI_ONLY = frozenset({Wire.OPENAI})
 
 
 def wires_of(provider: str) -> frozenset[Wire]:
-    """The wires that a provider can serve."""
+    """Return the wires that a provider can serve."""
     return _WIRES.get(provider, _OPENAI_ONLY)
 
 
 class Endpoint(Struct, frozen=True):
-    """One path of a request: its API, whose path it is, and the model where the path names it
-    (`start` to `end`, decoded in `model`).
+    """A request's path: its API, its wire, and the model if the path contains one.
 
-    `rest`: what follows the prefix (`/v1`, ...) of a path without a model. `path`: how the path is
-    written where the client writes it otherwise. `instead`: a wire whose deployments serve it, too,
-    if none of `wire` does.
+    - `start`, `end`: the span of the model in the path; `model` is its decoded name.
+    - `rest`: what follows the prefix (`/v1`, ...) of a path without a model.
+    - `path`: the canonical path, if the client spells it differently.
+    - `instead`: a wire whose deployments serve the path if none of `wire` does.
     """
 
     dialect: Dialect
@@ -109,10 +109,10 @@ _OTHERS = {
     "/api/embed": (Wire.OLLAMA, dialects.OLLAMA_EMBED),
     "/api/embeddings": (Wire.OLLAMA, dialects.OLLAMA_EMBED),
 }
-# OpenRouter and others of OpenAI's format serve Cohere's path.
+# OpenRouter and other OpenAI-compatible providers serve Cohere's path.
 _RERANK = Endpoint(dialects.COHERE_RERANK, Wire.COHERE, path="/v1/rerank", instead=Wire.OPENAI)
-# OpenAI's SDKs take a base address with or without /v1, Azure's own v1 surface stands under
-# /openai, and OpenRouter's under /api.
+# OpenAI's SDKs accept a base address with or without /v1, Azure's v1 surface is under /openai, and
+# OpenRouter's under /api.
 _BY_PATH = (
     {
         prefix + rest: Endpoint(dialect, Wire.OPENAI, rest)
@@ -147,7 +147,7 @@ _BEDROCK_ACTIONS = {
     "invoke-with-response-stream": dialects.BEDROCK_INVOKE_STREAM,
     "count-tokens": dialects.BEDROCK_COUNT_TOKENS,
 }
-# Each with the groups `model` and `action`. A public name may hold slashes, percent-encoded or not.
+# Each has the groups `model` and `action`. A public name may contain slashes, encoded or not.
 _SHAPES = (
     (
         Wire.AZURE,
@@ -170,25 +170,29 @@ _SHAPES = (
     ),
     (Wire.BEDROCK, re.compile(r"/model/(?P<model>.+)/(?P<action>[a-z-]+)"), _BEDROCK_ACTIONS),
 )
-# The one path of Vertex's on which the body names the model:
+# The one Vertex path on which the body names the model:
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
 _VERTEX_COUNT = ("count-tokens", "rawPredict")
 _VERTEX_PLACE = re.compile(
     r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)"
 )
-# A path is decoded so often, and its last parts are looked at for a known one.
+# Most rounds of percent-decoding, and how many trailing parts are compared with known paths.
 _MOST_ENCODINGS = 3
 _MOST_PARTS = 12
 _ODD = re.compile(r"%|//|/\.\.?(/|$)|\\")
 _ENCODED_DOT = re.compile(r"%(?:25)*2e", re.IGNORECASE)
 
-_LATER = "{} are not served here: what they use is told after the reply, where this gateway cannot charge it."
+_LATER = (
+    "{} are not served here: their usage is reported after the reply, "
+    "where this gateway cannot charge it."
+)
 _NOT_SERVED = tuple(
     (re.compile(shape, re.IGNORECASE), reason)
     for shape, reason in (
         (
             r"/realtime(/|$)|:BidiGenerateContent|\.GenerativeService\.Bidi",
-            "Realtime sessions are not served here: what they use is told on a connection that this gateway does not read.",
+            "Realtime sessions are not served here: "
+            "their usage is reported on a connection that this gateway does not read.",
         ),
         (
             r"/(batches|files|uploads)(/|$)|:(asyncBatch\w+|batchGenerateContent)$",
@@ -204,38 +208,40 @@ _NOT_SERVED = tuple(
             _LATER.format("Runs and other jobs"),
         ),
         (
-            r"/(responses/(?!(compact|input_tokens)$)|(interactions|chat/completions|conversations)/)[^/]",
-            "Stored responses are not served here: this gateway does not know whose they are.",
+            r"/(responses/(?!(compact|input_tokens)$)"
+            r"|(interactions|chat/completions|conversations)/)[^/]",
+            "Stored responses are not served here: this gateway does not record who owns them.",
         ),
     )
 )
 
 
 OPENAI_MODELS = ("/v1/models", "/models", "/openai/v1/models")
-"""Where OpenAI's and Anthropic's clients list models, and beneath it find one."""
+"""Paths where OpenAI and Anthropic clients list models; below them, one model."""
 GOOGLE_MODELS = ("/v1beta/models", "/v1alpha/models")
-"""Where Google's do."""
+"""Paths where Google clients list models."""
 OLLAMA_MODELS = ("/api/tags",)
-"""Where Ollama's list them."""
+"""Paths where Ollama clients list models."""
 
 
 def normal_path(path: str) -> str:
-    """The path as it is looked up: without slashes at its end."""
+    """Return the path without trailing slashes, as it is looked up."""
     return path.rstrip("/") or "/"
 
 
 def find_endpoint(path: str) -> Endpoint | None:
-    """The API of a path (without its query), if we know it.
+    """Return the API of a path (without its query), or None if it is unknown.
 
-    What a server could take for a known path is that path: any case, doubled slashes, dot segments,
-    characters percent-encoded once or again. It is written for the provider as it is known.
+    Every spelling that a server could take for a known path counts as that path: any case, doubled
+    slashes, dot segments, single or double percent-encoding. The provider receives the known
+    spelling.
     """
     if found := _BY_PATH.get(path):
         return found
     whole = normal_path(path)
     if not _ODD.search(whole):
         return _find_as_written(whole) or _find_in_any_case(whole)
-    # The name of a model may be percent-encoded, slashes too.
+    # A model's name may be percent-encoded, including its slashes.
     if (
         _folded(whole, encoded=True) == whole
         and (found := _find_as_written(whole))
@@ -246,13 +252,14 @@ def find_endpoint(path: str) -> Endpoint | None:
 
 
 def _is_name(model: str | None) -> bool:
-    """Whether no server could read what the path names as a path of its own."""
+    """Return whether no server could take the model in the path for a path of its own."""
     return model is not None and _ODD.search(f"/{model}") is None
 
 
 def find_dialect(path: str) -> Dialect:
-    """The API of a path that we do not know: of the longest known path that it ends as, unless that
-    one is free.
+    """Return the API of an unknown path: that of the longest known path that it ends with.
+
+    A free API yields OPENAI_OTHER, so that an unknown path never passes uncharged.
     """
     parts = _folded(path).split("/")[-_MOST_PARTS:]
     for start in range(len(parts)):
@@ -262,18 +269,18 @@ def find_dialect(path: str) -> Dialect:
 
 
 def why_not_served(path: str) -> str | None:
-    """What to say of a path whose replies do not tell what they cost, or tell it to anybody; None:
-    it is not one.
+    """Return why a path cannot be served, or None if it can.
+
+    These paths do not report what they cost, or show it to anybody.
     """
     plain = _folded(path)
     return next((reason for shape, reason in _NOT_SERVED if shape.search(plain)), None)
 
 
 def _folded(path: str, *, encoded: bool = False) -> str:
-    """The path without doubled slashes, dot segments and percent-encodings, with one slash at its
-    beginning.
+    """Return the path with one leading slash and without doubled slashes and dot segments.
 
-    `encoded`: percent-encodings stay, those of dots apart.
+    Percent-encodings are decoded; `encoded` keeps all but those of dots.
     """
     for _ in range(_MOST_ENCODINGS):
         if "%" not in path:
@@ -302,7 +309,7 @@ def _find_as_written(path: str) -> Endpoint | None:
 
 
 def _find_in_any_case(path: str) -> Endpoint | None:
-    """The API of a folded path; what it keeps of the client's spelling is the model."""
+    """Return the API of a folded path; only the model keeps the client's spelling."""
     low = path.lower()
     if found := _BY_PATH.get(low):
         return structs.replace(found, path=found.path or low)
@@ -323,7 +330,7 @@ def _find_in_any_case(path: str) -> Endpoint | None:
 
 
 def paths_of(wire: Wire) -> str:
-    """The paths of a wire, for a message that says where a model can be reached."""
+    """Return the paths of a wire, for a message that says where a model can be reached."""
     shapes = {
         Wire.AZURE: "/openai/deployments/{model}/chat/completions",
         Wire.GEMINI: "/v1beta/models/{model}:generateContent, /v1beta/models/{model}:streamGenerateContent, "
@@ -342,9 +349,7 @@ def paths_of(wire: Wire) -> str:
 
 
 def metered_apis(wire: Wire) -> tuple[str, ...]:
-    """The APIs that a wire's paths are of, by their names in providers.yaml, but for those that
-    cost nothing.
-    """
+    """Return the APIs on a wire's paths that cost something, by their names in providers.yaml."""
     named = [each.dialect for each in _BY_PATH.values() if each.wire is wire]
     shaped = [
         dialect for each, _, actions in _SHAPES if each is wire for dialect in actions.values()
@@ -353,12 +358,11 @@ def metered_apis(wire: Wire) -> tuple[str, ...]:
 
 
 def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
-    """Whether the deployment's server takes a negative output limit for none.
+    """Return whether the deployment's server reads a negative output limit as "unlimited".
 
-    Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio
+    Documented by Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio
     (https://lmstudio.ai/docs/developer/openai-compat) and llama.cpp's server
-    (tools/server/README.md, n_predict) say so; and who knows what stands at an address of one's
-    own.
+    (tools/server/README.md, n_predict). Assumed for custom addresses, where any server may run.
     """
     if dialect.family is not Family.OPENAI or deployment.provider in _TAKE_ENDLESS:
         return True
@@ -367,11 +371,10 @@ def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
 
 
 def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) -> str | None:
-    """The path and query for the deployment, where they differ from the client's; its api_base's
-    own path is Envoy's to add.
+    """Return the upstream path and query if they differ from the client's, else None.
 
     The model is renamed, a Vertex project and location become the deployment's, and OpenAI's paths
-    become those of a provider that keeps them elsewhere.
+    become those of a provider that keeps them elsewhere. Envoy adds the path of `api_base` itself.
     """
     path, mark, query = target.partition("?")
     path = endpoint.path or normal_path(path)
@@ -396,7 +399,7 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
     if deployment.provider != "azure":
         return path, query
     # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: the v1 surface
-    # takes the deployment's name as model.
+    # takes the deployment's name as its model.
     if deployment.api_version is None or endpoint.dialect is dialects.OPENAI_RESPONSES:
         return f"/openai/v1{endpoint.rest}", query
     version = f"api-version={quote(deployment.api_version)}"
@@ -408,7 +411,10 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
 
 
 def _placed(path: str, deployment: Deployment) -> str:
-    """A client's own choice of project or location would be somebody else's bill."""
+    """Return the path with the deployment's project and location.
+
+    A project chosen by the client would put the call on somebody else's bill.
+    """
     places = {"projects": deployment.vertex_project, "locations": deployment.vertex_location}
     return _VERTEX_PLACE.sub(
         lambda match: places[path[: match.start() - 1].rpartition("/")[2]] or match[0], path

@@ -1,9 +1,8 @@
-"""A request body that is a form (multipart/form-data, RFC 7578), as uploads of sound and pictures
-are: its few text fields, and their places.
+"""Read a multipart/form-data body (RFC 7578), as used for uploads of sound and pictures.
 
-It is read strictly: of two readers that disagree about a form, one would limit what the other does
-not. Every reader finds the same parts in what passes here, and the same name, kind and text of each
-that is read.
+The few text fields and their spans are read strictly. If two readers could disagree about a form,
+one would limit what the other does not. In a form that passes, every reader finds the same parts,
+with the same name, kind and text.
 """
 
 from __future__ import annotations
@@ -19,24 +18,27 @@ from tollgate.core.requests.media_type import check_charset, parameters_of
 from tollgate.core.requests.prompt_size import tokens_of
 
 FIELDS = ("model", "prompt", "n", "stream", "user", "safety_identifier")
-"""The fields that are read of a form."""
+"""The form fields that are read."""
 
 NAMES = Names(FIELDS)
-"""The same, to compare other names with."""
+"""The same names, prepared for comparison with others."""
 _UPLOAD = "file"
 _CUSTOMERS = ("user", "safety_identifier")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-# How a part may be encoded: not at all. Go's reader decodes quoted-printable.
+# Allowed transfer encodings, all meaning "none". Go's reader would decode quoted-printable.
 _PLAIN = frozenset({"7bit", "8bit", "binary"})
-# OpenAI's longest forms have some twenty fields, and at most sixteen pictures.
+# OpenAI's longest forms have some twenty fields and at most sixteen pictures.
 _MOST_PARTS = 100
 _LONGEST_VALUE = 100_000
 _LONGEST_HEAD = 8_000
 
 
 def read_form(raw: bytes, boundary: str | None) -> Body:
-    """Read a form. Raises BadRequest that says what would be right."""
+    """Read a form.
+
+    Raises BadRequest saying what would be right.
+    """
     spans: dict[str, Span] = {}
     file = None
     for name, span, is_file in _fields(raw, boundary):
@@ -44,9 +46,7 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
             file = file or (span if name == _UPLOAD else None)
             continue
         if name in spans and name in FIELDS:
-            raise BadRequest(
-                f"The field {name!r} stands twice in the form; name it once.", param=name
-            )
+            raise BadRequest(f"Duplicate field {name!r} in the form.", param=name)
         spans[name] = span
     values = {name: _text(raw, name, spans[name]) for name in FIELDS if name in spans}
     if values.get("model") == "":
@@ -54,7 +54,7 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
     choices = values.get("n", "1")
     if not (choices.isascii() and choices.isdigit() and int(choices[:9]) >= 1 and len(choices) < 9):
         raise BadRequest(
-            f"The field 'n' must be a whole number, at least 1, got {cut(choices)!r}.", param="n"
+            f"The field 'n' must be a whole number of at least 1, got {cut(choices)!r}.", param="n"
         )
     stream = values.get("stream", "false").lower()
     if stream not in ("true", "false", "1", "0"):
@@ -78,23 +78,22 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
 
 
 def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]]:
-    """The fields: name, where the value stands, and whether it is a file."""
+    """Yield each field: its name, the span of its value, and whether it is a file."""
     if boundary is None or not _BOUNDARY.fullmatch(boundary):
         raise BadRequest(
-            "The content type multipart/form-data must name its boundary, as RFC 2046 writes one."
+            "The content type multipart/form-data needs a boundary parameter (RFC 2046)."
         )
     delimiter = b"--" + boundary.encode()
     if not raw.startswith(delimiter):
-        raise BadRequest("The form must begin with the boundary that its content type names.")
+        raise BadRequest("The form must begin with the boundary from its content type.")
     at = len(delimiter)
     for _ in range(_MOST_PARTS):
         if raw.startswith(b"--", at):
             if raw[at + 2 : at + 5] not in (b"", b"\r\n"):
-                raise BadRequest("The form must end with its last boundary.")
+                raise BadRequest("The form must end with its closing boundary.")
             return
         start = raw.find(b"\r\n\r\n", at, at + _LONGEST_HEAD) + 4
-        # Wherever the boundary stands there is one, whatever stands before it: some readers take a
-        # line feed alone for the end of a line.
+        # The boundary counts wherever it occurs: some readers end a line at a bare line feed.
         end = raw.find(delimiter, start) - 2
         if (
             not raw.startswith(b"\r\n", at)
@@ -103,8 +102,8 @@ def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]
             or not raw.startswith(b"\r\n", end)
         ):
             raise BadRequest(
-                "The form breaks off: each part must have a head, and a boundary on a line of its own after it; "
-                "the last must end with two hyphens."
+                "The form is cut or damaged: each part needs headers and ends with the boundary "
+                "on a line of its own; the last boundary ends with two hyphens."
             )
         name, is_file = _named(raw[at + 2 : start - 4])
         yield name, (start, end), is_file
@@ -113,16 +112,15 @@ def _fields(raw: bytes, boundary: str | None) -> Iterator[tuple[str, Span, bool]
 
 
 def _named(head: bytes) -> tuple[str, bool]:
-    """A part's name, and whether it is a file."""
+    """Return a part's name, and whether it is a file."""
     headers: dict[str, str] = {}
     for line in head.split(b"\r\n"):
         match = _HEADER.fullmatch(line)
         if match is None or (key := match[1].decode().lower()) in headers:
             raise BadRequest(
-                "The head of each part of the form must have lines of 'name: value', each name once."
+                "Each part of the form must start with headers 'name: value', without duplicates."
             )
-        # Whoever reads it as UTF-8 or as Latin-1 finds the same ASCII in it, and names that are
-        # read are ASCII.
+        # UTF-8 and Latin-1 agree on ASCII, and the names that are read are ASCII.
         headers[key] = match[2].decode("utf-8", "replace")
     disposition, parameters = parameters_of(
         headers.get("content-disposition", ""), "content-disposition of a part"
@@ -130,7 +128,7 @@ def _named(head: bytes) -> tuple[str, bool]:
     name = parameters.get("name", "")
     if disposition != "form-data" or not name or "\\" in name:
         raise BadRequest(
-            "Each part of the form must have one content-disposition, form-data, with one plain name."
+            "Each part of the form needs one content-disposition of form-data with one plain name."
         )
     is_file = "filename" in parameters
     _check_name(name, is_file=is_file)
@@ -148,10 +146,11 @@ def _named(head: bytes) -> tuple[str, bool]:
 
 
 def _check_name(name: str, *, is_file: bool) -> None:
-    """Raise BadRequest for a name that some reader could take for one that is read, and for a file
-    that has one.
+    """Raise BadRequest for a name that another reader could take for one that is read, or for a
+    file
+    under such a name.
 
-    Some decode what is encoded by percent signs, or by RFC 2047.
+    Some readers decode percent signs or RFC 2047 in names.
     """
     right = NAMES.find(name)
     if (right is not None and (right != name or is_file)) or "=?" in name or name == "_charset_":

@@ -1,10 +1,8 @@
-"""A request's body that came compressed, as it is without: whole, plain and bounded.
+"""Inflate a compressed request body within a bound.
 
-What Envoy sends on is inflated by Envoy.
-
-Both must come to the same bytes, so of each coding only what leaves no choice is taken: one gzip
-member or one zstd frame, and nothing after it. `deflate` is no such coding: some take raw bytes for
-it, others those of zlib.
+Envoy inflates its own copy, which goes to the provider, and both must yield the same bytes.
+Therefore only unambiguous input is accepted: one gzip member or one zstd frame, with nothing after
+it. `deflate` is refused because servers disagree on whether it means raw or zlib data.
 """
 
 from __future__ import annotations
@@ -18,28 +16,26 @@ from tollgate.core.errors import BadRequest, cut
 from tollgate.core.usage.framing.encoding import ZSTD_WINDOW_LOG_MAX
 
 CODINGS: Final = ("gzip", "zstd")
-"""The content codings of bodies that are taken, as they stand in `content-encoding`: one at a time,
-in lower case.
-"""
+"""Accepted values of `content-encoding`: one coding at a time, in lower case."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class TooLong(Exception):
-    """The body is longer than it may be. It was not inflated further."""
+    """The body inflates to more than the limit; inflation stopped there."""
 
 
 def check_coding(coding: str) -> None:
-    """Raise BadRequest for a `content-encoding` that is not taken."""
+    """Raise BadRequest for a `content-encoding` that is not accepted."""
     if coding not in CODINGS:
-        listed = ", ".join(CODINGS)
+        listed = " or ".join(CODINGS)
         raise BadRequest(
-            f"The body must come plain, or in one content-encoding of {listed}, got {cut(coding)!r}."
+            f"The content-encoding of the body must be {listed}, or absent, got {cut(coding)!r}."
         )
 
 
 def inflate(raw: bytes, coding: str, most_bytes: int) -> bytes:
-    """The body that a coding in CODINGS holds.
+    """Return the inflated body; `coding` is one of CODINGS.
 
     Raises TooLong beyond `most_bytes`, and BadRequest for damaged bytes.
     """
@@ -47,14 +43,12 @@ def inflate(raw: bytes, coding: str, most_bytes: int) -> bytes:
         plain, ended = _OF[coding](raw, most_bytes + 1)
     except (zlib.error, zstd.ZstdError) as error:
         raise BadRequest(
-            f"The body is not what its content-encoding {coding!r} says: {error}"
+            f"The body does not match its content-encoding {coding!r}: {error}"
         ) from error
     if len(plain) > most_bytes:
         raise TooLong
     if not ended:
-        raise BadRequest(
-            f"The body must be one whole stream of its content-encoding {coding!r}, and nothing after it."
-        )
+        raise BadRequest(f"The body must be exactly one complete {coding} stream.")
     return plain
 
 

@@ -1,10 +1,10 @@
-"""The members of a JSON object as bytes, in bounded time, and the names that another parser could
-take for one that is read.
+"""Split a JSON object into members as bytes, in bounded time, and detect ambiguous names.
 
-Parsers disagree on what is not plain JSON: of two members of one name some take the first and some
-the last, and Go's encoding/json (https://pkg.go.dev/encoding/json#Unmarshal) takes a name that
-differs by case only for the name itself. What two parsers could read in two ways would be limited
-as one thing and served as another, so it is refused.
+Parsers disagree on irregular JSON: of two equal names some take the first and some the last, and
+Go's encoding/json (https://pkg.go.dev/encoding/json#Unmarshal) also matches names that differ in
+case. A body that two parsers could read differently would be limited as one thing and served as
+another, so it is refused. Example: in `{"model": "a", "Model": "b"}` a Go server serves b, Python
+a.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import msgspec
 from tollgate.core.errors import LONGEST_SHOWN, BadRequest, cut
 
 MOST_MEMBERS = 2_000
-"""An object that is read may have so many members. OpenAI's longest body has some forty."""
-# Decoding takes 0.4 us a member. So what is shorter, or has fewer colons, takes less than 20 ms and
-# need not be counted beforehand.
+"""The most members of an object that is read. OpenAI's longest body has some forty."""
+# Decoding takes 0.4 us a member. A body below either bound decodes in less than 20 ms, so its
+# members need not be counted first.
 _SHORT_BYTES, _FEW_COLONS = 300_000, 40_000
-# What stands between two top-level values: the rest of a number, a comma, the next name (group 1),
-# a colon.
+# What separates two top-level values: the rest of a number, a comma, the next name (group 1), a
+# colon.
 _NAME = re.compile(rb'[^"]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+:\s*+', re.DOTALL)
-# Some readers separate by semicolons, too.
+# Some readers also split a query at semicolons.
 _QUERY_MEMBER = re.compile(r"(?:^|[&;])([^=&;]+)")
 _UTF8_STEP_BYTES = 256 * 1024
 
 Span = tuple[int, int]
-"""Where a value stands in the body: its start, and its end, exclusive."""
+"""The position of a value in the body: start, and end (exclusive)."""
 Members = dict[str, msgspec.Raw]
 
 _decode_members = msgspec.json.Decoder(Members).decode
@@ -41,8 +41,9 @@ _utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 def check_utf8(raw: bytes) -> None:
-    """Raise UnicodeDecodeError unless the bytes are UTF-8, without holding the text: decoders mend
-    what is not, each in its way.
+    """Raise UnicodeDecodeError unless the bytes are UTF-8, without keeping the text.
+
+    Decoders repair invalid UTF-8 in different ways, so two readers would see different text.
     """
     if raw.isascii():
         return
@@ -56,11 +57,11 @@ def check_utf8(raw: bytes) -> None:
 
 
 def members_of(raw: bytes) -> Members:
-    """The members of an object by name, each with its value as bytes.
+    """Return the members of an object by name, each value as raw bytes.
 
-    Of equal names the last value, at the place of the first.
+    For equal names, the last value is kept at the position of the first.
 
-    Raises msgspec.DecodeError unless it is an object, and BadRequest when it has more than
+    Raises msgspec.DecodeError unless the bytes are an object, and BadRequest when it has more than
     MOST_MEMBERS members.
     """
     if len(raw) > _SHORT_BYTES and raw.count(b":") > _FEW_COLONS:
@@ -72,11 +73,14 @@ def members_of(raw: bytes) -> Members:
 
 
 def spans_of(raw: bytes, opening: int, members: Members) -> dict[str, Span]:
-    """Where the value of each member stands. Raises BadRequest when a name stands twice.
+    """Return the span of each member's value. Raises BadRequest for a duplicate name.
 
-    `members` has the last value of each name, in the order of the first. So either a value differs,
-    or there are as many names more as stand twice. One number may begin like another (1 and 12);
-    its rest is passed over, and the names are counted still.
+    `members` holds the last value of each name in the order of the first. With a duplicate, either
+    a value in the bytes differs from the one in `members`, or more names are found than `members`
+    has. One number may be a prefix of another (1 and 12); its remaining digits are then skipped,
+    and the count of names still reveals the duplicate.
+
+    Example: `{"n": 1, "n": 12}` gives the member n = 12. At the first n the bytes read 1, not 12.
     """
     spans: dict[str, Span] = {}
     at = opening + 1
@@ -91,19 +95,19 @@ def spans_of(raw: bytes, opening: int, members: Members) -> dict[str, Span]:
 
 
 def folded(name: str) -> str:
-    """The name as parsers see it that do not regard case, or take a string to end at its first NUL.
+    """Return the name as read by parsers that ignore case or end a string at its first NUL.
 
-    Wider than encoding/json's own folding, which knows two characters beyond ASCII (U+017F for s,
-    U+212A for k): others know more, as Java's equalsIgnoreCase does U+0130 and U+0131 for i.
+    Folds more than encoding/json does, which knows two characters beyond ASCII (U+017F for s,
+    U+212A for k): Java's equalsIgnoreCase, for one, also maps U+0130 and U+0131 to i.
     """
     name = name.partition("\0")[0]
     return name.lower() if name.isascii() else name.upper().casefold().replace("\u0307", "")
 
 
 class Names:
-    """The names that are read of one object (`exact`).
+    """The names that are read from one object (`exact`).
 
-    `parent`: the name of the object, where it is not the body itself.
+    `parent`: the name of the object, if it is not the body itself.
     """
 
     def __init__(self, names: Iterable[str], parent: str = "") -> None:
@@ -112,40 +116,40 @@ class Names:
         self._prefix = f"{parent}." if parent else ""
 
     def check(self, names: Set[str]) -> None:
-        """Raise BadRequest for a name that could be taken for one that is read."""
+        """Raise BadRequest for a name that another parser could take for one that is read."""
         for name in names - self.exact:
             right = self._by_folded.get(folded(name))
             if right is not None:
                 right, wrong = self._prefix + right, self._prefix + name
                 raise BadRequest(
-                    f"The field {cut(wrong)!r} could be taken for {right!r}; write it so, and once.",
+                    f"The field {cut(wrong)!r} can be read as {right!r}. Use that name, once.",
                     param=wrong[:LONGEST_SHOWN],
                 )
 
     def find(self, name: str) -> str | None:
-        """The name that is read which the most lenient reader takes the name of a query's member or
-        of a form's field for.
+        """Return the name that the most lenient reader would take a query or form field for, if
+        any.
 
-        PHP trims such names, and makes a list of `x[]`.
+        PHP trims such names and makes a list of `x[]`.
         """
         return self._by_folded.get(folded(unquote_plus(name)).strip().partition("[")[0])
 
     def check_query(self, query: str) -> None:
-        """Raise BadRequest where a query (without its question mark) has a member that is read of
+        """Raise BadRequest if a query (without its question mark) sets a field that is read from
         the body.
 
-        Readers of forms take either (https://pkg.go.dev/net/http#Request.FormValue: the query's).
+        Readers of forms merge the two (https://pkg.go.dev/net/http#Request.FormValue).
         """
         for member in _QUERY_MEMBER.findall(query):
             if (right := self.find(member)) is not None:
                 raise BadRequest(
-                    f"The field {right!r} must stand in the body, and not in the query.",
+                    f"The field {right!r} belongs in the body, not in the query.",
                     param=right,
                 )
 
 
 def _check_count(raw: bytes) -> None:
-    """Raise BadRequest at the member after the last that may be, before any is kept."""
+    """Raise BadRequest at the first member beyond the bound, before any member is kept."""
     seen = 0
 
     def count(names: type[Enum], _: object) -> Enum:
@@ -155,8 +159,8 @@ def _check_count(raw: bytes) -> None:
             raise ValueError
         return next(iter(names))
 
-    # msgspec asks an enumeration's `_missing_` for each name that it lacks. The one that it has is
-    # so long, written as JSON, that a body has no room for many of them.
+    # msgspec calls an enumeration's `_missing_` for each name that it lacks. Its one member is so
+    # long in JSON that a body has no room for many of them.
     names = Enum("names", {"UNLIKELY": "\0" * 100, "_missing_": classmethod(count)})
     try:
         msgspec.json.decode(raw, type=dict[names, msgspec.Raw])
@@ -167,12 +171,13 @@ def _check_count(raw: bytes) -> None:
 
 
 def _too_many() -> BadRequest:
-    return BadRequest(f"An object of the body has more than {MOST_MEMBERS} fields.")
+    return BadRequest(f"An object in the body has more than {MOST_MEMBERS} fields.")
 
 
 def _twice(raw: bytes, places: list[int]) -> BadRequest:
-    """The refusal of a name that stands twice: one that follows two of these places, or else the
-    last of them only, and again later.
+    """Return the refusal of the duplicate name.
+
+    The duplicate follows two of these places, or follows the last one and occurs again later.
     """
     seen: set[str] = set()
     for at in places:
@@ -182,6 +187,6 @@ def _twice(raw: bytes, places: list[int]) -> BadRequest:
             break
         seen.add(name)
     return BadRequest(
-        f"The field {cut(name)!r} stands twice in the body; name it once.",
+        f"Duplicate field {cut(name)!r}.",
         param=name[:LONGEST_SHOWN],
     )

@@ -1,9 +1,8 @@
-"""A content type or a content disposition as a value and its parameters, read strictly: what two
-readers could read in two ways is none.
+"""Parse a content type or content disposition strictly into a value and its parameters.
 
-The grammar is that of RFC 9110, 8.3.1 and 5.6.6. Readers of RFC 2231 know more (`name*=`,
-`name*0=`), and readers differ on a backslash before a quotation mark, on a parameter that stands
-twice, and on what follows a fault; all of these are refused.
+The grammar is RFC 9110, sections 8.3.1 and 5.6.6. Whatever two readers could read differently is
+refused: the extensions of RFC 2231 (`name*=`, `name*0=`), a backslash before a quotation mark, a
+duplicate parameter, and anything after a fault.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ _QUOTED = r'"((?:[^"\\\x00-\x1f\x7f]|\\(?!"))*+)"'
 _VALUE = re.compile(rf"[ \t]*({_TOKEN}(?:/{_TOKEN})?)[ \t]*")
 _PARAMETER = re.compile(rf";[ \t]*({_TOKEN})=(?:{_QUOTED}|({_TOKEN}))[ \t]*")
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
-# Every other charset is another text for a reader that obeys it. UTF-7 makes quotation marks of
-# letters.
+# Any other charset changes the text for a reader that honours it; UTF-7 even turns letters into
+# quotation marks.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def parameters_of(header: str, where: str) -> tuple[str, Mapping[str, str]]:
-    """The value, in lower case, and its parameters by their names in lower case.
+    """Return the value and its parameters by name, both in lower case.
 
-    Raises BadRequest, which says `where` it stands.
+    Raises BadRequest, which says `where` the header is.
     """
     if ";" not in header:
         return header.strip().lower(), _NO_PARAMETERS
     match = _VALUE.match(header)
     value, at = ("", 0) if match is None else (match[1].lower(), match.end())
     found: dict[str, str] = {}
-    # A semicolon that nothing follows is no parameter to any reader.
+    # Every reader ignores a trailing semicolon.
     while value and header[at:].strip(" \t;"):
         match = _PARAMETER.match(header, at)
         if match is None or (name := match[1].lower()) in found:
@@ -47,7 +46,7 @@ def parameters_of(header: str, where: str) -> tuple[str, Mapping[str, str]]:
 
 
 def check_charset(parameters: Mapping[str, str], where: str) -> None:
-    """Raise BadRequest for text that is said to be anything but UTF-8."""
+    """Raise BadRequest for text declared as anything but UTF-8."""
     charset = parameters.get("charset", "utf-8")
     if charset.lower() not in _CHARSETS:
         raise BadRequest(f"The charset of the {where} must be utf-8, got {cut(charset)!r}.")

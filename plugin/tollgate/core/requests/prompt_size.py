@@ -1,9 +1,8 @@
-"""How many tokens a prompt may have, by its JSON alone: text by the kinds of its characters, media
-by what they are.
+"""Estimate the tokens of a prompt from its JSON: text by its characters, media by their kind.
 
-No tokenizer is asked: a share of the text says how dense it is, so a long prompt costs a scan for
-media and no more. Bytes a token are those of o200k and cl100k over prose, code, JSON and scripts;
-what is left of the error each model's own replies teach (core/requests/estimate.py).
+No tokenizer runs: a sample of the text gives its density, so a long prompt costs one scan for
+media. Bytes per token were measured with o200k and cl100k over prose, code, JSON and several
+scripts; each model's replies teach the remaining error (core/requests/estimate.py).
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import re
 from collections.abc import Iterable
 from math import ceil
 
-# Base64 is media where an API keeps media: in a data URL, in a field for it, in Ollama's list of
-# pictures. Text that only looks like it is text. Reasoning that travels encrypted, and signatures
-# of it, are counted as little as media.
+# Base64 counts as media only where an API keeps media: in a data URL, in a dedicated field, in
+# Ollama's list of pictures. Elsewhere it is text. Encrypted reasoning and signatures count little,
+# as media do.
 _FIELDS = (
     b"data|b64_json|file_data|bytes|bytesBase64Encoded|image|image_url|audio|video|signature|thoughtSignature|"
     b"thought_signature|encrypted_content"
@@ -31,11 +30,10 @@ _MEDIA = re.compile(
 )
 _LONGEST_MEDIA_HEAD = 150
 _SHORTEST_MEDIA = 256
-# Leaps to the last other byte of the next 256: it stops where 256 bytes of base64 begin, or fewer
-# are left.
+# Jumps to the last non-base64 byte of the next 256. It stops where 256 bytes of base64 begin, or
+# where fewer remain.
 _NO_MEDIA = re.compile(rb"(?:.{0,255}[^A-Za-z0-9+/_\\-])*+", re.DOTALL)
-# A search by expression is three times as fast as one by bytes.find, whose leaps over two bytes are
-# short.
+# A regular expression is three times as fast here as bytes.find, whose two-byte searches are slow.
 _ESCAPE_OF_TWO = re.compile(rb"\\u0[0-7][0-9A-Fa-f]{2}")
 _ESCAPE = re.compile(rb"\\u[0-9A-Fa-f]{4}")
 
@@ -47,17 +45,17 @@ _LEADS_OF_FOUR = bytes(range(0xF0, 0xF5))
 _ASCII = bytes(range(0x80))
 _WORD_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-# Bytes a token. Dense: long runs without a space or a mark, such as keys and base64 in text.
+# Bytes per token. Dense: long runs without space or punctuation, such as keys and base64 in text.
 _OF_ASCII, _OF_DIGITS, _OF_TWO, _OF_THREE, _OF_FOUR, _OF_DENSE = 4.2, 2.0, 5.5, 3.4, 2.6, 1.7
 _LEAST_DENSE = 200
 _MOST_MARKS_IN_DENSE = 0.02
 
-# What a picture, a page and a second cost where nothing tells its size.
-# https://platform.openai.com/docs/guides/images-vision: 765 tokens of a square picture in high
+# Tokens of a picture, a page and a second of media whose size is unknown.
+# https://platform.openai.com/docs/guides/images-vision: 765 tokens for a square picture in high
 # detail; https://platform.claude.com/docs/en/build-with-claude/vision: at most some 1,600;
 # https://ai.google.dev/gemini-api/docs/tokens: 258 a tile, 32 a second of sound, 263 of film.
 _OF_PICTURE = 900
-_OF_OPAQUE = 100  # a signature is not read by the model as text
+_OF_OPAQUE = 100  # the model does not read a signature as text
 _BYTES_OF_SOUND = 500  # 16 kB a second at 32 tokens
 _BYTES_OF_FILM = 950  # 250 kB a second at 263 tokens
 _BYTES_OF_DOCUMENT = 50  # 75 kB a page at 1,500 tokens
@@ -68,12 +66,12 @@ _KINDS = re.compile(
 
 
 def tokens_of(raw: bytes, start: int, end: int) -> int:
-    """Return how many tokens the JSON between two places may have."""
+    """Return the estimated tokens of the JSON between two positions."""
     text, media_tokens, at, begin, stop = 0, 0, start, start, end
     for media in _find_media(raw, start, end) if end - start >= _SHORTEST_MEDIA else ():
         text += _text_bytes(raw, at, media.start())
         media_tokens += _media_tokens(raw, media)
-        # The text before the first is looked at, or what follows the last.
+        # Sample the text before the first media, or the text after the last.
         stop = media.start() if at == start else stop
         at = media.end()
     text += _text_bytes(raw, at, end)
@@ -93,7 +91,7 @@ def _find_media(raw: bytes, start: int, end: int) -> Iterable[re.Match[bytes]]:
 
 
 def _media_tokens(raw: bytes, media: re.Match[bytes]) -> int:
-    """Return what media cost, by what stands before them: a type, or a field's name."""
+    """Return the tokens of media, judged by the type or field name before them."""
     start, size = media.start(), media.end() - media.start()
     kinds = list(
         _KINDS.finditer(
@@ -112,13 +110,13 @@ def _media_tokens(raw: bytes, media: re.Match[bytes]) -> int:
 
 
 def _text_bytes(raw: bytes, start: int, end: int) -> int:
-    """Return the bytes of text, an escaped \\uXXXX as the three that it mostly stands for."""
+    """Return the bytes of text; an escaped \\uXXXX counts as three, its usual UTF-8 length."""
     first = _ESCAPE.search(raw, start, end)
     return end - start if first is None else end - start - 3 * raw.count(b"\\u", first.start(), end)
 
 
 def _bytes_per_token(raw: bytes, start: int, end: int, *, escaped: bool) -> float:
-    """Return how dense some text is, by a sample of it. `escaped`: there may be \\uXXXX in it."""
+    """Return the bytes per token of text, from a sample; `escaped` allows for \\uXXXX in it."""
     middle = (start + end) // 2
     if end - start <= _SAMPLE:
         sample = raw[start:end]

@@ -1,5 +1,6 @@
-"""From the values that a reply tells to whole counts: what is no number, damaged, or told in other
-units.
+"""Convert the values that a reply reports into whole counts.
+
+Handles values that are no numbers, damaged, or in other units.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from tollgate.core.usage.apis.api import Api, Field
 from tollgate.core.usage.apis.paths import Path
 
 DAMAGED = -1
-"""A count that is there and cannot be right: negative, fractional, boolean, text, too large."""
+"""A count that is present but cannot be right: negative, fractional, boolean, text, too large."""
 
 Counts = dict[Field, int | None]
-"""Counts by field. None: told as null, which is as good as untold."""
+"""Counts by field. None means reported as null, which is as good as not reported."""
 
 _NANO_PER_DOLLAR = 1_000_000_000
 # https://docs.x.ai/docs/key-information/consumption-and-rate-limits: ten billion ticks are a
@@ -26,12 +27,12 @@ _TICKS_PER_NANO = 10
 _MOST_DIGITS = 19
 _SECONDS = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 _NO_MEMBERS: dict[str, object] = {}
-# Fields of lists of which it matters whether there is anything, not how much.
+# Lists of which only the presence of an item matters, not the number.
 _PRESENT = (Field.GROUNDED, Field.CITED, Field.MAP_SEARCHES)
 
 
 def count(field: Field, value: object) -> int | None:
-    """Read a value as a count of that field. None: it is null, or a cost that cannot be read."""
+    """Return a value as a count of that field; None for null, or for a cost that cannot be read."""
     if type(value) is int and 0 <= value <= MAX_EXACT and field not in _OTHER_UNITS:
         return value
     if value is None:
@@ -41,7 +42,7 @@ def count(field: Field, value: object) -> int | None:
 
 
 def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None:
-    """Read what a path that walks a list found as a count: how many, or their sum."""
+    """Return what a path that walks a list found as a count: the number of items, or their sum."""
     if field in _PRESENT:
         return int(any(each not in (None, "") for each in found))
     if field is Field.CODE_CONTAINERS:
@@ -56,9 +57,9 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
 
 
 def extract(api: Api, base: object) -> Counts:
-    """What one object tells by the rows of an API's table.
+    """Return what one object reports, by the rows of an API's table.
 
-    Of several rows of a field the first that tells more than zero holds.
+    If several rows locate one field, the first that reports more than zero counts.
     """
     found: Counts = {}
     if not isinstance(base, dict):
@@ -78,16 +79,16 @@ def extract(api: Api, base: object) -> Counts:
 
 
 def add(found: Counts, field: Field, value: int | None) -> None:
-    """Add what a row tells, unless an earlier one has told more than zero."""
+    """Add what a row reports, unless an earlier row reported more than zero."""
     old = found.get(field)
     if old is None or (old <= 0 and value is not None and value > 0):
         found[field] = value
 
 
 def merge(counts: Counts, later: Counts) -> None:
-    """Put later counts into earlier ones.
+    """Merge later counts into earlier ones.
 
-    Counts only grow: what is null, zero, damaged or not told takes nothing back.
+    Counts only grow: a null, zero, damaged or missing count lowers nothing.
     """
     for field, new in later.items():
         old = counts.get(field)
@@ -96,7 +97,7 @@ def merge(counts: Counts, later: Counts) -> None:
 
 
 def sound_counts(counts: Mapping[Field, int | None]) -> dict[Field, int]:
-    """The counts that are told and can be right."""
+    """Return the counts that are reported and plausible."""
     return {field: each for field, each in counts.items() if each is not None and each != DAMAGED}
 
 
@@ -105,7 +106,7 @@ def _whole(value: object) -> int:
         value = int(value)
     elif type(value) is str:
         value = _digits(value)
-    # A boolean is an integer to isinstance.
+    # isinstance would accept a boolean as an integer.
     return value if type(value) is int and 0 <= value <= MAX_EXACT else DAMAGED
 
 
@@ -115,7 +116,7 @@ def _digits(text: str) -> int:
 
 
 def _seconds(value: object) -> int:
-    """Seconds may have a fraction, also as text, and are rounded up."""
+    """Return whole seconds, rounded up; fractions may also come as text."""
     if type(value) is str and _SECONDS.fullmatch(value):
         value = float(value)
     return _whole(
@@ -124,14 +125,14 @@ def _seconds(value: object) -> int:
 
 
 def _nanousd(value: object) -> int | None:
-    """Dollars as nano-dollars.
+    """Return dollars as nano-dollars.
 
-    A cost that is damaged is none, since the price table knows another.
+    A damaged cost yields None, since the price table can replace it.
     """
     if type(value) not in (int, float, str):
         return None
     try:
-        # By way of text: 0.0093 is meant, not the binary fraction nearest to it.
+        # Through text: 0.0093 is meant, not the nearest binary fraction.
         nanousd = Decimal(str(value)) * _NANO_PER_DOLLAR
     except InvalidOperation:
         return None

@@ -1,7 +1,7 @@
-"""From what Envoy's own filters found to Usage: fields by rules of native.py, joined with dots.
+"""Read usage from the fields that Envoy's own filters found.
 
-They are looked up where they stand, since every reply in native mode comes by here: to build the
-document again and read that made its settlement a tenth longer.
+Field names are rules of native.py, joined with dots. They are looked up in place, since every reply
+in native mode passes here: rebuilding a document and reading that made settlement a tenth slower.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Fields = Mapping[str, object]
 
 
 class FieldReader:
-    """Reads the fields of an API's replies."""
+    """Reads the fields of one API's replies."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
         named = (each for each in api.roots if each.path.plain is not None)
-        # What stands early comes early, and the rest is merged into it.
+        # Early places come first; the others are merged into them.
         self._places = [
             _Place.of(api, each) for each in sorted(named, key=lambda root: not root.early)
         ]
-        # Of a stream's events Envoy tells whole objects, as their text.
+        # Envoy reports whole objects of a stream's events as JSON text.
         self._objects = tuple(".".join(names) for names in objects_of(api))
 
     def read(
@@ -44,16 +44,16 @@ class FieldReader:
         stream: bool,
         complete: bool,
     ) -> Reading:
-        """What fields and headers tell. `complete`: the reply came to its end.
+        """Return what fields and headers report. `complete`: the reply came to its end.
 
-        `see`: what the reply may have shown. It is a guess, so an output that was told while the
-        stream ran is better.
+        `see` estimates what the reply may have shown. It is a guess, so an output that the running
+        stream reported takes precedence.
         """
         tally = Tally(self._api, headers, stream=stream)
         earlier: Fields = {}
         for name in self._objects:
             if name in fields:
-                # A later event may tell less.
+                # A later event may report less.
                 if (first := fields.get(FIRST + name)) is not None and first != fields[name]:
                     earlier = _with_members({**earlier, name: first}, name)
                 fields = _with_members(fields, name)
@@ -78,9 +78,9 @@ class FieldReader:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A root of an API's table, and the table's rows by their dotted names from the top.
+    """A root of an API's table, with the table's rows by their dotted names from the top.
 
-    `rows`: with their place in the table. `walks`: the path is from the list on.
+    `rows`: with their position in the table. `walks`: the path starts at the list.
     """
 
     early: bool
@@ -129,9 +129,9 @@ class _Place:
         return cls(root.early, root.stream_only, rows, walks, named, passes)
 
     def counts(self, fields: Fields) -> Counts:
-        """The counts of each field, as `extract` finds them in a document."""
+        """Return the counts of each field, as `extract` finds them in a document."""
         found: Counts = {}
-        # A table has many more rows than a reply tells. Of a field's rows the earlier goes before.
+        # A table has many more rows than a reply reports. Earlier rows of a field take precedence.
         told = [
             (number, field, name)
             for name in fields
@@ -148,7 +148,7 @@ class _Place:
         return found
 
     def names(self, fields: Fields) -> dict[Field, str]:
-        """Of the fields that are no counts, what they say."""
+        """Return the values of the fields that are not counts."""
         found = {}
         for field, names in self.named:
             if (chosen := choose([fields[name] for name in names if name in fields])) is not None:
@@ -157,9 +157,9 @@ class _Place:
 
 
 def _with_members(fields: Fields, name: str) -> Fields:
-    """The fields with the members of an object as fields of their own.
+    """Return the fields plus the members of an object as fields of their own.
 
-    One longer than Envoy keeps is cut, and tells nothing.
+    Envoy cuts an object beyond its size limit; a cut one yields nothing.
     """
     found = dict(fields)
     text = found.pop(name)

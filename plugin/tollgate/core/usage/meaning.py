@@ -1,5 +1,6 @@
-"""Bringing the counts of any API to one meaning: input with cache and prompts of tools, output with
-reasoning.
+"""Bring the counts of any API to one meaning.
+
+Input includes cache and prompts of tools; output includes reasoning.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from msgspec import Struct
 from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.usage.apis.api import Field, Meaning
 
-# The members of an enumeration are slow to look up, and every reply needs these.
+# Enum members are slow to look up, and every reply needs these.
 _INPUT, _OUTPUT, _TOTAL, _REASONING = Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.REASONING
 _CACHE_READ, _CACHE_WRITE = Field.CACHE_READ, Field.CACHE_WRITE
 _CACHE_WRITE_5M, _CACHE_WRITE_1H = Field.CACHE_WRITE_5M, Field.CACHE_WRITE_1H
 _TOOL_INPUT, _INPUT_AUDIO, _AUDIO_SECONDS = Field.TOOL_INPUT, Field.INPUT_AUDIO, Field.AUDIO_SECONDS
-# Parts, under the name that `Counts` has for them and for what they are part of.
+# Parts of a count, by their name in `Counts` and the count they belong to.
 _PARTS = (
     (_INPUT_AUDIO, "input_audio_tokens", "input_tokens"),
     (Field.INPUT_IMAGE, "input_image_tokens", "input_tokens"),
@@ -27,7 +28,7 @@ _PARTS = (
     (Field.OUTPUT_IMAGE, "output_image_tokens", "output_tokens"),
     (Field.OUTPUT_VIDEO, "output_video_tokens", "output_tokens"),
 )
-# What stands beside tokens. Most replies tell none of it.
+# What may be reported besides tokens. Most replies have none of it.
 _BESIDE = (
     (Field.CITATION, "citation_tokens"),
     (Field.MAP_SEARCHES, "map_searches"),
@@ -54,10 +55,10 @@ _ORDINARY = frozenset(
 
 
 class Total(Struct, frozen=True, gc=False):
-    """Counts under the names of `Counts`, of which a zero may be left out.
+    """Counts by their names in `Counts`; zeros may be missing.
 
-    `sound`: they agree with each other. `input_told`, `output_told`: whether the direction's count
-    was told, or follows from others.
+    - `sound`: the counts agree with each other.
+    - `input_told`, `output_told`: the count was reported, or follows from others.
     """
 
     tokens: dict[str, int]
@@ -67,14 +68,14 @@ class Total(Struct, frozen=True, gc=False):
 
 
 def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
-    """Bring sound counts to the meaning of `Counts`."""
+    """Bring plausible counts to the meaning of `Counts`."""
     found = _gemini(counts) if meaning is Meaning.GEMINI else _inclusive(counts)
     input_tokens, output_tokens, reasoning, sound = found
     read = counts.get(_CACHE_READ, 0)
     write_5m, write_1h, agrees = _cache_writes(counts)
     cached = read + write_5m + write_1h
     if input_tokens is not None and (meaning is Meaning.EXCLUSIVE or cached > input_tokens):
-        # More was cached than was sent: then what was cached stands beside it.
+        # If more was cached than sent, the cached tokens are beside the input.
         input_tokens += cached
     tokens = {"input_tokens": input_tokens or 0, "output_tokens": output_tokens or 0}
     if sum(tokens.values()) > MAX_EXACT:
@@ -96,7 +97,7 @@ def normalise(counts: Mapping[Field, int], meaning: Meaning) -> Total:
 
 
 def _add_rare(tokens: dict[str, int], counts: Mapping[Field, int]) -> bool:
-    """Add what few replies tell; whether all of it can be."""
+    """Add what few replies report; return whether all of it fits."""
     sound = True
     for field, name, whole in _PARTS:
         if part := counts.get(field, 0):
@@ -110,7 +111,7 @@ def _add_rare(tokens: dict[str, int], counts: Mapping[Field, int]) -> bool:
 
 
 def _add_part(tokens: dict[str, int], name: str, part: int, whole: str) -> bool:
-    """Add what is part of a count; False: it cannot be."""
+    """Add a part of a count; return False if it cannot be a part of it."""
     if part > tokens.get(whole, 0):
         return False
     tokens[name] = part
@@ -118,8 +119,10 @@ def _add_part(tokens: dict[str, int], name: str, part: int, whole: str) -> bool:
 
 
 def _searches(counts: Mapping[Field, int]) -> int:
-    """Searches as the provider counts them; else the calls of its tool that searched; else one,
-    where the answer rests on any.
+    """Return the number of searches.
+
+    Taken from the provider's count, else from the calls of its search tool, else one if the answer
+    rests on a search.
     """
     if told := counts.get(Field.SEARCHES, 0):
         return told
@@ -130,7 +133,7 @@ def _searches(counts: Mapping[Field, int]) -> int:
 
 
 _Found = tuple[int | None, int | None, int, bool]
-"""Input and output (None: not told), reasoning, and whether the counts agree."""
+"""Input and output (None: not reported), reasoning, and whether the counts agree."""
 
 
 def _inclusive(counts: Mapping[Field, int]) -> _Found:
@@ -149,7 +152,7 @@ def _inclusive(counts: Mapping[Field, int]) -> _Found:
         )
     if input_tokens is None or output_tokens is None:
         return input_tokens, output_tokens, reasoning, True
-    # Gemini and xAI behind OpenAI's shape leave reasoning out of completion_tokens, not out of
+    # Gemini and xAI, in OpenAI's shape, omit reasoning from completion_tokens but not from
     # total_tokens.
     unseen = 0 if total is None else total - input_tokens - output_tokens
     heard = get(_INPUT_AUDIO, 0)
@@ -158,21 +161,21 @@ def _inclusive(counts: Mapping[Field, int]) -> _Found:
         and reasoning != unseen
         and (heard == unseen or (_AUDIO_SECONDS in counts and not reasoning))
     ):
-        # Mistral's sound stands beside the prompt.
+        # Mistral reports sound beside the prompt.
         input_tokens += unseen
     elif unseen > 0 and reasoning in (0, unseen):
         output_tokens, reasoning = output_tokens + unseen, unseen
     elif reasoning > output_tokens or (reasoning and Field.CITATION in counts):
-        # More than all output, or told as Perplexity tells it, beside everything else.
+        # More reasoning than output, or reported beside everything else, as Perplexity does.
         output_tokens += reasoning
     return input_tokens, output_tokens, reasoning, True
 
 
 def _gemini(counts: Mapping[Field, int]) -> _Found:
-    """Prompts of tools stand beside the prompt, and thoughts beside candidates; a count of zero may
-    be left out.
+    """Bring Gemini's counts to the common meaning.
 
-    Some replies count thoughts among candidates: the total tells which.
+    Prompts of tools are beside the prompt, and thoughts beside candidates; a zero may be missing.
+    Some replies include thoughts in candidates: the total tells which.
     """
     get = counts.get
     tools, thoughts, total = get(_TOOL_INPUT, 0), get(_REASONING, 0), get(_TOTAL)
@@ -197,11 +200,11 @@ def _gemini(counts: Mapping[Field, int]) -> _Found:
 
 
 def _cache_writes(counts: Mapping[Field, int]) -> tuple[int, int, bool]:
-    """Five-minute writes, one-hour writes, and whether the split agrees with the sum.
+    """Return five-minute writes, one-hour writes, and whether the split agrees with the sum.
 
-    Anthropic's last event may raise the sum without telling the split again. The rest is of the
-    kind that the split named, if that was one; else of five minutes: that is Anthropic's default,
-    and what other providers price alike.
+    Anthropic's last event may raise the sum without repeating the split. The difference then
+    belongs to the kind that the split named, if it named one; else to five minutes, which is
+    Anthropic's default and what other providers price alike.
     """
     write_5m, write_1h = counts.get(_CACHE_WRITE_5M, 0), counts.get(_CACHE_WRITE_1H, 0)
     total = counts.get(_CACHE_WRITE, write_5m + write_1h)

@@ -1,10 +1,8 @@
-"""What Envoy's own filters can read of a reply's usage: rules that name a path.
+"""Define which usage Envoy's own filters can read, as rules that name a path in a reply.
 
-From what they found to Usage: fields.py.
-
-Envoy's JSON parsers know the members of objects, not the items of lists. In a stream's events a
-rule may name an object, which comes as its JSON text with everything in it; in a body that is no
-stream it must name the value itself.
+fields.py turns what they found into Usage. Envoy's JSON parsers know members of objects but not
+items of lists. In a stream's events a rule may name an object, which is returned as JSON text; in
+any other body it must name the value itself.
 """
 
 from __future__ import annotations
@@ -22,19 +20,18 @@ from tollgate.core.usage.reading import NOTHING_SEEN, Seen
 from tollgate.core.usage.seen import BYTES_PER_TOKEN
 
 STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
-"""What a token of output is taken for in a stream whose text nobody has counted: OpenAI's events,
-one token each, are 160 to 250 bytes long.
+"""Bytes per output token assumed for a stream whose text nobody counted.
+
+OpenAI's events hold one token each and are 160 to 250 bytes long.
 """
 
 FIRST = "first:"
-"""What the name of a field begins with that holds the first of several values; the others hold the
-last.
-"""
+"""Prefix of fields that hold the first of several values; other fields hold the last."""
 UNFINISHED = "unfinished"
-"""Instead of the name of a field: the last event of a stream, which no empty line ends."""
+"""Field name for the last event of a stream that no empty line ends."""
 
-# Counts in lists are told only of requests that ask for what they count; a body without any of
-# these words does not. `pmpt_` names a stored prompt, which may ask for anything.
+# Counts in lists are reported only if the request asks for what they count, and a body without any
+# of these words does not. `pmpt_` names a stored prompt, which may ask for anything.
 _MEDIA = (
     b"inlineData",
     b"inline_data",
@@ -74,27 +71,27 @@ _ASKED_BY: Mapping[Field, tuple[bytes, ...]] = {
     Field.OUTPUT_AUDIO: _OUTPUT_MEDIA,
     Field.OUTPUT_IMAGE: _OUTPUT_MEDIA,
     Field.OUTPUT_VIDEO: _OUTPUT_MEDIA,
-    # Only one provider tells it there: see _PROVIDERS.
+    # Only one provider reports it there: see _PROVIDERS.
     Field.COST: (),
 }
 # Anthropic's features that run models more than once in a call.
 _ASKS_FOR_PASSES = (b"compact", b"advisor", b"fallback")
 # JSON may write any letter of a word as an escape.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
-# Models that draw, speak or search unasked.
+# Models that draw, speak or search without being asked.
 _MODELS = ("image", "tts", "audio", "search")
-# A body is held and parsed whole: megabytes of base64 or of numbers are not worth it. An embedding
-# is 30 to 60 KB; Cohere takes no more than 96 inputs (https://docs.cohere.com/reference/embed), the
-# others thousands.
+# Envoy holds and parses the whole body, which is not worth it for megabytes of base64 or numbers.
+# An embedding is 30 to 60 KB; Cohere accepts at most 96 inputs
+# (https://docs.cohere.com/reference/embed), the others thousands.
 _LONG_REPLIES = frozenset({"openai.images"})
-# Not worth filters that all other replies pass.
+# Too rare to justify filters that every other reply would have to pass.
 _RARE = frozenset(
     {"openai.ocr", "openai.other", "anthropic.complete", "gemini.interactions", "cohere.rerank"}
 )
 _AS_LONG_AS_INPUTS = frozenset({"openai.embeddings", "gemini.embed"})
 _MANY_COMMAS = 100
 _SSE = "+sse"
-# Every body holds it.
+# Contained in every body.
 _ALWAYS = b""
 
 Names = tuple[str, ...]
@@ -102,20 +99,19 @@ Names = tuple[str, ...]
 
 
 class Framing(Enum):
-    """How a reply comes, as far as Envoy has a filter for it."""
+    """The framing of a reply, for those that Envoy has a filter for."""
 
     BODY = auto()
     SSE = auto()
     EVENT_STREAM = auto()
 
 
-# Providers that tell in lists whatever they are asked: Moonshot its usage in streams, Vercel the
-# cost.
+# Providers that always report in lists: Moonshot its usage in streams, Vercel the cost.
 _PROVIDERS: Mapping[str, tuple[Framing, ...]] = {
     "moonshot": (Framing.SSE,),
     "vercel_ai_gateway": (Framing.BODY, Framing.SSE),
 }
-# Members of events that only errors have, or that have another value in them than 0.
+# Members of events that only errors have, or that are 0 in other events.
 _ERRORS: Mapping[Framing, tuple[Names, ...]] = {
     Framing.SSE: (
         ("error",),
@@ -126,12 +122,12 @@ _ERRORS: Mapping[Framing, tuple[Names, ...]] = {
     Framing.EVENT_STREAM: (("message",),),
 }
 _ERROR_NAMES = frozenset(".".join(names) for each in _ERRORS.values() for names in each)
-# What only ends, or keeps the connection alive, is no longer; and an error is no longer than this.
+# Events that only end a stream or keep it alive are no longer, and no error is shorter.
 _LEAST_BYTES = 64
 _ERROR_BYTES = 2_048
-# What a JSON reply holds beside its text.
+# Bytes of a JSON reply besides its text.
 _BODY_BYTES = 512
-# Their events hold some words each, and names that are longer.
+# Their events hold a few words each, and longer names.
 _SMALL_EVENTS = frozenset({"anthropic.messages", "openai.responses", "bedrock.converse_stream"})
 _SMALL_EVENT_BYTES_PER_TOKEN = 30
 # Their replies are vectors or scores.
@@ -139,7 +135,7 @@ _NO_TEXT = frozenset({"openai.embeddings", "gemini.embed", "vertex.predict"})
 
 
 def framings_of(api: Api) -> tuple[Framing, ...]:
-    """The framings of an API's replies that Envoy can read."""
+    """Return the framings of an API's replies that Envoy can read."""
     if api.free or api.wrapped or api.name in _LONG_REPLIES or api.name in _RARE:
         return ()
     if api.name.endswith("_stream"):
@@ -161,7 +157,7 @@ def api_name(reader: str) -> str:
 
 
 def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
-    """What to read of a document of the API's."""
+    """Return what to read of a document of the API."""
     found: dict[Names, None] = {}
     for root in api.roots:
         if framing is Framing.BODY and (root.early or root.stream_only):
@@ -176,10 +172,9 @@ def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
 
 
 def counts_of_body(api: Api) -> tuple[tuple[str, ...], ...]:
-    """Of each of these groups of fields one is more than zero, or somebody has to look at the body
-    itself.
+    """Return groups of fields of which one must exceed zero, or else ext_proc reads the body.
 
-    Without an input and an output that are told, only what was shown says what to charge.
+    Without reported input and output, only what the reply showed says what to charge.
     """
     directions = (Field.INPUT,) if api.name in _NO_TEXT else (Field.INPUT, Field.OUTPUT)
     return tuple(_body_fields(api, direction, Field.AUDIO_SECONDS) for direction in directions)
@@ -197,14 +192,15 @@ def _body_fields(api: Api, *fields: Field) -> tuple[str, ...]:
 
 
 def is_told_again(api: Api, names: Names) -> bool:
-    """Whether a rule names an object that several events of a stream may tell, so that the first is
-    kept beside the last.
+    """Return whether a rule names an object that several events of a stream may report.
+
+    The first value is then kept beside the last.
     """
     return names in objects_of(api)
 
 
 def objects_of(api: Api) -> tuple[Names, ...]:
-    """Of what rules name, the objects: what they tell has members."""
+    """Return the rules that name objects."""
     within = {
         (*root.path.plain, path.steps[0].name)
         for root in api.roots
@@ -217,10 +213,10 @@ def objects_of(api: Api) -> tuple[Names, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far Envoy's filters reach into an API's replies: by framing, the words that a request may
-    not hold if they are to read all.
+    """How far Envoy's filters can read an API's replies.
 
-    `by_inputs`: a reply is as long as its request has inputs.
+    For each framing: words that the request must not contain if the filters are to read everything.
+    `by_inputs`: the reply is as long as its request has inputs.
     """
 
     api: Api
@@ -230,9 +226,9 @@ class Reach:
     def reader(
         self, body: bytes, query: str, *, stream: bool, provider: str = "", model: str = ""
     ) -> str | None:
-        """Return the name of Envoy's filter that reads all that the reply to this request may tell.
+        """Return the Envoy filter that reads everything the reply to this request may report.
 
-        None: there is no such filter. `provider`, `model`: the deployment's.
+        None if there is no such filter. `provider` and `model` are the deployment's.
         """
         if self.api.free:
             return self.api.name
@@ -248,7 +244,7 @@ class Reach:
 def may_tell_in_lists(
     framing: Framing | None, words: tuple[bytes, ...], body: bytes, provider: str, model: str
 ) -> bool:
-    """Whether the reply to a request may tell in lists what is to be charged.
+    """Return whether the reply to a request may report in lists what is to be charged.
 
     `words`: those of the API and framing.
     """
@@ -270,8 +266,9 @@ def _answers_unasked(model: str) -> bool:
 
 
 def left_to_ext_proc(api: Api) -> tuple[str, ...]:
-    """Which replies of an API Envoy's filters cannot read, in words that complete "ext_proc reads
-    ..."; none: they read all.
+    """Return which replies of an API Envoy's filters cannot read; empty if they read all.
+
+    The words complete the phrase "ext_proc reads ...".
     """
     if api.free:
         return ()
@@ -304,7 +301,7 @@ def _why_unread(api: Api) -> str:
 
 
 def _by_words(reach: Reach) -> dict[tuple[bytes, ...], list[Framing]]:
-    """The framings that the same words keep Envoy from reading."""
+    """Return framings grouped by the words that keep Envoy from reading them."""
     found: dict[tuple[bytes, ...], list[Framing]] = {}
     for framing, words in reach.words.items():
         if words:
@@ -313,14 +310,15 @@ def _by_words(reach: Reach) -> dict[tuple[bytes, ...], list[Framing]]:
 
 
 def reach_of(api: Api) -> Reach:
-    """What can be said of an API beforehand."""
+    """Return what is known of an API in advance."""
     words = {framing: tuple(_words(api, framing)) for framing in framings_of(api)}
     return Reach(api, words, by_inputs=api.name in _AS_LONG_AS_INPUTS)
 
 
 def _words(api: Api, framing: Framing) -> dict[bytes, None]:
-    """Words without which a request is told nothing that Envoy does not find; _ALWAYS where that
-    cannot be said.
+    """Return words without which a request gets nothing that Envoy cannot find.
+
+    _ALWAYS if no words can guarantee that.
     """
     unread = (
         field
@@ -334,12 +332,12 @@ def _words(api: Api, framing: Framing) -> dict[bytes, None]:
 
 
 def told_error(fields: Mapping[str, object]) -> bool:
-    """Whether fields are of an error."""
+    """Return whether the fields belong to an error."""
     return any(fields[name] not in (0, "", "null") for name in _ERROR_NAMES if name in fields)
 
 
 def seen_in(api_name: str, body_bytes: int, *, stream: bool, error: bool) -> Seen:
-    """What a reply may have shown of which only the length is known, at least and at most.
+    """Return what a reply may have shown, at least and at most, from its length alone.
 
     An event of a stream holds one token or a whole answer.
     """
@@ -363,10 +361,10 @@ def _tokens(body_bytes: int, bytes_per_token: int) -> int:
 
 
 def hidden_tokens(usage: Usage, body_bytes: int, *, stream: bool) -> int:
-    """Return how much of a told output a reply of that length cannot have shown, at least."""
+    """Return how much of a reported output a reply of that length cannot have shown, at least."""
     hidden = usage.output_tokens - -(-body_bytes // BYTES_PER_TOKEN)
     if stream and usage.reasoning_tokens:
-        # Reasoning that is shown comes in events like the rest.
+        # Visible reasoning comes in events like the rest.
         in_events = -(-body_bytes // STREAM_BYTES_PER_TOKEN)
         hidden = max(hidden, min(usage.reasoning_tokens, usage.output_tokens - in_events))
     return max(0, hidden)
@@ -380,12 +378,12 @@ def _framing_of_stream(api: Api, query: str) -> Framing | None:
 
 
 def _streams_an_array(api: Api) -> bool:
-    """Whether a stream is one JSON array unless `alt=sse` asks for events."""
+    """Return whether a stream is one JSON array unless `alt=sse` asks for events."""
     return api.name.startswith("gemini.")
 
 
 def _readable(path: Path, framing: Framing) -> Names | None:
-    """The part of a path that a rule can name; None: there is none."""
+    """Return the part of a path that a rule can name; None if there is none."""
     if framing is Framing.BODY:
         return path.plain
     first = path.steps[0]

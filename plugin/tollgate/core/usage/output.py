@@ -1,8 +1,7 @@
-"""What of an API's replies is output: under which names text, arguments of tools, pictures, sound
-and vectors stand.
+"""Describe which parts of an API's replies are output, by the names of members.
 
-They are found by their names in the bytes, without decoding: a quote inside of a JSON string is
-escaped, so what looks like a member's name is one.
+Names are searched in the raw bytes: a quote inside a JSON string is escaped, so whatever looks like
+a member's name is one.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ _VALUE = rb"""
 class Output:
     """The names of members that hold output.
 
-    `text`: strings, each a piece of text. `arguments`: strings, or objects that count whole.
-    `pictures`, `sounds`: base64, addresses, or objects that hold them. `vectors`: embeddings and
-    scores, which are output but no tokens. `answers`: members that show by being there that
-    something was served, also when empty.
-    `in_documents`: further text of bodies that are no streams; events repeat it. `within`: the
-    members of a body that hold output; none: any. `plain_text`: a reply may be text that is no
-    JSON. `binary`: or bytes of sound.
+    - `text`: strings, each a piece of text. `arguments`: strings, or objects that count whole.
+    - `pictures`, `sounds`: base64, addresses, or objects that hold them.
+    - `vectors`: embeddings and scores, which are output but no tokens.
+    - `answers`: members whose presence, even if empty, shows that something was served.
+    - `in_documents`: further text in bodies that are no streams; events repeat it.
+    - `within`: the members of a body that hold output; empty means any.
+    - `plain_text`, `binary`: a reply may be text that is no JSON, or bytes of sound.
     """
 
     text: Names = ()
@@ -45,12 +44,12 @@ class Output:
     plain_text: bool = False
     binary: bool = False
     keys: tuple[bytes, ...] = field(init=False)
-    """The names of text as they stand in most events, with what follows them."""
+    """The names of text members as most events write them, with what follows."""
     in_event: re.Pattern[bytes] = field(init=False)
     in_document: re.Pattern[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Find what follows from the names."""
+        """Derive search expressions from the names."""
         object.__setattr__(self, "keys", tuple(f'"{name}":'.encode() for name in self.text))
         object.__setattr__(self, "in_event", self._pattern(self.text, ()))
         object.__setattr__(
@@ -71,6 +70,6 @@ class Output:
             for kind, names in kinds.items()
             if names
         )
-        # Without a name nothing is found: no byte lies before the beginning.
+        # Without names the expression never matches.
         head = f'"(?:{named})"'.encode() if named else rb"(?!)"
         return re.compile(head + _VALUE, re.DOTALL | re.VERBOSE)

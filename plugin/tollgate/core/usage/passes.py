@@ -1,4 +1,4 @@
-"""Runs of models within one call that are billed one by one, and the call's counts with them."""
+"""Read passes: runs of models within one call that are billed separately."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from tollgate.core.usage.meaning import normalise
 
 _MOST_PASSES = 1_000
 _MOST_NAME_CHARACTERS = 256
-# What is within input and output. Fees are the call's own.
+# Kinds within input and output. Fees belong to the call.
 _KINDS = tuple(
     name
     for name in Counts.__struct_fields__
     if name.endswith("_tokens") and name != "citation_tokens"
 )
-# https://platform.openai.com/docs/guides/tools-image-generation: what the tool draws with where a
-# call does not say.
+# https://platform.openai.com/docs/guides/tools-image-generation: the tool's model if the call names
+# none.
 _DRAWS_WITH = "gpt-image-1"
 
 
 def passes_of(api: Api, items: Sequence[object]) -> tuple[Pass, ...] | None:
-    """The passes of a list; None: one of them cannot be read, so that their sum is unknown."""
+    """Return the passes of a list; None if one cannot be read, so that their sum is unknown."""
     if len(items) > _MOST_PASSES:
         return None
     found = [_pass(api, each) for each in items]
@@ -50,7 +50,7 @@ def _name(value: object) -> str | None:
 
 
 def image_pass(counts: Mapping[Field, int], model: str | None) -> Pass | None:
-    """What a hosted tool that draws has used; None: it told nothing."""
+    """Return what a hosted tool that draws used; None if nothing was reported."""
     if not counts.get(Field.IMAGE_TOOL_INPUT) and not counts.get(Field.IMAGE_TOOL_OUTPUT):
         return None
     return Pass(
@@ -68,7 +68,9 @@ def image_pass(counts: Mapping[Field, int], model: str | None) -> Pass | None:
 
 
 def with_passes(usage: Usage, passes: tuple[Pass, ...]) -> Usage:
-    """A usage that is the sum of its passes. What the call told beyond them is left as its own."""
+    """Return a usage that is the sum of its passes; what the call reported beyond them stays its
+    own.
+    """
     sums = _sums(passes)
     sums["input_tokens"] = max(sums["input_tokens"], usage.input_tokens)
     sums["output_tokens"] = max(sums["output_tokens"], usage.output_tokens)
@@ -76,7 +78,7 @@ def with_passes(usage: Usage, passes: tuple[Pass, ...]) -> Usage:
 
 
 def with_pass_beside(usage: Usage, beside: Pass) -> Usage:
-    """A usage and one pass more, which its counts did not include."""
+    """Return a usage with one more pass that its counts did not include."""
     sums = {kind: count + getattr(usage, kind) for kind, count in _sums((beside,)).items()}
     return replace(usage, passes=(*usage.passes, beside), **sums)
 

@@ -1,4 +1,4 @@
-"""The reader of one reply: bytes in; out, what it told of its usage and what it showed."""
+"""Read one reply: bytes in, reported usage and shown output out."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _NDJSON = re.compile(
 _EVENT_STREAM = re.compile(r"application/vnd\.amazon\.eventstream")
 _SOUND = re.compile(r"(audio|video)/.*")
 _PICTURE = re.compile(r"image/.*")
-# What may stand before a body's first byte: blanks, the byte-order mark, and the separator of
+# What may precede a body's first byte: blanks, the byte-order mark, and the separator of
 # application/json-seq.
 _BLANKS = b" \t\r\n\xef\xbb\xbf\x1e"
 _DOCUMENT, _MARKUP = b"{[", b"<"
-# data:, event:, id:, retry:, and comments.
+# First letters of data:, event:, id:, retry:, and of comments.
 _FIELDS_OF_SSE = b"deir:"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class UsageReader:
-    """Reads one reply. Never raises, whatever the bytes are; keeps a bounded rest of them."""
+    """Reads one reply and keeps a bounded part of it. Never raises, whatever the bytes are."""
 
     def __init__(
         self,
@@ -46,12 +46,10 @@ class UsageReader:
         headers: Mapping[str, str] = _NO_HEADERS,
         count: Callable[[str], int] | None = None,
     ) -> None:
-        """`headers`: the reply's, with names in lower case.
+        """Prepare to read a reply with these headers, whose names are in lower case.
 
-        `hide_usage`: cut the usage event out, where we alone had asked for it.
-
-        `count`: the model's own count of tokens, where one is known, for a reply that does not
-        tell.
+        `hide_usage` removes the usage event that only the gateway asked for. `count` is the model's
+        own tokenizer, if known, for a reply that does not report usage.
         """
         decoder = find_decoder(content_encoding)
         self._api = api
@@ -64,9 +62,9 @@ class UsageReader:
             self._choose_by_type() if decoder is not None else Blind(self._shown.pass_over)
         )
         self._broken = False
-        # Read on; returns what the client may see of it now: the chunk itself unless something is
-        # hidden. An attribute, because a method that calls the machine's costs a tenth of what an
-        # event may cost.
+        # Takes a chunk and returns what the client may see now: the chunk itself unless something
+        # is hidden. An attribute, because a method that delegates to the machine's costs a tenth of
+        # an event.
         self.feed: Callable[[bytes], bytes] = (
             self._machine.feed if self._machine is not None else self._feed_first
         )
@@ -74,7 +72,7 @@ class UsageReader:
             self.feed = partial(self._feed_encoded, decoder)
 
     def _choose_by_type(self) -> Machine | None:
-        """The machine for what only its content-type tells; None: the first byte decides."""
+        """Return the machine that the content type requires; None if the first byte decides."""
         if _EVENT_STREAM.fullmatch(self._kind):
             return EventStream(self._api, self._tally, self._shown)
         if _SOUND.fullmatch(self._kind):
@@ -84,7 +82,7 @@ class UsageReader:
         return None
 
     def _choose_by_byte(self, first: int) -> Machine:
-        """The machine for a body that begins so. Its content-type may be another, or none."""
+        """Return the machine for a body with this first byte, whatever its content type says."""
         api, shown = self._api, self._shown
         ndjson = _NDJSON.fullmatch(self._kind) is not None
         if first in _DOCUMENT and not ndjson:
@@ -94,7 +92,7 @@ class UsageReader:
         if _SSE.fullmatch(self._kind):
             return Events(api, self._tally, shown, SSE, hide=self._hide)
         if first in _MARKUP:
-            return Blind()  # the page of a proxy in between
+            return Blind()  # for instance the error page of a proxy in between
         if api.output.plain_text:
             return Blind(shown.read_plain_text)
         if api.output.binary:
@@ -105,7 +103,7 @@ class UsageReader:
         return Json(api, self._tally, shown)
 
     def _feed_first(self, chunk: bytes) -> bytes:
-        """Read the first bytes that say what the body is."""
+        """Read the first bytes and choose the machine."""
         begun = chunk.lstrip(_BLANKS)
         if not begun:
             return chunk
@@ -116,7 +114,7 @@ class UsageReader:
 
     @property
     def finished(self) -> bool:
-        """Whether the reply has said that it is at its end."""
+        """Whether the reply has signalled its end."""
         return self._tally.done
 
     def _feed_encoded(self, decoder: Decoder, chunk: bytes) -> bytes:
@@ -132,22 +130,22 @@ class UsageReader:
         return chunk
 
     def finish(self) -> bytes:
-        """The body is at its end; what the client has not seen yet."""
+        """End the body; return what the client has not seen yet."""
         return b"" if self._machine is None else self._machine.finish()
 
     def usage(self) -> Usage | None:
-        """What the reply has told so far; None: nothing."""
+        """Return what the reply has reported so far; None if nothing."""
         return self.reading().usage
 
     @property
     def seen_output_tokens(self) -> int:
-        """The tokens of output that have passed: rough, unless the model's own count is known."""
+        """Return the output tokens that have passed: rough, unless the model's tokenizer is known."""
         self._look()
         return self._shown.seen().output_tokens
 
     def reading(self) -> Reading:
-        """What is known of the reply: what it has told so far, and, where that is not all, what it
-        has shown.
+        """Return what is known of the reply: what it reported, and what it showed if that is not
+        all.
         """
         self._look()
         return self._tally.reading(self._shown.seen, broken=self._broken)

@@ -1,4 +1,4 @@
-"""What a reply told of its usage, and what it showed: all that a charge is made of."""
+"""Define what a reply reported and what it showed, which is all that a charge is made of."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tollgate.core.calls.usage import Usage
 
 
 class Seen(Struct, frozen=True, gc=False):
-    """The output that a reply showed. Tokens are rough, unless the model's own tokenizer is known.
+    """The output that a reply showed; tokens are rough unless the model's tokenizer is known.
 
-    `shown`: whether there was any; vectors are output without tokens. `output_tokens` includes
-    pictures and sound.
-    `most_tokens`: where nobody looked, and `output_tokens` is what there was at least.
+    - `shown`: whether there was any output. Vectors are output without tokens.
+    - `output_tokens`: includes pictures and sound; a lower bound if nobody looked.
+    - `most_tokens`: the upper bound if nobody looked.
     """
 
     shown: bool = False
@@ -26,16 +26,17 @@ NOTHING_SEEN = Seen()
 
 
 def see_nothing() -> Seen:
-    """Return what a reply shows that nobody looks at."""
+    """Return the value for a reply that nobody looked at."""
     return NOTHING_SEEN
 
 
 class Reading(Struct, frozen=True, gc=False):
     """What is known of one reply.
 
-    `usage`: what it told, None for nothing; its certainty is exact when it was told whole and in
-    itself holds together. `input_told`, `output_told`: whether the counts of a direction are final
-    and can be right; if not, those in `usage` are a lower bound.
+    - `usage`: what it reported; None for nothing. Exact only if it was reported completely and is
+      consistent.
+    - `input_told`, `output_told`: whether the counts of that direction are final and plausible;
+      otherwise those in `usage` are a lower bound.
     """
 
     usage: Usage | None = None

@@ -1,5 +1,6 @@
-"""A cheap count of the output that a reply has shown: what it is charged by where it does not tell,
-or tells an untruth.
+"""Count cheaply the output that a reply shows.
+
+The count is charged where the reply reports no usage, or an implausible one.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ BYTES_PER_TOKEN = 4
 # A picture of 1024 x 1024 at medium quality:
 # https://platform.openai.com/docs/guides/image-generation#cost-and-latency
 TOKENS_PER_PICTURE = 1056
-# A token is a twentieth of a second. Streams bring 16-bit samples, 24,000 a second, in base64;
+# A token is a twentieth of a second. Streams carry 16-bit samples, 24,000 a second, in base64;
 # files are compressed.
 SAMPLE_BYTES_PER_TOKEN = 3_200
 SOUND_BYTES_PER_TOKEN = 800
-# A tokenizer is given text in pieces of about this size, so a stream keeps no more of it, and a
-# piece costs some 50 us; each seam costs a token at most.
+# A tokenizer gets text in pieces of about this size, which bounds memory; a piece costs some 50 us,
+# and each seam at most one token.
 COUNTED_BYTES = 4096
-# An event of so many bytes may hold several pieces of text, and all are looked for.
+# Up to this length an event is searched for several pieces of text.
 SHORT_BYTES = 800
 _QUOTE, _BACKSLASH = b'"\\'
-# What a value begins with that takes a closer look.
+# First bytes of a value that needs a closer look.
 _MORE = b" {["
-# The longest name, and what may stand around it before its value begins.
+# The longest name, plus what may surround it before its value.
 _TAIL_BYTES = 64
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*', re.DOTALL)
 # Not possessive as a whole: see scan.py.
@@ -40,7 +41,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.
 
 
 class Shown:
-    """Counts what a reply shows. It decodes nothing, so escapes count as they stand."""
+    """Counts what a reply shows. Nothing is decoded, so escapes count as written."""
 
     __slots__ = (
         "_documents",
@@ -72,13 +73,13 @@ class Shown:
 
     @property
     def text_tokens(self) -> int:
-        """The greater of one token a piece, and one for each four bytes of text."""
+        """Return the greater of one token per piece and one per four bytes of text."""
         return max(self.pieces, -(-self.text_bytes // BYTES_PER_TOKEN))
 
     def seen(self) -> Seen:
-        """What has been shown so far.
+        """Return what was shown so far.
 
-        Of whole documents only where nothing else has shown the same before.
+        A whole document counts only if nothing else has shown the same before.
         """
         while self._documents and not self.pieces:
             for part in _parts(self._documents.pop(), self._output.within):
@@ -91,7 +92,7 @@ class Shown:
         return Seen(tokens > 0 or self.served, tokens, pictures, sound)
 
     def read_event(self, event: bytes) -> bool:
-        """Count the output of one event. False: it shows none."""
+        """Count the output of one event. Return False if it shows none."""
         if len(event) > SHORT_BYTES:
             return self._read(event, self._output.in_event)
         return self.read_short_event(event)
@@ -105,8 +106,8 @@ class Shown:
                     continue
                 at += len(key)
                 if event[at] == _QUOTE:
-                    # the usual value, a string, is counted here: a call would cost as much as the
-                    # count
+                    # The usual value, a string, is counted inline: a call would cost as much as the
+                    # count.
                     end = event.find(b'"', at + 1)
                     if event[end - 1] == _BACKSLASH:
                         end = _end_of_string(event, at)
@@ -124,7 +125,7 @@ class Shown:
         return self._read(event, self._output.in_event)
 
     def read_document(self, body: bytes) -> None:
-        """Count the output of a whole body, when somebody asks: for most, nobody does."""
+        """Count the output of a whole body, on request: for most, nobody asks."""
         self._documents.append(body)
 
     def read_piece(self, piece: bytes) -> None:
@@ -140,16 +141,16 @@ class Shown:
             self._tail = data[max(end, len(data) - _TAIL_BYTES) :]
 
     def end_piece(self) -> None:
-        """What comes next is another body."""
+        """Start another body."""
         self._in_text, self._tail = None, b""
 
     def read_plain_text(self, text: bytes | bytearray) -> None:
-        """Count text that stands for itself."""
+        """Count text outside of JSON."""
         self.served = self.served or bool(text)
         self.text_bytes += len(text)
 
     def read_picture(self, picture: bytes) -> None:
-        """Count a body that is one picture; its bytes come in pieces."""
+        """Count a body that is one picture and arrives in pieces."""
         self.pictures = self.pictures or int(bool(picture))
 
     def read_sound(self, sound: bytes) -> None:
@@ -157,13 +158,11 @@ class Shown:
         self.sound_bytes += len(sound)
 
     def pass_over(self, unread: bytes | bytearray) -> None:
-        """Count what cannot be looked into: something was served, and its length is all that is
-        known of it.
-        """
+        """Count unreadable bytes: something was served, and only its length is known."""
         self.read_plain_text(unread)
 
     def _take(self, text: bytes) -> None:
-        """Count the inside of a JSON string."""
+        """Count the contents of a JSON string."""
         self.pieces += 1
         self.text_bytes += len(text)
 
@@ -174,7 +173,7 @@ class Shown:
         return found
 
     def _read_match(self, match: re.Match[bytes], data: bytes) -> bool:
-        """Count one member by its kind. False: it is empty."""
+        """Count one member by its kind. Return False if it is empty."""
         kind, text = _kind(match), match["string"]
         if kind == "answer":
             self.served = True
@@ -202,7 +201,7 @@ class Shown:
         return True
 
     def _read_whole(self, data: bytes) -> int:
-        """Count the members of a piece; where the last one of them ends."""
+        """Count the members of a piece; return where the last of them ends."""
         end = 0
         for match in self._output.in_document.finditer(data):
             self._read_match(match, data)
@@ -216,10 +215,7 @@ class Shown:
         return end
 
     def _go_on(self, piece: bytes) -> int:
-        """Read on in a string that an earlier piece has begun.
-
-        Where it ends; -1: not in this one.
-        """
+        """Continue a string from an earlier piece; return where it ends, or -1 if not in this one."""
         data = self._tail + piece
         match = _STRING_REST.match(data)
         end = match.end() if match is not None else 0
@@ -233,7 +229,7 @@ class Shown:
 
 
 class Counted(Shown):
-    """Counts text by the tokenizer of the model."""
+    """Counts text with the model's tokenizer."""
 
     __slots__ = ("_count", "_counted_tokens", "_uncounted")
 
@@ -245,7 +241,7 @@ class Counted(Shown):
 
     @property
     def text_tokens(self) -> int:
-        """The tokenizer's count."""
+        """Return the tokenizer's count."""
         self._count_now()
         return self._counted_tokens
 
@@ -267,12 +263,12 @@ class Counted(Shown):
 
 
 def _kind(match: re.Match[bytes]) -> str:
-    """The kind of output that a match is: the first group that took part is the name's."""
+    """Return the kind of output that matched: the first group of the expression is its name."""
     return next(kind for kind, name in match.groupdict().items() if name is not None)
 
 
 def _end_of_string(data: bytes, at: int) -> int:
-    """Where the string that begins here ends; -1: it is cut."""
+    """Return where the string that begins here ends; -1 if it is cut."""
     end = data.find(b'"', at + 1)
     while end > 0 and data[end - 1] == _BACKSLASH:
         end = data.find(b'"', end + 1)
@@ -280,7 +276,7 @@ def _end_of_string(data: bytes, at: int) -> int:
 
 
 def _end_of(data: bytes, at: int) -> int:
-    """Where the object or list that begins here ends; the end of the data, if it is cut."""
+    """Return where the object or list that begins here ends; the end of the data if it is cut."""
     depth = 0
     while at < len(data):
         if data[at] in b"{[":
@@ -289,7 +285,7 @@ def _end_of(data: bytes, at: int) -> int:
             depth -= 1
             if depth == 0:
                 return at + 1
-        else:  # a string without its end
+        else:  # a string without an end
             return len(data)
         match = _TO_BRACKET.match(data, at + 1)
         at = match.end() if match is not None else len(data)
@@ -297,8 +293,9 @@ def _end_of(data: bytes, at: int) -> int:
 
 
 def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
-    """The members of a body that hold output, as they stand in it; all of it, where that is not
-    said or it is no JSON.
+    """Return the raw members of a body that hold output; the whole body if they are not known or it
+    is no
+    JSON.
     """
     if not within:
         return [body]
@@ -316,7 +313,7 @@ def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
 
 
 def _member(document: dict[str, msgspec.Raw], names: Names) -> bytes | None:
-    """One member with its name, as it stands in the body."""
+    """Return one raw member with its name."""
     *above, last = names
     for name in above:
         try:

@@ -1,4 +1,4 @@
-"""What the documents of one reply told of usage so far, and what it comes to."""
+"""Merge what the documents of one reply report into one result."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tollgate.core.usage.passes import image_pass, passes_of, with_pass_beside, 
 from tollgate.core.usage.reading import NOTHING_SEEN, Reading, Seen
 
 _MAX_NAME_CHARACTERS = 256
-# What Anthropic calls the speed and the service tier that nobody had to ask for.
+# Anthropic's names for the default speed and service tier.
 _ORDINARY = ("standard", "default")
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/provisioned-throughput/use-provisioned-throughput
 _PROVISIONED = "PROVISIONED_THROUGHPUT"
-# The members of an enumeration are slow to look up, and every reply needs these.
+# Enum members are slow to look up, and every reply needs these.
 _EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
 _INPUT, _OUTPUT, _SEARCHES = Field.INPUT, Field.OUTPUT, Field.SEARCHES
-# What may be counted instead of tokens.
+# Units that may be counted instead of tokens.
 _UNITS = frozenset({Field.AUDIO_SECONDS, Field.PAGES})
 _MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
 _COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
 
 
 class Tally:
-    """Counts by field. Within a reply they only grow."""
+    """Counts by field; within a reply they only grow."""
 
     def __init__(self, api: Api, headers: Mapping[str, str], *, stream: bool) -> None:
         self.done = False
@@ -49,7 +49,7 @@ class Tally:
                 self.take({field: count(field, headers[header])}, {}, early=False)
 
     def read(self, document: object) -> bool:
-        """Take what one document tells. True: it told counts."""
+        """Add what one document reports. Return True if it reported counts."""
         api = self._api
         if not isinstance(document, dict):
             return False
@@ -74,11 +74,11 @@ class Tally:
         return False
 
     def take(self, counts: Counts, names: Mapping[Field, str], *, early: bool) -> None:
-        """Take what was found in one place.
+        """Add what was found in one place.
 
-        Later names win: a provider may begin on one service tier and charge another.
-
-        `early`: at the beginning of a stream, so that the output is not what it will be.
+        Later names replace earlier ones: a provider may begin on one service tier and charge
+        another. `early`: the place belongs to the beginning of a stream, so the output is not
+        final.
         """
         self._names |= names
         if early and _OUTPUT in counts:
@@ -87,7 +87,7 @@ class Tally:
         self._seen = True
 
     def take_passes(self, items: Sequence[object]) -> None:
-        """Take a list of runs of models, which takes the place of a shorter one."""
+        """Take a list of passes; a longer list replaces a shorter one."""
         found = passes_of(self._api, items)
         if found is None:
             self._unsound = True
@@ -96,15 +96,14 @@ class Tally:
 
     @property
     def tells_output(self) -> bool:
-        """Whether an output was told that is more than the first of a stream."""
+        """Return whether an output was reported after the first event of a stream."""
         return (self._counts.get(_OUTPUT) or 0) > 0
 
     def reading(self, see: Callable[[], Seen], *, broken: bool) -> Reading:
-        """What is known.
+        """Return what is known.
 
-        `see` tells what was shown; it is asked where counts alone do not tell what to charge.
-
-        `broken`: the body could not be read to its end, so that what is known is not all.
+        `see` tells what was shown; it is called only if counts alone do not say what to charge.
+        `broken`: the body could not be read to its end, so more may have been reported.
         """
         if self._api.free:
             return Reading(Usage(), input_told=True, output_told=True)
@@ -117,7 +116,7 @@ class Tally:
         seen = NOTHING_SEEN
         if not (input_told and output_told and total.tokens.get("output_tokens")):
             seen = see()
-            # A zero beside text is untrue; an embedding has no output to tell.
+            # A zero beside text is wrong; an embedding has no output to report.
             heard = _OUTPUT not in counts and not _UNITS.isdisjoint(counts)
             output_told = (output_told or (final and seen.shown and not seen.output_tokens)) and (
                 heard or not seen.output_tokens or bool(total.tokens.get("output_tokens"))
@@ -129,13 +128,13 @@ class Tally:
         return Reading(usage, input_told, output_told, seen)
 
     def _told(self, counts: Mapping[Field, int], total: Total, *, final: bool) -> tuple[bool, bool]:
-        """Whether input and output were told, as far as counts say.
+        """Return whether input and output were reported, judging by the counts.
 
-        An input of zero is untrue, unless the API leaves zeros out.
+        An input of zero is wrong unless the API omits zeros.
         """
         api, every = self._api, self._counts
         heard = _OUTPUT not in api.needs and not _UNITS.isdisjoint(counts)
-        # An API that tells no output may count what it put in order instead of tokens.
+        # An API without output counts may count the documents that it ranked instead.
         heard = heard or (_SEARCHES in counts and _OUTPUT not in api.where)
         input_told = (
             bool(total.tokens.get("input_tokens")) or heard or (api.zeros_omitted and final)
@@ -180,8 +179,8 @@ class Tally:
 
 
 def choose(found: Sequence[object]) -> str | None:
-    """Of the names that one document tells for the same thing, the first; one that is out of the
-    ordinary goes before those that are not.
+    """Return the first name that one document reports for a fact, preferring one that is not the
+    default.
     """
     chosen: str | None = None
     for name in found:
@@ -193,8 +192,9 @@ def choose(found: Sequence[object]) -> str | None:
 
 
 def _told_cost(counts: Mapping[Field, int]) -> int | None:
-    """What the provider says that the call cost, in nano-dollars; with what is charged to the
-    caller's own account behind it.
+    """Return the cost that the provider reports, in nano-dollars.
+
+    Includes what is charged to the caller's own account behind the provider.
     """
     told = counts.get(Field.COST, counts.get(Field.COST_TICKS))
     if told is None or not counts.get(Field.OWN_KEY):

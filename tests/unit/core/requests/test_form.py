@@ -63,19 +63,19 @@ def test_renaming_the_model_leaves_every_other_byte() -> None:
         (b"", "begin with the boundary"),
         (b"preamble\r\n" + form(), "begin with the boundary"),
         (b"\r\n" + form(), "begin with the boundary"),
-        (form(field("model", "m"))[:-8], "breaks off"),
-        (form(field("model", "m"))[:-4], "breaks off"),
-        (form(field("model", "m")) + b"epilogue", "end with its last boundary"),
-        (form(field("model", "m")) + form(field("model", "dear")), "end with its last boundary"),
-        (form(field("model", "m")).replace(b"\r\n\r\n", b"\r\n"), "breaks off"),
-        (form(field("model", "m")).replace(b"\r\n", b"\n"), "breaks off"),
-        (form(field("a", "b\n--xYz\r\n" + field("model", "dear").decode())), "breaks off"),
-        (form(field("a", "b--xYz")), "breaks off"),
-        (form(field("a", "")).replace(b"\r\n\r\n\r\n", b"\r\n\r\n"), "breaks off"),
-        (form(field("model", "m")).replace(b"xYz\r\n", b"xYz  \r\n", 1), "breaks off"),
-        (b"--xYzmore\r\n\r\n\r\n--xYz--", "breaks off"),
-        (form(field("model", "a"), field("model", "b")), "'model' stands twice"),
-        (form(field("user", "a"), field("user", "b")), "'user' stands twice"),
+        (form(field("model", "m"))[:-8], "is cut or damaged"),
+        (form(field("model", "m"))[:-4], "is cut or damaged"),
+        (form(field("model", "m")) + b"epilogue", "end with its closing boundary"),
+        (form(field("model", "m")) + form(field("model", "dear")), "end with its closing boundary"),
+        (form(field("model", "m")).replace(b"\r\n\r\n", b"\r\n"), "is cut or damaged"),
+        (form(field("model", "m")).replace(b"\r\n", b"\n"), "is cut or damaged"),
+        (form(field("a", "b\n--xYz\r\n" + field("model", "dear").decode())), "is cut or damaged"),
+        (form(field("a", "b--xYz")), "is cut or damaged"),
+        (form(field("a", "")).replace(b"\r\n\r\n\r\n", b"\r\n\r\n"), "is cut or damaged"),
+        (form(field("model", "m")).replace(b"xYz\r\n", b"xYz  \r\n", 1), "is cut or damaged"),
+        (b"--xYzmore\r\n\r\n\r\n--xYz--", "is cut or damaged"),
+        (form(field("model", "a"), field("model", "b")), "Duplicate field 'model'"),
+        (form(field("user", "a"), field("user", "b")), "Duplicate field 'user'"),
         (form(field("model", "")), "'model' must be the name"),
         (form(field("model", "m" * 100_001)), "'model' of the form is too long"),
         (form(b'Content-Disposition: form-data; name="model"\r\n\r\n\xff'), "UTF-8"),
@@ -128,17 +128,17 @@ def test_renaming_the_model_leaves_every_other_byte() -> None:
         ),
         (
             form(b'Content-Disposition: form-data;\r\n name="model"\r\n\r\nx'),
-            "lines of 'name: value'",
+            "headers 'name: value'",
         ),
-        (form(b'Content-Disposition : form-data; name="model"\r\n\r\nx'), "lines of 'name: value'"),
+        (form(b'Content-Disposition : form-data; name="model"\r\n\r\nx'), "headers 'name: value'"),
         (
             form(field("a", "b").replace(b"\r\n\r\n", b"\r\nX: a\nb\r\n\r\n")),
-            "lines of 'name: value'",
+            "headers 'name: value'",
         ),
-        (form(field("mod\0el", "x")), "lines of 'name: value'"),
+        (form(field("mod\0el", "x")), "headers 'name: value'"),
         (
             form(field("a", "b").replace(b"\r\n", b"\r\n" + field("model", "x")[:43] + b"\r\n", 1)),
-            "lines of 'name: value'",
+            "headers 'name: value'",
         ),
         (
             form(field("Model", "x")),
@@ -160,9 +160,9 @@ def test_renaming_the_model_leaves_every_other_byte() -> None:
             form(typed(b"text/plain\r\nContent-Transfer-Encoding: base64")),
             "neither encoded nor a form",
         ),
-        (form(typed(b"text/plain\r\nContent-Type: text/plain")), "each name once"),
+        (form(typed(b"text/plain\r\nContent-Type: text/plain")), "without duplicates"),
         (form(*[field("a", "b")] * 101), "more than 100 fields"),
-        (form(field("a" * 9_000, "b")), "breaks off"),
+        (form(field("a" * 9_000, "b")), "is cut or damaged"),
     ],
 )
 def test_a_form_that_two_readers_could_read_differently_is_refused(
@@ -206,11 +206,11 @@ FORM = form(field("model", "m"))
 @pytest.mark.parametrize(
     ("content_type", "message"),
     [
-        ("multipart/form-data", "name its boundary"),
+        ("multipart/form-data", "needs a boundary"),
         ("multipart/form-data; boundary=", "must be a value and parameters"),
-        ('multipart/form-data; boundary=""', "name its boundary"),
-        ('multipart/form-data; boundary="' + "x" * 71 + '"', "name its boundary"),
-        ('multipart/form-data; boundary="xYz "', "name its boundary"),
+        ('multipart/form-data; boundary=""', "needs a boundary"),
+        ('multipart/form-data; boundary="' + "x" * 71 + '"', "needs a boundary"),
+        ('multipart/form-data; boundary="xYz "', "needs a boundary"),
         ("multipart/form-data; boundary=FAKE; boundary=xYz", "must be a value and parameters"),
         ('multipart/form-data; x="; boundary=FAKE"; boundary=xYz', "with one boundary"),
         ("multipart/form-data; boundary*=utf-8''xYz", "must be a value and parameters"),
@@ -255,9 +255,9 @@ def test_a_content_type_is_read_as_a_list_of_parameters(content_type: str) -> No
 )
 def test_what_is_read_of_the_body_must_not_stand_in_the_query(query: str) -> None:
     """Readers of forms take either; those of JSON might."""
-    with pytest.raises(BadRequest, match="must stand in the body, and not in the query"):
+    with pytest.raises(BadRequest, match="belongs in the body, not in the query"):
         reading.read(FORM, "multipart/form-data; boundary=xYz", query, OPENAI_TRANSCRIPTION)
-    with pytest.raises(BadRequest, match="must stand in the body, and not in the query"):
+    with pytest.raises(BadRequest, match="belongs in the body, not in the query"):
         reading.read(b'{"model":"m"}', "application/json", query, OPENAI_CHAT)
 
 

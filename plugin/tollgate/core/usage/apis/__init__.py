@@ -1,6 +1,6 @@
-"""Where each API keeps its usage.
+"""Describe where each API keeps its usage.
 
-providers.yaml  one row a fact, each with the document that states it; rare_apis.yaml: of rare ones
+providers.yaml  one row per fact, each with its source; rare_apis.yaml holds uncommon APIs
 api.py          what is known of one API; paths.py: where in a document a fact is
-table.py        building the table from the two files
+table.py        builds the table from the two files
 """

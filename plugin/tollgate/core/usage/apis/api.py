@@ -1,6 +1,6 @@
-"""The table of APIs, as providers.yaml writes it: where each keeps its counts, and what they mean.
+"""Define the table of APIs: where each keeps its counts, and what they mean.
 
-It parses no YAML itself.
+YAML is parsed elsewhere.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tollgate.core.usage.output import Output
 class Meaning(StrEnum):
     """What a provider's input and output counts include."""
 
-    INCLUSIVE = "inclusive"  # input holds cached tokens, output holds reasoning
-    EXCLUSIVE = "exclusive"  # cache reads and writes stand beside input; output holds reasoning
-    # input holds cached tokens but not the prompts of tools; thoughts stand beside output
+    INCLUSIVE = "inclusive"  # input includes cached tokens, output includes reasoning
+    EXCLUSIVE = "exclusive"  # cache reads and writes are beside input; output includes reasoning
+    # Input includes cached tokens but not the prompts of tools; thoughts are beside output.
     GEMINI = "gemini"
 
 
 class Field(StrEnum):
-    """What a row of the table locates."""
+    """A fact that a row of the table locates."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -45,9 +45,9 @@ class Field(StrEnum):
     CITATION = "citation"
     SEARCHES = "searches"
     SEARCH_CALLS = "search_calls"  # calls of a tool that searches or opens pages
-    PAGE_VISITS = "page_visits"  # those of them that opened pages, and cost nothing
-    GROUNDED = "grounded"  # the answer rests on a search, whether or not its queries are told
-    CITED = "cited"  # so do its citations say
+    PAGE_VISITS = "page_visits"  # those of them that opened pages, which cost nothing
+    GROUNDED = "grounded"  # the answer rests on a search, whether or not its queries are reported
+    CITED = "cited"  # the same, shown by citations
     MAP_SEARCHES = "map_searches"
     SOURCES = "sources"
     FILE_SEARCHES = "file_searches"
@@ -60,8 +60,8 @@ class Field(StrEnum):
     AUDIO_SECONDS = "audio_seconds"
     PAGES = "pages"
     COST = "cost"  # dollars
-    COST_UPSTREAM = "cost_upstream"  # dollars that somebody behind the provider charges
-    COST_TICKS = "cost_ticks"  # ten billion are a dollar
+    COST_UPSTREAM = "cost_upstream"  # dollars charged by somebody behind the provider
+    COST_TICKS = "cost_ticks"  # ten billion make a dollar
     OWN_KEY = "own_key"  # whether `cost_upstream` is charged to the caller's own account there
     MODEL = "model"
     SERVICE_TIER = "service_tier"
@@ -72,9 +72,9 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A place in a document where usage may stand.
+    """A place in a document where usage may be.
 
-    `early`: what stands there is not final; `stream_only`: elsewhere it means something else.
+    `early`: counts there are not final. `stream_only`: outside a stream it means something else.
     """
 
     path: Path
@@ -90,19 +90,22 @@ NAMES = (
     Field.SEARCH_CONTEXT,
     Field.IMAGE_TOOL_MODEL,
 )
-"""The fields that are no counts."""
+"""The fields that are not counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The rows of a table as they are read: what stands in one object is read from it together,
-    instead of each path from the top.
+    """A table's rows grouped by object, so that fields of one object are read together.
 
-    `places`: the objects, each by the number of the one that it stands in (0: the document) and its
-    name there. `rows`: a field, the number of its object, and its name there; `walks`: the fields
-    whose paths walk lists, the number of the object that the list is in, and the path from there.
-    Rows of one field are in the table's order, and those that walk lists come last. `names`: the
-    fields that are no counts.
+    Reading each path from the top would repeat the walk for every row.
+
+    - `places`: the objects, each as the index of its parent (0: the document) and its name there.
+    - `rows`: a field, the index of its object, and its name there.
+    - `walks`: fields whose paths walk lists, the index of the object that holds the list, and the
+      path from there.
+    - `names`: the fields that are not counts.
+
+    Rows of one field keep the table's order; those that walk lists come last.
     """
 
     places: tuple[tuple[int, str], ...]
@@ -112,7 +115,7 @@ class Layout:
 
     @classmethod
     def of(cls, where: Mapping[Field, tuple[Path, ...]]) -> Layout:
-        """The layout of a table."""
+        """Build the layout of a table."""
         numbers: dict[tuple[str, ...], int] = {(): 0}
         places: list[tuple[int, str]] = []
         rows, walks = [], []
@@ -143,15 +146,16 @@ class Layout:
 class Api:
     """One entry of providers.yaml.
 
-    `marker`: bytes without which an event of a stream tells neither usage nor that it is done;
-    `rare_markers`: the same, of events that hold no text.
-    `done_line`: the event that ends a stream and is no JSON; `done`: the condition on the JSON
-    event that does.
-    `final`: conditions of which one holds on the event, or on one before it, that makes usage
-    final; none: usage is final when seen.
-    `wrapped`: the key whose base64 value is the real event. `passes`: where runs of models are
-    listed, each with counts of its own.
-    `output`: what of a reply is output. `wanted`: all fields that the table reads.
+    - `marker`: bytes without which an event of a stream neither reports usage nor ends it.
+      `rare_markers`: the same for events without text.
+    - `done_line`: the event that ends a stream and is not JSON. `done`: the condition on the JSON
+      event that does.
+    - `final`: usage is final once one of these conditions held on this or an earlier event. Empty:
+      usage is always final.
+    - `wrapped`: the key whose base64 value is the actual event.
+    - `passes`: where runs of models are listed, each with counts of its own.
+    - `output`: which part of a reply is output.
+    - `wanted`: all fields that the table reads.
     """
 
     name: str
@@ -172,8 +176,8 @@ class Api:
     wrapped: str = ""
     wanted: Wanted = field(default_factory=dict)
     layout: Layout = field(init=False)
-    """Of `where`; every reply needs it, so it is made once."""
+    """Derived from `where` once, since every reply needs it."""
 
     def __post_init__(self) -> None:
-        """Find what follows from the table."""
+        """Derive what follows from the table."""
         object.__setattr__(self, "layout", Layout.of(self.where))

@@ -1,12 +1,12 @@
-"""Paths into a decoded JSON document, as providers.yaml writes them.
+"""Parse and follow paths into a decoded JSON document, as providers.yaml writes them.
 
-a.b             the value at b in a
-a[].b           b of every item of the list a
-a[kind=x].b     b of the items whose `kind` is the string x; kind=x|y: is one of these
-a[kind=x]       how many such items there are, where a count is wanted
-a[]             how many items there are, where a count is wanted
+  a.b             the value at b in a
+  a[].b           b of every item of the list a
+  a[kind=x].b     b of the items whose `kind` is the string x; kind=x|y means one of these
+  a[kind=x]       the number of such items, where a count is wanted
+  a[]             the number of items, where a count is wanted
 
-An object stands for a list of itself.
+An object stands for a list with one item.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 
 _STEP = re.compile(r"([^.\[\]=]+)(?:\[(?:([^=\[\]]+)=([^=\[\]]+))?(\]))?")
 
-# One level of the fields that somebody wants to read: name to what is wanted below it. Empty: the
-# value itself.
+# One level of wanted fields: name to what is wanted below it. Empty: the value itself.
 Wanted = dict[str, "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One name of a path; `each` says that the value is a list, `key` and `values` which of its
-    items.
+    """One name of a path.
+
+    `each`: the value is a list, of which `key` and `values` select items.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Step:
 class Path:
     """A parsed path.
 
-    `plain` holds the names alone where no step walks a list: the usual case, and the fast one.
+    `plain` holds just the names if no step walks a list, which is the usual and fast case.
     """
 
     steps: tuple[Step, ...]
@@ -46,11 +46,11 @@ class Path:
 
     @property
     def counts_items(self) -> bool:
-        """Whether the path ends at items of a list, so that their number is what it tells."""
+        """Return whether the path ends at list items, so that their number is its value."""
         return bool(self.steps) and self.steps[-1].each
 
     def find(self, document: object) -> list[object]:
-        """All values at this path, none when there is nothing."""
+        """Return all values at this path; empty if there are none."""
         if self.plain is None:
             found = [document]
             for step in self.steps:
@@ -63,8 +63,9 @@ class Path:
         return [document]
 
     def may_lead_on(self, node: dict[str, Any]) -> bool:
-        """Whether there is something at the first step of a path that begins with a list, and at
-        the second: cheaper than to find it.
+        """Return whether a path that begins with a list has something at its first and second step.
+
+        Cheaper than following the path.
         """
         if (items := node.get(self.steps[0].name)) is None:
             return False
@@ -83,10 +84,10 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """True of a document when the path has a value: this very string, where one is named; anything
-    but null, where none is.
+    """A test on a document: the path has a value.
 
-    `empty`: true when nothing is there, or an empty list.
+    The value must be the given string, or anything but null if none is given. `empty` negates: true
+    if there is nothing, or an empty list.
     """
 
     path: Path
@@ -94,7 +95,7 @@ class Condition:
     empty: bool = False
 
     def holds(self, document: object) -> bool:
-        """Whether the document is so."""
+        """Return whether the condition holds for the document."""
         found = self.path.find(document)
         if self.empty:
             return not any(found)
@@ -104,7 +105,10 @@ class Condition:
 
 
 def parse_path(text: str) -> Path:
-    """Read a path. ValueError: it is not one. The empty text is the document itself."""
+    """Parse a path; the empty text means the document itself.
+
+    Raises ValueError for text that is no path.
+    """
     steps: list[Step] = []
     for part in _split(text) if text else ():
         match = _STEP.fullmatch(part)
@@ -118,7 +122,10 @@ def parse_path(text: str) -> Path:
 
 
 def parse_condition(text: str) -> Condition:
-    """Read `path`, `path=value` or `!path`. ValueError: it is none of them."""
+    """Parse `path`, `path=value` or `!path`.
+
+    Raises ValueError for any other text.
+    """
     if text.startswith("!"):
         return Condition(parse_path(text[1:]), empty=True)
     head, equals, value = text.rpartition("=")

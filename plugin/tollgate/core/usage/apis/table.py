@@ -1,6 +1,6 @@
-"""Building the table of APIs from what providers.yaml holds.
+"""Build the table of APIs from the parsed contents of providers.yaml.
 
-It parses no YAML itself; whoever reads the file does.
+YAML is parsed elsewhere.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def load_apis(document: Mapping[str, object]) -> Mapping[str, Api]:
-    """Build the table. ValueError: names the entry and the field at fault."""
+    """Build the table.
+
+    Raises ValueError naming the entry and the field at fault.
+    """
     return {name: _api(name, _Entry(name, raw)) for name, raw in document.items()}
 
 
 class _Entry:
-    """One raw mapping; each read checks what it takes, so that a fault is told with the entry's and
-    the field's name.
+    """One raw mapping of the file.
+
+    Each read checks its value, so that an error names the entry and the field.
     """
 
     def __init__(self, where: str, raw: object) -> None:
@@ -74,12 +78,14 @@ class _Entry:
         return self.parse(key, self.take(key, str, default), kind)
 
     def close(self) -> None:
-        """Refuse what nobody took."""
+        """Raise ValueError for a key that was never read."""
         for key in self._left:
             raise self.fault(key, "is not a field of the table")
 
     def close_row(self) -> None:
-        """Refuse what nobody took, and a row that does not link its source."""
+        """Raise ValueError for a key that was never read, or for a row without a link to its
+        source.
+        """
         if not self.take("source", str, "").startswith("https://"):
             raise self.fault("source", "must link the provider's documentation")
         self.close()

@@ -1,4 +1,4 @@
-"""Decompressing a reply as it passes, in bounded steps, with a bound on what comes out of it."""
+"""Decompress a reply as it passes, in bounded steps and with a bound on the total."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]  # the wheel ships no types
 from backports import zstd
 
-# What one step may yield: memory for one reply stays near it, however well the reply was
-# compressed.
+# Output of one step: memory per reply stays near it, however well the reply was compressed.
 STEP_BYTES = 64 * 1024
-# What one reply may yield. The largest honest replies (embeddings of a batch, images in base64)
-# stay below; a bomb does not.
+# Output of one reply. The largest legitimate replies (embeddings of a batch, images in base64) stay
+# below; a decompression bomb does not.
 MAX_DECODED_BYTES = 64 * 1024 * 1024
-# RFC 8878 section 3.1.1.1.2 recommends that decoders support windows of 8 MB, and refuse
+# RFC 8878 section 3.1.1.1.2 recommends that decoders support windows of 8 MB and reject
 # unreasonable ones.
 ZSTD_WINDOW_LOG_MAX = 23
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class Decoder(Protocol):
-    """One content coding."""
+    """A decoder for one content coding."""
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
         """Yield what the chunk decodes to, at most STEP_BYTES at a time.
 
-        DecodeError: the bytes are damaged.
+        Raises DecodeError for damaged bytes.
         """
         ...
 
 
 class DecodeError(Exception):
-    """The bytes are not what their content coding says, or decode to more than is allowed."""
+    """The bytes do not match their content coding, or decode to more than is allowed."""
 
 
 class Identity:
-    """No content coding."""
+    """The decoder for no content coding."""
 
     def decode(self, chunk: bytes) -> Iterator[bytes]:
         yield chunk
 
 
 class _Zlib:
-    """gzip (also of several members) and deflate: the zlib format of the RFC, or the raw one that
-    some servers send.
+    """The decoder for gzip (also with several members) and deflate, with or without the zlib
+    header,
+    which some servers omit.
     """
 
     def __init__(self) -> None:
@@ -104,9 +104,7 @@ class _Zstd:
 
 
 class Bounded:
-    """A decoder that ends with DecodeError when its bytes are damaged, or are more than
-    MAX_DECODED_BYTES.
-    """
+    """A decoder that raises DecodeError for damaged bytes or beyond MAX_DECODED_BYTES."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
@@ -133,8 +131,9 @@ _DECODERS: dict[str, Callable[[], Decoder]] = {
 
 
 def find_decoder(content_encoding: str) -> Decoder | None:
-    """The decoder of a `content-encoding` header; None: we cannot read it (unknown, or several
-    codings on top of each other).
+    """Return the decoder for a `content-encoding` header.
+
+    None for an unknown coding, or for several codings on top of each other.
     """
     names = [name.strip().lower() for name in content_encoding.split(",")]
     codings = [name for name in names if name not in ("", "identity")]
@@ -146,8 +145,8 @@ def find_decoder(content_encoding: str) -> Decoder | None:
 
 
 def _has_header(head: bytes) -> bool:
-    """Whether the bytes begin as gzip (RFC 1952) or zlib (RFC 1950: deflate, and a check of 31) do;
-    raw deflate begins otherwise.
+    """Return whether bytes begin with a gzip (RFC 1952) or zlib (RFC 1950: method and check mod 31)
+    header; raw deflate never does.
     """
     return head[:2] == b"\x1f\x8b" or (head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0)
 

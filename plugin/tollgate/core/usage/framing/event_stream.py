@@ -1,4 +1,4 @@
-"""AWS event stream: binary frames with JSON payloads, of which some hold the real event in base64."""
+"""Read AWS event streams: binary frames with JSON payloads, some wrapping the event in base64."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tollgate.core.usage.tally import Tally
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html and botocore's
 # eventstream: total length, length of the headers, and their checksum; then headers, payload, and a
-# checksum of all. TLS guards the bytes, so checksums are not read.
+# checksum of all. TLS protects the bytes, so checksums are not verified.
 _PRELUDE = struct.Struct(">III")
 _CHECKSUM_BYTES = 4
 _MAX_FRAME_BYTES = 25 * 1024 * 1024
 
 
 class EventStream:
-    """AWS event stream frames.
+    """The machine for AWS event stream frames.
 
-    A frame longer than we keep is stepped over: those that tell usage are short, and this one shows
+    A frame longer than the bound is skipped: frames with usage are short, so a long one shows
     output.
     """
 
@@ -49,10 +49,10 @@ class EventStream:
         return b""
 
     def look(self) -> None:
-        """Nothing to do: each frame is read when it is whole."""
+        """Do nothing: each frame is read once it is complete."""
 
     def _take_frame(self) -> bool:
-        """Read the frame at the front. False: it is not whole yet, or no frame at all."""
+        """Read the frame at the front. Return False if it is incomplete, or no frame at all."""
         total_bytes, headers_bytes, _ = _PRELUDE.unpack_from(self._rest)
         start, end = _PRELUDE.size + headers_bytes, total_bytes - _CHECKSUM_BYTES
         if total_bytes > _MAX_FRAME_BYTES or start > end:

@@ -1,5 +1,6 @@
-"""Streams of events, SSE and NDJSON: most of what passes, so most care is taken here of what an
-event costs.
+"""Read streams of events, SSE and NDJSON.
+
+Most of the traffic passes here, so the cost per event matters most here.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from tollgate.core.usage.framing.scan import Scanner
 from tollgate.core.usage.seen import SHORT_BYTES, Shown
 from tollgate.core.usage.tally import Tally
 
-# What may stand after the marker of an event that tells nothing: OpenAI sends `"usage":null` in
-# each, Ollama `"done":false`.
+# What follows the marker in an event that reports nothing: OpenAI sends `"usage":null` in each,
+# Ollama `"done":false`.
 _NOTHING = (b":null", b": null", b":false", b": false")
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How a stream of events is cut: what may end an event, the usual end first, and where its
-    payload is.
+    """How a stream is cut into events: possible ends, the usual one first, and where the payload
+    is.
     """
 
     ends: tuple[bytes, ...]
@@ -30,7 +31,7 @@ class Separation:
     payload: Callable[[bytes], bytes]
 
     def last_end(self, data: bytearray, start: int) -> int:
-        """Where the last whole event ends; 0: none does."""
+        """Return where the last complete event ends; 0 if none does."""
         return max(
             (at + len(end) for end in self.ends if (at := data.rfind(end, start)) >= 0), default=0
         )
@@ -54,11 +55,10 @@ _BRACE, _NEWLINE = b"}\n"
 
 
 class Events:
-    """A stream of events, SSE or NDJSON.
+    """The machine for a stream of events, SSE or NDJSON.
 
-    An event that cannot tell usage costs a few byte searches and no object.
-
-    `hide`: cut OpenAI's usage event out of what the client sees.
+    An event that cannot report usage costs a few byte searches and no object. `hide` removes
+    OpenAI's usage event from what the client sees.
     """
 
     def __init__(
@@ -84,8 +84,7 @@ class Events:
     def feed(self, data: bytes) -> bytes:
         if self._rest or self._long is not None:
             return self._feed_unaligned(data)
-        # One event of one line, or of two, in a chunk is how most streams come through Envoy; this
-        # is all that such an event costs.
+        # Fast path: most streams reach us from Envoy as one event of one or two lines per chunk.
         end = len(data) - self._usual_end_bytes
         line_end = data.find(b"\n")
         if line_end < end and self._may_be_named:
@@ -120,7 +119,7 @@ class Events:
         return seen if self._hide else b""
 
     def look(self) -> None:
-        """Read the event that has begun: the client has seen as much of it."""
+        """Read the incomplete event too, since the client has seen that much of it."""
         if self._rest and not self._looked:
             self._looked = True
             rest = bytes(self._rest)
@@ -129,7 +128,7 @@ class Events:
                 self._shown.read_piece(rest)
 
     def _tells(self, events: bytes) -> bool:
-        """Whether something in these whole events must be parsed."""
+        """Return whether something in these complete events must be parsed."""
         marker = self._marker
         at = events.rfind(marker)
         while at >= 0 and events.startswith(_NOTHING, at + len(marker)):
@@ -150,9 +149,9 @@ class Events:
         return whole if self._hide else data
 
     def _read_events(self, events: bytes) -> bytes:
-        """Count what they show, and parse those that tell something.
+        """Count what events show and parse those that report something.
 
-        Returns the events, without the one that is hidden.
+        Returns the events without a hidden one.
         """
         seen: list[bytes] = []
         start, size = 0, len(events)
@@ -170,7 +169,7 @@ class Events:
         return events if not self._hide or len(b"".join(seen)) == size else b"".join(seen)
 
     def _read_event(self, event: bytes) -> bool:
-        """Parse one event. True: it is the usage event that only we asked for."""
+        """Parse one event. Return True for a usage event that the client did not ask for."""
         payload = self._separation.payload(event)
         if payload and payload == self._done_line:
             self._tally.done = True
@@ -182,16 +181,16 @@ class Events:
         return self._hide and any(document.get("choices") == [] for document in told)
 
     def _read_rare(self, event: bytes) -> None:
-        """Read an event that shows no text, where it tells one of the things that few streams tell."""
+        """Read an event without text, if it reports one of the facts that few streams report."""
         if any(marker in event for marker in self._rare_markers):
             documents, _ = read_documents(self._separation.payload(event), self._api.wanted)
             for document in documents:
                 self._tally.read(document)
 
     def _begin_long(self) -> bytes:
-        """An event is longer than we keep: scan it as it comes.
+        """Switch to scanning, for an event longer than the bound.
 
-        It holds text, so nothing that must be hidden.
+        Such an event holds text, so it is never the usage event to hide.
         """
         self._long = Scanner(self._api.wanted)
         begun = bytes(self._rest)

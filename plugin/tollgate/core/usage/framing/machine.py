@@ -1,8 +1,7 @@
-"""What a machine for one framing is; and those for JSON, for text and sound that stand for
-themselves, and for what cannot be read.
+"""Define the machine for one framing, and the machines for JSON and for unreadable bodies.
 
-Each is fed plain bytes, hands documents to the tally, counts what they show, and keeps a bounded
-rest.
+A machine is fed plain bytes, hands documents to the tally, counts what they show, and keeps a
+bounded rest.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from tollgate.core.usage.tally import Tally
 
 
 class Machine(Protocol):
-    """One framing."""
+    """The machine for one framing."""
 
     def feed(self, data: bytes) -> bytes:
-        """Read on; what the client may see of it."""
+        """Read a chunk; return what the client may see of it."""
         ...
 
     def finish(self) -> bytes:
-        """The body is at its end; what the client has not seen yet."""
+        """End the body; return what the client has not seen yet."""
         ...
 
     def look(self) -> None:
-        """Tell the tally what is known, although the body is not at its end."""
+        """Pass what is known so far to the tally, before the body ends."""
         ...
 
 
 class Blind:
-    """For what tells no usage: it only hears how much came."""
+    """The machine for bodies without usage: it only counts bytes."""
 
     def __init__(self, hear: Callable[[bytes], None] | None = None) -> None:
         self._hear = hear
@@ -52,9 +51,9 @@ class Blind:
 
 
 class Json:
-    """One JSON document, or a list of them.
+    """The machine for one JSON document, or a list of them.
 
-    Kept while it is short, scanned from the moment it is not, or when somebody looks.
+    The body is kept while it is short. It is scanned once it is long, or when somebody asks.
     """
 
     def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:

@@ -1,8 +1,8 @@
-"""An incremental JSON reader that keeps only wanted fields: for documents too long to keep, cut, or
+"""Scan JSON incrementally and keep only wanted fields, for documents too long to keep, cut or
 damaged.
 
-It is no validator: what cannot be JSON is stepped over, and whatever wanted field is whole is
-found. Megabytes of text, base64 or numbers cost no memory.
+The scanner does not validate: it skips what cannot be JSON and finds every intact wanted field.
+Megabytes of text, base64 or numbers cost no memory.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ import msgspec
 
 from tollgate.core.usage.apis.paths import Wanted
 
-# A wanted name or value is short; a longer one is taken for text that nobody wants.
+# Wanted names and values are short; a longer token is text.
 MAX_TOKEN_BYTES = 4096
-# Lists of wanted things (embeddings of a batch) have an end; what comes after it is not kept.
+# Bound on lists of wanted values (embeddings of a batch); what follows is dropped.
 MAX_KEPT_NODES = 10_000
 MAX_DEPTH = 64
-# About half a second of work; no honest reply has as many brackets and names outside of its text
-# and numbers.
+# About half a second of work. No legitimate reply has as many brackets and names outside of its
+# text and numbers.
 MAX_STEPS = 1_000_000
 
 _TOKEN = re.compile(
     rb'[ \t\r\n]*+(?:([{}\[\],:])|"((?:[^"\\]++|\\.)*+)"|([^ \t\r\n{}\[\],:"]++))', re.DOTALL
 )
 _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-# Its outer repetition is not possessive: before 3.11.5 (Debian 12 has 3.11.2) Python would go on
-# from within a string whose end is not there yet (python/cpython#106052), and read usage out of
-# text.
+# The outer repetition is not possessive: before 3.11.5 (Debian 12 has 3.11.2) Python would resume
+# inside a string whose end has not arrived yet (python/cpython#106052), and read usage out of text.
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', re.DOTALL)
 _UNREADABLE = object()
 
@@ -37,9 +36,9 @@ _Node = Document | list[object]
 
 
 class Scanner:
-    """Feed it JSON; take the documents that it found.
+    """Scans JSON that is fed in chunks; completed documents are taken from it.
 
-    The items of a list at the top are documents of their own.
+    The items of a top-level list are documents of their own.
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -57,16 +56,18 @@ class Scanner:
         self._steps_left = MAX_STEPS
 
     def take(self) -> list[Document]:
-        """The documents that ended since the last call."""
+        """Return the documents that ended since the last call."""
         found, self._ended = self._ended, []
         return found
 
     def take_all(self) -> list[Document]:
-        """The documents that ended since the last call, and what is known of the one under way."""
+        """Return the documents that ended since the last call, plus what is known of the current
+        one.
+        """
         return self.take() if self._document is None else [*self.take(), self._document]
 
     def feed(self, chunk: bytes) -> None:
-        """Read on. Never raises, whatever comes."""
+        """Read a chunk. Never raises, whatever it contains."""
         data, at = self._tail + chunk, 0
         self._tail = b""
         while 0 <= at < len(data) and self._steps_left:
@@ -84,7 +85,7 @@ class Scanner:
         if end < len(data) and data[end] == 0x22:
             self._in_string = False
             return end + 1
-        self._tail = data[end:]  # nothing, or the backslash of an escape that was cut
+        self._tail = data[end:]  # empty, or the backslash of an escape that was cut
         return -1
 
     def _skip(self, data: bytes, at: int) -> int:
@@ -92,7 +93,7 @@ class Scanner:
         end = match.end() if match else at
         if end == len(data):
             return -1
-        if data[end] == 0x22:  # a string that goes on in the next chunk
+        if data[end] == 0x22:  # a string that continues in the next chunk
             self._in_string = True
         elif data[end] in b"{[":
             self._skipped_depth += 1
@@ -116,7 +117,8 @@ class Scanner:
         self._tail = data[at:].lstrip(b" \t\r\n")
         if len(self._tail) <= MAX_TOKEN_BYTES:
             return -1
-        if not self._tail.startswith(b'"'):  # a number without end: what follows is as unreadable
+        # a number that never ends: what follows is unreadable too
+        if not self._tail.startswith(b'"'):
             self._tail = self._tail[:MAX_TOKEN_BYTES]
             return -1
         self._string(b"")
