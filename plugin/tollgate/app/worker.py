@@ -28,6 +28,7 @@ from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.admission.admission import Admissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
+from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 
@@ -73,15 +74,9 @@ async def serve_worker(
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
     methods: Methods = {
-        "/envoy.service.auth.v3.Authorization/Check": unary(
-            Authorization(admissions, core.meter).check
-        ),
-        "/envoy.service.ext_proc.v3.ExternalProcessor/Process": streaming(
-            ExternalProcessor(core.meter, apis, counts).process
-        ),
-        "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs": streaming(
-            log.stream_access_logs
-        ),
+        CHECK_METHOD: unary(Authorization(admissions, core.meter).check),
+        PROCESS_METHOD: streaming(ExternalProcessor(core.meter, apis, counts).process),
+        ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
     }
     health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
     server = _server(settings, address, {**methods, **health.methods})

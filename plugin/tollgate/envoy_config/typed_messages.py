@@ -31,8 +31,13 @@ from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from tollgate.core import envoy_contract as contract
+from tollgate.core.placeholders import fill
 from tollgate.settings import TollgateSettings
 from tollgate.topology import Address
+
+_LUA = Path(__file__).parent / "lua"
+_CONTRACT = {name: value for name, value in vars(contract).items() if isinstance(value, str)}
 
 Json = dict[str, Any]
 """A part of the configuration as Envoy reads it."""
@@ -41,34 +46,6 @@ TOLLGATE_CLUSTER = "tollgate"
 """The workers."""
 ADMIN_CLUSTER = "tollgate_admin"
 """The management API."""
-METADATA_NAMESPACE = "envoy.filters.http.ext_authz"
-"""Where ext_authz leaves what Tollgate said of the request: `reservation` and `edits`."""
-ROUTE_PREFIX = "tollgate/"
-"""What the names of our routes begin with: others in the same connection manager are not worded by
-us.
-"""
-ROUTE_HEADER = "x-tollgate-route"
-"""The deployment that Tollgate chose, by id."""
-CHANGE_HEADER = "x-tollgate-change"
-"""Whether something is to be changed in the request, or in its reply."""
-METER_HEADER = "x-tollgate-meter"
-"""In native mode: who reads the reply."""
-KEY_CHECK = "tollgate.key_check"
-"""The filter that asks for a long body's key alone."""
-KEY_CHECK_HEADER = "x-tollgate-check"
-"""In native mode: what it asks with."""
-KEY_CHECK_EXTENSION = "tollgate"
-"""In grpc mode: likewise, among the context extensions."""
-KEY_CHECK_VALUE = "key"
-"""What both say."""
-HEALTH_REQUEST = b"GET / HTTP/1.1\r\n\r\n"
-"""How Envoy asks a worker's HTTP address whether it lives: without any header, as no client's
-request comes.
-"""
-HEALTH_RESPONSE = b"HTTP/1.1 204"
-"""What the answer has in it."""
-STREAM_HEADER = "x-tollgate-stream"
-"""Envoy's name for the request, which the access log tells again."""
 
 
 def plain(message: Message) -> Json:
@@ -82,8 +59,13 @@ def packed(message: Message, **newer: object) -> Json:
 
 
 def http_filter(name: str, message: Message, **newer: object) -> Json:
-    """One entry of `http_filters`, of the message's own type."""
-    return {"name": f"envoy.filters.http.{name}", "typed_config": packed(message, **newer)}
+    """One entry of `http_filters`, of the message's own type, under a name of its own."""
+    return {"name": name, "typed_config": packed(message, **newer)}
+
+
+def stock_filter(kind: str, message: Message) -> Json:
+    """One entry of `http_filters` that nothing refers to: it goes by Envoy's name for its kind."""
+    return http_filter(f"envoy.filters.http.{kind}", message)
 
 
 def http_filter_message(name: str, message: Message) -> HttpFilter:
@@ -91,10 +73,16 @@ def http_filter_message(name: str, message: Message) -> HttpFilter:
     return HttpFilter(name=f"envoy.filters.http.{name}", typed_config=AnyMessage.pack(message))
 
 
-def lua(*sources: Path) -> Json:
-    """The Lua filter with what some files say, one after the other."""
-    source = "".join(each.read_text(encoding="utf-8") for each in sources)
-    return http_filter("lua", Lua(default_source_code=DataSource(inline_string=source)))
+def lua(*names: str) -> Json:
+    """The Lua filter that runs some files of the folder lua/ as one."""
+    return stock_filter("lua", lua_message(*names))
+
+
+def lua_message(*names: str, **values: str) -> Lua:
+    """The same as a message. Placeholders stand for names of the contract, or for `values`."""
+    source = "".join((_LUA / f"{each}.lua").read_text(encoding="utf-8") for each in names)
+    filled = fill(source, {**_CONTRACT, **values})
+    return Lua(default_source_code=DataSource(inline_string=filled))
 
 
 def overwritten(headers: Mapping[str, str]) -> list[HeaderValueOption]:

@@ -207,10 +207,12 @@ def test_an_address_cannot_break_out_of_its_lua_text(tmp_path: Path) -> None:
         *({"model": "openai/a", "api_base": f'http://{host}/"..os.exit()--'} for host in "hi"),
     )
     (source,) = {
-        each["typed_config"]["default_source_code"]["inline_string"].splitlines()[0]
+        line
         for cluster in clusters(loaded, TOPOLOGY)[-1:]
         for each in cluster["typed_extension_protocol_options"].popitem()[1]["http_filters"]
         if "lua" in each["name"]
+        for line in each["typed_config"]["default_source_code"]["inline_string"].splitlines()
+        if line.startswith("local PREFIX")
     }
     assert source == 'local PREFIX, AUTHORITY = "/\\034..os.exit\\040\\041--", "i"'
 

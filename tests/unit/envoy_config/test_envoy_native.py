@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from tests.unit.core.usage.usage_case import table
 
-from tollgate.adapters.envoy import metadata
-from tollgate.core import envoy_contract as headers
+from tollgate.core.envoy_contract import READ_BY_EXT_PROC
 from tollgate.core.usage.native import Framing, counts_of_body, reach_of, reader_name
-from tollgate.envoy_config import typed_messages as messages
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.envoy_config.listener.route_table import route_configuration
@@ -36,30 +34,6 @@ def filters(max_request_bytes: int = SETTINGS.tollgate.max_request_bytes) -> dic
 
 def exact(matchers: Any) -> set[str]:
     return {each["exact"] for each in matchers["patterns"] if "exact" in each}
-
-
-def test_both_sides_name_headers_alike() -> None:
-    """What Tollgate answers with, Envoy takes: neither imports the other."""
-    response = filters()["envoy.filters.http.ext_authz"]["typed_config"]["http_service"][
-        "authorization_response"
-    ]
-    said = {
-        headers.RESERVATION,
-        headers.EDITS,
-        headers.TARGET,
-        headers.HIDE,
-        headers.HELD,
-        headers.METER_HEADER,
-    }
-    assert exact(response["dynamic_metadata_from_headers"]) == said
-    assert exact(response["allowed_upstream_headers"]) == {
-        headers.ROUTE_HEADER,
-        headers.CHANGE_HEADER,
-        headers.METER_HEADER,
-    }
-    assert messages.METER_HEADER == headers.METER_HEADER
-    assert native.USAGE_NAMESPACE == metadata.USAGE_NAMESPACE
-    assert {each["status_code"] for each in native.refusals_put_right()} == set(headers.TUNNELLED)
 
 
 def test_no_refusal_loses_a_header() -> None:
@@ -101,13 +75,13 @@ def test_every_reply_that_envoy_reads_has_its_filter() -> None:
         and (reader := reach_of(api).reader(b"", "alt=sse", stream=stream)) is not None
     }
     assert asked <= set(choices())
-    assert headers.EXT_PROC in choices()
+    assert READ_BY_EXT_PROC in choices()
 
 
 def test_a_reply_that_is_not_framed_as_asked_goes_to_ext_proc() -> None:
     """Every choice but ext_proc itself ends in it."""
     readers = choices()
-    instead = readers.pop(headers.EXT_PROC)
+    instead = readers.pop(READ_BY_EXT_PROC)
     assert [each["name"] for each in chain(instead)] == ["envoy.filters.http.ext_proc"]
     for choice in readers.values():
         (by_reply,) = chain(choice)
@@ -126,7 +100,7 @@ def test_a_json_reply_without_counts_is_looked_at_again() -> None:
         "exact_match_map"
     ]["map"]
     assert set(looks) == {name for name in choices() if not name.endswith("+sse")} - {
-        headers.EXT_PROC,
+        READ_BY_EXT_PROC,
         "bedrock.converse_stream",
     }
     asked = {}
@@ -182,15 +156,3 @@ def test_a_reply_may_be_longer_than_a_request() -> None:
         if "request_body_buffer_limit" in each
     }
     assert limits == {native.LONGEST_REPLY_BYTES}
-
-
-def test_both_sides_ask_for_the_key_alone_in_the_same_words() -> None:
-    """Over HTTP by a header that Envoy adds, over gRPC by a context extension."""
-    (flag,) = filters()["tollgate.key_check"]["typed_config"]["http_service"][
-        "authorization_request"
-    ]["headers_to_add"]
-    assert (flag["key"], flag["value"]) == (headers.KEY_CHECK_HEADER, headers.KEY_CHECK)
-    assert (messages.KEY_CHECK_EXTENSION, messages.KEY_CHECK_VALUE) == (
-        headers.KEY_CHECK_EXTENSION,
-        headers.KEY_CHECK,
-    )

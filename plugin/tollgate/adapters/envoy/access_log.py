@@ -18,7 +18,7 @@ from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.envoy_contract import STREAM_HEADER
+from tollgate.core.envoy_contract import METERED, SETTLED, STREAM_HEADER
 from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
@@ -119,9 +119,9 @@ class AccessLog:
         None: somebody else settles it, or this log does in a while.
         """
         metadata = entry.common_properties.metadata
-        if has_flag(metadata, "settled"):
+        if has_flag(metadata, SETTLED):
             return None
-        if has_flag(metadata, "metered"):
+        if has_flag(metadata, METERED):
             self._start(self._settle_later(_unread(entry, reservation)))
             return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")

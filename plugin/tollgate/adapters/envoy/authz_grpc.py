@@ -14,7 +14,7 @@ from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
 from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission.admission import Admissions, Request
-from tollgate.core.answers.headers import REQUEST_ID, route_value
+from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
 from tollgate.core.calls.usage import NO_USAGE
 from tollgate.core.envoy_contract import (
@@ -24,6 +24,7 @@ from tollgate.core.envoy_contract import (
     KEY_CHECK_EXTENSION,
     ROUTE_HEADER,
     STREAM_HEADER,
+    route_value,
 )
 from tollgate.metering.metering import Meter
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption

@@ -23,7 +23,7 @@ from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
 from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
 from tollgate.admission.admission import Admissions, Request
-from tollgate.core.answers.headers import REQUEST_ID, route_value
+from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.calls.usage import NO_USAGE
@@ -31,25 +31,26 @@ from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
     EDITS,
-    EXT_PROC,
+    HEALTH_RESPONSE,
     HELD,
+    HIDDEN,
     HIDE,
     KEY_CHECK,
     KEY_CHECK_HEADER,
     METER_HEADER,
+    READ_BY_EXT_PROC,
     RESERVATION,
     ROUTE_HEADER,
     STREAM_HEADER,
     TARGET,
-    TUNNELLED,
+    TUNNELLED_STATUSES,
+    route_value,
 )
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import reach_of
 from tollgate.metering.metering import Meter
 
-# What Envoy's health check waits for (envoy_config/typed_messages.py). It asks without any header; a
-# client's request comes with several.
-_ALIVE = b"HTTP/1.1 204 \r\n\r\n"
+_ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
 
 
 class AuthorizationOverHttp:
@@ -118,14 +119,14 @@ class AuthorizationOverHttp:
         if (reservation := admission.reservation) is not None:
             native = self._reader(asked, admission.plain or asked.body, reservation)
             lines += (
-                _line(METER_HEADER, native or EXT_PROC),
+                _line(METER_HEADER, native or READ_BY_EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
                 _line(REQUEST_ID, reservation.id),
             )
             if native is not None:
                 lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
                 if reservation.hide_usage:
-                    changes.append(_line(HIDE, "1"))
+                    changes.append(_line(HIDE, HIDDEN))
             else:
                 # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz
                 # without looking.
@@ -246,7 +247,7 @@ class _Connection(asyncio.Protocol):
 def _denied(refusal: Refusal) -> bytes:
     headers = (Header("content-type", "application/json"), *refusal.headers)
     return _response(
-        TUNNELLED.get(refusal.status, refusal.status),
+        TUNNELLED_STATUSES.get(refusal.status, refusal.status),
         (_line(h.name, h.value) for h in headers),
         refusal.body,
     )

@@ -19,7 +19,12 @@ from google.protobuf.struct_pb2 import Struct
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
-from tollgate.adapters.envoy.metadata import METERED, SETTLED, find_meter, find_reservation
+from tollgate.adapters.envoy.metadata import (
+    METERED_FLAG,
+    SETTLED_FLAG,
+    find_meter,
+    find_reservation,
+)
 from tollgate.core.answers.headers import COST
 from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
@@ -65,8 +70,8 @@ _UNCHANGED: Final = {
     "response_trailers": _encoded(response_trailers=TrailersResponse()),
 }
 _PASS: Final = _UNCHANGED["response_body"]
-_PASS_END: Final = _encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED)
-_TRAILERS: Final = _encoded(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED)
+_PASS_END: Final = _encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED_FLAG)
+_TRAILERS: Final = _encoded(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED_FLAG)
 
 Answer = bytes | Coroutine[None, None, bytes]
 """An answer to Envoy, or what waits for the store first."""
@@ -233,7 +238,7 @@ class _Reply:
         # The stream becomes shorter by the event that is hidden.
         removed = ("content-length",) if self._reservation.hide_usage else ()
         if self._duplex:
-            return _headers(removed=removed, metadata=METERED)
+            return _headers(removed=removed, metadata=METERED_FLAG)
         mode = self._body_mode(content_type, headers.get("content-length"))
         self._buffered = mode != ProcessingMode.STREAMED
         self._in_part = self._in_part or mode == ProcessingMode.BUFFERED_PARTIAL
@@ -242,7 +247,7 @@ class _Reply:
             response_body_mode=mode,
             response_trailer_mode=ProcessingMode.SEND,
         )
-        return _headers(removed=removed, metadata=METERED, override=override)
+        return _headers(removed=removed, metadata=METERED_FLAG, override=override)
 
     def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
@@ -293,13 +298,13 @@ class _Reply:
         else:
             mutation = BodyMutation(body=body) if body else BodyMutation(clear_body=True)
             response = BodyResponse(response=CommonResponse(body_mutation=mutation))
-        return _encoded(response_body=response, dynamic_metadata=SETTLED if end else None)
+        return _encoded(response_body=response, dynamic_metadata=SETTLED_FLAG if end else None)
 
     def _settled_headers(self) -> Answer:
         settling = self._settle()
 
         async def answer() -> bytes:
-            return _headers(self._told(await settling), metadata=SETTLED)
+            return _headers(self._told(await settling), metadata=SETTLED_FLAG)
 
         return answer()
 
@@ -311,7 +316,9 @@ class _Reply:
 
         async def answer() -> bytes:
             common = CommonResponse(header_mutation=_mutation(self._told(await settling)))
-            return _encoded(response_body=BodyResponse(response=common), dynamic_metadata=SETTLED)
+            return _encoded(
+                response_body=BodyResponse(response=common), dynamic_metadata=SETTLED_FLAG
+            )
 
         return answer()
 

@@ -12,17 +12,19 @@ from google.protobuf.struct_pb2 import Struct
 from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.decision import Edit
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.envoy_contract import EXT_PROC, METER_HEADER
+from tollgate.core.envoy_contract import (
+    AUTHZ_FILTER,
+    EDITS,
+    EXT_PROC_NAMESPACE,
+    METER_HEADER,
+    METERED,
+    READ_BY_EXT_PROC,
+    RESERVATION,
+    SETTLED,
+    USAGE_NAMESPACE,
+)
 from tollgate.core.usage.native import api_name
 from tollgate.pb.common_pb2 import Metadata
-
-# ext_authz writes under the filter's own name; ext_proc under the namespace that its configuration
-# lets it have.
-AUTHZ_NAMESPACE: Final = "envoy.filters.http.ext_authz"
-TOLLGATE_NAMESPACE: Final = "tollgate"
-
-# Usage as Envoy's own filters found it.
-USAGE_NAMESPACE: Final = "tollgate.usage"
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
@@ -35,9 +37,9 @@ def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct
         return None
     struct = Struct()
     if reservation is not None:
-        struct.fields["reservation"].string_value = reservations.encode(reservation)
+        struct.fields[RESERVATION].string_value = reservations.encode(reservation)
     if edits:
-        struct.fields["edits"].string_value = edits_text(edits)
+        struct.fields[EDITS].string_value = edits_text(edits)
     return struct
 
 
@@ -61,12 +63,10 @@ def reservation_text(reservation: Reservation) -> str:
 def find_reservation(metadata: Metadata) -> Reservation | None:
     """The reservation of a request; None for one that was refused, or is none of ours."""
     namespaces = metadata.filter_metadata
-    if AUTHZ_NAMESPACE not in namespaces:
+    if AUTHZ_FILTER not in namespaces:
         return None
-    fields = namespaces[AUTHZ_NAMESPACE].fields
-    return (
-        reservations.decode(fields["reservation"].string_value) if "reservation" in fields else None
-    )
+    fields = namespaces[AUTHZ_FILTER].fields
+    return reservations.decode(fields[RESERVATION].string_value) if RESERVATION in fields else None
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -76,9 +76,9 @@ def _escaped(match: re.Match[str]) -> str:
 
 def find_meter(metadata: Metadata) -> str | None:
     """Who reads the reply: the name of an API whose usage Envoy itself reads; None: ext_proc does."""
-    fields = metadata.filter_metadata[AUTHZ_NAMESPACE].fields
-    meter = fields[METER_HEADER].string_value if METER_HEADER in fields else EXT_PROC
-    return None if meter == EXT_PROC else api_name(meter)
+    fields = metadata.filter_metadata[AUTHZ_FILTER].fields
+    meter = fields[METER_HEADER].string_value if METER_HEADER in fields else READ_BY_EXT_PROC
+    return None if meter == READ_BY_EXT_PROC else api_name(meter)
 
 
 def usage_fields(metadata: Metadata) -> dict[str, object]:
@@ -96,17 +96,15 @@ def usage_fields(metadata: Metadata) -> dict[str, object]:
 
 def _flag(name: str) -> Struct:
     struct = Struct()
-    struct.fields[TOLLGATE_NAMESPACE].struct_value.fields[name].bool_value = True
+    struct.fields[EXT_PROC_NAMESPACE].struct_value.fields[name].bool_value = True
     return struct
 
 
-METERED: Final = _flag("metered")
-"""ext_proc has seen the reply's headers and will settle."""
-SETTLED: Final = _flag("settled")
-"""ext_proc has settled, or is about to in a task that will."""
+METERED_FLAG: Final = _flag(METERED)
+SETTLED_FLAG: Final = _flag(SETTLED)
 
 
 def has_flag(metadata: Metadata, name: str) -> bool:
     """Whether ext_proc left that flag."""
     namespaces = metadata.filter_metadata
-    return TOLLGATE_NAMESPACE in namespaces and name in namespaces[TOLLGATE_NAMESPACE].fields
+    return EXT_PROC_NAMESPACE in namespaces and name in namespaces[EXT_PROC_NAMESPACE].fields

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from urllib.parse import quote
 
 from tollgate.core.calls.decision import Header
 from tollgate.core.limits import bucket
@@ -26,7 +25,6 @@ CHALLENGE = Header("www-authenticate", "Bearer")
 # RFC 9110, 5.6.2: a header's name is a token.
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _MOST_NAME_CHARACTERS = 256
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 
 _POLICIES = {
     LimitKind.REQUESTS: ("requests", ";w=60"),
@@ -163,16 +161,6 @@ def _rate_headers(
 @lru_cache(maxsize=4096)
 def _key_remaining(noun: str, model: str) -> str:
     return f"x-litellm-key-remaining-{noun}-{_NO_TOKEN.sub('-', model[:_MOST_NAME_CHARACTERS])}"
-
-
-@lru_cache(maxsize=4096)
-def route_value(deployment: str) -> str:
-    """Return a deployment's id as the value of the header that routes match.
-
-    Ids are free text: what is no visible ASCII character is percent-encoded, so that each id has a
-    value of its own, which every codec carries unchanged.
-    """
-    return quote(deployment, safe=_VISIBLE)
 
 
 def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tollgate.core.envoy_contract import FIRST_PREFIX, UNFINISHED_EVENT
 from tollgate.core.usage.apis.api import NAMES, Api, Field, Root
 from tollgate.core.usage.apis.paths import Path
 from tollgate.core.usage.counts import Counts, add, count, count_found
-from tollgate.core.usage.native import FIRST, UNFINISHED, objects_of
+from tollgate.core.usage.native import objects_of
 from tollgate.core.usage.reading import Reading, Seen, see_nothing
 from tollgate.core.usage.tally import Tally, choose
 
@@ -54,13 +55,13 @@ class FieldReader:
         for name in self._objects:
             if name in fields:
                 # A later event may report less.
-                if (first := fields.get(FIRST + name)) is not None and first != fields[name]:
+                if (first := fields.get(FIRST_PREFIX + name)) is not None and first != fields[name]:
                     earlier = _with_members({**earlier, name: first}, name)
                 fields = _with_members(fields, name)
         self._take(tally, fields, stream=stream)
         if earlier:
             self._take(tally, earlier, stream=stream)
-        if isinstance(unfinished := fields.get(UNFINISHED), str):
+        if isinstance(unfinished := fields.get(UNFINISHED_EVENT), str):
             with suppress(msgspec.DecodeError, RecursionError):
                 tally.read(msgspec.json.decode(unfinished))
         tally.done = complete

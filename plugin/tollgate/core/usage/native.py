@@ -25,11 +25,6 @@ STREAM_BYTES_PER_TOKEN = 40 * BYTES_PER_TOKEN
 OpenAI's events hold one token each and are 160 to 250 bytes long.
 """
 
-FIRST = "first:"
-"""Prefix of fields that hold the first of several values; other fields hold the last."""
-UNFINISHED = "unfinished"
-"""Field name for the last event of a stream that no empty line ends."""
-
 # Counts in lists are reported only if the request asks for what they count, and a body without any
 # of these words does not. `pmpt_` names a stored prompt, which may ask for anything.
 _MEDIA = (

@@ -55,6 +55,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
+from tollgate.core.envoy_contract import HEALTH_REQUEST, HEALTH_RESPONSE
 from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.clusters.bounds import PROVIDER_BUFFER_BYTES
 from tollgate.envoy_config.clusters.failover import chain
@@ -68,8 +69,6 @@ from tollgate.envoy_config.http_filters.native_usage import AUTHZ_CLUSTER
 from tollgate.envoy_config.http_filters.reply_headers import reply_headers
 from tollgate.envoy_config.typed_messages import (
     ADMIN_CLUSTER,
-    HEALTH_REQUEST,
-    HEALTH_RESPONSE,
     TOLLGATE_CLUSTER,
     Json,
     envoy_address,

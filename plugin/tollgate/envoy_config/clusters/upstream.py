@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -21,7 +20,6 @@ from envoy_data_plane.envoy.extensions.common.aws.v3 import (
 )
 from envoy_data_plane.envoy.extensions.filters.http.aws_request_signing.v3 import AwsRequestSigning
 from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
-from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SdsSecretConfig
@@ -29,10 +27,8 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SdsSecret
 from tollgate.core.callers.credentials import KEY_HEADERS
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import Wire, wires_of
-from tollgate.envoy_config.typed_messages import extension, http_filter_message
+from tollgate.envoy_config.typed_messages import extension, http_filter_message, lua_message
 from tollgate.settings import Credential
-
-_REWRITE = Path(__file__).parents[1] / "lua" / "upstream.lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +106,13 @@ def rewriting(deployment: Deployment) -> HttpFilter:
     once, for whichever is tried first.
     """
     rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
-    values = f"local PREFIX, AUTHORITY = {_lua_text(rule.prefix)}, {_lua_text(origin.authority)}\n"
-    values += f"local CREDENTIALS = {{{', '.join(map(_lua_text, KEY_HEADERS))}}}\n"
-    source = values + _REWRITE.read_text(encoding="utf-8")
-    return http_filter_message("lua", Lua(default_source_code=DataSource(inline_string=source)))
+    message = lua_message(
+        "upstream",
+        PREFIX=_lua_text(rule.prefix),
+        AUTHORITY=_lua_text(origin.authority),
+        CREDENTIALS=", ".join(map(_lua_text, KEY_HEADERS)),
+    )
+    return http_filter_message("lua", message)
 
 
 def _lua_text(text: str) -> str:

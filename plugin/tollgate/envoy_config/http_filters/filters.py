@@ -8,7 +8,6 @@ same connection manager are as they were.
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutation,
@@ -39,29 +38,35 @@ from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatc
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from tollgate.api_table import api_table
+from tollgate.core.envoy_contract import (
+    AUTHZ_FILTER,
+    CHANGE_HEADER,
+    CHANGED,
+    CHANGES_FILTER,
+    CLEAN_FILTER,
+    CORS_FILTER,
+    EXT_PROC_FILTER,
+    EXT_PROC_NAMESPACE,
+    KEY_CHECK_FILTER,
+    ROUTE_HEADER,
+    STREAM_HEADER,
+)
 from tollgate.core.requests.inflate import CODINGS
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.chosen import chosen, filters
 from tollgate.envoy_config.http_filters.inflating import inflating
 from tollgate.envoy_config.typed_messages import (
-    CHANGE_HEADER,
-    KEY_CHECK,
-    METADATA_NAMESPACE,
-    ROUTE_HEADER,
-    STREAM_HEADER,
     Json,
     decision_timeout,
     http_filter,
     lua,
+    stock_filter,
     tollgate_service,
 )
 from tollgate.settings import Settings, TollgateSettings
 
-CORS = "envoy.filters.http.cors"
 _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 
-_EDITS = Path(__file__).parents[1] / "lua" / "edits.lua"
-_CLEAN = "tollgate.clean"
 # The connection's number and the nanosecond: what a request has to itself, and no client can
 # choose.
 _STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
@@ -74,7 +79,7 @@ def http_filters(settings: Settings) -> list[Json]:
 
 def router() -> Json:
     """The last filter."""
-    return http_filter("router", Router(suppress_envoy_headers=True))
+    return stock_filter("router", Router(suppress_envoy_headers=True))
 
 
 def switched_on(settings: Settings) -> Json:
@@ -84,7 +89,7 @@ def switched_on(settings: Settings) -> Json:
 
 def _optional(settings: Settings) -> list[Json]:
     """What only some requests pass: their routes switch it on."""
-    cors = [http_filter("cors", Cors())] if settings.tollgate.cors_origins else []
+    cors = [http_filter(CORS_FILTER, Cors())] if settings.tollgate.cors_origins else []
     return [
         *cors,
         native.key_check(settings.tollgate)
@@ -99,7 +104,7 @@ def _always(settings: Settings) -> list[Json]:
             native.second_look(api_table(), _ext_proc()),
             native.meter(api_table(), _ext_proc()),
         )
-        return [_clean(), native.admission(settings.tollgate), _changes(native.REPLY_LUA), *readers]
+        return [_clean(), native.admission(settings.tollgate), _changes("reply"), *readers]
     return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc()]
 
 
@@ -119,19 +124,19 @@ def _clean() -> Json:
     )
     mutations = [HeaderMutation(remove_on_match=foreign), HeaderMutation(append=named)]
     message = HeaderMutations(mutations=Mutations(request_mutations=mutations))
-    return http_filter("header_mutation", message) | {"name": _CLEAN}
+    return http_filter(CLEAN_FILTER, message)
 
 
-def _changes(*more: Path) -> Json:
+def _changes(*more: str) -> Json:
     """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there
     is something to do.
 
     A body that came compressed is inflated before: edits are of the plain one.
     """
-    change = lua(_EDITS, *more)
-    chains = {"1": (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
-    made = {value: filters("tollgate.changes", *chain) for value, chain in chains.items()}
-    return chosen("tollgate.changes", CHANGE_HEADER, made)
+    change = lua("edits", *more)
+    chains = {CHANGED: (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
+    made = {value: filters(CHANGES_FILTER, *chain) for value, chain in chains.items()}
+    return chosen(CHANGES_FILTER, CHANGE_HEADER, made)
 
 
 _NOT_TOLD = ListStringMatcher(patterns=[StringMatcher(exact="cookie", ignore_case=True)])
@@ -149,7 +154,7 @@ def _key_check(ours: TollgateSettings) -> Json:
         disallowed_headers=_NOT_TOLD,
         charge_cluster_response_stats=False,
     )
-    return http_filter("ext_authz", message) | {"name": KEY_CHECK}
+    return http_filter(KEY_CHECK_FILTER, message)
 
 
 def _ext_authz(ours: TollgateSettings) -> Json:
@@ -170,7 +175,7 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         charge_cluster_response_stats=False,
         clear_route_cache=True,
     )
-    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+    return http_filter(AUTHZ_FILTER, message, clear_route_cache_headers=[ROUTE_HEADER])
 
 
 def _ext_proc() -> Json:
@@ -194,8 +199,8 @@ def _ext_proc() -> Json:
         allow_content_length_header=True,
         disable_immediate_response=True,
         metadata_options=MetadataOptions(
-            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[METADATA_NAMESPACE]),
-            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=["tollgate"]),
+            forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[AUTHZ_FILTER]),
+            receiving_namespaces=MetadataOptionsMetadataNamespaces(untyped=[EXT_PROC_NAMESPACE]),
         ),
     )
-    return http_filter("ext_proc", message)
+    return http_filter(EXT_PROC_FILTER, message)

@@ -24,7 +24,7 @@ from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from tollgate.envoy_config.typed_messages import Json, extension, http_filter
+from tollgate.envoy_config.typed_messages import Json, extension, stock_filter
 
 UNBOUNDED = {"envoy.reloadable_features.enable_compression_bomb_protection": False}
 """Envoy's own bound is a hundred times what came, beyond which it cuts the body off without a word.
@@ -60,6 +60,6 @@ def inflating(coding: str) -> tuple[Json, ...]:
     counts = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-decompressor-"))
     no_counts = Mutations(request_trailers_mutations=[HeaderMutation(remove_on_match=counts)])
     return (
-        http_filter("decompressor", decompressor),
-        http_filter("header_mutation", HeaderMutations(mutations=no_counts)),
+        stock_filter("decompressor", decompressor),
+        stock_filter("header_mutation", HeaderMutations(mutations=no_counts)),
     )

@@ -9,7 +9,6 @@ routes are the same in both modes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from envoy_data_plane.envoy.config.core.v3 import ApiVersion, HeaderValue, HttpUri
@@ -23,11 +22,34 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
+from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.callers import customer_ids as customers
 from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.envoy_contract import (
+    AUTHZ_FILTER,
+    CHANGE_HEADER,
+    EDITS,
+    FIRST_PREFIX,
+    HELD,
+    HIDE,
+    KEY_CHECK,
+    KEY_CHECK_FILTER,
+    KEY_CHECK_HEADER,
+    METER_FILTER,
+    METER_HEADER,
+    READ_BY_EXT_PROC,
+    REFUSAL_HEADERS,
+    RESERVATION,
+    ROUTE_HEADER,
+    SECOND_LOOK_FILTER,
+    STREAM_HEADER,
+    TARGET,
+    TOLD_PREFIXES,
+    TUNNELLED_STATUSES,
+    USAGE_NAMESPACE,
+)
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import (
-    FIRST,
     Framing,
     Names,
     counts_of_body,
@@ -47,34 +69,17 @@ from tollgate.envoy_config.http_filters.chosen import (
     nothing,
     reply_header,
 )
-from tollgate.envoy_config.typed_messages import (
-    CHANGE_HEADER,
-    KEY_CHECK,
-    KEY_CHECK_HEADER,
-    KEY_CHECK_VALUE,
-    METER_HEADER,
-    ROUTE_HEADER,
-    STREAM_HEADER,
-    Json,
-    decision_timeout,
-    http_filter,
-)
+from tollgate.envoy_config.typed_messages import Json, decision_timeout, http_filter
 from tollgate.settings import TollgateSettings
 
 AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz asks them in native mode."""
-REPLY_LUA = Path(__file__).parents[1] / "lua" / "reply.lua"
-"""What is changed on the way back, where Tollgate said so."""
 LONGEST_REPLY_BYTES = 128 * 1024 * 1024
 """How much of a JSON reply may be held until its usage is read, where its length is not told.
 
 Longer ones become a 500. Envoy takes some seven times as much memory while it parses it.
 """
-USAGE_NAMESPACE = "tollgate.usage"
 
-_METER = "tollgate.meter"
-_SECOND_LOOK = "tollgate.second_look"
-_EXT_PROC = "ext_proc"
 _JSON_TYPE = r"(?i)application/json(\s*;.*)?"
 _TYPES = {
     Framing.BODY: _JSON_TYPE,
@@ -88,24 +93,7 @@ _LONG = r"[1-9]\d{7,}"
 _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
 # What looks like Authorization: the refusal of such a request says so.
 _MISSPELT = StringMatcher(prefix="auth")
-_SAID = ("reservation", "edits", "target", "hide", "held", METER_HEADER)
-_TOLD_PREFIXES = (
-    "x-ratelimit-",
-    "ratelimit",
-    "anthropic-ratelimit-",
-    "x-litellm-",
-    "x-tollgate-request-id",
-)
-_TOLD_REFUSED = (
-    "content-type",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-    "x-amzn-errortype",
-    "www-authenticate",
-)
-# A status that a refusal comes under, and what it is: Envoy drops the body of any 5xx.
-_TUNNELLED = {480: 500, 483: 503}
+_SAID = (RESERVATION, EDITS, TARGET, HIDE, HELD, METER_HEADER)
 _FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
 _SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
 _JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
@@ -131,14 +119,14 @@ _COMMON: Final[Mapping[str, Any]] = {
 
 def key_check(ours: TollgateSettings) -> Json:
     """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
-    flag = HeaderValue(key=KEY_CHECK_HEADER, value=KEY_CHECK_VALUE)
+    flag = HeaderValue(key=KEY_CHECK_HEADER, value=KEY_CHECK)
     service = HttpService(
         server_uri=_server(ours),
         authorization_request=AuthorizationRequest(headers_to_add=[flag]),
         authorization_response=AuthorizationResponse(allowed_client_headers=_told_refused()),
     )
     message = ExtAuthz(**_COMMON, http_service=service)
-    return http_filter("ext_authz", message) | {"name": KEY_CHECK}
+    return http_filter(KEY_CHECK_FILTER, message)
 
 
 def admission(ours: TollgateSettings) -> Json:
@@ -158,7 +146,7 @@ def admission(ours: TollgateSettings) -> Json:
         ),
         clear_route_cache=True,
     )
-    return http_filter("ext_authz", message, clear_route_cache_headers=[ROUTE_HEADER])
+    return http_filter(AUTHZ_FILTER, message, clear_route_cache_headers=[ROUTE_HEADER])
 
 
 def _server(ours: TollgateSettings) -> HttpUri:
@@ -166,11 +154,13 @@ def _server(ours: TollgateSettings) -> HttpUri:
 
 
 def _told() -> ListStringMatcher:
-    return ListStringMatcher(patterns=[StringMatcher(prefix=each) for each in _TOLD_PREFIXES])
+    return ListStringMatcher(
+        patterns=[StringMatcher(prefix=each) for each in (*TOLD_PREFIXES, REQUEST_ID)]
+    )
 
 
 def _told_refused() -> ListStringMatcher:
-    return ListStringMatcher(patterns=[*_told().patterns, *_exactly(*_TOLD_REFUSED).patterns])
+    return ListStringMatcher(patterns=[*_told().patterns, *_exactly(*REFUSAL_HEADERS).patterns])
 
 
 def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
@@ -179,20 +169,23 @@ def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
     A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes
     to nobody.
     """
-    instead, failed = filters(_METER, ext_proc), (reply_header(":status", "[45].."), nothing())
+    instead, failed = (
+        filters(METER_FILTER, ext_proc),
+        (reply_header(":status", "[45].."), nothing()),
+    )
     fits = {framing: _fits(framing) for framing in Framing}
     readers = {
         reader_name(name, framing): chosen_by_reply(
-            _METER,
-            (fits[framing], filters(_METER, _reader(api, framing))),
+            METER_FILTER,
+            (fits[framing], filters(METER_FILTER, _reader(api, framing))),
             failed,
             otherwise=instead,
         )
         for name, api in apis.items()
         for framing in framings_of(api)
     }
-    choices = {name: filters(_METER, reader) for name, reader in readers.items()}
-    return chosen(_METER, METER_HEADER, {**choices, _EXT_PROC: instead})
+    choices = {name: filters(METER_FILTER, reader) for name, reader in readers.items()}
+    return chosen(METER_FILTER, METER_HEADER, {**choices, READ_BY_EXT_PROC: instead})
 
 
 def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
@@ -203,13 +196,13 @@ def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
     what it shows says whether it costs anything: an error in a 200 does not, an answer does.
     """
     read = [api for api in apis.values() if Framing.BODY in framings_of(api)]
-    looks = {api.name: filters(_SECOND_LOOK, _look(api, ext_proc)) for api in read}
-    return chosen(_SECOND_LOOK, METER_HEADER, looks)
+    looks = {api.name: filters(SECOND_LOOK_FILTER, _look(api, ext_proc)) for api in read}
+    return chosen(SECOND_LOOK_FILTER, METER_HEADER, looks)
 
 
 def _look(api: Api, ext_proc: Json) -> Json:
     untold = all_of(_fits(Framing.BODY), reply_header(":status", "[123].."), not_(_tells(api)))
-    return chosen_by_reply(_SECOND_LOOK, (untold, filters(_SECOND_LOOK, ext_proc)))
+    return chosen_by_reply(SECOND_LOOK_FILTER, (untold, filters(SECOND_LOOK_FILTER, ext_proc)))
 
 
 def _tells(api: Api) -> Json:
@@ -251,7 +244,7 @@ def refusals_put_right() -> list[Json]:
                 "content_type": "application/json",
             },
         }
-        for status, meant in _TUNNELLED.items()
+        for meant, status in TUNNELLED_STATUSES.items()
     ]
 
 
@@ -295,7 +288,7 @@ def _rule(names: Names, *, first: bool = False) -> Json:
     """
     kept: Json = {
         "metadata_namespace": USAGE_NAMESPACE,
-        "key": (FIRST if first else "") + ".".join(names),
+        "key": (FIRST_PREFIX if first else "") + ".".join(names),
     }
     if first:
         kept["preserve_existing_metadata_value"] = True

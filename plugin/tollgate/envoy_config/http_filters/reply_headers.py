@@ -24,6 +24,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from tollgate.core.callers.credentials import OWN_PREFIX
+from tollgate.core.envoy_contract import HEADER_PREFIX, TOLD_PREFIXES
 from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.typed_messages import http_filter_message
 
@@ -40,8 +41,8 @@ _ANTHROPIC_LIMITS = tuple(
     for noun in ("requests", "tokens", "input-tokens", "output-tokens")
     for state in _STATES
 )
-# What Tollgate tells clients itself (core/answers/headers.py): beginnings of names.
-_OURS = ("x-litellm-", "x-tollgate-", "x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
+# Only Tollgate tells these to clients.
+_OURS = (*TOLD_PREFIXES, HEADER_PREFIX)
 # Whose account the gateway calls with.
 _ACCOUNT = (
     "openai-organization",

@@ -26,9 +26,10 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.api_table import api_table
+from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, STREAM_HEADER
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.filters import is_native
-from tollgate.envoy_config.typed_messages import METADATA_NAMESPACE, STREAM_HEADER, tollgate_service
+from tollgate.envoy_config.typed_messages import tollgate_service
 from tollgate.settings import Settings
 
 # The access log as a backstop; and as the only word on what was used: until it comes, what a call
@@ -47,8 +48,8 @@ def access_log(settings: Settings) -> AccessLog:
     """
     held = MetadataFilter(
         matcher=MetadataMatcher(
-            filter=METADATA_NAMESPACE,
-            path=[MetadataMatcherPathSegment(key="reservation")],
+            filter=AUTHZ_FILTER,
+            path=[MetadataMatcherPathSegment(key=RESERVATION)],
             value=ValueMatcher(present_match=True),
         ),
         match_if_key_not_found=False,

@@ -17,8 +17,8 @@ from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
 from tollgate.core.answers.headers import COST, REQUEST_ID
-from tollgate.envoy_config.http_filters.filters import CORS
-from tollgate.envoy_config.typed_messages import ROUTE_PREFIX, Json, overwritten, packed, plain
+from tollgate.core.envoy_contract import CORS_FILTER, ROUTE_PREFIX
+from tollgate.envoy_config.typed_messages import Json, overwritten, packed, plain
 from tollgate.settings import Settings
 
 _ANY = "*"
@@ -92,7 +92,7 @@ def policy(settings: Settings) -> Json:
         allow_origin_string_match=[_like(each) for each in settings.tollgate.cors_origins],
         expose_headers=", ".join(_SHOWN),
     )
-    return {CORS: packed(message)}
+    return {CORS_FILTER: packed(message)}
 
 
 _OPTIONS = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIONS"))

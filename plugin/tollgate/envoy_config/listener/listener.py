@@ -19,6 +19,7 @@ from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutatio
 )
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
+from tollgate.core.envoy_contract import HEADER_PREFIX
 from tollgate.envoy_config.clusters import bounds
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.filters import http_filters, is_native, router
@@ -94,6 +95,6 @@ def early_mutations() -> TypedExtensionConfig:
     """Removes a client's own of Tollgate's headers before any filter or route sees them: the route
     is chosen by one.
     """
-    ours = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-tollgate-"))
+    ours = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=HEADER_PREFIX))
     message = EarlyHeaderMutation(mutations=[HeaderMutation(remove_on_match=ours)])
     return extension("envoy.http.early_header_mutation.header_mutation", message)

@@ -32,8 +32,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 from envoy_data_plane.google.protobuf import Struct
 
+from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, ROUTE_PREFIX
 from tollgate.core.requests.dialects import FAMILY_PATHS, Family, error_body, error_headers
-from tollgate.envoy_config.typed_messages import METADATA_NAMESPACE, ROUTE_PREFIX, Json, plain
+from tollgate.envoy_config.typed_messages import Json, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +198,10 @@ def _is_of(family: Family) -> str:
     """By what Tollgate said of the request, or where it said nothing by the path: a provider's own
     path may look like another's.
     """
-    said = f"metadata.filter_metadata['{METADATA_NAMESPACE}']"
-    told = f"'{METADATA_NAMESPACE}' in metadata.filter_metadata && 'reservation' in {said}"
+    said = f"metadata.filter_metadata['{AUTHZ_FILTER}']"
+    told = f"'{AUTHZ_FILTER}' in metadata.filter_metadata && '{RESERVATION}' in {said}"
     path = f"request.path.matches(r'^{_FAMILIES[family]}')"
-    return f"({told}) ? {said}['reservation'].matches(r'{_names(family)}') : {path}"
+    return f"({told}) ? {said}['{RESERVATION}'].matches(r'{_names(family)}') : {path}"
 
 
 def _names(family: Family) -> str:

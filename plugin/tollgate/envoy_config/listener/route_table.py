@@ -31,8 +31,21 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 )
 from envoy_data_plane.envoy.type.v3 import Int64Range
 
-from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, route_value
+from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID
 from tollgate.core.callers.credentials import KEY_HEADERS, PAYER_HEADERS, passed_headers
+from tollgate.core.envoy_contract import (
+    CHANGE_HEADER,
+    EXT_PROC_FILTER,
+    KEY_CHECK,
+    KEY_CHECK_EXTENSION,
+    KEY_CHECK_FILTER,
+    METER_HEADER,
+    NO_CLUSTER_HEADER,
+    ROUTE_HEADER,
+    ROUTE_PREFIX,
+    STREAM_HEADER,
+    route_value,
+)
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
 from tollgate.envoy_config.clusters.failover import chain, failing_over
@@ -45,21 +58,7 @@ from tollgate.envoy_config.clusters.upstream import (
 from tollgate.envoy_config.http_filters.filters import switched_on
 from tollgate.envoy_config.http_filters.native_usage import LONGEST_REPLY_BYTES
 from tollgate.envoy_config.listener import cors
-from tollgate.envoy_config.typed_messages import (
-    ADMIN_CLUSTER,
-    CHANGE_HEADER,
-    KEY_CHECK,
-    KEY_CHECK_EXTENSION,
-    KEY_CHECK_VALUE,
-    METER_HEADER,
-    ROUTE_HEADER,
-    ROUTE_PREFIX,
-    STREAM_HEADER,
-    Json,
-    overwritten,
-    packed,
-    plain,
-)
+from tollgate.envoy_config.typed_messages import ADMIN_CLUSTER, Json, overwritten, packed, plain
 from tollgate.settings import Settings, TollgateSettings
 
 _MANAGEMENT_PREFIXES = (
@@ -99,10 +98,8 @@ _NEVER_SENT_ON = (
 _HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
 # Compressed replies cannot be metered while they stream.
 _PLAIN_REPLIES = {"accept-encoding": "identity"}
-_NO_METERING: Json = {"envoy.filters.http.ext_proc": packed(ExtProcPerRoute(disabled=True))}
+_NO_METERING: Json = {EXT_PROC_FILTER: packed(ExtProcPerRoute(disabled=True))}
 
-# No request has it: every name that begins so is removed from it.
-_NO_CLUSTER_HEADER = "x-tollgate-cluster"
 # Where a key may stand, and where it stands by a slip: admission names the header that it found.
 _LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
 # The query's member `key`, percent-encoded in any way.
@@ -206,9 +203,9 @@ def _long_body() -> Json:
     )
     match = RouteMatch(prefix="/", headers=[length, _method("POST|PUT|PATCH")])
     asked = ExtAuthzPerRoute(
-        check_settings=CheckSettings(context_extensions={KEY_CHECK_EXTENSION: KEY_CHECK_VALUE}),
+        check_settings=CheckSettings(context_extensions={KEY_CHECK_EXTENSION: KEY_CHECK}),
     )
-    return _unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK: packed(asked)})
+    return _unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK_FILTER: packed(asked)})
 
 
 def _nowhere() -> Json:
@@ -224,7 +221,7 @@ def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
     Not a direct response, since Envoy's cors filter passes over those.
     """
     action = RouteAction(
-        cluster_header=_NO_CLUSTER_HEADER,
+        cluster_header=NO_CLUSTER_HEADER,
         cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
     )
     route = plain(Route(name=name, match=match, route=action))

@@ -39,21 +39,21 @@ local function hide(handle)
   -- Envoy's own filter reads no event that no empty line ends.
   local told = rest:match("^data:%s*({.*)")
   if told and told:find('"usage"%s*:%s*{') then
-    handle:streamInfo():dynamicMetadata():set("tollgate.usage", "unfinished", told)
+    handle:streamInfo():dynamicMetadata():set("@USAGE_NAMESPACE@", "@UNFINISHED_EVENT@", told)
   end
 end
 
 function envoy_on_response(handle)
-  local said = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.ext_authz")
+  local said = handle:streamInfo():dynamicMetadata():get("@AUTHZ_FILTER@")
   if not said then return end
   local headers = handle:headers()
-  if said["held"] then
-    for name, value in said["held"]:gmatch("([^=;]+)=([^;]*);") do
+  if said["@HELD@"] then
+    for name, value in said["@HELD@"]:gmatch("([^=;]+)=([^;]*);") do
       if not headers:get(name) then headers:add(name, value) end
     end
     return
   end
-  if said["hide"] and (headers:get("content-type") or ""):find("^text/event%-stream") and not headers:get("content-encoding") then
+  if said["@HIDE@"] and (headers:get("content-type") or ""):find("^text/event%-stream") and not headers:get("content-encoding") then
     headers:remove("content-length")
     hide(handle)
   end

@@ -21,9 +21,9 @@ from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.admission.admission import Request
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.envoy_contract import HEALTH_REQUEST, HEALTH_RESPONSE
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.envoy_config.typed_messages import HEALTH_REQUEST, HEALTH_RESPONSE
 from tollgate.metering.metering import Meter
 
 CHAT = "/v1/chat/completions"

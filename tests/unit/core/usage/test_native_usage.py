@@ -13,9 +13,9 @@ from tests.unit.core.usage.test_usage import ALL
 from tests.unit.core.usage.usage_case import FRAMES, JSON, SSE, Case, table
 
 from tollgate.core.calls.usage import Certainty, Usage
+from tollgate.core.envoy_contract import FIRST_PREFIX
 from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.native import (
-    FIRST,
     Framing,
     Reach,
     is_told_again,
@@ -75,7 +75,7 @@ def fields(case: Case) -> dict[str, object]:
                 text = json.dumps(value or None)
                 found[".".join(names)] = text
                 if is_told_again(APIS[case.api], names):
-                    found.setdefault(FIRST + ".".join(names), text)
+                    found.setdefault(FIRST_PREFIX + ".".join(names), text)
             elif isinstance(value, str | bool | int | float):
                 found[".".join(names)] = float(value) if type(value) is int else value
     return found
