@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from tollgate import __version__, telemetry
 from tollgate.adapters.http_api.application import create_api
+from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.adapters.prices import keep_current
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
@@ -30,6 +31,7 @@ from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
 from tollgate.metering.metering import Meter
 from tollgate.reporting.reports import Reports
+from tollgate.reporting.sums import LedgerReader
 from tollgate.settings import Settings
 
 _REAP_EVERY_S = 5.0
@@ -58,13 +60,15 @@ async def serve_admin(
         kept_us,
         agreed.output_limits,
     )
-    told = settings.tollgate.metrics
+    told, watched = settings.tollgate.metrics, Watched(core, beats)
+    reader = LedgerReader(ledger, core.clock)
     api = create_api(
         management,
         version=__version__,
-        watched=Watched(core, beats),
+        watched=watched,
         reported=reports,
         metrics_open=told.open,
+        console=create_console(management, reports, reader, watched, settings.master_key),
     )
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(

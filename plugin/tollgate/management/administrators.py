@@ -65,7 +65,11 @@ class Callers:
         presented = hash_of(secret)
         if self._master_hash is not None and compare_digest(presented, self._master_hash):
             return Administrator()
-        (stored,) = await self._registry.get(Key, [presented])
+        return await self.authenticate_hash(presented)
+
+    async def authenticate_hash(self, key_hash: str) -> Caller:
+        """The caller whose key's secret has that SHA-256, as the key is now. Raises Denied."""
+        (stored,) = await self._registry.get(Key, [key_hash])
         if stored is None:
             raise Denied("Authentication Error, Invalid API key provided.", "token_not_found_in_db")
         key = stored.entity

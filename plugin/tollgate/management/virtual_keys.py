@@ -99,6 +99,12 @@ class Keys:
             raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
         return await self._live(stored.entity)
 
+    async def names(self, hashes: Sequence[str]) -> dict[str, str]:
+        """How the keys of some hashes are called, of those that exist: by alias or last letters."""
+        found = await self._registry.get(Key, list(dict.fromkeys(hashes))) if hashes else []
+        keys = [stored.entity for stored in found if stored is not None]
+        return {key.hash: key.alias or key.name for key in keys}
+
     async def update(
         self, name: str, change: Change, spend_nanousd: int | None = None
     ) -> Live[Key]:

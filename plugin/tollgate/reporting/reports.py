@@ -118,7 +118,7 @@ class Reports:
         while True:
             page = await self._ledger.page(query, _PAGE, cursor)
             for each in page.records:
-                day = _day_of(each)
+                day = day_of(each)
                 days.setdefault(day, DaySum(day)).add(each)
             cursor = page.cursor
             if cursor is None:
@@ -129,6 +129,11 @@ class Reports:
     def complete_from_us(self) -> int:
         """Records that were settled before this moment may have been removed from the ledger."""
         return self._clock.now_us() - self._kept_us
+
+    @property
+    def today(self) -> date:
+        """The day of UTC that it is."""
+        return datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC).date()
 
     async def proxy_spend(self) -> Spend:
         """What the whole proxy has spent in its current period."""
@@ -237,5 +242,6 @@ def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
     )
 
 
-def _day_of(settled: Settled) -> date:
+def day_of(settled: Settled) -> date:
+    """Return the day of UTC on which a call was admitted."""
     return datetime.fromtimestamp(settled.record.admitted_us // 1_000_000, UTC).date()

@@ -111,6 +111,8 @@ def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
         "fastapi",
         "starlette",
         "uvicorn",
+        "jinja2",
+        "itsdangerous",
         "tollgate.management",
         "tollgate.adapters.http_api",
     }

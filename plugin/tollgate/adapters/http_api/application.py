@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fastapi import Depends, FastAPI
+from starlette.types import ASGIApp
 
 from tollgate.adapters.http_api import error_replies as errors
 from tollgate.adapters.http_api import reference
+from tollgate.adapters.http_api.console.console_app import ConsoleBeside
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
@@ -33,13 +35,14 @@ def create_api(
     watched: health.Watched,
     reported: Reports | None = None,
     metrics_open: bool = False,
+    console: ASGIApp | None = None,
 ) -> FastAPI:
     """The management API.
 
     `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and
     models.
 
-    `metrics_open`: /metrics asks for no key.
+    `metrics_open`: /metrics asks for no key. `console`: what answers at /ui.
     """
     api = FastAPI(
         title="Tollgate",
@@ -74,6 +77,8 @@ def create_api(
         api.include_router(explain.router)
         api.include_router(models.router)
         api.include_router(model_infos.router)
+    if console is not None:
+        api.add_middleware(ConsoleBeside, console=console)
     api.add_middleware(PathsAsKnown)
     # LiteLLM's other name for the same.
     api.include_router(customers.router, prefix="/end_user", include_in_schema=False)

@@ -1,0 +1,73 @@
+"""Charts as the geometry of SVG; the templates draw them.
+
+Series differ by lightness and hatching as well as by colour, and each chart has a table beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+WIDTH, HEIGHT = 720, 200
+_STEPS = (1, 2, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One piece of a stack, in the chart's units. `series` numbers its colour."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars, and the lines of the scale: each with its height and its value."""
+
+    bars: tuple[Bar, ...]
+    scale: tuple[tuple[float, float], ...]
+    labels: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a chart: its label, and each piece's value with what it says."""
+
+    label: str
+    pieces: tuple[tuple[float, str], ...]
+
+
+def stacked(columns: Sequence[Column], most_labels: int = 8) -> Chart:
+    """Return stacked bars, one stack for each column."""
+    top = rounded_up(max((sum(value for value, _ in each.pieces) for each in columns), default=0))
+    slot = WIDTH / max(1, len(columns))
+    bars = []
+    for number, column in enumerate(columns):
+        y = float(HEIGHT)
+        for series, (value, title) in enumerate(column.pieces):
+            height = value / top * HEIGHT
+            y -= height
+            if height > 0:
+                x, width = number * slot + slot * 0.1, slot * 0.8
+                bars.append(Bar(x, y, width, height, series, title))
+    every = max(1, ceil(len(columns) / most_labels))
+    labels = tuple(
+        ((number + 0.5) * slot, column.label)
+        for number, column in enumerate(columns)
+        if number % every == 0
+    )
+    scale = tuple((HEIGHT - share * HEIGHT, share * top) for share in (0, 0.5, 1))
+    return Chart(tuple(bars), scale, labels)
+
+
+def rounded_up(value: float) -> float:
+    """Return the top of a scale that holds a value."""
+    if value <= 0:
+        return 1
+    power = 10.0 ** floor(log10(value))
+    return next(step * power for step in _STEPS if step * power >= value * 0.999)

@@ -1,0 +1,105 @@
+"""Templates, how values are printed, and the headers that every page carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tollgate.core.money.dollars import NANO
+
+HEADERS = {
+    # Scripts, styles and pictures are our own files; no page may be framed or post elsewhere.
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not `no-referrer`: browsers would then send `origin: null` with our own forms.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_THOUSAND, _MILLION = 1_000, 1_000_000
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Return the templates, compiled when they are first asked for."""
+    made = Environment(
+        loader=PackageLoader("tollgate.adapters.http_api.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
+    )
+    made.globals.update(query=query)
+    return made
+
+
+def page(
+    request: Request, template: str, values: Mapping[str, Any], status: int = 200
+) -> HTMLResponse:
+    """Render a page."""
+    text = environment().get_template(template).render({"request": request, **values})
+    return HTMLResponse(text, status, HEADERS)
+
+
+def dollars(nanousd: int | None) -> str:
+    """Print an amount for people: cents, or two digits that count where it is less."""
+    if nanousd is None:
+        return "-"
+    amount = Decimal(nanousd) / NANO
+    sign, amount = "-" if amount < 0 else "", abs(amount)
+    if amount >= Decimal("0.995") or amount == 0:
+        return f"{sign}${amount.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+    digits = max(2, 1 - amount.adjusted())
+    return f"{sign}${amount.quantize(Decimal(1).scaleb(-min(digits, 9)), ROUND_HALF_UP):f}"
+
+
+def exact_dollars(nanousd: int | None) -> str:
+    """Print an amount to the nano-dollar."""
+    return "-" if nanousd is None else f"${Decimal(nanousd) / NANO:,.9f}"
+
+
+def moment(instant_us: int | None) -> str:
+    """Print a time of UTC, to the second."""
+    if instant_us is None:
+        return "-"
+    return f"{datetime.fromtimestamp(instant_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def span(seconds: float) -> str:
+    """Print how long something takes, in its two largest units at most."""
+    whole = int(seconds)
+    if whole < _MINUTE_S:
+        return f"{max(0, whole)} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min"
+    if whole < _DAY_S:
+        return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S} min"
+    return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
+
+
+def count(number: float) -> str:
+    """Print a number for people: 950, 12,300, 4.2 M."""
+    if abs(number) >= 10 * _MILLION:
+        return f"{number / _MILLION:,.1f} M"
+    return f"{number:,.0f}"
+
+
+def query(**values: object) -> str:
+    """Return the query of a link, without what says nothing."""
+    given = {name: value for name, value in values.items() if value not in (None, "")}
+    return f"?{urlencode(given)}" if given else ""

@@ -1,0 +1,43 @@
+"""*Mine*: what a key's owner sees of it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from tollgate.adapters.http_api.console.page_rendering import page
+from tollgate.adapters.http_api.console.pages.requests_page import named
+from tollgate.adapters.http_api.console.visitors import AnyVisitor, Forbidden
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.ports import LedgerQuery
+
+_LAST_REQUESTS = 20
+
+router = APIRouter(prefix="/mine")
+
+
+@router.get("")
+async def mine(
+    request: Request, visitor: AnyVisitor, management: Managed, reports: Reported
+) -> Response:
+    """Show the visitor's key, its last requests, and how to use it."""
+    key = visitor.key
+    if key is None:
+        raise Forbidden("The master key has no limits and no requests of its own.")
+    query = LedgerQuery(key.organization, payers=(f"key:{key.id}",))
+    found = await reports.records(query, _LAST_REQUESTS)
+    values = {
+        "visitor": visitor,
+        "live": await management.keys.find(key.hash),
+        "records": found.records,
+        "models": [model.name for model, _ in await reports.models(visitor.caller)],
+        "url": public_url(request),
+        **await named(found.records, management),
+    }
+    return page(request, "mine.html", values)
+
+
+def public_url(request: Request) -> str:
+    """Return the gateway's address as the visitor came to it."""
+    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else "http"
+    return f"{scheme}://{request.headers.get('host', 'localhost')}"

@@ -1,0 +1,174 @@
+"""*Usage*: one chart of what was used, by day and group; its filters stand in the address."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from tollgate.adapters.http_api.console.charts import Column, stacked
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
+from tollgate.adapters.http_api.console.pages.now_page import Reading
+from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.queries import LogFilters
+from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.core.errors import BadRequest
+from tollgate.core.money.dollars import dollars_of
+from tollgate.management import Management
+from tollgate.reporting.sums import Group, GroupedSums, LedgerSums
+
+Measure = Literal["spend", "requests", "input_tokens", "output_tokens", "failures"]
+_SHOWN_GROUPS, _DAYS, _MOST_DAYS = 7, 14, 400
+_OTHERS = "others"
+_CSV_COLUMNS = (
+    "name",
+    "requests",
+    "failures",
+    "input_tokens",
+    "output_tokens",
+    "spend_usd",
+    "unsure_usd",
+)
+# Which filter of the ledger leads to the records behind a group.
+FILTERS = {
+    Group.KEY: "api_key",
+    Group.TEAM: "team_id",
+    Group.USER: "user_id",
+    Group.CUSTOMER: "customer_id",
+    Group.MODEL: "model",
+    Group.STATUS: "status",
+}
+
+router = APIRouter(prefix="/usage")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a chart is asked to show. Without dates: the last two weeks."""
+
+    by: Group = Group.MODEL
+    measure: Measure = "spend"
+
+
+@router.get("")
+async def usage(
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    reports: Reported,
+    reader: Reading,
+    asked: Annotated[Asked, Depends()],
+    filters: Annotated[LogFilters, Depends()],
+) -> Response:
+    """Show sums by day and group."""
+    filters = _dated(filters, reports.today)
+    sums = await reader.grouped(await filters.query(management), asked.by)
+    names = await _names(management, asked.by, sums)
+    ranked = sorted(sums.groups, key=lambda each: -measured(sums.groups[each], asked.measure))
+    shown = ranked[:_SHOWN_GROUPS]
+    values = {
+        "visitor": visitor,
+        "asked": asked,
+        "filters": filters,
+        "group_options": [(each.value, each.value) for each in Group],
+        "filter_name": FILTERS.get(asked.by),
+        "sums": sums,
+        "ranked": ranked,
+        "shown": shown,
+        "names": names,
+        "chart": stacked(list(_columns(sums, shown, names, filters, asked.measure))),
+        "printed": lambda value: printed(value, asked.measure),
+        "complete_from_us": reports.complete_from_us,
+    }
+    return page(request, "usage.html", values)
+
+
+@router.get(".csv")
+async def as_csv(
+    _: Administrating,
+    management: Managed,
+    reports: Reported,
+    reader: Reading,
+    asked: Annotated[Asked, Depends()],
+    filters: Annotated[LogFilters, Depends()],
+) -> Response:
+    """Return the same sums as CSV: one row for each day and group."""
+    filters = _dated(filters, reports.today)
+    sums = await reader.grouped(await filters.query(management), asked.by)
+    names = await _names(management, asked.by, sums)
+    written = io.StringIO()
+    rows = csv.writer(written)
+    rows.writerow(("day", asked.by.value, *_CSV_COLUMNS))
+    for (day, group), each in sorted(sums.cells.items()):
+        counts = [each.requests, each.failures, each.input_tokens, each.output_tokens]
+        amounts = [dollars_of(each.nanousd), dollars_of(each.unsure_nanousd)]
+        named = [_inert(group), _inert(names.get(group, ""))]
+        rows.writerow([day.isoformat(), *named, *counts, *(f"{each:.9f}" for each in amounts)])
+    disposition = f'attachment; filename="usage-by-{asked.by.value}.csv"'
+    headers = {**HEADERS, "content-disposition": disposition}
+    return Response(written.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+def measured(sums: LedgerSums, measure: Measure) -> int:
+    """Return one of the sums."""
+    value: int = sums.nanousd if measure == "spend" else getattr(sums, measure)
+    return value
+
+
+def printed(value: float, measure: Measure) -> str:
+    """Print a value of a measure."""
+    return dollars(int(value)) if measure == "spend" else count(value)
+
+
+def _dated(filters: LogFilters, today: date) -> LogFilters:
+    """Return the filters with both dates. Raises BadRequest."""
+    last = filters.end_date or today
+    first = filters.start_date or last - timedelta(days=_DAYS - 1)
+    if not 0 <= (last - first).days < _MOST_DAYS:
+        raise BadRequest(f"choose between 1 and {_MOST_DAYS} days, the first before the last")
+    return replace(filters, start_date=first, end_date=last)
+
+
+async def _names(management: Management, by: Group, sums: GroupedSums) -> dict[str, str]:
+    """Return how groups are called, where that is not their id."""
+    names = {"": "(none)"}
+    if by is Group.KEY:
+        names |= await management.keys.names([each for each in sums.groups if each])
+    return names
+
+
+def _columns(
+    sums: GroupedSums,
+    shown: list[str],
+    names: dict[str, str],
+    filters: LogFilters,
+    measure: Measure,
+) -> Iterator[Column]:
+    """Return a column for each day: a piece for each group that is shown, and one for all others."""
+    assert filters.start_date is not None
+    assert filters.end_date is not None
+    hidden = [each for each in sums.groups if each not in shown]
+    for number in range((filters.end_date - filters.start_date).days + 1):
+        day = filters.start_date + timedelta(days=number)
+
+        def value(group: str, day: date = day) -> int:
+            cell = sums.cells.get((day, group))
+            return 0 if cell is None else measured(cell, measure)
+
+        pieces = [(names.get(each, each), value(each)) for each in shown]
+        pieces.append((_OTHERS, sum(map(value, hidden))))
+        yield Column(
+            f"{day:%b %d}",
+            tuple((each, f"{day} {name}: {printed(each, measure)}") for name, each in pieces),
+        )
+
+
+def _inert(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

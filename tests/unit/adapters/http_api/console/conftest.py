@@ -1,0 +1,13 @@
+"""A visitor for each test of the console."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.adapters.http_api.console.console_visit import Visit
+from tests.unit.management_fixtures import World
+
+
+@pytest.fixture
+def visit(world: World) -> Visit:
+    """Somebody who is not signed in."""
+    return Visit(world)
