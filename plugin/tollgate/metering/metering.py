@@ -185,7 +185,8 @@ class Meter:
             told = self._catalog.trusts(ended.reservation.deployment)
             cost_nanousd = usage.told_nanousd if told else cost_nanousd
         cost_nanousd = min(cost_nanousd, MAX_EXACT)
-        other = usage.model is not None and self._is_other(reservation, usage.model)
+        named = usage.reply_model
+        other = named is not None and self._is_other(reservation, named)
         return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
 
     def _is_other(self, reservation: Reservation, told: str) -> bool:

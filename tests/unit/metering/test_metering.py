@@ -284,7 +284,7 @@ async def test_a_reply_of_another_model_is_marked_in_the_ledger(
 ) -> None:
     """By the name that it tells; it is charged as the one that was admitted."""
     meter, counters = await meter_of(HELD)
-    await meter.settle(Ended(HELD, structs.replace(EXACT, model=told), 200, "test"))
+    await meter.settle(Ended(HELD, structs.replace(EXACT, reply_model=told), 200, "test"))
     (record,) = counters.ledger
     assert (record.other_model, record.reply_model, record.cost_nanousd) == (other, told, 24)
 

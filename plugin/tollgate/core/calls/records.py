@@ -7,13 +7,13 @@ from operator import attrgetter
 
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.calls.usage import Counts, Pass
+from tollgate.core.calls.usage import Told
 from tollgate.core.limits.accounts import Accounts, accounts_bytes
 from tollgate.core.memo import Memo
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
-_counts_of = attrgetter(*Counts.__struct_fields__)
+_told_of = attrgetter(*Told.__struct_fields__)
 
 
 def request_id(now_us: int, random: int) -> str:
@@ -31,12 +31,11 @@ def find_begin_us(identity: str) -> int | None:
     return int(identity[:_TIME_DIGITS], 16) * 1000
 
 
-class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
+class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     """One settled request.
 
     Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
 
-    `reply_model`, `service_tier`, and the rest of what the reply told: as `Usage` has them.
     `other_model`: the reply names another than was admitted. `bill`: the price that was used, and
     the arithmetic.
     """
@@ -50,13 +49,6 @@ class Record(Counts, frozen=True, omit_defaults=True, kw_only=True):
     cost_nanousd: int
     certainty: str
     settled_by: str
-    reply_model: str | None = None
-    service_tier: str | None = None
-    passes: tuple[Pass, ...] = ()
-    geography: str | None = None
-    provisioned: bool = False
-    told_nanousd: int | None = None
-    search_context: str | None = None
     other_model: bool = False
     bill: Bill = NO_BILL
 
@@ -72,9 +64,8 @@ _payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:
     """The record of a reservation that was settled."""
-    usage = settlement.usage
     return Record(
-        *_counts_of(usage),
+        *_told_of(settlement.usage),
         id=reservation.id,
         admitted_us=reservation.admitted_us,
         model=reservation.model,
@@ -84,13 +75,6 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         cost_nanousd=settlement.cost_nanousd,
         certainty=settlement.certainty.value,
         settled_by=settlement.settled_by,
-        reply_model=usage.model,
-        service_tier=usage.service_tier,
-        passes=usage.passes,
-        geography=usage.geography,
-        provisioned=usage.provisioned,
-        told_nanousd=usage.told_nanousd,
-        search_context=usage.search_context,
         other_model=settlement.other_model,
         bill=settlement.bill,
     )

@@ -81,12 +81,12 @@ class Pass(Counts, frozen=True, gc=False, omit_defaults=True):
     kind: str = ""
 
 
-class Usage(Counts, frozen=True, gc=False):
+class Told(Counts, frozen=True, gc=False):
     """Counts of one call, and what else the reply told that decides its price.
 
     `passes`: runs of models that are billed one by one; the counts above include theirs, so what is
-    left after taking the passes away is billed as the call's own. `model`, `service_tier`: as the
-    reply names them (a speed out of the ordinary, such as Anthropic's `fast`, stands in
+    left after taking the passes away is billed as the call's own. `reply_model`, `service_tier`: as
+    the reply names them (a speed out of the ordinary, such as Anthropic's `fast`, stands in
     `service_tier`). `geography`: where it ran, if told (Anthropic's `us`).
     `provisioned`: served by throughput that is paid by the month, so tokens cost nothing.
     `told_nanousd`: what the provider says that the call cost; None: it said nothing that can be
@@ -94,14 +94,19 @@ class Usage(Counts, frozen=True, gc=False):
     `search_context`: how much a search may read (`low`, `medium`, `high`), if told.
     """
 
-    model: str | None = None
+    reply_model: str | None = None
     service_tier: str | None = None
-    certainty: Certainty = Certainty.EXACT
     passes: tuple[Pass, ...] = ()
     geography: str | None = None
     provisioned: bool = False
     told_nanousd: int | None = None
     search_context: str | None = None
+
+
+class Usage(Told, frozen=True, gc=False):
+    """What a call used, and how sure we are."""
+
+    certainty: Certainty = Certainty.EXACT
 
 
 NO_USAGE = Usage(certainty=Certainty.NONE)

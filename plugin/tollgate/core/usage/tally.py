@@ -151,7 +151,10 @@ class Tally:
             tokens["output_tokens"] = early
         tier = names.get(_SERVICE_TIER)
         usage = Usage(
-            **tokens, model=names.get(_MODEL), service_tier=tier, geography=names.get(_GEOGRAPHY)
+            **tokens,
+            reply_model=names.get(_MODEL),
+            service_tier=tier,
+            geography=names.get(_GEOGRAPHY),
         )
         if tier == _PROVISIONED:
             usage = replace(usage, provisioned=True)

@@ -26,7 +26,7 @@ USED = Usage(
     cache_read_tokens=40,
     reasoning_tokens=20,
     searches=1,
-    model="m-1",
+    reply_model="m-1",
     service_tier="priority",
 )
 

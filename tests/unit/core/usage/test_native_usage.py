@@ -197,12 +197,12 @@ def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
     start = {"message.usage": '{"input_tokens":12,"output_tokens":1}', "message.model": "claude"}
     cut = reader.read(start, {}, see_nothing, stream=True, complete=False)
     assert cut == Reading(
-        Usage(12, 1, model="claude", certainty=Certainty.PARTIAL), input_told=True
+        Usage(12, 1, reply_model="claude", certainty=Certainty.PARTIAL), input_told=True
     )
     late = reader.read(
         {**start, "usage": '{"output_tokens":9}'}, {}, see_nothing, stream=True, complete=True
     )
-    assert late == Reading(Usage(12, 9, model="claude"), input_told=True, output_told=True)
+    assert late == Reading(Usage(12, 9, reply_model="claude"), input_told=True, output_told=True)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def used(
     return Usage(
         input_tokens,
         output_tokens,
-        model=model,
+        reply_model=model,
         certainty=certainty,
         service_tier=service_tier,
         **kinds,
