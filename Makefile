@@ -67,7 +67,7 @@ fuzz: $(VENV)/dev
 	$(PIP) $(CONSTRAINTS) -e '.[dev,fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/seeds.py $(FUZZ_FOLDER)
 	for target in usage body http2; do \
-	  $(BIN)/python tests/fuzz/fuzz_$$target.py -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+	  PYTHONPATH=. $(BIN)/python tests/fuzz/fuzz_$$target.py -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
 	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_FOLDER)/ $(FUZZ_FOLDER)/$$target || exit 1; \
 	done
 

@@ -17,7 +17,7 @@ from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission, Decision, Refusal
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.entities import Budget, Customer, Key, Member, Team, User
+from tollgate.core.entities import Customer, Key, Member, Team, User
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.money.pricing import Price, Rates
@@ -58,9 +58,6 @@ class People:
 
     async def find_customer(self, customer_id: str) -> Customer | None:
         return self.customers.get(customer_id)
-
-    async def find_budget(self, budget_id: str) -> Budget | None:
-        return None
 
 
 @dataclass

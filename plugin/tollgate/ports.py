@@ -119,10 +119,6 @@ class Directory(Protocol):
         """The customer of that id, if they are registered."""
         ...
 
-    async def find_budget(self, budget_id: str) -> Budget | None:
-        """The budget of that id, if there is one."""
-        ...
-
 
 E = TypeVar("E", Key, User, Team, Member, Customer, Budget)
 

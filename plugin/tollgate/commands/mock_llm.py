@@ -1,7 +1,7 @@
 """`tollgate mock-llm`.
 
 The supervisor runs this module itself, so that the provider need not load what Envoy's
-configuration takes.
+configuration takes. Nothing else loads `tollgate.mock_llm`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from tollgate.commands.errors import failing_clearly
-from tollgate.mock_llm import MockOptions, serve
 
 
 def mock_llm(
@@ -28,6 +27,8 @@ def mock_llm(
     """Run a provider that invents its answers and counts them honestly: OpenAI, Anthropic and
     Gemini, JSON and streams.
     """
+    from tollgate.mock_llm import MockOptions, serve
+
     options = MockOptions(
         port=port,
         unix_path=unix_path,

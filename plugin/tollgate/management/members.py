@@ -86,10 +86,6 @@ class Members(Noun[Member]):
         ]
         return await self.spending.live(found, team.organization)
 
-    async def of_user(self, user_id: str) -> list[Member]:
-        """A user's memberships."""
-        return await self.entities.all(User(user_id))
-
     async def change_part(
         self,
         team_id: str,

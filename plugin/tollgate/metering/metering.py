@@ -146,9 +146,8 @@ class Meter:
         except StoreUnavailable as error:
             telemetry.store_failed("give_back", error)
 
-    async def settle_expired(self) -> int:
-        """Charge the holds of leases that ran out; how many there were."""
-        settled = 0
+    async def settle_expired(self) -> None:
+        """Charge the holds of leases that ran out."""
         for organization in await self._counters.organizations():
             # Settled, they are not found again.
             while expired := await self._counters.expired(organization):
@@ -161,8 +160,6 @@ class Meter:
                     for each, usage in zip(expired, held, strict=True)
                 ]
                 await self._settle_all(ended)
-                settled += len(ended)
-        return settled
 
     async def drain(self) -> None:
         """Wait for the settlements that run."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
+from tests.edits import edited
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, settlement
 
@@ -18,7 +19,6 @@ from tollgate.core.entities import LimitSet, Member, Team, User
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.stream_usage import StreamUsage
-from tollgate.core.requests import body
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_a_deployment_that_takes_no_stream_options_gets_none() -> None:
     passed = admission(await desk.ask(asked))
     assert passed.reservation is not None
     assert not passed.reservation.hide_usage
-    changed = json.loads(body.apply(json.dumps(asked).encode(), passed.edits))
+    changed = json.loads(edited(json.dumps(asked).encode(), passed.edits))
     assert changed == {**chat(model="other"), "stream": True}
 
 

@@ -168,7 +168,7 @@ async def test_the_reaper_goes_on_while_the_store_is_away(monkeypatch: pytest.Mo
     rounds = asyncio.Semaphore(0)
 
     class Meter:
-        async def settle_expired(self) -> int:
+        async def settle_expired(self) -> None:
             rounds.release()
             raise StoreUnavailable("away")
 

@@ -134,7 +134,7 @@ async def test_a_change_of_a_teams_limits_for_members_keeps_what_they_spent(worl
         await management.teams.update("t", lambda team, _: replace(team, member_limits=limits))
     ).entity
     world.clock.us += 40 * DAY_US
-    (registered,) = await management.teams.members.of_user("known")
+    registered = (await management.teams.members.entities.get("t/known")).entity
     people = {"stranger": None, "known": registered}
     for user_id, member in people.items():
         await spend(world, find_member_of(team, member, user_id), 5)

@@ -132,7 +132,7 @@ async def test_an_expired_lease_is_charged_as_held() -> None:
     """Never silently zero: the estimate, marked expired."""
     meter, counters = await meter_of(HELD)
     counters.clock.us += 61_000_000
-    assert await meter.settle_expired() == 1
+    await meter.settle_expired()
     (record,) = counters.ledger
     assert (record.certainty, record.input_tokens, record.output_tokens, record.cost_nanousd) == (
         "expired",
@@ -151,8 +151,8 @@ async def test_all_leases_that_ran_out_are_settled_together() -> None:
         *(reservation(f"lost-{number}", account) for number in range(250))
     )
     counters.clock.us += 61_000_000
-    assert await meter.settle_expired() == 250
-    assert len({record.id for record in counters.ledger}) == 250
+    await meter.settle_expired()
+    assert len(counters.ledger) == len({record.id for record in counters.ledger}) == 250
 
 
 async def test_the_ledger_and_the_spend_of_each_scope_agree() -> None:
@@ -219,7 +219,7 @@ async def test_holds_of_any_organization_are_given_back_and_expire() -> None:
     await meter.give_back({"7-1"})
     await meter.drain()
     counters.clock.us += 61_000_000
-    assert await meter.settle_expired() == 1
+    await meter.settle_expired()
     assert [(r.id, r.certainty) for r in counters.ledger] == [("left", "none"), ("lost", "expired")]
 
 

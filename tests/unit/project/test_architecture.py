@@ -79,6 +79,16 @@ def test_use_cases_know_no_adapter() -> None:
     assert odd == []
 
 
+def test_only_its_own_command_imports_the_mock_provider() -> None:
+    """It is for demos and tests: a gateway with real providers never loads it."""
+    importers = {
+        path.split("/")[0] if path.startswith("mock_llm/") else path
+        for path, name in imported_below("")
+        if name.startswith("tollgate.mock_llm")
+    }
+    assert importers == {"mock_llm", "commands/mock_llm.py"}
+
+
 def test_no_adapter_imports_another() -> None:
     """Each folder of adapters stands alone."""
     odd = []
@@ -115,6 +125,7 @@ def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
         "itsdangerous",
         "tollgate.management",
         "tollgate.adapters.http_api",
+        "tollgate.mock_llm",
     }
     assert "tollgate.app.worker" in found
     assert served & set(found) == set()
@@ -133,6 +144,7 @@ def test_a_supervisor_imports_nothing_that_is_needed_once() -> None:
         "fastapi",
         "valkey",
         "tollgate.envoy_config",
+        "tollgate.mock_llm",
     }
     assert "tollgate.gateway.supervisor" in found
     assert once & set(found) == set()

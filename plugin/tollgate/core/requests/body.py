@@ -143,15 +143,6 @@ def leave_out(raw: bytes, body: Body, name: str) -> Edit:
     return Edit(first, end - first, "")
 
 
-def apply(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
-    """Return the body after its edits, exactly as Envoy's Lua filter makes it."""
-    parts, at = [], 0
-    for edit in sorted(edits, key=lambda each: each.offset):
-        parts += [raw[at : edit.offset], edit.insert.encode()]
-        at = edit.offset + edit.delete
-    return b"".join([*parts, raw[at:]])
-
-
 def _values(
     raw: bytes, members: Members, spans: dict[str, Span], places: Places
 ) -> dict[Place, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.edits import edited
 
 from tollgate.core.errors import BadRequest
 from tollgate.core.requests import body, dialects
@@ -105,7 +106,7 @@ def test_null_fields_are_absent_ones() -> None:
 def test_renaming_the_model_leaves_every_other_byte() -> None:
     """Key order, white space, big integers and escapes stay as the client wrote them."""
     original = b'{ "seed": 9007199254740993, "messages": [{"content": "\\u00e9 \xc3\xa9"}],\n "model" : "gpt-4o" }'
-    changed = body.apply(original, (body.rename_model(body.read(original), 'we"ird'),))
+    changed = edited(original, (body.rename_model(body.read(original), 'we"ird'),))
     assert original.replace(b'"gpt-4o"', b'"we\\"ird"') == changed
 
 
@@ -124,7 +125,7 @@ def test_usage_is_asked_for_beside_what_the_client_asked(options: object, wanted
     original = raw(stream=True) if options is ... else raw(stream=True, stream_options=options)
     facts = body.read(original)
     assert not facts.include_usage
-    changed = json.loads(body.apply(original, body.include_usage(original, facts)))
+    changed = json.loads(edited(original, body.include_usage(original, facts)))
     assert changed.pop("stream_options") == wanted
     assert changed == {**CHAT, "stream": True}
 
@@ -145,7 +146,7 @@ def test_a_member_is_left_out(original: bytes) -> None:
     wanted = {
         name: value for name, value in json.loads(original).items() if name != "stream_options"
     }
-    changed = body.apply(original, (body.leave_out(original, facts, "stream_options"),))
+    changed = edited(original, (body.leave_out(original, facts, "stream_options"),))
     assert json.loads(changed) == wanted
 
 
@@ -246,7 +247,7 @@ def test_text_that_is_not_utf_8_is_a_bad_request(member: str) -> None:
 def test_running_usage_is_asked_for_where_the_provider_tells_it() -> None:
     """vLLM's continuous_usage_stats, beside include_usage."""
     raw = b'{"model":"m","stream":true}'
-    after = body.apply(raw, body.include_usage(raw, body.read(raw), running=True))
+    after = edited(raw, body.include_usage(raw, body.read(raw), running=True))
     assert json.loads(after)["stream_options"] == {
         "include_usage": True,
         "continuous_usage_stats": True,
@@ -460,7 +461,7 @@ def test_a_long_body_with_many_colons_is_read() -> None:
 def test_a_number_out_of_range_in_stream_options_stays() -> None:
     """Usage is asked for beside what the client asked, whatever that is."""
     original = b'{"model":"m","stream":true,"stream_options":{"x":1e400,"include_usage":false}}'
-    changed = body.apply(original, body.include_usage(original, body.read(original)))
+    changed = edited(original, body.include_usage(original, body.read(original)))
     assert b'{"x":1e400,"include_usage":true}' in changed
 
 
@@ -482,7 +483,7 @@ def test_the_edits_that_ask_for_usage_are_short(options: str, wanted: str) -> No
     original = f'{{"model":"m","stream":true,"stream_options":{options}}}'.encode()
     edits = body.include_usage(original, body.read(original), running=True)
     assert (
-        body.apply(original, edits).decode()
+        edited(original, edits).decode()
         == f'{{"model":"m","stream":true,"stream_options":{wanted}}}'
     )
     assert sum(len(each.insert) for each in edits) < 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.edits import edited
 
 from tollgate.core.errors import BadRequest
 from tollgate.core.requests import body
@@ -53,7 +54,7 @@ def test_the_fields_that_decide_are_read() -> None:
 def test_renaming_the_model_leaves_every_other_byte() -> None:
     """The value is not JSON, so it has no quotation marks."""
     raw = form(SOUND, field("model", "public"), field("prompt", "public"))
-    changed = body.apply(raw, (body.rename_model(read_form(raw, "xYz"), "whisper-1"),))
+    changed = edited(raw, (body.rename_model(read_form(raw, "xYz"), "whisper-1"),))
     assert changed == form(SOUND, field("model", "whisper-1"), field("prompt", "public"))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from tollgate.adapters.valkey.entities.cache import Cache, Kept
 from tollgate.adapters.valkey.entities.documents import KINDS
 from tollgate.adapters.valkey.entities.resolve import resolve
-from tollgate.core.entities import Budget, Customer, Key, Member, Team, User
+from tollgate.core.entities import Customer, Key, Member, Team, User
 from tollgate.core.errors import StoreUnavailable
 from tollgate.ports import E, Registry
 
@@ -72,10 +72,6 @@ class CachedDirectory:
     async def find_customer(self, customer_id: str) -> Customer | None:
         """The customer of that id, with the limits of its budget."""
         return await self._find(Customer, customer_id)
-
-    async def find_budget(self, budget_id: str) -> Budget | None:
-        """The budget of that id."""
-        return await self._find(Budget, budget_id)
 
     # What `changes.follow` calls.
 
