@@ -47,9 +47,11 @@ async def test_a_bad_body_is_refused_and_charged_nothing(
     assert (await tollgate.chat(key)).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "model"), [(CHAT, "claude"), (MESSAGES, "gpt-4o")])
+@pytest.mark.parametrize(
+    ("path", "model", "right"), [("/v1/responses", "claude", MESSAGES), (MESSAGES, "gpt-4o", CHAT)]
+)
 async def test_a_model_of_the_wrong_family_is_refused_with_the_right_path(
-    tollgate: Gateway, path: str, model: str
+    tollgate: Gateway, path: str, model: str, right: str
 ) -> None:
     """400, naming where the model can be called."""
     key = await tollgate.key()
@@ -57,7 +59,7 @@ async def test_a_model_of_the_wrong_family_is_refused_with_the_right_path(
         tollgate.url + path, json={"model": model, "messages": []}, headers=bearer(key)
     )
     assert reply.status_code == 400
-    assert (MESSAGES if path == CHAT else CHAT) in error_of(path, reply.json())["message"]
+    assert right in error_of(path, reply.json())["message"]
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])

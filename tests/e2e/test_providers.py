@@ -29,6 +29,8 @@ model_list:
     litellm_params: {{model: gemini/real, api_base: "http://mock-llm", api_key: k-gemini, {_PRICE}}}
   - model_name: ve
     litellm_params: {{model: vertex_ai/real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, {_PRICE}}}
+  - model_name: vg
+    litellm_params: {{model: vertex_ai/gemini-real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, vertex_location: here, {_PRICE}}}
   - model_name: be
     litellm_params:
       model: bedrock/amazon.real-v1:0
@@ -98,6 +100,12 @@ CASES = [
          upstream="/openai/deployments/real/chat/completions?api-version=2024-10-21"),
     Case("message", "/v1/messages", {"model": "an", "max_tokens": 99, **CHAT}),
     Case("message stream", "/v1/messages", {"model": "an", "max_tokens": 99, "stream": True, **CHAT}, content_type=SSE),
+    Case("claude for openai's clients", "/v1/chat/completions", {"model": "an", **CHAT}),
+    Case("claude for openai's clients, stream", "/v1/chat/completions", {"model": "an", "stream": True, **CHAT}, content_type=SSE),
+    Case("gemini for openai's clients", "/v1/chat/completions", {"model": "ge", **CHAT}, upstream="/v1beta/openai/chat/completions"),
+    Case("vertex for openai's clients", "/v1/chat/completions", {"model": "vg", **CHAT},
+         upstream="/v1/projects/ours/locations/here/endpoints/openapi/chat/completions"),
+    Case("openai for azure's clients", "/openai/deployments/oa/chat/completions?api-version=2024-10-21", CHAT, upstream="/v1/chat/completions"),
     Case("gemini", "/v1beta/models/ge:generateContent", CONTENTS, upstream="/v1beta/models/real:generateContent"),
     Case("gemini stream", "/v1beta/models/ge:streamGenerateContent?alt=sse", CONTENTS, content_type=SSE,
          upstream="/v1beta/models/real:streamGenerateContent?alt=sse"),
@@ -167,6 +175,8 @@ async def test_a_call_costs_what_its_reply_says(tollgate: Gateway, case: Case) -
         ("/v1/chat/completions", {"model": "az", **CHAT}, "k-azure"),
         ("/v1/messages", {"model": "an", "max_tokens": 9, **CHAT}, "k-anthropic"),
         ("/v1beta/models/ge:generateContent", CONTENTS, "k-gemini"),
+        ("/v1/chat/completions", {"model": "an", **CHAT}, "Bearer k-anthropic"),
+        ("/v1/chat/completions", {"model": "ge", **CHAT}, "Bearer k-gemini"),
         (f"{VERTEX}/google/models/ve:generateContent", CONTENTS, "Bearer k-vertex"),
         ("/model/be/converse", CONVERSE, "AWS4-HMAC-SHA256 Credential=AKIDTEST/"),
         ("/v2/chat", {"model": "co", **CHAT}, "Bearer k-cohere"),

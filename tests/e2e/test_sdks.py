@@ -24,6 +24,24 @@ async def test_openai_calls_and_streams(tollgate: Gateway) -> None:
     assert "".join(words) == "tollgate " * 3
 
 
+async def test_openai_calls_claude(tollgate: Gateway) -> None:
+    """At Anthropic's own endpoint for OpenAI's clients; the key is charged at Claude's price."""
+    key = await tollgate.key()
+    async with openai.AsyncOpenAI(base_url=f"{tollgate.url}/v1", api_key=key) as client:
+        reply = await client.chat.completions.create(model="claude", messages=HI, max_tokens=3)  # type: ignore[arg-type]
+    assert reply.choices[0].message.content == "tollgate " * 3
+    assert await tollgate.spend(key) > 0
+
+
+async def test_azures_client_calls_a_model_of_openais(tollgate: Gateway) -> None:
+    """Its path names a deployment; the provider is asked at its own path, by the model's name."""
+    async with openai.AsyncAzureOpenAI(
+        azure_endpoint=tollgate.url, api_key=await tollgate.key(), api_version="2024-10-21"
+    ) as client:
+        reply = await client.chat.completions.create(model="gpt-4o", messages=HI, max_tokens=3)  # type: ignore[arg-type]
+    assert reply.choices[0].message.content == "tollgate " * 3
+
+
 async def test_openai_streams_a_response_with_its_helper(tollgate: Gateway) -> None:
     """The helper checks the events' order, and puts the reply together from them."""
     key = await tollgate.key()

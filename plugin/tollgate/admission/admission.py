@@ -44,6 +44,7 @@ from tollgate.core.requests.endpoints import (
     find_dialect,
     find_endpoint,
     find_upstream_path,
+    names_model_in_body,
     paths_of,
     takes_endless,
     wires_of,
@@ -353,11 +354,7 @@ class Admissions:
         if deployment is None and endpoint is not None and endpoint.instead is not None:
             deployment = self._catalog.choose(name, endpoint.instead, draw)
         if deployment is None:
-            spoken = {
-                each
-                for other in self._catalog.deployments(name)
-                for each in wires_of(other.provider)
-            }
+            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
             raise BadRequest(
                 f"The model {name!r} is not served here; call it at {paths}.", param="model"
@@ -453,7 +450,7 @@ def _edits(
     `ask`: for a stream's usage.
     """
     edits: tuple[Edit, ...] = ()
-    if facts.model != deployment.model and (endpoint is None or endpoint.model is None):
+    if facts.model != deployment.model and names_model_in_body(endpoint, deployment):
         edits = (body.rename_model(facts, deployment.model),)
     usage = deployment.stream_usage
     if ask:

@@ -227,7 +227,7 @@ class _Gateway:
             "envoy",
             (*self.programs.envoy, *options),
             self.envoy_environment,
-            note=f"{len(self.settings.deployments)} deployments",
+            note=f"{len(self.settings.entries)} deployments",
             probe=lambda: answers(admin, "/ready"),
             drain=lambda hurry: drain(admin, self.settings.tollgate.drain_seconds, hurry),
             quiet=True,

@@ -56,7 +56,7 @@ _EXACT = {
 } | {
     # OpenAI's SDKs take a base address with or without /v1, and gateways forward either.
     (method, prefix + path): Route(answer, openai.error)
-    for prefix in (b"/v1", b"", b"/openai/v1")
+    for prefix in (b"/v1", b"", b"/openai/v1", b"/v1beta/openai")
     for method, path, answer in (
         *((b"POST", path, answer) for path, answer in _OPENAI.items()),
         (b"GET", b"/models", openai.models),
@@ -96,6 +96,8 @@ def _find_by_model(path: bytes) -> Route:
     if path.startswith(gemini.PATHS):
         return _GEMINI.get(path.rpartition(b":")[2], _UNKNOWN)
     if path.startswith(b"/v1/projects/"):
+        if path.endswith(b"/endpoints/openapi/chat/completions"):
+            return Route(openai.chat, openai.error)
         return _VERTEX.get(path.rpartition(b":")[2], _UNKNOWN)
     if path.startswith(bedrock.PATH):
         return _BEDROCK.get(path.rpartition(b"/")[2], _UNKNOWN)

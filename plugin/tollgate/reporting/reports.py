@@ -214,6 +214,7 @@ class Reports:
                 each.max_output_tokens or self._output_limits.find(each.model),
             )
             for each in self.catalog.by_id.values()
+            if not each.compatible
             if each.model_name in names
         ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from tollgate.core.errors import SettingsError
@@ -58,7 +59,58 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
         )
         if not deployment.pass_credentials:
             _add_credential(found, deployment, params, environment)
+        if (beside := _compatible(deployment)) is not None:
+            _add_beside(found, deployment, beside)
+            taken.add(beside.id)
     return found
+
+
+def _compatible(deployment: Deployment) -> Deployment | None:
+    """The same model at its vendor's endpoint for clients of OpenAI's; None: it has none there."""
+    path = defaults.COMPATIBLE_PATHS.get(deployment.provider)
+    model = _compatible_model(deployment)
+    if path is None or model is None:
+        return None
+    parts = urlsplit(deployment.api_base)
+    before = re.sub(r"(/openai)?(/v[12]\w*)?$", "", parts.path)
+    path = path.format(
+        vertex_project=deployment.vertex_project, vertex_location=deployment.vertex_location
+    )
+    base_model = deployment.base_model
+    if model != deployment.model and "*" not in model:
+        base_model = deployment.known_as
+    return replace(
+        deployment,
+        id=f"{deployment.id}+openai",
+        model=model,
+        api_base=f"{parts.scheme}://{parts.netloc}{before}{path}",
+        base_model=base_model,
+        compatible=True,
+    )
+
+
+def _compatible_model(deployment: Deployment) -> str | None:
+    """The model's name at that endpoint; None: it does not serve the model.
+
+    Bedrock's serves OpenAI's models, Vertex' Google's, which it wants to be named so.
+    """
+    model = deployment.model
+    if deployment.provider == "bedrock":
+        return model if "openai." in model or "*" in model else None
+    if deployment.provider == "vertex_ai":
+        placed = deployment.vertex_project and deployment.vertex_location
+        google = model.startswith(("gemini", "google/", "*"))
+        return f"google/{model.removeprefix('google/')}" if placed and google else None
+    return model
+
+
+def _add_beside(found: Deployed, deployment: Deployment, beside: Deployment) -> None:
+    """Let the same model be served a second way, by the same key and at the same price."""
+    found.deployments.append(beside)
+    price = found.prices[deployment.id]
+    found.prices[beside.id] = replace(price, base_model=price.base_model or beside.base_model)
+    if deployment.id in found.credentials:
+        found.credentials[beside.id] = found.credentials[deployment.id]
 
 
 def _free_id(entry: ModelEntry, taken: set[str]) -> str:

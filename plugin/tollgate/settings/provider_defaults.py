@@ -42,6 +42,18 @@ TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 KEYLESS = frozenset({"bedrock", "ollama", "ollama_chat"})
 """Whoever calls these needs no key: calls are signed, or the server is one's own."""
 
+COMPATIBLE_PATHS = {
+    # https://platform.claude.com/docs/en/api/openai-sdk
+    "anthropic": "/v1",
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html
+    "bedrock": "/openai/v1",
+    # https://ai.google.dev/gemini-api/docs/openai
+    "gemini": "/v1beta/openai",
+    # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/migrate/openai/overview
+    "vertex_ai": "/v1/projects/{vertex_project}/locations/{vertex_location}/endpoints/openapi",
+}
+"""What comes before /chat/completions at vendors that serve clients of OpenAI's too."""
+
 AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 """Where the region of Bedrock stands, the first that is set."""
 DEFAULT_AWS_REGION = "us-west-2"

@@ -52,6 +52,11 @@ class Settings:
     notices: tuple[str, ...] = field(default=())
 
     @property
+    def entries(self) -> tuple[Deployment, ...]:
+        """The deployments that the file names, without those that come with them."""
+        return tuple(each for each in self.deployments if not each.compatible)
+
+    @property
     def uses_mock(self) -> bool:
         """Whether some deployment is served by the built-in provider."""
         return any(urlsplit(d.api_base).hostname == MOCK_HOST for d in self.deployments)
@@ -60,8 +65,10 @@ class Settings:
         """One line for each provider's key that is to come from an environment variable which is
         not set.
         """
+        beside = {each.id for each in self.deployments if each.compatible}
         return [
             f"{identity}: the environment variable {credential.variable} is not set"
             for identity, credential in self.credentials.items()
             if not (credential.value or environment.get(credential.variable))
+            and identity not in beside
         ]

@@ -45,12 +45,12 @@ def in_mode(settings: Settings, mode: str) -> Settings:
 
 
 def provider_cluster(settings: Settings) -> Any:
-    return clusters(settings, TOPOLOGY)[-1]
+    name = f"deployment/{settings.deployments[0].id}"
+    return next(each for each in clusters(settings, TOPOLOGY) if each["name"] == name)
 
 
 def provider_route(settings: Settings) -> Any:
-    (found,) = deployment_routes(settings)
-    return found["route"]
+    return deployment_routes(settings)[0]["route"]
 
 
 def deployment_routes(settings: Settings) -> Any:

@@ -166,7 +166,7 @@ def test_included_files_are_read_as_if_they_stood_there(tmp_path: Path) -> None:
         "include: [deep/models.yaml]\nlitellm_settings: {max_budget: 5, budget_duration: 30d}\n"
         "model_list: [{model_name: a, litellm_params: {model: openai/x}}]",
     )
-    assert [each.model_name for each in found.deployments] == ["a", "b", "c"]
+    assert [each.model_name for each in found.entries] == ["a", "b", "c"]
     assert (found.litellm.max_budget, found.litellm.budget_duration) == (Decimal(25), None)
 
 
@@ -198,7 +198,7 @@ model_list:
         OUTSIDE="http://h/v1",
         KEY="sk-outside",
     )
-    (served,) = found.deployments
+    (served,) = found.entries
     assert (served.api_base, served.weight, found.master_key) == ("http://h/v1", 3, "sk-inside")
     assert found.credentials == {"m": Credential("KEY", "sk-written-here")}
     assert sorted(found.notices) == [
@@ -243,14 +243,14 @@ def test_variables_that_name_each_other_are_not_set(tmp_path: Path) -> None:
 def test_a_model_without_a_provider_is_its_makers(tmp_path: Path, model: str, served: str) -> None:
     """One that nobody knows is taken for OpenAI's, and that is said."""
     found = deployment(tmp_path, f"model: '{model}'", AWS_REGION="eu-west-1")
-    (each,) = found.deployments
+    (each,) = found.entries
     assert f"{each.provider}/{each.model}" == served
     assert bool(about(found, "guessed")) == (model == "our-own-finetune")
 
 
 def test_gemini_is_vertex_where_a_project_says_so(tmp_path: Path) -> None:
     """The same model is sold at two doors."""
-    (each,) = deployment(tmp_path, "model: gemini-2.5-pro, vertex_project: p").deployments
+    (each,) = deployment(tmp_path, "model: gemini-2.5-pro, vertex_project: p").entries
     assert (each.provider, each.vertex_location) == ("vertex_ai", "us-central1")
 
 
@@ -285,7 +285,7 @@ def test_a_key_is_where_its_provider_looks_for_it(
 ) -> None:
     """Unless the file says where; one that is empty is none."""
     found = deployment(tmp_path, f"model: {model}, api_base: 'http://h/v1'", **variables)
-    assert [each.variable for each in found.credentials.values()] == (
+    assert list({each.variable: None for each in found.credentials.values()}) == (
         [] if taken is None else [taken]
     )
     said = "\n".join(report.describe(found, variables))
@@ -341,11 +341,11 @@ def test_an_address_is_where_its_provider_looks_for_it(
     tmp_path: Path, model: str, variables: Mapping[str, str], api_base: str
 ) -> None:
     """Unless the file names one."""
-    (each,) = deployment(tmp_path, f"model: {model}", **variables).deployments
+    (each,) = deployment(tmp_path, f"model: {model}", **variables).entries
     assert each.api_base == api_base
     (named,) = deployment(
         tmp_path, f"model: {model}, base_url: os.environ/F", F="http://f", **variables
-    ).deployments
+    ).entries
     assert named.api_base == "http://f"
 
 
@@ -357,7 +357,7 @@ model_list:
   - {model_name: other, litellm_params: {model: openai/gpt-4o}}
 """
     found = read(tmp_path, text)
-    assert [each.model_name for each in found.deployments] == ["other"]
+    assert [each.model_name for each in found.entries] == ["other"]
     (line,) = about(found, "qwen")
     assert "HOSTED_VLLM_API_BASE" in line
     assert "left out" in line
@@ -378,7 +378,7 @@ def test_bedrock_is_in_the_region_that_something_names(
 ) -> None:
     """Where nothing does, LiteLLM's own, and that is said."""
     found = deployment(tmp_path, f"model: 'bedrock/amazon.nova-lite-v1:0'{params}", **variables)
-    (each,) = found.deployments
+    (each,) = found.entries
     assert (each.region, each.api_base) == (
         region,
         f"https://bedrock-runtime.{region}.amazonaws.com",
@@ -395,7 +395,7 @@ def test_azure_is_where_the_environment_says(tmp_path: Path) -> None:
         AZURE_API_KEY="az-1",
         AZURE_API_VERSION="2024-10-21",
     )
-    (each,) = found.deployments
+    (each,) = found.entries
     assert (each.api_base, each.api_version) == ("http://h", "2024-10-21")
     assert found.credentials["m"] == Credential("AZURE_API_KEY")
     assert prices(found)["m"] == ("2.5", "10")
@@ -575,3 +575,54 @@ def prices(settings: Settings) -> dict[str, tuple[str, str]]:
         )  # type: ignore[misc]
         for name, price in book.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("params", "served", "api_base"),
+    [
+        ("model: anthropic/claude-x", "claude-x", "https://api.anthropic.com/v1"),
+        ('model: anthropic/c, api_base: "http://h/p/v1"', "c", "http://h/p/v1"),
+        (
+            "model: gemini/gemini-x",
+            "gemini-x",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        (
+            "model: vertex_ai/gemini-x, vertex_project: p, vertex_location: l",
+            "google/gemini-x",
+            "https://l-aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi",
+        ),
+        (
+            "model: bedrock/openai.gpt-oss-20b-1:0, aws_region_name: r",
+            "openai.gpt-oss-20b-1:0",
+            "https://bedrock-runtime.r.amazonaws.com/openai/v1",
+        ),
+    ],
+)
+def test_a_vendors_model_is_served_to_openais_clients_too(
+    tmp_path: Path, params: str, served: str, api_base: str
+) -> None:
+    """At the address that the vendor has for them, with the same key and at the same price."""
+    found = deployment(tmp_path, params, ANTHROPIC_API_KEY="a", GEMINI_API_KEY="g")
+    own, beside = found.deployments
+    assert (beside.model, beside.api_base, beside.model_name) == (served, api_base, own.model_name)
+    assert found.credentials.get(beside.id) == found.credentials.get(own.id)
+    prices = PriceBook(found.deployments, found.prices).at(datetime(2026, 11, 27, tzinfo=UTC))
+    assert prices.get(beside.id) == prices.get(own.id)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        "model: openai/gpt-4o",
+        "model: cohere/command-a",
+        "model: bedrock/anthropic.claude-x-v1:0, aws_region_name: r",
+        "model: vertex_ai/claude-x, vertex_project: p, vertex_location: l",
+        "model: vertex_ai/gemini-x, vertex_location: l",
+    ],
+)
+def test_what_no_vendor_serves_to_openais_clients_is_served_one_way(
+    tmp_path: Path, params: str
+) -> None:
+    """By its own API alone; Vertex' address names a project."""
+    assert len(deployment(tmp_path, params).deployments) == 1

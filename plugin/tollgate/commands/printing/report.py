@@ -32,12 +32,9 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         datetime.now(UTC)
     )
     return [
-        f"models: {len(settings.deployments)}",
+        f"models: {len(settings.entries)}",
         *_table(
-            [
-                _model(settings, environment, prices.get(each.id), each)
-                for each in settings.deployments
-            ]
+            [_model(settings, environment, prices.get(each.id), each) for each in settings.entries]
         ),
         "limits of all traffic:",
         *_limits(settings),
@@ -64,7 +61,7 @@ def compare_prices(settings: Settings, file: Path) -> list[str]:
     prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(
         datetime.now(UTC)
     )
-    found = list(differences(settings.deployments, prices, settings.prices, document))
+    found = list(differences(settings.entries, prices, settings.prices, document))
     if not found:
         return [f"no price differs by more than 5 % from {file}"]
     rows = [
@@ -133,7 +130,7 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
     """The parts of replies that would be named as unpriced, by model."""
     rows = [
         (f"  {each.model_name}", ", ".join(lacking))
-        for each in settings.deployments
+        for each in settings.entries
         if (price := prices.get(each.id)) is not None
         and not price.free
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
@@ -148,7 +145,7 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
 def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
     return [
         f"warning: model_list: {each.model_name}: no price is known of the base_model {named!r}"
-        for each in settings.deployments
+        for each in settings.entries
         if (named := settings.prices[each.id].base_model) is not None and each.id not in prices
     ]
 
@@ -184,7 +181,7 @@ def _store(settings: Settings) -> str:
 
 def _native(settings: Settings) -> Iterator[tuple[str, str]]:
     """A line for each API that a model of the file can be called with."""
-    wires = {wire for each in settings.deployments for wire in wires_of(each.provider)}
+    wires = {wire for each in settings.deployments for wire in wires_of(each)}
     table = api_table()
     for name in dict.fromkeys(api for wire in Wire if wire in wires for api in metered_apis(wire)):
         left = left_to_ext_proc(table[name])

@@ -16,6 +16,8 @@ class Deployment:
     - `vertex_project`, `vertex_location`: Vertex's; they replace a client's own.
     - `pass_credentials`: the client's own credentials go to the provider, the gateway's do not.
     - `stream_usage`: how its streams are made to report usage.
+    - `compatible`: reached at its vendor's endpoint for OpenAI's chat completions, beside the
+      deployment that speaks the vendor's own API.
     - `base_model`: the underlying model, if the name does not reveal it.
     - `trust_provider_cost`: charge the cost that the reply reports.
     """
@@ -37,6 +39,7 @@ class Deployment:
     stream_usage: StreamUsage = ASKED
     trust_provider_cost: bool = False
     base_model: str | None = None
+    compatible: bool = False
 
     @property
     def known_as(self) -> str:

@@ -93,9 +93,7 @@ class Catalog:
             for name, several in by_name.items()
         }
         serving = {
-            (name, wire): Serving.of(
-                tuple(each for each in several if wire is None or wire in wires_of(each.provider))
-            )
+            (name, wire): Serving.of(tuple(each for each in several if _serves(each, wire)))
             for name, several in by_name.items()
             for wire in (None, *Wire)
         }
@@ -232,6 +230,14 @@ class Catalog:
             if deployment is None or deployment.model_name == name
             else _named(deployment, name)
         )
+
+
+def _serves(deployment: Deployment, wire: Wire | None) -> bool:
+    """Whether calls of a wire may go to a deployment.
+
+    None: of paths that nobody knows, which a compatible endpoint has not.
+    """
+    return not deployment.compatible if wire is None else wire in wires_of(deployment)
 
 
 def _named(deployment: Deployment, name: str) -> Deployment:

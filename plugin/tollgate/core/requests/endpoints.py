@@ -31,6 +31,8 @@ class Wire(StrEnum):
     BEDROCK = "bedrock"
     COHERE = "cohere"
     OLLAMA = "ollama"
+    COMPATIBLE = "compatible"
+    """OpenAI's chat completions, at the vendors of other APIs that serve that path too."""
 
 
 # A provider that is missing here speaks OpenAI's format.
@@ -49,11 +51,14 @@ _TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
 # OpenAI-compatible providers whose address may point anywhere.
 _MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
 _OPENAI_ONLY = frozenset({Wire.OPENAI})
+_COMPATIBLE_ONLY = frozenset({Wire.COMPATIBLE})
 
 
-def wires_of(provider: str) -> frozenset[Wire]:
-    """Return the wires that a provider can serve."""
-    return _WIRES.get(provider, _OPENAI_ONLY)
+def wires_of(deployment: Deployment) -> frozenset[Wire]:
+    """Return the wires that a deployment can serve."""
+    if deployment.compatible:
+        return _COMPATIBLE_ONLY
+    return _WIRES.get(deployment.provider, _OPENAI_ONLY)
 
 
 class Endpoint(Struct, frozen=True):
@@ -109,18 +114,21 @@ _OTHERS = {
     "/api/embed": (Wire.OLLAMA, dialects.OLLAMA_EMBED),
     "/api/embeddings": (Wire.OLLAMA, dialects.OLLAMA_EMBED),
 }
+_INSTEAD = {"/chat/completions": Wire.COMPATIBLE}
 # OpenRouter and other OpenAI-compatible providers serve Cohere's path.
 _RERANK = Endpoint(dialects.COHERE_RERANK, Wire.COHERE, path="/v1/rerank", instead=Wire.OPENAI)
 # OpenAI's SDKs accept a base address with or without /v1, Azure's v1 surface is under /openai, and
 # OpenRouter's under /api.
 _BY_PATH = (
     {
-        prefix + rest: Endpoint(dialect, Wire.OPENAI, rest)
+        prefix + rest: Endpoint(dialect, Wire.OPENAI, rest, instead=_INSTEAD.get(rest))
         for prefix in ("/v1", "", "/openai/v1")
         for rest, dialect in _OPENAI.items()
     }
     | {
-        f"/api/v1{rest}": Endpoint(dialect, Wire.OPENAI, rest, path=f"/v1{rest}")
+        f"/api/v1{rest}": Endpoint(
+            dialect, Wire.OPENAI, rest, path=f"/v1{rest}", instead=_INSTEAD.get(rest)
+        )
         for rest, dialect in _OPENAI.items()
     }
     | {path: Endpoint(dialect, wire, path) for path, (wire, dialect) in _OTHERS.items()}
@@ -302,9 +310,12 @@ def _find_as_written(path: str) -> Endpoint | None:
         if (match := shape.fullmatch(path)) and (dialect := actions.get(match["action"])):
             if wire is Wire.VERTEX and (match["model"], match["action"]) == _VERTEX_COUNT:
                 return Endpoint(dialects.ANTHROPIC_COUNT_TOKENS, wire)
-            return Endpoint(
+            found = Endpoint(
                 dialect, wire, "", unquote(match["model"]), match.start("model"), match.end("model")
             )
+            if wire is Wire.AZURE:
+                return structs.replace(found, rest=match["action"], instead=Wire.OPENAI)
+            return found
     return None
 
 
@@ -329,6 +340,13 @@ def _find_in_any_case(path: str) -> Endpoint | None:
     return None
 
 
+def names_model_in_body(endpoint: Endpoint | None, deployment: Deployment) -> bool:
+    """Whether the deployment's provider reads the model's name from the body."""
+    if endpoint is None or endpoint.model is None:
+        return True
+    return endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment)
+
+
 def paths_of(wire: Wire) -> str:
     """Return the paths of a wire, for a message that says where a model can be reached."""
     shapes = {
@@ -337,6 +355,7 @@ def paths_of(wire: Wire) -> str:
         "/v1beta/interactions",
         Wire.VERTEX: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent",
         Wire.BEDROCK: "/model/{model}/converse, /model/{model}/converse-stream, /model/{model}/invoke",
+        Wire.COMPATIBLE: "/v1/chat/completions",
     }
     if wire in shapes:
         return shapes[wire]
@@ -380,6 +399,8 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
     path = endpoint.path or normal_path(path)
     if endpoint.wire is Wire.OPENAI:
         path, query = _own_path(endpoint, path, query, deployment)
+    elif endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment):
+        path, query, mark = f"/v1{endpoint.rest}", _without_version(query), ""
     elif endpoint.model is not None:
         name = endpoint.model if deployment.model == endpoint.model else deployment.model
         encoded = (
@@ -408,6 +429,11 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
     return f"/openai/deployments/{quote(deployment.model, safe='')}{endpoint.rest}", "&".join(
         filter(None, (query, version))
     )
+
+
+def _without_version(query: str) -> str:
+    """The query of a client of Azure's without the version of Azure's API."""
+    return "&".join(each for each in query.split("&") if not each.startswith("api-version="))
 
 
 def _placed(path: str, deployment: Deployment) -> str:

@@ -39,6 +39,7 @@ def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
     return (
         deployment.model_name,
         deployment.provider,
+        deployment.compatible,
         deployment.model,
         deployment.api_version,
         deployment.vertex_project,

@@ -91,10 +91,12 @@ class PathRule:
 def path_rule(deployment: Deployment) -> PathRule:
     """The rule of the deployment's provider. The query is not part of what is matched."""
     base = urlsplit(deployment.api_base).path.rstrip("/")
+    if deployment.compatible:
+        return PathRule("^(/openai)?(/v1)?/", base)
     if deployment.provider == "anthropic":
         # Its SDKs take the address without /v1 and write that themselves.
         return PathRule("^(/v1)?/", re.sub(r"/v1$", "", base) + "/v1")
-    if wires_of(deployment.provider) == {Wire.OPENAI}:
+    if wires_of(deployment) == {Wire.OPENAI}:
         # OpenAI's SDKs take the address with whatever comes before the path.
         return PathRule("^(/openai)?(/v1)?/", base)
     # The others' paths are whole, so an address that ends as they begin would say that twice.
@@ -129,7 +131,14 @@ def _lua_text(text: str) -> str:
 
 def credential_header(deployment: Deployment) -> str:
     """The header in which the deployment's provider wants its key."""
-    return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm()).header
+    return _credential_form(deployment).header
+
+
+def _credential_form(deployment: Deployment) -> CredentialForm:
+    """Where the deployment's endpoint wants its key: those for OpenAI's clients as OpenAI does."""
+    if deployment.compatible:
+        return CredentialForm()
+    return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
 
 
 def credential_filters(deployment: Deployment, credential: Credential | None) -> list[HttpFilter]:
@@ -140,7 +149,7 @@ def credential_filters(deployment: Deployment, credential: Credential | None) ->
         return [http_filter_message("aws_request_signing", _signing(deployment, credential))]
     if credential is None:
         return []
-    form = _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
+    form = _credential_form(deployment)
     generic = Generic(
         credential=SdsSecretConfig(name=credential.variable),
         header=form.header,

@@ -116,7 +116,7 @@ def deployment(provider: str, model: str = "real", **more: str) -> Deployment:
 def upstream(target: str, served_by: Deployment) -> str | None:
     endpoint = find_endpoint(target.partition("?")[0])
     assert endpoint is not None
-    assert endpoint.wire in wires_of(served_by.provider)
+    assert {endpoint.wire, endpoint.instead} & wires_of(served_by)
     return find_upstream_path(endpoint, target, served_by)
 
 
@@ -150,6 +150,8 @@ VERTEX = "/v1/projects/p/locations/l/publishers/google/models"
         ("/v1beta/models/real:generateContent/", deployment("gemini"), "/v1beta/models/real:generateContent"),
         ("/model/public/converse/", deployment("bedrock", "m"), "/model/m/converse"),
         ("/chat/completions/", deployment("ollama"), "/v1/chat/completions"),
+        ("/openai/deployments/public/chat/completions?api-version=1&a=b", deployment("openai"), "/v1/chat/completions?a=b"),
+        ("/openai/deployments/public/embeddings?api-version=1", deployment("groq"), "/v1/embeddings"),
         ("/openai/deployments/public/embeddings/", deployment("azure"), "/openai/deployments/real/embeddings"),
     ],
 )  # fmt: skip
@@ -170,7 +172,7 @@ def test_every_wire_can_be_told(wire: Wire) -> None:
 
 def test_an_unnamed_provider_speaks_openais_format() -> None:
     """There are hundreds of them."""
-    assert wires_of("groq") == {Wire.OPENAI}
+    assert wires_of(deployment("groq")) == {Wire.OPENAI}
 
 
 CHAT = "/v1/chat/completions"

@@ -14,6 +14,7 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import LimitSet
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import (
+    Wire,
     find_dialect,
     find_endpoint,
     find_upstream_path,
@@ -73,7 +74,8 @@ def test_other_spellings_are_the_known_path(path: str, known: str) -> None:
         expected.wire,
         expected.model,
     )
-    served_by = replace(OPENAI, model=expected.model or "gpt-4o")
+    provider = "azure" if expected.wire is Wire.AZURE else "openai"
+    served_by = replace(OPENAI, provider=provider, model=expected.model or "gpt-4o")
     assert find_upstream_path(found, f"{path}?a=b", served_by) == f"{known}?a=b"
 
 
