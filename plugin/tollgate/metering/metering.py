@@ -9,14 +9,14 @@ expired lease with the hold. Never silently zero.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from functools import partial
-from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from tollgate import telemetry
+from tollgate.background import Background
 from tollgate.core.answers.headers import COST, dollars, ietf_headers, standing_headers
 from tollgate.core.calls.bill import NO_BILL
 from tollgate.core.calls.decision import Header
@@ -36,7 +36,6 @@ from tollgate.core.usage.reading import Reading
 from tollgate.metering.unseen import OwnOutputs, UnseenOutput
 from tollgate.ports import Counters
 
-T = TypeVar("T")
 _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -86,7 +85,7 @@ class Meter:
         self._on_settled = on_settled
         self._unseen = unseen or UnseenOutput(OwnOutputs())
         self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
-        self._running: set[asyncio.Task[Any]] = set()
+        self._settling = Background()
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
         """Settle now; the headers tell where things stand then.
@@ -99,10 +98,10 @@ class Meter:
         reservation, settlement = ended.reservation, self._settlement(ended)
         cost = Header(COST, dollars(settlement.cost_nanousd))
         try:
-            standing = await asyncio.shield(self._start(self._settle(ended, settlement)))
+            standing = await asyncio.shield(self._settling.start(self._settle(ended, settlement)))
         except StoreUnavailable as error:
             telemetry.store_failed("settle", error)
-            self._start(self._settle_until_done([ended]))
+            self._settling.start(self._settle_until_done([ended]))
             return (cost,)
         if standing is None:
             return ()
@@ -118,7 +117,7 @@ class Meter:
 
     def settle_all_soon(self, ended: Sequence[Ended]) -> None:
         """Settle calls together, in a task of their own."""
-        self._start(self._settle_until_done(ended))
+        self._settling.start(self._settle_until_done(ended))
 
     def undo(self, reservation: Reservation) -> None:
         """Free what a reservation may hold of a call that was decided about without knowing."""
@@ -163,8 +162,7 @@ class Meter:
 
     async def drain(self) -> None:
         """Wait for the settlements that run."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._settling.drain()
 
     def _settlement(self, ended: Ended) -> Settlement:
         reservation = ended.reservation
@@ -202,15 +200,6 @@ class Meter:
             )
             self._other_models.put(asked, known, 400 + 4 * (len(told) + len(reservation.model)))
         return known
-
-    def _start(self, settling: Coroutine[None, None, T]) -> asyncio.Task[T]:
-        """Run in a task of its own, which nobody's cancellation reaches and which `drain` waits
-        for.
-        """
-        task = asyncio.create_task(settling)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
 
     async def _settle_until_done(self, ended: Sequence[Ended]) -> None:
         whole = [

@@ -10,13 +10,14 @@ whole, and how long it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
+from tollgate.background import Background
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.envoy_contract import METERED, SETTLED, STREAM_HEADER
 from tollgate.core.requests.estimate import Lacks
@@ -54,7 +55,7 @@ class AccessLog:
         self._meter = meter
         self._readers = {name: FieldReader(api) for name, api in apis.items()}
         self._streams: set[Call] = set()
-        self._running: set[asyncio.Task[None]] = set()
+        self._settling = Background()
 
     def stream_access_logs(self, call: Call) -> _Stream:
         """The method StreamAccessLogs."""
@@ -63,7 +64,7 @@ class AccessLog:
 
     def hear(self, message: StreamAccessLogsMessage) -> None:
         """Settle what one message tells of."""
-        self._start(self._hear(message.http_logs.log_entry))
+        self._settling.start(self._hear(message.http_logs.log_entry))
 
     def end(self, call: Call) -> None:
         """End a stream of Envoy's."""
@@ -82,8 +83,7 @@ class AccessLog:
 
     async def drain(self) -> None:
         """Wait for what was begun."""
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._settling.drain()
 
     async def _hear(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
         for at in range(0, len(entries), _AT_ONCE):
@@ -103,7 +103,7 @@ class AccessLog:
                     if not runs and (stream_id := entry.request.request_headers.get(STREAM_HEADER)):
                         unanswered.add(stream_id)
                 elif runs:
-                    self._start(self._meter.renew(reservation))
+                    self._settling.start(self._meter.renew(reservation))
                 elif (found := self._find_ended(entry, reservation)) is not None:
                     ended.append(found)
             except Exception:  # one bad entry must not cost the others
@@ -111,7 +111,7 @@ class AccessLog:
         if ended:
             self._meter.settle_all_soon(ended)
         if unanswered:
-            self._start(self._meter.give_back(unanswered))
+            self._settling.start(self._meter.give_back(unanswered))
 
     def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
         """A request's end, with what it used.
@@ -122,7 +122,7 @@ class AccessLog:
         if has_flag(metadata, SETTLED):
             return None
         if has_flag(metadata, METERED):
-            self._start(self._settle_later(_unread(entry, reservation)))
+            self._settling.start(self._settle_later(_unread(entry, reservation)))
             return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
         status, name = entry.response.response_code.value, find_meter(metadata)
@@ -135,11 +135,6 @@ class AccessLog:
     async def _settle_later(self, ended: Ended) -> None:
         await asyncio.sleep(_GRACE_S)
         self._meter.settle_all_soon([ended])
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
 
 
 class _Stream:

@@ -5,18 +5,16 @@ Protobuf to Request, Decision to protobuf, nothing else.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterable
 
-from tollgate import telemetry
-from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
+from google.protobuf.message import DecodeError
+
+from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import admitted
 from tollgate.admission.admission import Admissions, Request
 from tollgate.core.answers.headers import REQUEST_ID
-from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
-from tollgate.core.calls.usage import NO_USAGE
+from tollgate.core.calls.decision import Admission, Header
 from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
@@ -46,83 +44,77 @@ class Authorization:
     """Envoy's Authorization service."""
 
     def __init__(self, admissions: Admissions, meter: Meter) -> None:
-        self._admissions = admissions
-        self._meter = meter
-        self._deciding: set[asyncio.Task[None]] = set()
+        self._decisions = Decisions(admissions, meter, _GrpcWording())
 
     def check(self, call: Call) -> _Check:
         """The method Check."""
-        return _Check(self, call)
-
-    def decide(self, call: Call, message: bytes) -> None:
-        """Answer one request, in a task of its own: the client may leave, or Envoy's patience end,
-        while the store holds.
-        """
-        task = asyncio.create_task(self._decide(call, message))
-        self._deciding.add(task)
-        task.add_done_callback(self._deciding.discard)
-
-    async def _decide(self, call: Call, message: bytes) -> None:
-        began, path = time.perf_counter(), ""
-        try:
-            attributes = CheckRequest.FromString(message).attributes
-            http = attributes.request.http
-            headers, path = http.headers, http.path
-            stream_id = headers.get(STREAM_HEADER, "")
-            asked = Request(
-                http.method, path, headers, http.raw_body or http.body, stream_id, call.left
-            )
-            if attributes.context_extensions.get(KEY_CHECK_EXTENSION) == KEY_CHECK:
-                refused = await self._admissions.check_key(asked)
-                call.answer(_GOOD_KEY if refused is None else _denied(refused).SerializeToString())
-                return
-            decision = await self._admissions.admit(asked)
-            response = _denied(decision) if isinstance(decision, Refusal) else _allowed(decision)
-        except (
-            Exception
-        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
-            telemetry.failed("ext_authz")
-            call.answer(_denied(internal_error(path)).SerializeToString())
-            return
-        telemetry.decided(time.perf_counter() - began)
-        if not call.answer(response.SerializeToString()):
-            self._give_back(decision)
-
-    def _give_back(self, decision: Decision) -> None:
-        if isinstance(decision, Admission) and decision.reservation is not None:
-            self._meter.settle_soon(decision.reservation, NO_USAGE, CLIENT_CLOSED, "ext_authz")
+        return _Check(self._decisions, call)
 
 
 class _Check:
     """One call of Check. Nobody tells it that it ended: that the answer does not go out does."""
 
-    __slots__ = ("_call", "_door")
+    __slots__ = ("_call", "_decisions")
 
-    def __init__(self, door: Authorization, call: Call) -> None:
-        self._door = door
+    def __init__(self, decisions: Decisions, call: Call) -> None:
+        self._decisions = decisions
         self._call = call
 
     def received(self, message: bytes) -> None:
-        self._door.decide(self._call, message)
+        call = self._call
+        try:
+            attributes = CheckRequest.FromString(message).attributes
+        except DecodeError:
+            self._decisions.fail("", call.answer)
+            return
+        http = attributes.request.http
+        headers = http.headers
+        asked = Request(
+            http.method,
+            http.path,
+            headers,
+            http.raw_body or http.body,
+            headers.get(STREAM_HEADER, ""),
+            call.left,
+        )
+        key_alone = attributes.context_extensions.get(KEY_CHECK_EXTENSION) == KEY_CHECK
+        self._decisions.decide(asked, call.answer, key_alone=key_alone)
 
     def ended(self, *, whole: bool) -> None:
         pass
 
 
-def _allowed(admission: Admission) -> CheckResponse:
-    headers = list(admission.headers)
-    if admission.reservation is not None:
-        headers.append(Header(REQUEST_ID, admission.reservation.id))
-    return CheckResponse(
-        status=_OK,
-        ok_response=OkHttpResponse(
-            headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-            # Applied after ext_proc's on the way back: what settlement knew wins over what
-            # admission knew.
-            response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
-        ),
-        dynamic_metadata=admitted(admission.reservation, admission.edits),
-    )
+class _GrpcWording:
+    """Decisions as CheckResponse."""
+
+    key_may_pass = CheckResponse(status=_OK, ok_response=OkHttpResponse()).SerializeToString()
+
+    def admitted(self, asked: Request, admission: Admission) -> bytes:
+        headers = list(admission.headers)
+        if admission.reservation is not None:
+            headers.append(Header(REQUEST_ID, admission.reservation.id))
+        response = CheckResponse(
+            status=_OK,
+            ok_response=OkHttpResponse(
+                headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
+                # Applied after ext_proc's on the way back: what settlement knew wins over what
+                # admission knew.
+                response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
+            ),
+            dynamic_metadata=admitted(admission.reservation, admission.edits),
+        )
+        return response.SerializeToString()
+
+    def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:
+        response = CheckResponse(
+            status=_PERMISSION_DENIED,
+            denied_response=DeniedHttpResponse(
+                status=HttpStatus(code=status),
+                headers=_options(headers, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
+                body=body.decode(),
+            ),
+        )
+        return response.SerializeToString()
 
 
 def _routing(admission: Admission) -> list[Header]:
@@ -133,18 +125,6 @@ def _routing(admission: Admission) -> list[Header]:
     if admission.coding or admission.edits:
         found.append(Header(CHANGE_HEADER, admission.coding or CHANGED))
     return found
-
-
-def _denied(refusal: Refusal) -> CheckResponse:
-    headers = (Header("content-type", "application/json"), *refusal.headers)
-    return CheckResponse(
-        status=_PERMISSION_DENIED,
-        denied_response=DeniedHttpResponse(
-            status=HttpStatus(code=refusal.status),
-            headers=_options(headers, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-            body=refusal.body.decode(),
-        ),
-    )
 
 
 def _options(

@@ -11,22 +11,20 @@ response says to Envoy rather than to the client stands in headers that the conf
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import cast
 
 import httptools
 
-from tollgate import telemetry
-from tollgate.adapters.envoy.answers import CLIENT_CLOSED, internal_error
+from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
 from tollgate.admission.admission import Admissions, Request
 from tollgate.core.answers.headers import REQUEST_ID
-from tollgate.core.calls.decision import Admission, Decision, Header, Refusal
+from tollgate.core.calls.decision import Admission, Header
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.calls.usage import NO_USAGE
 from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
@@ -57,17 +55,14 @@ class AuthorizationOverHttp:
     """Serves Envoy's ext_authz on one address."""
 
     def __init__(self, admissions: Admissions, meter: Meter, apis: Mapping[str, Api]) -> None:
-        self.connections: set[_Connection] = set()
+        self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis))
+        self.connections: set[_EnvoyConnection] = set()
         self.draining = False
-        self._admissions = admissions
-        self._meter = meter
-        self._reaches = {name: reach_of(api) for name, api in apis.items()}
-        self._deciding: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, address: str) -> None:
         """Listen on `unix:/path` or `host:port`; several processes may share a port."""
-        self._server = await listen(lambda: _Connection(self), address)
+        self._server = await listen(partial(_EnvoyConnection, self), address)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections, answer what was asked, and close."""
@@ -77,40 +72,18 @@ class AuthorizationOverHttp:
         self.draining = True
         for each in list(self.connections):
             each.close_when_idle()
-        if self._deciding:
-            await asyncio.wait(self._deciding, timeout=grace_s)
+        await self.decisions.drain(grace_s)
 
-    def decide(self, connection: _Connection, asked: Request) -> None:
-        """Answer one request, in a task of its own: the client may leave meanwhile."""
-        task = asyncio.create_task(self._decide(connection, asked))
-        self._deciding.add(task)
-        task.add_done_callback(self._deciding.discard)
 
-    async def _decide(self, connection: _Connection, asked: Request) -> None:
-        began = time.perf_counter()
-        try:
-            if asked.headers.get(KEY_CHECK_HEADER) == KEY_CHECK:
-                refused = await self._admissions.check_key(asked)
-                connection.answer(_GOOD_KEY if refused is None else _denied(refused), asked.method)
-                return
-            decision = await self._admissions.admit(asked)
-            response = self._response(asked, decision)
-        except (
-            Exception
-        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
-            telemetry.failed("ext_authz")
-            connection.answer(_denied(internal_error(asked.path)), asked.method)
-            return
-        telemetry.decided(time.perf_counter() - began)
-        if not connection.answer(response, asked.method):
-            self._give_back(decision)
+class _HttpWording:
+    """Decisions as responses whose headers Envoy takes for itself, or hands to the client."""
 
-    def _response(self, asked: Request, decision: Decision) -> bytes:
-        return (
-            _denied(decision) if isinstance(decision, Refusal) else self._allowed(asked, decision)
-        )
+    def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
+        self.key_may_pass = _response(HTTPStatus.OK, ())
+        self._meter = meter
+        self._reaches = {name: reach_of(api) for name, api in apis.items()}
 
-    def _allowed(self, asked: Request, admission: Admission) -> bytes:
+    def admitted(self, asked: Request, admission: Admission) -> bytes:
         lines, changes = [_line(ROUTE_HEADER, route_value(admission.deployment))], []
         if admission.path is not None:
             changes.append(_line(TARGET, admission.path))
@@ -137,6 +110,10 @@ class AuthorizationOverHttp:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)
 
+    def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:
+        lines = (_line(each.name, each.value) for each in headers)
+        return _response(TUNNELLED_STATUSES.get(status, status), lines, body)
+
     def _reader(self, asked: Request, body: bytes, reservation: Reservation) -> str | None:
         """The filter of Envoy's that reads all of the reply; None: there is none.
 
@@ -151,12 +128,8 @@ class AuthorizationOverHttp:
             model=served.model if served is not None else "",
         )
 
-    def _give_back(self, decision: Decision) -> None:
-        if isinstance(decision, Admission) and decision.reservation is not None:
-            self._meter.settle_soon(decision.reservation, NO_USAGE, CLIENT_CLOSED, "ext_authz")
 
-
-class _Connection(asyncio.Protocol):
+class _EnvoyConnection(asyncio.Protocol):
     """One of Envoy's connections: requests one after the other."""
 
     def __init__(self, door: AuthorizationOverHttp) -> None:
@@ -168,6 +141,7 @@ class _Connection(asyncio.Protocol):
         self.on_header = self._headers.__setitem__
         self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
+        self._method = ""
         self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -199,7 +173,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self._headers:
-            self.answer(_ALIVE, "GET")
+            self.answer(_ALIVE)
             return
         # As the other mode has them, where Envoy sends headers as text: ids may be in any script.
         headers = {
@@ -207,15 +181,17 @@ class _Connection(asyncio.Protocol):
             for name, value in self._headers.items()
         }
         body = self._body
+        self._method = self._parser.get_method().decode("latin-1")
         asked = Request(
-            self._parser.get_method().decode("latin-1"),
+            self._method,
             self._url.decode("latin-1"),
             headers,
             body[0] if len(body) == 1 else b"".join(body),
             headers.get(STREAM_HEADER, ""),
             self.left,
         )
-        self._door.decide(self, asked)
+        key_alone = headers.get(KEY_CHECK_HEADER) == KEY_CHECK
+        self._door.decisions.decide(asked, self.answer, key_alone=key_alone)
 
     def left(self) -> bool:
         """Whether nobody waits for a response any more: Envoy closes the connection when its client
@@ -223,12 +199,12 @@ class _Connection(asyncio.Protocol):
         """
         return self._transport is None or self._transport.is_closing()
 
-    def answer(self, response: bytes, method: str) -> bool:
+    def answer(self, response: bytes) -> bool:
         """Send a response. False: nobody waits for it any more."""
         self._busy = False
         if self._transport is None or self.left():
             return False
-        if method == "HEAD":
+        if self._method == "HEAD":
             response = response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
         self._transport.write(response)
         self.close_when_idle()
@@ -244,15 +220,6 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _denied(refusal: Refusal) -> bytes:
-    headers = (Header("content-type", "application/json"), *refusal.headers)
-    return _response(
-        TUNNELLED_STATUSES.get(refusal.status, refusal.status),
-        (_line(h.name, h.value) for h in headers),
-        refusal.body,
-    )
-
-
 def _line(name: str, value: str) -> str:
     return f"{name}: {value}\r\n"
 
@@ -260,6 +227,3 @@ def _line(name: str, value: str) -> str:
 def _response(status: int, lines: Iterable[str], body: bytes = b"") -> bytes:
     head = f"HTTP/1.1 {status} \r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n"
     return head.encode() + body
-
-
-_GOOD_KEY = _response(HTTPStatus.OK, ())

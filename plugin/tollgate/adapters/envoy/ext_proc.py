@@ -11,7 +11,6 @@ settles.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Final, TypeAlias
 
@@ -25,6 +24,7 @@ from tollgate.adapters.envoy.metadata import (
     find_meter,
     find_reservation,
 )
+from tollgate.background import Background
 from tollgate.core.answers.headers import COST
 from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
@@ -87,7 +87,7 @@ class ExternalProcessor:
         self._meter = meter
         self._apis = apis
         self._counts = counts
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering = Background()
 
     def process(self, call: Call) -> _Stream:
         """The method Process."""
@@ -115,9 +115,7 @@ class ExternalProcessor:
                 telemetry.failed("ext_proc")
                 call.close()
 
-        task = asyncio.create_task(answer())
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._answering.start(answer())
 
 
 class _Stream:

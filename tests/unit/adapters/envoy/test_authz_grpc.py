@@ -5,17 +5,18 @@ for.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import json
 
 import pytest
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import reservation, tokens
+from tests.unit.adapters.envoy.deciding import Deciding
 from tests.unit.adapters.envoy.envoy_call import EnvoyCall
 
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.metadata import find_reservation
-from tollgate.admission.admission import Request
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.envoy_contract import KEY_CHECK, KEY_CHECK_EXTENSION
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Meter
@@ -26,22 +27,12 @@ HELD = reservation("r1", tokens(1000))
 ADMITTED = Admission("gpt 4o", HELD, headers=(Header("x-ratelimit-remaining-tokens", "970"),))
 
 
-@dataclass
-class Deciding:
-    """Admissions that decide as the test says."""
-
-    decision: Decision | None
-    asked: list[Request] = field(default_factory=list)
-
-    async def admit(self, request: Request) -> Decision:
-        self.asked.append(request)
-        if self.decision is None:
-            raise RuntimeError("as the test says")
-        return self.decision
-
-
-def check_of(path: str = "/v1/chat/completions", **members: bytes) -> bytes:
+def check_of(
+    path: str = "/v1/chat/completions", *, key_alone: bool = False, **members: bytes
+) -> bytes:
     request = CheckRequest()
+    if key_alone:
+        request.attributes.context_extensions[KEY_CHECK_EXTENSION] = KEY_CHECK
     http = request.attributes.request.http
     http.method, http.path = "POST", path
     http.headers.update({"authorization": "Bearer sk-test", "x-tollgate-stream": "7-1"})
@@ -141,3 +132,40 @@ async def test_a_refusal_that_nobody_waits_for_has_nothing_to_give_back() -> Non
     """It held nothing."""
     _, _, counters = await decided(Refusal(429, "rpm", "too many", b"{}"), check_of(), gone=True)
     assert counters.ledger == []
+
+
+async def test_an_answer_that_we_fail_to_word_gives_back_what_it_held(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The request does not pass, so nothing of it may stay charged until its lease runs out."""
+    no_text = Admission("gpt 4o", HELD, headers=(Header("x-odd", "\ud800"),))
+    answer, _, counters = await decided(no_text, check_of())
+    assert answer.denied_response.status.code == 500
+    assert [(each.certainty, each.status) for each in counters.ledger] == [("none", 500)]
+    assert "surrogates not allowed" in caplog.text
+
+
+async def test_a_good_key_lets_envoy_take_the_body_and_changes_nothing() -> None:
+    """Admission is asked again, with the body."""
+    answer, deciding, _ = await decided(ADMITTED, check_of(key_alone=True))
+    assert (answer.status.code, answer.ok_response.ByteSize()) == (0, 0)
+    assert not answer.HasField("dynamic_metadata")
+    assert (len(deciding.asked_about_keys), deciding.asked) == (1, [])
+
+
+async def test_a_bad_key_is_refused_before_the_body_comes() -> None:
+    """In the same words as with the body."""
+    refusal = Refusal(401, "auth_error", "no", b'{"error": {}}')
+    answer, _, _ = await decided(refusal, check_of(key_alone=True))
+    with_body, _, _ = await decided(refusal, check_of())
+    assert answer.denied_response.status.code == 401
+    assert answer == with_body
+
+
+async def test_a_failure_to_check_a_key_is_a_500_in_the_words_of_the_path(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer, _, _ = await decided(None, check_of("/v1/messages", key_alone=True))
+    assert answer.denied_response.status.code == 500
+    assert json.loads(answer.denied_response.body)["type"] == "error"
+    assert "as the test says" in caplog.text

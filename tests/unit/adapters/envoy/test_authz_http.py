@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -15,13 +15,18 @@ import pytest
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import reservation, tokens
+from tests.unit.adapters.envoy.deciding import Deciding
 from tests.unit.core.usage.usage_case import table
 
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.metadata import reservation_text
-from tollgate.admission.admission import Request
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
-from tollgate.core.envoy_contract import HEALTH_REQUEST, HEALTH_RESPONSE
+from tollgate.core.envoy_contract import (
+    HEALTH_REQUEST,
+    HEALTH_RESPONSE,
+    KEY_CHECK,
+    KEY_CHECK_HEADER,
+)
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Meter
@@ -29,25 +34,6 @@ from tollgate.metering.metering import Meter
 CHAT = "/v1/chat/completions"
 HELD = reservation("r1", tokens(1000))
 ADMITTED = Admission("gpt-4o", HELD, headers=(Header("x-ratelimit-remaining-tokens", "970"),))
-
-
-@dataclass
-class Deciding:
-    """Admissions that decide as the test says."""
-
-    decision: Decision
-    asked: list[Request] = field(default_factory=list)
-    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    asks: asyncio.Event = field(default_factory=asyncio.Event)
-    fails: bool = False
-
-    async def admit(self, request: Request) -> Decision:
-        self.asked.append(request)
-        self.asks.set()
-        await self.may_go_on.wait()
-        if self.fails:
-            raise RuntimeError("as the test says")
-        return self.decision
 
 
 @dataclass
@@ -73,9 +59,9 @@ async def opened(
 ) -> AsyncIterator[Door]:
     counters = MemoryCounters(FixedClock())
     meter = Meter(counters, Catalog.of((), {}), None, InputEstimates())
-    deciding, socket = Deciding(decision, fails=fails), folder / "authz.sock"
-    if not waits:
-        deciding.may_go_on.set()
+    deciding, socket = Deciding(None if fails else decision), folder / "authz.sock"
+    if waits:
+        deciding.may_go_on.clear()
     door = AuthorizationOverHttp(deciding, meter, table())  # type: ignore[arg-type]
     await door.start(f"unix:{socket}")
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
@@ -206,6 +192,43 @@ async def test_a_failure_to_decide_is_answered(tmp_path: Path) -> None:
     async with opened(tmp_path, ADMITTED, fails=True) as door:
         reply = await door.client.post("/v1/messages")
     assert (reply.status_code, reply.json()["type"]) == (480, "error")
+
+
+async def test_the_question_for_the_key_alone_asks_for_nothing_else(tmp_path: Path) -> None:
+    """A good key: Envoy may take the body, and is told nothing of the request."""
+    async with opened(tmp_path, ADMITTED) as door:
+        reply = await door.client.post(CHAT, headers={KEY_CHECK_HEADER: KEY_CHECK})
+    assert (reply.status_code, set(reply.headers)) == (200, {"content-length"})
+    assert (len(door.deciding.asked_about_keys), door.deciding.asked) == (1, [])
+
+
+async def test_a_bad_key_is_refused_before_the_body_comes(tmp_path: Path) -> None:
+    """In the same words as with the body."""
+    refusal = Refusal(503, "why", "message", b'{"error":{}}', (Header("retry-after", "1"),))
+    async with opened(tmp_path, refusal) as door:
+        alone = await door.client.post(CHAT, headers={KEY_CHECK_HEADER: KEY_CHECK})
+        whole = await door.client.post(CHAT)
+    assert alone.status_code == 483
+    assert (alone.status_code, alone.content, alone.headers) == (
+        whole.status_code,
+        whole.content,
+        whole.headers,
+    )
+
+
+async def test_a_failure_to_check_a_key_is_answered(tmp_path: Path) -> None:
+    async with opened(tmp_path, ADMITTED, fails=True) as door:
+        reply = await door.client.post("/v1/messages", headers={KEY_CHECK_HEADER: KEY_CHECK})
+    assert (reply.status_code, reply.json()["type"]) == (480, "error")
+
+
+async def test_an_answer_that_we_fail_to_word_gives_back_what_it_held(tmp_path: Path) -> None:
+    """The request does not pass, so nothing of it may stay charged until its lease runs out."""
+    no_text = Admission("gpt-4o", HELD, headers=(Header("x-odd", "\ud800"),))
+    async with opened(tmp_path, no_text) as door:
+        await door.counters.reserve(HELD)
+        assert (await door.client.post(CHAT)).status_code == 480
+    assert [each.status for each in door.counters.ledger] == [500]
 
 
 async def test_what_nobody_waits_for_is_given_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import hiredis
 
 from tollgate.adapters.valkey.connection.address import Address, Command, packed, why
+from tollgate.background import Background
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
@@ -57,7 +58,7 @@ class Pipe:
         self._timeout_s = self._address.timeout_s or timeout_s
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
-        self._late: set[asyncio.Task[None]] = set()
+        self._late = Background()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Run one command.
@@ -76,9 +77,7 @@ class Pipe:
         """
         connection = self._connection
         if connection is None or connection.lost:
-            task = asyncio.create_task(self._start_late(command, heard))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
+            self._late.start(self._start_late(command, heard))
         else:
             connection.ask(command, heard)
             connection.flush()

@@ -24,6 +24,7 @@ from tollgate.adapters.valkey.counters import scripts
 from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.counters.scripts import Script
 from tollgate.adapters.valkey.counters.states import STATE
+from tollgate.background import Background
 from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.records import record
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -78,7 +79,7 @@ class ValkeyCounters:
         self._peeking = self._batches(scripts.PEEK, lambda: 0)
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
         self._charged: dict[str, Memo[Accounts, Keyed]] = {}
-        self._again: set[asyncio.Task[None]] = set()
+        self._again = Background()
 
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
@@ -246,9 +247,7 @@ class ValkeyCounters:
             self._clock.learn(reply[0])
             batch.answer(reply)
         elif _is_forgotten(reply):
-            again = asyncio.create_task(self._answer_again(batch, script, command))
-            self._again.add(again)
-            again.add_done_callback(self._again.discard)
+            self._again.start(self._answer_again(batch, script, command))
         else:
             batch.fail(unavailable(reply))
 
