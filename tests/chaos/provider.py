@@ -19,7 +19,7 @@ import typer
 from tests.chaos.tally import Tally
 
 from tollgate.mock_llm.controls import Controls
-from tollgate.mock_llm.protocol import Connection, Shared
+from tollgate.mock_llm.protocol import MockConnection, Shared
 
 CALL = "call-"
 """What the `user` of a call begins with; its number follows."""
@@ -41,7 +41,7 @@ class _Heard:
         return getattr(self._transport, name)
 
 
-class _Counting(Connection):
+class _Counting(MockConnection):
     """A connection of the mock that keeps the tally.
 
     Envoy sends the next request when the reply to the one before has ended.

@@ -39,7 +39,7 @@ async def test_writers_at_once_never_lose_each_others_change(management: Managem
         return management.keys.update(made.secret, change)
 
     await asyncio.gather(*(add(f"m{number}") for number in range(10)))  # type: ignore[call-overload]
-    live = await management.keys.find(made.secret)
+    live = await management.keys.live_by_name(made.secret)
     assert sorted(live.entity.models) == sorted(f"m{number}" for number in range(10))
 
 
@@ -58,7 +58,7 @@ async def test_one_stranger_in_two_teams_at_once_becomes_one_user(management: Ma
 async def test_spend_is_corrected_and_kept(management: Management) -> None:
     """A key made with spend shows it, and so does the next process."""
     made = await management.keys.create(lambda key, _: key, spend_nanousd=7)
-    assert (await management.keys.find(made.secret)).spend.used_nanousd == 7
+    assert (await management.keys.live_by_name(made.secret)).spend.used_nanousd == 7
 
 
 async def test_a_page_is_a_part_of_the_whole(management: Management) -> None:
@@ -114,4 +114,4 @@ async def test_thirty_changes_of_one_key_at_once_all_happen(management: Manageme
         )
 
     await asyncio.gather(*(add(f"m{number}") for number in range(30)))
-    assert len((await management.keys.find(made.secret)).entity.models) == 30
+    assert len((await management.keys.live_by_name(made.secret)).entity.models) == 30

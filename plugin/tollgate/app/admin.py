@@ -60,7 +60,7 @@ async def serve_admin(
         kept_us,
         agreed.output_limits,
     )
-    told, watched = settings.tollgate.metrics, Watched(core, beats)
+    told, watched = settings.tollgate.metrics, GatewayHealth(core, beats)
     reader = LedgerReader(ledger, core.clock)
     api = create_api(
         management,
@@ -95,7 +95,7 @@ async def serve_admin(
     await core.close()
 
 
-class Watched:
+class GatewayHealth:
     """What /health and /metrics tell of: the store, the workers in a folder of their signs of life,
     and what all count.
     """

@@ -81,7 +81,7 @@ class Core:
         catalog = Catalog.of(
             settings.deployments,
             book.at(datetime.now(UTC)),
-            book.find,
+            book.find_price,
             known_names,
             settings.aliases,
         )

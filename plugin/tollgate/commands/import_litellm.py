@@ -13,7 +13,7 @@ import typer
 from tollgate.commands.errors import fail, failing_clearly
 from tollgate.commands.gateway import DEFAULT_URL, part, post
 from tollgate.commands.printing.tables import print_rows
-from tollgate.import_litellm.mapping import KINDS, Plan, plan_of
+from tollgate.import_litellm.mapping import KINDS, ImportPlan, plan_of
 
 _MOST_ROWS = 200
 # The gateway takes bodies of a mebibyte.
@@ -73,7 +73,9 @@ def import_litellm(
         raise typer.Exit(1)
 
 
-def _sent(plan: Plan, gateway: str, key: str | None, *, dry_run: bool) -> Iterator[list[Result]]:
+def _sent(
+    plan: ImportPlan, gateway: str, key: str | None, *, dry_run: bool
+) -> Iterator[list[Result]]:
     """The results of each batch, as it is sent."""
     for kind in KINDS:
         items, done = plan.items[kind], 0
@@ -98,7 +100,7 @@ def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _report(plan: Plan, results: Sequence[Result], *, dry_run: bool) -> None:
+def _report(plan: ImportPlan, results: Sequence[Result], *, dry_run: bool) -> None:
     """What became of everything: counts by kind, then what failed, what differs, and what was lost,
     by entity and field.
     """

@@ -25,7 +25,7 @@ _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class CounterRates:
     """What the counters gained between two looks at them, a second."""
 
     before: Sample
@@ -84,7 +84,7 @@ def sample(text: str) -> Sample:
     }
 
 
-def view(rates: Rates) -> Group:
+def view(rates: CounterRates) -> Group:
     """One screen."""
     traffic = Table(title="a second", show_header=False, title_justify="left")
     traffic.add_row("requests admitted", f"{rates.total('tollgate_requests_admitted_total'):.1f}")
@@ -135,7 +135,7 @@ def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
         while times == 0 or looks < times:
             time.sleep(every)
             after, now = read(), time.monotonic()
-            live.update(view(Rates(before, after, now - at)), refresh=True)
+            live.update(view(CounterRates(before, after, now - at)), refresh=True)
             before, at, looks = after, now, looks + 1
 
 

@@ -86,7 +86,7 @@ _SESSIONS = "litellm-dashboard"
 
 
 @dataclass(slots=True)
-class Plan:
+class ImportPlan:
     """What is to be imported, by kind, and what is lost on the way."""
 
     items: dict[str, list[dict[str, Any]]] = field(
@@ -96,9 +96,9 @@ class Plan:
     sessions: int = 0
 
 
-def plan_of(dump: Dump) -> Plan:
+def plan_of(dump: Dump) -> ImportPlan:
     """Everything in a dump, in our words."""
-    plan = Plan()
+    plan = ImportPlan()
     budgets = _budgets(dump)
     for row in budgets.values():
         _take_budget(plan, row)
@@ -128,13 +128,13 @@ def _budgets(dump: Dump) -> dict[str, Row]:
     return found
 
 
-def _take_budget(plan: Plan, row: Row) -> None:
+def _take_budget(plan: ImportPlan, row: Row) -> None:
     reader = RowReader("budgets", str(row["budget_id"]), row)
     plan.items["budgets"].append(reader.carried(_BUDGET))
     plan.lost += reader.finish(_TOLD_OF_BUDGETS)
 
 
-def _take_user(plan: Plan, row: Row) -> None:
+def _take_user(plan: ImportPlan, row: Row) -> None:
     reader = RowReader("users", str(row.get("user_id")), row)
     item = {**reader.carried(_USER), **reader.metadata()}
     role = reader.get("user_role")
@@ -146,7 +146,9 @@ def _take_user(plan: Plan, row: Row) -> None:
     plan.lost += reader.finish(_TOLD_OF_USERS)
 
 
-def _take_team(plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str]) -> None:
+def _take_team(
+    plan: ImportPlan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str]
+) -> None:
     team_id = str(row.get("team_id"))
     reader = RowReader("teams", team_id, row)
     item = {**reader.carried(_TEAM), **reader.metadata()}
@@ -178,7 +180,7 @@ def _member_defaults(budget: Row) -> dict[str, Any]:
 
 
 def _take_members(
-    plan: Plan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str], shared: str
+    plan: ImportPlan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str], shared: str
 ) -> None:
     team_id = str(row.get("team_id"))
     memberships = {each.get("user_id"): each for each in row.get("team_memberships") or ()}
@@ -211,7 +213,7 @@ def _take_members(
         plan.lost += reader.lost
 
 
-def _take_customer(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
+def _take_customer(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
     reader = RowReader("customers", str(row.get("user_id")), row)
     item = reader.carried(_CUSTOMER)
     item |= _budget_of(reader, budgets, item)
@@ -219,7 +221,7 @@ def _take_customer(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
     plan.lost += reader.finish(_TOLD)
 
 
-def _take_key(plan: Plan, row: Row, budgets: Mapping[str, Row]) -> None:
+def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
     if row.get("team_id") == _SESSIONS:
         plan.sessions += 1
         return

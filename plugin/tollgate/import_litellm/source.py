@@ -62,7 +62,7 @@ def _rows(value: Any, name: str, where: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-class Server:
+class LitellmServer:
     """A LiteLLM server, as its administrator sees it."""
 
     def __init__(self, client: httpx.Client, say: Say) -> None:
@@ -141,4 +141,4 @@ def read_server(url: str, master_key: str, say: Say) -> Dump:
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"cannot reach LiteLLM at {url}: {error}") from error
     with client:
-        return Server(client, say).read()
+        return LitellmServer(client, say).read()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tollgate.management.administrators import Callers
+from tollgate.management.administrators import Authenticator
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
@@ -25,7 +25,7 @@ class Management:
     """All use cases of management."""
 
     registry: Registry
-    callers: Callers
+    callers: Authenticator
     keys: Keys
     users: Users
     teams: Teams
@@ -49,7 +49,7 @@ class Management:
         spending = Spending(registry, counters, book, clock)
         return cls(
             registry,
-            Callers(registry, clock, master_key),
+            Authenticator(registry, clock, master_key),
             Keys(registry, spending, clock),
             Users(registry, spending, clock),
             Teams(registry, spending, clock),

@@ -50,7 +50,7 @@ def hash_of(secret: str) -> str:
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Callers:
+class Authenticator:
     """Tells who a secret belongs to. `master_key` None: nobody is the master."""
 
     def __init__(self, registry: Registry, clock: Clock, master_key: str | None) -> None:

@@ -52,7 +52,7 @@ class Budgets(Noun[Budget]):
         """Raises BadRequest when there is no such budget: whoever was given it would be without
         limits.
         """
-        if budget_id is not None and await self.entities.find(budget_id) is None:
+        if budget_id is not None and await self.entities.find_stored(budget_id) is None:
             raise BadRequest(
                 f"budget_id={budget_id} does not exist; make it with /budget/new", "budget_id"
             )

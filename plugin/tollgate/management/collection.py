@@ -27,14 +27,14 @@ class Collection(Generic[E]):
         self._kind: type[E] = kind
         self._missing = missing
 
-    async def find(self, identity: str) -> Stored[E] | None:
+    async def find_stored(self, identity: str) -> Stored[E] | None:
         """The entity, if there is one."""
         (stored,) = await self._registry.get(self._kind, [identity])
         return stored
 
     async def get(self, identity: str) -> Stored[E]:
         """The entity. Raises NotFound."""
-        stored = await self.find(identity)
+        stored = await self.find_stored(identity)
         if stored is None:
             raise NotFound(self._missing.format(identity))
         return stored
@@ -62,7 +62,7 @@ class Collection(Generic[E]):
             try:
                 await self._registry.write(Write(before, after))
             except Conflict:
-                now = await self.find(identity)
+                now = await self.find_stored(identity)
                 # Unchanged since: the conflict is about something else, such as a name that is
                 # taken.
                 if now is not None and now.version == before.version:

@@ -27,7 +27,7 @@ class Customers(Noun[Customer]):
 
         Raises NotFound where there is neither.
         """
-        stored = await self.entities.find(identity)
+        stored = await self.entities.find_stored(identity)
         if stored is not None:
             return await self.live_one(stored.entity), True
         spend = await self.spending.unregistered(Scope(ScopeKind.CUSTOMER, identity))
@@ -51,7 +51,7 @@ class Customers(Noun[Customer]):
         """
         done = []
         for identity in dict.fromkeys(identities):
-            if await self.entities.find(identity) is None:
+            if await self.entities.find_stored(identity) is None:
                 done.append(
                     await self.create(
                         Customer(identity), lambda each, _: replace(each, blocked=blocked)

@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class EntityToImport:
     """An entity from elsewhere, and what it has spent in the period that it is in: in all, and of
     its budgets for single models.
     """
@@ -59,7 +59,7 @@ class Imports:
         self._registry = registry
         self._spending = spending
 
-    async def take(self, carried: Carried, *, dry_run: bool) -> Imported:
+    async def take(self, carried: EntityToImport, *, dry_run: bool) -> Imported:
         """Make the entity if it is not there. `dry_run`: only say what would become of it."""
         entity: Any = carried.entity
         (stored,) = await self._registry.get(
@@ -83,7 +83,7 @@ class Imports:
             )
         return Imported(Outcome.CREATED)
 
-    async def _set_spend(self, entity: Any, carried: Carried) -> None:
+    async def _set_spend(self, entity: Any, carried: EntityToImport) -> None:
         organization = DEFAULT_ORGANIZATION
         if isinstance(entity, Member):
             (stored,) = await self._registry.get(Team, [entity.team_id])

@@ -46,7 +46,7 @@ class Members(Noun[Member]):
         for _ in range(MOST_TRIES):
             writes, users, members = await self.additions(team_id, new, change)
             for member in members:
-                if await self.entities.find(member.id) is not None:
+                if await self.entities.find_stored(member.id) is not None:
                     raise BadRequest(
                         f"User already in team. Member: user_id={member.user_id}", "member"
                     )

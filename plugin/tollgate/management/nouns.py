@@ -48,7 +48,7 @@ class Noun(Generic[E]):
         now_us = self.clock.now_us()
         return change(new_entity(blank, now_us), now_us)
 
-    async def find(self, identity: str) -> Live[E]:
+    async def live_by_id(self, identity: str) -> Live[E]:
         """The entity with its numbers. Raises NotFound."""
         return await self.live_one((await self.entities.get(identity)).entity)
 

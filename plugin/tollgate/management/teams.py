@@ -41,7 +41,7 @@ class Teams(Noun[Team]):
     ) -> tuple[Live[Team], list[Member]]:
         """Make a team with its members, all or none. Raises BadRequest when its id is in use."""
         for _ in range(MOST_TRIES):
-            stored = await self.entities.find(team.id)
+            stored = await self.entities.find_stored(team.id)
             if stored is not None and not stored.entity.implied:
                 raise BadRequest(
                     f"Team id = {team.id} already exists. Please use a different team id.",
@@ -69,7 +69,9 @@ class Teams(Noun[Team]):
         for each in writes:
             member = each.after
             before = (
-                await self.members.entities.find(member.id) if isinstance(member, Member) else None
+                await self.members.entities.find_stored(member.id)
+                if isinstance(member, Member)
+                else None
             )
             if before is None or not isinstance(member, Member):
                 found.append(each)
@@ -79,7 +81,7 @@ class Teams(Noun[Team]):
 
     async def info(self, team_id: str) -> TeamInfo:
         """A team, its members and its keys. Raises NotFound."""
-        live = await self.find(team_id)
+        live = await self.live_by_id(team_id)
         keys = await self._keys.all(Team(team_id))
         return TeamInfo(
             live, await self.members.of_team(live.entity), await self.spending.live(keys)

@@ -76,7 +76,7 @@ class Users(Noun[User]):
 
     async def info(self, user_id: str) -> UserInfo:
         """A user, their keys and teams. Raises NotFound."""
-        live = await self.find(user_id)
+        live = await self.live_by_id(user_id)
         keys = await self._keys.all(User(user_id))
         return UserInfo(live, await self.spending.live(keys), await self.team_ids(user_id))
 

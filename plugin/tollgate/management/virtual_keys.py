@@ -88,11 +88,11 @@ class Keys:
             await self.spending.correct(Live(key), spend_nanousd, key.organization)
         return Made(secret, await self._live(key))
 
-    async def find(self, name: str) -> Live[Key]:
+    async def live_by_name(self, name: str) -> Live[Key]:
         """The key of that secret or hash. Raises NotFound."""
         return await self._live((await self._stored(name)).entity)
 
-    async def find_by_alias(self, alias: str) -> Live[Key]:
+    async def live_by_alias(self, alias: str) -> Live[Key]:
         """The key of that alias. Raises NotFound."""
         stored = await self._keys.find_named(alias)
         if stored is None:
@@ -162,7 +162,7 @@ class Keys:
 
     async def reset_spend(self, name: str, to_nanousd: int) -> tuple[Live[Key], int]:
         """Lower what a key has spent in its period; the key, and what it had spent before."""
-        live = await self.find(name)
+        live = await self.live_by_name(name)
         spent, limit = live.spend.used_nanousd, live.entity.limits.max_budget_nanousd
         if to_nanousd > spent:
             raise BadRequest(

@@ -70,7 +70,7 @@ class _Whole:
     def right(self) -> str:
         return f"a whole number from {self.least} to {self.most}"
 
-    def find(self, value: bytes) -> int | None:
+    def parse(self, value: bytes) -> int | None:
         # bytes.isdigit knows ASCII digits only; the length bounds what int() is given.
         number = int(value) if value.isdigit() and len(value) <= 10 else -1
         return number if self.least <= number <= self.most else None
@@ -87,7 +87,7 @@ class _Choice:
     def right(self) -> str:
         return " or ".join(word.decode() for word in self.meanings)
 
-    def find(self, value: bytes) -> bool | None:
+    def parse(self, value: bytes) -> bool | None:
         return self.meanings.get(value)
 
 
@@ -139,7 +139,7 @@ def from_headers(defaults: Controls, headers: Mapping[bytes, bytes]) -> Controls
             raise BadRequest(
                 f"{_shown(name)} is no header of the mock provider; it knows {known}", _shown(name)
             )
-        setting = control.find(value)
+        setting = control.parse(value)
         if setting is None:
             raise BadRequest(
                 f"{_shown(name)} is '{_shown(value)}', but takes {control.right}", _shown(name)

@@ -15,7 +15,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from tollgate.mock_llm.controls import PREFIX, Controls
-from tollgate.mock_llm.replies import MALFORMED, Request, Response, respond
+from tollgate.mock_llm.replies import MALFORMED, MockRequest, Response, respond
 from tollgate.mock_llm.stream import Pump
 
 
@@ -25,10 +25,10 @@ class Shared:
 
     defaults: Controls
     next_id: Callable[[], str]
-    connections: set[Connection]
+    connections: set[MockConnection]
 
 
-class Connection(asyncio.Protocol):
+class MockConnection(asyncio.Protocol):
     """A connection to the mock.
 
     One reply is under way at a time; requests that came meanwhile wait, and reading pauses.
@@ -38,9 +38,9 @@ class Connection(asyncio.Protocol):
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._parser = HttpRequestParser(self)
-        self._arriving = Request(b"", {}, {}, b"")
+        self._arriving = MockRequest(b"", {}, {}, b"")
         self._body: list[bytes] = []
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[MockRequest] = deque()
         self._busy = False
         self._writable = True
         self._readable = True
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         self._body.clear()
         request.keep_alive = self._parser.should_keep_alive()
         self._waiting.append(request)
-        self._arriving = Request(b"", {}, {}, b"")
+        self._arriving = MockRequest(b"", {}, {}, b"")
 
     # What goes out.
 

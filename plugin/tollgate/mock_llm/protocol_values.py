@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MockCall:
     """A request that reached an API of the mock.
 
     `id` is the reply's `x-request-id`; `query` is what follows the question mark.
@@ -35,7 +35,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class MockStream:
     """A reply in events: what comes before the words, `count` events of one word each, what comes
     after them.
     """
@@ -47,7 +47,7 @@ class Stream:
     closing: bytes
 
 
-Reply = bytes | Stream
+Reply = bytes | MockStream
 
 
 def decode(decoder: Decoder[T], body: bytes) -> T:

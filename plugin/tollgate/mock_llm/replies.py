@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from tollgate.core.errors import BadRequest
 from tollgate.mock_llm.controls import Controls, from_headers
-from tollgate.mock_llm.protocol_values import JSON, Call, Stream
-from tollgate.mock_llm.served_paths import Route, find
+from tollgate.mock_llm.protocol_values import JSON, MockCall, MockStream
+from tollgate.mock_llm.served_paths import Route, route_of
 from tollgate.mock_llm.stream import GZIP_WINDOW, LAST_CHUNK, chunk, is_cut
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -30,7 +30,7 @@ MALFORMED = (
 
 
 @dataclass(slots=True)
-class Request:
+class MockRequest:
     """A request, filled while it arrives.
 
     Header names are in lower case; the `x-mock-` headers stand apart.
@@ -52,15 +52,15 @@ class Response:
     """
 
     data: bytes
-    stream: Stream | None
+    stream: MockStream | None
     controls: Controls
     closes: bool
 
 
-def respond(request: Request, call_id: str, defaults: Controls) -> Response:
+def respond(request: MockRequest, call_id: str, defaults: Controls) -> Response:
     """The response to a request, whatever it holds."""
     path, _, query = request.target.partition(b"?")
-    route = find(request.method, path)
+    route = route_of(request.method, path)
     controls = defaults
     try:
         if request.mock_headers:
@@ -72,10 +72,10 @@ def respond(request: Request, call_id: str, defaults: Controls) -> Response:
             return _failure(
                 request, call_id, controls, route, 404, f"Unknown request: {_shown(request)}"
             )
-        reply = route.answer(Call(call_id, path, query, request.body, controls))
+        reply = route.answer(MockCall(call_id, path, query, request.body, controls))
     except BadRequest as error:
         return _failure(request, call_id, controls, route, 400, str(error))
-    if isinstance(reply, Stream):
+    if isinstance(reply, MockStream):
         extra = _CHUNKED + _GZIP if controls.gzip else _CHUNKED
         data = _head(request, call_id, 200, reply.content_type, extra)
         return Response(data, reply, controls, is_cut(reply, controls) or not request.keep_alive)
@@ -83,13 +83,13 @@ def respond(request: Request, call_id: str, defaults: Controls) -> Response:
 
 
 def _failure(
-    request: Request, call_id: str, controls: Controls, route: Route, status: int, message: str
+    request: MockRequest, call_id: str, controls: Controls, route: Route, status: int, message: str
 ) -> Response:
     return _whole(request, call_id, controls, status, route.error(status, message, call_id))
 
 
 def _whole(
-    request: Request, call_id: str, controls: Controls, status: int, body: bytes
+    request: MockRequest, call_id: str, controls: Controls, status: int, body: bytes
 ) -> Response:
     extra = _RETRY_AFTER if status == HTTPStatus.TOO_MANY_REQUESTS else b""
     if controls.gzip:
@@ -107,7 +107,9 @@ def _whole(
     return Response(head + sent, None, controls, cut or not request.keep_alive)
 
 
-def _head(request: Request, call_id: str, status: int, content_type: bytes, extra: bytes) -> bytes:
+def _head(
+    request: MockRequest, call_id: str, status: int, content_type: bytes, extra: bytes
+) -> bytes:
     """Status line and headers.
 
     They tell what reached the mock, so that tests can say what a gateway did on the way.
@@ -131,5 +133,5 @@ def _head(request: Request, call_id: str, status: int, content_type: bytes, extr
     )
 
 
-def _shown(request: Request) -> str:
+def _shown(request: MockRequest) -> str:
     return f"{request.method.decode()} {request.target[:200].decode('latin-1')}"

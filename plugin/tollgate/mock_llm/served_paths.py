@@ -15,7 +15,7 @@ from tollgate.mock_llm.apis import (
     openai,
     responses,
 )
-from tollgate.mock_llm.protocol_values import Call, Reply
+from tollgate.mock_llm.protocol_values import MockCall, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Route:
     status, message and request id.
     """
 
-    answer: Callable[[Call], Reply] | None
+    answer: Callable[[MockCall], Reply] | None
     error: Callable[[int, str, str], bytes]
 
 
@@ -83,7 +83,7 @@ _BEDROCK = {
 }
 
 
-def find(method: bytes, path: bytes) -> Route:
+def route_of(method: bytes, path: bytes) -> Route:
     """The API behind a method and path (no query); an unknown one has no `answer` and OpenAI's
     errors.
     """

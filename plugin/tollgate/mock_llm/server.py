@@ -10,7 +10,7 @@ from secrets import token_hex
 
 from tollgate.core.errors import SettingsError
 from tollgate.mock_llm.controls import MockOptions, from_options
-from tollgate.mock_llm.protocol import Connection, Shared
+from tollgate.mock_llm.protocol import MockConnection, Shared
 
 # Load tests open their connections all at once; asyncio's default of 100 would make some of them
 # wait for a second SYN.
@@ -24,7 +24,7 @@ async def serve(options: MockOptions) -> None:
     """
     run, numbers = token_hex(4), count(1)
     shared = Shared(from_options(options), lambda: f"{run}{next(numbers):016x}", set())
-    server = await _listen(options, partial(Connection, shared))
+    server = await _listen(options, partial(MockConnection, shared))
     try:
         if options.on_ready is not None:
             options.on_ready(_address(options, server))
@@ -38,7 +38,7 @@ async def serve(options: MockOptions) -> None:
             _remove(options.unix_path)
 
 
-async def _listen(options: MockOptions, factory: partial[Connection]) -> asyncio.Server:
+async def _listen(options: MockOptions, factory: partial[MockConnection]) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
         if options.unix_path is not None:

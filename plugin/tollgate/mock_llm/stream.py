@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 from tollgate.mock_llm.controls import Controls
-from tollgate.mock_llm.protocol_values import Stream
+from tollgate.mock_llm.protocol_values import MockStream
 
 LAST_CHUNK = b"0\r\n\r\n"
 # zlib: 15 bits of window, plus 16 for the gzip wrapper.
@@ -22,12 +22,12 @@ _BATCH_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-def is_cut(stream: Stream, controls: Controls) -> bool:
+def is_cut(stream: MockStream, controls: Controls) -> bool:
     """Whether the connection is to end before the stream does."""
     return controls.cut is not None and controls.cut <= stream.count
 
 
-def pieces(stream: Stream, controls: Controls) -> Iterator[tuple[bytes, bool]]:
+def pieces(stream: MockStream, controls: Controls) -> Iterator[tuple[bytes, bool]]:
     """The bytes for the wire, one item for each beat of the pace, and whether it is the last item."""
     complete = not is_cut(stream, controls)
     parts = _events(stream, controls.cut, complete)
@@ -44,7 +44,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _events(stream: Stream, cut: int | None, complete: bool) -> Iterator[bytes]:
+def _events(stream: MockStream, cut: int | None, complete: bool) -> Iterator[bytes]:
     # An empty chunk would end the HTTP body.
     if stream.opening:
         yield stream.opening
@@ -91,7 +91,7 @@ class Pump:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: MockStream,
         controls: Controls,
         write: Callable[[bytes], None],
         done: Callable[[], None],

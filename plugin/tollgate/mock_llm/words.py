@@ -21,7 +21,7 @@ _DEFAULT_MODEL = "tollgate-mock"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MockAnswer:
     """What one choice of a reply says: `words` times `word`.
 
     `truncated`: the request's output limit ended it.
@@ -37,12 +37,12 @@ class Answer:
         return self.word * self.words
 
 
-def answer(controls: Controls, limits: Iterable[object]) -> Answer:
+def answer(controls: Controls, limits: Iterable[object]) -> MockAnswer:
     """The words to say under the output limits that a body states; a limit that is no whole number
     of tokens is none.
     """
     words = min([controls.chunks, *(limit for limit in limits if is_count(limit))])
-    return Answer(_word(controls.size, words), words, words < controls.chunks)
+    return MockAnswer(_word(controls.size, words), words, words < controls.chunks)
 
 
 def _word(size: int, words: int) -> bytes:

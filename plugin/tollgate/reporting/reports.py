@@ -211,7 +211,7 @@ class Reports:
                 each,
                 self.catalog.price(each.id, each.model_name),
                 each.mode or mode_of(each.model),
-                each.max_output_tokens or self._output_limits.find(each.model),
+                each.max_output_tokens or self._output_limits.find_most(each.model),
             )
             for each in self.catalog.by_id.values()
             if not each.compatible

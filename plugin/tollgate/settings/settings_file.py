@@ -151,7 +151,7 @@ def _settings(
     lost = [
         name
         for name, each in aliases.items()
-        if each.model not in served and not wildcards.find(each.model)
+        if each.model not in served and not wildcards.find_wildcard(each.model)
     ]
     notices = [
         *variables.notices,

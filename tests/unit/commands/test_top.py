@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from tollgate.commands.top import Rates, sample, view
+from tollgate.commands.top import CounterRates, sample, view
 
 BEFORE = """
 # TYPE tollgate_requests_admitted counter
@@ -31,7 +31,7 @@ tollgate_admission_seconds_bucket{le="+Inf"} 100
 tollgate_admission_seconds_count 100
 tollgate_admission_seconds_sum 1
 """
-RATES = Rates(sample(BEFORE), sample(AFTER), 2.0)
+RATES = CounterRates(sample(BEFORE), sample(AFTER), 2.0)
 
 
 def test_rates_are_what_the_counters_gained() -> None:
@@ -53,7 +53,10 @@ def test_latencies_are_told_by_their_bucket() -> None:
 
 def test_a_part_that_was_started_again_has_no_negative_rate() -> None:
     """Its counters begin at zero."""
-    assert Rates(sample(AFTER), sample(BEFORE), 1.0).total("tollgate_requests_admitted_total") == 0
+    assert (
+        CounterRates(sample(AFTER), sample(BEFORE), 1.0).total("tollgate_requests_admitted_total")
+        == 0
+    )
 
 
 def test_the_screen_shows_refusals_by_limit() -> None:

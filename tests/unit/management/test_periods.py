@@ -100,7 +100,7 @@ async def test_a_change_of_a_shared_budget_keeps_what_everybody_spent(world: Wor
             Customer("c"), lambda each, _: replace(each, budget_id="b")
         )
     ).entity
-    before = (await management.budgets.find("b")).entity
+    before = (await management.budgets.live_by_id("b")).entity
     world.clock.us += 40 * DAY_US
     for each in (key, customer):
         await spend(world, with_budget(each, before), 5)

@@ -29,7 +29,7 @@ from tests.unit.mock_llm.mock_llm_client import (
 
 from tollgate.core.errors import SettingsError
 from tollgate.mock_llm.controls import Controls
-from tollgate.mock_llm.protocol_values import Stream
+from tollgate.mock_llm.protocol_values import MockStream
 from tollgate.mock_llm.stream import Pump
 
 
@@ -261,8 +261,8 @@ async def test_options_that_cannot_be_served_are_refused(wrong: dict[str, Any]) 
             pass
 
 
-def endless() -> Stream:
-    return Stream(b"text/plain", b"", iter(lambda: b"x" * 70_000, b""), 10**9, b"end")
+def endless() -> MockStream:
+    return MockStream(b"text/plain", b"", iter(lambda: b"x" * 70_000, b""), 10**9, b"end")
 
 
 async def turns() -> None:

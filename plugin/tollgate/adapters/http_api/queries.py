@@ -89,7 +89,7 @@ class LogFilters:
 
     async def _key_id(self, management: Management, name: str) -> str:
         try:
-            return (await management.keys.find(name)).entity.id
+            return (await management.keys.live_by_name(name)).entity.id
         except NotFound:
             return as_hash(name)  # a deleted key's records stay, under its hash
 

@@ -65,7 +65,7 @@ class PriceBook:
         self._others.clear()
         return price_table(self._deployments, self._own, now, self._document)
 
-    def find(self, deployment: Deployment, model: str) -> Price | None:
+    def find_price(self, deployment: Deployment, model: str) -> Price | None:
         """Return what another model costs at a deployment's provider: one that a reply names, or
         that a wildcard serves.
 

@@ -37,9 +37,9 @@ class OutputLimits:
 
     def most(self, deployment: Deployment) -> int:
         """Return the most output tokens of one choice of a reply."""
-        return deployment.max_output_tokens or self.find(deployment.known_as) or self._ceiling
+        return deployment.max_output_tokens or self.find_most(deployment.known_as) or self._ceiling
 
-    def find(self, model: str) -> int | None:
+    def find_most(self, model: str) -> int | None:
         """Return the table's entry for a model; None if it has none."""
         return self._find(model)
 

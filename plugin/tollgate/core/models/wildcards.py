@@ -29,7 +29,7 @@ class Wildcards:
         """Sort the wildcards: longer ones match first; equal lengths keep their order."""
         self._names = sorted(filter(is_wildcard, names), key=len, reverse=True)
 
-    def find(self, name: str) -> str | None:
+    def find_wildcard(self, name: str) -> str | None:
         """Return the wildcard that serves a name, if any."""
         if (
             not self._names

@@ -124,7 +124,7 @@ class Catalog:
         model = self.models.get(name)
         if model is not None and not is_wildcard(name):
             return model
-        wildcard = self.wildcards.find(name)
+        wildcard = self.wildcards.find_wildcard(name)
         return None if wildcard is None else Model(name, self.models[wildcard].groups)
 
     def listed(self) -> Iterator[tuple[str, Model]]:
@@ -154,7 +154,7 @@ class Catalog:
         return [
             each
             for each in dict.fromkeys(names)
-            if each not in self.models and self.wildcards.find(each) == wildcard
+            if each not in self.models and self.wildcards.find_wildcard(each) == wildcard
         ] or [wildcard]
 
     def deployments(self, name: str) -> tuple[Deployment, ...]:
@@ -165,7 +165,7 @@ class Catalog:
         found = self.by_name.get(name)
         if found is not None and not is_wildcard(name):
             return found
-        wildcard = self.wildcards.find(name)
+        wildcard = self.wildcards.find_wildcard(name)
         return (
             () if wildcard is None else tuple(_named(each, name) for each in self.by_name[wildcard])
         )
@@ -176,7 +176,8 @@ class Catalog:
         Deterministic: the same `draw` chooses the same deployment.
         """
         serving = (
-            self.serving.get((name, wire)) or self.serving[self.wildcards.find(name) or name, wire]
+            self.serving.get((name, wire))
+            or self.serving[self.wildcards.find_wildcard(name) or name, wire]
         )
         if not serving.deployments:
             return None

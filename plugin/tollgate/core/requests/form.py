@@ -152,7 +152,7 @@ def _check_name(name: str, *, is_file: bool) -> None:
 
     Some readers decode percent signs or RFC 2047 in names.
     """
-    right = NAMES.find(name)
+    right = NAMES.read_as(name)
     if (right is not None and (right != name or is_file)) or "=?" in name or name == "_charset_":
         what = "field" if right is None else f"field {right!r}"
         raise BadRequest(

@@ -126,7 +126,7 @@ class Names:
                     param=wrong[:LONGEST_SHOWN],
                 )
 
-    def find(self, name: str) -> str | None:
+    def read_as(self, name: str) -> str | None:
         """Return the name that the most lenient reader would take a query or form field for, if
         any.
 
@@ -141,7 +141,7 @@ class Names:
         Readers of forms merge the two (https://pkg.go.dev/net/http#Request.FormValue).
         """
         for member in _QUERY_MEMBER.findall(query):
-            if (right := self.find(member)) is not None:
+            if (right := self.read_as(member)) is not None:
                 raise BadRequest(
                     f"The field {right!r} belongs in the body, not in the query.",
                     param=right,

@@ -73,7 +73,7 @@ def extract(api: Api, base: object) -> Counts:
         if name in node:
             add(found, field, count(field, node[name]))
     for field, place, path in layout.walks:
-        if path.may_lead_on(nodes[place]) and (values := path.find(nodes[place])):
+        if path.may_lead_on(nodes[place]) and (values := path.values_in(nodes[place])):
             add(found, field, count_found(field, path, values))
     return found
 

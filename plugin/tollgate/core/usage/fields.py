@@ -144,7 +144,7 @@ class _Place:
             add(found, field, count(field, fields[name]))
         for name in self.walks.keys() & fields.keys():
             for field, path in self.walks[name]:
-                if items := path.find({path.steps[0].name: fields[name]}):
+                if items := path.values_in({path.steps[0].name: fields[name]}):
                     add(found, field, count_found(field, path, items))
         return found
 

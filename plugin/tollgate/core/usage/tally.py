@@ -65,7 +65,7 @@ class Tally:
         for root in api.roots:
             if root.stream_only and not self.stream:
                 continue
-            for base in root.path.find(document):
+            for base in root.path.values_in(document):
                 counts = extract(api, base)
                 if counts or (api.zeros_omitted and self._final):
                     self.take(counts, self._find_names(base), early=root.early)
@@ -171,13 +171,15 @@ class Tally:
     def _find_names(self, base: object) -> dict[Field, str]:
         found = {}
         for field, paths in self._api.layout.names:
-            if (chosen := choose([name for path in paths for name in path.find(base)])) is not None:
+            if (
+                chosen := choose([name for path in paths for name in path.values_in(base)])
+            ) is not None:
                 found[field] = chosen
         return found
 
     def _read_passes(self, base: object) -> None:
         path = self._api.passes
-        if path is not None and (items := path.find(base)):
+        if path is not None and (items := path.values_in(base)):
             self.take_passes(items)
 
 

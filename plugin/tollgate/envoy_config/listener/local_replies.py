@@ -38,7 +38,7 @@ from tollgate.envoy_config.typed_messages import Json, plain
 
 
 @dataclass(frozen=True, slots=True)
-class _Reply:
+class _LocalReply:
     """A status of Envoy's own: OpenAI's error type for it, our code, and what to tell the client."""
 
     status: int
@@ -48,63 +48,65 @@ class _Reply:
 
 
 _REPLIES = (
-    _Reply(
+    _LocalReply(
         400,
         "invalid_request_error",
         "bad_request",
         "The request is not valid HTTP (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(401, "auth_error", "invalid_api_key", "Authentication Error, No api key passed in."),
-    _Reply(
+    _LocalReply(
+        401, "auth_error", "invalid_api_key", "Authentication Error, No api key passed in."
+    ),
+    _LocalReply(
         403,
         "invalid_request_error",
         "upgrade_not_supported",
         "This gateway serves no WebSocket and no other upgrade; call the API over plain HTTP (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(
+    _LocalReply(
         404,
         "invalid_request_error",
         "not_found",
         "No model of this gateway is served under this path.",
     ),
-    _Reply(
+    _LocalReply(
         408,
         "invalid_request_error",
         "request_timeout",
         "The request did not arrive in time (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(
+    _LocalReply(
         413,
         "invalid_request_error",
         "request_too_large",
         "The request body is larger than this gateway takes.",
     ),
-    _Reply(
+    _LocalReply(
         431,
         "invalid_request_error",
         "headers_too_large",
         "The request's headers are too long or too many.",
     ),
-    _Reply(
+    _LocalReply(
         503,
         "server_error",
         "service_unavailable",
         "The model's provider, or the gateway's limiter, could not be reached, or is overloaded (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(
+    _LocalReply(
         504,
         "server_error",
         "timeout",
         "The model's provider did not answer in time (%RESPONSE_CODE_DETAILS%).",
     ),
     # Whatever else Envoy answers: up to 499 the client's fault, beyond it the gateway's.
-    _Reply(
+    _LocalReply(
         499,
         "invalid_request_error",
         "bad_request",
         "The gateway does not take this request (%RESPONSE_CODE_DETAILS%).",
     ),
-    _Reply(
+    _LocalReply(
         599,
         "server_error",
         "gateway_error",
@@ -161,7 +163,7 @@ def _cel(expression: str) -> AccessLogFilter:
     )
 
 
-def _mapper(family: Family, reply: _Reply) -> ResponseMapper:
+def _mapper(family: Family, reply: _LocalReply) -> ResponseMapper:
     conditions = [_has_status(reply.status)]
     if family is not Family.OPENAI:
         conditions.append(_cel(_is_of(family)))
@@ -211,7 +213,7 @@ def _names(family: Family) -> str:
     return rf',[0-9]+,"{family.value}[."]'
 
 
-def _body(family: Family, reply: _Reply) -> SubstitutionFormatString:
+def _body(family: Family, reply: _LocalReply) -> SubstitutionFormatString:
     """The family's error as Envoy's JSON format: a lone %RESPONSE_CODE% becomes a number there."""
     error = msgspec.json.decode(
         error_body(family, reply.status, reply.kind, reply.message, code=reply.code)

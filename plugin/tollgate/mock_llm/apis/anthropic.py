@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, Call, Reply, Stream, decode
-from tollgate.mock_llm.words import Answer, answer, input_tokens, model_json, text_bytes
+from tollgate.mock_llm.protocol_values import EVENT_STREAM, MockCall, MockStream, Reply, decode
+from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, model_json, text_bytes
 
 _ERROR_TYPES = {
     401: "authentication_error",
@@ -41,7 +41,7 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def messages(call: Call) -> Reply:
+def messages(call: MockCall) -> Reply:
     """POST /v1/messages."""
     body = decode(_DECODER, call.body)
     said = answer(call.controls, (body.max_tokens,))
@@ -52,7 +52,7 @@ def messages(call: Call) -> Reply:
     return _MESSAGE % (call.id.encode(), model_json(body.model), content, _stop_reason(said), usage)
 
 
-def count_tokens(call: Call) -> Reply:
+def count_tokens(call: MockCall) -> Reply:
     """POST /v1/messages/count_tokens."""
     return b'{"input_tokens":%d}' % _input_tokens(decode(_DECODER, call.body))
 
@@ -65,7 +65,7 @@ def error(status: int, message: str, request_id: str) -> bytes:
     )
 
 
-def _stream(call: Call, body: _Body, said: Answer) -> Stream:
+def _stream(call: MockCall, body: _Body, said: MockAnswer) -> MockStream:
     shown = call.controls.usage
     # The start reports a small output count; the delta's cumulative count overrides it.
     start_usage = _USAGE % (_input_tokens(body), min(1, said.words)) if shown else b""
@@ -75,7 +75,7 @@ def _stream(call: Call, body: _Body, said: Answer) -> Stream:
     word = _event(
         b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":"%b"}' % said.word
     )
-    return Stream(
+    return MockStream(
         content_type=EVENT_STREAM,
         opening=_event(b"message_start", b',"message":' + message)
         + _event(b"content_block_start", b',"index":0,"content_block":{"type":"text","text":""}')
@@ -96,5 +96,5 @@ def _input_tokens(body: _Body) -> int:
     return input_tokens(text_bytes(body.system, body.messages))
 
 
-def _stop_reason(said: Answer) -> bytes:
+def _stop_reason(said: MockAnswer) -> bytes:
     return b'"max_tokens"' if said.truncated else b'"end_turn"'

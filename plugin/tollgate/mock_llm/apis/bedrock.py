@@ -17,8 +17,8 @@ from msgspec import Struct, field
 from msgspec.json import Decoder, encode
 
 from tollgate.mock_llm.apis import anthropic
-from tollgate.mock_llm.protocol_values import Call, Reply, Stream, decode
-from tollgate.mock_llm.words import Answer, answer, input_tokens, text_bytes
+from tollgate.mock_llm.protocol_values import MockCall, MockStream, Reply, decode
+from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, text_bytes
 
 PATH = b"/model/"
 _EVENT_STREAM = b"application/vnd.amazon.eventstream"
@@ -37,7 +37,7 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def converse(call: Call) -> Reply:
+def converse(call: MockCall) -> Reply:
     """POST /model/{id}/converse."""
     body, said = _converse(call)
     content = b'{"message":{"role":"assistant","content":[{"text":"%b"}]}}' % said.text
@@ -48,11 +48,11 @@ def converse(call: Call) -> Reply:
     )
 
 
-def converse_stream(call: Call) -> Reply:
+def converse_stream(call: MockCall) -> Reply:
     """POST /model/{id}/converse-stream: the event `metadata` comes last and has the usage."""
     body, said = _converse(call)
     metadata = b'{"metrics":{"latencyMs":1}%b}' % _usage(call, body, said)
-    return Stream(
+    return MockStream(
         content_type=_EVENT_STREAM,
         opening=_frame("messageStart", b'{"role":"assistant"}'),
         words=repeat(
@@ -68,12 +68,12 @@ def converse_stream(call: Call) -> Reply:
     )
 
 
-def invoke(call: Call) -> Reply:
+def invoke(call: MockCall) -> Reply:
     """POST /model/{id}/invoke."""
     return anthropic.messages(call)
 
 
-def invoke_stream(call: Call) -> Reply:
+def invoke_stream(call: MockCall) -> Reply:
     """POST /model/{id}/invoke-with-response-stream: Claude's events, each in base64; the last one
     has the metrics.
     """
@@ -89,7 +89,7 @@ def invoke_stream(call: Call) -> Reply:
         "index": 0,
         "delta": {"type": "text_delta", "text": said.word.decode()},
     }
-    return Stream(
+    return MockStream(
         content_type=_EVENT_STREAM,
         opening=_chunk({"type": "message_start", "message": {"role": "assistant", "content": []}}),
         words=repeat(_chunk(word), said.words),
@@ -104,13 +104,13 @@ def error(_status: int, message: str, _request_id: str) -> bytes:
     return encode({"message": message})
 
 
-def _converse(call: Call) -> tuple[_Body, Answer]:
+def _converse(call: MockCall) -> tuple[_Body, MockAnswer]:
     body = decode(_DECODER, call.body)
     config = body.inference if isinstance(body.inference, dict) else {}
     return body, answer(call.controls, (config.get("maxTokens"),))
 
 
-def _usage(call: Call, body: _Body, said: Answer) -> bytes:
+def _usage(call: MockCall, body: _Body, said: MockAnswer) -> bytes:
     if not call.controls.usage:
         return b""
     tokens = input_tokens(text_bytes(body.system, body.messages))
@@ -121,7 +121,7 @@ def _usage(call: Call, body: _Body, said: Answer) -> bytes:
     )
 
 
-def _stop(said: Answer) -> bytes:
+def _stop(said: MockAnswer) -> bytes:
     return b"max_tokens" if said.truncated else b"end_turn"
 
 

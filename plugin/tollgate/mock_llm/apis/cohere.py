@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, Call, Reply, Stream, decode
-from tollgate.mock_llm.words import Answer, answer, input_tokens, text_bytes
+from tollgate.mock_llm.protocol_values import EVENT_STREAM, MockCall, MockStream, Reply, decode
+from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, text_bytes
 
 _TEMPLATE_TOKENS = 64  # what Cohere's own words around a prompt count for, and are not billed for
 
@@ -26,7 +26,7 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def chat(call: Call) -> Reply:
+def chat(call: MockCall) -> Reply:
     """POST /v2/chat."""
     body = decode(_DECODER, call.body)
     said = answer(call.controls, (body.max_tokens,))
@@ -41,7 +41,7 @@ def chat(call: Call) -> Reply:
             usage,
         )
     word = b',"index":0,"delta":{"message":{"content":{"text":"%b"}}}' % said.word
-    return Stream(
+    return MockStream(
         content_type=EVENT_STREAM,
         opening=_event(b"message-start", b',"delta":{"message":{"role":"assistant"}}'),
         words=repeat(_event(b"content-delta", word), said.words),
@@ -50,7 +50,7 @@ def chat(call: Call) -> Reply:
     )
 
 
-def embed(call: Call) -> Reply:
+def embed(call: MockCall) -> Reply:
     """POST /v2/embed: a vector for each text."""
     body = decode(_DECODER, call.body)
     texts = body.texts if isinstance(body.texts, list) else []
@@ -63,7 +63,7 @@ def embed(call: Call) -> Reply:
     )
 
 
-def rerank(call: Call) -> Reply:
+def rerank(call: MockCall) -> Reply:
     """POST /v2/rerank: one search unit."""
     billed = b',"meta":{"billed_units":{"search_units":1}}' if call.controls.usage else b""
     return b'{"id":"%b","results":[{"index":0,"relevance_score":0.5}]%b}' % (
@@ -77,7 +77,7 @@ def error(_status: int, message: str, request_id: str) -> bytes:
     return encode({"id": request_id, "message": message})
 
 
-def _usage(call: Call, body: _Body, said: Answer) -> bytes:
+def _usage(call: MockCall, body: _Body, said: MockAnswer) -> bytes:
     if not call.controls.usage:
         return b""
     tokens = input_tokens(text_bytes(body.messages))

@@ -13,8 +13,23 @@ from urllib.parse import parse_qs, unquote
 from msgspec import Struct, field
 from msgspec.json import Decoder, encode
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, JSON, Call, Reply, Stream, decode, event
-from tollgate.mock_llm.words import Answer, answer, input_tokens, is_count, model_json, text_bytes
+from tollgate.mock_llm.protocol_values import (
+    EVENT_STREAM,
+    JSON,
+    MockCall,
+    MockStream,
+    Reply,
+    decode,
+    event,
+)
+from tollgate.mock_llm.words import (
+    MockAnswer,
+    answer,
+    input_tokens,
+    is_count,
+    model_json,
+    text_bytes,
+)
 
 PATHS = (b"/v1beta/models/", b"/v1/models/")
 
@@ -56,8 +71,8 @@ _DECODER = Decoder(_Body)
 class _Generation:
     """One call's answer, and what every object of its reply repeats."""
 
-    call: Call
-    said: Answer
+    call: MockCall
+    said: MockAnswer
     candidates: int
     prompt_tokens: int
 
@@ -92,34 +107,34 @@ class _Generation:
             yield self.object([candidate], number + 1)
 
 
-def generate(call: Call) -> Reply:
+def generate(call: MockCall) -> Reply:
     """POST /v1beta/models/{model}:generateContent."""
     generation = _generation(call)
     return generation.last(generation.said.text)
 
 
-def stream_generate(call: Call) -> Reply:
+def stream_generate(call: MockCall) -> Reply:
     """POST /v1beta/models/{model}:streamGenerateContent; with `alt=sse` as server-sent events."""
     generation = _generation(call)
     count = generation.said.words * generation.candidates
     last = generation.last(b"")
     if parse_qs(call.query).get(b"alt") == [b"sse"]:
-        return Stream(EVENT_STREAM, b"", map(event, generation.words()), count, event(last))
+        return MockStream(EVENT_STREAM, b"", map(event, generation.words()), count, event(last))
     separator = b",\r\n" if count else b""
-    return Stream(JSON, b"[", _separated(generation.words()), count, separator + last + b"]")
+    return MockStream(JSON, b"[", _separated(generation.words()), count, separator + last + b"]")
 
 
-def embed(_call: Call) -> Reply:
+def embed(_call: MockCall) -> Reply:
     """POST /v1beta/models/{model}:embedContent, which tells no usage."""
     return b'{"embedding":{"values":[0.5,-0.5]}}'
 
 
-def count_tokens(call: Call) -> Reply:
+def count_tokens(call: MockCall) -> Reply:
     """POST /v1beta/models/{model}:countTokens."""
     return b'{"totalTokens":%d}' % _generation(call).prompt_tokens
 
 
-def predict(call: Call) -> Reply:
+def predict(call: MockCall) -> Reply:
     """POST /v1/projects/.../models/{model}:predict on Vertex: an embedding for each instance."""
     body = decode(_DECODER, call.body)
     count = b',"statistics":{"truncated":false,"token_count":%d}'
@@ -139,7 +154,7 @@ def error(status: int, message: str, _request_id: str) -> bytes:
     )
 
 
-def _generation(call: Call) -> _Generation:
+def _generation(call: MockCall) -> _Generation:
     body = decode(_DECODER, call.body)
     config = body.config_camel or body.config_snake
     config = config if isinstance(config, dict) else {}

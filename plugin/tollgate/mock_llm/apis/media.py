@@ -12,7 +12,14 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, Call, Reply, Stream, decode, event
+from tollgate.mock_llm.protocol_values import (
+    EVENT_STREAM,
+    MockCall,
+    MockStream,
+    Reply,
+    decode,
+    event,
+)
 from tollgate.mock_llm.words import answer, input_tokens, is_count, model_json, text_bytes
 
 _PIXEL = b"iVBORw0KGgo="
@@ -37,7 +44,7 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def images(call: Call) -> Reply:
+def images(call: MockCall) -> Reply:
     """POST /v1/images/generations, edits and variations: `n` pictures, or the events of one."""
     body = _body(call)
     pictures = min(body.n, _MOST_PICTURES) if is_count(body.n) and body.n else 1
@@ -50,12 +57,12 @@ def images(call: Call) -> Reply:
             % _PIXEL
         )
         whole = b'{"type":"image_generation.completed","b64_json":"%b"%b}' % (_PIXEL, usage)
-        return Stream(EVENT_STREAM, b"", repeat(event(partial), 1), 1, event(whole))
+        return MockStream(EVENT_STREAM, b"", repeat(event(partial), 1), 1, event(whole))
     rows = b",".join([b'{"b64_json":"%b"}' % _PIXEL] * pictures)
     return b'{"created":%d,"data":[%b]%b}' % (time.time(), rows, usage)
 
 
-def transcription(call: Call) -> Reply:
+def transcription(call: MockCall) -> Reply:
     """POST /v1/audio/transcriptions and translations: five seconds of speech."""
     said = answer(call.controls, ())
     details = (
@@ -67,22 +74,22 @@ def transcription(call: Call) -> Reply:
         return b'{"text":"%b"%b}' % (said.text, usage)
     word = event(b'{"type":"transcript.text.delta","delta":"%b"}' % said.word)
     done = event(b'{"type":"transcript.text.done","text":"%b"%b}' % (said.text, usage))
-    return Stream(EVENT_STREAM, b"", repeat(word, said.words), said.words, done)
+    return MockStream(EVENT_STREAM, b"", repeat(word, said.words), said.words, done)
 
 
-def speech(call: Call) -> Reply:
+def speech(call: MockCall) -> Reply:
     """POST /v1/audio/speech: sound, or with `stream_format: sse` its events."""
     body = _body(call)
     if body.stream_format != "sse":
-        return Stream(b"audio/mpeg", b"", repeat(_SOUND, 1), 1, _SOUND)
+        return MockStream(b"audio/mpeg", b"", repeat(_SOUND, 1), 1, _SOUND)
     usage = _usage(call, input_tokens(text_bytes(body.input)), _SOUND_TOKENS, b"")
     delta = event(b'{"type":"speech.audio.delta","audio":"%b"}' % _PIXEL)
-    return Stream(
+    return MockStream(
         EVENT_STREAM, b"", repeat(delta, 1), 1, event(b'{"type":"speech.audio.done"%b}' % usage)
     )
 
 
-def moderations(call: Call) -> Reply:
+def moderations(call: MockCall) -> Reply:
     """POST /v1/moderations: all is well."""
     model = model_json(_body(call).model)
     return (
@@ -94,12 +101,12 @@ def moderations(call: Call) -> Reply:
     )
 
 
-def _usage(call: Call, tokens: int, output_tokens: int, details: bytes) -> bytes:
+def _usage(call: MockCall, tokens: int, output_tokens: int, details: bytes) -> bytes:
     usage = _USAGE % (tokens, output_tokens, tokens + output_tokens, details)
     return b"," + usage if call.controls.usage else b""
 
 
-def _body(call: Call) -> _Body:
+def _body(call: MockCall) -> _Body:
     """The JSON body; of a form only whether it asks for a stream."""
     if call.body.startswith(b"--"):
         return _Body(stream=b'name="stream"\r\n\r\ntrue' in call.body)

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from tollgate.mock_llm.protocol_values import Call, Reply, Stream, decode
+from tollgate.mock_llm.protocol_values import MockCall, MockStream, Reply, decode
 from tollgate.mock_llm.words import answer, input_tokens, model_json, text_bytes
 
 _NDJSON = b"application/x-ndjson"
@@ -33,17 +33,17 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def chat(call: Call) -> Reply:
+def chat(call: MockCall) -> Reply:
     """POST /api/chat."""
     return _reply(call, _CHAT)
 
 
-def generate(call: Call) -> Reply:
+def generate(call: MockCall) -> Reply:
     """POST /api/generate."""
     return _reply(call, _GENERATE)
 
 
-def embed(call: Call) -> Reply:
+def embed(call: MockCall) -> Reply:
     """POST /api/embed: a vector for each input."""
     body = decode(_DECODER, call.body)
     inputs = body.input if isinstance(body.input, list) else [body.input]
@@ -64,7 +64,7 @@ def error(_status: int, message: str, _request_id: str) -> bytes:
     return encode({"error": message})
 
 
-def _reply(call: Call, form: bytes) -> Reply:
+def _reply(call: MockCall, form: bytes) -> Reply:
     body = decode(_DECODER, call.body)
     limit = body.options.get("num_predict") if isinstance(body.options, dict) else None
     said = answer(call.controls, (limit,))
@@ -77,6 +77,6 @@ def _reply(call: Call, form: bytes) -> Reply:
     if body.stream is False:
         return start + form % said.text + end
     word = start + form % said.word + b',"done":false}\n'
-    return Stream(
+    return MockStream(
         _NDJSON, b"", repeat(word, said.words), said.words, start + form % b"" + end + b"\n"
     )

@@ -15,8 +15,22 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, Call, Reply, Stream, decode, event
-from tollgate.mock_llm.words import Answer, answer, input_tokens, is_count, model_json, text_bytes
+from tollgate.mock_llm.protocol_values import (
+    EVENT_STREAM,
+    MockCall,
+    MockStream,
+    Reply,
+    decode,
+    event,
+)
+from tollgate.mock_llm.words import (
+    MockAnswer,
+    answer,
+    input_tokens,
+    is_count,
+    model_json,
+    text_bytes,
+)
 
 # OpenAI's own bound on `n`.
 _MOST_CHOICES = 128
@@ -84,20 +98,20 @@ _TEXT = _Form(
 )
 
 
-def chat(call: Call) -> Reply:
+def chat(call: MockCall) -> Reply:
     """POST /v1/chat/completions."""
     body = decode(_DECODER, call.body)
     return _text_reply(_CHAT, call, body, input_tokens(text_bytes(body.messages)), _choices(body.n))
 
 
-def completions(call: Call) -> Reply:
+def completions(call: MockCall) -> Reply:
     """POST /v1/completions: `n` choices for each prompt."""
     body = decode(_DECODER, call.body)
     prompts = _inputs(body.prompt)
     return _text_reply(_TEXT, call, body, _tokens_of(prompts), _choices(body.n) * len(prompts))
 
 
-def embeddings(call: Call) -> Reply:
+def embeddings(call: MockCall) -> Reply:
     """POST /v1/embeddings: the same vector for each input."""
     body = decode(_DECODER, call.body)
     inputs = _inputs(body.input)
@@ -115,7 +129,7 @@ def embeddings(call: Call) -> Reply:
     return b'{"object":"list","data":[%b],"model":%b%b}' % (rows, model_json(body.model), usage)
 
 
-def models(_call: Call) -> Reply:
+def models(_call: MockCall) -> Reply:
     """GET /v1/models."""
     return _MODELS
 
@@ -127,7 +141,9 @@ def error(status: int, message: str, _request_id: str) -> bytes:
     return encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
-def _text_reply(form: _Form, call: Call, body: _Body, prompt_tokens: int, choices: int) -> Reply:
+def _text_reply(
+    form: _Form, call: MockCall, body: _Body, prompt_tokens: int, choices: int
+) -> Reply:
     said = answer(
         call.controls, (body.max_tokens, body.max_completion_tokens, body.max_output_tokens)
     )
@@ -156,7 +172,7 @@ def _text_reply(form: _Form, call: Call, body: _Body, prompt_tokens: int, choice
     return b"%b%b]%b%b}" % (start, rows, b"," if shown else b"", usage if shown else b"")
 
 
-def _stream(form: _Form, start: bytes, said: Answer, choices: int, usage: bytes) -> Stream:
+def _stream(form: _Form, start: bytes, said: MockAnswer, choices: int, usage: bytes) -> MockStream:
     # With include_usage every chunk has the field, null until the last one, which has no choices.
     end = b'],"usage":null}' if usage else b"]}"
 
@@ -164,7 +180,7 @@ def _stream(form: _Form, start: bytes, said: Answer, choices: int, usage: bytes)
         return [event(start + choice(index) + end) for index in range(choices)]
 
     finish = _finish(said)
-    return Stream(
+    return MockStream(
         content_type=EVENT_STREAM,
         opening=b"".join(events(lambda index: form.first % index)) if form.first else b"",
         words=chain.from_iterable(
@@ -177,7 +193,7 @@ def _stream(form: _Form, start: bytes, said: Answer, choices: int, usage: bytes)
     )
 
 
-def _finish(said: Answer) -> bytes:
+def _finish(said: MockAnswer) -> bytes:
     return b"length" if said.truncated else b"stop"
 
 

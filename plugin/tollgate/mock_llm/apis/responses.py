@@ -12,8 +12,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.json import Decoder
 
-from tollgate.mock_llm.protocol_values import EVENT_STREAM, Call, Reply, Stream, decode
-from tollgate.mock_llm.words import Answer, answer, input_tokens, model_json, text_bytes
+from tollgate.mock_llm.protocol_values import EVENT_STREAM, MockCall, MockStream, Reply, decode
+from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, model_json, text_bytes
 
 _RESPONSE = (
     b'{"id":"resp_%b","object":"response","created_at":%d,"status":"%b","error":null,"incomplete_details":%b,'
@@ -41,7 +41,7 @@ class _Body(Struct):
 _DECODER = Decoder(_Body)
 
 
-def responses(call: Call) -> Reply:
+def responses(call: MockCall) -> Reply:
     """POST /v1/responses."""
     body = decode(_DECODER, call.body)
     said = answer(call.controls, (body.max_output_tokens,))
@@ -55,7 +55,7 @@ class _Message:
     """The one item of a reply's output, and what its events say of it."""
 
     id: bytes
-    said: Answer
+    said: MockAnswer
 
     @property
     def status(self) -> bytes:
@@ -78,7 +78,7 @@ class _Message:
         return b'"item_id":"%b","output_index":0,"content_index":0' % self.id
 
 
-def _stream(call: Call, body: _Body, message: _Message, whole: bytes) -> Stream:
+def _stream(call: MockCall, body: _Body, message: _Message, whole: bytes) -> MockStream:
     said, place = message.said, message.place
     begun = _RESPONSE % (
         call.id.encode(),
@@ -103,7 +103,7 @@ def _stream(call: Call, body: _Body, message: _Message, whole: bytes) -> Stream:
     )
     word = b'%b,"logprobs":[],"delta":"%b"' % (place, said.word)
     first, after = len(opening), len(opening) + said.words
-    return Stream(
+    return MockStream(
         content_type=EVENT_STREAM,
         opening=_events(opening, 0),
         words=(
@@ -114,7 +114,7 @@ def _stream(call: Call, body: _Body, message: _Message, whole: bytes) -> Stream:
     )
 
 
-def _response(call: Call, body: _Body, said: Answer, message: bytes) -> bytes:
+def _response(call: MockCall, body: _Body, said: MockAnswer, message: bytes) -> bytes:
     tokens = input_tokens(text_bytes(body.instructions, body.input))
     usage = _USAGE % (tokens, said.words, tokens + said.words) if call.controls.usage else b"null"
     status, details = b"completed", b"null"

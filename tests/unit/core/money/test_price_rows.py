@@ -182,11 +182,11 @@ def test_another_model_of_the_same_provider_is_found_by_name() -> None:
     """A pass of an advisor; of names that nobody knows, only so many are kept."""
     haiku = Deployment("d", "d", "anthropic", "claude-haiku-4-5", "http://x")
     book = PriceBook([haiku], {})
-    found = book.find(haiku, "claude-opus-4-6")
+    found = book.find_price(haiku, "claude-opus-4-6")
     assert found is not None
     assert found.tiers[0].input == 5 * 10**9
-    assert book.find(haiku, "claude-opus-4-6") is found
-    assert [book.find(haiku, f"nobody-{number}") for number in range(600)] == [None] * 600
+    assert book.find_price(haiku, "claude-opus-4-6") is found
+    assert [book.find_price(haiku, f"nobody-{number}") for number in range(600)] == [None] * 600
     assert len(book._others) <= 512
 
 

@@ -43,11 +43,13 @@ async def info(caller: Somebody, management: Managed, key: str | None = None) ->
     if key is None:
         if own is None:
             raise BadRequest("the master key is not a virtual key; name one with ?key=", "key")
-        return wire.KeyInfo(key=own.hash, info=wire.row(await management.keys.find(own.hash)))
+        return wire.KeyInfo(
+            key=own.hash, info=wire.row(await management.keys.live_by_name(own.hash))
+        )
     if not isinstance(caller, Administrator) and (own is None or own.hash != as_hash(key)):
         role = caller.user.role.value if caller.user else "unknown"
         raise Denied(f"You are not allowed to access this key's info. Your role={role}", status=403)
-    return wire.KeyInfo(key=key, info=wire.row(await management.keys.find(key)))
+    return wire.KeyInfo(key=key, info=wire.row(await management.keys.live_by_name(key)))
 
 
 @router.post("/update")
@@ -56,7 +58,7 @@ async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.Up
     await management.budgets.check(body.budget_id)
     name = body.key
     if name is None:
-        name = (await management.keys.find_by_alias(body.key_alias or "")).entity.hash
+        name = (await management.keys.live_by_alias(body.key_alias or "")).entity.hash
     live = await management.keys.update(name, body.change, body.spend)
     return wire.UpdatedKey(key=name, **dict(wire.row(live)))
 

@@ -71,7 +71,7 @@ async def spend_users(
     if user_id is None:
         ranking = await management.users.by_spend((page - 1) * limit, limit)
     else:
-        ranking = Ranking([await management.users.find(user_id)], 1)
+        ranking = Ranking([await management.users.live_by_id(user_id)], 1)
     response.headers[TOTAL_COUNT] = str(ranking.total)
     return [
         user_wire.row(live, await management.users.team_ids(live.entity.id))

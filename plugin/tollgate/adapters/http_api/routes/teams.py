@@ -120,7 +120,7 @@ async def member_add(
     """Make users members of a team; who is not known yet becomes a user."""
     new = [each.new_member() for each in body.member]
     users, members = await management.teams.members.add(body.team_id, new, body.member_change)
-    row = await _row(management, await management.teams.find(body.team_id))
+    row = await _row(management, await management.teams.live_by_id(body.team_id))
     return wire.TeamWithNewMembers(
         **dict(row),
         updated_users=tuple(_shown(user) for user in users),
@@ -146,7 +146,7 @@ async def member_delete(
     body: member_wire.DeleteMember, _: Admin, management: Managed
 ) -> wire.TeamRow:
     """End a membership."""
-    live = await management.teams.find(body.team_id)
+    live = await management.teams.live_by_id(body.team_id)
     await management.teams.members.remove(body.team_id, body.user_id, body.user_email)
     return await _row(management, live)
 

@@ -55,7 +55,7 @@ async def info(
     found = await management.users.info(user_id)
     # A member may know that they are in a team, but not what it has spent.
     shown = found.team_ids if isinstance(caller, Administrator) else ()
-    teams = [await management.teams.entities.find(each) for each in shown]
+    teams = [await management.teams.entities.find_stored(each) for each in shown]
     lives = await management.teams.live([each.entity for each in teams if each is not None])
     return wire.UserAnswer(
         user_id=user_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tollgate.adapters.http_api.wire.parts.base import Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import EntityFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import LimitsRow, limits_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -18,13 +18,13 @@ class BudgetFields(EntityFields[Budget]):
     soft_budget: Dollars | None = None
 
 
-class QueryBudgets(Request):
+class QueryBudgets(RequestBody):
     """POST /budget/info."""
 
     budgets: Names
 
 
-class DeleteBudget(Request):
+class DeleteBudget(RequestBody):
     """POST /budget/delete."""
 
     id: Identifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tollgate.adapters.http_api.wire.budgets import BudgetRow
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import PayerFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import PayerRow, payer_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -25,7 +25,7 @@ class CustomerFields(PayerFields[Customer]):
     soft_budget: Dollars | None = None
 
 
-class NamedCustomers(Request):
+class NamedCustomers(RequestBody):
     """POST /customer/delete, /customer/block and /customer/unblock."""
 
     user_ids: Names
@@ -42,14 +42,14 @@ class CustomerRow(PayerRow):
     registered: bool = True
 
 
-class DeletedCustomers(Answer):
+class DeletedCustomers(ResponseBody):
     """The answer of /customer/delete."""
 
     deleted_customers: int
     message: str
 
 
-class BlockedCustomers(Answer):
+class BlockedCustomers(ResponseBody):
     """The answer of /customer/block and /customer/unblock."""
 
     blocked_users: tuple[CustomerRow, ...]

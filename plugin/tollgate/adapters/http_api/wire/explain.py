@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import PrintedTime
 from tollgate.core.calls.bill import FEMTO_PER_NANO
 from tollgate.core.money.dollars import dollars_of
 from tollgate.ports import Settled
 
 
-class PriceRow(Answer):
+class PriceUsed(ResponseBody):
     """Which row of which price table.
 
     `as_of`: the day that the row names; null where it names none.
@@ -30,7 +30,7 @@ class PriceRow(Answer):
     geography: str | None
 
 
-class CostLine(Answer):
+class CostLine(ResponseBody):
     """`units` times `nanousd_each` is `nanousd`."""
 
     kind: str
@@ -39,7 +39,7 @@ class CostLine(Answer):
     nanousd: str
 
 
-class Tokens(Answer):
+class Tokens(ResponseBody):
     """What the reply told, or what stood in for it.
 
     Parts are within `input_tokens` and `output_tokens`, but for `citation_tokens`.
@@ -81,7 +81,7 @@ class PassTokens(Tokens):
     model: str | None
 
 
-class Explanation(Answer):
+class Explanation(ResponseBody):
     """The answer of /spend/explain.
 
     `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
@@ -109,7 +109,7 @@ class Explanation(Answer):
     tokens: Tokens
     passes: tuple[PassTokens, ...]
     told_nanousd: int | None
-    price: PriceRow | None
+    price: PriceUsed | None
     lines: tuple[CostLine, ...]
     unpriced: tuple[str, ...]
     sum_nanousd: str
@@ -120,7 +120,7 @@ class Explanation(Answer):
 def explanation(settled: Settled) -> Explanation:
     """A record of the ledger, with its arithmetic."""
     record, bill = settled.record, settled.record.bill
-    price = PriceRow(
+    price = PriceUsed(
         source=bill.source,
         as_of=bill.as_of or None,
         above_input_tokens=bill.above_input_tokens,

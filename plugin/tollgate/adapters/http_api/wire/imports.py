@@ -15,12 +15,12 @@ from tollgate.adapters.http_api.wire.budgets import BudgetFields
 from tollgate.adapters.http_api.wire.customers import CustomerFields
 from tollgate.adapters.http_api.wire.keys import KeyFields
 from tollgate.adapters.http_api.wire.members import MemberFields
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, TeamId, wrong
 from tollgate.adapters.http_api.wire.teams import TeamFields
 from tollgate.adapters.http_api.wire.users import UserFields
 from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
-from tollgate.management.imports import Carried, Outcome
+from tollgate.management.imports import EntityToImport, Outcome
 from tollgate.management.spending.limits import new_entity
 
 _LONGEST_BATCH = 1000
@@ -44,7 +44,7 @@ Instant = Annotated[
 TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Carried(Request):
+class _Carried(RequestBody):
     """What an import says of every kind.
 
     A budget's period ends at `budget_reset_at`: one that is past had its spend before.
@@ -55,7 +55,7 @@ class _Carried(Request):
     spend: Dollars | None = None
     model_spend: dict[Identifier, Dollars] | None = None
 
-    def carried(self, now_us: int) -> Carried:
+    def carried(self, now_us: int) -> EntityToImport:
         """The entity, and what it has spent in its current period."""
         blank: Any = self._blank()
         reset_us = self.budget_reset_at
@@ -64,7 +64,7 @@ class _Carried(Request):
         blank = new_entity(blank, self.created_at or now_us, period_us=reset_us)
         entity = self.change(replace(blank, updated_us=now_us), now_us)  # type: ignore[attr-defined]
         over = reset_us is not None and reset_us <= now_us
-        return Carried(entity, 0 if over else self.spend or 0, self.model_spend or {})
+        return EntityToImport(entity, 0 if over else self.spend or 0, self.model_spend or {})
 
     @abstractmethod
     def _blank(self) -> Entity:
@@ -144,7 +144,7 @@ of each.
 Rows = tuple[dict[str, Any], ...]
 
 
-class Import(Request):
+class Import(RequestBody):
     """POST /global/import: at most a thousand entities.
 
     `dry_run` changes nothing and says what would happen.
@@ -168,7 +168,7 @@ class Import(Request):
         return len(self.rows()) > _LONGEST_BATCH
 
 
-class ImportResult(Answer):
+class ImportResult(ResponseBody):
     """What became of one entity."""
 
     kind: str
@@ -177,7 +177,7 @@ class ImportResult(Answer):
     message: str | None
 
 
-class ImportAnswer(Answer):
+class ImportAnswer(ResponseBody):
     """The answer of /global/import: one result for each entity, in the order of the lists."""
 
     results: tuple[ImportResult, ...]

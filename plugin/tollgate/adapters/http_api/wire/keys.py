@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -100,26 +100,26 @@ class RegenerateKey(KeyFields):
     new_key: str | None = None
 
 
-class DeleteKeys(Request):
+class DeleteKeys(RequestBody):
     """POST /key/delete."""
 
     keys: tuple[str, ...] | None = None
     key_aliases: Names | None = None
 
 
-class NamedKey(Request):
+class NamedKey(RequestBody):
     """POST /key/block and /key/unblock."""
 
     key: str
 
 
-class ResetSpend(Request):
+class ResetSpend(RequestBody):
     """POST /key/{key}/reset_spend."""
 
     reset_to: Dollars
 
 
-class GeneratedKey(Answer):
+class GeneratedKey(ResponseBody):
     """The answer of /key/generate, in the page's order.
 
     The last name and hash are null there; /key/info tells both.
@@ -166,7 +166,7 @@ class KeyRow(OwnedRow):
     budget_id: str | None
 
 
-class KeyInfo(Answer):
+class KeyInfo(ResponseBody):
     """The answer of /key/info."""
 
     key: str
@@ -179,13 +179,13 @@ class UpdatedKey(KeyRow):
     key: str
 
 
-class DeletedKeys(Answer):
+class DeletedKeys(ResponseBody):
     """The answer of /key/delete."""
 
     deleted_keys: tuple[str, ...]
 
 
-class KeyList(Answer):
+class KeyList(ResponseBody):
     """The answer of /key/list."""
 
     keys: tuple[str | KeyRow, ...]
@@ -194,7 +194,7 @@ class KeyList(Answer):
     total_pages: int
 
 
-class SpendReset(Answer):
+class SpendReset(ResponseBody):
     """The answer of /key/{key}/reset_spend."""
 
     key_hash: str

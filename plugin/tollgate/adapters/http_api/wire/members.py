@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits
 from tollgate.adapters.http_api.wire.parts.limits import LimitFields
 from tollgate.adapters.http_api.wire.parts.types import (
@@ -23,7 +23,7 @@ from tollgate.management.members import NewMember
 from tollgate.management.spending.spending import Live
 
 
-class MemberName(Request):
+class MemberName(RequestBody):
     """Somebody in a request: by user id or by e-mail address."""
 
     user_id: Identifier | None = None
@@ -76,7 +76,7 @@ class UpdateMember(MemberFields):
     user_email: Identifier | None = None
 
 
-class DeleteMember(Request):
+class DeleteMember(RequestBody):
     """POST /team/member_delete."""
 
     team_id: TeamId
@@ -84,14 +84,14 @@ class DeleteMember(Request):
     user_email: Identifier | None = None
 
 
-class MemberRef(Answer):
+class MemberRef(ResponseBody):
     """A member in `members_with_roles`, as the page prints it."""
 
     role: MemberRole
     user_id: str
 
 
-class MembershipRow(Answer):
+class MembershipRow(ResponseBody):
     """A membership with its live numbers.
 
     `litellm_budget_table` holds its limits, where LiteLLM has them.
@@ -108,7 +108,7 @@ class MembershipRow(Answer):
     litellm_budget_table: dict[str, Any]
 
 
-class UpdatedMember(Answer):
+class UpdatedMember(ResponseBody):
     """The answer of /team/member_update."""
 
     team_id: str
@@ -121,7 +121,7 @@ class UpdatedMember(Answer):
     allowed_models: tuple[str, ...]
 
 
-class MemberSpendReset(Answer):
+class MemberSpendReset(ResponseBody):
     """The answer of /team/{team_id}/member/{user_id}/reset_spend."""
 
     team_id: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.reporting.reports import KnownModel
 
 
-class ModelInfo(Answer):
+class ModelInfoRow(ResponseBody):
     """A deployment in /model/info.
 
     Its provider's key is never printed; its address is the administrators' to see.
@@ -21,13 +21,13 @@ class ModelInfo(Answer):
     model_info: dict[str, Any]
 
 
-class ModelInfos(Answer):
+class ModelInfos(ResponseBody):
     """The answer of /model/info."""
 
-    data: tuple[ModelInfo, ...]
+    data: tuple[ModelInfoRow, ...]
 
 
-class ModelGroup(Answer):
+class ModelGroup(ResponseBody):
     """All deployments of one public name.
 
     Prices are those of the dearest, which is what a call holds.
@@ -46,20 +46,20 @@ class ModelGroup(Answer):
     rpm: int | None = None
 
 
-class ModelGroups(Answer):
+class ModelGroups(ResponseBody):
     """The answer of /model_group/info."""
 
     data: tuple[ModelGroup, ...]
 
 
-def info(known: KnownModel, *, with_address: bool) -> ModelInfo:
+def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
     """A deployment, as LiteLLM prints one."""
     deployment = known.deployment
     params = {"model": f"{deployment.provider}/{deployment.model}"}
     if with_address:
         params["api_base"] = deployment.api_base
     input_cost, output_cost = _costs(known.price)
-    return ModelInfo(
+    return ModelInfoRow(
         model_name=deployment.model_name,
         litellm_params=params,
         model_info={

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.core.callers.access import Model
 from tollgate.core.models.deployment import Deployment
 
@@ -28,7 +28,7 @@ _GOOGLE_METHODS = (
 )
 
 
-class ModelCard(Answer):
+class ModelCard(ResponseBody):
     """A model in /v1/models."""
 
     id: str
@@ -37,7 +37,7 @@ class ModelCard(Answer):
     owned_by: str
 
 
-class ModelCards(Answer):
+class ModelCards(ResponseBody):
     """The answer of /v1/models."""
 
     data: tuple[ModelCard, ...]
@@ -52,7 +52,7 @@ class AnthropicCard(ModelCard):
     created_at: str = _CREATED_AT
 
 
-class AnthropicCards(Answer):
+class AnthropicCards(ResponseBody):
     """The answer of /v1/models to such a client: always all of them."""
 
     data: tuple[AnthropicCard, ...]
@@ -62,7 +62,7 @@ class AnthropicCards(Answer):
     object: str = "list"
 
 
-class GoogleModel(Answer):
+class GoogleModel(ResponseBody):
     """A model in /v1beta/models."""
 
     name: str
@@ -72,13 +72,13 @@ class GoogleModel(Answer):
     supportedGenerationMethods: tuple[str, ...] = _GOOGLE_METHODS  # noqa: N815 - Google's name
 
 
-class GoogleModels(Answer):
+class GoogleModels(ResponseBody):
     """The answer of /v1beta/models: always all of them, so there is no next page."""
 
     models: tuple[GoogleModel, ...]
 
 
-class OllamaDetails(Answer):
+class OllamaDetails(ResponseBody):
     """What Ollama knows of a file of weights, and nobody of a model behind a gateway."""
 
     parent_model: str = ""
@@ -89,7 +89,7 @@ class OllamaDetails(Answer):
     quantization_level: str = ""
 
 
-class OllamaModel(Answer):
+class OllamaModel(ResponseBody):
     """A model in /api/tags."""
 
     name: str
@@ -100,7 +100,7 @@ class OllamaModel(Answer):
     details: OllamaDetails = OllamaDetails()
 
 
-class OllamaModels(Answer):
+class OllamaModels(ResponseBody):
     """The answer of /api/tags."""
 
     models: tuple[OllamaModel, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Count, Identifier, PrintedTime
 from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
@@ -17,7 +17,7 @@ from tollgate.reporting.reports import DaySum, find_payer
 _BYTES_PER_TOKEN = 3  # a rough mean over texts in English and code
 
 
-class Calculate(Request):
+class Calculate(RequestBody):
     """POST /spend/calculate: what a reply cost, or what its messages would."""
 
     model: Identifier | None = None
@@ -45,11 +45,11 @@ class Calculate(Request):
         return Usage(input_tokens=max(1, text // _BYTES_PER_TOKEN))
 
 
-class _Details(Answer):
+class _Details(ResponseBody):
     cached_tokens: Count = 0
 
 
-class _Usage(Answer):
+class _Usage(ResponseBody):
     """OpenAI's and Anthropic's counts."""
 
     prompt_tokens: Count = 0
@@ -70,20 +70,20 @@ class _Usage(Answer):
         )
 
 
-class Cost(Answer):
+class Cost(ResponseBody):
     """The answer of /spend/calculate."""
 
     cost: float
 
 
-class GlobalSpend(Answer):
+class GlobalSpend(ResponseBody):
     """The answer of /global/spend."""
 
     spend: float
     max_budget: float | None
 
 
-class SpendLog(Answer):
+class SpendLog(ResponseBody):
     """A record of the ledger. `api_key` is the key's hash, `end_user` the customer."""
 
     request_id: str
@@ -105,7 +105,7 @@ class SpendLog(Answer):
     endTime: PrintedTime  # noqa: N815 - LiteLLM's name
 
 
-class SpendDay(Answer):
+class SpendDay(ResponseBody):
     """A day's sums."""
 
     startTime: str  # noqa: N815 - LiteLLM's name

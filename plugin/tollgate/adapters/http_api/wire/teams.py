@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tollgate.adapters.http_api.wire.keys import KeyRow
 from tollgate.adapters.http_api.wire.members import MemberName, MemberRef, MembershipRow, reference
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request, patched
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -78,26 +78,26 @@ class UpdateTeam(TeamFields):
     team_id: TeamId
 
 
-class NamedTeam(Request):
+class NamedTeam(RequestBody):
     """POST /team/block and /team/unblock."""
 
     team_id: TeamId
 
 
-class DeleteTeams(Request):
+class DeleteTeams(RequestBody):
     """POST /team/delete."""
 
     team_ids: tuple[TeamId, ...]
 
 
-class TeamModels(Request):
+class TeamModels(RequestBody):
     """POST /team/model/add and /team/model/delete."""
 
     team_id: TeamId
     models: Names
 
 
-class CreatedTeam(Answer):
+class CreatedTeam(ResponseBody):
     """The answer of /team/new, in the page's order."""
 
     team_alias: str | None
@@ -132,7 +132,7 @@ class TeamRow(OwnedRow):
     team_member_tpm_limit: int | None
 
 
-class TeamAnswer(Answer):
+class TeamAnswer(ResponseBody):
     """The answer of /team/info."""
 
     team_id: str
@@ -141,14 +141,14 @@ class TeamAnswer(Answer):
     team_memberships: tuple[MembershipRow, ...]
 
 
-class UpdatedTeam(Answer):
+class UpdatedTeam(ResponseBody):
     """The answer of /team/update."""
 
     team_id: str
     data: TeamRow
 
 
-class DeletedTeams(Answer):
+class DeletedTeams(ResponseBody):
     """The answer of /team/delete."""
 
     deleted_teams: tuple[str, ...]

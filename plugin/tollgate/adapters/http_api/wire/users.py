@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator
 
 from tollgate.adapters.http_api.wire.keys import KeyFields, KeyRow
-from tollgate.adapters.http_api.wire.parts.base import Answer, Request
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -40,7 +40,7 @@ class UserFields(OwnedFields[User]):
     user_role: Role | None = None
 
 
-class NewUserTeam(Request):
+class NewUserTeam(RequestBody):
     """A team that a new user is to be in."""
 
     team_id: TeamId
@@ -106,13 +106,13 @@ class UpdateUser(UserFields):
     """POST /user/update, by id or e-mail address."""
 
 
-class DeleteUsers(Request):
+class DeleteUsers(RequestBody):
     """POST /user/delete."""
 
     user_ids: Names
 
 
-class CreatedUser(Answer):
+class CreatedUser(ResponseBody):
     """The answer of /user/new, in the page's order."""
 
     key: str | None
@@ -137,7 +137,7 @@ class ListedUser(UserRow):
     key_count: int
 
 
-class UserAnswer(Answer):
+class UserAnswer(ResponseBody):
     """The answer of /user/info."""
 
     user_id: str
@@ -146,14 +146,14 @@ class UserAnswer(Answer):
     teams: tuple[TeamRow, ...]
 
 
-class UpdatedUser(Answer):
+class UpdatedUser(ResponseBody):
     """The answer of /user/update."""
 
     user_id: str
     data: UserRow
 
 
-class UserList(Answer):
+class UserList(ResponseBody):
     """The answer of /user/list."""
 
     users: tuple[ListedUser, ...]

@@ -55,23 +55,23 @@ class CachedDirectory:
 
     async def find_key(self, key_hash: str) -> Key | None:
         """The key whose secret has that SHA-256, with the limits of its budget."""
-        return await self._find(Key, key_hash)
+        return await self._find_entity(Key, key_hash)
 
     async def find_user(self, user_id: str) -> User | None:
         """The internal user of that id."""
-        return await self._find(User, user_id)
+        return await self._find_entity(User, user_id)
 
     async def find_team(self, team_id: str) -> Team | None:
         """The team of that id."""
-        return await self._find(Team, team_id)
+        return await self._find_entity(Team, team_id)
 
     async def find_member(self, team_id: str, user_id: str) -> Member | None:
         """The user as a member of the team, with the limits that the team gives its members."""
-        return await self._find(Member, f"{team_id}/{user_id}")
+        return await self._find_entity(Member, f"{team_id}/{user_id}")
 
     async def find_customer(self, customer_id: str) -> Customer | None:
         """The customer of that id, with the limits of its budget."""
-        return await self._find(Customer, customer_id)
+        return await self._find_entity(Customer, customer_id)
 
     # What `changes.follow` calls.
 
@@ -100,7 +100,7 @@ class CachedDirectory:
         """Whether what is kept may be used now."""
         return self._clock_s() < self._fresh_until_s
 
-    async def _find(self, kind: type[E], identity: str) -> E | None:
+    async def _find_entity(self, kind: type[E], identity: str) -> E | None:
         reference = f"{KINDS[kind].name}:{identity}"
         if self.is_fresh and (kept := self._cache.get(reference)) is not None:
             entity: E | None = kept.entity

@@ -49,7 +49,7 @@ class Path:
         """Return whether the path ends at list items, so that their number is its value."""
         return bool(self.steps) and self.steps[-1].each
 
-    def find(self, document: object) -> list[object]:
+    def values_in(self, document: object) -> list[object]:
         """Return all values at this path; empty if there are none."""
         if self.plain is None:
             found = [document]
@@ -96,7 +96,7 @@ class Condition:
 
     def holds(self, document: object) -> bool:
         """Return whether the condition holds for the document."""
-        found = self.path.find(document)
+        found = self.path.values_in(document)
         if self.empty:
             return not any(found)
         if self.value is not None:

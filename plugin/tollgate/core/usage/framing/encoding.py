@@ -103,7 +103,7 @@ class _Zstd:
                 return
 
 
-class Bounded:
+class BoundedDecoder:
     """A decoder that raises DecodeError for damaged bytes or beyond MAX_DECODED_BYTES."""
 
     def __init__(self, decoder: Decoder) -> None:
@@ -141,7 +141,7 @@ def find_decoder(content_encoding: str) -> Decoder | None:
         return Identity()
     if len(codings) > 1 or codings[0] not in _DECODERS:
         return None
-    return Bounded(_DECODERS[codings[0]]())
+    return BoundedDecoder(_DECODERS[codings[0]]())
 
 
 def _has_header(head: bytes) -> bool:

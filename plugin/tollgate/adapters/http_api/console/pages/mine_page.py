@@ -28,7 +28,7 @@ async def mine(
     found = await reports.records(query, _LAST_REQUESTS)
     values = {
         "visitor": visitor,
-        "live": await management.keys.find(key.hash),
+        "live": await management.keys.live_by_name(key.hash),
         "records": found.records,
         "models": [model.name for model, _ in await reports.models(visitor.caller)],
         "url": public_url(request),

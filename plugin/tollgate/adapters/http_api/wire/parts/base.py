@@ -13,7 +13,7 @@ from tollgate.adapters.http_api.wire.parts.not_served import asks_for_nothing
 T = TypeVar("T")
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """A request body. A field that we do not know is an error that names it."""
 
     model_config = ConfigDict(
@@ -35,13 +35,13 @@ class Request(BaseModel):
         }
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """An answer. Its fields are printed in their order, each with its null."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
-def patched(entity: T, body: Request, table: Mapping[str, str]) -> T:
+def patched(entity: T, body: RequestBody, table: Mapping[str, str]) -> T:
     """The entity with what a body says of it.
 
     `table` is from the body's fields to the entity's; one that was left out keeps its value, null

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tollgate.adapters.http_api.wire.parts.base import Answer
+from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.limits import (
     printed_dollars,
     printed_model_budgets,
@@ -18,7 +18,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.spending import Live
 
 
-class LimitsRow(Answer):
+class LimitsRow(ResponseBody):
     """The limits of an entity, in all and for single models."""
 
     max_budget: float | None

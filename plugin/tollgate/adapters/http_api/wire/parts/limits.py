@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
 
-from tollgate.adapters.http_api.wire.parts.base import Request, patched
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, patched
 from tollgate.adapters.http_api.wire.parts.types import (
     Count,
     Dollars,
@@ -38,7 +38,7 @@ def _timezone(value: str) -> str:
 Timezone = Annotated[str, AfterValidator(_timezone)]
 
 
-class LimitFields(Request):
+class LimitFields(RequestBody):
     """The limits of an entity.
 
     `budget_anchor` and `budget_timezone` are ours: where periods begin (see core.duration).
@@ -72,7 +72,7 @@ def _as_object(value: object) -> object:
     return value if isinstance(value, dict) else {"max_budget": value}
 
 
-class ModelBudget(Request):
+class ModelBudget(RequestBody):
     """An entry of `model_max_budget`: a budget for one model, by LiteLLM's names for its fields
     too, and other limits for it.
     """
@@ -91,7 +91,7 @@ class ModelBudget(Request):
 ModelBudgets = dict[Identifier, Annotated[ModelBudget, BeforeValidator(_as_object)]]
 
 
-class ModelLimitFields(Request):
+class ModelLimitFields(RequestBody):
     """Limits for single models.
 
     Each field that is given replaces what it said before of all models.
