@@ -10,16 +10,20 @@ from dataclasses import dataclass, field
 
 from tollgate.core.calls.records import Record, record
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits import bucket
+from tollgate.core.limits import bucket, period
 from tollgate.core.limits.accounts import (
+    MAX_EXACT,
     Account,
     Accounts,
     Balance,
-    LimitKind,
+    Meter,
+    Quota,
     Scope,
     Spend,
     Standing,
 )
+from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.core.limits.limit import METERS
 from tollgate.core.limits.period import current
 
 
@@ -34,9 +38,12 @@ class FixedClock:
 
 
 @dataclass
-class _Bucket:
+class _Counter:
+    """What is used of a limit and held, and as of when: a bucket's tick, or a period's start."""
+
     used: int = 0
-    at_ms: int = 0
+    held: int = 0
+    at: int = 0
 
 
 @dataclass
@@ -44,12 +51,13 @@ class _Scope:
     used: int = 0
     held: int = 0
     period_start_us: int = 0
-    requests: _Bucket = field(default_factory=_Bucket)
-    tokens: _Bucket = field(default_factory=_Bucket)
-    held_tokens: int = 0
+    counters: dict[object, _Counter] = field(default_factory=lambda: defaultdict(_Counter))
     slots: dict[str, int] = field(default_factory=dict)
     total: int = 0
     by_model: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+_Holds = dict[Meter, int]
 
 
 class MemoryCounters:
@@ -72,72 +80,83 @@ class MemoryCounters:
             self._scopes.pop((organization, each), None)
 
     async def reserve(self, reservation: Reservation) -> Standing:
-        self._organizations.add(reservation.organization)
+        organization = reservation.organization
+        self._organizations.add(organization)
         accounts = tuple(each for each in reservation.accounts if each.limited)
-        balances = [self._balance(reservation.organization, each) for each in accounts]
+        balances = [self._balance(organization, each) for each in accounts]
         for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
-            if (kind := _refusing(account, balance, reservation)) is not None:
-                held_tokens = self.scope(reservation.organization, account).held_tokens
-                only_held = _only_held(kind, account, balance, held_tokens, reservation)
-                return Standing(self.clock.us, tuple(balances), number, kind, only_held)
-        held, hold = [], _hold(accounts, balances, reservation.cost_nanousd)
-        for number, (account, balance) in enumerate(zip(accounts, balances, strict=True)):
-            scope, amount = self.scope(reservation.organization, account), 0
-            if account.parallel is not None:
-                scope.slots[reservation.id] = self.clock.us + self.lease_us
-            if account.budget_nanousd is not None:
-                amount = hold
-            held.append(amount)
-            balances[number] = Balance(
-                balance.requests + (0 if account.rpm is None else bucket.UNITS),
-                balance.tokens
-                + (
-                    0
-                    if account.tpm is None
-                    else reservation.tokens_within(account.tpm) * bucket.UNITS
-                ),
-                balance.parallel + (account.parallel is not None),
-                balance.used_nanousd,
-                balance.held_nanousd + amount,
-                balance.period_start_us,
-            )
-            if account.tpm is not None:
-                scope.held_tokens += reservation.tokens_within(account.tpm)
-            self._keep(scope, account, balances[number])
-        self._open[reservation.id] = (reservation, held)
+            for place, level in enumerate(_levels(account, balance)):
+                quota, asked = level[0], reservation.asked(level[0])
+                if not algorithm_of(quota).fits(*level, asked):
+                    only_held = algorithm_of(quota).fits_settled(*level, asked)
+                    return Standing(self.clock.us, tuple(balances), number, place, only_held)
+        holds = _holds(accounts, balances, reservation)
+        for account in accounts:
+            self._hold(account, reservation, holds)
+        self._open[reservation.id] = (reservation, holds)
         self._leases[reservation.id] = self.clock.us + self.lease_us
-        return Standing(self.clock.us, tuple(balances))
+        return Standing(
+            self.clock.us, tuple(self._balance(organization, each) for each in accounts)
+        )
+
+    def _hold(self, account: Account, reservation: Reservation, holds: _Holds) -> None:
+        scope, now_us = self.scope(reservation.organization, account), self.clock.us
+        self._enter_period(scope, account)
+        for quota in account.limits:
+            at_admission = quota.meter is Meter.REQUESTS
+            if quota.meter is Meter.CALLS:
+                scope.slots[reservation.id] = now_us + self.lease_us
+            elif quota.seconds:
+                hold = bucket.hold(quota, reservation.asked(quota))
+                counter = _drained(scope, quota, now_us)
+                counter.used = bucket.charged(quota, counter.used, hold)
+                counter.held += 0 if at_admission else hold
+            elif quota.duration is None:
+                scope.held += holds[quota.meter]
+            else:
+                counter = _current(scope, quota, now_us)
+                counter.used += holds[quota.meter] if at_admission else 0
+                counter.held += 0 if at_admission else holds[quota.meter]
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         if reservation.id not in self._open:
             return None
-        _, held = self._open.pop(reservation.id)
+        _, holds = self._open.pop(reservation.id)
         del self._leases[reservation.id]
-        balances = []
-        for number, account in enumerate(reservation.accounts):
-            scope, balance = (
-                self.scope(reservation.organization, account),
-                self._balance(reservation.organization, account),
-            )
-            tokens = balance.tokens
-            if account.tpm is not None:
-                held_tokens = reservation.tokens_within(account.tpm)
-                tokens = bucket.charged(tokens, settlement.usage.total_tokens - held_tokens)
-                scope.held_tokens = max(0, scope.held_tokens - held_tokens)
-            balance = Balance(
-                balance.requests,
-                tokens,
-                balance.parallel - (scope.slots.pop(reservation.id, 0) > self.clock.us),
-                balance.used_nanousd + settlement.cost_nanousd,
-                max(0, balance.held_nanousd - (held[number] if number < len(held) else 0)),
-                balance.period_start_us,
-            )
-            scope.total += settlement.cost_nanousd
-            scope.by_model[reservation.model] += settlement.cost_nanousd
-            balances.append(balance)
-            self._keep(scope, account, balance)
+        for account in reservation.accounts:
+            self._settle(account, reservation, settlement, holds)
         self.ledger.append(record(reservation, settlement))
-        return Standing(self.clock.us, tuple(balances))
+        organization = reservation.organization
+        balances = tuple(self._balance(organization, each) for each in reservation.accounts)
+        return Standing(self.clock.us, balances)
+
+    def _settle(
+        self, account: Account, reservation: Reservation, settlement: Settlement, holds: _Holds
+    ) -> None:
+        scope, now_us = self.scope(reservation.organization, account), self.clock.us
+        self._enter_period(scope, account)
+        cost = settlement.cost_nanousd
+        scope.used += cost
+        scope.total += cost
+        scope.by_model[reservation.model] += cost
+        for quota in account.limits:
+            hold = holds.get(quota.meter, 0)
+            used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
+            if quota.meter is Meter.CALLS:
+                scope.slots.pop(reservation.id, None)
+            elif quota.seconds:
+                counter = _drained(scope, quota, now_us)
+                if quota.meter is not Meter.REQUESTS:
+                    hold = bucket.hold(quota, reservation.asked(quota))
+                    counter.used = bucket.charged(quota, counter.used, used - hold)
+                    counter.held = max(0, counter.held - hold)
+            elif quota.duration is None:
+                scope.held = max(0, scope.held - hold)
+            else:
+                counter = _current(scope, quota, now_us)
+                if quota.meter is not Meter.REQUESTS:
+                    counter.used = min(MAX_EXACT, counter.used + used)
+                    counter.held = max(0, counter.held - hold)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         return [await self.settle(*each) is not None for each in calls]
@@ -147,7 +166,7 @@ class MemoryCounters:
             return False
         self._leases[reservation.id] = self.clock.us + self.lease_us
         for each in reservation.accounts:
-            if each.parallel is not None:
+            if any(quota.meter is Meter.CALLS for quota in each.limits):
                 self.scope(reservation.organization, each).slots[reservation.id] = (
                     self.clock.us + self.lease_us
                 )
@@ -163,7 +182,7 @@ class MemoryCounters:
         for each in accounts:
             scope, balance = self.scope(organization, each), self._balance(organization, each)
             by_model = {model: nanousd for model, nanousd in scope.by_model.items() if nanousd}
-            spends.append(Spend(balance.used_nanousd, balance.held_nanousd, scope.total, by_model))
+            spends.append(Spend(balance.spent_nanousd, balance.held_nanousd, scope.total, by_model))
         return spends
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
@@ -184,74 +203,65 @@ class MemoryCounters:
     def scope(self, organization: str, account: Account) -> _Scope:
         return self._scopes[organization, account.scope]
 
+    def _enter_period(self, scope: _Scope, account: Account) -> None:
+        scope.used, scope.period_start_us = current(
+            scope.used, scope.period_start_us, account.period, self.clock.us
+        )
+
     def _balance(self, organization: str, account: Account) -> Balance:
         scope, now_us = self.scope(organization, account), self.clock.us
-        used, start_us = current(scope.used, scope.period_start_us, account.period, now_us)
-        return Balance(
-            _level(scope.requests, account.rpm, now_us),
-            _level(scope.tokens, account.tpm, now_us),
-            0 if account.parallel is None else sum(end > now_us for end in scope.slots.values()),
-            used,
-            scope.held,
-            start_us,
-        )
-
-    def _keep(self, scope: _Scope, account: Account, balance: Balance) -> None:
-        now_ms = self.clock.us // 1000
-        if account.rpm is not None:
-            scope.requests = _Bucket(balance.requests, max(scope.requests.at_ms, now_ms))
-        if account.tpm is not None:
-            scope.tokens = _Bucket(balance.tokens, max(scope.tokens.at_ms, now_ms))
-        scope.used, scope.held, scope.period_start_us = (
-            balance.used_nanousd,
-            balance.held_nanousd,
-            balance.period_start_us,
-        )
+        spent, start_us = current(scope.used, scope.period_start_us, account.period, now_us)
+        used, held = [], []
+        for quota in account.limits:
+            counter = scope.counters.get(_name(quota), _Counter())
+            if quota.meter is Meter.CALLS:
+                calls = sum(end > now_us for end in scope.slots.values())
+                level = calls, calls
+            elif quota.seconds:
+                level = bucket.level(quota, counter.used, counter.at, now_us), counter.held
+            elif quota.duration is None:
+                level = spent, scope.held
+            else:
+                level = period.level(quota, counter.used, counter.at, now_us), counter.held
+            used.append(level[0])
+            held.append(level[1])
+        return Balance(tuple(used), tuple(held), spent, scope.held, start_us)
 
 
-def _level(stored: _Bucket, limit: int | None, now_us: int) -> int:
-    return 0 if limit is None else bucket.drained(stored.used, stored.at_ms, now_us // 1000, limit)
+def _name(quota: Quota) -> object:
+    return quota.meter, quota.seconds, quota.duration
 
 
-def _hold(accounts: Accounts, balances: Sequence[Balance], cost_nanousd: int) -> int:
-    """What a call holds of every budget: never more than the tightest of them has left."""
-    left = [
-        account.budget_nanousd - balance.used_nanousd - balance.held_nanousd
-        for account, balance in zip(accounts, balances, strict=True)
-        if account.budget_nanousd is not None
-    ]
-    return min([cost_nanousd, *left])
+def _levels(account: Account, balance: Balance) -> list[tuple[Quota, int, int]]:
+    return list(zip(account.limits, balance.used, balance.held, strict=True))
 
 
-def _refusing(account: Account, balance: Balance, reservation: Reservation) -> LimitKind | None:
-    if account.rpm is not None and not bucket.fits(balance.requests, 1, account.rpm):
-        return LimitKind.REQUESTS
-    if account.tpm is not None and not bucket.fits(
-        balance.tokens, reservation.tokens_within(account.tpm), account.tpm
-    ):
-        return LimitKind.TOKENS
-    if account.parallel is not None and balance.parallel >= account.parallel:
-        return LimitKind.PARALLEL
-    if (
-        account.budget_nanousd is not None
-        and balance.used_nanousd + balance.held_nanousd >= account.budget_nanousd
-    ):
-        return LimitKind.BUDGET
-    return None
+def _drained(scope: _Scope, quota: Quota, now_us: int) -> _Counter:
+    """A bucket, as it is now."""
+    counter, now_tick = (
+        scope.counters[_name(quota)],
+        now_us // 1000 // bucket.tick_ms(quota.seconds),
+    )
+    counter.used = bucket.level(quota, counter.used, counter.at, now_us)
+    counter.at = max(counter.at, now_tick)
+    return counter
 
 
-def _only_held(
-    kind: LimitKind, account: Account, balance: Balance, held_tokens: int, reservation: Reservation
-) -> bool:
-    """Whether a limit that refuses would not, were all that is held given back."""
-    match kind:
-        case LimitKind.TOKENS:
-            tpm = account.tpm or 0
-            settled = max(0, balance.tokens - held_tokens * bucket.UNITS)
-            return bucket.fits(settled, reservation.tokens_within(tpm), tpm)
-        case LimitKind.PARALLEL:
-            return account.parallel != 0
-        case LimitKind.BUDGET:
-            return balance.used_nanousd < (account.budget_nanousd or 0)
-        case _:
-            return False
+def _current(scope: _Scope, quota: Quota, now_us: int) -> _Counter:
+    """The counter of a period, in the one that is now."""
+    counter = scope.counters[_name(quota)]
+    counter.used, counter.at = current(counter.used, counter.at, quota.period, now_us)
+    return counter
+
+
+def _holds(
+    accounts: Accounts, balances: Sequence[Balance], reservation: Reservation
+) -> dict[Meter, int]:
+    """What a call holds of every period's limit of a meter: no more than the tightest has left."""
+    holds: dict[Meter, int] = {}
+    for account, balance in zip(accounts, balances, strict=True):
+        for quota, used, held in _levels(account, balance):
+            if quota.seconds == 0 and quota.meter is not Meter.CALLS:
+                hold = min(reservation.asked(quota), period.remaining(quota, used, held))
+                holds[quota.meter] = min(holds.get(quota.meter, hold), hold)
+    return holds

@@ -10,8 +10,10 @@ from tests.make import (
     DOLLAR,
     KEY,
     TEAM,
+    account_of,
     budget,
     parallel,
+    refused_by,
     requests,
     reservation,
     settlement,
@@ -23,7 +25,7 @@ from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import scope_key
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Balance, LimitKind, Period, Scope, ScopeKind
+from tollgate.core.limits.accounts import Account, Balance, Meter, Period, Scope, ScopeKind
 
 USER = Scope(ScopeKind.USER, "u1")
 CUSTOMER = Scope(ScopeKind.CUSTOMER, "c1")
@@ -39,22 +41,25 @@ async def test_exactly_the_limit_passes_however_many_come_at_once(bench: Bench) 
 
 async def test_a_refused_request_changes_nothing(bench: Bench) -> None:
     """All or nothing: what fits one limit and not the next leaves both as they were."""
-    accounts = (Account(TEAM, rpm=5, tpm=100), Account(KEY, parallel=1, budget_nanousd=DOLLAR))
+    accounts = (
+        account_of(TEAM, rpm=5, tpm=100),
+        account_of(KEY, parallel=1, budget_nanousd=DOLLAR),
+    )
     assert (await bench.counters.reserve(reservation("first", *accounts))).refused is None
     before = await bench.counters.peek("default", accounts)
 
     refused = await bench.counters.reserve(reservation("second", *accounts))
 
-    assert (refused.refused, refused.by) == (1, LimitKind.PARALLEL)
+    assert refused_by(refused, *accounts) == (1, Meter.CALLS)
     assert before == await bench.counters.peek("default", accounts)
     assert await bench.counters.settle(reservation("second", *accounts), settlement()) is None
 
 
 async def test_a_refusal_names_the_first_limit_that_did_not_fit(bench: Bench) -> None:
     """Of several full limits, the answer names the first in the order given."""
-    accounts = (requests(9), Account(TEAM, rpm=0, tpm=0), parallel(0, USER))
+    accounts = (requests(9), account_of(TEAM, rpm=0, tpm=0), parallel(0, USER))
     standing = await bench.counters.reserve(reservation("r", *accounts))
-    assert (standing.refused, standing.by) == (1, LimitKind.REQUESTS)
+    assert refused_by(standing, *accounts) == (1, Meter.REQUESTS)
 
 
 async def test_a_refusal_says_whether_only_holds_stand_in_the_way(bench: Bench) -> None:
@@ -117,12 +122,12 @@ async def test_settling_gives_back_what_was_held_too_much(bench: Bench) -> None:
     await bench.counters.reserve(call)
     standing = await bench.counters.settle(call, settlement(tokens=15))
     assert standing is not None
-    assert bucket.remaining(standing.balances[0].tokens, 100) == 85
+    assert bucket.remaining(call.accounts[0].limits[0], standing.balances[0].used[0]) == 85
 
 
 async def test_settling_twice_charges_once(bench: Bench) -> None:
     """The second settlement of a reservation says so and changes nothing."""
-    call = reservation("r1", Account(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
+    call = reservation("r1", account_of(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
     await bench.counters.reserve(call)
     assert await bench.counters.settle(call, settlement(tokens=20, cost=70)) is not None
     before = await bench.counters.peek("default", call.accounts)
@@ -153,11 +158,13 @@ async def test_a_budget_hold_is_at_most_what_remains(bench: Bench) -> None:
     """
     account = budget(10_000_000)
     call = reservation("r1", account, cost=400_000_000)
-    assert (await bench.counters.reserve(call)).balances == (Balance(held_nanousd=10_000_000),)
+    assert (await bench.counters.reserve(call)).balances == (
+        Balance((0,), (10_000_000,), held_nanousd=10_000_000),
+    )
     assert (await bench.counters.reserve(reservation("r2", account))).refused == 0
     standing = await bench.counters.settle(call, settlement(cost=30_000_000))
     assert standing is not None
-    assert standing.balances == (Balance(used_nanousd=30_000_000),)
+    assert standing.balances == (Balance((30_000_000,), (0,), spent_nanousd=30_000_000),)
     assert (await bench.counters.reserve(reservation("r3", account))).refused == 0
 
 
@@ -193,7 +200,9 @@ async def test_a_budget_starts_anew_at_the_second(bench: Bench) -> None:
     bench.advance(0.000001)
     standing = await bench.counters.reserve(reservation("r4", account))
     assert standing.refused is None
-    assert standing.balances == (Balance(held_nanousd=90, period_start_us=period.end_us),)
+    assert standing.balances == (
+        Balance((0,), (90,), held_nanousd=90, period_start_us=period.end_us),
+    )
 
 
 async def test_a_budget_that_slept_for_periods_is_in_the_current_one(bench: Bench) -> None:
@@ -235,7 +244,7 @@ async def test_a_renewed_lease_keeps_its_slot(bench: Bench) -> None:
 
 async def test_an_expired_lease_gives_its_reservation_back(bench: Bench) -> None:
     """What nobody settled can be found, whole, and is gone once settled."""
-    call = reservation("r1", Account(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
+    call = reservation("r1", account_of(KEY, tpm=100, budget_nanousd=DOLLAR), tokens=10)
     await bench.counters.reserve(call)
     assert await bench.counters.expired("default") == []
     bench.advance(60)
@@ -247,15 +256,14 @@ async def test_an_expired_lease_gives_its_reservation_back(bench: Bench) -> None
 
 async def test_nothing_is_held_once_everything_is_settled(bench: Bench) -> None:
     """No leaked hold or slot, whatever was admitted and refused on the way."""
-    accounts = (Account(KEY, parallel=5, budget_nanousd=1_000), budget(700, TEAM))
+    accounts = (account_of(KEY, parallel=5, budget_nanousd=1_000), budget(700, TEAM))
     calls = [reservation(f"r{n}", *accounts, cost=300) for n in range(20)]
     admitted = [call for call in calls if (await bench.counters.reserve(call)).refused is None]
     for call in admitted:
         await bench.counters.settle(call, settlement(cost=1))
     standing = await bench.counters.peek("default", accounts)
-    assert [(b.parallel, b.used_nanousd, b.held_nanousd) for b in standing.balances] == [
-        (0, len(admitted), 0)
-    ] * 2
+    spent = len(admitted)
+    assert [(b.used, b.held) for b in standing.balances] == [((0, spent), (0, 0)), ((spent,), (0,))]
 
 
 async def test_every_organization_that_holds_something_is_known(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from time import monotonic
 
 import pytest
+from tests.make import limit_set
 from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
@@ -18,7 +19,7 @@ from tollgate.adapters.valkey.entities.cache import Kept, size_bytes
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
-from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, ModelLimits, Team
+from tollgate.core.entities import Budget, Customer, Key, Member, ModelLimits, Team
 from tollgate.ports import E, Registry, Stored, Write
 
 
@@ -202,16 +203,16 @@ async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
     """The key's own limit wins; a budget brings its own duration, counted from the key's creation."""
     budget = Budget(
         "b",
-        LimitSet(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
-        (ModelLimits("m", LimitSet(rpm=1)),),
+        limit_set(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
+        (ModelLimits("m", limit_set(rpm=1)),),
     )
     key = Key(
-        "h", "", budget_id="b", limits=LimitSet(rpm=2, budget_duration="30d", budget_since_us=7)
+        "h", "", budget_id="b", limits=limit_set(rpm=2, budget_duration="30d", budget_since_us=7)
     )
     await registry.write(Write(None, budget), Write(None, key))
     found = await directory.find_key("h")
     assert found is not None
-    assert found.limits == LimitSet(
+    assert found.limits == limit_set(
         rpm=2, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=7
     )
     assert found.model_limits == budget.model_limits
@@ -223,11 +224,11 @@ async def test_a_budget_that_changes_reaches_what_uses_it(
     """A customer's limits follow the budget at once."""
     await registry.write(Write(None, Budget("free")), Write(None, Customer("c", budget_id="free")))
     assert await directory.find_customer("c") == Customer("c", budget_id="free")
-    await change(registry, Budget, "free", lambda budget: replace(budget, limits=LimitSet(tpm=5)))
+    await change(registry, Budget, "free", lambda budget: replace(budget, limits=limit_set(tpm=5)))
     directory.changed("budget:free")
     found = await directory.find_customer("c")
     assert found is not None
-    assert found.limits.tpm == 5
+    assert found.limits.amount("tpm_limit") == 5
 
 
 async def test_a_member_has_the_limits_that_the_team_gives(
@@ -236,12 +237,12 @@ async def test_a_member_has_the_limits_that_the_team_gives(
     """A member's own limits win; the team's apply to the rest, and to users whom nobody made a
     member.
     """
-    team = Team("t", member_limits=LimitSet(rpm=1, tpm=2), created_us=3)
-    await registry.write(Write(None, team), Write(None, Member("t", "u", limits=LimitSet(rpm=9))))
+    team = Team("t", member_limits=limit_set(rpm=1, tpm=2), created_us=3)
+    await registry.write(Write(None, team), Write(None, Member("t", "u", limits=limit_set(rpm=9))))
     found = [await directory.find_member("t", user) for user in ("u", "stranger")]
     assert [each and each.limits for each in found] == [
-        LimitSet(rpm=9, tpm=2),
-        LimitSet(rpm=1, tpm=2, budget_since_us=3),
+        limit_set(rpm=9, tpm=2),
+        limit_set(rpm=1, tpm=2, budget_since_us=3),
     ]
 
 

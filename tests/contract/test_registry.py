@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from tests.make import limit_set
 from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
@@ -16,7 +17,6 @@ from tollgate.core.entities import (
     Customer,
     Entity,
     Key,
-    LimitSet,
     Member,
     MemberRole,
     ModelLimits,
@@ -27,7 +27,7 @@ from tollgate.core.entities import (
 from tollgate.core.errors import Conflict, StoreUnavailable
 from tollgate.ports import Registry, Stored, Write
 
-LIMITS = LimitSet(
+LIMITS = limit_set(
     rpm=2, tpm=0, parallel=1, max_budget_nanousd=5, budget_duration="30d", budget_since_us=7
 )
 EVERY_KIND: list[Entity] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import KEY, reservation, settlement
+from tests.make import KEY, account_of, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
 from valkey.asyncio import Valkey
 
@@ -75,7 +75,7 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -
     new one.
     """
     counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
-    limited = Account(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
+    limited = account_of(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
     before, after = reservation("before", limited, cost=60), reservation("after", limited, cost=60)
     await counters.reserve(before)
     await book.forget("default", [KEY])

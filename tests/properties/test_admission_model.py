@@ -5,13 +5,13 @@ people, limits and traffic.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.desk import Desk, admission, chat
+from tests.make import limit_set
 
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission
@@ -19,6 +19,8 @@ from tollgate.core.calls.reservation import Settlement
 from tollgate.core.calls.usage import Usage
 from tollgate.core.entities import Customer, LimitSet, Member, ModelLimits, Team
 from tollgate.core.entities import User as Person
+from tollgate.core.limits.accounts import MAX_EXACT, Meter
+from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurring, Window
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 
@@ -53,17 +55,33 @@ class World:
     narrowed: LimitSet
 
 
+SINCE_US = 1_799_999_999_000_000
+LENGTHS_US = {"5s": 5_000_000, "1m": 60_000_000}
+RATES = [meter for meter in Meter if meter not in (Meter.CALLS, Meter.USD)]
+
+
 def limit_sets() -> st.SearchStrategy[LimitSet]:
+    """The page's limits, mostly none, and up to two of any other kind."""
     few = st.one_of(st.none(), st.none(), st.integers(0, 8))
     many = st.one_of(st.none(), st.none(), st.integers(0, 400))
+    amount = st.integers(0, 400)
+    period = st.builds(Recurring, st.sampled_from(list(LENGTHS_US)))
+    others = st.one_of(
+        st.builds(
+            Limit, st.sampled_from(RATES), amount, st.builds(Bucket, st.sampled_from([5, 7200]))
+        ),
+        st.builds(Limit, st.sampled_from([*RATES, Meter.USD]), amount, period),
+        st.builds(Limit, st.sampled_from([*RATES, Meter.USD]), amount, st.just(Forever())),
+    )
     return st.builds(
-        LimitSet,
+        lambda others, **page: limit_set(*others, **page),
+        st.lists(others, max_size=2, unique_by=lambda each: each.counter),
         rpm=few,
         tpm=many,
         parallel=few,
         max_budget_nanousd=many,
-        budget_duration=st.sampled_from([None, "5s", "1m"]),
-        budget_since_us=st.just(1_799_999_999_000_000),
+        budget_duration=st.sampled_from([None, *LENGTHS_US]),
+        budget_since_us=st.just(SINCE_US),
     )
 
 
@@ -80,90 +98,130 @@ def calls() -> st.SearchStrategy[list[Call]]:
     return st.lists(call, max_size=25)
 
 
+@dataclass(frozen=True)
+class Amounts:
+    """What a call uses of each meter, or may use."""
+
+    input_tokens: int
+    output_tokens: int
+    nanousd: int
+
+    def of(self, meter: Meter) -> int:
+        return {
+            Meter.REQUESTS: 1,
+            Meter.CALLS: 1,
+            Meter.INPUT_TOKENS: self.input_tokens,
+            Meter.OUTPUT_TOKENS: self.output_tokens,
+            Meter.USD: self.nanousd,
+        }.get(meter, self.input_tokens + self.output_tokens)
+
+
 @dataclass
 class Tally:
-    """One scope of the model: its level of requests and tokens as exact fractions, its money, and
-    who is inside.
+    """One limit of one scope of the model: what is settled, a bucket's as an exact fraction, and
+    what each call holds.
     """
 
-    limits: LimitSet
-    requests: Fraction = Fraction(0)
-    tokens: Fraction = Fraction(0)
-    inside: set[int] = field(default_factory=set)
-    spent: int = 0
+    meter: Meter
+    amount: int
+    window: Window
+    settled: Fraction = Fraction(0)
     held: dict[int, int] = field(default_factory=dict)
     period: int = 0
-    token_holds: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Fraction:
+        return self.settled + sum(self.held.values())
 
     def pass_time(self, ms: int, now_us: int) -> None:
-        self.requests = max(
-            Fraction(0), self.requests - Fraction(ms * (self.limits.rpm or 0), 60_000)
-        )
-        self.tokens = max(Fraction(0), self.tokens - Fraction(ms * (self.limits.tpm or 0), 60_000))
-        if self.limits.budget_duration is not None:
-            length = {"5s": 5_000_000, "1m": 60_000_000}[self.limits.budget_duration]
-            period = (now_us - self.limits.budget_since_us) // length
+        if isinstance(self.window, Bucket):
+            tick_ms = 1 if self.window.seconds <= 3600 else 1000
+            ticks = now_us // 1000 // tick_ms - (now_us // 1000 - ms) // tick_ms
+            drained = Fraction(ticks * tick_ms * self.amount, self.window.seconds * 1000)
+            # What is held is a part of what drains.
+            self.settled = max(Fraction(0), self.level - drained) - sum(self.held.values())
+        elif isinstance(self.window, Recurring):
+            period = (now_us - SINCE_US) // LENGTHS_US[self.window.duration]
             if period != self.period:
-                self.period, self.spent = period, 0
+                self.period, self.settled = period, Fraction(0)
 
-    def hold_of_tokens(self, estimate: int) -> int:
-        return max(1, min(estimate, self.limits.tpm or 0))
+    def asked(self, estimate: Amounts) -> int:
+        return max(1, min(estimate.of(self.meter), self.amount))
 
-    def admits(self, estimate: int) -> bool:
-        limits = self.limits
-        return (
-            (limits.rpm is None or self.requests + 1 <= limits.rpm)
-            and (limits.tpm is None or self.tokens + self.hold_of_tokens(estimate) <= limits.tpm)
-            and (limits.parallel is None or len(self.inside) < limits.parallel)
-            and (
-                limits.max_budget_nanousd is None
-                or self.spent + sum(self.held.values()) < limits.max_budget_nanousd
-            )
+    def admits(self, estimate: Amounts) -> bool:
+        if isinstance(self.window, Bucket):
+            return self.level + self.asked(estimate) <= self.amount
+        return self.level < self.amount
+
+    def admit(self, number: int, estimate: Amounts, holds: dict[Meter, int]) -> None:
+        hold = (
+            self.asked(estimate)
+            if isinstance(self.window, Bucket | InFlight)
+            else holds[self.meter]
         )
-
-    def left(self) -> int:
-        """What is left of the budget."""
-        return (self.limits.max_budget_nanousd or 0) - self.spent - sum(self.held.values())
-
-    def admit(self, number: int, estimate: int, hold: int) -> None:
-        self.requests += 1
-        self.token_holds[number] = self.hold_of_tokens(estimate)
-        self.tokens += self.token_holds[number]
-        self.inside.add(number)
-        if self.limits.max_budget_nanousd is not None:
+        if self.meter is Meter.REQUESTS:
+            self.settled += hold
+        else:
             self.held[number] = hold
 
-    def settle(self, number: int, used: int) -> None:
-        self.tokens = max(Fraction(0), self.tokens + used - self.token_holds.pop(number))
-        self.inside.discard(number)
-        self.held.pop(number, None)
-        self.spent += used
+    def settle(self, number: int, used: Amounts) -> None:
+        if self.meter is Meter.REQUESTS:
+            return
+        level = self.level
+        hold = self.held.pop(number)
+        if self.meter is Meter.CALLS:
+            return
+        if isinstance(self.window, Bucket):
+            left = max(Fraction(0), level + used.of(self.meter) - hold)
+            self.settled = left - sum(self.held.values())
+        else:
+            self.settled += used.of(self.meter)
+
+
+def tallies(limits: LimitSet) -> list[Tally]:
+    found = [Tally(each.meter, each.amount, each.window) for each in limits.limits]
+    if limits.max_budget_nanousd is not None:
+        duration = limits.budget_duration
+        window = Forever() if duration is None else Recurring(duration)
+        found.append(Tally(Meter.USD, limits.max_budget_nanousd, window))
+    return found
 
 
 class Model:
     """The rules of admission, section by section, with nothing clever."""
 
     def __init__(self, world: World) -> None:
-        self.tallies = {name: Tally(limits) for name, limits in vars(world).items()}
+        limits = dict(vars(world))
         # A customer without a limit of its own has that of customers in general.
-        self.tallies["customer"] = Tally(world.customer.or_else(world.stranger))
+        limits["customer"] = world.customer.or_else(world.stranger)
+        self.scopes = {name: tallies(each) for name, each in limits.items()}
 
-    def scopes(self, call: Call) -> Iterator[Tally]:
-        yield from (self.tallies[name] for name in ("proxy", "team", "member", "user"))
+    def of(self, call: Call) -> list[Tally]:
+        names = ["proxy", "team", "member", "user", "key"]
         if call.customer is not None:
-            yield self.tallies["customer" if call.customer == "known" else "stranger"]
-        yield self.tallies["key"]
+            names.append("customer" if call.customer == "known" else "stranger")
         if call.model == MODELS[0]:
-            yield self.tallies["narrowed"]
+            names.append("narrowed")
+        return [tally for name in names for tally in self.scopes[name]]
 
-    def ask(self, call: Call, number: int, estimate: int) -> bool:
-        scopes = list(self.scopes(call))
-        if not all(scope.admits(estimate) for scope in scopes):
+    def pass_time(self, ms: int, now_us: int) -> None:
+        for scope in self.scopes.values():
+            for tally in scope:
+                tally.pass_time(ms, now_us)
+
+    def ask(self, call: Call, number: int, estimate: Amounts) -> bool:
+        limits = self.of(call)
+        if not all(each.admits(estimate) for each in limits):
             return False
-        budgets = [scope.left() for scope in scopes if scope.limits.max_budget_nanousd is not None]
-        hold = min([max(1, estimate), *budgets])
-        for scope in scopes:
-            scope.admit(number, estimate, hold)
+        holds: dict[Meter, int] = {}
+        for each in limits:
+            if not isinstance(each.window, Bucket | InFlight):
+                left = int(each.amount - each.level)
+                holds[each.meter] = min(
+                    holds.get(each.meter, MAX_EXACT), estimate.of(each.meter), left
+                )
+        for each in limits:
+            each.admit(number, estimate, holds)
         return True
 
 
@@ -194,22 +252,26 @@ async def walk(world: World, traffic: list[Call]) -> None:
     running: list[tuple[int, Call, Admission]] = []
     for number, call in enumerate(traffic):
         desk.clock.us += call.wait_ms * 1000
-        for tally in model.tallies.values():
-            tally.pass_time(call.wait_ms, desk.clock.us)
+        model.pass_time(call.wait_ms, desk.clock.us)
         for each in [each for each in running if each[0] + each[1].ends_after < number]:
             running.remove(each)
             assert each[2].reservation is not None
-            settlement = Settlement(Usage(input_tokens=each[1].used), each[1].used, 200, "test")
-            await desk.counters.settle(each[2].reservation, settlement)
-            for tally in model.scopes(each[1]):
-                tally.settle(each[0], each[1].used)
+            used = Amounts(each[1].used, each[1].used // 3, each[1].used)
+            usage = Usage(input_tokens=used.input_tokens, output_tokens=used.output_tokens)
+            await desk.counters.settle(
+                each[2].reservation, Settlement(usage, used.nanousd, 200, "test")
+            )
+            for tally in model.of(each[1]):
+                tally.settle(each[0], used)
         body = chat(
             model=call.model,
             max_tokens=call.max_tokens,
             **({"user": call.customer} if call.customer else {}),
         )
         decision = await desk.ask(body)
-        estimate = desk.prompt_tokens(body) + call.max_tokens
+        prompt_tokens = desk.prompt_tokens(body)
+        cost = max(1, prompt_tokens + call.max_tokens)
+        estimate = Amounts(prompt_tokens, call.max_tokens, cost)
         assert isinstance(decision, Admission) == model.ask(call, number, estimate), (
             number,
             decision,

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import KEY, TEAM, reservation, settlement
+from tests.make import KEY, TEAM, account_of, reservation, settlement
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
@@ -32,13 +32,13 @@ def accounts() -> st.SearchStrategy[tuple[Account, ...]]:
         lambda s: Period(START_US - s * 1_000_000, START_US, START_US + s * 1_000_000)
     )
     one = st.builds(
-        Account,
+        account_of,
         st.sampled_from(SCOPES),
-        limit,
-        limit,
-        limit,
-        limit,
-        st.one_of(st.just(Period()), period),
+        rpm=limit,
+        tpm=limit,
+        parallel=limit,
+        budget_nanousd=limit,
+        period=st.one_of(st.just(Period()), period),
     )
     several = st.lists(one, max_size=4, unique_by=lambda each: each.scope)
     return several.map(lambda found: tuple(sorted(found, key=lambda each: not each.limited)))
@@ -104,7 +104,9 @@ def settle_all(used: int, cost: int) -> Step:
 
 async def look(counters: Counters, clock: FixedClock, known: dict[str, Reservation]) -> object:
     """Where everything stands, and what was spent."""
-    everything = tuple(Account(scope, 5, 5, 5, 5) for scope in SCOPES)
+    everything = tuple(
+        account_of(scope, rpm=5, tpm=5, parallel=5, budget_nanousd=5) for scope in SCOPES
+    )
     return await counters.peek("default", everything), await counters.spend("default", everything)
 
 

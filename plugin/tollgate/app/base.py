@@ -147,13 +147,7 @@ def terms(settings: Settings) -> Terms:
         if settings.master_key is None
         else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
-            proxy=LimitSet(
-                rpm=ours.proxy_rpm_limit,
-                tpm=ours.proxy_tpm_limit,
-                parallel=ours.proxy_max_parallel_requests,
-                max_budget_nanousd=_nanousd(limits.max_budget),
-                budget_duration=limits.budget_duration,
-            ),
+            proxy=_proxy_limits(settings),
             customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
         ),
         default_output_tokens=ours.default_output_tokens,
@@ -177,6 +171,21 @@ async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _proxy_limits(settings: Settings) -> LimitSet:
+    """The limits of all calls together."""
+    page, ours = settings.litellm, settings.tollgate
+    found = LimitSet(
+        max_budget_nanousd=_nanousd(page.max_budget), budget_duration=page.budget_duration
+    )
+    for field, amount in (
+        ("rpm_limit", ours.proxy_rpm_limit),
+        ("tpm_limit", ours.proxy_tpm_limit),
+        ("max_parallel_requests", ours.proxy_max_parallel_requests),
+    ):
+        found = found.with_amount(field, amount)
+    return found
 
 
 def _nanousd(dollars: Decimal | None) -> int | None:

@@ -8,43 +8,92 @@ Units: money is integer nano-dollars (`_nanousd`), time integer microseconds sin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Meter, Period, Quota
+from tollgate.core.limits.duration import period_at
+from tollgate.core.limits.limit import KINDS, Limit, applies
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSet:
-    """The limits of one scope. None is no limit; 0 allows nothing.
+    """The limits of one scope: its budget, and any number of others.
 
-    `budget_since_us` is where rolling periods are counted from; with a `calendar_timezone` (an IANA
-    name) they align to its calendar.
+    The budget is what the scope's spend counts against; `max_budget_nanousd` None means unlimited,
+    spend is still recorded. `budget_since_us` is where periods are counted from that have no
+    beginning of their own; with a `calendar_timezone` (an IANA name) those of the budget align to
+    its calendar. `limits` stand in the order in which they are checked.
     """
 
-    rpm: int | None = None
-    tpm: int | None = None
-    parallel: int | None = None
+    limits: tuple[Limit, ...] = ()
     max_budget_nanousd: int | None = None
     budget_duration: str | None = None
     budget_since_us: int = 0
     calendar_timezone: str | None = None
 
-    def or_else(self, other: LimitSet) -> LimitSet:
-        """These limits, and the other's where there is none.
+    def __post_init__(self) -> None:
+        if len(self.limits) > 1:
+            ordered = tuple(sorted(self.limits, key=lambda each: each.order))
+            object.__setattr__(self, "limits", ordered)
 
-        A budget comes with its own duration; where periods are counted from stays.
+    @property
+    def limited(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.limits) or self.max_budget_nanousd is not None
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether dollars are limited."""
+        return self.max_budget_nanousd is not None or any(
+            each.meter is Meter.USD for each in self.limits
+        )
+
+    def amount(self, field: str) -> int | None:
+        """Return the amount of the limit that has this field of its own; None: it is not limited."""
+        counter = KINDS[field].counter
+        return next((each.amount for each in self.limits if each.counter == counter), None)
+
+    def with_amount(self, field: str, amount: int | None) -> LimitSet:
+        """Return the limits with another amount of the one that has this field of its own."""
+        kind = KINDS[field]
+        others = tuple(each for each in self.limits if each.counter != kind.counter)
+        if amount is None:
+            return replace(self, limits=others)
+        return replace(self, limits=(*others, Limit(kind.meter, amount, kind.window)))
+
+    def or_else(self, other: LimitSet) -> LimitSet:
+        """Return these limits, and the other's where there is none of that meter and window.
+
+        A budget comes with its own duration. Where periods are counted from stays.
         """
+        own = {each.counter for each in self.limits}
+        inherited = [each.begun(0) for each in other.limits if each.counter not in own]
         budget = self if self.max_budget_nanousd is not None else other
         return LimitSet(
-            rpm=other.rpm if self.rpm is None else self.rpm,
-            tpm=other.tpm if self.tpm is None else self.tpm,
-            parallel=other.parallel if self.parallel is None else self.parallel,
-            max_budget_nanousd=budget.max_budget_nanousd,
-            budget_duration=budget.budget_duration,
-            budget_since_us=self.budget_since_us,
-            calendar_timezone=budget.calendar_timezone,
+            (*self.limits, *inherited),
+            budget.max_budget_nanousd,
+            budget.budget_duration,
+            self.budget_since_us,
+            budget.calendar_timezone,
         )
+
+    def in_force(self, now_us: int, *, tokens: bool, money: bool) -> tuple[Quota, ...]:
+        """Return what is limited at an instant, for calls that use tokens and cost money or not."""
+        found = [
+            each.in_force(self.budget_since_us, now_us)
+            for each in self.limits
+            if applies(each.meter, tokens=tokens, money=money)
+        ]
+        if money and self.max_budget_nanousd is not None:
+            # Dollars come last, and of them the budget first.
+            place = sum(each.meter is not Meter.USD for each in found)
+            found.insert(place, Quota(Meter.USD, self.max_budget_nanousd))
+        return tuple(found)
+
+    def spend_period(self, now_us: int) -> Period:
+        """Return the period in which spend is counted at an instant."""
+        return period_at(self.budget_duration, self.budget_since_us, now_us, self.calendar_timezone)
 
 
 NO_LIMITS = LimitSet()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from tollgate.core.entities import Budget, Customer, Key
 from tollgate.core.errors import BadRequest, Conflict
-from tollgate.core.limits.duration import period_at
 from tollgate.management.nouns import Noun
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
@@ -30,13 +29,7 @@ class Budgets(Noun[Budget]):
         return [
             Live(
                 each,
-                reset_us=period_at(
-                    each.limits.budget_duration,
-                    each.limits.budget_since_us,
-                    now_us,
-                    each.limits.calendar_timezone,
-                ).end_us
-                or None,
+                reset_us=each.limits.spend_period(now_us).end_us or None,
             )
             for each in entities
         ]

@@ -115,13 +115,19 @@ def _timeless(entity: Any) -> Any:
     for each in fields(entity):
         value = getattr(entity, each.name)
         if isinstance(value, LimitSet):
-            cleared[each.name] = replace(value, budget_since_us=0)
+            cleared[each.name] = _without_beginnings(value)
         elif each.name == "model_limits":
             cleared[each.name] = tuple(
-                sorted((_without_since(limits) for limits in value), key=lambda one: one.model)
+                sorted(
+                    (
+                        ModelLimits(limits.model, _without_beginnings(limits.limits))
+                        for limits in value
+                    ),
+                    key=lambda one: one.model,
+                )
             )
     return replace(entity, **cleared)
 
 
-def _without_since(each: ModelLimits) -> ModelLimits:
-    return ModelLimits(each.model, replace(each.limits, budget_since_us=0))
+def _without_beginnings(limits: LimitSet) -> LimitSet:
+    return replace(limits, limits=tuple(each.begun(0) for each in limits.limits), budget_since_us=0)

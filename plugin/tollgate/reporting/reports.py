@@ -14,7 +14,6 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.entities import Key, LimitSet, Member, Team
 from tollgate.core.errors import BadRequest, NotFound, UnknownModel
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, ScopeKind, Spend
-from tollgate.core.limits.duration import period_at
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.modes import mode_of
 from tollgate.core.models.output_limits import OutputLimits
@@ -137,13 +136,7 @@ class Reports:
 
     async def proxy_spend(self) -> Spend:
         """What the whole proxy has spent in its current period."""
-        limits = self.proxy
-        period = period_at(
-            limits.budget_duration,
-            limits.budget_since_us,
-            self._clock.now_us(),
-            limits.calendar_timezone,
-        )
+        period = self.proxy.spend_period(self._clock.now_us())
         account = Account(Scope(ScopeKind.PROXY, "proxy"), period=period)
         (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (account,))
         return spend

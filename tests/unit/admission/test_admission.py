@@ -10,7 +10,7 @@ import pytest
 from tests.desk import MASTER, SECRET, Desk, admission, chat, refusal
 from tests.edits import edited
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, settlement
+from tests.make import DOLLAR, limit_set, settlement
 
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.rules import Policy
@@ -68,10 +68,10 @@ async def test_who_is_not_known_may_not_pass(headers: dict[str, str], message: s
 async def test_a_blocked_or_expired_key_may_not_pass(changes: dict[str, Any], message: str) -> None:
     """A key's own state is checked before anything is held."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=1), **changes)
+    desk.key(limits=limit_set(rpm=1), **changes)
     status, body, _ = refusal(await desk.ask())
     assert (status, message in body["error"]["message"]) == (401, True)
-    desk.key(limits=LimitSet(rpm=1))
+    desk.key(limits=limit_set(rpm=1))
     admission(await desk.ask())
 
 
@@ -92,7 +92,7 @@ async def test_bad_requests_are_refused_and_charged_nothing(
 ) -> None:
     """Each gets its status in OpenAI's shape, and the next good request finds its limit untouched."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=1))
+    desk.key(limits=limit_set(rpm=1))
     found, body, _ = refusal(await desk.ask(**asked))
     assert (found, body["error"]["code"]) == (status, code)
     assert set(body["error"]) == {"message", "type", "param", "code"}
@@ -189,7 +189,7 @@ async def test_a_provider_that_tells_running_counts_is_asked_for_them() -> None:
 async def test_a_spent_request_limit_says_which_and_when() -> None:
     """429 in OpenAI's shape, with the true wait."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=2))
+    desk.key(limits=limit_set(rpm=2))
     admission(await desk.ask())
     admission(await desk.ask())
     status, body, headers = refusal(await desk.ask())
@@ -208,7 +208,7 @@ async def test_a_spent_request_limit_says_which_and_when() -> None:
 async def test_a_limit_of_zero_is_never_worth_retrying() -> None:
     """rpm_limit: 0 allows nothing, ever."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=0))
+    desk.key(limits=limit_set(rpm=0))
     status, _, headers = refusal(await desk.ask())
     assert (status, headers["x-should-retry"], "retry-after" in headers) == (429, "false", False)
 
@@ -229,7 +229,7 @@ async def test_a_budget_held_by_calls_in_flight_is_worth_retrying_shortly() -> N
 async def test_tokens_held_by_calls_in_flight_are_worth_retrying_as_soon_as_one_may_end() -> None:
     """Sooner than their bucket refills; tokens that were used take that long."""
     desk = Desk()
-    desk.key(limits=LimitSet(tpm=60))
+    desk.key(limits=limit_set(tpm=60))
     held = admission(await desk.ask(chat(max_tokens=50))).reservation
     assert held is not None
     _, body, headers = refusal(await desk.ask(chat(max_tokens=50)))
@@ -247,12 +247,12 @@ async def test_tokens_held_by_calls_in_flight_are_worth_retrying_as_soon_as_one_
 async def test_calls_in_flight_are_worth_retrying_shortly_unless_none_may_be() -> None:
     """A limit of 0 never lets one in."""
     desk = Desk()
-    desk.key(limits=LimitSet(parallel=1))
+    desk.key(limits=limit_set(parallel=1))
     admission(await desk.ask())
     _, body, headers = refusal(await desk.ask())
     assert headers["retry-after-ms"] == "1000"
     assert body["error"]["message"].endswith("Limit 1, In flight 1. Please try again in 1s.")
-    desk.key(limits=LimitSet(parallel=0))
+    desk.key(limits=limit_set(parallel=0))
     _, body, headers = refusal(await desk.ask())
     assert headers["x-should-retry"] == "false"
     assert body["error"]["message"].endswith("The limit allows none.")
@@ -342,7 +342,7 @@ async def test_a_member_over_budget_reads_the_pages_words() -> None:
 async def test_the_first_scope_in_order_refuses() -> None:
     """Proxy, team, member, user, customer, key: of several that are full, the first is named."""
     desk = Desk()
-    none = LimitSet(rpm=0)
+    none = limit_set(rpm=0)
     desk.people.teams["t"] = Team("t", limits=none)
     desk.people.users["u"] = User("u", limits=none)
     desk.key(team_id="t", user_id="u", limits=none)

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from tests.desk import MASTER, SECRET, Desk, admission, refusal
 from tests.fakes import MemoryCounters
+from tests.make import limit_set
 
 from tollgate.core.answers.wording import Preset
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import LimitSet
-from tollgate.core.limits.accounts import Standing
+from tollgate.core.limits.accounts import Meter, Standing
 from tollgate.core.models.deployment import Deployment
 
 
@@ -133,11 +134,11 @@ async def test_a_form_is_edited_where_its_model_stands() -> None:
 async def test_what_is_free_counts_as_a_request_only(path: str, asked: dict[str, object]) -> None:
     """Neither tokens nor money are held, and a spent token limit or budget does not refuse it."""
     desk = Desk(deployments=EVERY)
-    desk.key(limits=LimitSet(rpm=5, tpm=0, parallel=5, max_budget_nanousd=0))
+    desk.key(limits=limit_set(rpm=5, tpm=0, parallel=5, max_budget_nanousd=0))
     admitted = admission(await desk.ask(asked, path))
     assert admitted.reservation is not None
     key = admitted.reservation.accounts[0]
-    assert (key.rpm, key.tpm, key.parallel, key.budget_nanousd) == (5, None, 5, None)
+    assert [each.meter for each in key.limits] == [Meter.REQUESTS, Meter.CALLS]
     assert (admitted.reservation.input_tokens, admitted.reservation.output_tokens) == (0, 0)
 
 
@@ -236,7 +237,7 @@ async def test_calls_that_share_a_standing_read_it_in_the_headers_of_their_own_a
         deployments=(replace(EVERY[0], model_name="both"), replace(EVERY[2], model_name="both"))
     )
     desk.counters = _Together(desk.clock)
-    desk.key(limits=LimitSet(rpm=5))
+    desk.key(limits=limit_set(rpm=5))
     told = [
         {
             each.name

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from tests.desk import SECRET, Desk, refusal
-
-from tollgate.core.entities import LimitSet
+from tests.make import limit_set
 
 BEARER = {"authorization": f"Bearer {SECRET}"}
 
@@ -16,7 +15,7 @@ BEARER = {"authorization": f"Bearer {SECRET}"}
 async def test_a_good_key_may_send_its_body() -> None:
     """And nothing is held for it yet: the next request finds its limit of one untouched."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=1))
+    desk.key(limits=limit_set(rpm=1))
     assert await desk.ask_head() is None
     assert await desk.ask_head() is None
 
@@ -30,7 +29,7 @@ async def test_a_good_key_may_send_its_body() -> None:
         ({"expires_us": 1}, {}, 401, "key_expired"),
         ({}, {"path": "/v1/nothing"}, 404, "unknown_url"),
         ({}, {"method": "PUT"}, 405, "method_not_allowed"),
-        ({"limits": LimitSet(rpm=0)}, {}, 429, "rate_limit_exceeded"),
+        ({"limits": limit_set(rpm=0)}, {}, 429, "rate_limit_exceeded"),
     ],
 )
 async def test_what_the_body_cannot_mend_is_refused_before_it_comes(
@@ -47,7 +46,7 @@ async def test_what_the_body_cannot_mend_is_refused_before_it_comes(
 async def test_each_refusal_has_an_id_of_its_own() -> None:
     """Of the head and of the whole request."""
     desk = Desk()
-    desk.key(limits=LimitSet(rpm=0))
+    desk.key(limits=limit_set(rpm=0))
     head = await desk.ask_head()
     assert head is not None
     found = [refusal(head), refusal(await desk.ask()), refusal(await desk.ask(b"{"))]

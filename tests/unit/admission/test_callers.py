@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.desk import Desk, People, admission, hashed, refusal
+from tests.make import limit_set
 
-from tollgate.core.entities import Key, LimitSet, Team
+from tollgate.core.entities import Key, Team
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Counting(People):
 
     def change(self, *, blocked: bool) -> None:
         """As management does it: another object, and another generation."""
-        self.teams["t1"] = Team("t1", blocked=blocked, limits=LimitSet(rpm=100))
+        self.teams["t1"] = Team("t1", blocked=blocked, limits=limit_set(rpm=100))
         self.generation = (self.generation or 0) + 1
 
 

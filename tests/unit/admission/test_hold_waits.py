@@ -7,12 +7,20 @@ import asyncio
 import pytest
 from tests.desk import Desk, People, admission, refusal
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import TEAM, budget, parallel, reservation, settlement, tokens
+from tests.make import (
+    TEAM,
+    account_of,
+    budget,
+    limit_set,
+    parallel,
+    reservation,
+    settlement,
+    tokens,
+)
 
 from tollgate.admission import hold_waits
 from tollgate.admission.hold_waits import HoldWaits
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.entities import LimitSet
 from tollgate.core.limits.accounts import Account, Standing
 
 LONG_S = 60.0
@@ -87,7 +95,7 @@ async def test_what_another_process_settles_is_found_by_asking(limited: Account)
 async def test_who_waits_holds_nothing() -> None:
     """Not even at the scopes that would let it pass."""
     stage = Stage()
-    accounts = (Account(TEAM, rpm=9, tpm=1000, budget_nanousd=1000), parallel(1))
+    accounts = (account_of(TEAM, rpm=9, tpm=1000, budget_nanousd=1000), parallel(1))
     await stage.ask(reservation("first", *accounts))
     before = await stage.counters.peek("default", accounts)
     waiting = asyncio.create_task(stage.ask(reservation("second", *accounts)))
@@ -232,7 +240,7 @@ async def test_admission_waits_for_holds_and_only_for_them() -> None:
     once.
     """
     desk = Desk(People(generation=1), hold_wait_s=LONG_S)
-    desk.key(limits=LimitSet(parallel=1, rpm=2))
+    desk.key(limits=limit_set(parallel=1, rpm=2))
     first = admission(await desk.ask()).reservation
     assert first is not None
     waiting = asyncio.create_task(desk.ask())
@@ -249,7 +257,7 @@ async def test_a_hold_is_waited_for_after_a_refusal_that_is_remembered() -> None
     refilled.
     """
     desk = Desk(People(generation=1), hold_wait_s=LONG_S)
-    desk.key(limits=LimitSet(parallel=1, rpm=1))
+    desk.key(limits=limit_set(parallel=1, rpm=1))
     first = admission(await desk.ask()).reservation
     assert first is not None
     refusal(await desk.ask())

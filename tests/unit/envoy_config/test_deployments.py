@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.make import account_of
 
 from tollgate.core.answers.headers import standing_headers
 from tollgate.core.errors import SettingsError
-from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, Standing
+from tollgate.core.limits.accounts import Scope, ScopeKind, Standing, untouched
 from tollgate.core.requests.dialects import Family
 from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
 from tollgate.envoy_config.clusters.clusters import clusters
@@ -153,8 +154,11 @@ def test_what_tollgate_says_of_limits_a_provider_says_under_another_name(
     tmp_path: Path, provider: str, family: Family
 ) -> None:
     """By what its cluster does with replies, before anybody else sees them."""
-    account = Account(Scope(ScopeKind.TEAM, "t"), rpm=1, tpm=1)
-    said = {h.name for h in standing_headers((account,), Standing(0, (Balance(),)), family, "m")}
+    account = account_of(Scope(ScopeKind.TEAM, "t"), rpm=1, tpm=1)
+    said = {
+        h.name
+        for h in standing_headers((account,), Standing(0, (untouched(account),)), family, "m")
+    }
     (filters,) = [
         each["http_filters"]
         for cluster in clusters(settings(tmp_path, {"model": f"{provider}/x"}), TOPOLOGY)[-1:]

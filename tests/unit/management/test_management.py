@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from tests.make import limit_set
 from tests.unit.management_fixtures import World
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
@@ -128,8 +129,10 @@ async def test_the_period_of_a_key_is_that_of_its_budget(world: World) -> None:
 
 def test_a_budget_fills_in_what_is_not_limited() -> None:
     """An own limit wins; a budget that is gone leaves the entity as it is."""
-    customer = Customer("c", limits=LimitSet(rpm=1, budget_since_us=7))
-    assert with_budget(customer, Budget("b", replace(BUDGET, rpm=9, tpm=2))).limits == LimitSet(
+    customer = Customer("c", limits=limit_set(rpm=1, budget_since_us=7))
+    assert with_budget(
+        customer, Budget("b", BUDGET.with_amount("rpm_limit", 9).with_amount("tpm_limit", 2))
+    ).limits == limit_set(
         rpm=1, tpm=2, max_budget_nanousd=5, budget_duration="1d", budget_since_us=7
     )
     assert with_budget(customer, None) is customer

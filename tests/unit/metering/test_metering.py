@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, KEY, budget, reservation, settlement
+from tests.make import DOLLAR, KEY, account_of, budget, reservation, settlement
 
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import NO_USAGE, Certainty, Pass, Usage
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.limits.accounts import Account, Standing
+from tollgate.core.limits.accounts import Standing
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
@@ -29,7 +29,7 @@ CATALOG = Catalog.of(
 )
 EXACT = Usage(10, 7)
 HELD = reservation(
-    "r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR)
+    "r1", account_of(KEY, tpm=1000, budget_nanousd=DOLLAR)
 )  # estimated at 10 in and 20 out
 
 
@@ -146,7 +146,7 @@ async def test_all_leases_that_ran_out_are_settled_together() -> None:
     """However many Envoy had open when it died: a hundred in each of the reaper's rounds would hold
     budgets for minutes more.
     """
-    account = Account(KEY, budget_nanousd=DOLLAR)
+    account = account_of(KEY, budget_nanousd=DOLLAR)
     meter, counters = await meter_of(
         *(reservation(f"lost-{number}", account) for number in range(250))
     )

@@ -8,13 +8,26 @@ datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from msgspec import Struct
+
 from tollgate.core.calls.decision import Header
-from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Accounts, Balance, LimitKind, ScopeKind, Standing
+from tollgate.core.limits import bucket, lease
+from tollgate.core.limits.accounts import (
+    Account,
+    Accounts,
+    Balance,
+    Meter,
+    Quota,
+    ScopeKind,
+    Standing,
+    accounts_bytes,
+)
+from tollgate.core.limits.limit import METERS, length_of
+from tollgate.core.memo import Memo
 from tollgate.core.requests.dialects import Family
 
 REQUEST_ID = "x-tollgate-request-id"
@@ -26,15 +39,68 @@ CHALLENGE = Header("www-authenticate", "Bearer")
 _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _MOST_NAME_CHARACTERS = 256
 
-_POLICIES = {
-    LimitKind.REQUESTS: ("requests", ";w=60"),
-    LimitKind.TOKENS: ("tokens", ';w=60;qu="tollgate-tokens"'),
-    LimitKind.PARALLEL: ("parallel", ';qu="concurrent-requests"'),
-}
+_MINUTE = 60
 
 
-# The members of an enumeration are slow to look up.
-_KEY = ScopeKind.KEY
+class _Place(Struct, frozen=True):
+    """A rate among the accounts of a request: the number of its account, its own there, and it."""
+
+    account: int
+    limit: int
+    quota: Quota
+
+
+class _Rate(Struct, frozen=True):
+    """The limits of one meter that headers tell: those of the shortest window, of which the one
+    with least left is told, and the key's (the one for this model alone, where there is one).
+    """
+
+    noun: str
+    places: tuple[_Place, ...]
+    of_key: _Place | None
+
+
+class _Told(Struct, frozen=True):
+    """What headers tell of accounts: their rates, and the number of the key's account."""
+
+    rates: tuple[_Rate, ...]
+    key: int | None
+
+
+def _told(accounts: Accounts) -> _Told:
+    rates = []
+    for meter, row in METERS.items():
+        places = [
+            _Place(number, place, quota)
+            for number, account in enumerate(accounts)
+            for place, quota in enumerate(account.limits)
+            if quota.meter is meter and quota.seconds
+        ]
+        if row.header is None or not places:
+            continue
+        shortest = min(each.quota.seconds for each in places)
+        rates.append(
+            _Rate(
+                row.header,
+                tuple(each for each in places if each.quota.seconds == shortest),
+                _find_place_of_key(accounts, places),
+            )
+        )
+    keys = [
+        number
+        for number, account in enumerate(accounts)
+        if account.scope.kind is ScopeKind.KEY and account.scope.model is None
+    ]
+    return _Told(tuple(rates), keys[0] if keys else None)
+
+
+def _find_place_of_key(accounts: Accounts, places: Sequence[_Place]) -> _Place | None:
+    """Return the key's shortest rate; the limit for this model alone stands behind the key's."""
+    found = [each for each in places if accounts[each.account].scope.kind is ScopeKind.KEY]
+    return max(found, key=lambda each: (each.account, -each.quota.seconds)) if found else None
+
+
+_told_of: Memo[Accounts, _Told] = Memo(_told, accounts_bytes)
 
 
 def standing_headers(
@@ -47,73 +113,61 @@ def standing_headers(
     Accounts without a balance in the standing are passed over; without a model nothing is told of
     it.
     """
-    requests = tokens = key_requests = key_tokens = None
-    spend: tuple[Header, ...] = ()
-    for account, balance in zip(accounts, standing.balances, strict=False):
-        scope = account.scope
-        of_key = scope.kind is _KEY
-        if (rpm := account.rpm) is not None:
-            left = bucket.remaining(balance.requests, rpm)
-            if requests is None or left < requests[0]:
-                requests = left, rpm, balance.requests
-            if of_key:
-                key_requests = left
-        if (tpm := account.tpm) is not None:
-            left = bucket.remaining(balance.tokens, tpm)
-            if tokens is None or left < tokens[0]:
-                tokens = left, tpm, balance.tokens
-            if of_key:
-                key_tokens = left
-        if of_key and scope.model is None:
-            spend = _spend_headers(account, balance)
+    told, balances = _told_of.get(accounts), standing.balances
     found: list[Header] = []
-    for noun, rate, left_of_key in (
-        ("requests", requests, key_requests),
-        ("tokens", tokens, key_tokens),
-    ):
-        if rate is not None:
-            found += _rate_headers(*rate, noun, family, standing.now_us)
-        if left_of_key is not None and model:
-            found.append(Header(_key_remaining(noun, model), str(left_of_key)))
-    return (*found, *spend)
+    for rate in told.rates:
+        least, least_left = None, 0
+        for place in rate.places:
+            left = _left(place, balances)
+            if least is None or left < least_left:
+                least, least_left = place, left
+        assert least is not None
+        used = balances[least.account].used[least.limit]
+        found += _rate_headers(least_left, least.quota, used, rate.noun, family, standing.now_us)
+        if rate.of_key is not None and model:
+            left = _left(rate.of_key, balances)
+            found.append(Header(_key_remaining(rate.noun, model), str(left)))
+    if told.key is not None and told.key < len(balances):
+        found += _spend_headers(accounts[told.key], balances[told.key])
+    return tuple(found)
+
+
+def _left(place: _Place, balances: Sequence[Balance]) -> int:
+    return bucket.remaining(place.quota, balances[place.account].used[place.limit])
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
     policy for each, named by its scope.
 
-    Tokens are no unit of its registry, so theirs is ours; budgets are no rates and stay out.
+    Tokens are no unit of its registry, so theirs is ours. Budgets and quotas of a period are no
+    rates and stay out.
     """
     policies, states = [], []
     for account, balance in zip(accounts, standing.balances, strict=False):
         narrowed = "" if account.scope.model is None else "-model"
-        for kind, limit, state in (
-            (LimitKind.REQUESTS, account.rpm, _ietf_rate(balance.requests, account.rpm)),
-            (LimitKind.TOKENS, account.tpm, _ietf_rate(balance.tokens, account.tpm)),
-            (
-                LimitKind.PARALLEL,
-                account.parallel,
-                f"r={max(0, (account.parallel or 0) - balance.parallel)}",
-            ),
-        ):
-            if limit is not None:
-                noun, parameters = _POLICIES[kind]
-                name = f'"{account.scope.kind.value}{narrowed}-{noun}"'
-                policies.append(f"{name};q={limit}{parameters}")
-                states.append(f"{name};{state}")
+        for quota, used in zip(account.limits, balance.used, strict=True):
+            rated, in_flight = quota.seconds > 0, quota.meter is Meter.CALLS
+            if not (rated or in_flight):
+                continue
+            noun = "parallel" if in_flight else quota.meter.value.replace("_", "-")
+            window = "" if quota.seconds in (0, _MINUTE) else f"-{length_of(quota)}"
+            name = f'"{account.scope.kind.value}{narrowed}-{noun}{window}"'
+            parameters = f";w={quota.seconds}" if rated else ""
+            policies.append(f"{name};q={quota.amount}{parameters}{METERS[quota.meter].unit}")
+            state = _ietf_rate(quota, used) if rated else f"r={lease.remaining(quota, used, used)}"
+            states.append(f"{name};{state}")
     if not policies:
         return ()
     return (Header("ratelimit-policy", ", ".join(policies)), Header("ratelimit", ", ".join(states)))
 
 
-def _ietf_rate(used: int, limit: int | None) -> str:
+def _ietf_rate(quota: Quota, used: int) -> str:
     """What is left, and in how many seconds: something again where nothing is (so Retry-After is
     never earlier), else all of it.
     """
-    if limit is None:
-        return ""
-    left = bucket.remaining(used, limit)
-    wait_ms = bucket.reset_ms(used, limit) if left else bucket.wait_ms(used, 1, limit)
+    left = bucket.remaining(quota, used)
+    wait_ms = bucket.reset_ms(quota, used) if left else bucket.wait_ms(quota, used, 1)
     return f"r={left}" if wait_ms is None else f"r={left};t={-(-wait_ms // 1000)}"
 
 
@@ -138,18 +192,18 @@ def go_duration(milliseconds: int) -> str:
 
 
 def _rate_headers(
-    remaining: int, limit: int, used: int, noun: str, family: Family, now_us: int
+    remaining: int, quota: Quota, used: int, noun: str, family: Family, now_us: int
 ) -> list[Header]:
-    reset_ms = bucket.reset_ms(used, limit)
+    limit, reset_ms = str(quota.amount), bucket.reset_ms(quota, used)
     found = [
-        Header(f"x-ratelimit-limit-{noun}", str(limit)),
+        Header(f"x-ratelimit-limit-{noun}", limit),
         Header(f"x-ratelimit-remaining-{noun}", str(remaining)),
         Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms)),
     ]
     if family is Family.ANTHROPIC:
         reset = datetime.fromtimestamp(-(-(now_us + reset_ms * 1000) // 1_000_000), UTC)
         found += [
-            Header(f"anthropic-ratelimit-{noun}-limit", str(limit)),
+            Header(f"anthropic-ratelimit-{noun}-limit", limit),
             Header(f"anthropic-ratelimit-{noun}-remaining", str(remaining)),
             Header(f"anthropic-ratelimit-{noun}-reset", reset.strftime("%Y-%m-%dT%H:%M:%SZ")),
         ]
@@ -164,10 +218,11 @@ def _key_remaining(noun: str, model: str) -> str:
 
 
 def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:
-    spent = Header("x-litellm-key-spend", dollars(balance.used_nanousd))
-    if account.budget_nanousd is None:
-        return (spent,)
-    return spent, Header("x-litellm-key-max-budget", dollars(account.budget_nanousd))
+    spent = Header("x-litellm-key-spend", dollars(balance.spent_nanousd))
+    for quota in account.limits:
+        if quota.meter is Meter.USD and quota.duration is None:
+            return spent, Header("x-litellm-key-max-budget", dollars(quota.amount))
+    return (spent,)
 
 
 def misplaced_bearer(headers: Mapping[str, str]) -> str:

@@ -16,20 +16,17 @@ from tollgate.core.callers.rules import Caller
 from tollgate.core.calls.decision import Header, Refusal
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
-from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Balance, LimitKind, ScopeKind, Standing
+from tollgate.core.limits import bucket, period
+from tollgate.core.limits.accounts import Account, Meter, Quota, ScopeKind, Standing
+from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.core.limits.limit import METERS, described
 from tollgate.core.requests.dialects import Family, error_body
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
 
 # A call in flight may end at any moment, and gives back then what it held.
 _HOLD_WAIT_MS = 1000
 _NO_RETRY = Header("x-should-retry", "false")
-_REASONS = {
-    LimitKind.REQUESTS: "requests",
-    LimitKind.TOKENS: "tokens",
-    LimitKind.PARALLEL: "parallel",
-    LimitKind.BUDGET: "budget",
-}
+_REASONS = {Meter.CALLS: "parallel", Meter.USD: "budget"}
 
 
 def refusal(
@@ -79,29 +76,25 @@ def over_limit(
     """
     assert standing.refused is not None
     assert standing.by is not None
-    account, balance, kind = (
-        reservation.accounts[standing.refused],
-        standing.balances[standing.refused],
-        standing.by,
-    )
-    crossed = _crossed(account, balance, caller)
-    if kind is LimitKind.BUDGET and not standing.only_held:
-        worded, retry = (
-            budget_spent(preset, family, crossed),
-            _until_reset(account, standing.now_us),
-        )
+    account, balance = reservation.accounts[standing.refused], standing.balances[standing.refused]
+    quota, now_us = account.limit(standing.by), standing.now_us
+    used, held = balance.used[standing.by], balance.held[standing.by]
+    asked = reservation.asked(quota)
+    wait_ms = algorithm_of(quota).wait_ms(quota, used, asked, now_us)
+    crossed = _crossed(account, quota, used, caller)
+    if quota.meter is Meter.USD and not standing.only_held:
+        worded = budget_spent(preset, family, crossed)
     else:
-        message, wait_ms = _reached(kind, account, balance, crossed, reservation)
-        if standing.only_held:
-            wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
-        again = (
-            "The limit allows none."
-            if wait_ms is None
-            else f"Please try again in {wait_ms / 1000:g}s."
-        )
-        worded = rate_reached(preset, family, kind, f"{message} {again}", crossed)
-        retry = _retry(wait_ms)
-    reason = f"{account.scope.kind.value}_{_REASONS[kind]}"
+        message = _reached(quota, used, held, asked, crossed)
+        again = _again(quota, wait_ms, only_held=standing.only_held)
+        worded = rate_reached(preset, family, quota.meter, f"{message} {again}", crossed)
+    if standing.only_held:
+        wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
+    retry = _retry(wait_ms)
+    if algorithm_of(quota) is period and wait_ms is not None and not standing.only_held:
+        # An SDK that tries again before the period ends is refused again.
+        retry = (*retry, _NO_RETRY)
+    reason = f"{account.scope.kind.value}_{_REASONS.get(quota.meter, quota.meter.value)}"
     return Refusal(worded.status, reason, worded.message, worded.body, (*headers, *retry))
 
 
@@ -114,39 +107,37 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
     )
 
 
-def _reached(
-    kind: LimitKind, account: Account, balance: Balance, crossed: Crossed, reservation: Reservation
-) -> tuple[str, int | None]:
-    """What to say of a limit that time or a call's end makes room in, and how long time takes
-    (None: for ever).
-    """
-    if kind is LimitKind.PARALLEL:
-        limit = account.parallel or 0
-        message = f"Limit reached for {crossed.whose} on parallel calls: Limit {limit}, In flight {balance.parallel}."
-        return message, None
-    if kind is LimitKind.BUDGET:
-        message = (
-            f"The budget of {crossed.whose} is held by calls in flight. Current spend: {crossed.spent}; "
-            f"Max Budget: {crossed.limit}; Held: {dollars(balance.held_nanousd)}."
+def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -> str:
+    """What to say of a limit that time or a call's end makes room in."""
+    if quota.meter is Meter.CALLS:
+        return (
+            f"Limit reached for {crossed.whose} on {described(quota)}: "
+            f"Limit {quota.amount}, In flight {used}."
         )
-        return message, None
-    if kind is LimitKind.REQUESTS:
-        noun, unit, limit, used, amount = "requests", "RPM", account.rpm or 0, balance.requests, 1
-    else:
-        noun, unit, limit, used = "tokens", "TPM", account.tpm or 0, balance.tokens
-        amount = reservation.tokens_within(limit)
-    message = (
-        f"Rate limit reached for {crossed.whose} on {noun} per min ({unit}): "
-        f"Limit {limit}, Used {limit - bucket.remaining(used, limit)}, Requested {amount}."
+    if quota.meter is Meter.USD:
+        return (
+            f"The budget of {crossed.whose} is held by calls in flight. Current spend: "
+            f"{crossed.spent}; Max Budget: {crossed.limit}{crossed.window}; Held: {dollars(held)}."
+        )
+    if quota.seconds:
+        used = quota.amount - bucket.remaining(quota, used)
+        return (
+            f"Rate limit reached for {crossed.whose} on {described(quota)}: "
+            f"Limit {quota.amount}, Used {used}, Requested {bucket.hold(quota, asked)}."
+        )
+    return (
+        f"Quota reached for {crossed.whose} on {described(quota)}: "
+        f"Limit {quota.amount}, Used {used}, In flight {held}, {crossed.resets}."
     )
-    return message, bucket.wait_ms(used, amount, limit)
 
 
-def _until_reset(account: Account, now_us: int) -> tuple[Header, ...]:
-    """A spent budget: an SDK that tries again before the reset is refused again."""
-    if account.period.end_us == 0:
-        return (_NO_RETRY,)
-    return (*_retry(-(-(account.period.end_us - now_us) // 1000)), _NO_RETRY)
+def _again(quota: Quota, wait_ms: int | None, *, only_held: bool) -> str:
+    """When to try again, in words."""
+    if only_held:
+        wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
+    if wait_ms is not None:
+        return f"Please try again in {wait_ms / 1000:g}s."
+    return "The limit allows none." if quota.amount == 0 else "The quota is used up."
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:
@@ -157,19 +148,16 @@ def _retry(wait_ms: int | None) -> tuple[Header, ...]:
     return (Header("retry-after", str(-(-wait_ms // 1000))), Header("retry-after-ms", str(wait_ms)))
 
 
-def _crossed(account: Account, balance: Balance, caller: Caller) -> Crossed:
+def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Crossed:
     scope, resets = account.scope, "never reset"
-    if account.period.end_us:
-        reset = datetime.fromtimestamp(account.period.end_us / 1_000_000, UTC)
+    if quota.period.end_us:
+        reset = datetime.fromtimestamp(quota.period.end_us / 1_000_000, UTC)
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     name = scope.id
     if scope.kind is ScopeKind.KEY and caller.key is not None:
         name = caller.key.alias or caller.key.name
+    # The budget of the page has no window in its words.
+    window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
     return Crossed(
-        scope.kind,
-        name,
-        scope.model,
-        dollars(balance.used_nanousd),
-        dollars(account.budget_nanousd or 0),
-        resets,
+        scope.kind, name, scope.model, dollars(used), dollars(quota.amount), resets, window
     )

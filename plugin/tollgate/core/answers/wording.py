@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from tollgate.core.limits.accounts import LimitKind, ScopeKind
+from tollgate.core.limits.accounts import Meter, ScopeKind
+from tollgate.core.limits.limit import METERS
 from tollgate.core.requests.dialects import Family, error_body
 
 
@@ -32,7 +33,10 @@ class Preset(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Crossed:
-    """A limit that a request did not fit, in words and numbers as they are printed."""
+    """A limit that a request did not fit, in words and numbers as they are printed.
+
+    `window`: of a budget that has one of its own, as ` per day`; it stands behind the limit.
+    """
 
     scope: ScopeKind
     name: str
@@ -40,6 +44,7 @@ class Crossed:
     spent: str
     limit: str
     resets: str
+    window: str = ""
 
     @property
     def whose(self) -> str:
@@ -66,7 +71,7 @@ def budget_spent(preset: Preset, family: Family, crossed: Crossed) -> Worded:
 
 
 def rate_reached(
-    preset: Preset, family: Family, kind: LimitKind, message: str, crossed: Crossed
+    preset: Preset, family: Family, meter: Meter, message: str, crossed: Crossed
 ) -> Worded:
     """The refusal of a limit that is worth trying again: of requests, tokens, calls at once, or a
     budget that is held.
@@ -75,29 +80,25 @@ def rate_reached(
     """
     if preset is Preset.LITELLM:
         descriptor = "api_key" if crossed.scope is ScopeKind.KEY else crossed.scope.value
-        message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {_NOUNS[kind]}. {message}"
+        message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {_NOUNS.get(meter, meter.value)}. {message}"
         return Worded(
             429, message, error_body(family, 429, "throttling_error", message, code="429")
         )
-    kind_word = "tokens" if kind is LimitKind.TOKENS else "requests"
+    kind_word = "tokens" if METERS[meter].tokens else "requests"
     return Worded(
         429, message, error_body(family, 429, kind_word, message, code="rate_limit_exceeded")
     )
 
 
-_NOUNS = {
-    LimitKind.REQUESTS: "requests",
-    LimitKind.TOKENS: "tokens",
-    LimitKind.PARALLEL: "max_parallel_requests",
-    LimitKind.BUDGET: "max_budget",
-}
+# LiteLLM's names of limits.
+_NOUNS = {Meter.CALLS: "max_parallel_requests", Meter.USD: "max_budget"}
 
 
 def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     if crossed.scope is ScopeKind.KEY and crossed.model is None:
         message = (
             f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent}; "
-            f"Max Budget for Token: {crossed.limit}. Key {crossed.name}, {crossed.resets}."
+            f"Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name}, {crossed.resets}."
         )
         # The SDKs show `error` and nothing else of a body.
         error = {
@@ -107,7 +108,7 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
             "code": "budget_exceeded",
         }
         return 401, message, {"detail": message, "error": error}
-    facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}"
+    facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}"
     if crossed.scope is ScopeKind.MEMBER:
         message = f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts}, {crossed.resets}."
     elif crossed.scope in (ScopeKind.CUSTOMER, ScopeKind.USER) and crossed.model is None:
@@ -122,7 +123,7 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 
 
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    message = f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent}; Max Budget: {crossed.limit}."
+    message = f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}."
     error = {
         "message": message,
         "type": "insufficient_quota",
@@ -140,7 +141,7 @@ def _litellm(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     }.get(crossed.scope, f"{crossed.scope.value.capitalize()}=")
     named = f"{noun}{crossed.name} " if noun else ""
     narrowed = f"Model={crossed.model} " if crossed.model is not None else ""
-    message = f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget: {crossed.limit}, {crossed.resets}."
+    message = f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget: {crossed.limit}{crossed.window}, {crossed.resets}."
     return (
         422,
         message,

@@ -19,7 +19,6 @@ from tollgate.core.entities import (
     User,
 )
 from tollgate.core.limits.accounts import (
-    FOREVER,
     MAX_EXACT,
     Account,
     Accounts,
@@ -27,7 +26,6 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
     accounts_bytes,
 )
-from tollgate.core.limits.duration import period_at
 from tollgate.core.memo import Bounded
 
 
@@ -72,9 +70,7 @@ class Policy:
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
-        return any(
-            limits.max_budget_nanousd is not None for _, limits in _scopes(caller, self, model)
-        )
+        return any(limits.has_budget for _, limits in _scopes(caller, self, model))
 
 
 def accounts(
@@ -122,7 +118,12 @@ class KnownAccounts:
         if known is not None and known.since_us <= now_us < known.until_us:
             return known.accounts
         found = accounts(caller, self._policy, model, now_us, tokens=tokens, money=money)
-        periods = [each.period for each in found if each.period.end_us]
+        periods = [
+            period
+            for each in found
+            for period in (each.period, *[quota.period for quota in each.limits])
+            if period.end_us
+        ]
         since_us = max((each.start_us for each in periods), default=0)
         until_us = min((each.end_us for each in periods), default=MAX_EXACT)
         # The caller is kept with them, so that nobody else gets its identity.
@@ -139,15 +140,8 @@ class _Known:
 
 
 def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
-    period = FOREVER
-    if limits.budget_duration is not None:
-        period = period_at(
-            limits.budget_duration, limits.budget_since_us, now_us, limits.calendar_timezone
-        )
-    budget = limits.max_budget_nanousd if money else None
-    return Account(
-        scope, limits.rpm, limits.tpm if tokens else None, limits.parallel, budget, period
-    )
+    quotas = limits.in_force(now_us, tokens=tokens, money=money)
+    return Account(scope, quotas, limits.spend_period(now_us))
 
 
 def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope, LimitSet]]:

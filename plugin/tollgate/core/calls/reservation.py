@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.usage import Certainty, Usage
-from tollgate.core.limits.accounts import Accounts
+from tollgate.core.limits.accounts import Accounts, Quota
+from tollgate.core.limits.limit import METERS
 
 
 class Reservation(Struct, frozen=True, array_like=True):
@@ -43,14 +44,17 @@ class Reservation(Struct, frozen=True, array_like=True):
     characters: int = 0
     audio_seconds: int = 0
 
-    def tokens_within(self, tpm: int) -> int:
-        """What to hold of a token limit.
+    def asked(self, quota: Quota) -> int:
+        """Return what the call may use of a limit.
 
-        A lone request meets an untouched bucket and passes, however small the bucket is; and a
-        guess takes a quarter of it at most, or else a small limit would serve one call at a time.
+        A guess of its output takes a quarter of the limit at most, or else a small limit would
+        serve one call at a time.
         """
-        output = min(self.output_tokens, tpm // 4) if self.guessed else self.output_tokens
-        return max(1, min(self.input_tokens + output, tpm))
+        row = METERS[quota.meter]
+        output = row.estimated_output(self)
+        if self.guessed:
+            output = min(output, quota.amount // 4)
+        return row.estimated(self) + output
 
 
 class Settlement(Struct, frozen=True):

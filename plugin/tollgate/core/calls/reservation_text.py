@@ -37,7 +37,13 @@ def _short(struct: Struct) -> list[Any]:
     values = list(structs.astuple(struct))
     while values and values[-1] == fields[len(values) - 1].default:
         values.pop()
-    return [_short(each) if isinstance(each, Struct) else each for each in values]
+    return [_short_value(each) for each in values]
+
+
+def _short_value(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _short(value)
+    return [_short_value(each) for each in value] if isinstance(value, tuple) else value
 
 
 _decode_accounts = msgspec.json.Decoder(tuple[Account, ...]).decode

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 # Lua counts in doubles: integers above this are not exact, so no limit and no single amount may
 # exceed it. Sums are kept in two parts.
@@ -31,15 +31,20 @@ class ScopeKind(StrEnum):
     KEY = "key"
 
 
-class LimitKind(StrEnum):
-    """What is limited, in the order in which an account's limits are checked. reserve.lua knows
-    them by these letters.
+class Meter(StrEnum):
+    """What one call counts, in the order in which an account's limits are checked.
+
+    `uncached_tokens` are input without what was read from a cache, and output. `calls` are those in
+    flight, `usd` is counted in nano-dollars.
     """
 
-    REQUESTS = "r"
-    TOKENS = "t"
-    PARALLEL = "p"
-    BUDGET = "b"
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    UNCACHED_TOKENS = "uncached_tokens"
+    CALLS = "calls"
+    USD = "usd"
 
 
 class Scope(Struct, frozen=True, array_like=True, gc=False):
@@ -64,33 +69,45 @@ class Period(Struct, frozen=True, array_like=True, gc=False):
 FOREVER = Period()
 
 
-class Account(Struct, frozen=True, array_like=True):
-    """A scope that requests are charged to, and its limits there: requests and tokens a minute,
-    calls at once, nano-dollars a period.
+class Quota(Struct, frozen=True, array_like=True, gc=False):
+    """A limit in force: what the store counts of a meter, and up to which amount.
 
-    None is no limit: then it is only counted what is spent.
+    With `seconds` it is a token bucket that refills in so many. With a `duration` it has a counter
+    of its own, which starts anew with each `period`. With neither, `usd` is limited by the spend of
+    its account, and `calls` are those in flight.
+    """
+
+    meter: Meter
+    amount: int
+    seconds: int = 0
+    duration: str | None = None
+    period: Period = FOREVER
+
+
+class Account(Struct, frozen=True, array_like=True):
+    """A scope that requests are charged to, the limits in force there, and the period in which its
+    spend is counted. Spend is counted whether it is limited or not.
 
     `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it
     has been idle for as long as the ledger keeps records.
     """
 
     scope: Scope
-    rpm: int | None = None
-    tpm: int | None = None
-    parallel: int | None = None
-    budget_nanousd: int | None = None
+    limits: tuple[Quota, ...] = ()
     period: Period = FOREVER
     passing: bool = False
 
     @property
     def limited(self) -> bool:
         """Whether it can refuse."""
-        return not (
-            self.rpm is None
-            and self.tpm is None
-            and self.parallel is None
-            and self.budget_nanousd is None
-        )
+        return bool(self.limits)
+
+    def limit(self, number: int) -> Quota:
+        """Return one of its limits; of one that its spend is counted against, with that period."""
+        quota = self.limits[number]
+        if quota.meter is Meter.USD and quota.duration is None:
+            return structs.replace(quota, period=self.period)
+        return quota
 
 
 Accounts = tuple[Account, ...]
@@ -101,25 +118,30 @@ Those that can refuse come first, in the order in which a refusal names them.
 
 
 class Balance(Struct, frozen=True, array_like=True, gc=False):
-    """Where an account stands. What it does not limit is 0.
+    """Where an account stands: of each of its limits, in their order, what is used and what of it
+    calls in flight hold, as its algorithm counts them (bucket.py, period.py, lease.py).
 
-    `requests` and `tokens` are used bucket units (see bucket.py), `parallel` the calls in flight;
-    `used_nanousd` is settled in the period that began at `period_start_us`, `held_nanousd` set
-    aside by calls in flight.
+    `spent_nanousd` is settled in the period that began at `period_start_us`; `held_nanousd` is set
+    aside beside it by calls in flight.
     """
 
-    requests: int = 0
-    tokens: int = 0
-    parallel: int = 0
-    used_nanousd: int = 0
+    used: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
+    spent_nanousd: int = 0
     held_nanousd: int = 0
     period_start_us: int = 0
 
 
+def untouched(account: Account) -> Balance:
+    """Return where an account stands of which nothing was used."""
+    nothing = (0,) * len(account.limits)
+    return Balance(nothing, nothing)
+
+
 class Standing(Struct, frozen=True, gc=False):
     """The store's answer: its clock, a balance for each account that it was asked about, in their
-    order, after all calls that it took together; and the number of the account that refused, and
-    which of its limits (None: none did).
+    order, after all calls that it took together; and the number of the account that refused, and of
+    the limit there (None: none did).
 
     `only_held`: what is settled would fit, so the end of a call in flight may make room.
     """
@@ -127,7 +149,7 @@ class Standing(Struct, frozen=True, gc=False):
     now_us: int
     balances: tuple[Balance, ...]
     refused: int | None = None
-    by: LimitKind | None = None
+    by: int | None = None
     only_held: bool = False
 
 
@@ -151,4 +173,5 @@ _OBJECT_BYTES, _CHARACTER_BYTES = 300, 4
 def accounts_bytes(accounts: Accounts) -> int:
     """About how much memory accounts take, or what is made of them one by one."""
     texts = sum([len(each.scope.id) + len(each.scope.model or "") for each in accounts])
-    return _OBJECT_BYTES * (1 + 2 * len(accounts)) + _CHARACTER_BYTES * texts
+    objects = 1 + 2 * len(accounts) + sum([len(each.limits) for each in accounts])
+    return _OBJECT_BYTES * objects + _CHARACTER_BYTES * texts

@@ -5,8 +5,8 @@ Each is proven by the store's own answer, and holds as long as nothing but time 
 
 - A bucket of requests is emptied by time alone: nothing is given back to it, so it is full until
   its earliest refill.
-- What is settled of a budget only grows within its period. (Holds are given back; they prove
-  nothing.)
+- What is settled of a period's limit only grows within the period. (Holds are given back; they
+  prove nothing.)
 - A limit of 0 allows nothing.
 
 Tokens and calls in flight are given back by settlements, so no other limit of theirs proves
@@ -22,10 +22,11 @@ from tollgate.core.limits.accounts import (
     MAX_EXACT,
     Account,
     Accounts,
-    Balance,
-    LimitKind,
+    Meter,
+    Quota,
     Standing,
     accounts_bytes,
+    untouched,
 )
 from tollgate.core.memo import Bounded
 
@@ -72,7 +73,7 @@ class KnownRefusals:
             return
         limited = [each for each in part if each.limited]
         told = dict(zip(map(_scope, accounts), standing.balances, strict=False))
-        balances = tuple(told.get(_scope(each), Balance()) for each in limited)
+        balances = tuple(told.get(_scope(each)) or untouched(each) for each in limited)
         self.note(
             part,
             structs.replace(standing, balances=balances, refused=part.index(refusing)),
@@ -80,19 +81,14 @@ class KnownRefusals:
         )
 
 
-def find_forbidding(accounts: Accounts) -> tuple[int, LimitKind] | None:
-    """The first account with a limit that allows nothing, and which limit; None: each allows
-    something.
+def find_forbidding(accounts: Accounts) -> tuple[int, int] | None:
+    """Return the first account with a limit that allows nothing, and which of its limits; None:
+    each allows something.
     """
     for number, account in enumerate(accounts):
-        for kind, limit in (
-            (LimitKind.REQUESTS, account.rpm),
-            (LimitKind.TOKENS, account.tpm),
-            (LimitKind.PARALLEL, account.parallel),
-            (LimitKind.BUDGET, account.budget_nanousd),
-        ):
-            if limit == 0:
-                return number, kind
+        for place, quota in enumerate(account.limits):
+            if quota.amount == 0:
+                return number, place
     return None
 
 
@@ -104,34 +100,40 @@ def _scope(account: Account) -> tuple[str, str, str | None]:
 def _sure_until_us(account: Account, standing: Standing, asked_us: int) -> int:
     """Until when a refusal is sure; 0: it is not."""
     assert standing.refused is not None
-    balance = standing.balances[standing.refused]
-    match standing.by:
-        case LimitKind.REQUESTS:
-            wait_ms = bucket.wait_ms(balance.requests, 1, account.rpm or 0)
-            # The store counts whole milliseconds, so the last of them may have begun already.
-            return MAX_EXACT if wait_ms is None else asked_us + (wait_ms - 1) * 1000
-        case LimitKind.BUDGET:
-            budget, end_us = account.budget_nanousd or 0, account.period.end_us
-            if balance.used_nanousd < budget:
-                return 0
-            # By the store's clock, which may be another.
-            return asked_us + end_us - standing.now_us if end_us and budget else MAX_EXACT
-        case LimitKind.TOKENS:
-            return 0 if account.tpm else MAX_EXACT
-        case _:
-            return 0 if account.parallel else MAX_EXACT
+    assert standing.by is not None
+    quota = account.limit(standing.by)
+    used = standing.balances[standing.refused].used[standing.by]
+    if quota.amount == 0:
+        return MAX_EXACT
+    if quota.meter is Meter.CALLS:
+        return 0
+    if quota.seconds:
+        if quota.meter is not Meter.REQUESTS:
+            return 0
+        wait_ms = bucket.wait_ms(quota, used, 1) or 0
+        # The store counts whole ticks, so the last of them may have begun already.
+        return asked_us + (wait_ms - bucket.tick_ms(quota.seconds)) * 1000
+    if used < quota.amount:
+        return 0
+    # By the store's clock, which may be another.
+    end_us = quota.period.end_us
+    return asked_us + end_us - standing.now_us if end_us else MAX_EXACT
 
 
 def _aged(accounts: Accounts, standing: Standing, passed_us: int) -> Standing:
     """A standing so much later, if nobody has called meanwhile."""
     balances = [
-        _drained(*each, passed_us // 1000)
-        for each in zip(accounts, standing.balances, strict=False)
+        structs.replace(
+            balance,
+            used=tuple(
+                _drained(quota, used, passed_us)
+                for quota, used in zip(account.limits, balance.used, strict=True)
+            ),
+        )
+        for account, balance in zip(accounts, standing.balances, strict=False)
     ]
     return structs.replace(standing, now_us=standing.now_us + passed_us, balances=tuple(balances))
 
 
-def _drained(account: Account, balance: Balance, passed_ms: int) -> Balance:
-    requests = bucket.drained(balance.requests, 0, passed_ms, account.rpm or 0)
-    tokens = bucket.drained(balance.tokens, 0, passed_ms, account.tpm or 0)
-    return structs.replace(balance, requests=requests, tokens=tokens)
+def _drained(quota: Quota, used: int, passed_us: int) -> int:
+    return bucket.level(quota, used, 0, passed_us) if quota.seconds else used

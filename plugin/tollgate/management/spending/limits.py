@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tollgate.core.entities import LimitSet
+from tollgate.core.limits.limit import Limit, Recurring
 from tollgate.ports import E
 
 
@@ -22,9 +23,28 @@ def new_entity(blank: E, created_us: int, *, period_us: int | None = None) -> E:
 
 
 def restarted(before: LimitSet, after: LimitSet, now_us: int) -> LimitSet:
-    """The new limits; another duration or calendar starts a period of its own now."""
+    """Return the new limits; a period of another duration, or on another calendar, starts now.
+
+    A limit whose periods are as long as before keeps their beginning, unless its calendar changes.
+    """
+    began = {
+        (each.counter, _calendar(each)): _since_us(each) or before.budget_since_us
+        for each in before.limits
+    }
+    limits = tuple(
+        each.begun(began.get((each.counter, _calendar(each)), now_us)) for each in after.limits
+    )
     same = (before.budget_duration, before.calendar_timezone) == (
         after.budget_duration,
         after.calendar_timezone,
     )
-    return after if same else replace(after, budget_since_us=now_us)
+    since_us = after.budget_since_us if same else now_us
+    return replace(after, limits=limits, budget_since_us=since_us)
+
+
+def _calendar(limit: Limit) -> str | None:
+    return limit.window.calendar if isinstance(limit.window, Recurring) else None
+
+
+def _since_us(limit: Limit) -> int:
+    return limit.window.since_us if isinstance(limit.window, Recurring) else 0

@@ -11,7 +11,6 @@ from typing import Any
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.entities import Budget, Customer, Entity, Key, LimitSet, Member, Team, User
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Scope, ScopeKind
-from tollgate.core.limits.duration import period_at
 from tollgate.management.collection import Collection
 from tollgate.ports import Clock, E, Registry, SpendBook, Succession, entity_of
 
@@ -129,12 +128,7 @@ def _successions(before: _Scoped, after: _Scoped, now_us: int) -> Iterable[Succe
         }
     for model, (old, follower) in limits.items():
         if _changed(old, follower):
-            periods = [
-                period_at(
-                    each.budget_duration, each.budget_since_us, now_us, each.calendar_timezone
-                )
-                for each in (old, follower)
-            ]
+            periods = [each.spend_period(now_us) for each in (old, follower)]
             yield Succession(Scope(scope.kind, scope.id, model), *periods)
 
 

@@ -12,7 +12,6 @@ from typing import Any, Generic
 from tollgate.core.callers.inherit import with_budget
 from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
 from tollgate.core.limits.accounts import Account, Scope, Spend
-from tollgate.core.limits.duration import period_at
 from tollgate.management.spending.periods import Periods, scope_of
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
@@ -148,13 +147,7 @@ class Spending:
         return self._account_of(scope_of(entity), limits)  # type: ignore[arg-type]
 
     def _account_of(self, scope: Scope, limits: LimitSet) -> Account:
-        period = period_at(
-            limits.budget_duration,
-            limits.budget_since_us,
-            self._clock.now_us(),
-            limits.calendar_timezone,
-        )
-        return Account(scope, period=period)
+        return Account(scope, period=limits.spend_period(self._clock.now_us()))
 
 
 def _organization(entity: Any) -> str:

@@ -12,7 +12,7 @@ import pytest
 from grpc.aio import StreamUnaryCall
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, KEY, reservation
+from tests.make import DOLLAR, KEY, account_of, reservation
 from tests.unit.core.usage.usage_case import table
 
 from tollgate.adapters.envoy.access_log import AccessLog
@@ -20,7 +20,6 @@ from tollgate.adapters.envoy.grpc.call import Limits, streaming
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits.accounts import Account
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
@@ -37,7 +36,7 @@ CATALOG = Catalog.of(
     (Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE}
 )
 HELD = reservation(
-    "r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR)
+    "r1", account_of(KEY, tpm=1000, budget_nanousd=DOLLAR)
 )  # estimated at 10 in and 20 out
 STREAM = structs.replace(HELD, stream=True)
 WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
@@ -243,7 +242,7 @@ async def test_a_stream_ends_when_the_worker_is_to_end(tmp_path: Path) -> None:
 async def test_a_long_message_is_settled_to_its_last_entry() -> None:
     """In slices, between which others get their turn."""
     log = Log()
-    calls = [reservation(f"r{n}", Account(KEY, rpm=100)) for n in range(100)]
+    calls = [reservation(f"r{n}", account_of(KEY, rpm=100)) for n in range(100)]
     for each in calls:
         await log.counters.reserve(each)
     await log.tell(*(entry(each, usage=OPENAI) for each in calls))

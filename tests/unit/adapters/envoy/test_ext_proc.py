@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
-from tests.make import DOLLAR, KEY, reservation
+from tests.make import DOLLAR, KEY, account_of, reservation
 from tests.unit.adapters.envoy.envoy_call import EnvoyCall
 from tests.unit.core.usage.usage_case import table
 
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits.accounts import Account, Standing
+from tollgate.core.limits.accounts import Standing
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
@@ -39,7 +39,7 @@ CATALOG = Catalog.of(
     (Deployment("gpt-4o", "gpt-4o", "openai", "gpt-4o", "http://mock-llm"),), {"gpt-4o": PRICE}
 )
 HELD = reservation(
-    "r1", Account(KEY, tpm=1000, budget_nanousd=DOLLAR)
+    "r1", account_of(KEY, tpm=1000, budget_nanousd=DOLLAR)
 )  # estimated at 10 in and 20 out
 STREAM = structs.replace(HELD, stream=True)
 HIDING = structs.replace(STREAM, hide_usage=True)

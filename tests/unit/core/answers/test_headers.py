@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.make import DOLLAR, KEY, TEAM, budget, requests
+from tests.make import DOLLAR, KEY, TEAM, account_of, budget, requests
 
 from tollgate.core.answers.headers import (
     go_duration,
@@ -16,6 +16,11 @@ from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, St
 from tollgate.core.requests.dialects import Family
 
 NOW_US = 1_800_000_000_000_000
+
+
+def used(*amounts: int) -> Balance:
+    """The balance of rates a minute of which so much is used."""
+    return Balance(tuple(each * bucket.units(60) for each in amounts), (0,) * len(amounts))
 
 
 def shown(
@@ -50,8 +55,8 @@ def test_the_tightest_limit_is_told() -> None:
     """Of several limits of a kind, the one with least left."""
     headers = shown(
         Family.OPENAI,
-        (requests(10, TEAM), Balance(9 * bucket.UNITS)),
-        (Account(KEY, rpm=5, tpm=100), Balance(1 * bucket.UNITS, 30 * bucket.UNITS)),
+        (requests(10, TEAM), used(9)),
+        (account_of(KEY, rpm=5, tpm=100), used(1, 30)),
     )
     assert headers["x-ratelimit-limit-requests"] == "10"
     assert headers["x-ratelimit-remaining-requests"] == "1"
@@ -61,7 +66,7 @@ def test_the_tightest_limit_is_told() -> None:
 
 def test_nothing_left_is_printed_as_0() -> None:
     """0 is a number, not an absence."""
-    headers = shown(Family.OPENAI, (requests(1), Balance(bucket.UNITS)))
+    headers = shown(Family.OPENAI, (requests(1), used(1)))
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-litellm-key-remaining-requests-gpt-4o"] == "0"
 
@@ -73,8 +78,8 @@ def test_the_key_and_model_header_is_that_of_the_narrowed_limit() -> None:
     narrowed = Scope(ScopeKind.KEY, "k1", "azure/gpt-4")
     headers = shown(
         Family.OPENAI,
-        (requests(100, KEY), Balance(bucket.UNITS)),
-        (requests(2, narrowed), Balance(bucket.UNITS)),
+        (requests(100, KEY), used(1)),
+        (requests(2, narrowed), used(1)),
         model="azure/gpt-4",
     )
     assert headers["x-litellm-key-remaining-requests-azure-gpt-4"] == "1"
@@ -96,13 +101,13 @@ def test_the_key_and_model_header_is_that_of_the_narrowed_limit() -> None:
 )
 def test_a_header_is_named_by_a_model_whose_name_is_free_text(model: str, named: str) -> None:
     """What is no token character (RFC 9110, 5.6.2) becomes a hyphen."""
-    headers = shown(Family.OPENAI, (requests(100, KEY), Balance(0)), model=model)
+    headers = shown(Family.OPENAI, (requests(100, KEY), used(0)), model=model)
     assert headers[f"x-litellm-key-remaining-requests-{named}"] == "100"
 
 
 def test_anthropic_clients_get_their_own_names_and_times() -> None:
     """`anthropic-ratelimit-*` with RFC 3339 resets, rounded up to the second."""
-    headers = shown(Family.ANTHROPIC, (requests(60), Balance(bucket.UNITS)))
+    headers = shown(Family.ANTHROPIC, (requests(60), used(1)))
     assert headers["anthropic-ratelimit-requests-limit"] == "60"
     assert headers["anthropic-ratelimit-requests-remaining"] == "59"
     assert headers["anthropic-ratelimit-requests-reset"] == "2027-01-15T08:00:01Z"
@@ -110,9 +115,7 @@ def test_anthropic_clients_get_their_own_names_and_times() -> None:
 
 def test_a_budget_tells_spend_and_limit_in_dollars() -> None:
     """What is settled, not what is held."""
-    headers = shown(
-        Family.OPENAI, (budget(DOLLAR // 100), Balance(used_nanousd=72_000, held_nanousd=400))
-    )
+    headers = shown(Family.OPENAI, (budget(DOLLAR // 100), Balance((72_000,), (400,), 72_000, 400)))
     assert headers == {"x-litellm-key-spend": "7.2e-05", "x-litellm-key-max-budget": "0.01"}
 
 
@@ -123,13 +126,13 @@ def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:
     narrowed = Scope(ScopeKind.KEY, "k1", "gpt-4o")
     accounts = (
         requests(2, TEAM),
-        Account(KEY, tpm=600, parallel=3, budget_nanousd=DOLLAR),
+        account_of(KEY, tpm=600, parallel=3, budget_nanousd=DOLLAR),
         requests(10, narrowed),
     )
     balances = (
-        Balance(2 * bucket.UNITS),
-        Balance(tokens=60 * bucket.UNITS, parallel=1),
-        Balance(bucket.UNITS),
+        used(2),
+        Balance((60 * bucket.units(60), 1, 0), (0, 1, 0)),
+        used(1),
     )
     told = ietf_headers(accounts, Standing(NOW_US, balances))
     assert [(each.name, each.value) for each in told] == [
@@ -147,7 +150,7 @@ def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:
 
 def test_a_limit_that_allows_nothing_never_comes_back() -> None:
     """So no time is told."""
-    told = ietf_headers((requests(0),), Standing(NOW_US, (Balance(),)))
+    told = ietf_headers((requests(0),), Standing(NOW_US, (used(0),)))
     assert told[1].value == '"key-requests";r=0'
 
 

@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from tests.make import KEY, TEAM, reservation
+from tests.make import KEY, TEAM, account_of, reservation
 
 from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.reservation import Reservation
@@ -14,9 +14,9 @@ from tollgate.core.limits.accounts import Account, Period, Scope, ScopeKind
 
 NARROWED = Scope(ScopeKind.KEY, "k1", "gpt-4o")
 ACCOUNTS = (
-    Account(TEAM, budget_nanousd=5, period=Period(1, 2, 3)),
-    Account(NARROWED, tpm=0),
-    Account(KEY, rpm=1, parallel=2),
+    account_of(TEAM, budget_nanousd=5, period=Period(1, 2, 3)),
+    account_of(NARROWED, tpm=0),
+    account_of(KEY, rpm=1, parallel=2),
     Account(Scope(ScopeKind.PROXY, "proxy")),
 )
 
@@ -30,9 +30,9 @@ def test_what_an_account_does_not_limit_takes_no_room() -> None:
     """The text travels with the request and is kept by the store."""
     accounts = json.loads(reservations.encode(reservation("r1", *ACCOUNTS)))[2]
     assert accounts == [
-        [["team", TEAM.id], None, None, None, 5, [1, 2, 3]],
-        [["key", "k1", "gpt-4o"], None, 0],
-        [["key", KEY.id], 1, None, 2],
+        [["team", TEAM.id], [["usd", 5]], [1, 2, 3]],
+        [["key", "k1", "gpt-4o"], [["tokens", 0, 60]]],
+        [["key", KEY.id], [["requests", 1, 60], ["calls", 2]]],
         [["proxy", "proxy"]],
     ]
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tollgate.core.limits import bucket
+from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota
+
+
+def minute(amount: int) -> Quota:
+    return Quota(Meter.TOKENS, amount, 60)
 
 
 @pytest.mark.parametrize(
@@ -21,31 +26,42 @@ def test_resets_are_those_of_openai(limit: int, remaining: int, reset_ms: int) -
     """reset == floor_ms(60 s x (limit - remaining) / limit), as recorded exchanges with OpenAI
     show.
     """
-    used = (limit - remaining) * bucket.UNITS
-    assert bucket.remaining(used, limit) == remaining
-    assert bucket.reset_ms(used, limit) == reset_ms
+    used = (limit - remaining) * bucket.units(60)
+    assert bucket.remaining(minute(limit), used) == remaining
+    assert bucket.reset_ms(minute(limit), used) == reset_ms
 
 
-def test_the_wait_is_when_it_fits_and_not_a_millisecond_earlier() -> None:
-    """wait_ms is exact: refused just before, admitted just then."""
-    used, limit = 7 * bucket.UNITS, 7
-    wait = bucket.wait_ms(used, 3, limit)
+@pytest.mark.parametrize("seconds", [1, 60, 3600, 3601, 86_400, 100 * 366 * 86_400])
+def test_the_wait_is_when_it_fits_and_not_a_tick_earlier(seconds: int) -> None:
+    """wait_ms is exact, whatever the window: refused a tick before, admitted just then."""
+    quota = Quota(Meter.TOKENS, 7, seconds)
+    used, tick = 7 * bucket.units(seconds), bucket.tick_ms(seconds)
+    wait = bucket.wait_ms(quota, used, 3)
     assert wait is not None
-    assert not bucket.fits(bucket.drained(used, 0, wait - 1, limit), 3, limit)
-    assert bucket.fits(bucket.drained(used, 0, wait, limit), 3, limit)
+    assert not bucket.fits(quota, bucket.level(quota, used, 0, (wait - tick) * 1000), 0, 3)
+    assert bucket.fits(quota, bucket.level(quota, used, 0, wait * 1000), 0, 3)
 
 
-def test_what_exceeds_the_limit_never_fits() -> None:
-    """No wait helps a request larger than the bucket, or a bucket of nothing."""
-    assert bucket.wait_ms(0, 8, 7) is None
-    assert bucket.wait_ms(0, 1, 0) is None
+def test_a_call_that_may_use_more_than_the_limit_holds_all_of_it() -> None:
+    """So a lone call passes an untouched bucket; a bucket of nothing lets none pass, ever."""
+    assert bucket.fits(minute(7), 0, 0, 8)
+    assert bucket.wait_ms(minute(7), bucket.units(60), 8) == -(-60_000 // 7)
+    assert not bucket.fits(minute(0), 0, 0, 0)
+    assert bucket.wait_ms(minute(0), 0, 1) is None
 
 
 def test_a_clock_that_went_back_drains_nothing() -> None:
     """Time before the last write is no time."""
-    assert bucket.drained(100, at_ms=50, now_ms=40, limit=5) == 100
+    assert bucket.level(minute(5), 100, at_tick=50, now_us=40_000) == 100
 
 
 def test_debt_shows_as_nothing_left() -> None:
     """A bucket charged beyond its limit has 0 remaining, not less."""
-    assert bucket.remaining(20 * bucket.UNITS, 5) == 0
+    assert bucket.remaining(minute(5), 20 * bucket.units(60)) == 0
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 3600, 3601, 86_400, 100 * 366 * 86_400])
+def test_the_largest_amount_of_a_window_is_counted_exactly(seconds: int) -> None:
+    """A double holds all its units, and not many more."""
+    units = bucket.most_amount(seconds) * bucket.units(seconds)
+    assert MAX_EXACT - bucket.units(seconds) < units <= MAX_EXACT

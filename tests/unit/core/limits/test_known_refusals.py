@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.desk import Desk, People, admission, refusal
 from tests.fakes import FixedClock, MemoryCounters
+from tests.make import limit_set
 
 from tollgate.core.calls.decision import Admission, Refusal
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -36,7 +37,7 @@ async def test_a_caller_without_requests_left_is_refused_without_asking_the_stor
     """Until the first refill, which the store decides about again; the words and the wait are those
     that it would give.
     """
-    desk, counters = desk_of(LimitSet(rpm=2))
+    desk, counters = desk_of(limit_set(rpm=2))
     for _ in range(2):
         admission(await desk.ask())
     _, first, headers = refusal(await desk.ask())
@@ -53,16 +54,16 @@ async def test_a_caller_without_requests_left_is_refused_without_asking_the_stor
 
 async def test_a_limit_that_was_raised_counts_at_once() -> None:
     """Who was changed has other accounts."""
-    desk, _ = desk_of(LimitSet(rpm=1))
+    desk, _ = desk_of(limit_set(rpm=1))
     admission(await desk.ask())
     refusal(await desk.ask())
-    desk.key(limits=LimitSet(rpm=2))
+    desk.key(limits=limit_set(rpm=2))
     admission(await desk.ask())
 
 
 async def test_what_settlements_give_back_is_not_refused_from_memory() -> None:
     """Tokens, calls at once and budgets: another call's end may make room at any moment."""
-    for limits in (LimitSet(tpm=1), LimitSet(parallel=1), LimitSet(max_budget_nanousd=1)):
+    for limits in (limit_set(tpm=1), limit_set(parallel=1), LimitSet(max_budget_nanousd=1)):
         desk, counters = desk_of(limits)
         admission(await desk.ask())
         for _ in range(2):
@@ -72,7 +73,7 @@ async def test_what_settlements_give_back_is_not_refused_from_memory() -> None:
 
 async def test_a_clock_that_was_set_back_refuses_nobody() -> None:
     """What was remembered says nothing about an earlier time."""
-    desk, counters = desk_of(LimitSet(rpm=1))
+    desk, counters = desk_of(limit_set(rpm=1))
     admission(await desk.ask())
     refusal(await desk.ask())
     desk.clock.us -= 1_000_000
@@ -85,7 +86,7 @@ async def test_memory_refuses_nobody_whom_the_store_would_let_pass(
     rpm: int, waits_us: list[int]
 ) -> None:
     """At any pace: the same calls pass as with a worker that remembers nothing."""
-    remembering, forgetful = desk_of(LimitSet(rpm=rpm))[0], desk_of(LimitSet(rpm=rpm))[0]
+    remembering, forgetful = desk_of(limit_set(rpm=rpm))[0], desk_of(limit_set(rpm=rpm))[0]
     for wait_us in waits_us:
         decisions = []
         for desk in (remembering, forgetful):
@@ -137,9 +138,9 @@ async def test_a_spend_that_was_corrected_counts_at_once() -> None:
 @pytest.mark.parametrize(
     ("limits", "named"),
     [
-        (LimitSet(rpm=0), "RPM"),
-        (LimitSet(tpm=0), "TPM"),
-        (LimitSet(parallel=0), "parallel"),
+        (limit_set(rpm=0), "RPM"),
+        (limit_set(tpm=0), "TPM"),
+        (limit_set(parallel=0), "parallel"),
         (LimitSet(max_budget_nanousd=0), "Budget"),
     ],
 )
@@ -158,7 +159,7 @@ async def test_a_limit_of_nothing_is_refused_before_the_body_is_read(
 
 async def test_a_call_that_costs_nothing_needs_no_budget() -> None:
     """Tokens are counted for free; and where a model is free the body has to say which it is."""
-    desk, _ = desk_of(LimitSet(max_budget_nanousd=0, tpm=0))
+    desk, _ = desk_of(limit_set(max_budget_nanousd=0, tpm=0))
     desk.people.generation = None
     counted = {"model": "claude", "messages": []}
     admission(await desk.ask(counted, "/v1/messages/count_tokens"))
@@ -171,12 +172,12 @@ async def test_a_call_that_costs_nothing_needs_no_budget() -> None:
 async def test_a_limit_for_one_model_or_customer_refuses_no_other() -> None:
     """What the body says decides there."""
     desk, _ = desk_of(LimitSet())
-    desk.key(model_limits=(ModelLimits("gpt-4o", LimitSet(rpm=0)),))
+    desk.key(model_limits=(ModelLimits("gpt-4o", limit_set(rpm=0)),))
     for _ in range(2):
         assert refusal(await desk.ask())[0] == 429
         admission(await desk.ask({"model": "fast", "messages": []}))
     desk.key()
-    desk.people.customers["c"] = Customer("c", limits=LimitSet(rpm=0))
+    desk.people.customers["c"] = Customer("c", limits=limit_set(rpm=0))
     for _ in range(2):
         assert refusal(await desk.ask({"model": "fast", "messages": [], "user": "c"}))[0] == 429
         admission(await desk.ask({"model": "fast", "messages": []}))
@@ -209,7 +210,7 @@ async def test_memory_of_budgets_refuses_nobody_whom_the_store_would_let_pass(
     budget: int, rpm: int | None, made: list[tuple[int, int, str]]
 ) -> None:
     """At any pace, over the ends of periods, and whatever calls cost."""
-    limits = LimitSet(rpm=rpm, max_budget_nanousd=budget, budget_duration="1h")
+    limits = limit_set(rpm=rpm, max_budget_nanousd=budget, budget_duration="1h")
     desks = [desk_of(limits)[0] for _ in range(2)]
     for wait_us, cost, model in made:
         decisions = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.desk import Desk, admission, refusal
+from tests.make import limit_set
 
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import LimitSet
@@ -135,11 +136,11 @@ class TestUnknownPaths:
     async def test_passed_on_where_the_body_names_a_model(self) -> None:
         """Renamed, the path as it is, with tokens and money held."""
         made = desk()
-        made.key(limits=LimitSet(rpm=5, tpm=10_000, max_budget_nanousd=10**9))
+        made.key(limits=limit_set(rpm=5, tpm=10_000, max_budget_nanousd=10**9))
         decision = await made.ask({"model": "an", "input": "hi", "max_tokens": 7}, "/v1/unheard")
         admitted, reservation = admission(decision), held(decision)
         key = reservation.accounts[0]
-        assert (key.rpm, key.tpm, key.budget_nanousd) == (5, 10_000, 10**9)
+        assert [each.amount for each in key.limits] == [5, 10_000, 10**9]
         assert (reservation.dialect, reservation.output_tokens) == ("openai.other", 7)
         assert reservation.cost_nanousd > 1
         assert (admitted.deployment, admitted.path, admitted.edits[0].insert) == (
@@ -149,7 +150,7 @@ class TestUnknownPaths:
         )
 
     @pytest.mark.parametrize(
-        "limits", [LimitSet(tpm=0), LimitSet(max_budget_nanousd=0), LimitSet(rpm=0)]
+        "limits", [limit_set(tpm=0), LimitSet(max_budget_nanousd=0), limit_set(rpm=0)]
     )
     async def test_every_limit_stops_them(self, limits: LimitSet) -> None:
         """As it does a known path."""

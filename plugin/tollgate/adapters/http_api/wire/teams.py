@@ -11,7 +11,7 @@ from tollgate.adapters.http_api.wire.members import MemberName, MemberRef, Membe
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
-from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
+from tollgate.adapters.http_api.wire.parts.limits import printed_dollars, with_amounts
 from tollgate.adapters.http_api.wire.parts.types import (
     Count,
     Dollars,
@@ -26,11 +26,9 @@ from tollgate.core.entities import Member, Team
 from tollgate.management.spending.limits import restarted
 from tollgate.management.spending.spending import Live
 
-_MEMBER_LIMITS = {
+_MEMBER_BUDGET = {
     "team_member_budget": "max_budget_nanousd",
     "team_member_budget_duration": "budget_duration",
-    "team_member_rpm_limit": "rpm",
-    "team_member_tpm_limit": "tpm",
 }
 
 
@@ -55,7 +53,9 @@ class TeamFields(OwnedFields[Team]):
     def change(self, entity: Team, now_us: int) -> Team:
         """Return the team that these fields make of another."""
         before = entity.member_limits
-        member_limits = patched(before, self, _MEMBER_LIMITS)
+        member_limits = with_amounts(
+            patched(before, self, _MEMBER_BUDGET), self, prefix="team_member_"
+        )
         after = replace(
             super().change(entity, now_us),
             member_limits=restarted(before, member_limits, now_us),
@@ -181,6 +181,6 @@ def row(live: Live[Team], members: Iterable[Member]) -> TeamRow:
         model_aliases=dict(team.model_aliases),
         team_member_budget=printed_dollars(team.member_limits.max_budget_nanousd),
         team_member_budget_duration=team.member_limits.budget_duration,
-        team_member_rpm_limit=team.member_limits.rpm,
-        team_member_tpm_limit=team.member_limits.tpm,
+        team_member_rpm_limit=team.member_limits.amount("rpm_limit"),
+        team_member_tpm_limit=team.member_limits.amount("tpm_limit"),
     )

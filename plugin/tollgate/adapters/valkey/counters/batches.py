@@ -25,7 +25,7 @@ from typing import Any
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.counters.states import States
+from tollgate.adapters.valkey.counters.states import LETTERS, States, has_slots, letter_of
 from tollgate.core.limits.accounts import Account, Accounts, Standing
 
 MOST_CALLS = 64
@@ -99,7 +99,7 @@ class Keyed(Struct, frozen=True):
         named = tuple(
             (
                 keys.scope_key(organization, each.scope),
-                "" if each.parallel is None else keys.slots_key(organization, each.scope),
+                keys.slots_key(organization, each.scope) if has_slots(each) else "",
             )
             for each in accounts
         )
@@ -272,6 +272,8 @@ def _packed(numbers: Sequence[int]) -> bytes:
 
 def _limits(account: Account) -> tuple[int, ...]:
     period = account.period
-    limits = (account.rpm, account.tpm, account.parallel, account.budget_nanousd)
+    limits = [-1, -1, -1, -1]
+    for quota in account.limits:
+        limits[LETTERS.index(letter_of(quota))] = quota.amount
     bounds = (period.previous_us, period.start_us, period.end_us)
-    return (*(-1 if each is None else each for each in limits), *bounds, account.passing)
+    return (*limits, *bounds, account.passing)

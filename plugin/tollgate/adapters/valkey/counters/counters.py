@@ -23,7 +23,7 @@ from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailab
 from tollgate.adapters.valkey.counters import scripts
 from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed
 from tollgate.adapters.valkey.counters.scripts import Script
-from tollgate.adapters.valkey.counters.states import STATE
+from tollgate.adapters.valkey.counters.states import STATE, has_slots, letter_of
 from tollgate.background import Background
 from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.records import record
@@ -32,7 +32,6 @@ from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import (
     Account,
     Accounts,
-    LimitKind,
     Spend,
     Standing,
     accounts_bytes,
@@ -146,7 +145,7 @@ class ValkeyCounters:
         slots = [
             keys.slots_key(organization, each.scope)
             for each in reservation.accounts
-            if each.parallel is not None
+            if has_slots(each)
         ]
         names = (*keys.organization_keys(organization), *slots)
         command = self._command(scripts.RENEW, names, 0, self._lease_us, 0, reservation.id)
@@ -311,10 +310,11 @@ def _standing(answer: Answer) -> Standing:
     standing = answer.standing
     if answer.refused > 0:
         letter = answer.by.decode()
+        account = answer.accounts[answer.refused - 1]
         return structs.replace(
             standing,
             refused=answer.refused - 1,
-            by=LimitKind(letter.lower()),
+            by=[letter_of(each) for each in account.limits].index(letter.lower()),
             only_held=letter.isupper(),
         )
     return standing

@@ -8,7 +8,14 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Accounts, Balance, Standing
+from tollgate.core.limits.accounts import (
+    Account,
+    Accounts,
+    Balance,
+    Meter,
+    Quota,
+    Standing,
+)
 from tollgate.core.limits.period import current
 
 # STATE of counters.lua: units used of requests, of tokens, tokens held, nano-dollars used, held,
@@ -47,21 +54,40 @@ class States:
         return found
 
     def _balances(self, accounts: Accounts, numbers: Sequence[int]) -> Iterator[Balance]:
-        now_ms, places = self.now_us // 1000, iter(numbers)
+        places = iter(numbers)
         for account, scope, slots in zip(accounts, places, places, strict=True):
             calls = self._in_flight[slots - 1] if slots else 0
-            yield _balance(account, self._states[scope - 1], calls, self.now_us, now_ms)
+            yield _balance(account, self._states[scope - 1], calls, self.now_us)
 
 
-def _balance(account: Account, state: State, calls: int, now_us: int, now_ms: int) -> Balance:
-    requests, tokens, _, used, held, period_us, requests_ms, tokens_ms = state
+def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance:
+    requests, tokens, held_tokens, spent, held, period_us, requests_ms, tokens_ms = state
     if account.period.end_us:
-        used, period_us = current(used, period_us, account.period, now_us)
-    return Balance(
-        0 if account.rpm is None else bucket.drained(requests, requests_ms, now_ms, account.rpm),
-        0 if account.tpm is None else bucket.drained(tokens, tokens_ms, now_ms, account.tpm),
-        calls,
-        used,
-        held,
-        period_us,
-    )
+        spent, period_us = current(spent, period_us, account.period, now_us)
+    levels = {
+        "r": (requests, requests_ms, 0),
+        "t": (tokens, tokens_ms, held_tokens),
+        "p": (calls, 0, calls),
+        "b": (spent, 0, held),
+    }
+    used, holds = [], []
+    for quota in account.limits:
+        amount, at, held_amount = levels[letter_of(quota)]
+        used.append(bucket.level(quota, amount, at, now_us) if quota.seconds else amount)
+        holds.append(held_amount)
+    return Balance(tuple(used), tuple(holds), spent, held, period_us)
+
+
+LETTERS = "rtpb"
+"""The limits that counters.lua knows, by the letter with which it names the one that refused."""
+_LETTERS = {Meter.REQUESTS: "r", Meter.TOKENS: "t", Meter.CALLS: "p", Meter.USD: "b"}
+
+
+def letter_of(quota: Quota) -> str:
+    """The letter of a limit."""
+    return _LETTERS[quota.meter]
+
+
+def has_slots(account: Account) -> bool:
+    """Whether calls in flight are limited."""
+    return any(each.meter is Meter.CALLS for each in account.limits)

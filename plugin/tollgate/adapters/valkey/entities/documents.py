@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tollgate.adapters.valkey.keys import entities_index, owned_index
-from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.entities import NO_LIMITS, Budget, Customer, Entity, Key, Member, Team, User
 from tollgate.ports import E
 
 
@@ -69,8 +69,29 @@ def encode(entity: Entity) -> bytes:
 
 def decode(kind: type[E], document: bytes) -> E:
     """The entity of a document. Fields that a later version wrote are passed over."""
+    if _FIRST_EDITION in document:
+        document = _ENCODER.encode(_carried_over(msgspec.json.decode(document)))
     entity: E = _DECODERS[kind].decode(document)
     return entity
+
+
+# Version 0.1 wrote three limits as fields of their own.
+_FIRST_EDITION = b'"rpm":'
+_FIRST_FIELDS = {"rpm": "rpm_limit", "tpm": "tpm_limit", "parallel": "max_parallel_requests"}
+
+
+def _carried_over(value: Any) -> Any:
+    """Return a document of version 0.1 with its limits as they are written now."""
+    if isinstance(value, list):
+        return [_carried_over(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if not _FIRST_FIELDS.keys() <= value.keys():
+        return {name: _carried_over(each) for name, each in value.items()}
+    limits = NO_LIMITS
+    for name, field in _FIRST_FIELDS.items():
+        limits = limits.with_amount(field, value.pop(name))
+    return {"limits": limits.limits, **value}
 
 
 def reference(entity: Entity) -> str:

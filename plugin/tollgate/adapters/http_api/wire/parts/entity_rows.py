@@ -8,12 +8,12 @@ from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.limits import (
     printed_dollars,
     printed_model_budgets,
-    printed_model_rpm,
-    printed_model_tpm,
+    printed_of_models,
 )
 from tollgate.adapters.http_api.wire.parts.types import PrintedObject, PrintedTime
 from tollgate.core.entities import Budget, Customer, Key, LimitSet, Team, User
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.limit import KINDS
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.spending import Live
 
@@ -57,9 +57,7 @@ def printed_limits(limits: LimitSet) -> dict[str, Any]:
     """Return the values of the fields that all nouns have, memberships too."""
     return {
         "max_budget": printed_dollars(limits.max_budget_nanousd),
-        "max_parallel_requests": limits.parallel,
-        "tpm_limit": limits.tpm,
-        "rpm_limit": limits.rpm,
+        **{field: limits.amount(field) for field in KINDS},
         "budget_duration": limits.budget_duration,
     }
 
@@ -74,8 +72,7 @@ def limits_row(live: Live[Any]) -> dict[str, Any]:
         "budget_anchor": "rolling" if zone is None else "calendar",
         "budget_timezone": zone,
         "model_max_budget": printed_model_budgets(entity.model_limits),
-        "model_rpm_limit": printed_model_rpm(entity.model_limits),
-        "model_tpm_limit": printed_model_tpm(entity.model_limits),
+        **printed_of_models(entity.model_limits),
     }
 
 

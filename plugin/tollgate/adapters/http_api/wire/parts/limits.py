@@ -18,15 +18,10 @@ from tollgate.adapters.http_api.wire.parts.types import (
     wrong,
 )
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
+from tollgate.core.limits.limit import KINDS
 from tollgate.core.money.dollars import dollars_of
 
-_LIMITS = {
-    "rpm_limit": "rpm",
-    "tpm_limit": "tpm",
-    "max_parallel_requests": "parallel",
-    "max_budget": "max_budget_nanousd",
-    "budget_duration": "budget_duration",
-}
+_BUDGET = {"max_budget": "max_budget_nanousd", "budget_duration": "budget_duration"}
 
 
 def _timezone(value: str) -> str:
@@ -54,7 +49,7 @@ class LimitFields(RequestBody):
 
     def limits_over(self, limits: LimitSet) -> LimitSet:
         """The limits that these fields make of others."""
-        limits = patched(limits, self, _LIMITS)
+        limits = with_amounts(patched(limits, self, _BUDGET), self)
         zone = limits.calendar_timezone
         if "budget_timezone" in self.model_fields_set and zone is not None:
             zone = self.budget_timezone or "UTC"
@@ -106,65 +101,60 @@ class ModelLimitFields(RequestBody):
     ) -> tuple[ModelLimits, ...]:
         """The limits for models that these fields make of others."""
         found = {each.model: each.limits for each in before}
-        if "model_rpm_limit" in self.model_fields_set:
-            _replace_each(found, "rpm", self.model_rpm_limit or {})
-        if "model_tpm_limit" in self.model_fields_set:
-            _replace_each(found, "tpm", self.model_tpm_limit or {})
+        for field, name in _OF_MODELS.items():
+            if name in self.model_fields_set:
+                _replace_each(found, field, getattr(self, name) or {})
         if "model_max_budget" in self.model_fields_set:
             self._set_budgets(found, self.model_max_budget or {}, now_us)
         return tuple(
-            ModelLimits(model, limits)
-            for model, limits in found.items()
-            if _limits_anything(limits)
+            ModelLimits(model, limits) for model, limits in found.items() if limits.limited
         )
 
     def _set_budgets(
         self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int
     ) -> None:
         _replace_each(
-            found, "max_budget_nanousd", {model: each.max_budget for model, each in budgets.items()}
-        )
-        _replace_each(
             found,
-            "parallel",
+            "max_parallel_requests",
             {model: each.max_parallel_requests for model, each in budgets.items()},
         )
-        durations = {model: each.budget_duration for model, each in budgets.items()}
-        for model, limits in found.items():
-            same = limits.budget_duration == durations.get(model)
-            since_us = limits.budget_since_us if same and limits.budget_since_us else now_us
+        for model in {**found, **budgets}:
+            entry, limits = budgets.get(model, _NO_BUDGET), found.get(model, NO_LIMITS)
+            same = limits.budget_duration == entry.budget_duration
             found[model] = replace(
-                limits, budget_duration=durations.get(model), budget_since_us=since_us
+                limits,
+                max_budget_nanousd=entry.max_budget,
+                budget_duration=entry.budget_duration,
+                budget_since_us=limits.budget_since_us if same else 0,
             )
-        for model, each in budgets.items():
             # LiteLLM's precedence: model_rpm_limit and model_tpm_limit win over the entries' own.
-            kept = found[model]
-            rpm = (
-                kept.rpm
-                if each.rpm_limit is None or model in (self.model_rpm_limit or {})
-                else each.rpm_limit
-            )
-            tpm = (
-                kept.tpm
-                if each.tpm_limit is None or model in (self.model_tpm_limit or {})
-                else each.tpm_limit
-            )
-            found[model] = replace(kept, rpm=rpm, tpm=tpm)
+            for field, name in _OF_MODELS.items():
+                amount = getattr(entry, field)
+                if amount is not None and model not in (getattr(self, name) or {}):
+                    found[model] = found[model].with_amount(field, amount)
+            if not found[model].budget_since_us:
+                found[model] = replace(found[model], budget_since_us=now_us)
 
 
-def _replace_each(found: dict[str, LimitSet], attribute: str, values: Mapping[str, Any]) -> None:
-    """Set one limit of every model: to the value given for it, or to none."""
-    changes: dict[str, Any]
-    for model in {**found, **values}:
-        changes = {attribute: values.get(model)}
-        found[model] = replace(found.get(model, NO_LIMITS), **changes)
+_OF_MODELS = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
+"""The limits that have a field of their own for single models."""
+_NO_BUDGET = ModelBudget()
 
 
-def _limits_anything(limits: LimitSet) -> bool:
-    return any(
-        each is not None
-        for each in (limits.rpm, limits.tpm, limits.parallel, limits.max_budget_nanousd)
-    )
+def with_amounts(limits: LimitSet, body: RequestBody, prefix: str = "") -> LimitSet:
+    """Return the limits with the amounts that a body gives those that have fields of their own."""
+    for field in KINDS:
+        if prefix + field in body.model_fields_set:
+            limits = limits.with_amount(field, getattr(body, prefix + field))
+    return limits
+
+
+def _replace_each(
+    found: dict[str, LimitSet], field: str, amounts: Mapping[str, int | None]
+) -> None:
+    """Set one limit of every model: to the amount given for it, or to none."""
+    for model in {**found, **amounts}:
+        found[model] = found.get(model, NO_LIMITS).with_amount(field, amounts.get(model))
 
 
 def printed_dollars(nanousd: int | None) -> float | None:
@@ -179,7 +169,7 @@ def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
         entry = {
             "max_budget": printed_dollars(each.limits.max_budget_nanousd),
             "budget_duration": each.limits.budget_duration,
-            "max_parallel_requests": each.limits.parallel,
+            "max_parallel_requests": each.limits.amount("max_parallel_requests"),
         }
         said = {name: value for name, value in entry.items() if value is not None}
         if said:
@@ -187,11 +177,13 @@ def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
     return found
 
 
-def printed_model_rpm(limits: tuple[ModelLimits, ...]) -> dict[str, int]:
-    """`model_rpm_limit`."""
-    return {each.model: each.limits.rpm for each in limits if each.limits.rpm is not None}
-
-
-def printed_model_tpm(limits: tuple[ModelLimits, ...]) -> dict[str, int]:
-    """`model_tpm_limit`."""
-    return {each.model: each.limits.tpm for each in limits if each.limits.tpm is not None}
+def printed_of_models(limits: tuple[ModelLimits, ...]) -> dict[str, dict[str, int]]:
+    """The limits for models that have fields of their own, `model_rpm_limit` and `model_tpm_limit`."""
+    return {
+        name: {
+            each.model: amount
+            for each in limits
+            if (amount := each.limits.amount(field)) is not None
+        }
+        for field, name in _OF_MODELS.items()
+    }

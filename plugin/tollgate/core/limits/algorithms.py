@@ -1,0 +1,24 @@
+"""Which algorithm counts a limit in force. All of them share their verbs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tollgate.core.limits import bucket, lease, period
+from tollgate.core.limits.accounts import Meter, Quota
+
+
+class Algorithm(Protocol):
+    """What can be asked of a limit, given what is used of it and what of that is held."""
+
+    def fits(self, quota: Quota, used: int, held: int, asked: int) -> bool: ...
+    def fits_settled(self, quota: Quota, used: int, held: int, asked: int) -> bool: ...
+    def remaining(self, quota: Quota, used: int, held: int) -> int: ...
+    def wait_ms(self, quota: Quota, used: int, asked: int, now_us: int) -> int | None: ...
+
+
+def algorithm_of(quota: Quota) -> Algorithm:
+    """Return the module that counts a limit: a bucket, a period's counter, or leases."""
+    if quota.seconds:
+        return bucket
+    return lease if quota.meter is Meter.CALLS else period
