@@ -290,12 +290,11 @@ class Admissions:
         )
         if query and (target := without_key(upstream or request.path)) != request.path:
             upstream = target
-        decision = await self._reserve(
-            asker, caller, reservation, edits, upstream, family, request.left
+        plain = request.body if coding else b""
+        unmetered = Admission(
+            deployment.id, None, edits, (), upstream, coding, plain, facts.conversation
         )
-        if coding and isinstance(decision, Admission):
-            return structs.replace(decision, coding=coding, plain=request.body)
-        return decision
+        return await self._reserve(asker, caller, reservation, unmetered, family, request.left)
 
     def _default_model(self, dialect: Dialect) -> str:
         """The model of a request that names none.
@@ -380,11 +379,11 @@ class Admissions:
         asker: Asker,
         caller: Caller,
         reservation: Reservation,
-        edits: tuple[Edit, ...],
-        upstream: str | None,
+        unmetered: Admission,
         family: Family,
         left: Callable[[], bool],
     ) -> Decision:
+        """Hold what the request may use. `unmetered`: what it may do, were nothing held for it."""
         standing = self._known.find(reservation.accounts, reservation.admitted_us)
         if standing is None:
             try:
@@ -399,7 +398,7 @@ class Admissions:
                     raise
                 telemetry.store_failed("admit", error)
                 telemetry.unmetered()
-                return Admission(reservation.deployment, None, edits, path=upstream)
+                return unmetered
             if standing.refused is not None:
                 self._known.note(reservation.accounts, standing, reservation.admitted_us)
                 self._early.note(asker, reservation, standing)
@@ -409,7 +408,7 @@ class Admissions:
                 self._terms.errors, family, caller, reservation, standing, headers
             )
         telemetry.admitted()
-        return Admission(reservation.deployment, reservation, edits, headers, upstream)
+        return structs.replace(unmetered, reservation=reservation, headers=headers)
 
     def _headers(
         self, reservation: Reservation, standing: Standing, family: Family

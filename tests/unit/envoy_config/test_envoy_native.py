@@ -13,7 +13,8 @@ import pytest
 from tests.unit.core.usage.usage_case import table
 
 from tollgate.core.envoy_contract import READ_BY_EXT_PROC
-from tollgate.core.usage.native import Framing, counts_of_body, reach_of, reader_name
+from tollgate.core.usage.native import Framing, counts_of_body, reader_name
+from tollgate.core.usage.reach import reach_of
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.envoy_config.listener.route_table import route_configuration

@@ -45,7 +45,7 @@ from tollgate.core.envoy_contract import (
     route_value,
 )
 from tollgate.core.usage import Api
-from tollgate.core.usage.native import reach_of
+from tollgate.core.usage.reach import reach_of
 from tollgate.metering.metering import Meter
 
 _ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
@@ -90,7 +90,7 @@ class _HttpWording:
         if admission.edits:
             changes.append(_line(EDITS, edits_text(admission.edits)))
         if (reservation := admission.reservation) is not None:
-            native = self._reader(asked, admission.plain or asked.body, reservation)
+            native = self._reader(asked, admission, reservation)
             lines += (
                 _line(METER_HEADER, native or READ_BY_EXT_PROC),
                 _line(RESERVATION, reservation_text(reservation)),
@@ -114,18 +114,16 @@ class _HttpWording:
         lines = (_line(each.name, each.value) for each in headers)
         return _response(TUNNELLED_STATUSES.get(status, status), lines, body)
 
-    def _reader(self, asked: Request, body: bytes, reservation: Reservation) -> str | None:
-        """The filter of Envoy's that reads all of the reply; None: there is none.
-
-        `body`: the request's, in plain.
-        """
+    def _reader(self, asked: Request, admission: Admission, reservation: Reservation) -> str | None:
+        """The filter of Envoy's that reads all of the reply; None: there is none."""
         served = self._meter.deployment(reservation)
         return self._reaches[reservation.dialect].reader(
-            body,
+            admission.plain or asked.body,
             asked.path.partition("?")[2],
             stream=reservation.stream,
             provider=served.provider if served is not None else "",
             model=served.model if served is not None else "",
+            conversation=admission.conversation,
         )
 
 

@@ -15,7 +15,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.wildcards import is_wildcard
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.requests.endpoints import Wire, metered_apis, wires_of
-from tollgate.core.usage.native import left_to_ext_proc, reach_of
+from tollgate.core.usage.reach import left_to_ext_proc, reach_of
 from tollgate.gateway.exposure import warnings
 from tollgate.settings import Settings
 from tollgate.settings.provider_defaults import API_BASES, KEYLESS, key_variables

@@ -41,6 +41,7 @@ class Admission(Struct, frozen=True):
 
     `path`: the path and query to ask the provider for, where they are not the client's. `coding`:
     the content coding that the body came in, if any; it goes on as `plain`, which `edits` are of.
+    `conversation`: where the messages stand in the body.
     """
 
     deployment: str
@@ -50,6 +51,7 @@ class Admission(Struct, frozen=True):
     path: str | None = None
     coding: str = ""
     plain: bytes = b""
+    conversation: tuple[int, int] = (0, 0)
 
 
 Decision = Admission | Refusal

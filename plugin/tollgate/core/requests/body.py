@@ -21,6 +21,7 @@ from tollgate.core.requests.prompt_size import tokens_of
 
 _OBJECT, _LIST = b"{["
 
+_CONVERSATIONS = ("messages", "input", "contents")
 _TOOLS = frozenset({"tools", "functions", "toolConfig"})
 _SHORTEST_LIST = len("null")
 
@@ -52,6 +53,14 @@ class Body(msgspec.Struct, frozen=True):
     endless: str | None = None
     tools: bool = False
     file: Span | None = None
+
+    @property
+    def conversation(self) -> Span:
+        """Where the messages stand, under whichever name an API has them; (0, 0): nowhere."""
+        for name in _CONVERSATIONS:
+            if name in self.spans:
+                return self.spans[name]
+        return 0, 0
 
 
 def read(raw: bytes, places: Places = OPENAI) -> Body:

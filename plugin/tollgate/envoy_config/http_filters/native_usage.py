@@ -53,11 +53,11 @@ from tollgate.core.usage.native import (
     Framing,
     Names,
     counts_of_body,
-    framings_of,
     is_told_again,
     reader_name,
     rules_of,
 )
+from tollgate.core.usage.reach import framings_of
 from tollgate.envoy_config.http_filters.chosen import (
     all_of,
     any_of,

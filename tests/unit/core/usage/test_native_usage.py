@@ -17,12 +17,10 @@ from tollgate.core.envoy_contract import FIRST_PREFIX
 from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.native import (
     Framing,
-    Reach,
     is_told_again,
-    left_to_ext_proc,
-    reach_of,
     rules_of,
 )
+from tollgate.core.usage.reach import Reach, left_to_ext_proc, reach_of
 from tollgate.core.usage.reading import Reading, see_nothing
 
 APIS = table()
@@ -170,6 +168,33 @@ def test_what_envoy_cannot_read_is_left_to_ext_proc(
 ) -> None:
     """By the API, by how its reply will be framed, and by what the request may bring about."""
     assert (REACHES[api].reader(body, query, stream=stream) is not None) is covered
+
+
+@pytest.mark.parametrize(
+    ("api", "conversation", "beside", "covered"),
+    [
+        ("openai.chat", b'[{"content":"what is web_search?"}]', b"", True),
+        ("openai.chat", b'[{"content":"w\\u0065b"}]', b"", True),
+        ("openai.chat", b"[]", b',"web_search_options":{}', False),
+        ("openai.chat", b"[]", b',"w\\u0065b_search_options":{}', False),
+        ("openai.responses", b'"draw me an image_generation"', b"", True),
+        ("openai.responses", b'"x"', b',"tools":[{"type":"image_generation"}]', False),
+        ("anthropic.messages", b'[{"content":"compact it"}]', b"", True),
+        ("gemini.generate", b'[{"parts":[{"text":"google_search"}]}]', b"", True),
+        ("gemini.generate", b'[{"parts":[{"inlineData":{}}]}]', b"", False),
+        ("gemini.generate", b'[{"parts":[{"inline\\u0044ata":{}}]}]', b"", False),
+        ("bedrock.converse", b'[{"content":[{"cachePoint":{}}]}]', b"", False),
+    ],
+)
+def test_what_somebody_writes_asks_for_nothing_and_what_settings_say_does(
+    api: str, conversation: bytes, beside: bytes, covered: bool
+) -> None:
+    """Tools are asked for beside the conversation; media and cache points stand in it."""
+    before = b'{"model":"m","messages":'
+    span = (len(before), len(before) + len(conversation))
+    body = before + conversation + beside + b"}"
+    found = REACHES[api].reader(body, "", stream=False, conversation=span)
+    assert (found is not None) is covered
 
 
 @pytest.mark.parametrize(
