@@ -8,8 +8,10 @@ scripts; each model's replies teach the remaining error (core/requests/estimate.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from math import ceil
+
+from tollgate.core.requests.json_members import Span
 
 # Base64 counts as media only where an API keeps media: in a data URL, in a dedicated field, in
 # Ollama's list of pictures. Elsewhere it is text. Encrypted reasoning and signatures count little,
@@ -18,18 +20,17 @@ _FIELDS = (
     b"data|b64_json|file_data|bytes|bytesBase64Encoded|image|image_url|audio|video|signature|thoughtSignature|"
     b"thought_signature|encrypted_content"
 )
-_BASE64 = rb"(?:[A-Za-z0-9+/_-]|\\/){256,}+={0,2}"
-_MEDIA = re.compile(
-    rb'"(?:' + _FIELDS + rb')"\s{0,8}+:\s{0,8}+"' + _BASE64 + rb'"'
-    rb'|"images"\s{0,8}+:\s{0,8}+\[\s{0,8}+"'
-    + _BASE64
-    + rb'"(?:\s{0,8}+,\s{0,8}+"'
-    + _BASE64
-    + rb'")*+'
-    rb'|"data:[^",]{0,100};base64,' + _BASE64 + rb'"'
+# JSON may write a slash as two bytes.
+_BASE64 = re.compile(rb'[A-Za-z0-9+/_-]*+(?:\\/[A-Za-z0-9+/_-]*+)*+={0,2}"')
+_HEAD = re.compile(
+    rb'(?:"(?:' + _FIELDS + rb')"\s{0,8}+:\s{0,8}+"'
+    rb'|("images"\s{0,8}+:\s{0,8}+\[\s{0,8}+")|"data:[^",]{0,100};base64,)\Z'
 )
+_NEXT_IN_LIST = re.compile(rb'\s{0,8}+,\s{0,8}+"')
 _LONGEST_MEDIA_HEAD = 150
 _SHORTEST_MEDIA = 256
+# How many runs of base64 are examined; the rest counts as text. No API accepts as many pictures.
+_MOST_MEDIA = 4_000
 # Jumps to the last non-base64 byte of the next 256. It stops where 256 bytes of base64 begin, or
 # where fewer remain.
 _NO_MEDIA = re.compile(rb"(?:.{0,255}[^A-Za-z0-9+/_\\-])*+", re.DOTALL)
@@ -68,12 +69,12 @@ _KINDS = re.compile(
 def tokens_of(raw: bytes, start: int, end: int) -> int:
     """Return the estimated tokens of the JSON between two positions."""
     text, media_tokens, at, begin, stop = 0, 0, start, start, end
-    for media in _find_media(raw, start, end) if end - start >= _SHORTEST_MEDIA else ():
-        text += _text_bytes(raw, at, media.start())
-        media_tokens += _media_tokens(raw, media)
+    for first, last in _find_media(raw, start, end) if end - start >= _SHORTEST_MEDIA else ():
+        text += _text_bytes(raw, at, first)
+        media_tokens += _media_tokens(raw, first, last)
         # Sample the text before the first media, or the text after the last.
-        stop = media.start() if at == start else stop
-        at = media.end()
+        stop = first if at == start else stop
+        at = last
     text += _text_bytes(raw, at, end)
     if end - at > stop - begin:
         begin, stop = at, end
@@ -83,23 +84,35 @@ def tokens_of(raw: bytes, start: int, end: int) -> int:
     return ceil(text / _bytes_per_token(raw, begin, stop, escaped=escaped)) + media_tokens
 
 
-def _find_media(raw: bytes, start: int, end: int) -> Iterable[re.Match[bytes]]:
-    beginning = _NO_MEDIA.match(raw, start, end).end()  # type: ignore[union-attr] # it matches nothing, too
-    if end - beginning < _SHORTEST_MEDIA:
-        return ()
-    return _MEDIA.finditer(raw, max(start, beginning - _LONGEST_MEDIA_HEAD), end)
+def _find_media(raw: bytes, start: int, end: int) -> Iterator[Span]:
+    """Yield the span of each media value, from the head that identifies it to its closing quote."""
+    at, list_end = start, -1
+    for _ in range(_MOST_MEDIA):
+        at = _NO_MEDIA.match(raw, at, end).end()  # type: ignore[union-attr] # an empty match at least
+        if end - at < _SHORTEST_MEDIA:
+            return
+        found = _BASE64.match(raw, at, end)
+        if found is not None and found.end() - at > _SHORTEST_MEDIA:
+            after = _NEXT_IN_LIST.match(raw, list_end, at) if list_end >= 0 else None
+            head = _HEAD.search(raw, max(start, at - _LONGEST_MEDIA_HEAD), at)
+            in_list = after is not None and after.end() == at
+            if in_list or head is not None:
+                if in_list or (head is not None and head[1] is not None):
+                    list_end = found.end()
+                yield (at - 1 if head is None else head.start()), found.end()
+        # No media begins before the next quotation mark.
+        at = raw.find(b'"', at, end)
+        if at < 0:
+            return
 
 
-def _media_tokens(raw: bytes, media: re.Match[bytes]) -> int:
+def _media_tokens(raw: bytes, start: int, end: int) -> int:
     """Return the tokens of media, judged by the type or field name before them."""
-    start, size = media.start(), media.end() - media.start()
     kinds = list(
-        _KINDS.finditer(
-            raw, max(0, start - _LOOK_BACK), min(media.end(), start + _LONGEST_MEDIA_HEAD)
-        )
+        _KINDS.finditer(raw, max(0, start - _LOOK_BACK), min(end, start + _LONGEST_MEDIA_HEAD))
     )
     kind = kinds[-1].lastindex if kinds else 0
-    decoded = size * 3 // 4
+    decoded = (end - start) * 3 // 4
     if kind == 1:
         return decoded // _BYTES_OF_SOUND
     if kind == 2:

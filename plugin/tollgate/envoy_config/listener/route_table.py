@@ -105,8 +105,8 @@ _LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
 # The query's member `key`, percent-encoded in any way.
 _KEY_IN_QUERY = r"[^?]*[?](.*&)?(k|%6[bB])(e|%65)(y|%79)=.*"
 # The key of a longer body, or of one that does not tell its length, is checked before the body is
-# taken. For a shorter one a second question would cost more than what Envoy holds for it.
-_SHORT_BODY_BYTES = 64 * 1024
+# taken. For a shorter one a second question would cost more than what it spares.
+_SHORT_BODY_BYTES = 128 * 1024
 
 
 def route_configuration(settings: Settings) -> Json:

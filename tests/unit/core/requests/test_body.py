@@ -452,6 +452,22 @@ def test_a_body_of_thousands_of_members_is_refused(parent: str, count: int) -> N
         body.read(raw(**({parent: many} if parent else many)))
 
 
+@pytest.mark.parametrize("name", [b'""', b'"a"'])
+def test_members_of_one_name_count_one_by_one(name: bytes) -> None:
+    """However often it stands there: none is looked at beyond the last that may be."""
+    many = b",".join([name + b":0"] * 60_000)
+    with pytest.raises(BadRequest, match="more than 2000 fields"):
+        body.read(b'{"metadata":{' + many + b'},"model":"m"}')
+
+
+@pytest.mark.parametrize("twice", [b'"model":"m","model":"n"', b'"max_tokens":1,"max_tokens":2'])
+def test_a_name_that_stands_twice_in_a_long_body_is_refused(twice: bytes) -> None:
+    """As in a short one."""
+    calls = b"[" + b",".join([b'{"id":1,"a":1}'] * 50_000) + b"]"
+    with pytest.raises(BadRequest, match="stands twice"):
+        body.read(b"{" + twice + b',"messages":' + calls + b"}")
+
+
 def test_a_long_body_with_many_colons_is_read() -> None:
     """They may stand in what is not read, as a tool's arguments do."""
     calls = [{"id": number, "a": 1} for number in range(50_000)]

@@ -55,6 +55,29 @@ def test_media_cost_what_they_are_not_what_they_weigh(part: object, least: int, 
     assert least <= size([{"role": "user", "content": [part]}]) <= most
 
 
+def test_each_picture_of_a_list_counts() -> None:
+    """Ollama's list of pictures, whose slashes may be escaped."""
+    one, three = (size([{"content": "hi", "images": [BASE64] * count}]) for count in (1, 3))
+    assert 1600 < three - one < 2000
+    escaped = b'[{"images": [ "' + BASE64.encode() + b'" , "' + b"QUI\\/" * 3000 + b'"]}]'
+    assert 1600 < tokens_of(escaped, 0, len(escaped)) < 2100
+
+
+def test_media_after_text_that_looks_like_it_are_media() -> None:
+    """Each by what stands before it."""
+    text, picture = {"text": BASE64}, {"inlineData": {"mimeType": "image/png", "data": BASE64}}
+    alone = size([text])
+    assert 800 < size([text, picture]) - alone < 1100
+    assert 800 < size([picture, text]) - alone < 1100
+
+
+def test_of_very_many_pictures_the_rest_is_text() -> None:
+    """No API takes as many, and each costs a search."""
+    most, more = (size([{"images": ["QUJD" * 100] * count}]) for count in (4000, 8000))
+    assert most < 4000 * 1000
+    assert more - most < 4000 * 400
+
+
 def test_text_that_looks_like_base64_is_text() -> None:
     """In a message it is read by the model, letter by letter."""
     assert size([{"role": "user", "content": BASE64}]) > len(BASE64) / 2
