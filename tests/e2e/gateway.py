@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 
 MASTER = "sk-1234"
+ENVOY_VARIABLE = "TOLLGATE_TEST_ENVOY"
+"""Names another Envoy for the tests to run: `make envoys` runs them with each that is supported."""
 CONFIG = """
 model_list:
   - model_name: gpt-4o
@@ -155,6 +157,8 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
         "--state-dir",
         str(folder / "state"),
     ]
+    if another := os.environ.get(ENVOY_VARIABLE):
+        arguments += ["--envoy", another]
     process = subprocess.Popen(
         [*arguments, *options],
         stdout=subprocess.PIPE,

@@ -98,13 +98,13 @@ def up(
     state_dir: StateOption = None,
     redis_url: RedisOption = None,
     envoy: Annotated[
-        Path | None, typer.Option(help="an Envoy binary of your own, 1.40 or later")
+        Path | None, typer.Option(help="an Envoy binary of your own, 1.37 or later")
     ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
     from tollgate.gateway import supervisor
-    from tollgate.gateway.envoy_program import check_version
+    from tollgate.gateway.envoy_program import find_version
 
     with failing_clearly():
         overrides = {
@@ -112,7 +112,7 @@ def up(
         }  # fmt: skip
         loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
         if envoy is not None:
-            check_version(str(envoy))
+            loaded = _with(loaded, {"envoy_version": find_version(str(envoy))})
         programs = (
             supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
         )
@@ -145,6 +145,9 @@ def envoy_config(
     what: Annotated[
         Part, typer.Option(help="the whole file, or a part for a file of your own")
     ] = Part.BOOTSTRAP,
+    envoy_version: Annotated[
+        settings.EnvoyVersion | None, typer.Option(help="of your Envoy; default that of the file")
+    ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML.
@@ -152,7 +155,8 @@ def envoy_config(
     Providers' keys are not in it: Envoy reads them from its environment.
     """
     with failing_clearly():
-        loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), {"mode": mode})
+        loaded = settings.load(config, allow_unenforced=allow_unenforced)
+        loaded = _with(loaded, {"mode": mode, "envoy_version": envoy_version})
         print(rendered(loaded, what), end="")
 
 

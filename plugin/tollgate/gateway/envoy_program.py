@@ -13,10 +13,8 @@ from urllib.parse import quote
 from tollgate.core.errors import SettingsError
 from tollgate.topology import Address
 
-OLDEST = (1, 40)
-"""`clear_route_cache_headers` of ext_authz and the `priority_group` cluster specifier are new in
-Envoy 1.40.
-"""
+OLDEST, NEWEST = (1, 37), (1, 40)
+"""The Envoys that a configuration is rendered for; a later one takes that of the newest."""
 LAST_WORDS_SECONDS = 1.1
 """The access log is flushed every 200 ms, and what is in it when Envoy ends is lost.
 
@@ -32,8 +30,8 @@ _CALLS = re.compile(rb"downstream_rq_active: (\d+)")
 _VERSION = re.compile(r"version: \w+/((\d+)\.(\d+)[^/]*)/")
 
 
-def check_version(program: str) -> None:
-    """Ask a binary which Envoy it is. Raises SettingsError when it is none, or too old."""
+def find_version(program: str) -> str:
+    """Ask a binary for which Envoy to render. Raises SettingsError when it is none, or too old."""
     try:
         done = subprocess.run(
             [program, "--version"],
@@ -52,9 +50,11 @@ def check_version(program: str) -> None:
         raise SettingsError(
             f"{program} does not say that it is Envoy: {done.stdout[:80].strip()!r}"
         )
-    if (int(match[2]), int(match[3])) < OLDEST:
+    version = (int(match[2]), int(match[3]))
+    if version < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise SettingsError(f"{program} is Envoy {match[1]}; {oldest} or later is needed")
+    return ".".join(map(str, min(version, NEWEST)))
 
 
 async def answers(admin: Address, path: str) -> bool:

@@ -7,7 +7,7 @@ is an error.
 
 from pathlib import Path
 
-from tollgate.settings.own_section import TollgateSettings
+from tollgate.settings.own_section import EnvoyVersion, TollgateSettings
 from tollgate.settings.settings_file import load
 from tollgate.settings.validated import MOCK_HOST, Credential, Settings
 
@@ -17,6 +17,7 @@ __all__ = [
     "EXAMPLE_FILE",
     "MOCK_HOST",
     "Credential",
+    "EnvoyVersion",
     "Settings",
     "TollgateSettings",
     "load",

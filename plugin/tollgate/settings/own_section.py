@@ -33,10 +33,17 @@ def _installed(wanted: bool) -> bool:
     return wanted
 
 
+EnvoyVersion = Literal["1.37", "1.38", "1.39", "1.40"]
+"""The four latest minor versions of Envoy."""
+
+
 class TollgateSettings(GrpcSettings):
     """`tollgate:`, our own section. Every field has a safe default."""
 
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
+    envoy_version: EnvoyVersion = Field(
+        "1.40", description="the oldest Envoy that is to take the configuration"
+    )
     workers: int | None = Field(
         None,
         ge=1,

@@ -13,6 +13,7 @@ from envoy_data_plane.envoy.config.route.v3 import RetryPolicy
 from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.clusters.upstream import cluster_name
 from tollgate.envoy_config.typed_messages import Json, plain
+from tollgate.envoy_config.versions import PRIORITY_GROUP, has
 from tollgate.settings import Settings
 
 # 5xx includes a connection that breaks before a reply has begun; all of these come before the
@@ -23,7 +24,7 @@ _TOO_MANY_REQUESTS = 429
 
 def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
     """The deployment, and after it those that may take over from it, in the file's order."""
-    if deployment.pass_credentials:
+    if deployment.pass_credentials or not has(settings.tollgate, PRIORITY_GROUP):
         # Nobody else gets its clients' credentials.
         return (deployment,)
     alike = [

@@ -48,7 +48,6 @@ from tollgate.core.envoy_contract import (
     EXT_PROC_FILTER,
     EXT_PROC_NAMESPACE,
     KEY_CHECK_FILTER,
-    ROUTE_HEADER,
     STREAM_HEADER,
 )
 from tollgate.core.requests.inflate import CODINGS
@@ -63,6 +62,7 @@ from tollgate.envoy_config.typed_messages import (
     stock_filter,
     tollgate_service,
 )
+from tollgate.envoy_config.versions import CONTENT_LENGTH_KEPT, check_mode, has
 from tollgate.settings import Settings, TollgateSettings
 
 _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
@@ -73,7 +73,8 @@ _STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
 
 
 def http_filters(settings: Settings) -> list[Json]:
-    """Every filter before the router, switched off."""
+    """Every filter before the router, switched off. Raises SettingsError."""
+    check_mode(settings.tollgate)
     return [each | {"disabled": True} for each in (*_optional(settings), *_always(settings))]
 
 
@@ -101,11 +102,11 @@ def _optional(settings: Settings) -> list[Json]:
 def _always(settings: Settings) -> list[Json]:
     if is_native(settings):
         readers = (
-            native.second_look(api_table(), _ext_proc()),
-            native.meter(api_table(), _ext_proc()),
+            native.second_look(api_table(), _ext_proc(settings.tollgate)),
+            native.meter(settings.tollgate, api_table(), _ext_proc(settings.tollgate)),
         )
         return [_clean(), native.admission(settings.tollgate), _changes("reply"), *readers]
-    return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc()]
+    return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc(settings.tollgate)]
 
 
 def is_native(settings: Settings) -> bool:
@@ -175,10 +176,10 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         charge_cluster_response_stats=False,
         clear_route_cache=True,
     )
-    return http_filter(AUTHZ_FILTER, message, clear_route_cache_headers=[ROUTE_HEADER])
+    return http_filter(AUTHZ_FILTER, message, **native.route_cache(ours))
 
 
-def _ext_proc() -> Json:
+def _ext_proc(ours: TollgateSettings) -> Json:
     """Metering: reads replies, never refuses one, and lets them pass when Tollgate does not answer."""
     skip = ProcessingModeHeaderSendMode.SKIP
     message = ExternalProcessor(
@@ -196,7 +197,7 @@ def _ext_proc() -> Json:
         # Tollgate says for each reply how much of it it wants to see.
         allow_mode_override=True,
         # Safe because request bodies are never sent here, so never changed here.
-        allow_content_length_header=True,
+        allow_content_length_header=has(ours, CONTENT_LENGTH_KEPT),
         disable_immediate_response=True,
         metadata_options=MetadataOptions(
             forwarding_namespaces=MetadataOptionsMetadataNamespaces(untyped=[AUTHZ_FILTER]),

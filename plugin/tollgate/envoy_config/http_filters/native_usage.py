@@ -70,6 +70,7 @@ from tollgate.envoy_config.http_filters.chosen import (
     reply_header,
 )
 from tollgate.envoy_config.typed_messages import Json, decision_timeout, http_filter
+from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
 from tollgate.settings import TollgateSettings
 
 AUTHZ_CLUSTER = "tollgate_http"
@@ -146,7 +147,14 @@ def admission(ours: TollgateSettings) -> Json:
         ),
         clear_route_cache=True,
     )
-    return http_filter(AUTHZ_FILTER, message, clear_route_cache_headers=[ROUTE_HEADER])
+    return http_filter(AUTHZ_FILTER, message, **route_cache(ours))
+
+
+def route_cache(ours: TollgateSettings) -> Json:
+    """Choose the route anew only where admission has named a deployment, if Envoy can tell."""
+    if has(ours, ROUTE_CACHE_BY_HEADERS):
+        return {"clear_route_cache_headers": [ROUTE_HEADER]}
+    return {}
 
 
 def _server(ours: TollgateSettings) -> HttpUri:
@@ -163,7 +171,7 @@ def _told_refused() -> ListStringMatcher:
     return ListStringMatcher(patterns=[*_told().patterns, *_exactly(*REFUSAL_HEADERS).patterns])
 
 
-def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
+def meter(ours: TollgateSettings, apis: Mapping[str, Api], ext_proc: Json) -> Json:
     """Return the filters that read the reply, by the header in which ext_authz has named them.
 
     A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes
@@ -183,9 +191,16 @@ def meter(apis: Mapping[str, Api], ext_proc: Json) -> Json:
         )
         for name, api in apis.items()
         for framing in framings_of(api)
+        if reads(ours, framing)
+    }
+    unread = {
+        reader_name(name, framing): instead
+        for name, api in apis.items()
+        for framing in framings_of(api)
+        if not reads(ours, framing)
     }
     choices = {name: filters(METER_FILTER, reader) for name, reader in readers.items()}
-    return chosen(METER_FILTER, METER_HEADER, {**choices, READ_BY_EXT_PROC: instead})
+    return chosen(METER_FILTER, METER_HEADER, {**choices, **unread, READ_BY_EXT_PROC: instead})
 
 
 def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
