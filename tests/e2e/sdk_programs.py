@@ -55,8 +55,16 @@ def _installed(language: str, tool: str, *commands: Sequence[str]) -> Path:
 
 def javascript() -> list[str]:
     """The command that runs the JavaScript SDKs' jobs."""
-    install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    return ["node", str(_installed("js", "npm", install) / "refusals.mjs")]
+    return ["node", str(_javascript_folder() / "refusals.mjs")]
+
+
+def javascript_file(path: str) -> Path:
+    """A file of a package of npm's, by the package's name and its path within."""
+    return _javascript_folder() / "node_modules" / path
+
+
+def _javascript_folder() -> Path:
+    return _installed("js", "npm", ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"])
 
 
 def go() -> list[str]:

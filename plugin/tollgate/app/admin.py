@@ -30,6 +30,7 @@ from tollgate.core.errors import StoreUnavailable
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
 from tollgate.metering.metering import Meter
+from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 from tollgate.settings import Settings
@@ -62,13 +63,14 @@ async def serve_admin(
     )
     told, watched = settings.tollgate.metrics, GatewayHealth(core, beats)
     reader = LedgerReader(ledger, core.clock)
+    levels = Levels(registry, core.counters, core.clock, agreed.policy)
     api = create_api(
         management,
         version=__version__,
         watched=watched,
         reported=reports,
         metrics_open=told.open,
-        console=create_console(management, reports, reader, watched, settings.master_key),
+        console=create_console(management, reports, reader, levels, watched, settings.master_key),
     )
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(

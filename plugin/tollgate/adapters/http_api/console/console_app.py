@@ -17,11 +17,15 @@ from tollgate.adapters.http_api.console import signing_in
 from tollgate.adapters.http_api.console.attempts import Attempts
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages import (
+    key_page,
     mine_page,
     models_page,
     now_page,
+    people_page,
     requests_page,
+    team_page,
     usage_page,
+    user_page,
 )
 from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.http_api.console.visitors import Forbidden, NotSignedIn, sign_in_address
@@ -29,6 +33,7 @@ from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
 from tollgate.management import Management
 from tollgate.management.administrators import Denied
+from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 
@@ -56,6 +61,7 @@ def create_console(
     management: Management,
     reports: Reports,
     reader: LedgerReader,
+    levels: Levels,
     watched: Watched,
     master_key: str | None,
 ) -> ASGIApp:
@@ -64,12 +70,17 @@ def create_console(
     console.state.management = management
     console.state.reports = reports
     console.state.reader = reader
+    console.state.levels = levels
     console.state.watched = watched
     console.state.sessions = Sessions.of(master_key)
     console.state.attempts = Attempts()
     for router in (
         signing_in.router,
         mine_page.router,
+        people_page.router,
+        key_page.router,
+        team_page.router,
+        user_page.router,
         now_page.router,
         usage_page.router,
         requests_page.router,
@@ -98,7 +109,7 @@ class ConsoleBeside:
             await self._app(scope, receive, send)
             return
         # A form sends its empty fields too; they ask for nothing.
-        given = urlencode(parse_qsl(scope["query_string"])).encode()
+        given = urlencode(parse_qsl(scope["query_string"].decode("latin-1"))).encode()
         await self._console({**scope, "query_string": given}, receive, send)
 
 

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
+from itertools import count as count_from
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tollgate.core.limits.accounts import Meter
+from tollgate.core.limits.limit import described
 from tollgate.core.money.dollars import NANO
+from tollgate.reporting.levels import Level
 
 HEADERS = {
     # Scripts, styles and pictures are our own files; no page may be framed or post elsewhere.
@@ -44,7 +49,9 @@ def environment() -> Environment:
     made.filters.update(
         dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
     )
-    made.globals.update(query=query)
+    made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json)
+    numbers = count_from(1)
+    made.globals.update(query=query, unique=lambda: f"field-{next(numbers)}")
     return made
 
 
@@ -97,6 +104,22 @@ def count(number: float) -> str:
     if abs(number) >= 10 * _MILLION:
         return f"{number / _MILLION:,.1f} M"
     return f"{number:,.0f}"
+
+
+def limit_words(level: Level) -> str:
+    """Return what a limit is of: `requests per min (RPM)`."""
+    return described(level.quota)
+
+
+def limit_used(level: Level) -> str:
+    """Return how much of a limit is used: `$1.20 of $5.00`."""
+    printed = dollars if level.quota.meter is Meter.USD else count
+    return f"{printed(level.used)} of {printed(level.quota.amount)}"
+
+
+def as_json(value: Any) -> str:
+    """Return a value as a form's field holds it."""
+    return msgspec.json.encode(value).decode()
 
 
 def query(**values: object) -> str:

@@ -10,6 +10,8 @@ from tests.unit.management_fixtures import MASTER, MemoryLedger, World
 
 from tollgate.adapters.http_api import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
+from tollgate.core.callers.rules import Policy
+from tollgate.reporting.levels import Levels
 from tollgate.reporting.sums import LedgerReader
 
 
@@ -20,12 +22,16 @@ class Visit:
 
     def __init__(self, world: World) -> None:
         reader = LedgerReader(MemoryLedger(world.counters), world.clock)
+        policy = Policy(proxy=world.reports.proxy)
+        levels = Levels(world.registry, world.counters, world.clock, policy)
         app = create_api(
             world.management,
             version="test",
             watched=world.watched,
             reported=world.reports,
-            console=create_console(world.management, world.reports, reader, world.watched, MASTER),
+            console=create_console(
+                world.management, world.reports, reader, levels, world.watched, MASTER
+            ),
         )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tollgate")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
+from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.pages.requests_page import named
 from tollgate.adapters.http_api.console.visitors import AnyVisitor, Forbidden
 from tollgate.adapters.http_api.dependencies import Managed
@@ -18,9 +19,13 @@ router = APIRouter(prefix="/mine")
 
 @router.get("")
 async def mine(
-    request: Request, visitor: AnyVisitor, management: Managed, reports: Reported
+    request: Request,
+    visitor: AnyVisitor,
+    management: Managed,
+    reports: Reported,
+    levels: Levelled,
 ) -> Response:
-    """Show the visitor's key, its last requests, and how to use it."""
+    """Show the visitor's key, all limits that it meets, its last requests, and how to use it."""
     key = visitor.key
     if key is None:
         raise Forbidden("The master key has no limits and no requests of its own.")
@@ -29,6 +34,7 @@ async def mine(
     values = {
         "visitor": visitor,
         "live": await management.keys.live_by_name(key.hash),
+        "levels": await levels.of_key(key),
         "records": found.records,
         "models": [model.name for model, _ in await reports.models(visitor.caller)],
         "url": public_url(request),

@@ -10,10 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
 from tollgate.adapters.http_api.console.page_rendering import dollars, page
+from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.core.errors import StoreUnavailable
 from tollgate.reporting.sums import HOUR_US, Glance, LedgerReader
+
+_SHOWN_LIMITS = 10
 
 router = APIRouter(prefix="/now")
 
@@ -28,15 +32,24 @@ Reading = Annotated[LedgerReader, Depends(reader_of)]
 
 
 @router.get("")
-async def now(request: Request, visitor: Administrating, reader: Reading) -> Response:
+async def now(
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    reader: Reading,
+    levels: Levelled,
+) -> Response:
     """Show how things stand."""
     watched: Watched = request.app.state.watched
     glance = await reader.glance()
+    emptying = await levels.emptying(glance.last_hour, _SHOWN_LIMITS)
     values = {
         "visitor": visitor,
         "glance": glance,
         "chart": stacked(_hours(glance)),
         "hourly": lambda value: dollars(int(value)),
+        "emptying": emptying,
+        "key_names": await management.keys.names([each.level.scope.id for each in emptying]),
         "faults": await _faults(watched),
         **_counted(watched),
     }

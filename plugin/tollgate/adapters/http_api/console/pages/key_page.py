@@ -1,0 +1,123 @@
+"""One key: where it stands, what it may do, and what can be done with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
+from tollgate.adapters.http_api.console.pages.mine_page import public_url
+from tollgate.adapters.http_api.console.pages.people_page import Levelled
+from tollgate.adapters.http_api.console.pages.requests_page import named
+from tollgate.adapters.http_api.console.visitors import Administrating, Posted, administrator
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.adapters.http_api.wire import keys as wire
+from tollgate.core.entities import Key
+from tollgate.management.virtual_keys import Made
+from tollgate.ports import LedgerQuery
+
+_LAST_REQUESTS = 10
+
+router = APIRouter(prefix="/people/key", dependencies=[Depends(administrator)])
+
+
+@router.get("")
+async def key(
+    id: str,  # noqa: A002 - the query's name
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    reports: Reported,
+    levels: Levelled,
+    done: str | None = None,
+) -> Response:
+    """Show a key by its hash."""
+    live = await management.keys.live_by_name(id)
+    entity = live.entity
+    query = LedgerQuery(entity.organization, payers=(f"key:{entity.id}",))
+    found = await reports.records(query, _LAST_REQUESTS)
+    all_levels = await levels.of_key(entity)
+    values = {
+        "visitor": visitor,
+        "live": live,
+        "levels": all_levels,
+        "refusing": [each for each in all_levels if each.is_used_up],
+        "fields": wire.row(live),
+        "records": found.records,
+        "url": public_url(request),
+        "done": done,
+        **await named(found.records, management),
+    }
+    return page(request, "people/key.html", values)
+
+
+@router.post("")
+async def update(form: Posted, management: Managed) -> Response:
+    """Change a key."""
+    body = body_of(form, wire.UpdateKey, blank=True, key=id_of(form))
+    await management.budgets.check(body.budget_id)
+    live = await management.keys.update(id_of(form), as_seen(form, body.change))
+    return _to(live.entity, "Saved. It holds everywhere within a second.")
+
+
+@router.post("/new")
+async def create(
+    request: Request, visitor: Administrating, form: Posted, management: Managed
+) -> Response:
+    """Make a key, and show its secret once."""
+    body = body_of(form, wire.GenerateKey, blank=False)
+    made = await management.keys.create(body.change, anonymous=body.is_anonymous)
+    return _with_secret(request, visitor, made, "This is the new key.")
+
+
+@router.post("/regenerate")
+async def regenerate(
+    request: Request, visitor: Administrating, form: Posted, management: Managed
+) -> Response:
+    """Give a key a new secret, and show that once."""
+    made = await management.keys.regenerate(id_of(form), lambda key, _: key)
+    told = "This is the key's new secret. The old one works no more."
+    return _with_secret(request, visitor, made, told)
+
+
+@router.post("/block")
+async def block(form: Posted, management: Managed) -> Response:
+    """Stop a key."""
+    live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=True))
+    return _to(live.entity, "Blocked. Its calls are refused everywhere within a second.")
+
+
+@router.post("/unblock")
+async def unblock(form: Posted, management: Managed) -> Response:
+    """Let a blocked key work again."""
+    live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=False))
+    return _to(live.entity, "Unblocked. It works again within a second.")
+
+
+@router.post("/reset")
+async def reset(form: Posted, management: Managed) -> Response:
+    """Set what a key has spent in its period to nothing."""
+    live, _ = await management.keys.reset_spend(id_of(form), 0)
+    return _to(live.entity, "Its spend of this period is 0 now. The ledger stays as it is.")
+
+
+@router.post("/delete")
+async def delete(form: Posted, management: Managed) -> Response:
+    """Delete a key."""
+    await management.keys.delete([id_of(form)])
+    return RedirectResponse("/ui/people?show=keys", 303, HEADERS)
+
+
+def _with_secret(request: Request, visitor: Administrating, made: Made, told: str) -> Response:
+    values = {"visitor": visitor, "made": made, "told": told, "url": public_url(request)}
+    return page(request, "people/secret.html", values)
+
+
+def _to(entity: Key, done: str) -> Response:
+    query = urlencode({"id": entity.hash, "done": done})
+    return RedirectResponse(f"/ui/people/key?{query}", 303, HEADERS)

@@ -1,0 +1,85 @@
+"""*Keys & people*: teams with their members and keys as a tree, keys and users as lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from tollgate.adapters.http_api.console.page_rendering import page
+from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.queries import PageNumber
+from tollgate.core.errors import NotFound
+from tollgate.management import Management
+from tollgate.management.virtual_keys import SECRET_PREFIX, KeyQuery
+from tollgate.ports import Page
+from tollgate.reporting.levels import Levels
+
+PAGE_SIZE = 25
+
+router = APIRouter(prefix="/people")
+
+
+def levels_of(request: Request) -> Levels:
+    """Return what reads where limits stand."""
+    levels: Levels = request.app.state.levels
+    return levels
+
+
+Levelled = Annotated[Levels, Depends(levels_of)]
+
+
+@router.get("")
+async def people(
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    levels: Levelled,
+    show: Literal["teams", "keys", "users"] = "teams",
+    search: Annotated[str | None, Query(max_length=300)] = None,
+    page_number: Annotated[PageNumber, Query(alias="page")] = 1,
+) -> Response:
+    """Show a part of all teams, keys or users, newest first; or the keys that a search finds."""
+    offset = (page_number - 1) * PAGE_SIZE
+    show = "keys" if search is not None else show
+    found: Page[Any]
+    if show == "keys":
+        found = await _keys(management, search, offset)
+    elif show == "users":
+        found = await management.users.page(offset, PAGE_SIZE)
+    else:
+        found = await management.teams.page(offset, PAGE_SIZE)
+    values = {
+        "visitor": visitor,
+        "show": show,
+        "search": search,
+        "page_number": page_number,
+        "last_page": -(-found.total // PAGE_SIZE),
+        "total": found.total,
+        **await shown(management, levels, found.entities),
+    }
+    return page(request, "people/people.html", values)
+
+
+async def shown(
+    management: Management,
+    levels: Levels,
+    entities: Sequence[Any],
+    organization: str | None = None,
+) -> Mapping[str, Any]:
+    """Return entities with what they spent and where their limits stand, as templates take them."""
+    lives = await management.keys.spending.live(entities, organization)
+    found = await levels.of(entities, organization)
+    return {"rows": list(zip(lives, found, strict=True))}
+
+
+async def _keys(management: Management, search: str | None, offset: int) -> Page[Any]:
+    """Return keys; with a search, those whose alias or hash holds it, or the one of that secret."""
+    if search is not None and search.startswith(SECRET_PREFIX):
+        try:
+            return Page(((await management.keys.live_by_name(search)).entity,), 1)
+        except NotFound:
+            return Page((), 0)
+    return await management.keys.page(KeyQuery(search=search), offset, PAGE_SIZE)

@@ -1,0 +1,208 @@
+"""Where limits stand: of entities, of all scopes that a key's calls meet, and of those that will be
+used up first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tollgate.core.callers.inherit import find_member_of, with_budget
+from tollgate.core.callers.rules import Policy
+from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
+from tollgate.core.limits import bucket
+from tollgate.core.limits.accounts import (
+    DEFAULT_ORGANIZATION,
+    Account,
+    Balance,
+    Meter,
+    Quota,
+    Scope,
+    ScopeKind,
+)
+from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.ports import Clock, Counters, Registry, entity_of
+
+Limited = Key | User | Team | Member | Customer
+_KINDS: dict[type[Limited], ScopeKind] = {
+    Key: ScopeKind.KEY,
+    User: ScopeKind.USER,
+    Team: ScopeKind.TEAM,
+    Member: ScopeKind.MEMBER,
+    Customer: ScopeKind.CUSTOMER,
+}
+_US_PER_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Where one limit of a scope stands, in whole units of its meter; dollars are nano-dollars.
+
+    `used` includes what calls in flight hold. `resets_us`: when nothing will be used any more, if
+    nobody calls; None: never, or when the calls in flight end.
+    """
+
+    scope: Scope
+    quota: Quota
+    used: int
+    remaining: int
+    resets_us: int | None
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is used, from 0 to 1."""
+        if self.quota.amount == 0:
+            return 1.0
+        return min(1.0, max(0.0, self.used / self.quota.amount))
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it refuses the next call."""
+        return self.remaining <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Emptying:
+    """A limit of dollars, and when it will be used up at the rate of the last hour."""
+
+    level: Level
+    nanousd_an_hour: int
+    empty_us: int
+
+
+class Levels:
+    """Reads where limits stand. `policy`: those that the configuration gives."""
+
+    def __init__(
+        self, registry: Registry, counters: Counters, clock: Clock, policy: Policy
+    ) -> None:
+        self._registry = registry
+        self._counters = counters
+        self._clock = clock
+        self._policy = policy
+
+    async def of(
+        self, entities: Sequence[Limited], organization: str | None = None
+    ) -> list[list[Level]]:
+        """Return the levels of some entities, in one round trip an organization.
+
+        `organization`: of members, whose team tells it.
+        """
+        in_effect = await self._with_budgets(entities)
+        owned = [(organization or _organization(each), _limits(each)) for each in in_effect]
+        return await self._read(owned)
+
+    async def of_key(self, key: Key) -> list[Level]:
+        """Return the levels of all scopes that calls of a key meet, the widest first."""
+        user, team, member = await self._around(key)
+        place = key.organization
+        entities = [each for each in (team, member, user, key) if each is not None]
+        owned = [(place, [(Scope(ScopeKind.PROXY, "proxy"), self._policy.proxy)])]
+        owned += [(place, _limits(each)) for each in await self._with_budgets(entities)]
+        return [level for levels in await self._read(owned) for level in levels]
+
+    async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:
+        """Return the limits of dollars that will be used up first at the rate of the last hour.
+
+        `last_hour`: nano-dollars by payer, as `kind:id`.
+        """
+        now_us, found = self._clock.now_us(), []
+        for levels in await self.of(await self._payers(list(last_hour))):
+            for level in levels:
+                rate = last_hour.get(f"{level.scope.kind.value}:{level.scope.id}", 0)
+                if level.quota.meter is Meter.USD and level.scope.model is None and rate > 0:
+                    wait_us = max(0, level.remaining) * _US_PER_HOUR // rate
+                    if level.resets_us is None or now_us + wait_us < level.resets_us:
+                        found.append(Emptying(level, rate, now_us + wait_us))
+        return sorted(found, key=lambda each: each.empty_us)[:count]
+
+    async def _read(
+        self, owned: Sequence[tuple[str, list[tuple[Scope, LimitSet]]]]
+    ) -> list[list[Level]]:
+        """Return the levels of limits that each belong to somebody of an organization."""
+        now_us = self._clock.now_us()
+        accounts: defaultdict[str, list[tuple[int, Account]]] = defaultdict(list)
+        for number, (organization, limits) in enumerate(owned):
+            for scope, each in limits:
+                quotas = each.in_force(now_us, tokens=True, money=True)
+                if quotas:
+                    account = Account(scope, quotas, each.spend_period(now_us))
+                    accounts[organization].append((number, account))
+        found: list[list[Level]] = [[] for _ in owned]
+        for organization, numbered in accounts.items():
+            standing = await self._counters.peek(
+                organization, tuple(account for _, account in numbered)
+            )
+            for (number, account), balance in zip(numbered, standing.balances, strict=True):
+                found[number] += _levels(account, balance, standing.now_us)
+        return found
+
+    async def _with_budgets(self, entities: Sequence[Limited]) -> list[Limited]:
+        """Return the entities with the limits that they have in effect."""
+        names = sorted({name for each in entities if (name := _budget_id(each)) is not None})
+        stored = await self._registry.get(Budget, names) if names else []
+        budgets = {name: entity_of(each) for name, each in zip(names, stored, strict=True)}
+        return [
+            with_budget(each, budgets[each.budget_id])
+            if isinstance(each, Key | Customer) and each.budget_id is not None
+            else each
+            for each in entities
+        ]
+
+    async def _around(self, key: Key) -> tuple[User | None, Team | None, Member | None]:
+        """Return whose limits apply to a key's calls beside its own."""
+        user = team = member = None
+        if key.user_id is not None:
+            user = entity_of((await self._registry.get(User, [key.user_id]))[0])
+        if key.team_id is not None:
+            team = entity_of((await self._registry.get(Team, [key.team_id]))[0])
+        if key.team_id is not None and key.user_id is not None:
+            (stored,) = await self._registry.get(Member, [f"{key.team_id}/{key.user_id}"])
+            member = find_member_of(team, entity_of(stored), key.user_id)
+        return user, team, member
+
+    async def _payers(self, names: Sequence[str]) -> list[Limited]:
+        """Return those of some payers who are registered, but for members."""
+        found: list[Limited] = []
+        kind: Any
+        for kind in (Team, User, Customer, Key):
+            prefix = f"{_KINDS[kind].value}:"
+            ids = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
+            if ids:
+                stored = await self._registry.get(kind, ids)
+                found += [each.entity for each in stored if each is not None]
+        return found
+
+
+def _limits(entity: Limited) -> list[tuple[Scope, LimitSet]]:
+    """Return the limits of an entity, in all and of single models."""
+    kind = _KINDS[type(entity)]
+    found = [(Scope(kind, entity.id), entity.limits)]
+    if not isinstance(entity, Member):
+        found += [(Scope(kind, entity.id, each.model), each.limits) for each in entity.model_limits]
+    return found
+
+
+def _levels(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
+    for number in range(len(account.limits)):
+        quota = account.limit(number)
+        used, held = balance.used[number], balance.held[number]
+        remaining = algorithm_of(quota).remaining(quota, used, held)
+        whole, resets_us = used + held, quota.period.end_us or None
+        if quota.seconds:
+            # What is held of a bucket is part of what is used, and both are counted in its units.
+            whole = -(-used // bucket.units(quota.seconds))
+            resets_us = now_us + bucket.reset_ms(quota, used) * 1000
+        elif quota.meter is Meter.CALLS:
+            whole = used
+        yield Level(account.scope, quota, whole, remaining, resets_us)
+
+
+def _budget_id(entity: Limited) -> str | None:
+    return entity.budget_id if isinstance(entity, Key | Customer) else None
+
+
+def _organization(entity: Limited) -> str:
+    return DEFAULT_ORGANIZATION if isinstance(entity, Member) else entity.organization
