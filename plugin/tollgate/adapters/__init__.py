@@ -1,1 +1,1 @@
-"""What stands behind the ports: Envoy's doors, the store, the HTTP API, files."""
+"""Implement the ports: Envoy's services, the store, the HTTP API, files."""

@@ -1,4 +1,4 @@
-"""The length of uploaded sound, as its own header tells it."""
+"""Read the length of uploaded sound from the file's own header."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from tinytag import TinyTag, TinyTagException
 
 
 class TaggedSound:
-    """The port `SoundLength`: WAV, MP3, M4A, OGG, Opus, FLAC, WMA and AIFF."""
+    """The port `SoundLength` for WAV, MP3, M4A, OGG, Opus, FLAC, WMA and AIFF."""
 
     def __call__(self, raw: bytes, start: int, end: int) -> float | None:
-        """Return the seconds of the file between two places; None where its format does not tell."""
+        """Return the seconds of the file between two positions; None if its format does not state
+        them.
+        """
         try:
             with BufferedReader(_Part(memoryview(raw)[start:end])) as file:
                 duration = TinyTag.get(file_obj=file, tags=False, duration=True).duration
         except (TinyTagException, ValueError, OverflowError, ArithmeticError, LookupError):
-            # whatever a client uploads: a damaged file is measured by its size
+            # A damaged upload is measured by its size instead.
             return None
         return duration if duration is not None and duration > 0 else None
 
 
 class _Part(RawIOBase):
-    """A part of bytes as a file, without a copy of it."""
+    """A slice of bytes as a file, without a copy."""
 
     def __init__(self, view: memoryview) -> None:
         self._view = view

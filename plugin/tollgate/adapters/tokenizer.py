@@ -1,6 +1,6 @@
-"""OpenAI's own count of tokens, for streams that break off before they tell theirs.
+"""Count tokens as OpenAI does, for streams that break off before they report usage.
 
-Only where the settings ask for it; the library comes with the extra `tokenizer`.
+Used only if the settings ask for it; the extra `tokenizer` installs the library.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from tollgate.core.models.deployment import Deployment
 
 _PROVIDERS = ("openai", "azure", "text-completion-openai")
-# https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first that fits counts.
+# https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; the first matching row counts.
 _VOCABULARIES = (
     (("gpt-oss",), "o200k_harmony"),
     (
@@ -25,11 +25,10 @@ _VOCABULARIES = (
 
 
 def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[str], int]]:
-    """How to count a text's tokens, by deployment id: for OpenAI's models, whose vocabularies are
-    known.
+    """Return token counters by deployment id, for OpenAI models with a known vocabulary.
 
-    The first count with a vocabulary loads it: 0.3 s, in which nothing else runs, and 64 MB. Raises
-    ImportError where the library is missing.
+    The first count loads the vocabulary, which blocks for 0.3 s and takes 64 MB. Raises ImportError
+    if the library is missing.
     """
     toktok = import_module("toktok")
     found = {each.id: find_vocabulary(each) for each in deployments}
@@ -41,7 +40,7 @@ def token_counters(deployments: Iterable[Deployment]) -> Mapping[str, Callable[[
 
 
 def find_vocabulary(deployment: Deployment) -> str | None:
-    """The vocabulary of a deployment's model; None: not one that we know."""
+    """Return the vocabulary of a deployment's model; None if unknown."""
     if deployment.provider not in _PROVIDERS:
         return None
     return next(

@@ -1,1 +1,1 @@
-"""The way in: who asks, which model, which limits, and the hold."""
+"""Admit requests: who asks, which model, which limits, and the hold."""

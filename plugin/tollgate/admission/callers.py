@@ -1,4 +1,4 @@
-"""Who asks: the key that a request carries, and everybody whose limits apply to its calls."""
+"""Resolve the caller of a request: its key, and everybody whose limits apply."""
 
 from __future__ import annotations
 
@@ -15,35 +15,38 @@ from tollgate.core.memo import Bounded
 from tollgate.core.requests.dialects import Family
 from tollgate.ports import Clock, Directory
 
-# Entities are the directory's own; of a caller there is a tuple of them, and the customer's id.
+# Entities belong to the directory; a caller adds a tuple of them and the customer's id.
 _CALLER_BYTES, _MOST_KNOWN_BYTES = 600, 8 * 1024 * 1024
 
 
 class Refused(Exception):
-    """Carries a refusal out of a step of admission; it never leaves that."""
+    """Carries a refusal out of a step of admission; never leaves admission."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
 
 
 class Callers:
-    """Callers by the directory. `master_hash` is the master key's SHA-256; None: nobody has it."""
+    """Callers by the directory.
+
+    `master_hash` is the master key's SHA-256; None means that no master key exists.
+    """
 
     def __init__(self, directory: Directory, clock: Clock, master_hash: str | None) -> None:
         self._directory = directory
         self._clock = clock
         self._master_hash = master_hash
-        # Of one generation of the directory: who asks once asks again, and is then found by one
-        # look-up instead of four.
+        # Callers of the current generation of the directory: one look-up instead of four for a
+        # caller that asks again.
         self._known: Bounded[tuple[str | None, str | None], Caller] = Bounded(_MOST_KNOWN_BYTES)
         self._generation: int | None = None
 
     async def authenticate(
         self, headers: Mapping[str, str], query: str, family: Family
     ) -> Key | None:
-        """The key that asks; None is the master key.
+        """Return the key that asks; None is the master key.
 
-        Keys are compared by their hash only. Raises Refused.
+        Keys are compared by hash only. Raises Refused.
         """
         secret = find_secret(headers, query)
         if secret is None:
@@ -81,9 +84,9 @@ class Callers:
         return key
 
     async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
-        """Let a request pass with its client's own credential for the provider.
+        """Allow a request that carries its client's own provider credential.
 
-        Raises Refused where that is a key of ours.
+        Raises Refused if that credential is a key of ours.
         """
         for secret in passed_secrets(headers):
             key_hash = _hashed(secret)
@@ -102,9 +105,9 @@ class Callers:
                 )
 
     async def find(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
-        """Everybody whose limits apply: the same object while nothing has changed.
+        """Return everybody whose limits apply: the same object until one of them changes.
 
-        Raises Refused where one of them is blocked.
+        Raises Refused if one of them is blocked.
         """
         generation = self._directory.generation
         if generation != self._generation:
@@ -114,7 +117,7 @@ class Callers:
         caller = self._known.get(name)
         if caller is None:
             caller = await self._look_up(key, customer_id, family)
-            # What changed meanwhile may not be in it.
+            # An entity may have changed during the look-ups; then the result is not cached.
             if (
                 generation is not None
                 and generation == self._generation == self._directory.generation
@@ -146,7 +149,7 @@ def _hashed(secret: str) -> str:
 
 
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:
-    """The refusal of everything that belongs to a blocked entity, in LiteLLM's words."""
+    """Return the refusal for a blocked entity, in LiteLLM's words."""
     kind = noun.lower()
     path = "/user/update" if kind == "user" else f"/{kind}/unblock"
     message = f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an admin."

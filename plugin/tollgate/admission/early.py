@@ -1,8 +1,7 @@
-"""The step of admission before a body is looked at: whoever is sure to be refused whatever it says
-is refused now.
+"""Refuse, before the body is read, callers whom no body could get admitted.
 
-Of a request without its body there is known who asks, and so every scope but those of a customer
-and of a model. A body of megabytes then costs what a short one does.
+The head tells who asks, and so every scope except those of a customer and of a model. A spent
+caller's body of megabytes then costs as little as a short one.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ _NO_MODEL = ""
 
 
 class Asker(Struct, frozen=True):
-    """Who asks, as far as that is known without a body, and the accounts of theirs that any call is
-    charged to.
+    """The caller as far as known without a body, and the accounts that any of its calls is charged
+    to.
     """
 
     caller: Caller
@@ -43,9 +42,9 @@ class Asker(Struct, frozen=True):
 
 
 class EarlyRefusals:
-    """Finds who asks, and refuses whom nothing can admit.
+    """Finds the caller and refuses those whom nothing can admit.
 
-    `free_unpriced`: a model without a price costs nothing. `ietf`: RateLimit headers are told, too.
+    `free_unpriced`: a model without a price is free. `ietf`: also send RateLimit headers.
     """
 
     def __init__(
@@ -72,8 +71,9 @@ class EarlyRefusals:
         self._forbidding = Memo(find_forbidding, accounts_bytes)
 
     async def find(self, key: Key | None, headers: Mapping[str, str], dialect: Dialect) -> Asker:
-        """Who asks. Raises Refused where one of them is blocked, or a limit of theirs is known to
-        refuse every call.
+        """Return the caller.
+
+        Raises Refused if an entity is blocked, or a limit is known to refuse every call.
         """
         caller = await self._callers.find(key, customer_of_headers(headers), dialect.family)
         now_us = self._clock.now_us()
@@ -94,8 +94,8 @@ class EarlyRefusals:
         return Asker(caller, accounts)
 
     def note(self, asker: Asker, reservation: Reservation, standing: Standing) -> None:
-        """Remember the store's refusal of a whole request, if it would refuse every other one of
-        who asks.
+        """Remember the store's refusal of a request if it would refuse every other one of the
+        caller.
         """
         self._known.note_part(
             asker.accounts, reservation.accounts, standing, reservation.admitted_us
@@ -104,8 +104,9 @@ class EarlyRefusals:
     async def _find_forbidden(
         self, caller: Caller, accounts: Accounts, now_us: int
     ) -> Standing | None:
-        """The refusal by a limit of 0, if there is one: the store need not be asked whether, but
-        where all limits stand.
+        """Return the refusal by a limit of 0, if there is one.
+
+        The refusal is certain; the store is asked only for the remaining limits in its headers.
         """
         forbidding = self._forbidding.get(accounts)
         if forbidding is None:
@@ -114,7 +115,7 @@ class EarlyRefusals:
         try:
             told = await self._counters.peek(caller.organization or DEFAULT_ORGANIZATION, limited)
         except StoreUnavailable as error:
-            # What happens then is said where a whole request is refused or let pass.
+            # The outage policy is applied when the whole request is decided.
             telemetry.store_failed("admit", error)
             return None
         standing = Standing(told.now_us, told.balances, *forbidding)

@@ -1,6 +1,4 @@
-"""What a request may use, before anybody has counted it: what is held for it, and charged where
-usage stays unknown.
-"""
+"""Estimate what a request may use: the amount to hold, and to charge if usage stays unknown."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from tollgate.ports import SoundLength
 
 
 class Estimator:
-    """Estimates requests. `default_output_tokens`: for those that name no limit of their own."""
+    """Estimates requests. `default_output_tokens` applies to those without a limit of their own."""
 
     def __init__(
         self,
@@ -34,7 +32,7 @@ class Estimator:
     def estimate(
         self, raw: bytes, facts: Body, dialect: Dialect, deployment: Deployment, price: Price | None
     ) -> Estimate:
-        """Return what a request may use: never more than its model can do, whatever the body says."""
+        """Return what a request may use, never more than its model can produce."""
         prompt_tokens = facts.prompt_tokens
         if facts.tools:
             prompt_tokens += hidden_tokens(deployment)

@@ -1,14 +1,12 @@
-"""Waiting for calls in flight: a request that only their holds refuse asks again when one of them
-ends.
+"""Let a request wait that only the holds of calls in flight refuse, until one of them ends.
 
-A client that calls one after the other may have its reply before the call is settled, in another
-process too. A waiting request holds nothing, and the store decides each time it asks, so limits
-stay exact.
+A sequential client may have its reply before the call is settled, possibly by another process. A
+waiting request holds nothing, and every attempt is decided by the store, so limits stay exact.
 
-Requests that the same scope refuses stand in one line, and only the first asks: at once when this
-process has settled a call of that scope, and after short pauses because others settle too. Whoever
-leaves the line lets the next one ask. So a crowd costs the store no more than one request does, and
-who is not refused pays nothing.
+Requests refused by the same scope form one queue, of which only the first asks: at once when this
+process has settled a call of that scope, and after short pauses because other processes settle too.
+Leaving the queue lets the next one ask. A crowd therefore costs the store no more than one request
+does, and requests that are not refused pay nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +21,11 @@ from tollgate.core.limits.accounts import Scope, Standing
 from tollgate.ports import Counters
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.004, 0.064
-"""How long the first of a line waits before it asks: twice as long each time."""
+"""Pause of the first in a queue before it asks; doubles each time."""
 LOOK_S = 0.1
-"""How often the others look whether their client is still there."""
+"""Interval at which the others check whether their client is still connected."""
 MOST_WAITING, MOST_IN_LINE = 1024, 128
-"""How many may wait in this process, and for one scope; more are refused at once."""
+"""Most waiting requests in this process, and for one scope; more are refused at once."""
 
 _Line = deque["_Waiter"]
 _Place = tuple[str, Scope]
@@ -44,12 +42,12 @@ class _Waiter:
         self._sleeping: asyncio.Future[None] | None = None
 
     def call(self) -> None:
-        """Let it ask: now, or as soon as the question that is under way has an answer."""
+        """Let it ask: now, or as soon as the current attempt has its answer."""
         self._called = True
         self._wake()
 
     async def sleep(self, longest_s: float) -> bool:
-        """Wait. True: it was called before the time was over."""
+        """Wait; return True if called before the time was over."""
         if not self._called:
             loop = asyncio.get_running_loop()
             self._sleeping = loop.create_future()
@@ -68,7 +66,7 @@ class _Waiter:
 
 
 class HoldWaits:
-    """Requests that wait for holds, each at most `longest_s`; 0: nobody waits."""
+    """Requests that wait for holds, each at most `longest_s`; 0 disables waiting."""
 
     def __init__(self, counters: Counters, longest_s: float) -> None:
         self._counters = counters
@@ -79,9 +77,9 @@ class HoldWaits:
     async def ask_again(
         self, reservation: Reservation, refused: Standing, left: Callable[[], bool]
     ) -> Standing:
-        """Ask until holds are not all that refuses the reservation, or the time is over.
+        """Ask until the reservation is admitted, refused by more than holds, or out of time.
 
-        `left` says whether the client has gone. Returns the store's last answer; raises what
+        `left` tells whether the client has gone. Returns the store's last answer; raises what
         `Counters.reserve` raises.
         """
         if self._longest_s == 0 or self._waiting >= MOST_WAITING:
@@ -95,7 +93,7 @@ class HoldWaits:
         return standing
 
     def settled(self, reservation: Reservation) -> None:
-        """Tell the first in line at each scope of a call that has been settled."""
+        """Notify the first in the queue of each scope of a settled call."""
         if not self._lines:
             return
         for account in reservation.accounts:
@@ -124,7 +122,7 @@ class HoldWaits:
             self._leave(place, waiter)
 
     def _join(self, place: _Place, waiter: _Waiter) -> bool:
-        """Stand at the end of a line. False: it is full."""
+        """Join the end of a queue. Return False if it is full."""
         line = self._lines.setdefault(place, deque())
         if len(line) >= MOST_IN_LINE:
             return False
@@ -132,7 +130,7 @@ class HoldWaits:
         return True
 
     def _leave(self, place: _Place | None, waiter: _Waiter) -> None:
-        """Leave a line; whoever is first then may find room, or must ask from now on."""
+        """Leave a queue; whoever is first then may find room, or must start asking."""
         if place is None:
             return
         line = self._lines[place]
@@ -145,6 +143,6 @@ class HoldWaits:
 
 
 def _place(reservation: Reservation, standing: Standing) -> _Place:
-    """Where a refused request waits: at the scope that refused it."""
+    """Return the queue of a refused request: that of the scope that refused it."""
     assert standing.refused is not None
     return reservation.organization, reservation.accounts[standing.refused].scope

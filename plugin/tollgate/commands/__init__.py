@@ -1,4 +1,4 @@
-"""The management API from a shell: one module per noun, each with its `app` for the command line.
+"""Call the management API from a shell: one module per noun, each with its `app`.
 
-They speak HTTP, nothing else.
+Commands use HTTP only.
 """

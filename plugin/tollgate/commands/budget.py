@@ -30,7 +30,7 @@ _COLUMNS = (
 def new(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Make a budget."""
+    """Create a budget."""
     show(post(url, master_key, "/budget/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -38,7 +38,7 @@ def new(
 def info(
     budget_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Some budgets."""
+    """Show budgets."""
     answer = post(url, master_key, "/budget/info", {"budgets": ids_of(budget_ids, _ID)})
     show(answer, as_json=as_json, columns=_COLUMNS)
 
@@ -47,7 +47,7 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a budget, and all that use it; null clears a field."""
+    """Change a budget and everything that uses it; null clears a field."""
     show(post(url, master_key, "/budget/update", body_of(given, _ID)), as_json=as_json)
 
 
@@ -55,9 +55,9 @@ def update(
 def delete(
     budget_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Delete a budget that nobody uses.
+    """Delete an unused budget.
 
-    One that keys or customers use is refused, and they are named.
+    A budget in use is refused, and its keys and customers are named.
     """
     show(post(url, master_key, "/budget/delete", {"id": id_of(budget_id, _ID)}), as_json=as_json)
 
@@ -66,5 +66,5 @@ def delete(
 def list_budgets(
     url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Budgets, newest first."""
+    """List budgets, newest first."""
     show(get(url, master_key, "/budget/list"), as_json=as_json, columns=_COLUMNS)

@@ -42,7 +42,7 @@ def new(
 def info(
     user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """A customer and what it has spent."""
+    """Show a customer and its spend."""
     show(
         get(url, master_key, "/customer/info", {"end_user_id": id_of(user_id, _ID)}),
         as_json=as_json,
@@ -72,7 +72,7 @@ def delete(
 def block(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Stop customers, everywhere within a second."""
+    """Block customers; takes effect everywhere within a second."""
     show(
         post(url, master_key, "/customer/block", {"user_ids": ids_of(user_ids, _ID)}),
         as_json=as_json,
@@ -83,7 +83,7 @@ def block(
 def unblock(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Let blocked customers work again."""
+    """Unblock customers."""
     show(
         post(url, master_key, "/customer/unblock", {"user_ids": ids_of(user_ids, _ID)}),
         as_json=as_json,
@@ -98,6 +98,6 @@ def list_customers(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Customers, newest first."""
+    """List customers, newest first."""
     answer = get(url, master_key, "/customer/list", {"page": page, "page_size": size})
     show(answer, as_json=as_json, columns=_COLUMNS)

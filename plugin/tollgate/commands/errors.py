@@ -1,4 +1,4 @@
-"""How every command fails: with a sentence, not with a traceback."""
+"""Make every command fail with a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tollgate.core.errors import TollgateError
 
 @contextmanager
 def failing_clearly() -> Iterator[None]:
-    """Print our own errors for whoever typed the command, one line per fault, and exit with 1."""
+    """Print errors of ours, one line per fault, and exit with status 1."""
     try:
         yield
     except TollgateError as error:
@@ -23,12 +23,12 @@ def failing_clearly() -> Iterator[None]:
 
 
 def complain(message: str) -> None:
-    """Print what went wrong."""
+    """Print an error."""
     for line in message.splitlines():
         print(f"tollgate: {line}", file=sys.stderr)
 
 
 def fail(message: str) -> NoReturn:
-    """Say what is wrong and end with status 1."""
+    """Print an error and exit with status 1."""
     typer.echo(message, err=True)
     raise typer.Exit(1)

@@ -23,7 +23,7 @@ def explain(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """What one request used, the price that held, and the arithmetic."""
+    """Show what one request used, the price that applied, and the arithmetic."""
     query = {"request_id": request_id, "organization_id": organization_id}
     answer = get(url, master_key, "/spend/explain", query)
     if as_json:
@@ -37,7 +37,7 @@ def explain(
 
 
 def explained(answer: Mapping[str, Any]) -> list[str]:
-    """The answer of /spend/explain, in lines for people."""
+    """Return the answer of /spend/explain as readable lines."""
     price = answer["price"]
     lines = [
         f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']}, status {answer['status']}",

@@ -1,4 +1,4 @@
-"""What all commands share: where the gateway is, and how it is asked."""
+"""Ask the gateway: its address, authentication and errors, shared by all commands."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _TIMEOUT_S = 30.0
 
 
 def unreachable() -> tuple[type[Exception], ...]:
-    """What httpx raises for addresses, headers and connections that are none."""
+    """Return what httpx raises for invalid addresses, headers and connections."""
     import httpx
 
     return httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError, OSError
 
 
 def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
-    """The answer to a POST."""
+    """Return the answer to a POST."""
     try:
         content = json.dumps(dict(body), allow_nan=False)
     except ValueError:
@@ -45,20 +45,20 @@ def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -
 
 
 def get(url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None) -> Any:
-    """The answer to a GET. What is None is not asked."""
+    """Return the answer to a GET; parameters that are None are left out."""
     return ask(url, master_key, path, query)[0]
 
 
 def ask(
     url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None
 ) -> tuple[Any, Mapping[str, str]]:
-    """The answer to a GET, and its headers."""
+    """Return the answer to a GET, and its headers."""
     given = {name: value for name, value in (query or {}).items() if value is not None}
     return _exchange(url, master_key, "GET", path, params=given)
 
 
 def part(answer: Any, name: str) -> Any:
-    """A member of an answer that must have it."""
+    """Return a member that an answer must have."""
     if not isinstance(answer, dict) or name not in answer:
         fail(f"the answer has no {name!r}; is it Tollgate that answers there?")
     return answer[name]
@@ -92,7 +92,7 @@ def _exchange(
 
 
 def reason(error: Exception) -> str:
-    """What an exception says, in words: many say nothing but their name."""
+    """Return an exception's message, or its name if it has none."""
     return str(error) or type(error).__name__
 
 

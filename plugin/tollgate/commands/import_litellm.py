@@ -16,7 +16,7 @@ from tollgate.commands.printing.tables import print_rows
 from tollgate.import_litellm.mapping import KINDS, ImportPlan, plan_of
 
 _MOST_ROWS = 200
-# The gateway takes bodies of a mebibyte.
+# The gateway accepts bodies of a mebibyte.
 _MOST_BYTES = 512 * 1024
 _OUTCOMES = ("created", "unchanged", "differs", "failed")
 
@@ -47,9 +47,9 @@ def import_litellm(
         bool, typer.Option("--dry-run", help="change nothing, say what would happen")
     ] = False,
 ) -> None:
-    """Carry keys (by hash), users, teams, customers, budgets, limits and spend over from LiteLLM.
+    """Import keys (by hash), users, teams, customers, budgets, limits and spend from LiteLLM.
 
-    It can be run again.
+    Running it again is safe.
     """
     from tollgate.import_litellm.source import read_file, read_server
 
@@ -76,7 +76,7 @@ def import_litellm(
 def _sent(
     plan: ImportPlan, gateway: str, key: str | None, *, dry_run: bool
 ) -> Iterator[list[Result]]:
-    """The results of each batch, as it is sent."""
+    """Send the plan in batches and yield the results of each."""
     for kind in KINDS:
         items, done = plan.items[kind], 0
         for batch in _batches(items):
@@ -101,9 +101,7 @@ def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _report(plan: ImportPlan, results: Sequence[Result], *, dry_run: bool) -> None:
-    """What became of everything: counts by kind, then what failed, what differs, and what was lost,
-    by entity and field.
-    """
+    """Print the outcome: counts by kind, then what failed, what differs, and what was lost."""
     counts = Counter((each["kind"], each["outcome"]) for each in results)
     rows = [[kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES)] for kind in KINDS]
     print_rows(["would become" if dry_run else "became", *_OUTCOMES], rows)
@@ -117,5 +115,5 @@ def _report(plan: ImportPlan, results: Sequence[Result], *, dry_run: bool) -> No
 
 
 def _say(line: str) -> None:
-    # Progress is not the result: it goes where it does not mix with it.
+    # Progress goes to stderr, so that it does not mix with the result.
     typer.echo(line, err=True)

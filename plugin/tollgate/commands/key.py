@@ -38,7 +38,7 @@ def generate(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. Its secret is printed once."""
+    """Create a key. Its secret is printed once."""
     show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
 
 
@@ -46,7 +46,7 @@ def generate(
 def info(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """A key, its limits and what it has spent."""
+    """Show a key, its limits and its spend."""
     answer = get(url, master_key, "/key/info", {"key": id_of(key, _ID)})
     show(answer if as_json else part(answer, "info"), as_json=as_json)
 
@@ -66,7 +66,7 @@ def delete(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete keys, all or none."""
+    """Delete keys: all of them, or none if one is unknown."""
     show(post(url, master_key, "/key/delete", {"keys": ids_of(keys, _ID)}), as_json=as_json)
 
 
@@ -74,7 +74,7 @@ def delete(
 def block(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Stop a key, everywhere within a second."""
+    """Block a key; takes effect everywhere within a second."""
     show(post(url, master_key, "/key/block", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
@@ -82,7 +82,7 @@ def block(
 def unblock(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Let a blocked key work again."""
+    """Unblock a key."""
     show(post(url, master_key, "/key/unblock", {"key": id_of(key, _ID)}), as_json=as_json)
 
 
@@ -104,7 +104,7 @@ def list_keys(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keys, newest first."""
+    """List keys, newest first."""
     query = {
         "user_id": user_id,
         "team_id": team_id,

@@ -1,9 +1,7 @@
-"""The command line: it reads options, calls, and prints.
+"""Define the command line: read options, call, print. No logic.
 
-No logic. Commands that talk to a running gateway are in commands/.
-
-What a command needs is imported by that command: `up` and `serve` stay for as long as the gateway
-runs.
+Commands that talk to a running gateway are in their own modules. Each command imports what it needs
+when it runs, because `up` and `serve` stay in memory as long as the gateway runs.
 """
 
 from __future__ import annotations
@@ -128,7 +126,7 @@ def serve(
     redis_url: RedisOption = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Run workers and management alone, for an Envoy of your own (see `tollgate envoy-config`)."""
+    """Run workers and management only, for an Envoy of your own (see `tollgate envoy-config`)."""
     from tollgate.gateway import supervisor
 
     with failing_clearly():
@@ -152,7 +150,7 @@ def envoy_config(
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML.
 
-    Providers' keys are not in it: Envoy reads them from its environment.
+    It contains no provider key: Envoy reads those from its environment.
     """
     with failing_clearly():
         loaded = settings.load(config, allow_unenforced=allow_unenforced)
@@ -169,7 +167,7 @@ def check(
     ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Say what a file means; exit 1 with one line per fault when it cannot be used."""
+    """Explain a configuration file; exit with 1 and one line per fault if it cannot be used."""
     from tollgate.commands.printing import report
 
     with failing_clearly():
@@ -185,9 +183,9 @@ app.command("top")(top)
 
 
 def rendered(loaded: settings.Settings, what: Part) -> str:
-    """The configuration as YAML, for an Envoy beside `tollgate serve`.
+    """Return the configuration as YAML, for an Envoy beside `tollgate serve`.
 
-    Raises SettingsError when an address is none.
+    Raises SettingsError for an invalid address.
     """
     from tollgate.envoy_config.parts import part
 
@@ -197,7 +195,7 @@ def rendered(loaded: settings.Settings, what: Part) -> str:
 def _loaded(
     config: Path, overrides: dict[str, Any], *, allow_unenforced: bool
 ) -> settings.Settings:
-    """The file, with what the command line says instead; its notices and warnings are printed."""
+    """Return the file with command-line overrides, after printing its notices and warnings."""
     loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
     for notice in loaded.notices:
         _say(f"notice: {notice}")
@@ -207,7 +205,7 @@ def _loaded(
 
 
 def _with(loaded: settings.Settings, overrides: dict[str, Any]) -> settings.Settings:
-    """The settings with what the command line says instead."""
+    """Return the settings with command-line overrides."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return replace(loaded, tollgate=loaded.tollgate.model_copy(update=given))
 

@@ -24,8 +24,9 @@ def mock_llm(
     chunks: Annotated[int, typer.Option(min=1, help="pieces of a stream")] = 20,
     unix_path: Annotated[str | None, typer.Option(help="a Unix socket instead of a port")] = None,
 ) -> None:
-    """Run a provider that invents its answers and counts them honestly: OpenAI, Anthropic and
-    Gemini, JSON and streams.
+    """Run a provider that invents its answers and counts them correctly: OpenAI, Anthropic and
+    Gemini,
+    JSON and streams.
     """
     from tollgate.mock_llm import MockOptions, serve
 

@@ -41,19 +41,19 @@ _DAYS = ("startTime", "spend", "models", "users")
 
 @app.command()
 def total(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """What the whole proxy has spent in its current period."""
+    """Show what the whole proxy has spent in its current period."""
     show(get(url, master_key, "/global/spend"), as_json=as_json)
 
 
 @app.command()
 def keys(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """Keys, those that spent most first."""
+    """List keys by spend, highest first."""
     show(get(url, master_key, "/spend/keys"), as_json=as_json, columns=_KEYS)
 
 
 @app.command()
 def users(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """Users, those that spent most first."""
+    """List users by spend, highest first."""
     show(get(url, master_key, "/spend/users"), as_json=as_json, columns=_USERS)
 
 
@@ -78,7 +78,7 @@ def logs(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Settled requests, the last settled first."""
+    """List settled requests, latest first."""
     filters = {
         "api_key": key,
         "user_id": user_id,
@@ -102,7 +102,7 @@ def days(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sums by day, newest first."""
+    """Show sums by day, newest first."""
     show(
         get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}),
         as_json=as_json,

@@ -39,7 +39,7 @@ def new(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a team."""
+    """Create a team."""
     show(post(url, master_key, "/team/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -47,7 +47,7 @@ def new(
 def info(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """A team, its members and its keys."""
+    """Show a team, its members and its keys."""
     show(get(url, master_key, "/team/info", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -73,7 +73,7 @@ def delete(
 def block(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Stop a team, everywhere within a second."""
+    """Block a team; takes effect everywhere within a second."""
     show(post(url, master_key, "/team/block", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -81,7 +81,7 @@ def block(
 def unblock(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Let a blocked team work again."""
+    """Unblock a team."""
     show(post(url, master_key, "/team/unblock", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -93,7 +93,7 @@ def member_add(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a user a member; max_budget_in_team=... is their budget within the team."""
+    """Add a user to a team; max_budget_in_team=... is the budget within the team."""
     body = body_of(given, _ID, _USER_ID)
     named = {name: body.pop(name) for name in (_USER_ID, "user_email") if name in body}
     body["member"] = {"role": body.pop("role", role), **named}
@@ -127,5 +127,5 @@ def member_delete(
 def list_teams(
     url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Teams, newest first."""
+    """List teams, newest first."""
     show(get(url, master_key, "/team/list"), as_json=as_json, columns=_COLUMNS)

@@ -1,4 +1,4 @@
-"""`tollgate top`: what passes through a gateway, live, from its /metrics."""
+"""Show what passes through a gateway, live, from its /metrics."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class CounterRates:
-    """What the counters gained between two looks at them, a second."""
+    """The growth of the counters between two samples, per second."""
 
     before: Sample
     after: Sample
     seconds: float
 
     def total(self, name: str, **labels: str) -> float:
-        """The rate of all series of a name that carry these labels."""
+        """Return the rate of all series of a name that carry these labels."""
         return sum(
             rate
             for (found, carried), rate in self._rates().items()
@@ -41,7 +41,7 @@ class CounterRates:
         )
 
     def by(self, name: str, label: str) -> dict[str, float]:
-        """The rates of a name's series, by one of their labels, the fastest first."""
+        """Return the rates of a name's series by one of their labels, fastest first."""
         found: dict[str, float] = {}
         for (each, carried), rate in self._rates().items():
             if each == name and rate > 0:
@@ -50,8 +50,9 @@ class CounterRates:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def quantile_ms(self, name: str, share: float) -> str:
-        """The upper bound of the bucket that holds this share of a histogram's new observations, in
-        milliseconds.
+        """Return the quantile of a histogram's new observations, in milliseconds.
+
+        The result is the upper bound of the bucket that contains the quantile.
         """
         buckets = sorted(
             (float(dict(carried)["le"]), rate)
@@ -68,7 +69,7 @@ class CounterRates:
         )
 
     def _rates(self) -> dict[Series, float]:
-        # A part that was started again counts from zero: no rate is better than a negative one.
+        # A restarted process counts from zero: no rate is better than a negative one.
         return {
             series: max(0.0, value - self.before.get(series, 0.0)) / self.seconds
             for series, value in self.after.items()
@@ -76,7 +77,7 @@ class CounterRates:
 
 
 def sample(text: str) -> Sample:
-    """The numbers of /metrics, by name and labels."""
+    """Parse /metrics into numbers by name and labels."""
     return {
         (each.name, tuple(sorted(each.labels.items()))): each.value
         for family in text_string_to_metric_families(text)
@@ -85,7 +86,7 @@ def sample(text: str) -> Sample:
 
 
 def view(rates: CounterRates) -> Group:
-    """One screen."""
+    """Build one screen."""
     traffic = Table(title="a second", show_header=False, title_justify="left")
     traffic.add_row("requests admitted", f"{rates.total('tollgate_requests_admitted_total'):.1f}")
     traffic.add_row("requests refused", f"{rates.total('tollgate_requests_refused_total'):.1f}")

@@ -37,7 +37,7 @@ def new(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a user, and a key of theirs."""
+    """Create a user, and a key for them."""
     show(post(url, master_key, "/user/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -45,7 +45,7 @@ def new(
 def info(
     user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """A user, their keys and teams."""
+    """Show a user with their keys and teams."""
     show(get(url, master_key, "/user/info", {"user_id": id_of(user_id, _ID)}), as_json=as_json)
 
 
@@ -75,6 +75,6 @@ def list_users(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Users, newest first."""
+    """List users, newest first."""
     answer = get(url, master_key, "/user/list", {"page": page, "page_size": size})
     show(answer if as_json else part(answer, "users"), as_json=as_json, columns=_COLUMNS)

@@ -1,8 +1,7 @@
-"""The configuration file, as pydantic models: the page's own form, and our section `tollgate:`.
+"""Read the configuration file as pydantic models: LiteLLM's sections, and our own `tollgate:`.
 
-This is the only package that reads the file and the environment. What a LiteLLM file may hold and
-we do not serve is reported in one line each (`Settings.notices`); an unknown key in our own section
-is an error.
+Only this package reads the file and the environment. Keys of a LiteLLM file that Tollgate does not
+serve are reported, one line each (`Settings.notices`); an unknown key in `tollgate:` is an error.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Deployments, and their credentials, of the entries of `model_list`."""
+"""Turn the entries of `model_list` into deployments and their credentials."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from tollgate.settings.sections import AWS_CREDENTIALS, Faults
 from tollgate.settings.validated import Credential
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-"""Where Envoy looks for AWS credentials by itself."""
+"""Variables from which Envoy itself takes AWS credentials."""
 
 
 class _CannotServe(Exception):
-    """Nothing says where a deployment is: it is left out, and the others are served."""
+    """A deployment has no known address; it is left out and the others are served."""
 
 
 @dataclass(slots=True)
 class Deployed:
-    """The deployments of a file, with what belongs to each by its id, and a line for each that is
-    not as the file may mean.
-    """
+    """The deployments of a file, what belongs to each by its id, and notices about unclear entries."""
 
     deployments: list[Deployment] = field(default_factory=list)
     credentials: dict[str, Credential] = field(default_factory=dict)
@@ -38,7 +36,7 @@ class Deployed:
 
 
 def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Faults) -> Deployed:
-    """Make the deployments. One that has no address is left out."""
+    """Build the deployments; one without a known address is left out."""
     found = Deployed()
     taken: set[str] = set()
     for entry in entries:
@@ -124,7 +122,10 @@ def _free_id(entry: ModelEntry, taken: set[str]) -> str:
 def _deployment(
     entry: ModelEntry, environment: Environment, identity: str, notices: list[str]
 ) -> Deployment:
-    """Return the deployment of an entry. Raises SettingsError, _CannotServe."""
+    """Return the deployment of an entry.
+
+    Raises SettingsError or _CannotServe.
+    """
     name, params, info = entry.model_name, entry.litellm_params, entry.model_info
     provider, model = _provider(name, params, environment, notices)
     region = _region(name, provider, params, environment, notices)
@@ -134,7 +135,7 @@ def _deployment(
         vertex_location = vertex_location or _value(environment, defaults.VERTEX_LOCATIONS)
         own_address = params.api_base or environment.first_set(defaults.base_variables(provider))
         if vertex_location is None and not own_address:
-            # Google's address names a location; at another address the client's own stands.
+            # Google's address contains a location; at any other address the client's own is kept.
             vertex_location = defaults.DEFAULT_VERTEX_LOCATION
             notices.append(f"model_list: {name}: no vertex_location, so it is {vertex_location}")
     trust = info.trust_provider_cost
@@ -161,9 +162,9 @@ def _deployment(
 def _provider(
     name: str, params: LitellmParams, environment: Environment, notices: list[str]
 ) -> tuple[str, str]:
-    """Return the provider and the name that it knows the model by.
+    """Return the provider, and the name by which it knows the model.
 
-    Without `provider/` a model is its maker's.
+    A model without `provider/` belongs to its maker.
     """
     if given := params.custom_llm_provider:
         return given, params.model.removeprefix(f"{given}/")
@@ -212,9 +213,9 @@ def _api_base(
     region: str | None,
     vertex_location: str | None,
 ) -> str:
-    """Return where the deployment is: as the file says, a usual variable, or its provider.
+    """Return the deployment's address: from the file, a usual variable, or the provider's default.
 
-    Raises SettingsError, _CannotServe.
+    Raises SettingsError or _CannotServe.
     """
     variables = defaults.base_variables(provider)
     variable, origin = environment.first_set(variables), "api_base"
@@ -257,8 +258,8 @@ def _add_credential(
 def _find_credential(
     provider: str, params: LitellmParams, environment: Environment, number: int
 ) -> Credential | None:
-    """Return the deployment's credential: the file's, or that of its provider's usual variable if
-    it is set.
+    """Return the deployment's credential: the file's, or the provider's usual variable if it is
+    set.
     """
     if params.api_key:
         variable = variable_of(params.api_key)
@@ -270,8 +271,8 @@ def _find_credential(
         usual = environment.first_set(defaults.key_variables(provider))
         return None if usual is None else Credential(*environment.origin(usual))
     found = {name: _text(text, environment) for name, text in given.items()}
-    # Workers are not told the providers' keys, so that one may be missing here is no fault; `up`
-    # reports it.
+    # Workers do not get the providers' keys, so a missing variable is no fault here; `up` reports
+    # it.
     whole = (
         None
         if None in found.values()

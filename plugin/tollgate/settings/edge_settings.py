@@ -1,6 +1,4 @@
-"""The part of our section `tollgate:` that is about the gateway's edge: how it listens and how it
-ends.
-"""
+"""Define the part of `tollgate:` about the gateway's edge: how it listens and how it stops."""
 
 from __future__ import annotations
 
@@ -8,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class OwnSection(BaseModel):
-    """A section of our own: a key that we do not know is an error."""
+    """A section of our own, in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class MetricsSettings(OwnSection):
-    """Who reads /metrics, which tells requests, tokens and dollars by model."""
+    """Who may read /metrics, which shows requests, tokens and dollars by model."""
 
     address: str | None = Field(
         None,
@@ -27,7 +25,7 @@ class MetricsSettings(OwnSection):
 
 
 class EdgeSettings(OwnSection):
-    """What Envoy and the supervisor are told. Every field has a safe default."""
+    """Settings for Envoy and the supervisor. Every field has a safe default."""
 
     host: str = Field("127.0.0.1", description="address that the gateway listens on")
     port: int = Field(

@@ -1,5 +1,6 @@
-"""The variables that a file may name by `os.environ/NAME`: the process's, and over them the file's
-own.
+"""Look up variables that a file names as `os.environ/NAME`.
+
+The file's own `environment_variables` take precedence over those of the process.
 """
 
 from __future__ import annotations
@@ -8,27 +9,27 @@ import re
 from collections.abc import Iterator, Mapping
 
 _REFERENCE = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
-# They change how programs are found and loaded, or where they write.
+# Variables that change how programs are found and loaded, or where they write.
 _PROGRAMS_OWN = re.compile(
     r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|GLIBC_TUNABLES|(LD|DYLD|PYTHON|MALLOC)_?.*"
 )
 
 
 def variable_of(text: str) -> str | None:
-    """Return the variable that a text stands for; None: it is itself meant."""
+    """Return the variable that a text refers to; None if the text is a plain value."""
     match = _REFERENCE.match(text)
     return None if match is None else match[1]
 
 
 class Environment(Mapping[str, str]):
-    """Variables by name. One of the file's own may name another: its value is that one's."""
+    """Variables by name. A variable of the file may refer to another one."""
 
     def __init__(
         self, outside: Mapping[str, str], given: Mapping[str, object] | None = None
     ) -> None:
-        """Put what a file gives over the process's own.
+        """Put the file's variables over those of the process.
 
-        `notices`: a line for each that stands over one or is not taken.
+        `notices` receives a line for each that replaces another or is not accepted.
         """
         self._outside = outside
         self._inside: dict[str, str] = {}
@@ -56,9 +57,7 @@ class Environment(Mapping[str, str]):
         return len({**self._outside, **self._inside})
 
     def origin(self, name: str) -> tuple[str, str | None]:
-        """Return the variable in which the value of another is found, and the value if the file has
-        written it.
-        """
+        """Return the variable that a name finally refers to, and its value if the file contains it."""
         passed: set[str] = set()
         while name in self._inside and name not in passed:
             passed.add(name)
@@ -70,5 +69,5 @@ class Environment(Mapping[str, str]):
         return name, None
 
     def first_set(self, names: tuple[str, ...]) -> str | None:
-        """Return the first of some variables that has a value which is not empty."""
+        """Return the first of these variables with a non-empty value."""
         return next((each for each in names if self.get(each)), None)

@@ -1,4 +1,4 @@
-"""The part of our section `tollgate:` that is about gRPC peers."""
+"""Define the part of `tollgate:` about gRPC peers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tollgate.settings.edge_settings import EdgeSettings
 
 
 class GrpcSettings(EdgeSettings):
-    """What serves gRPC, and what a peer may ask of it. Every field has a safe default."""
+    """Which server speaks gRPC, and what a peer may demand of it. Every field has a safe default."""
 
     grpc_server: Literal["auto", "grpcio", "own"] = Field(
         "auto",

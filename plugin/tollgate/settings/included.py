@@ -1,4 +1,4 @@
-"""A configuration file with the files that it includes."""
+"""Read a configuration file together with the files that it includes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tollgate.core.errors import SettingsError
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read a file, and what `include` names as if it stood there. Raises SettingsError.
+    """Read a file, and the files in `include` as if their contents were in it.
 
-    Lists are joined; of any other section that of the file read last stands. A path is relative to
-    the file that names it. A file that was read is not read again.
+    Lists are concatenated; for any other section the file read last wins. Paths are relative to the
+    including file, and no file is read twice. Raises SettingsError.
     """
     return _read(path, read=set(), named_by=None)
 

@@ -1,4 +1,4 @@
-"""What a file says and Tollgate does not do, in lines for whoever starts it."""
+"""Report what a configuration file sets and Tollgate does not do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tollgate.settings.page_sections import GeneralSettings, ModelEntry, Setting
 _NOT_SERVED = "not served by Tollgate, ignored"
 _RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
 
-# What keeps somebody from something in LiteLLM: https://docs.litellm.ai/docs/proxy/config_settings
+# Settings that restrict somebody in LiteLLM: https://docs.litellm.ai/docs/proxy/config_settings
 _RESTRICTING = {
     "general_settings": frozenset(
         {
@@ -52,7 +52,7 @@ _RESTRICTING = {
 
 
 def find_unenforced(file: SettingsFile) -> list[str]:
-    """Return a line for each setting that restricts somebody and that we do not serve."""
+    """Return a line for each setting that restricts somebody and is not enforced."""
     return [
         f"{where}.{name}: restricts calls, and is not served by Tollgate"
         for section, where, extra in _sections(file)
@@ -62,7 +62,7 @@ def find_unenforced(file: SettingsFile) -> list[str]:
 
 
 def find_notices(file: SettingsFile) -> list[str]:
-    """Return a line for each other key of a LiteLLM file that we do not act on."""
+    """Return a line for each other key of a LiteLLM file that has no effect."""
     lines = [line for name, value in file.others.items() for line in _unknown(name, value)]
     for section, where, extra in _sections(file):
         for name, value in extra.items():
@@ -79,9 +79,7 @@ def find_notices(file: SettingsFile) -> list[str]:
 
 
 def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Each section that may hold more than we serve: its kind, what it is called in a line, and the
-    rest of it.
-    """
+    """Yield each section with unknown keys: its kind, its name in messages, and those keys."""
     yield "general_settings", "general_settings", file.general.extra
     yield "litellm_settings", "litellm_settings", file.litellm.extra
     yield "router_settings", "router_settings", file.router.extra
@@ -92,7 +90,7 @@ def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]
 
 
 def _restricts(section: str, name: str, value: object) -> bool:
-    """Whether a setting restricts somebody: what is false or empty does not."""
+    """Return whether a setting restricts somebody; false and empty values do not."""
     return name in _RESTRICTING.get(section, ()) and value not in (False, None, "", [], {})
 
 

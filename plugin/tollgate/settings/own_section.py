@@ -1,4 +1,4 @@
-"""Our own section of the configuration file, `tollgate:`."""
+"""Define `tollgate:`, our own section of the configuration file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EnvoyVersion = Literal["1.37", "1.38", "1.39", "1.40"]
 
 
 class TollgateSettings(GrpcSettings):
-    """`tollgate:`, our own section. Every field has a safe default."""
+    """The section `tollgate:`. Every field has a safe default."""
 
     mode: Literal["grpc", "native"] = Field("grpc", description="how Envoy talks to Tollgate")
     envoy_version: EnvoyVersion = Field(

@@ -1,6 +1,6 @@
-"""The sections of LiteLLM's configuration file that we serve.
+"""Define the served sections of LiteLLM's configuration file.
 
-What such a section may hold and we do not know is kept, and reported in one line each.
+Unknown keys in such a section are kept and reported, one line each.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
 
 
 class PageSection(BaseModel):
-    """A section in the page's form: what we do not know is kept and reported, not refused."""
+    """A section in LiteLLM's form: unknown keys are kept and reported, not refused."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        """What stands there and is no field."""
+        """Return the keys that are no fields."""
         return self.model_extra or {}
 
 
@@ -60,7 +60,7 @@ class PricedSection(PageSection):
 
 
 class LitellmParams(PricedSection):
-    """How a deployment is reached."""
+    """How to reach a deployment."""
 
     model: str
     custom_llm_provider: str | None = Field(
@@ -93,12 +93,12 @@ class LitellmParams(PricedSection):
     @field_validator("api_version", mode="before")
     @classmethod
     def _as_it_is_written(cls, value: object) -> object:
-        """YAML reads a bare 2024-10-21 as a date."""
+        """Undo YAML's reading of a bare 2024-10-21 as a date."""
         return value.isoformat() if isinstance(value, date) else value
 
 
 class ModelInfo(PricedSection):
-    """What else is known of a deployment."""
+    """Further facts about a deployment."""
 
     id: str | None = None
     access_groups: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class ModelEntry:
 
 
 class GeneralSettings(PageSection):
-    """`general_settings`, as far as we serve it."""
+    """The served part of `general_settings`."""
 
     master_key: str | None = None
     global_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT)
@@ -134,7 +134,7 @@ class GeneralSettings(PageSection):
 
 
 class LitellmSettings(PageSection):
-    """`litellm_settings`, as far as we serve it."""
+    """The served part of `litellm_settings`."""
 
     max_budget: Dollars | None = None
     budget_duration: str | None = None
@@ -143,7 +143,7 @@ class LitellmSettings(PageSection):
 
 
 class ModelAlias(BaseModel):
-    """What an alias of a public name stands for. A hidden one is in no list of models."""
+    """The target of an alias; a hidden alias appears in no list of models."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -156,7 +156,7 @@ def _alias(value: object) -> object:
 
 
 class RouterSettings(PageSection):
-    """`router_settings`, as far as we serve it."""
+    """The served part of `router_settings`."""
 
     routing_strategy: str = "simple-shuffle"
     model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(
@@ -166,7 +166,7 @@ class RouterSettings(PageSection):
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """The whole file. `others`: sections that we do not know, as they were written."""
+    """The whole file. `others`: unknown sections, as written."""
 
     models: tuple[ModelEntry, ...]
     general: GeneralSettings

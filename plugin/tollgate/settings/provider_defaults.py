@@ -1,6 +1,4 @@
-"""What is known of providers where a file does not say it: addresses, and the usual variables of
-keys and addresses.
-"""
+"""Provide defaults for providers: addresses, and the usual variables of keys and addresses."""
 
 from __future__ import annotations
 
@@ -25,22 +23,19 @@ API_BASES = {
     "vertex_ai": "https://{vertex_location}-aiplatform.googleapis.com",
     "xai": "https://api.x.ai/v1",
 }
-"""Where a provider is when nothing says it (each provider's API documentation).
-
-Azure's differs for each customer.
-"""
+"""Default addresses, from each provider's API documentation. Azure's differs for each customer."""
 # https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no
 # location in its name.
 VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 
-# The replies of these say in dollars what the account is charged:
+# Providers whose replies report in dollars what the account is charged:
 # https://openrouter.ai/docs/guides/administration/usage-accounting,
 # https://docs.perplexity.ai/api-reference/chat-completions-post,
 # https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
 TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 
 KEYLESS = frozenset({"bedrock", "ollama", "ollama_chat"})
-"""Whoever calls these needs no key: calls are signed, or the server is one's own."""
+"""Providers without an API key: calls are signed, or the server is one's own."""
 
 COMPATIBLE_PATHS = {
     # https://platform.claude.com/docs/en/api/openai-sdk
@@ -55,15 +50,15 @@ COMPATIBLE_PATHS = {
 """What comes before /chat/completions at vendors that serve clients of OpenAI's too."""
 
 AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
-"""Where the region of Bedrock stands, the first that is set."""
+"""Variables with Bedrock's region; the first that is set counts."""
 DEFAULT_AWS_REGION = "us-west-2"
 VERTEX_PROJECTS = ("VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
 VERTEX_LOCATIONS = ("VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
 DEFAULT_VERTEX_LOCATION = "us-central1"
 AZURE_VERSIONS = ("AZURE_API_VERSION",)
 
-# LiteLLM's documentation of each provider, and the providers' own SDKs. Others: NAME_API_KEY,
-# NAME_API_BASE.
+# From LiteLLM's documentation of each provider and the providers' SDKs. For all others:
+# NAME_API_KEY, NAME_API_BASE.
 _KEYS = {
     "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
@@ -78,7 +73,7 @@ _KEYS = {
     "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
     "text-completion-openai": ("OPENAI_API_KEY",),
     "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_API_KEY", "TOGETHER_AI_API_KEY"),
-    # It takes an access token of an hour's life, which no variable holds.
+    # Vertex needs an access token that is valid for an hour, so no variable can hold it.
     "vertex_ai": (),
 }
 _BASES = {
@@ -94,12 +89,12 @@ _BASES = {
 
 
 def key_variables(provider: str) -> tuple[str, ...]:
-    """Return the variables in which a provider's key usually stands, the first that is set counts."""
+    """Return the variables that usually hold a provider's key; the first that is set counts."""
     return _KEYS.get(provider, (f"{_upper(provider)}_API_KEY",))
 
 
 def base_variables(provider: str) -> tuple[str, ...]:
-    """Return the variables in which a provider's address usually stands, likewise."""
+    """Return the variables that usually hold a provider's address; the first that is set counts."""
     return _BASES.get(provider, (f"{_upper(provider)}_API_BASE",))
 
 

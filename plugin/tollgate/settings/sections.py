@@ -1,6 +1,4 @@
-"""Reading one section of a file into its model: variables are looked up where they are served,
-faults are gathered.
-"""
+"""Read one section of a file into its model, resolving variables and collecting faults."""
 
 from __future__ import annotations
 
@@ -27,16 +25,16 @@ class Faults(list[str]):
     """Lines that each say what is wrong, and where."""
 
     def add(self, where: str, message: str) -> None:
-        """Note a fault."""
+        """Add a fault."""
         self.append(f"{where}: {message}")
 
 
 def read_section(
     kind: type[T], given: object, where: str, environment: Environment, faults: Faults
 ) -> T | None:
-    """Return a section, or None where it has a fault.
+    """Return a section, or None if it has a fault.
 
-    One that is empty is as if it were not there; so is a null in it.
+    An empty section counts as absent, and so does a null in it.
     """
     if given is None:
         given = {}
@@ -48,7 +46,8 @@ def read_section(
     before = len(faults)
     for name, value in list(present.items()):
         if name in _MAY_BE_UNSET and _is_unset(value, environment):
-            # Nobody has the key then, which is no fault of a file that is only looked at.
+            # Without the variable nobody has the key, which is no fault of a file that is only
+            # checked.
             del present[name]
         elif name not in _KEYS and (whole or name in names or find_cost_name(name)):
             present[name] = look_up(value, f"{where}.{name}", environment, faults)
@@ -64,9 +63,9 @@ def read_section(
 
 
 def look_up(value: Any, where: str, environment: Environment, faults: Faults) -> Any:
-    """Return a value with its references to variables replaced.
+    """Return a value with its references to variables resolved.
 
-    One that is not set is a fault, and stays as it is.
+    An unset variable is a fault, and its reference stays in place.
     """
     if isinstance(value, dict):
         return {
@@ -85,7 +84,7 @@ def look_up(value: Any, where: str, environment: Environment, faults: Faults) ->
 
 
 def _names_of(kind: type[BaseModel]) -> set[str]:
-    """Return the names of a section's fields, in all their spellings."""
+    """Return the names of a section's fields, in all spellings."""
     aliases = [each.validation_alias for each in kind.model_fields.values()]
     return {
         *kind.model_fields,

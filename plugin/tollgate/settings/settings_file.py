@@ -1,7 +1,4 @@
-"""Reading a configuration file.
-
-All that is read of the file and of the environment is read from here.
-"""
+"""Read and validate a configuration file; the entry point of this package."""
 
 from __future__ import annotations
 
@@ -41,10 +38,10 @@ T = TypeVar("T", bound=BaseModel)
 def load(
     path: Path, environment: Mapping[str, str] | None = None, *, allow_unenforced: bool = False
 ) -> Settings:
-    """Read and validate a file, and what it includes.
+    """Read and validate a file with its includes.
 
-    `allow_unenforced`: settings that restrict callers and that we do not serve are notices, no
-    faults. Raises SettingsError with one line per fault, naming the field and what would be right.
+    `allow_unenforced` turns settings that restrict callers and are not served from faults into
+    notices. Raises SettingsError with one line per fault, naming the field and what would be right.
     """
     document = read_document(path)
     faults = Faults()
@@ -179,7 +176,7 @@ def _settings(
 
 
 def _with_limits(file: SettingsFile) -> TollgateSettings:
-    """Return our section with what LiteLLM has elsewhere, where it does not say the same itself."""
+    """Return our section with limits that LiteLLM keeps elsewhere, unless it sets them itself."""
     calls = file.general.global_max_parallel_requests
     if calls is None or file.tollgate.proxy_max_parallel_requests is not None:
         return file.tollgate

@@ -1,4 +1,4 @@
-"""What a configuration file says, validated: the value that the rest of Tollgate works with."""
+"""Define the validated configuration that the rest of Tollgate works with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,14 @@ from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import LitellmSettings
 
 MOCK_HOST = "mock-llm"
-"""A deployment whose api_base names this host is served by the built-in provider, which `tollgate
-up` then starts.
-"""
+"""Host name in `api_base` that selects the built-in provider, which `tollgate up` then starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A provider's key: a name in Envoy's environment, and the value to put there when the file
-    holds it literally.
+    """A provider's key: its name in Envoy's environment, and its value if the file contains it.
 
-    `aws`: it is no key but a file of AWS credentials, with which Envoy signs.
+    `aws`: a file of AWS credentials with which Envoy signs, instead of a key.
     """
 
     variable: str
@@ -35,11 +32,9 @@ class Credential:
 class Settings:
     """A validated file.
 
-    `credentials` and `prices` are by deployment id; `aliases`: public names that stand for another
-    one. `notices` are lines for whoever starts us.
-
-    Among the credentials, by their own names, are the variables from which Envoy takes AWS
-    credentials by itself.
+    `credentials` and `prices` are keyed by deployment id. `credentials` also holds, under their own
+    names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
+    others. `notices` are lines for the operator.
     """
 
     master_key: str | None
@@ -62,9 +57,7 @@ class Settings:
         return any(urlsplit(d.api_base).hostname == MOCK_HOST for d in self.deployments)
 
     def missing_variables(self, environment: Mapping[str, str]) -> list[str]:
-        """One line for each provider's key that is to come from an environment variable which is
-        not set.
-        """
+        """Return a line for each provider's key whose environment variable is not set."""
         beside = {each.id for each in self.deployments if each.compatible}
         return [
             f"{identity}: the environment variable {credential.variable} is not set"

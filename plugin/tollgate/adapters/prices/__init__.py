@@ -1,5 +1,5 @@
-"""Prices: the built-in table, our corrections and fees, a price file, the configuration's own; each
-wins over those before it.
+"""Provide prices from four layers: built-in table, our corrections and fees, a price file, and the
+configuration. A later layer overrides earlier ones.
 """
 
 from tollgate.adapters.prices.book import PriceBook, keep_current, price_table, read_price_file

@@ -1,8 +1,8 @@
-"""The prices of the models that the file lists, and of others by name.
+"""Keep the prices of configured models, and of other models by name.
 
-Names that clients invent are looked up only where a wildcard serves them, and are kept in a bounded
-number. Admission and metering read a plain dictionary, which is made anew off the event loop: at
-each full minute, because some prices have a date or a time of day.
+Names that clients invent are looked up only where a wildcard serves them, and only a bounded number
+is kept. Admission and metering read a plain dictionary. It is rebuilt off the event loop at each
+full minute, because some prices depend on the date or the time of day.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _FREE: Costs = {CostName("input"): Decimal(0), CostName("output"): Decimal(0)}
 
 
 class PriceBook:
-    """The prices of some deployments: the file's own, over those of a price file, over the tables'."""
+    """The prices of some deployments: the configuration's, over a price file's,
+    over the tables'.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class PriceBook:
         own: Mapping[str, OwnPrice],
         file: Path | None = None,
     ) -> None:
-        """Raises SettingsError when the price file cannot be used."""
+        """Read the price file. Raises SettingsError if it cannot be used."""
         self._deployments = tuple(deployments)
         self._own = own
         self._file = file
@@ -54,9 +56,9 @@ class PriceBook:
         self._read()
 
     def at(self, now: datetime) -> dict[str, Price]:
-        """Prices by deployment id, for those that have one.
+        """Return prices by deployment id, for those that have one.
 
-        A price file that has become unusable stays what it was.
+        If the price file has become unusable, its last good content still applies.
         """
         try:
             self._read()
@@ -66,11 +68,11 @@ class PriceBook:
         return price_table(self._deployments, self._own, now, self._document)
 
     def find_price(self, deployment: Deployment, model: str) -> Price | None:
-        """Return what another model costs at a deployment's provider: one that a reply names, or
-        that a wildcard serves.
+        """Return the price of another model at a deployment's provider, named by a reply or by a
+        wildcard.
 
-        What the settings say of a wildcard's price is of all that it serves. At most 512 names are
-        kept, until prices are made anew.
+        A price that the configuration gives a wildcard applies to everything it serves. At most 512
+        names are kept until the next rebuild.
         """
         name = (deployment.id, model)
         if name not in self._others:
@@ -104,7 +106,7 @@ class PriceBook:
 
 
 async def keep_current(catalog: Catalog, book: PriceBook) -> None:
-    """Bring the catalog's prices up to date at each full minute, for ever."""
+    """Update the catalog's prices at each full minute, forever."""
     while True:
         now = datetime.now(UTC)
         await asyncio.sleep(60 - now.second - now.microsecond / 1e6)
@@ -117,9 +119,9 @@ def price_table(
     now: datetime | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, Price]:
-    """Prices by deployment id, for those that have one.
+    """Return prices by deployment id, for those that have one.
 
-    `own`: what the settings say, by deployment id; `document`: the price file.
+    `own`: the configuration's prices by deployment id; `document`: the price file.
     """
     now = now or datetime.now(UTC)
     found = {
@@ -130,7 +132,10 @@ def price_table(
 
 
 def read_price_file(file: Path) -> Mapping[str, Any]:
-    """Read a price file in the form of LiteLLM's. Raises SettingsError, OSError."""
+    """Read a price file in LiteLLM's form.
+
+    Raises SettingsError or OSError.
+    """
     try:
         document: Any = json.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
     except ValueError as error:
@@ -169,7 +174,7 @@ def _listed(provider: str, model: str, deployment: Deployment, now: datetime) ->
     if name.variant == "free":
         layers.put(layers.source, _FREE)
     elif name.variant == "online" and layers.rows:
-        # A plug-in of OpenRouter's that searches for a fee:
+        # An OpenRouter plug-in that searches for a fee:
         # https://openrouter.ai/docs/guides/features/plugins/web-search
         layers.unpriced = ("online",)
     return layers
@@ -181,7 +186,7 @@ def _table() -> tuple[PriceRow, ...]:
 
 
 def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
-    """Return whether a call runs in a region that was asked for, where providers ask more for that."""
+    """Return whether a call runs in a requested region, for which some providers charge more."""
     if provider == "vertex_ai":
         return deployment.vertex_location not in (None, "global")
     if provider == "bedrock":
@@ -196,7 +201,7 @@ def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
 def costs_in_file(
     document: Mapping[str, Any], deployment: Deployment, base_model: str | None
 ) -> Costs:
-    """Return what a price file says of a deployment. Raises SettingsError."""
+    """Return the prices of a price file for a deployment. Raises SettingsError."""
     bare = parse_model_name(deployment.model).bare
     names = (
         base_model,

@@ -1,6 +1,4 @@
-"""The built-in table of prices, genai-prices', flattened to integers; and how names of models are
-looked up in it.
-"""
+"""Look models up in the built-in price table (genai-prices), flattened to integers."""
 
 from __future__ import annotations
 
@@ -16,9 +14,9 @@ from tollgate.core.models.model_names import parse_model_name, undated
 
 TABLE = "genai-prices 0.2.3"
 TABLE_DATE = "2026-10-19"
-"""The newest day that a row of this version names."""
+"""The latest day that a row of this version names."""
 
-# LiteLLM's provider names where genai-prices has others; the rest are the same in both.
+# LiteLLM's provider names that differ from genai-prices' names.
 _PROVIDERS = {
     "azure_ai": "azure",
     "azure_text": "azure",
@@ -35,9 +33,9 @@ _PROVIDERS = {
     "voyage": "voyageai",
     "xai": "x-ai",
 }
-# Resellers that take what the vendor takes: https://vercel.com/docs/ai-gateway/pricing
+# Resellers that charge the vendor's price: https://vercel.com/docs/ai-gateway/pricing
 _AT_VENDORS_PRICE = frozenset({"vercel_ai_gateway"})
-# Whose a model is, by how its name begins: a deployment's base_model need not say it.
+# The vendor of a model by its prefix, since a deployment's base_model need not name it.
 _VENDORS = (
     (
         "openai",
@@ -54,7 +52,7 @@ _VENDORS = (
     ("cohere", ("command-",)),
     ("moonshotai", ("kimi-", "moonshot-")),
 )
-# genai-prices' units: its name, ours, and how many a price is for. The first that has a price
+# genai-prices' units: its name, ours, and how many units a price is for. The first with a price
 # counts.
 _UNITS = (
     ("input_mtok", "input", 10**6),
@@ -91,8 +89,9 @@ _CONTEXTS = (
 
 
 def listed(provider: str, model: str, now: datetime) -> Layers:
-    """Return what the table says of a model; nothing when it lacks it, or prices it by units that
-    no reply tells.
+    """Return the table's price of a model.
+
+    Empty if the table lacks the model, or prices it in units that no reply reports.
     """
     snapshot = get_snapshot()
     for table_provider, name in _candidates(provider, model):
@@ -107,7 +106,7 @@ def listed(provider: str, model: str, now: datetime) -> Layers:
 
 
 def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
-    """Yield under which provider and name the table may have a model, the likeliest first."""
+    """Yield the providers and names under which the table may list a model, most likely first."""
     own = _PROVIDERS.get(provider, provider)
     yield own, model
     name = parse_model_name(model)
@@ -117,7 +116,7 @@ def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
         vendor = model.partition("/")[0]
         spellings = [f"{vendor}/{each}" for each in spellings]
     if provider.startswith("azure"):
-        # Azure's names hold no dot: gpt-35-turbo
+        # Azure's names contain no dot: gpt-35-turbo.
         spellings += [each.replace("gpt-35", "gpt-3.5") for each in spellings if "gpt-35" in each]
     yield from ((own, each) for each in spellings)
     if provider in _AT_VENDORS_PRICE and "/" in model:
@@ -126,11 +125,9 @@ def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
 
 
 def known_names(deployment: Deployment) -> tuple[str, ...]:
-    """Return the models that the table knows of a deployment's provider, by the names that it
-    takes.
-    """
+    """Return the models that the table lists for a deployment's provider, by the names it accepts."""
     own = _PROVIDERS.get(deployment.provider, deployment.provider)
-    # The table's names of models of these are not those that calls are made with.
+    # The table's names for these providers are not the names used in calls.
     found = [
         each for each in get_snapshot().providers if each.id == own and own not in ("aws", "azure")
     ]
@@ -138,9 +135,7 @@ def known_names(deployment: Deployment) -> tuple[str, ...]:
 
 
 def named_provider(provider: str, base_model: str, now: datetime) -> tuple[str, str]:
-    """Return the provider that a base_model names, or else that its name belongs to, and the rest
-    of it.
-    """
+    """Return the provider that a base_model names or implies, and the rest of the name."""
     prefix, slash, rest = base_model.partition("/")
     if slash and prefix in _known_providers(get_snapshot()):
         return prefix, rest
@@ -166,13 +161,13 @@ def _rows(model: ModelInfo, now: datetime) -> Rows:
 
 
 def _contexts(model: ModelInfo) -> list[tuple[str, dict[str, str]]]:
-    """The service tiers that the model has variants for, and how the table is asked for each."""
+    """Return the service tiers that the model has variants for, and the query for each."""
     whens = [variant.when for variant in model.price_variants or ()]
     return [(name, context) for name, context in _CONTEXTS if context in whens]
 
 
 def _tiers(prices: ModelPrice) -> dict[int, Row]:
-    """Rows by the input above which they hold."""
+    """Return rows by the input tokens above which they apply."""
     tiered = [price for price in vars(prices).values() if isinstance(price, TieredPrices)]
     starts = sorted({0, *(tier.start for price in tiered for tier in price.tiers)})
     rows: dict[int, Row] = {}

@@ -1,4 +1,4 @@
-"""How far prices are from those of a file in the form of LiteLLM's."""
+"""Compare prices with those of a file in LiteLLM's form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE = Decimal("0.05")
 
 
 class Difference(Struct, frozen=True):
-    """A price that differs: of which model and kind, in dollars a unit. None: it has none there."""
+    """A differing price of one model and kind, in dollars per unit; None if one side has none."""
 
     model: str
     kind: str
@@ -31,7 +31,7 @@ def differences(
     own: Mapping[str, OwnPrice],
     document: Mapping[str, Any],
 ) -> Iterator[Difference]:
-    """Yield what differs by more than a twentieth, and models that one side alone knows."""
+    """Yield prices that differ by more than 5 %, and models that only one side knows."""
     for each in deployments:
         price = prices.get(each.id)
         named = own.get(each.id)

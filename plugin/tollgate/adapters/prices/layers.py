@@ -1,6 +1,4 @@
-"""Prices as rows of numbers, before they are frozen: each source of prices puts its layer over
-those below.
-"""
+"""Combine prices from several sources: each source puts its layer over the earlier ones."""
 
 from __future__ import annotations
 
@@ -13,9 +11,9 @@ from tollgate.core.money.price_rows import PriceRow
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 
 Row = dict[str, int]
-"""Femto-dollars by kind of unit. What is not there costs what the kind that includes it does."""
+"""Femto-dollars by kind of unit. A missing kind costs what the kind that includes it does."""
 Rows = dict[tuple[str, int], Row]
-"""Rows by service tier and the input above which they hold."""
+"""Rows by service tier and by the input tokens above which they apply."""
 
 TOKENS = frozenset(
     {
@@ -35,13 +33,13 @@ TOKENS = frozenset(
         "cache_read_image",
     }
 )
-"""What multipliers apply to: fees are the same everywhere."""
+"""Kinds that multipliers apply to; fees are the same everywhere."""
 _CACHES = ("cache_read", "cache_write_5m", "cache_write_1h", "cache_read_audio", "cache_read_image")
 
 
 @dataclass(slots=True)
 class Layers:
-    """The price of one model as far as it is known, and what changes it."""
+    """The price of one model as known so far, and what modifies it."""
 
     source: str = ""
     as_of: str = ""
@@ -50,7 +48,7 @@ class Layers:
     unpriced: tuple[str, ...] = ()
 
     def put(self, name: str, costs: Costs) -> None:
-        """Lay a file's prices over these. With both input and output it is a price of its own."""
+        """Put a file's prices over these; with both input and output it is a complete price."""
         whole = CostName("input") in costs and CostName("output") in costs
         if whole or not self.rows:
             self.source, self.as_of, self.rows = name, "", {}
@@ -60,7 +58,7 @@ class Layers:
         self.rows = _with_costs(self.rows, costs)
 
     def correct(self, rows: Iterable[PriceRow], *, regional: bool) -> None:
-        """Lay rows of our tables over these; of several that say the same, the first counts."""
+        """Put rows of our tables over these; of several rows for one kind, the first counts."""
         rows = list(rows)
         if any(row.replaces for row in rows):
             self.rows = {}
@@ -86,7 +84,7 @@ class Layers:
             self.rows = {place: multiplied(row, uplift) for place, row in self.rows.items()}
 
     def _open_tier(self, tier: str, other: str, times: Decimal) -> None:
-        """Make a service tier at so many times another's prices, unless it has prices of its own."""
+        """Create a service tier at a multiple of another's prices, unless it has its own."""
         if all(each != tier for each, _ in self.rows):
             self.rows |= {
                 (tier, above): multiplied(row, times)
@@ -114,7 +112,7 @@ class Layers:
             each.update(row.bounds)
 
     def price(self) -> Price:
-        """Freeze them."""
+        """Return the combined price."""
         geographies = {
             name: _price(
                 self.source, {place: multiplied(row, times) for place, row in self.rows.items()}
@@ -125,16 +123,13 @@ class Layers:
 
 
 def price_of_file(input_cost: Decimal, output_cost: Decimal, source: str) -> Price:
-    """A price of so many dollars a token.
-
-    Cached tokens cost what others do: the file says nothing of them.
-    """
+    """Return a price of so many dollars per token; cached tokens cost the same as others."""
     costs = {CostName("input"): input_cost, CostName("output"): output_cost}
     return _price(source, _with_costs({}, costs))
 
 
 def _discounts(rows: Rows, place: tuple[str, int]) -> tuple[Decimal, Decimal]:
-    """Return what a service tier's input and output cost, as parts of the ordinary tier's."""
+    """Return a service tier's input and output prices as fractions of the ordinary tier's."""
     ordinary, row = rows.get(("", place[1]), rows["", 0]), rows[place]
     into, out = (
         Decimal(row[kind]) / ordinary[kind] if row.get(kind) and ordinary.get(kind) else Decimal(1)
@@ -144,14 +139,15 @@ def _discounts(rows: Rows, place: tuple[str, int]) -> tuple[Decimal, Decimal]:
 
 
 def multiplied(row: Row, times: Decimal) -> Row:
-    """A row whose tokens cost so many times as much."""
+    """Return a row with token prices multiplied."""
     return {kind: round(rate * times) if kind in TOKENS else rate for kind, rate in row.items()}
 
 
 def _with_costs(rows: Rows, costs: Costs) -> Rows:
-    """The rows with these prices in them.
+    """Return the rows with these prices applied.
 
-    One without tier and service tier holds in all rows; others in theirs, and in higher tiers.
+    A price without input tier and service tier applies to all rows; others apply to their own row
+    and to higher input tiers.
     """
     rows = {place: dict(row) for place, row in rows.items()} or {("", 0): {}}
     for name, dollars in sorted(costs.items(), key=_general_first):
@@ -164,7 +160,7 @@ def _with_costs(rows: Rows, costs: Costs) -> Rows:
                 row[name.kind] = femto(dollars)
                 if everywhere and name.kind == "input":
                     for kind in _CACHES:
-                        row.pop(kind, None)  # the table's discount was on another price
+                        row.pop(kind, None)  # the table's discount applied to another price
     return rows
 
 
@@ -174,7 +170,7 @@ def _general_first(item: tuple[CostName, Decimal]) -> tuple[str, int, bool]:
 
 
 def _open(rows: Rows, service_tier: str, above: int) -> None:
-    """Make a row where there is none, from what held there until now."""
+    """Create a row, if missing, from the one that applied so far."""
     if all(each != service_tier for each, _ in rows):
         rows |= {
             (service_tier, start): dict(row) for (each, start), row in rows.items() if not each
@@ -214,5 +210,5 @@ def _rates(row: Row, above: int) -> Rates:
 
 
 def femto(dollars: Decimal) -> int:
-    """Dollars as femto-dollars."""
+    """Return dollars in femto-dollars."""
     return round(dollars * FEMTO_PER_DOLLAR)

@@ -1,1 +1,1 @@
-"""What commands print and read alike: tables, words, the report of a file."""
+"""Share how commands print and parse: tables, words, the report of a file."""

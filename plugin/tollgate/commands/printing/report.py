@@ -1,4 +1,4 @@
-"""What a configuration file means, in lines for people: `tollgate check` prints them."""
+"""Describe a configuration file in readable lines, for `tollgate check`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ _MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
 
 
 def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """The models, the limits of all, the store, what native mode cannot read, and the notices.
+    """Return lines about models, proxy limits, the store, what native mode cannot read, and
+    notices.
 
-    No secret is in it.
+    They contain no secret.
     """
     prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(
         datetime.now(UTC)
@@ -49,8 +50,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
 
 
 def compare_prices(settings: Settings, file: Path) -> list[str]:
-    """Return what the prices in force and a file in LiteLLM's form say differently, by more than 5
-    %.
+    """Return differences of more than 5 % between the prices in force and a file in LiteLLM's form.
 
     Raises SettingsError.
     """
@@ -116,7 +116,7 @@ def _price(settings: Settings, price: Price | None) -> str:
 
 
 def _units(rates: Rates) -> str:
-    """What the units cost by which a model is priced."""
+    """Return the units by which a model is priced, with what they cost."""
     if rates.audio_second is not None and not (rates.input or rates.output):
         return f"${_dollars(rates.audio_second * 60)} a minute of sound"
     if rates.character and not (rates.input or rates.output):
@@ -127,7 +127,7 @@ def _units(rates: Rates) -> str:
 
 
 def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
-    """The parts of replies that would be named as unpriced, by model."""
+    """Return the parts of replies that would be reported as unpriced, by model."""
     rows = [
         (f"  {each.model_name}", ", ".join(lacking))
         for each in settings.entries
@@ -180,7 +180,7 @@ def _store(settings: Settings) -> str:
 
 
 def _native(settings: Settings) -> Iterator[tuple[str, str]]:
-    """A line for each API that a model of the file can be called with."""
+    """Yield a line for each API through which a model of the file can be called."""
     wires = {wire for each in settings.deployments for wire in wires_of(each)}
     table = api_table()
     for name in dict.fromkeys(api for wire in Wire if wire in wires for api in metered_apis(wire)):

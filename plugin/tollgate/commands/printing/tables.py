@@ -1,6 +1,4 @@
-"""How answers are printed: whole, so that an id can be copied, and within the width of the
-terminal.
-"""
+"""Print answers completely, so that ids can be copied, and within the width of the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ _GAP = "  "
 
 
 def show(answer: Any, *, as_json: bool, columns: Sequence[str] = ()) -> None:
-    """Print an answer: as JSON, a list of objects as a table of some columns, else line by line."""
+    """Print an answer: as JSON, a list as a table of the given columns, anything else line by line."""
     if as_json:
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     elif isinstance(answer, list) and columns and all(isinstance(row, dict) for row in answer):
@@ -28,8 +26,10 @@ def show(answer: Any, *, as_json: bool, columns: Sequence[str] = ()) -> None:
 
 
 def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table. One that is wider than the terminal is printed field by field, row after row:
-    nothing is ever cut or folded. Where the width is unknown (a pipe), it is a table."""
+    """Print a table; if it is wider than the terminal, print each row field by field.
+
+    Nothing is cut or folded. Without a known width (a pipe) it stays a table.
+    """
     lines = list(_aligned([header, *rows]))
     width = shutil.get_terminal_size((0, 0)).columns
     if width and max(map(cell_len, lines)) > width and rows:
@@ -47,7 +47,7 @@ def _print_fields(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows as lines; every column but the last is padded to its widest cell."""
+    """Yield the rows as lines; every column but the last is padded to its widest cell."""
     if not rows:
         return
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -1,4 +1,4 @@
-"""What is typed after a command: ids by their place or as FIELD=VALUE, and the fields of a request."""
+"""Parse command arguments: ids by position or as FIELD=VALUE, and the fields of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _FIELD = re.compile(r"([a-z][a-z0-9_]*)=(.*)", re.DOTALL)
 
 
 def words(*places: str, fields: bool = True) -> Any:
-    """A variadic argument: ids in the order of `places`, then fields if the command takes any."""
+    """Return a variadic argument: ids in the order of `places`, then fields if the command takes
+    any.
+    """
     help_text = (
         "fields of the request, such as rpm_limit=2 max_budget=0.5 models='[\"gpt-4o\"]'; a value is "
         "JSON if it can be read as such (null clears), else text. An id may be given as a field too"
@@ -25,7 +27,7 @@ def words(*places: str, fields: bool = True) -> Any:
 
 
 def body_of(given: Sequence[str] | None, *places: str) -> dict[str, Any]:
-    """Build a request body: words that are no fields are the ids `places`, in that order."""
+    """Build a request body; words that are no fields are the ids `places`, in that order."""
     body: dict[str, Any] = {}
     ids: list[str] = []
     for word in given or ():
@@ -46,7 +48,7 @@ def body_of(given: Sequence[str] | None, *places: str) -> dict[str, Any]:
 
 
 def ids_of(given: Sequence[str], place: str) -> list[str]:
-    """Read a list of ids, each as it is or as `PLACE=ID`; another FIELD=VALUE ends with a sentence."""
+    """Read a list of ids, each plain or as `PLACE=ID`; any other FIELD=VALUE is an error."""
     found = []
     for word in given:
         match = _FIELD.fullmatch(word)
@@ -71,5 +73,5 @@ def _value(text: str) -> Any:
 
 
 def _no_constant(name: str) -> Any:
-    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    """Refuse NaN and Infinity, which Python accepts and JSON does not define."""
     raise ValueError(name)
