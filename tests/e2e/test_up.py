@@ -228,7 +228,7 @@ def test_a_port_in_use_is_one_sentence(shared: Gateway, folder: Path) -> None:
     code, complaint = finished(folder, "--port", port)
     assert (code, complaint, list(folder.iterdir())) == (
         1,
-        f"tollgate: port {port} on 127.0.0.1 is in use: end the program that has it, or choose another with --port\n",
+        f"tollgate: port {port} on 127.0.0.1 is in use: stop the program that uses it, or choose another with --port\n",
         [],
     )
 

@@ -317,7 +317,9 @@ class Admissions:
         try:
             return await asyncio.to_thread(inflate, raw, coding, most)
         except TooLong:
-            message = f"The request body is larger than this gateway takes: at most {most} bytes once it is inflated."
+            message = (
+                f"The request body exceeds the limit of this gateway: {most} bytes after inflation."
+            )
             raise Refused(
                 refusals.refusal(
                     family, 413, "invalid_request_error", message, code="request_too_large"

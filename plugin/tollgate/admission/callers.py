@@ -96,7 +96,7 @@ class Callers:
             ):
                 message = (
                     "The provider of this model gets your own credential with your request: put the gateway's key into "
-                    f"the header {OWN_HEADER!r}, and nowhere else."
+                    f"the header {OWN_HEADER!r} only."
                 )
                 raise Refused(
                     refusals.refusal(

@@ -38,7 +38,7 @@ def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -
     try:
         content = json.dumps(dict(body), allow_nan=False)
     except ValueError:
-        fail("a value is no number that JSON has: it is too large")
+        fail("a value is too large for a JSON number")
     return _ask(
         url, master_key, "POST", path, content=content, headers={"content-type": "application/json"}
     )

@@ -30,7 +30,8 @@ def import_litellm(
         typer.Option("--master-key", envvar="LITELLM_MASTER_KEY", help="LiteLLM's master key"),
     ] = None,
     dump: Annotated[
-        Path | None, typer.Option("--dump", help="instead of a server: a JSON object of its lists")
+        Path | None,
+        typer.Option("--dump", help="a JSON object with LiteLLM's lists, instead of a server"),
     ] = None,
     gateway: Annotated[
         str, typer.Option("--gateway", envvar="TOLLGATE_URL", help="where Tollgate is")
@@ -44,7 +45,7 @@ def import_litellm(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="change nothing, say what would happen")
+        bool, typer.Option("--dry-run", help="change nothing, report what would happen")
     ] = False,
 ) -> None:
     """Import keys (by hash), users, teams, customers, budgets, limits and spend from LiteLLM.
@@ -61,7 +62,7 @@ def import_litellm(
         elif url is not None and master_key is not None:
             found = read_server(url, master_key, _say)
         else:
-            fail("no master key of LiteLLM's: give --master-key, or set LITELLM_MASTER_KEY")
+            fail("no LiteLLM master key: give --master-key, or set LITELLM_MASTER_KEY")
         plan = plan_of(found)
     results = [
         each
@@ -111,7 +112,7 @@ def _report(plan: ImportPlan, results: Sequence[Result], *, dry_run: bool) -> No
     for lost in plan.lost:
         typer.echo(f"not carried: {lost.kind} {lost.id}: {lost.field}: {lost.reason}")
     if plan.sessions:
-        typer.echo(f"left out: {plan.sessions} keys of sessions of LiteLLM's own pages")
+        typer.echo(f"skipped: {plan.sessions} session keys of LiteLLM's own UI")
 
 
 def _say(line: str) -> None:

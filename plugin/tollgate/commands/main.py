@@ -69,7 +69,7 @@ UnenforcedOption = Annotated[
     bool,
     typer.Option(
         "--allow-unenforced",
-        help="start though the file restricts calls in ways that are not served",
+        help="start even if the file restricts calls in ways that are not enforced",
     ),
 ]
 ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]

@@ -13,7 +13,7 @@ from tollgate.commands.printing.tables import show
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)
 
-Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a day of UTC, included")]
+Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive")]
 _KEYS = (
     "token",
     "key_name",
@@ -72,7 +72,7 @@ def logs(
     end: Day = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many at most")] = 1_000,
     cursor: Annotated[
-        str | None, typer.Option(help="where the former part ended, as it said")
+        str | None, typer.Option(help="cursor printed at the end of the previous part")
     ] = None,
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
@@ -91,13 +91,13 @@ def logs(
     answer, headers = ask(url, master_key, "/spend/logs", query)
     show(answer, as_json=as_json, columns=_LOGS)
     if following := headers.get("x-tollgate-next-cursor"):
-        typer.echo(f"there are more: go on with --cursor {following}", err=True)
+        typer.echo(f"more records follow: continue with --cursor {following}", err=True)
 
 
 @app.command()
 def days(
-    start: Annotated[str, typer.Argument(metavar="FIRST", help="a day of UTC, YYYY-MM-DD")],
-    end: Annotated[str, typer.Argument(metavar="LAST", help="a day of UTC, included")],
+    start: Annotated[str, typer.Argument(metavar="FIRST", help="a UTC day, YYYY-MM-DD")],
+    end: Annotated[str, typer.Argument(metavar="LAST", help="a UTC day, inclusive")],
     url: Url = DEFAULT_URL,
     master_key: MasterKey = None,
     as_json: AsJson = False,

@@ -121,7 +121,9 @@ def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
 def top(
     url: Url = DEFAULT_URL,
     every: Annotated[float, typer.Option(min=0.2, help="seconds between two looks")] = 1.0,
-    times: Annotated[int, typer.Option(min=0, help="how many looks; 0 goes on until Ctrl-C")] = 0,
+    times: Annotated[
+        int, typer.Option(min=0, help="number of samples; 0 continues until Ctrl-C")
+    ] = 0,
     master_key: MasterKey = None,
 ) -> None:
     """Show requests, tokens and dollars a second, latencies and refusals, live."""

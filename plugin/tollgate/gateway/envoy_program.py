@@ -48,7 +48,7 @@ def find_version(program: str) -> str:
     match = _VERSION.search(done.stdout)
     if match is None:
         raise SettingsError(
-            f"{program} does not say that it is Envoy: {done.stdout[:80].strip()!r}"
+            f"{program} does not identify itself as Envoy: {done.stdout[:80].strip()!r}"
         )
     version = (int(match[2]), int(match[3]))
     if version < OLDEST:

@@ -59,7 +59,7 @@ def claim_address(host: str, port: int, option: str) -> Address:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"port {port} on {host} is in use: end the program that has it, or choose another with {option}"
+                    f"port {port} on {host} is in use: stop the program that uses it, or choose another with {option}"
                 ) from error
             raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from error
         bound = probe.getsockname()
@@ -82,7 +82,7 @@ def state_folder(path: Path) -> Iterator[int]:
     except OSError as error:
         os.close(descriptor)
         raise SettingsError(
-            f"the state folder {path} is in use by another Tollgate: end that one, or choose another with --state-dir"
+            f"the state folder {path} is in use by another Tollgate: stop that one, or choose another with --state-dir"
         ) from error
     try:
         yield descriptor

@@ -173,7 +173,7 @@ class _Gateway:
         return [
             self._app(
                 f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode,
-                note="stands in when the other dies" if number >= len(addresses) - stand_ins else "",
+                note="takes over when the other dies" if number >= len(addresses) - stand_ins else "",
             )
             for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
         ]  # fmt: skip
@@ -354,13 +354,10 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
     except (PartFailed, SettingsError) as error:
         failure = str(error)
     if told.is_set():
-        say("stopping; calls under way may end, a second signal cuts them")
+        say("stopping: calls in flight may finish, a second signal cuts them")
     if not await _first(processes.stop(hurry), at_once):
         await processes.kill()
-        failure = (
-            failure
-            or "stopped at once: the third signal did not wait for the parts to end in order"
-        )
+        failure = failure or "killed at once by the third signal, without stopping in order"
     return failure
 
 
@@ -393,7 +390,7 @@ def _trust_bundle(settings: Settings) -> str:
     found = find_trust_bundle(os.environ)
     if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
         raise SettingsError(
-            "no file of certificate authorities was found: install ca-certificates, or name it in SSL_CERT_FILE"
+            "no certificate authorities were found: install ca-certificates, or name it in SSL_CERT_FILE"
         )
     return found or DEFAULT_TRUST_BUNDLE
 

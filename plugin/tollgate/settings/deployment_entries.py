@@ -174,7 +174,7 @@ def _provider(
     maker = maker_of(params.model)
     if maker is None:
         notices.append(
-            f"model_list: {name}: nobody knows whose model {params.model!r} is: openai/ was guessed"
+            f"model_list: {name}: the maker of model {params.model!r} is unknown: openai/ is assumed"
         )
     place = (
         params.vertex_project,

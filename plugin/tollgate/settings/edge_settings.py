@@ -16,11 +16,11 @@ class MetricsSettings(OwnSection):
 
     address: str | None = Field(
         None,
-        description="host:port where they are told to whoever asks; for a monitoring system of one's own",
+        description="host:port that serves metrics without a key, for a monitoring system",
     )
     open: bool = Field(
         default=False,
-        description="whether the gateway's own port tells them without an admin's key",
+        description="whether the gateway's own port serves metrics without an admin's key",
     )
 
 
@@ -59,7 +59,7 @@ class EdgeSettings(OwnSection):
         100, ge=1, le=2**31 - 1, description="calls at once on one HTTP/2 connection"
     )
     client_idle_timeout_seconds: int = Field(
-        300, ge=1, description="a connection without calls is closed after this"
+        300, ge=1, description="an idle connection is closed after this"
     )
     request_headers_timeout_seconds: int = Field(
         30, ge=1, description="a request whose headers take longer is answered with 408"
@@ -72,11 +72,11 @@ class EdgeSettings(OwnSection):
     envoy_memory_mib: int = Field(
         1024,
         ge=128,
-        description="memory from nine tenths of which on Envoy answers new requests with 503",
+        description="memory limit of Envoy; above nine tenths of it new requests are answered with 503",
     )
     drain_seconds: int = Field(
         30,
         ge=0,
         le=3600,
-        description="how long calls under way may take to end when the gateway is told to stop",
+        description="how long calls in flight may take to end when the gateway stops",
     )

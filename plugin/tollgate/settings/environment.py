@@ -38,12 +38,12 @@ class Environment(Mapping[str, str]):
             if value is None:
                 continue
             if _PROGRAMS_OWN.fullmatch(name):
-                self.notices.append(f"environment_variables.{name}: not taken from a file")
+                self.notices.append(f"environment_variables.{name}: not accepted from a file")
                 continue
             self._inside[name] = str(value)
             if name in outside and variable_of(str(value)) != name:
                 self.notices.append(
-                    f"environment_variables.{name}: stands over the variable of the process"
+                    f"environment_variables.{name}: overrides the variable of the process"
                 )
 
     def __getitem__(self, name: str) -> str:

@@ -26,7 +26,7 @@ class GrpcSettings(EdgeSettings):
     serve_grpc_key: Path | None = Field(None, description="`tollgate serve`: its key, PEM")
     serve_grpc_client_ca: Path | None = Field(
         None,
-        description="`tollgate serve`: authorities whose certificates gRPC clients have to show, PEM",
+        description="`tollgate serve`: certificate authorities for required client certificates, PEM",
     )
 
     @model_validator(mode="after")

@@ -61,16 +61,16 @@ class TollgateSettings(GrpcSettings):
     )
     errors: Preset = Field(
         Preset.PAGE,
-        description="how refusals are worded: as the page, OpenAI or LiteLLM 1.109 does",
+        description="wording of refusals: LiteLLM's documentation, OpenAI, or LiteLLM 1.109",
     )
     hold_wait_ms: int = Field(
         150,
         ge=0,
         le=5000,
-        description="longest wait for calls in flight whose holds refuse a request; 0: none",
+        description="longest wait of a request that only holds of calls in flight refuse; 0: no wait",
     )
     store_timeout_ms: int = Field(
-        250, ge=10, le=10_000, description="a store command that takes longer has failed"
+        250, ge=10, le=10_000, description="a store command that takes longer fails"
     )
     unpriced_models: Literal["refuse", "free", "default_price"] = Field(
         "refuse",
@@ -92,7 +92,7 @@ class TollgateSettings(GrpcSettings):
     max_output_ceiling: int = Field(
         DEFAULT_CEILING,
         ge=1,
-        description="the most output tokens of a model whose own maximum nobody knows",
+        description="the most output tokens of a model whose own maximum is unknown",
     )
     proxy_rpm_limit: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="requests a minute of all calls together"
@@ -104,15 +104,15 @@ class TollgateSettings(GrpcSettings):
         None, ge=0, le=MAX_LIMIT, description="all calls at once"
     )
     ietf_headers: bool = Field(
-        default=False, description="tell every limit in `RateLimit` headers too (an IETF draft)"
+        default=False, description="also report every limit in `RateLimit` headers (an IETF draft)"
     )
     unknown_paths: Literal["refuse", "allow"] = Field(
         "refuse",
-        description="paths that we do not know: answered with 404, or passed on and charged by what they tell",
+        description="unknown paths: answer 404, or pass them on and charge the usage they report",
     )
     pass_client_headers: tuple[PayerHeader, ...] = Field(
         (),
-        description="headers of clients that choose whose account pays, and go on to the provider all the same",
+        description="headers of clients that choose whose account pays, and that reach the provider nevertheless",
     )
     max_request_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413"
@@ -121,7 +121,7 @@ class TollgateSettings(GrpcSettings):
         60,
         ge=5,
         le=3600,
-        description="a call that stops giving signs of life is settled as held after this",
+        description="a call without a sign of life for this long is settled as held",
     )
     client_left: Literal["mean", "held", "seen"] = Field(
         "mean",
@@ -133,6 +133,6 @@ class TollgateSettings(GrpcSettings):
         description="count what broken streams of OpenAI's models showed by their own vocabularies: 64 MB a worker",
     )
     upstream_timeout_seconds: int = Field(
-        600, ge=1, description="a provider that sends nothing for this long is given up"
+        600, ge=1, description="a provider that sends nothing for this long has failed"
     )
     ledger_days: int = Field(30, ge=1, description="how long settled records are kept")

@@ -64,7 +64,7 @@ class LitellmParams(PricedSection):
 
     model: str
     custom_llm_provider: str | None = Field(
-        None, description="the provider, where `model` does not begin with it"
+        None, description="the provider, if `model` does not begin with it"
     )
     api_base: str | None = Field(None, validation_alias=AliasChoices("api_base", "base_url"))
     api_key: str | None = None
@@ -74,9 +74,7 @@ class LitellmParams(PricedSection):
         le=1_000_000,
         description="share of the calls among the deployments of one model_name",
     )
-    api_version: str | None = Field(
-        None, description="Azure: without one, calls go to its v1 surface"
-    )
+    api_version: str | None = Field(None, description="Azure: without it, calls use the v1 surface")
     aws_region_name: str | None = None
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = None
@@ -84,7 +82,8 @@ class LitellmParams(PricedSection):
     vertex_project: str | None = None
     vertex_location: str | None = None
     pass_credentials: bool = Field(
-        default=False, description="the client's own credential goes on, and none of ours"
+        default=False,
+        description="pass the client's own credential to the provider, and none of the gateway's",
     )
     additional_drop_params: tuple[str, ...] | None = None
 
@@ -106,11 +105,11 @@ class ModelInfo(PricedSection):
     mode: str | None = None
     trust_provider_cost: bool | None = Field(
         None,
-        description="whether what replies say that they cost is charged; by default OpenRouter's, Perplexity's, xAI's and Vercel's",
+        description="charge the cost that replies report; on by default for OpenRouter, Perplexity, xAI and Vercel",
     )
     pass_credentials: bool = False
     base_model: str | None = Field(
-        None, description="the model's name in the price table, where the deployment has another"
+        None, description="the model's name in the price table, if different"
     )
 
 

@@ -202,9 +202,9 @@ model_list:
     assert (served.api_base, served.weight, found.master_key) == ("http://h/v1", 3, "sk-inside")
     assert found.credentials == {"m": Credential("KEY", "sk-written-here")}
     assert sorted(found.notices) == [
-        "environment_variables.KEY: stands over the variable of the process",
-        "environment_variables.LD_PRELOAD: not taken from a file",
-        "environment_variables.PATH: not taken from a file",
+        "environment_variables.KEY: overrides the variable of the process",
+        "environment_variables.LD_PRELOAD: not accepted from a file",
+        "environment_variables.PATH: not accepted from a file",
     ]
     assert "sk-written-here" not in "\n".join(report.describe(found, {}))
 
