@@ -53,7 +53,8 @@ _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "di
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
 _UNPRICED = Counter(
     "tollgate_unpriced_parts",
-    "Parts of settled requests that have no price of their own: charged as what holds them, or not at all",
+    "Parts of settled requests that have no price of their own: charged as what holds them, or not"
+    " at all",
     ["part"],
 )
 _OTHER_MODEL = Counter(

@@ -154,13 +154,19 @@ def _charged(books: Books) -> Iterator[tuple[int, int, str]]:
 def _said(result: Result) -> str:
     verdict = "broken" if result.faults else "kept"
     error = percent(result.comparison.error)
-    return f"{result.calls:,} calls, {result.failed:,} failed, error {error}, {result.left:,} left, {verdict}"
+    return (
+        f"{result.calls:,} calls, {result.failed:,} failed, error {error}, {result.left:,} left,"
+        f" {verdict}"
+    )
 
 
 def _document(
     about: list[tuple[str, str]], setting: Setting, notes: Sequence[str], found: Table
 ) -> str:
-    said = f"{setting.calls:,} calls a run at least, {CLIENTS} clients, leases of {LEASE_S} s, seed {setting.seed}"
+    said = (
+        f"{setting.calls:,} calls a run at least, {CLIENTS} clients, leases of {LEASE_S} s, seed"
+        f" {setting.seed}"
+    )
     lines = [f"## {found.title}", "", "Written by `make chaos`.", ""]
     lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", said))]
     lines += [f"- Note: {note}" for note in notes]

@@ -96,9 +96,11 @@ def table(title: str, results: Iterable[Result]) -> Table:
     shown = ("calls", "failed", "served n$", "charged n$", "error", "calls off")
     columns = ("what broke", "mode", *shown, *CERTAINTIES, "left", "kept")
     note = (
-        "Failed: for their clients. Served: by the provider's own count. Error: charged minus served, of what was served; by certainty: "
-        "calls, and their part of it. Calls are held at 64 tokens of output, and have 22 on average. Left: reservations, leases, slots "
-        "and holds after the lease time. Kept: the ledger is the spend of each scope, nothing is left, each call is settled once."
+        "Failed: for their clients. Served: by the provider's own count. Error: charged minus"
+        " served, of what was served; by certainty: calls, and their part of it. Calls are held at"
+        " 64 tokens of output, and have 22 on average. Left: reservations, leases, slots and holds"
+        " after the lease time. Kept: the ledger is the spend of each scope, nothing is left, each"
+        " call is settled once."
     )
     return Table(title, columns, tuple(map(_row, results)), note)
 

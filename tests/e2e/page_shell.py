@@ -139,9 +139,10 @@ async def limited(
     if kind == "user":
         return (await gateway.manage("/user/new", **limits))["key"], members
     if kind == "team":
-        return await gateway.key(
-            team_id=(await gateway.manage("/team/new", **limits))["team_id"]
-        ), members
+        return (
+            await gateway.key(team_id=(await gateway.manage("/team/new", **limits))["team_id"]),
+            members,
+        )
     if kind == "member":
         await gateway.manage("/team/new", team_id="limited")
         member = {"role": "user", "user_id": "limited"}
@@ -152,9 +153,12 @@ async def limited(
     if kind == "customer":
         await gateway.manage("/customer/new", user_id="limited", **limits)
         return await gateway.key(), {**members, "user": "limited"}
-    return await gateway.key(
-        **({"model_max_budget": {"gpt-4": limits}} if kind == "model" else limits)
-    ), members
+    return (
+        await gateway.key(
+            **({"model_max_budget": {"gpt-4": limits}} if kind == "model" else limits)
+        ),
+        members,
+    )
 
 
 async def embed(gateway: Gateway, key: str, path: str = "/v1/embeddings") -> httpx.Response:

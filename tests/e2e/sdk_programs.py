@@ -47,7 +47,8 @@ def _installed(language: str, tool: str, *commands: Sequence[str]) -> Path:
         done = subprocess.run(command, cwd=building, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             pytest.skip(
-                f"the {language} SDKs are not tested: {' '.join(command)} failed: {done.stderr[-500:]}"
+                f"the {language} SDKs are not tested: {' '.join(command)} failed:"
+                f" {done.stderr[-500:]}"
             )
     building.rename(folder)
     return folder

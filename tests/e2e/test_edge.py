@@ -44,7 +44,10 @@ async def tight(
 ) -> AsyncIterator[Gateway]:
     """A gateway with bounds that a test can reach."""
     own = "".join(f"  {name}: {value}\n" for name, value in TIGHT.items())
-    flash = "  - {model_name: flash, litellm_params: {model: gemini/flash, api_base: http://mock-llm, api_key: k}}\n"
+    flash = (
+        "  - {model_name: flash, litellm_params: {model: gemini/flash, api_base: http://mock-llm,"
+        " api_key: k}}\n"
+    )
     config = CONFIG.replace("general_settings", f"{flash}general_settings").replace(
         "  max_request_bytes: 1048576\n", own
     )

@@ -134,7 +134,10 @@ async def test_the_provider_gets_its_own_key_and_never_the_clients(tollgate: Gat
 async def test_only_the_model_changes_in_a_body(tollgate: Gateway) -> None:
     """The public name becomes the deployment's; every other byte arrives as it was sent."""
     key = await tollgate.key()
-    sent = '{ "seed":9007199254740993, "messages":[{"role":"user","content":"\\u00e9é"}],\n"model" : "fast"}'.encode()
+    sent = (
+        '{ "seed":9007199254740993, "messages":[{"role":"user","content":"\\u00e9é"}],\n"model" :'
+        ' "fast"}'.encode()
+    )
     reply = await tollgate.client.post(
         f"{tollgate.url}/v1/chat/completions", content=sent, headers=bearer(key)
     )

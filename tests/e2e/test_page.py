@@ -77,7 +77,8 @@ async def test_a_proxy_budget_of_0_is_0_dollars(tmp_path: Path, mode: str) -> No
         assert no_json.status_code == refused.status_code == 401
         assert told(no_json).startswith("Budget has been exceeded: the proxy")
         assert told(refused).startswith(
-            "Budget has been exceeded: the proxy has exceeded its budget. Current spend: 0.0; Max Budget: 0.0; reset at "
+            "Budget has been exceeded: the proxy has exceeded its budget. Current spend: 0.0; Max"
+            " Budget: 0.0; reset at "
         )
         assert 0 < int(refused.headers["retry-after"]) <= 30 * 86_400
         key = await proxy.key()

@@ -194,8 +194,9 @@ async def test_each_provider_sees_its_own_credential(
 
 async def test_a_form_reaches_the_provider_with_its_own_model_name(tollgate: Gateway) -> None:
     """Every other byte is the client's."""
-    raw = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nNAME\r\n--b\r\n' + (
-        b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n\x00\xff\r\n--b--\r\n'
+    raw = (
+        b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nNAME\r\n--b\r\n'
+        + b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n\x00\xff\r\n--b--\r\n'
     )
     headers = {**bearer(await tollgate.key()), "content-type": "multipart/form-data; boundary=b"}
     reply = await tollgate.client.post(

@@ -115,7 +115,10 @@ async def test_json_that_two_parsers_could_read_differently_reaches_nobody(
 
 
 def form(boundary: str, model: str) -> str:
-    return f'--{boundary}\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model}\r\n--{boundary}--\r\n'
+    return (
+        f"--{boundary}\r\nContent-Disposition: form-data;"
+        f' name="model"\r\n\r\n{model}\r\n--{boundary}--\r\n'
+    )
 
 
 @pytest.mark.parametrize(

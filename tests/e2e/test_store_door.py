@@ -20,8 +20,8 @@ def start(folder: Path, command: str, url: str) -> tuple[int, list[str]]:
     """Exit code and lines of a gateway that does not start."""
     file = folder / "file.yaml"
     file.write_text(
-        CONFIG
-        + "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http: '127.0.0.1:0'\n"
+        CONFIG + "  serve_grpc: '127.0.0.1:0'\n  serve_native: '127.0.0.1:0'\n  serve_http:"
+        " '127.0.0.1:0'\n"
     )
     port = ("--port", "0") if command == "up" else ()
     arguments = [

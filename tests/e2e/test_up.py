@@ -228,7 +228,10 @@ def test_a_port_in_use_is_one_sentence(shared: Gateway, folder: Path) -> None:
     code, complaint = finished(folder, "--port", port)
     assert (code, complaint, list(folder.iterdir())) == (
         1,
-        f"tollgate: port {port} on 127.0.0.1 is in use: stop the program that uses it, or choose another with --port\n",
+        (
+            f"tollgate: port {port} on 127.0.0.1 is in use: stop the program that uses it, or"
+            " choose another with --port\n"
+        ),
         [],
     )
 
@@ -264,7 +267,10 @@ def test_a_worker_that_dies_is_started_again(shared: Gateway) -> None:
         ("model_list: [", "is not valid YAML"),
         ("tollgate: {colour: red}", "tollgate.colour"),
         (
-            "model_list: [{model_name: m, litellm_params: {model: openai/m, api_key: os.environ/NOT_THERE}}]",
+            (
+                "model_list: [{model_name: m, litellm_params: {model: openai/m, api_key:"
+                " os.environ/NOT_THERE}}]"
+            ),
             "m: the environment variable NOT_THERE is not set",
         ),
     ],

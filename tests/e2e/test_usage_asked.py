@@ -32,9 +32,13 @@ general_settings: {{master_key: sk-1234}}
 tollgate: {{workers: 1}}
 """
 PRICE = "input_cost_per_token: 0.000001, output_cost_per_token: 0.000001"
-WORDS = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"hi there"}}]}\n\n'
+WORDS = (
+    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"hi'
+    b' there"}}]}\n\n'
+)
 USAGE = (
-    b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
+    b"data:"
+    b' {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":12,"completion_tokens":9,"total_tokens":21}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"

@@ -52,11 +52,19 @@ CLIENTS = [
 ]
 REPLIES = [*CHAT_AND_TEXT, *RESPONSES_AND_MEDIA, *ANTHROPIC, *GEMINI, *BEDROCK, *COHERE_AND_OLLAMA]
 BODIES = [
-    b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi \\u00e9 \\"x\\""}],"stream":true,"n":2,"max_tokens":5,"user":"u"}',
-    b' {"stream_options":{"include_obfuscation":true},"metadata":{"user_id":"u"},"model":"a","temperature":0.5,"stop":[[],{}]}\n',
-    b'--xYz\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n'
-    b'--xYz\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n\0\r\n'
-    b"--xYz\r\ncontent-disposition: form-data; name=user\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nu\r\n--xYz--\r\n",
+    (
+        b'{"model":"gpt-4o","messages":[{"role":"user","content":"hi \\u00e9'
+        b' \\"x\\""}],"stream":true,"n":2,"max_tokens":5,"user":"u"}'
+    ),
+    (
+        b' {"stream_options":{"include_obfuscation":true},"metadata":{"user_id":"u"},"model":"a","temperature":0.5,"stop":[[],{}]}\n'
+    ),
+    (
+        b"--xYz\r\nContent-Disposition: form-data;"
+        b' name="model"\r\n\r\nm\r\n--xYz\r\nContent-Disposition: form-data; name="file";'
+        b' filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n\0\r\n--xYz\r\ncontent-disposition:'
+        b" form-data; name=user\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nu\r\n--xYz--\r\n"
+    ),
 ]
 
 

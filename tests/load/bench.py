@@ -194,7 +194,10 @@ def _memory(bench: Bench, side: Side) -> streams.Memory:
 def _document(
     about: list[tuple[str, str]], length: Length, notes: Sequence[str], found: Sequence[Table]
 ) -> str:
-    setting = f"{length.rounds} interleaved rounds of {length.seconds} s; open loop at {length.rate} requests a second"
+    setting = (
+        f"{length.rounds} interleaved rounds of {length.seconds} s; open loop at {length.rate}"
+        " requests a second"
+    )
     lines = ["## Tollgate against Envoy alone", "", "Written by `make bench`.", ""]
     lines += [f"- {name}: {value}" for name, value in (*about, ("Setting", setting))]
     lines += [f"- Note: {note}" for note in notes]

@@ -64,7 +64,10 @@ def missing_programs() -> str | None:
     if not missing:
         return None
     packages = " ".join(_PACKAGES[name] for name in missing)
-    return f"{' and '.join(missing)} not found: install with `apt-get install {packages}` (Debian, Ubuntu)."
+    return (
+        f"{' and '.join(missing)} not found: install with `apt-get install {packages}` (Debian,"
+        " Ubuntu)."
+    )
 
 
 def wrk(target: Target, clients: int, seconds: int, tick: Tick) -> Load:

@@ -117,7 +117,10 @@ def comparison(found: Sequence[Sequence[Series]]) -> Table:
     columns = (
         "load", "system", "a second", "p50 ms", "CPU us a request", "times less CPU", "Tollgate's own: us", "times less", "times the rate", "kept"
     )  # fmt: skip
-    note = "CPU: of the gateway as a whole, Tollgate's with Envoy and the store; then of Tollgate's own processes. LiteLLM: master key, no limits, no database."
+    note = (
+        "CPU: of the gateway as a whole, Tollgate's with Envoy and the store; then of Tollgate's"
+        " own processes. LiteLLM: master key, no limits, no database."
+    )
     return Table("Tollgate and LiteLLM", columns, tuple(rows), note)
 
 

@@ -48,7 +48,10 @@ def load_note() -> str | None:
     busy = os.getloadavg()[0]
     if busy < 0.5:
         return None
-    return f"the machine was busy when this began (load average {busy:.1f}): compare ratios, not figures"
+    return (
+        f"the machine was busy when this began (load average {busy:.1f}): compare ratios, not"
+        " figures"
+    )
 
 
 def _processor() -> str:

@@ -247,8 +247,8 @@ def comparison(found: Sequence[Sequence[Series]]) -> Table:
     )
     columns = ("load", "system", "a second", "p50 ms", "p99 ms", "gateway CPU us", *parts)
     note = (
-        "CPU of one request. Tollgate checks eight limits, reads the reply's usage, charges dollars "
-        "and writes a ledger record; the others count requests."
+        "CPU of one request. Tollgate checks eight limits, reads the reply's usage, charges dollars"
+        " and writes a ledger record; the others count requests."
     )
     return Table("Tollgate and what else limits requests with Envoy", columns, rows, note)
 

@@ -122,7 +122,10 @@ def comparison(figures: dict[str, Spread], before: dict[str, Spread], title: str
         rows.append(
             (name, shown(now), shown(then) if then else "", _change(now, then) if then else "")
         )
-    note = "Less is better. Rounds that overlap with those before tell nothing: their change is in brackets."
+    note = (
+        "Less is better. Rounds that overlap with those before tell nothing: their change is in"
+        " brackets."
+    )
     return Table(title, ("figure", "now", "the run before", "change"), tuple(rows), note)
 
 

@@ -76,7 +76,10 @@ def targets(findings: Findings) -> Table:
             )
         rows.append(tuple(row))
     columns = [column for system in findings.gateways for column in (system, "kept")]
-    note = f"Medians of the rounds, and their least and most. SSE: {findings.sse}; what an idle gateway takes (below) is in it."
+    note = (
+        f"Medians of the rounds, and their least and most. SSE: {findings.sse}; what an idle"
+        " gateway takes (below) is in it."
+    )
     return Table("What it must cost", ("figure", *columns), tuple(rows), note)
 
 
@@ -95,7 +98,8 @@ def cliffs(findings: Findings) -> list[str]:
         for (fewer, before), (more, after) in pairwise(steps):
             if after.most < _FALL * before.median:
                 found.append(
-                    f"{system}: {before.median:,.0f} a second with {fewer} clients, at most {after.most:,.0f} with {more}"
+                    f"{system}: {before.median:,.0f} a second with {fewer} clients, at most"
+                    f" {after.most:,.0f} with {more}"
                 )
     return found
 
@@ -150,7 +154,8 @@ def cpu(findings: Findings) -> Table:
         "CPU time (us for one request; of streams for one reply; idle for a second)",
         ("load", "system", *used, "gateway", "of Envoy alone"),
         tuple((*_names(series), *_cpu_row(findings, series, used)) for series in findings.series),
-        "Gateway: everything but the provider and the load generator. What a reply causes after it was sent, such as settlement, is in it.",
+        "Gateway: everything but the provider and the load generator. What a reply causes after it"
+        " was sent, such as settlement, is in it.",
     )
 
 

@@ -90,7 +90,8 @@ class Bench:
         for number in range(self.length.rounds):
             for samples, (scenario, side) in zip(found, runs, strict=True):
                 self.watch.begin(
-                    f"{scenario.name} · {side.system.name} · round {number + 1} of {self.length.rounds}"
+                    f"{scenario.name} · {side.system.name} · round {number + 1} of"
+                    f" {self.length.rounds}"
                 )
                 samples.append(self._sample(scenario, side))
                 self.watch.end(_shown(samples[-1]))
@@ -124,7 +125,8 @@ class Bench:
         after = cpu_us(groups)
         if self._groups(side) != groups:
             raise BenchFailed(
-                f"{scenario.name} on {side.system.name}: processes came or went, so their CPU time is not known"
+                f"{scenario.name} on {side.system.name}: processes came or went, so their CPU time"
+                " is not known"
             )
         _check(scenario, side, load)
         used = {group: (after[group] - before[group]) / load.requests for group in groups}
@@ -141,8 +143,8 @@ def _check(scenario: Scenario, side: Side, load: Load) -> None:
     bound = load.requests * _STRAY if refusing else 0
     if load.requests == 0 or load.failed or odd > bound:
         raise BenchFailed(
-            f"{scenario.name} on {side.system.name}: of {load.requests} replies {load.refused} were refused, "
-            f"and {load.failed} requests failed, which is not what this scenario is about"
+            f"{scenario.name} on {side.system.name}: of {load.requests} replies {load.refused} were"
+            f" refused, and {load.failed} requests failed, which is not what this scenario is about"
         )
 
 

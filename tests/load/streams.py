@@ -96,7 +96,8 @@ async def _until_all_flow(flowing: set[int], ended: list[int], streams: int, tic
         tick()
         if ended or asyncio.get_running_loop().time() > deadline:
             raise BenchFailed(
-                f"{len(flowing)} of {streams} streams could be opened, and {len(ended)} ended at once"
+                f"{len(flowing)} of {streams} streams could be opened, and {len(ended)} ended at"
+                " once"
             )
         await asyncio.sleep(_TICK_S)
 

@@ -73,5 +73,6 @@ def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     assert len(lines) == 11
     assert (
         lines[-1]
-        == "refused last: key 'app', 403 key_model_access_denied; 41 more refusals since the last line"
+        == "refused last: key 'app', 403 key_model_access_denied; 41 more refusals since the last"
+        " line"
     )

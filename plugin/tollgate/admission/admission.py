@@ -329,7 +329,10 @@ class Admissions:
     def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
         model = self._catalog.model(name)
         if model is None:
-            message = f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may use."
+            message = (
+                f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may"
+                " use."
+            )
             raise Refused(
                 refusals.refusal(
                     family,
@@ -341,7 +344,10 @@ class Admissions:
                 )
             )
         if (owner := caller.models.refused_by(model)) is not None:
-            message = f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists those that you may use."
+            message = (
+                f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists"
+                " those that you may use."
+            )
             code = f"{owner}_model_access_denied"
             raise Refused(
                 refusals.refusal(family, 403, "permission_error", message, param="model", code=code)
@@ -370,8 +376,9 @@ class Admissions:
             return self._terms.default_price
         if self._terms.policy.has_budget(caller, deployment.model_name):
             raise BadRequest(
-                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its deployment "
-                "input_cost_per_token and output_cost_per_token, or set tollgate.unpriced_models.",
+                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its"
+                " deployment input_cost_per_token and output_cost_per_token, or set"
+                " tollgate.unpriced_models.",
                 param="model",
             )
         return None

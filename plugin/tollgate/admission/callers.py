@@ -51,7 +51,10 @@ class Callers:
         secret = find_secret(headers, query)
         if secret is None:
             if AUTHORIZATION in headers:
-                message = "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix."
+                message = (
+                    "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer `"
+                    " prefix."
+                )
             else:
                 message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
             raise Refused(
@@ -69,7 +72,10 @@ class Callers:
                 )
             )
         if key.blocked:
-            message = "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+            message = (
+                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an"
+                " admin."
+            )
             raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
         if key.expires_us is not None and key.expires_us <= self._clock.now_us():
             raise Refused(
@@ -95,8 +101,8 @@ class Callers:
                 or await self._directory.find_key(key_hash) is not None
             ):
                 message = (
-                    "The provider of this model gets your own credential with your request: put the gateway's key into "
-                    f"the header {OWN_HEADER!r} only."
+                    "This model's provider receives your own credential: "
+                    f"send the gateway's key in the header {OWN_HEADER!r} only."
                 )
                 raise Refused(
                     refusals.refusal(
@@ -152,5 +158,8 @@ def _blocked(family: Family, noun: str, identity: str) -> Refusal:
     """Return the refusal for a blocked entity, in LiteLLM's words."""
     kind = noun.lower()
     path = "/user/update" if kind == "user" else f"/{kind}/unblock"
-    message = f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an admin."
+    message = (
+        f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an"
+        " admin."
+    )
     return refusals.refusal(family, 401, "auth_error", message, code=f"{kind}_blocked")

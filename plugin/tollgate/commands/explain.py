@@ -40,15 +40,24 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     """Return the answer of /spend/explain as readable lines."""
     price = answer["price"]
     lines = [
-        f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']}, status {answer['status']}",
-        f"model      {answer['model']} ({answer['model_id']}), the reply says {answer['reply_model'] or 'nothing'}"
-        f"{': another model' if answer.get('other_model') else ''}",
+        (
+            f"request    {answer['request_id']}, {answer['startTime']} to {answer['endTime']},"
+            f" status {answer['status']}"
+        ),
+        (
+            f"model      {answer['model']} ({answer['model_id']}), the reply says"
+            f" {answer['reply_model'] or 'nothing'}"
+            f"{': another model' if answer.get('other_model') else ''}"
+        ),
         f"usage      {answer['usage']}, by {answer['settled_by']}: {_tokens(answer['tokens'])}",
         *(_pass(each) for each in answer["passes"]),
     ]
     if answer["told_nanousd"] is not None:
         lines.append(f"told cost  {answer['told_nanousd']} nano-dollars, by the provider")
-    charged = f"charged    {answer['cost_nanousd']} nano-dollars, ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
+    charged = (
+        f"charged    {answer['cost_nanousd']} nano-dollars,"
+        f" ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
+    )
     if price is None:
         return [*lines, "price      none", charged]
     tier = (

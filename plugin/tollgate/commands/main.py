@@ -44,7 +44,10 @@ RedisOption = Annotated[
     str | None,
     typer.Option(
         envvar="TOLLGATE_REDIS_URL",
-        help="Valkey or Redis to use instead of the embedded one; a password belongs into the file or the environment",
+        help=(
+            "Valkey or Redis to use instead of the embedded one; a password belongs into the file"
+            " or the environment"
+        ),
     ),
 ]
 WorkersOption = Annotated[

@@ -87,7 +87,8 @@ class Authenticator:
     def _check(self, key: Key) -> None:
         if key.blocked:
             raise Denied(
-                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an admin."
+                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an"
+                " admin."
             )
         now_us = self._clock.now_us()
         if key.expires_us is not None and key.expires_us <= now_us:

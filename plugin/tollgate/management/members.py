@@ -117,7 +117,8 @@ class Members(Noun[Member]):
         spent = live.spend.used_nanousd
         if to_nanousd > spent:
             raise BadRequest(
-                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})",
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend"
+                f" ({dollars_of(spent)})",
                 "reset_to",
             )
         await self.spending.correct(live, to_nanousd, team.organization)

@@ -166,7 +166,8 @@ class Keys:
         spent, limit = live.spend.used_nanousd, live.entity.limits.max_budget_nanousd
         if to_nanousd > spent:
             raise BadRequest(
-                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend ({dollars_of(spent)})",
+                f"reset_to ({dollars_of(to_nanousd)}) must be <= current spend"
+                f" ({dollars_of(spent)})",
                 "reset_to",
             )
         if limit is not None and to_nanousd > limit:

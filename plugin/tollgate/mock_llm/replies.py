@@ -24,8 +24,9 @@ _CHUNKED = b"transfer-encoding: chunked\r\n"
 
 # The answer to what is no HTTP/1.1: there is no path yet that would name a dialect.
 MALFORMED = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 109\r\n\r\n"
-    b'{"error":{"message":"This is no HTTP/1.1 request.","type":"invalid_request_error","param":null,"code":null}}\n'
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection:"
+    b' close\r\ncontent-length: 109\r\n\r\n{"error":{"message":"This is no HTTP/1.1'
+    b' request.","type":"invalid_request_error","param":null,"code":null}}\n'
 )
 
 
@@ -117,19 +118,20 @@ def _head(
     headers = request.headers
     credential = next((headers[name] for name in _CREDENTIALS if name in headers), None)
     return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\nx-request-id: %b\r\nx-ratelimit-remaining-requests: 9999\r\n"
-        b"x-mock-path: %b\r\nx-mock-host: %b\r\nx-mock-body-sha256: %b\r\n%b%b%b\r\n"
-    ) % (
-        status,
-        _PHRASES.get(status, b"Unknown"),
-        content_type,
-        call_id.encode(),
-        request.target,
-        headers.get(b"host", b""),
-        sha256(request.body).hexdigest().encode(),
-        b"" if credential is None else b"x-mock-authorization: %b\r\n" % credential,
-        extra,
-        b"" if request.keep_alive else b"connection: close\r\n",
+        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\nx-request-id: %b\r\nx-ratelimit-remaining-requests:"
+        b" 9999\r\nx-mock-path: %b\r\nx-mock-host: %b\r\nx-mock-body-sha256: %b\r\n%b%b%b\r\n"
+        % (
+            status,
+            _PHRASES.get(status, b"Unknown"),
+            content_type,
+            call_id.encode(),
+            request.target,
+            headers.get(b"host", b""),
+            sha256(request.body).hexdigest().encode(),
+            b"" if credential is None else b"x-mock-authorization: %b\r\n" % credential,
+            extra,
+            b"" if request.keep_alive else b"connection: close\r\n",
+        )
     )
 
 

@@ -174,7 +174,8 @@ def _provider(
     maker = maker_of(params.model)
     if maker is None:
         notices.append(
-            f"model_list: {name}: the maker of model {params.model!r} is unknown: openai/ is assumed"
+            f"model_list: {name}: the maker of model {params.model!r} is unknown: "
+            "openai/ is assumed"
         )
     place = (
         params.vertex_project,
@@ -227,7 +228,8 @@ def _api_base(
         api_base = defaults.API_BASES.get(provider, "")
         if not api_base:
             raise _CannotServe(
-                f"set litellm_params.api_base or {variables[0]}: {provider} has no address of its own"
+                f"set litellm_params.api_base or {variables[0]}: {provider} has no address of"
+                " its own"
             )
         if provider == "vertex_ai" and vertex_location == "global":
             api_base = defaults.VERTEX_GLOBAL

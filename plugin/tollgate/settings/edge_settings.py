@@ -36,20 +36,28 @@ class EdgeSettings(OwnSection):
     )
     serve_native: str = Field(
         "127.0.0.1:4003",
-        description="`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode",
+        description=(
+            "`tollgate serve`: where the workers listen for Envoy's ext_authz in native mode"
+        ),
     )
     serve_http: str = Field(
         "127.0.0.1:4002", description="`tollgate serve`: where the admin server listens"
     )
     reach_grpc: str | None = Field(
         None,
-        description="`tollgate envoy-config`: where Envoy finds `serve_grpc`, if elsewhere than on its own machine",
+        description=(
+            "`tollgate envoy-config`: where Envoy finds `serve_grpc`, if elsewhere than on its own"
+            " machine"
+        ),
     )
     reach_native: str | None = Field(None, description="likewise for `serve_native`")
     reach_http: str | None = Field(None, description="likewise for `serve_http`")
     cors_origins: tuple[str, ...] = Field(
         (),
-        description="origins whose pages may call the gateway from a browser, as https://app.example; `*`: all",
+        description=(
+            "origins whose pages may call the gateway from a browser, as https://app.example;"
+            " `*`: all"
+        ),
     )
     metrics: MetricsSettings = Field(MetricsSettings(), description="who reads /metrics")
     max_connections: int = Field(
@@ -72,7 +80,9 @@ class EdgeSettings(OwnSection):
     envoy_memory_mib: int = Field(
         1024,
         ge=128,
-        description="memory limit of Envoy; above nine tenths of it new requests are answered with 503",
+        description=(
+            "memory limit of Envoy; above nine tenths of it new requests are answered with 503"
+        ),
     )
     drain_seconds: int = Field(
         30,

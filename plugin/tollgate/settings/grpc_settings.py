@@ -15,7 +15,10 @@ class GrpcSettings(EdgeSettings):
 
     grpc_server: Literal["auto", "grpcio", "own"] = Field(
         "auto",
-        description="what serves gRPC: our own server where only this host can reach it, grpcio on a network",
+        description=(
+            "what serves gRPC: our own server where only this host can reach it, grpcio on a"
+            " network"
+        ),
     )
     grpc_max_streams: int = Field(
         4096, ge=1, le=1_000_000, description="gRPC calls at once on one connection"
@@ -26,7 +29,9 @@ class GrpcSettings(EdgeSettings):
     serve_grpc_key: Path | None = Field(None, description="`tollgate serve`: its key, PEM")
     serve_grpc_client_ca: Path | None = Field(
         None,
-        description="`tollgate serve`: certificate authorities for required client certificates, PEM",
+        description=(
+            "`tollgate serve`: certificate authorities for required client certificates, PEM"
+        ),
     )
 
     @model_validator(mode="after")

@@ -55,6 +55,7 @@ def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict):
         raise SettingsError(
-            f"{place}{path} must hold a mapping with model_list, general_settings, litellm_settings or tollgate"
+            f"{place}{path} must hold a mapping with model_list, general_settings, litellm_settings"
+            " or tollgate"
         )
     return document

@@ -73,7 +73,8 @@ def find_notices(file: SettingsFile) -> list[str]:
     lines += _of_general(file.general)
     if file.router.routing_strategy != "simple-shuffle":
         lines.append(
-            "router_settings.routing_strategy: not served by Tollgate, deployments are chosen by weight"
+            "router_settings.routing_strategy: not served by Tollgate, deployments are chosen by"
+            " weight"
         )
     return lines
 
@@ -123,7 +124,8 @@ def _of_model(entry: ModelEntry) -> list[str]:
 
 def _of_general(general: GeneralSettings) -> list[str]:
     return [
-        f"general_settings.{name}: accepted; nothing to schedule, budgets reset exactly at the second"
+        f"general_settings.{name}: accepted; nothing to schedule, budgets reset exactly at the"
+        " second"
         for name in _RESCHEDULER
         if getattr(general, name) is not None
     ]

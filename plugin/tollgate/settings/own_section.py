@@ -67,14 +67,18 @@ class TollgateSettings(GrpcSettings):
         150,
         ge=0,
         le=5000,
-        description="longest wait of a request that only holds of calls in flight refuse; 0: no wait",
+        description=(
+            "longest wait of a request that only holds of calls in flight refuse; 0: no wait"
+        ),
     )
     store_timeout_ms: int = Field(
         250, ge=10, le=10_000, description="a store command that takes longer fails"
     )
     unpriced_models: Literal["refuse", "free", "default_price"] = Field(
         "refuse",
-        description="models without a price: refused where a budget applies, free, or at the default price",
+        description=(
+            "models without a price: refused where a budget applies, free, or at the default price"
+        ),
     )
     default_input_cost_per_token: Decimal = Field(
         Decimal("0.00001"), ge=0, description="dollars, for `default_price`"
@@ -84,7 +88,10 @@ class TollgateSettings(GrpcSettings):
     )
     price_file: Path | None = Field(
         None,
-        description="prices in the form of LiteLLM's model_prices_and_context_window.json, over the built-in table",
+        description=(
+            "prices in the form of LiteLLM's model_prices_and_context_window.json, over the"
+            " built-in table"
+        ),
     )
     default_output_tokens: int = Field(
         1024, ge=1, description="output held for a request that names no limit of its own"
@@ -112,7 +119,10 @@ class TollgateSettings(GrpcSettings):
     )
     pass_client_headers: tuple[PayerHeader, ...] = Field(
         (),
-        description="headers of clients that choose whose account pays, and that reach the provider nevertheless",
+        description=(
+            "headers of clients that choose whose account pays, and that reach the provider"
+            " nevertheless"
+        ),
     )
     max_request_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="a longer body is answered with 413"
@@ -125,12 +135,17 @@ class TollgateSettings(GrpcSettings):
     )
     client_left: Literal["mean", "held", "seen"] = Field(
         "mean",
-        description="what a call that is broken off is charged for output that nobody saw: the mean that its model had"
-        " lately (at most what was held), what was held, or nothing",
+        description=(
+            "what a call that is broken off is charged for output that nobody saw: the mean that"
+            " its model had lately (at most what was held), what was held, or nothing"
+        ),
     )
     tokenizer: Annotated[bool, AfterValidator(_installed)] = Field(
         default=False,
-        description="count what broken streams of OpenAI's models showed by their own vocabularies: 64 MB a worker",
+        description=(
+            "count what broken streams of OpenAI's models showed by their own vocabularies: 64 MB a"
+            " worker"
+        ),
     )
     upstream_timeout_seconds: int = Field(
         600, ge=1, description="a provider that sends nothing for this long has failed"

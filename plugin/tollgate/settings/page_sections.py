@@ -105,7 +105,10 @@ class ModelInfo(PricedSection):
     mode: str | None = None
     trust_provider_cost: bool | None = Field(
         None,
-        description="charge the cost that replies report; on by default for OpenRouter, Perplexity, xAI and Vercel",
+        description=(
+            "charge the cost that replies report; on by default for OpenRouter, Perplexity, xAI and"
+            " Vercel"
+        ),
     )
     pass_credentials: bool = False
     base_model: str | None = Field(

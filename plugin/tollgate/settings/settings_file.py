@@ -154,7 +154,8 @@ def _settings(
         *variables.notices,
         *deployed.notices,
         *(
-            f"router_settings.model_group_alias.{each}: {aliases[each].model} is not a model of the list"
+            f"router_settings.model_group_alias.{each}: {aliases[each].model} is not a model of the"
+            " list"
             for each in lost
         ),
         *unenforced,

@@ -26,7 +26,10 @@ def test_version_is_printed() -> None:
 def test_check_says_what_the_file_means() -> None:
     """Model, provider, address, where the key is, and the price with its source; no secret."""
     code, said, _ = run("check", str(EXAMPLE_FILE))
-    wanted = "openai/gpt-4o-mini http://mock-llm/v1 key in the file $0.15 in, $0.6 out per million tokens (openai/gpt-4o-mini, genai-prices"
+    wanted = (
+        "openai/gpt-4o-mini http://mock-llm/v1 key in the file $0.15 in, $0.6 out per million"
+        " tokens (openai/gpt-4o-mini, genai-prices"
+    )
     assert (code, wanted in " ".join(said.split()), "mock-provider-key" in said) == (0, True, False)
 
 
@@ -116,12 +119,13 @@ def test_check_says_what_native_mode_leaves_to_ext_proc(tmp_path: Path) -> None:
     _, said, _ = run("check", str(file))
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert (
-        'openai.chat read by Envoy; by ext_proc: replies to requests that mention web_search or "plugins", which may count in lists'
-        in lines
+        "openai.chat read by Envoy; by ext_proc: replies to requests that mention web_search or"
+        ' "plugins", which may count in lists' in lines
     )
     assert "openai.images read by ext_proc: all replies, which are long" in lines
     assert (
-        "openai.responses read by Envoy; by ext_proc: replies to requests that mention web_search or pmpt_ or file_search or code_interpreter or image_generation, which may count in lists"
+        "openai.responses read by Envoy; by ext_proc: replies to requests that mention web_search"
+        " or pmpt_ or file_search or code_interpreter or image_generation, which may count in lists"
         in lines
     )
     assert "ollama read by Envoy; by ext_proc: streams, which come as lines of JSON" in lines
@@ -150,7 +154,10 @@ def test_the_example_beside_an_envoy_can_be_checked_as_it_is() -> None:
     """
     file = Path(__file__).parents[3] / "envoy" / "settings.yaml"
     code, said, complaint = run("check", str(file))
-    told = "notice: general_settings.master_key: os.environ/TOLLGATE_MASTER_KEY is not set, so nobody can administer keys"
+    told = (
+        "notice: general_settings.master_key: os.environ/TOLLGATE_MASTER_KEY is not set, so nobody"
+        " can administer keys"
+    )
     assert (code, complaint, told in said) == (0, "", True)
 
 

@@ -122,7 +122,10 @@ def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
         ("spend users", [{"user_id": "ishaan"}]),
         ("spend logs --start 2027-01-15", []),
         (
-            "spend logs --team-id t --end-user c --model m --status failure --limit 5 --end 2027-01-15",
+            (
+                "spend logs --team-id t --end-user c --model m --status failure --limit 5 --end"
+                " 2027-01-15"
+            ),
             [],
         ),
         ("spend days 2027-01-15 2027-01-15", []),
@@ -154,8 +157,10 @@ def test_what_the_gateway_refuses_is_said(run: Run) -> None:
     """The gateway's own sentence, and status 1."""
     result = run("key", "generate", "max_budget=-1")
     assert result.exit_code == 1
-    assert result.stderr == (
-        "max_budget must be a non-negative finite number of dollars, at most 9007199. Received: -1 (400)\n"
+    assert (
+        result.stderr
+        == "max_budget must be a non-negative finite number of dollars, at most 9007199. Received:"
+        " -1 (400)\n"
     )
 
 

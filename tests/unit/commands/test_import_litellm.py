@@ -173,14 +173,17 @@ def test_what_is_not_carried_is_told_by_entity_and_field(gateway: Gateway, file:
     lines = [line for line in gateway.take("--dump", file).stdout.splitlines() if ":" in line]
     assert lines == [
         "not carried: budgets shared: tpd_limit: not served by Tollgate",
-        f"not carried: users krrish: tpm_limit: {2**62} is more than can be counted ({MAX_LIMIT}), so no limit",
+        (
+            f"not carried: users krrish: tpm_limit: {2**62} is more than can be counted"
+            f" ({MAX_LIMIT}), so no limit"
+        ),
         "not carried: users krrish: user_role: team is no role here; internal_user instead",
         "not carried: users krrish: sso_user_id: not served by Tollgate",
         "not carried: teams core: members_with_roles: nobody@example.com is no user",
         "not carried: teams core: metadata.guardrails: kept as text, but not acted on",
         "not carried: customers anduril: default_model: not served by Tollgate",
         "not carried: keys production: tags: not served by Tollgate",
-        "left out: 1 keys of sessions of LiteLLM's own pages",
+        "skipped: 1 session keys of LiteLLM's own UI",
     ]
 
 
@@ -256,7 +259,7 @@ def test_one_that_cannot_be_taken_keeps_out_no_other(gateway: Gateway, tmp_path:
     ("options", "told"),
     [
         ((), "give either --url and --master-key, or --dump"),
-        (("--url", "http://127.0.0.1:9"), "no master key of LiteLLM's"),
+        (("--url", "http://127.0.0.1:9"), "no LiteLLM master key"),
         (
             ("--url", "http://127.0.0.1:9", "--master-key", "sk-x"),
             "cannot reach LiteLLM at http://127.0.0.1:9",

@@ -119,7 +119,8 @@ def test_azures_version_may_be_written_bare(tmp_path: Path) -> None:
     """YAML takes 2024-10-21 for a date."""
     file = tmp_path / "file.yaml"
     file.write_text(
-        "model_list: [{model_name: m, litellm_params: {model: azure/d, api_base: 'http://h', api_version: 2024-10-21}}]"
+        "model_list: [{model_name: m, litellm_params: {model: azure/d, api_base: 'http://h',"
+        " api_version: 2024-10-21}}]"
     )
     assert load(file, {}).deployments[0].api_version == "2024-10-21"
 

@@ -182,19 +182,19 @@ def test_each_worker_is_an_endpoint() -> None:
 def test_whether_a_worker_lives_is_asked_at_its_own_http_address_and_only_where_there_are_several() -> (
     None
 ):
-    (cluster, *_) = clusters(load(EXAMPLE_FILE), TOPOLOGY)
+    cluster, *_ = clusters(load(EXAMPLE_FILE), TOPOLOGY)
     members = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     asked = [each["endpoint"]["health_check_config"]["address"] for each in members]
     assert asked == [{"pipe": {"path": "/run/a0.sock"}}, {"pipe": {"path": "/run/a1.sock"}}]
     assert len(cluster["health_checks"]) == 1
     shared = replace(TOPOLOGY, workers=TOPOLOGY.workers[:1], workers_http=TOPOLOGY.workers_http[:1])
-    (alone, *_) = clusters(load(EXAMPLE_FILE), shared)
+    alone, *_ = clusters(load(EXAMPLE_FILE), shared)
     assert "health_checks" not in alone
 
 
 def test_a_stand_in_gets_calls_only_while_no_other_worker_lives() -> None:
     """By Envoy's priorities."""
-    (cluster, *_) = clusters(load(EXAMPLE_FILE), replace(TOPOLOGY, stand_ins=1))
+    cluster, *_ = clusters(load(EXAMPLE_FILE), replace(TOPOLOGY, stand_ins=1))
     first, second = cluster["load_assignment"]["endpoints"]
     assert (first.get("priority", 0), second["priority"]) == (0, 1)
     assert [len(each["lb_endpoints"]) for each in (first, second)] == [1, 1]

@@ -202,7 +202,10 @@ async def test_a_chunked_request_body_is_read(address: str) -> None:
     """A body in chunks, arriving byte by byte, is the same body."""
     content = json.dumps({**HI, "model": "in-chunks"}).encode()
     body = b"".join(b"1\r\n%c\r\n" % byte for byte in content) + b"0\r\n\r\n"
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: m\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n".encode()
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nhost: m\r\ntransfer-encoding: chunked\r\nconnection:"
+        " close\r\n\r\n".encode()
+    )
     reply = await exchange(address, head + body)
     assert b'"model":"in-chunks"' in reply
     assert sha256(content).hexdigest().encode() in reply

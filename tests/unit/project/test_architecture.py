@@ -192,12 +192,14 @@ def test_no_room_needs_one_that_needs_it(house: str) -> None:
     prefix = ".".join(("tollgate", *([house] if house else [])))
     rooms = {each.name for each in top.iterdir() if each.is_dir() and each.name != "__pycache__"}
     needs = {
-        room: {
-            name.removeprefix(f"{prefix}.").split(".")[0]
-            for _, name in imported_below(f"{house}/{room}")
-            if name.startswith(f"{prefix}.")
-        }
-        & rooms - {room}
+        room: (
+            {
+                name.removeprefix(f"{prefix}.").split(".")[0]
+                for _, name in imported_below(f"{house}/{room}")
+                if name.startswith(f"{prefix}.")
+            }
+            & rooms - {room}
+        )
         for room in rooms
     }
     with_nobody_else = TopologicalSorter(needs)

@@ -152,8 +152,10 @@ def test_a_request_says_how_long_its_body_is(tmp_path: Path) -> None:
     sent = http_request(
         Target("http://127.0.0.1:80/v1/chat", (("authorization", "Bearer k"),), body)
     )
-    assert sent == (
-        b"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:80\r\ncontent-length: 2\r\nauthorization: Bearer k\r\n\r\n\xc3\xa9"
+    assert (
+        sent
+        == b"POST /v1/chat HTTP/1.1\r\nhost: 127.0.0.1:80\r\ncontent-length: 2\r\nauthorization:"
+        b" Bearer k\r\n\r\n\xc3\xa9"
     )
 
 
@@ -231,8 +233,10 @@ def test_a_benchmark_replaces_its_own_section_only() -> None:
     """What another one wrote stays, whatever it holds."""
     both = with_section(with_section("", "bench", "old"), "litellm", r"its \1 own")
     after = with_section(both, "bench", r"new \d")
-    assert after == (
-        "<!-- begin bench -->\nnew \\d\n<!-- end bench -->\n\n<!-- begin litellm -->\nits \\1 own\n<!-- end litellm -->\n"
+    assert (
+        after
+        == "<!-- begin bench -->\nnew \\d\n<!-- end bench -->\n\n<!-- begin litellm -->\nits \\1"
+        " own\n<!-- end litellm -->\n"
     )
 
 

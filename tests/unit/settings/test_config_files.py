@@ -156,10 +156,12 @@ def test_included_files_are_read_as_if_they_stood_there(tmp_path: Path) -> None:
     """
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "models.yaml").write_text(
-        "include: [more.yaml, ../file.yaml]\nmodel_list: [{model_name: b, litellm_params: {model: openai/x}}]"
+        "include: [more.yaml, ../file.yaml]\nmodel_list: [{model_name: b, litellm_params: {model:"
+        " openai/x}}]"
     )
     (tmp_path / "deep" / "more.yaml").write_text(
-        "model_list: [{model_name: c, litellm_params: {model: openai/x}}]\nlitellm_settings: {max_budget: 25}\n"
+        "model_list: [{model_name: c, litellm_params: {model: openai/x}}]\nlitellm_settings:"
+        " {max_budget: 25}\n"
     )
     found = read(
         tmp_path,
@@ -245,7 +247,7 @@ def test_a_model_without_a_provider_is_its_makers(tmp_path: Path, model: str, se
     found = deployment(tmp_path, f"model: '{model}'", AWS_REGION="eu-west-1")
     (each,) = found.entries
     assert f"{each.provider}/{each.model}" == served
-    assert bool(about(found, "guessed")) == (model == "our-own-finetune")
+    assert bool(about(found, "is assumed")) == (model == "our-own-finetune")
 
 
 def test_gemini_is_vertex_where_a_project_says_so(tmp_path: Path) -> None:
@@ -390,7 +392,8 @@ def test_azure_is_where_the_environment_says(tmp_path: Path) -> None:
     """Address, key and version; the price is that of the base_model."""
     found = read(
         tmp_path,
-        "model_list: [{model_name: m, litellm_params: {model: azure/prod}, model_info: {base_model: azure/gpt-4o}}]",
+        "model_list: [{model_name: m, litellm_params: {model: azure/prod}, model_info: {base_model:"
+        " azure/gpt-4o}}]",
         AZURE_API_BASE="http://h",
         AZURE_API_KEY="az-1",
         AZURE_API_VERSION="2024-10-21",

@@ -47,8 +47,10 @@ def create_api(
     api = FastAPI(
         title="Tollgate",
         version=version,
-        description="Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
-        "or a key of a user whose role is proxy_admin.",
+        description=(
+            "Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
+            "or a key of a user whose role is proxy_admin."
+        ),
         docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
         redoc_url=None,
         # FastAPI would answer a path with a slash too many by a redirect to the address it believes

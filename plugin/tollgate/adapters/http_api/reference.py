@@ -18,7 +18,10 @@ from tollgate.core.callers.credentials import AUTHORIZATION, KEY_HEADERS
 
 _OPEN = ("/health", "/docs", "/metrics")
 _ERRORS = {
-    "400": "The body or the query cannot be served; the message names the field and what would be right.",
+    "400": (
+        "The body or the query cannot be served; the message names the field and what would be"
+        " right."
+    ),
     "401": "No key, or one that may not do this.",
     "403": "The key may not read this.",
     "404": "What the request names does not exist.",
@@ -98,7 +101,10 @@ def _described(api: FastAPI) -> dict[str, Any]:
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The master key, or the key of a user whose role is proxy_admin; any key may read about itself.",
+            "description": (
+                "The master key, or the key of a user whose role is proxy_admin; any key may read"
+                " about itself."
+            ),
         },
         **{
             name: {

@@ -19,8 +19,9 @@ def words(*places: str, fields: bool = True) -> Any:
     any.
     """
     help_text = (
-        "fields of the request, such as rpm_limit=2 max_budget=0.5 models='[\"gpt-4o\"]'; a value is "
-        "JSON if it can be read as such (null clears), else text. An id may be given as a field too"
+        "fields of the request, such as rpm_limit=2 max_budget=0.5 models='[\"gpt-4o\"]'; a value"
+        " is JSON if it can be read as such (null clears), else text. An id may be given as a"
+        " field too"
     )
     shown = [*places, "[FIELD=VALUE]..."] if fields else list(places)
     return typer.Argument(metavar=" ".join(shown), help=help_text if fields else None)
@@ -54,7 +55,8 @@ def ids_of(given: Sequence[str], place: str) -> list[str]:
         match = _FIELD.fullmatch(word)
         if match is not None and match[1] != place:
             fail(
-                f"this command takes no fields, and {word!r} looks like one; if it is an id: {place}={word}"
+                f"this command takes no fields, and {word!r} looks like one; if it is an id:"
+                f" {place}={word}"
             )
         found.append(word if match is None else match[2])
     return found

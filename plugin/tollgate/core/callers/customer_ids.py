@@ -49,7 +49,8 @@ def customer_of_value(place: str, value: Any) -> str | None:
         return str(value)
     if not isinstance(value, str):
         raise BadRequest(
-            f"The field {place!r} must be a string, got {cut(msgspec.json.encode(value).decode())}.",
+            f"The field {place!r} must be a string, got"
+            f" {cut(msgspec.json.encode(value).decode())}.",
             param=place,
         )
     identity = checked_id(value, f"field {place!r}", param=place)
@@ -63,7 +64,8 @@ def checked_id(value: str, where: str, param: str | None = None) -> str:
     """
     if len(value) > LONGEST_ID or not value.isprintable():
         raise BadRequest(
-            f"The {where} must have at most {LONGEST_ID} characters, all printable, got {cut(value)!r}.",
+            f"The {where} must have at most {LONGEST_ID} characters, all printable, got"
+            f" {cut(value)!r}.",
             param=param,
         )
     return value

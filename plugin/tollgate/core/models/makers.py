@@ -11,15 +11,21 @@ from tollgate.core.models.model_names import parse_model_name
 _MAKERS = (
     (
         "openai",
-        "gpt-* chatgpt-* o1 o1-* o3 o3-* o4-* text-embedding-3-* text-embedding-ada-* text-moderation-*"
-        " omni-moderation-* whisper-* tts-* dall-e-* davinci-* babbage-* codex-* computer-use-* sora-*",
+        (
+            "gpt-* chatgpt-* o1 o1-* o3 o3-* o4-* text-embedding-3-* text-embedding-ada-*"
+            " text-moderation-* omni-moderation-* whisper-* tts-* dall-e-* davinci-* babbage-*"
+            " codex-* computer-use-* sora-*"
+        ),
     ),
     ("anthropic", "claude-*"),
     ("cohere", "command command-* c4ai-* embed-english-* embed-multilingual-* embed-v* rerank-*"),
     ("gemini", "gemini-* gemma-* imagen-* veo-* text-embedding-00* text-multilingual-embedding-*"),
     (
         "mistral",
-        "mistral-* ministral-* codestral-* magistral-* devstral-* voxtral-* pixtral-* open-mistral-* open-mixtral-*",
+        (
+            "mistral-* ministral-* codestral-* magistral-* devstral-* voxtral-* pixtral-*"
+            " open-mistral-* open-mixtral-*"
+        ),
     ),
     ("deepseek", "deepseek-chat deepseek-reasoner deepseek-coder"),
     ("xai", "grok-*"),

@@ -162,7 +162,10 @@ async def test_people_read_it_line_by_line(api: Api, world: World) -> None:
     await settled(world, USED, PRICE)
     assert explained(await explanation(api))[1:] == [
         "model      gpt-4o (gpt-4o), the reply says m-1",
-        "usage      exact, by test: input_tokens 100, output_tokens 50, cache_read_tokens 40, reasoning_tokens 20, searches 1",
+        (
+            "usage      exact, by test: input_tokens 100, output_tokens 50, cache_read_tokens 40,"
+            " reasoning_tokens 20, searches 1"
+        ),
         "price      test, service tier priority; in nano-dollars:",
         "  60       input       x 300     = 18000",
         "  40  cache_read        x 30      = 1200",

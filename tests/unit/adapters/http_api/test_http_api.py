@@ -16,8 +16,14 @@ from tollgate.management.virtual_keys import blank
 from tollgate.ports import Write
 
 GENERATED_FIELDS = [
-    "key models spend max_budget user_id team_id max_parallel_requests metadata tpm_limit rpm_limit budget_duration",
-    "allowed_cache_controls soft_budget key_alias duration aliases config permissions model_max_budget key_name expires token_id",
+    (
+        "key models spend max_budget user_id team_id max_parallel_requests metadata tpm_limit"
+        " rpm_limit budget_duration"
+    ),
+    (
+        "allowed_cache_controls soft_budget key_alias duration aliases config permissions"
+        " model_max_budget key_name expires token_id"
+    ),
 ]
 
 

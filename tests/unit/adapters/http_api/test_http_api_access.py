@@ -113,8 +113,10 @@ async def test_a_body_is_json_whatever_its_content_type_says(api: Api) -> None:
         (
             {"Autherization": f"Bearer {MASTER}"},
             "auth_error",
-            "Authentication Error, No api key passed in. The header 'autherization' carries a Bearer token; "
-            "its name must be 'Authorization'.",
+            (
+                "Authentication Error, No api key passed in. The header 'autherization' carries a"
+                " Bearer token; its name must be 'Authorization'."
+            ),
         ),
         (
             {"Authorization": MASTER},
@@ -193,8 +195,8 @@ async def test_an_ordinary_key_reads_its_own_info_and_nothing_else(api: Api) -> 
     headers = {"authorization": f"Bearer {made['key']}"}
     answers = {
         (method, path): (
-            await api.client.request(method, path, headers=headers, json={})
-        ).status_code
+            (await api.client.request(method, path, headers=headers, json={})).status_code
+        )
         for path, methods in paths.items()
         for method in methods
         if path not in OPEN

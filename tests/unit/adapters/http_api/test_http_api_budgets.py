@@ -106,9 +106,10 @@ async def test_a_budget_in_use_is_not_deleted(api: Api) -> None:
         await ok(api.post("/customer/new", {"user_id": name, "budget_id": "b"}))
     answer = await api.post("/budget/delete", {"id": "b"})
     assert (answer.status_code, error_of(answer)["type"]) == (409, "conflict_error")
-    assert error_of(answer)["message"] == (
-        "Budget b is in use by key mine, customer g, customer f, customer e, customer d, customer c and 2 more. "
-        "Give them another one first."
+    assert (
+        error_of(answer)["message"]
+        == "Budget b is in use by key mine, customer g, customer f, customer e, customer d,"
+        " customer c and 2 more. Give them another one first."
     )
 
 

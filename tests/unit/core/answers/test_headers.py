@@ -138,12 +138,17 @@ def test_the_ietfs_headers_tell_every_limit_by_its_scope() -> None:
     assert [(each.name, each.value) for each in told] == [
         (
             "ratelimit-policy",
-            '"team-requests";q=2;w=60, "key-tokens";q=600;w=60;qu="tollgate-tokens", '
-            '"key-parallel";q=3;qu="concurrent-requests", "key-model-requests";q=10;w=60',
+            (
+                '"team-requests";q=2;w=60, "key-tokens";q=600;w=60;qu="tollgate-tokens", '
+                '"key-parallel";q=3;qu="concurrent-requests", "key-model-requests";q=10;w=60'
+            ),
         ),
         (
             "ratelimit",
-            '"team-requests";r=0;t=30, "key-tokens";r=540;t=6, "key-parallel";r=2, "key-model-requests";r=9;t=6',
+            (
+                '"team-requests";r=0;t=30, "key-tokens";r=540;t=6, "key-parallel";r=2,'
+                ' "key-model-requests";r=9;t=6'
+            ),
         ),
     ]
 

@@ -11,7 +11,10 @@ from tollgate.core.requests import content as reading
 from tollgate.core.requests.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
 from tollgate.core.requests.form import read_form
 
-SOUND = b'Content-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type: audio/mpeg\r\n\r\n\x00\r\n--xY\xff'
+SOUND = (
+    b'Content-Disposition: form-data; name="file"; filename="a.mp3"\r\nContent-Type:'
+    b" audio/mpeg\r\n\r\n\x00\r\n--xY\xff"
+)
 
 
 def field(name: str, value: str) -> bytes:
@@ -196,7 +199,10 @@ def test_a_file_may_have_any_name_of_its_own_and_any_bytes() -> None:
     """Backslashes, semicolons and equals signs too; only a quotation mark after a backslash is read
     in two ways.
     """
-    head = b'Content-Disposition: form-data; name="file"; filename="C:\\a; name=model.mp3"\r\nContent-Type: audio/mpeg'
+    head = (
+        b'Content-Disposition: form-data; name="file"; filename="C:\\a;'
+        b' name=model.mp3"\r\nContent-Type: audio/mpeg'
+    )
     facts = read_form(form(head + b"\r\n\r\n\x00\r\n\r\n--\xff", field("model", "m")), "xYz")
     assert (facts.model, list(facts.spans)) == ("m", ["model"])
 

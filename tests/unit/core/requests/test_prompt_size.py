@@ -185,9 +185,10 @@ WORDS = [
     "walls",
 ]
 CODE = (
-    "def settle(self, reservation: Reservation, usage: Usage) -> Standing | None:\n    cost = price.bill(usage)\n"
-    "    for account in reservation.accounts:\n        if account.budget is None:\n            continue\n"
-    "        self._spent[account.scope] += cost  # nano-dollars\n    return self._standing(reservation)\n"
+    "def settle(self, reservation: Reservation, usage: Usage) -> Standing | None:\n    cost ="
+    " price.bill(usage)\n    for account in reservation.accounts:\n        if account.budget is"
+    " None:\n            continue\n        self._spent[account.scope] += cost  # nano-dollars\n   "
+    " return self._standing(reservation)\n"
 )
 CHINESE = (
     "潮水退去,船只静静地停泊在港口里,海鸥在湿润的沙滩上行走,没有人告诉渔民今年的早晨来得特别早。"
@@ -195,7 +196,10 @@ CHINESE = (
 JAPANESE = (
     "潮が引いて、船は港で静かに横たわっています。誰も漁師に今年の朝が早く来たことを伝えていません。"
 )
-RUSSIAN = "Отлив закончился, лодки неподвижно лежат в гавани, и никто не сказал рыбакам, что утро наступило рано. "
+RUSSIAN = (
+    "Отлив закончился, лодки неподвижно лежат в гавани, и никто не сказал рыбакам, что утро"
+    " наступило рано. "
+)
 
 
 def _prose(rng: random.Random, words: int) -> str:
@@ -297,7 +301,8 @@ def test_estimates_are_near_what_vocabularies_count(vocabulary: str) -> None:
     low = sum(ratio < 0.5 for ratio in ratios) / len(ratios)
     p95 = ratios[int(len(ratios) * 0.95)]
     print(
-        f"{vocabulary} all: median {median(ratios):.2f}, p95 {p95:.2f}, below half {low:.1%} of {len(ratios)}"
+        f"{vocabulary} all: median {median(ratios):.2f}, p95 {p95:.2f}, below half {low:.1%} of"
+        f" {len(ratios)}"
     )
     assert 0.95 <= median(ratios) <= 1.2
     assert p95 < 2.5

@@ -253,7 +253,8 @@ CHAT = [
     Case(
         "stream in several data lines",
         "openai.chat",
-        b'data: {"model":"m1","choices":[],\ndata: "usage":{"prompt_tokens":12,"completion_tokens":7}}\n\ndata: [DONE]\n\n',
+        b'data: {"model":"m1","choices":[],\ndata:'
+        b' "usage":{"prompt_tokens":12,"completion_tokens":7}}\n\ndata: [DONE]\n\n',
         used(12, 7, "m1"),
         SSE,
         nanousd=4_700,  # 12 x 100 + 7 x 500

@@ -74,8 +74,8 @@ class Address(Struct, frozen=True):
         known = _PLAIN_OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else set())
         if unknown := sorted(given.keys() - known):
             raise SettingsError(
-                f"the store's URL has an option {unknown[0]!r}, which {parts.scheme}:// does not take; "
-                f"it takes {', '.join(sorted(known))}"
+                f"the store's URL has an option {unknown[0]!r}, which {parts.scheme}:// does not"
+                f" take; it takes {', '.join(sorted(known))}"
             )
         if parts.scheme == "unix" and not parts.path:
             raise SettingsError(f"the store's URL names no socket; right is {_FORMS}")
@@ -189,7 +189,8 @@ def _tls_context(given: Mapping[str, str]) -> ssl.SSLContext:
             if each in options
         )
         raise SettingsError(
-            f"the store's URL names certificates ({named}) that cannot be used: {error.strerror or error}"
+            f"the store's URL names certificates ({named}) that cannot be used:"
+            f" {error.strerror or error}"
         ) from error
     return context
 

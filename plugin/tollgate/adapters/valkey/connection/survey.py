@@ -135,8 +135,8 @@ def _eviction(info: Mapping[str, str]) -> Iterator[str]:
         already = info.get("evicted_keys", "0")
         told = "" if already == "0" else f" and has dropped {already} already"
         yield (
-            f"drops keys when its memory is full (maxmemory-policy {policy}){told}: keys and what they spent "
-            "would be forgotten; set maxmemory-policy noeviction"
+            f"drops keys when its memory is full (maxmemory-policy {policy}){told}: keys and what"
+            " they spent would be forgotten; set maxmemory-policy noeviction"
         )
 
 
@@ -150,5 +150,6 @@ async def _persistence(pipe: Pipe, info: Mapping[str, str]) -> list[str]:
     if save:
         return []
     return [
-        "keeps nothing on disk (appendonly no, save empty): a restart would forget keys and spend; set appendonly yes"
+        "keeps nothing on disk (appendonly no, save empty): a restart would forget keys and spend;"
+        " set appendonly yes"
     ]
