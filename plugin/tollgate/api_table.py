@@ -1,5 +1,6 @@
-"""The table of APIs that Tollgate ships, read from its files: for the workers that meter by it, and
-for Envoy's filters in native mode.
+"""Load the table of APIs that Tollgate ships.
+
+Workers meter by it, and Envoy's filters in native mode are built from it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from tollgate.core.usage import Api, load_apis
 
 
 def api_table() -> dict[str, Api]:
-    """Where each API keeps its usage, by the API's name."""
+    """Return where each API keeps its usage, by the API's name."""
     folder = files("tollgate.core.usage.apis")
     texts = (
         folder.joinpath(name).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Signs of life that a process leaves in a file, for its supervisor and the admin server to read.
+"""Write and read signs of life, for the supervisor and the admin server.
 
-Written by the event loop itself, so a loop that is blocked writes none. A pipe or a socket would
-need somebody at its other end; a file may be read by several, or by nobody.
+The event loop itself writes them, so a blocked loop writes none. A file suits this better than a
+pipe or a socket, which would need a reader: it may have several readers, or none.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from pathlib import Path
 
 BEAT_EVERY_S = 0.5
 STALE_AFTER_S = 2.5
-"""A process whose last sign of life is older counts as one that does not serve."""
+"""Age from which a sign of life counts as stale and its process as not serving."""
 
 _HEAD = struct.Struct(
     "<dH"
-)  # when, by the machine's monotonic clock; length of the trouble in bytes
+)  # time of writing by the machine's monotonic clock; length of the trouble in bytes
 _TROUBLE_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """One sign of life. `at_s`: time.monotonic(), whose start all processes of a machine share.
+    """One sign of life.
 
-    `trouble`: why the process cannot do its work although it runs; empty: it can.
+    `at_s`: time.monotonic(), which all processes of a machine share. `trouble`: why the process
+    cannot work although it runs; empty if it can.
     """
 
     at_s: float
@@ -36,12 +37,12 @@ class Beat:
 
     @property
     def fresh(self) -> bool:
-        """Whether it is recent enough to say that the process runs."""
+        """Return whether the sign is recent enough to show that the process runs."""
         return time.monotonic() - self.at_s < STALE_AFTER_S
 
 
 async def keep_beating(file: Path, trouble: Callable[[], str]) -> None:
-    """Leave a sign of life at once, and then again for ever."""
+    """Write a sign of life now, and then regularly, forever."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
@@ -53,7 +54,7 @@ async def keep_beating(file: Path, trouble: Callable[[], str]) -> None:
 
 
 def last_beat(file: Path) -> Beat | None:
-    """The last sign of life in a file; None where there is none."""
+    """Return the last sign of life in a file; None if there is none."""
     try:
         found = file.read_bytes()
     except OSError:
@@ -65,9 +66,7 @@ def last_beat(file: Path) -> Beat | None:
 
 
 def why_nobody_serves(folder: Path) -> str | None:
-    """None when a process that beats in a folder serves; otherwise one sentence that says why none
-    does.
-    """
+    """Return why no process that writes to a folder serves; None if one does."""
     beats = [
         beat for file in folder.iterdir() if (beat := last_beat(file)) is not None and beat.fresh
     ]

@@ -1,4 +1,4 @@
-"""Times in which the store fails: what the log says of them, and when they are over."""
+"""Track store outages: log them sparingly, and find out when they end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from tollgate.core.errors import StoreUnavailable
 
 PROBE_EVERY_S = 1.0
 QUIET_S = 1.0
-"""An outage is over once the store takes a write, and nothing has failed for this long."""
+"""An outage ends once the store accepts a write and nothing has failed for this long."""
 SAID_EVERY_S = 10.0
 
 _log = logging.getLogger("tollgate")
 
 
 class Outage:
-    """The store's failures as one process sees them: one line when they begin, one every ten
-    seconds, one when they end.
+    """The store's failures as one process sees them.
+
+    Logs one line when an outage begins, one every ten seconds, and one when it ends.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Outage:
         self._begun = asyncio.Event()
 
     def failed(self, error: Exception) -> None:
-        """Note one failure."""
+        """Record a failure."""
         self._last_s = monotonic()
         self._failures += 1
         self.word = str(error)
@@ -41,12 +42,14 @@ class Outage:
         _log.error("the store fails: %s", self.word)
 
     def unmetered(self) -> None:
-        """Note a request that passed all the same."""
+        """Record a request that passed unmetered."""
         self._unmetered += 1
 
     async def watch(self, probe: Callable[[], Awaitable[object]]) -> NoReturn:
-        """Ask a failing store until it serves again, for ever. `probe` writes something, or raises
-        StoreUnavailable. A store that does not fail is not asked."""
+        """Probe a failing store until it serves again, forever; a healthy store is not probed.
+
+        `probe` writes something or raises StoreUnavailable.
+        """
         while True:
             await self._begun.wait()
             while not await self._over(probe):

@@ -1,4 +1,4 @@
-"""What the use cases need of the world, as Protocols.
+"""Define what the use cases need from outside, as Protocols.
 
 Adapters implement them; tests run each over memory and a real Valkey.
 """
@@ -17,15 +17,15 @@ from tollgate.core.requests.estimate import Lately
 
 
 class SoundLength(Protocol):
-    """How long uploaded sound is."""
+    """Measures uploaded sound."""
 
     def __call__(self, raw: bytes, start: int, end: int) -> float | None:
-        """Return the seconds of the file between two places; None where it does not tell."""
+        """Return the seconds of the file between two positions; None if it does not state them."""
         ...
 
 
 class Clock(Protocol):
-    """The time, as microseconds since the epoch."""
+    """Returns the time in microseconds since the epoch."""
 
     def now_us(self) -> int: ...
 
@@ -33,90 +33,90 @@ class Clock(Protocol):
 class Counters(Protocol):
     """Limits and spend.
 
-    Every operation is atomic and takes one round trip; errors are core.errors.StoreUnavailable.
+    Every operation is atomic and takes one round trip. Errors are core.errors.StoreUnavailable.
     """
 
     async def reserve(self, reservation: Reservation) -> Standing:
-        """Hold what every account asks for, or nothing: then the standing names the first account
-        that refused, and which limit.
+        """Hold what every account asks for, or nothing.
+
+        If nothing was held, the standing names the first account that refused, and which limit.
         """
         ...
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
-        """Replace the holds by what was used and write the ledger record.
+        """Replace the holds by what was used, and write the ledger record.
 
-        Never refuses. None: it was settled before, nothing changed.
+        Never refuses. Idempotent: None means that the call was settled before and nothing changed.
         """
         ...
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
-        """Settle several calls, whose standing nobody asks for.
-
-        Of each: False when it was settled before.
+        """Settle several calls whose standing nobody needs; False for each that
+        was settled before.
         """
         ...
 
     async def renew(self, reservation: Reservation) -> bool:
-        """Keep the lease of a call that still runs. False: there is none (settled, or expired)."""
+        """Extend the lease of a running call. Return False if it has none (settled or expired)."""
         ...
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        """Read where limits stand, changing nothing."""
+        """Return where limits stand, without changing anything."""
         ...
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
-        """What the scopes of some accounts have spent, in the same order, changing nothing."""
+        """Return the spend of the accounts' scopes in the same order, without changing anything."""
         ...
 
     async def organizations(self) -> list[str]:
-        """Every organization that ever held something."""
+        """Return every organization that ever held something."""
         ...
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
-        """The unsettled reservations of these requests, by Envoy's names for them."""
+        """Return the unsettled reservations of these requests, by Envoy's names for them."""
         ...
 
     async def expired(self, organization: str) -> list[Reservation]:
-        """Reservations whose lease ran out unsettled, oldest first, at most a hundred."""
+        """Return reservations whose lease expired unsettled, oldest first, at most a hundred."""
         ...
 
 
 class Directory(Protocol):
-    """Who there is, for admission.
+    """The entities, for admission.
 
-    Reads may be a second old. What is cached comes without suspending.
-
-    Limits come resolved: a key or customer with those of its budget, a member with those that the
-    team gives its members.
+    Reads may be a second old; cached entities are returned without suspending. Limits are resolved:
+    a key or customer has those of its budget, a member those that the team gives its members.
     """
 
     @property
     def generation(self) -> int | None:
-        """Another number whenever anything may have changed: what was made of reads holds while it
-        is the same.
+        """Return a number that changes whenever an entity may have changed.
 
-        None: nothing holds.
+        Values derived from earlier reads stay valid while it is equal; None: cache nothing.
         """
         ...
 
     async def find_key(self, key_hash: str) -> Key | None:
-        """The key whose secret has that SHA-256, if there is one."""
+        """Return the key whose secret has that SHA-256, or None."""
         ...
 
     async def find_user(self, user_id: str) -> User | None:
-        """The internal user of that id, if there is one."""
+        """Return the internal user with that id, or None."""
         ...
 
     async def find_team(self, team_id: str) -> Team | None:
-        """The team of that id, if there is one."""
+        """Return the team with that id, or None."""
         ...
 
     async def find_member(self, team_id: str, user_id: str) -> Member | None:
-        """The user as a member of the team, if they are one or the team limits everybody in it."""
+        """Return the user as a member of the team.
+
+        None if they are no member and the team does not limit all its members.
+        """
         ...
 
     async def find_customer(self, customer_id: str) -> Customer | None:
-        """The customer of that id, if they are registered."""
+        """Return the registered customer with that id, or None."""
         ...
 
 
@@ -125,20 +125,23 @@ E = TypeVar("E", Key, User, Team, Member, Customer, Budget)
 
 @dataclass(frozen=True, slots=True)
 class Stored(Generic[E]):
-    """An entity as it stood when it was read. A version is never used twice."""
+    """An entity as read. A version is never reused."""
 
     entity: E
     version: int
 
 
 def entity_of(stored: Stored[E] | None) -> E | None:
-    """What was stored, if anything was."""
+    """Return the stored entity, or None."""
     return None if stored is None else stored.entity
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One change of one entity. No `before`: it must not exist yet. No `after`: it is removed."""
+    """One change of one entity.
+
+    Without `before` the entity must not exist yet; without `after` it is removed.
+    """
 
     before: Stored[Any] | None
     after: Entity | None
@@ -146,35 +149,39 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[E]):
-    """A part of a list, newest first, and how many there are in all."""
+    """A part of a list, newest first, and the total number of items."""
 
     entities: tuple[E, ...]
     total: int
 
 
 class Registry(Protocol):
-    """The entities themselves, for management. Errors are core.errors.StoreUnavailable."""
+    """The entities, for management. Errors are core.errors.StoreUnavailable."""
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
-        """What there is of those ids (of a key: its hash), in their order."""
+        """Return the entities with those ids (of a key: its hash) in order; None
+        for unknown ones.
+        """
         ...
 
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
-        """The one entity that has this unique name: a key's alias, a user's e-mail address."""
+        """Return the entity with this unique name: a key's alias, a user's e-mail address."""
         ...
 
     async def page(
         self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
     ) -> Page[E]:
-        """A part of all entities of a kind, or of those that belong to `owner`: keys and members
-        have a user and a team, keys and customers a budget.
+        """Return a part of all entities of a kind, or of those that belong to `owner`.
+
+        Keys and members belong to a user and a team, keys and customers to a budget.
         """
         ...
 
     async def write(self, *writes: Write) -> None:
-        """Do all of these, or none: core.errors.Conflict when an entity has changed since, a unique
-        name is taken, a budget is removed that somebody uses, or one is given that does not
-        exist.
+        """Apply all of these writes, or none.
+
+        Raises core.errors.Conflict if an entity has changed since it was read, a unique name is in
+        use, a budget to remove is in use, or a budget to assign does not exist.
         """
         ...
 
@@ -189,11 +196,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class LedgerQuery:
-    """Which records of the ledger.
+    """A filter for records of the ledger.
 
-    `organization` None: of all. `since_us`, `until_us`: when the call was admitted, both included;
-    None: whenever. `payers`: scopes as `kind:id`, all of which were charged. `failed`: whether the
-    status is 400 or above.
+    - `organization`: None for all.
+    - `since_us`, `until_us`: when the call was admitted, both inclusive; None for no bound.
+    - `payers`: scopes as `kind:id`, all of which were charged.
+    - `failed`: whether the status is 400 or above.
     """
 
     organization: str | None = None
@@ -206,7 +214,7 @@ class LedgerQuery:
     failed: bool | None = None
 
     def matches(self, record: Record) -> bool:
-        """Whether a record, of whatever organization, is one of them."""
+        """Return whether a record matches, whatever its organization."""
         return (
             (self.since_us is None or self.since_us <= record.admitted_us)
             and (self.until_us is None or record.admitted_us <= self.until_us)
@@ -220,48 +228,47 @@ class LedgerQuery:
 
 @dataclass(frozen=True, slots=True)
 class LedgerPage:
-    """A part of the records that a query finds, newest first. `cursor`: where the next part begins;
-    None: there is none."""
+    """A part of the matching records, newest first. `cursor`: where the next part
+    begins, or None.
+    """
 
     records: tuple[Settled, ...]
     cursor: str | None = None
 
 
 class OutputBook(Protocol):
-    """The output that deployments had lately, of all workers together."""
+    """Recent output of deployments, over all workers."""
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        """Take in one reply, as the provider counted it.
+        """Add one reply, as the provider counted it.
 
-        `hidden_tokens`: how many of them it did not show.
+        `hidden_tokens`: the part of the output that the reply did not show.
         """
         ...
 
     async def lately(self, deployment: str) -> Lately | None:
-        """What its replies had lately; None: nobody has seen one.
+        """Return the recent means of a deployment; None before its first reply.
 
-        While the store is down, what this process has seen.
+        While the store is down, the means of this process.
         """
         ...
 
 
 class Ledger(Protocol):
-    """What was settled, as long as it is kept. Errors are core.errors.StoreUnavailable."""
+    """Settled calls, for as long as they are kept. Errors are core.errors.StoreUnavailable."""
 
     async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
-        """Return at most `count` records, the last settled first, from a former page's cursor on.
+        """Return at most `count` records, latest first, starting at the cursor of an earlier page.
 
-        However many records do not match, a page ends before `count` only at the end of the ledger.
-        Raises BadRequest for a cursor that no page told.
+        However many records do not match, a page has fewer than `count` only at the end of the
+        ledger. Raises BadRequest for an invalid cursor.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """One budget period of a scope, and the one that takes its place because the budget's duration
-    changed.
-    """
+    """A budget period of a scope, and the period that replaces it after a change of duration."""
 
     scope: Scope
     before: Period
@@ -269,23 +276,20 @@ class Succession:
 
 
 class SpendBook(Protocol):
-    """What was spent, as an administrator may correct it.
-
-    The ledger and the total of a scope stay as they are.
-    """
+    """Spend as an administrator may correct it; ledger and totals of a scope stay."""
 
     async def set_spend(self, organization: str, account: Account, nanousd: int) -> None:
-        """Say what the scope of an account has spent in its current period."""
+        """Set what the account's scope has spent in its current period."""
         ...
 
     async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
-        """Let what is spent in periods that are current stay spent in those that take their place.
+        """Carry the spend of current periods over to the periods that replace them.
 
-        Whoever changes limits does this before the change can be read: a call that meets the new
-        period first would find nothing spent in it.
+        Must run before the change of limits can be read: a call that meets the new period first
+        would find nothing spent in it.
         """
         ...
 
     async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
-        """Remove the counters of scopes: spend, buckets, and calls in flight. The ledger stays."""
+        """Remove the counters of scopes: spend, buckets and calls in flight. The ledger stays."""
         ...

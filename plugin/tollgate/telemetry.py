@@ -1,9 +1,8 @@
-"""Metrics and log events, one function per event.
+"""Record metrics and log events, one function per event.
 
-What a request counts is gathered in this process and published within half a second, into files
-that the admin server sums over the workers (prometheus-client's multiprocess mode): writing there
-at once would cost a request 30 us. So a worker that dies takes half a second of counts with it, and
-none of what it had published.
+Counts are gathered in the process and published within half a second, into files that the admin
+server sums over the workers (prometheus-client's multiprocess mode). Writing them immediately would
+cost a request 30 us. A worker that dies loses at most half a second of counts.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tollgate.core.money.billing import PARTS
 from tollgate.outage import Outage
 
 PUBLISHED_AFTER_S = 0.5
-# Whoever is refused may ask again and again: what that costs, and what it writes, is bounded.
+# Bounds the cost and the log lines of callers who retry refused requests.
 _REFUSALS_A_SECOND = 10
 
 _log = logging.getLogger("tollgate")
@@ -85,7 +84,7 @@ _DECISIONS = Gauge(
 
 
 class _Seldom:
-    """A line of the log that is worth saying once in a while."""
+    """A log line that is worth repeating only at intervals."""
 
     def __init__(self, every_s: float) -> None:
         self.times = 0
@@ -93,7 +92,7 @@ class _Seldom:
         self._next_s = 0.0
 
     def due(self) -> bool:
-        """Count one more; whether to say so."""
+        """Count an occurrence; return whether to log it."""
         self.times += 1
         now_s = monotonic()
         if now_s < self._next_s:
@@ -106,7 +105,7 @@ _unseen_line = _Seldom(every_s=10.0)
 
 
 class _Times:
-    """Times since the last publication: how many fell into each bucket, and their sum."""
+    """Durations since the last publication: counts per bucket, and their sum."""
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = histogram
@@ -119,10 +118,10 @@ class _Times:
         _gathered.set()
 
     def publish(self) -> int:
-        """Hand over; how many there were."""
+        """Publish and return the number of durations."""
         counts, self._counts = self._counts, [0] * len(self._counts)
         sum_s, self._sum_s = self._sum_s, 0.0
-        # What `observe` does for one value; prometheus-client has no way to hand over several.
+        # What `observe` does for one value; prometheus-client cannot take several at once.
         for value, count in zip(self._histogram._buckets, counts, strict=True):
             if count:
                 value.inc(count)
@@ -132,10 +131,10 @@ class _Times:
 
 _admissions, _answers = _Times(_ADMISSION_SECONDS), _Times(_STORE_SECONDS)
 _counts: dict[Counter, float] = {}
-# By certainty, who settled, and model: how many, tokens of input and of output, nano-dollars.
+# By certainty, settler and model: count, input tokens, output tokens, nano-dollars.
 _settlements: dict[tuple[str, str, str], list[int]] = {}
 _gathered = asyncio.Event()
-# Which label values there are is bounded: statuses, reasons, configured models.
+# The label values are bounded: statuses, reasons, configured models.
 _labelled = lru_cache(maxsize=None)(lambda counter, *values: counter.labels(*values))
 
 
@@ -145,7 +144,7 @@ def _count(counter: Counter, amount: float = 1) -> None:
 
 
 def publish() -> None:
-    """Hand over what was gathered."""
+    """Publish what was gathered."""
     _DECISIONS.inc(_admissions.publish())
     _answers.publish()
     for (certainty, by, model), (
@@ -166,9 +165,9 @@ def publish() -> None:
 
 
 async def keep_published() -> None:
-    """Publish for ever what is gathered, and when cancelled once more.
+    """Publish forever what is gathered, and once more when cancelled.
 
-    A process that has nothing to do is not woken.
+    An idle process is not woken.
     """
     try:
         while True:
@@ -180,12 +179,12 @@ async def keep_published() -> None:
 
 
 def admitted() -> None:
-    """A request passed."""
+    """Record an admitted request."""
     _count(_ADMITTED)
 
 
 class _Lines:
-    """Lets some lines a second into the log, and counts the others."""
+    """Allows some log lines a second, and counts the others."""
 
     def __init__(self, most_a_second: int) -> None:
         self._most = most_a_second
@@ -194,7 +193,7 @@ class _Lines:
         self.hidden = 0
 
     def show(self) -> bool:
-        """Whether this line is shown."""
+        """Return whether this line is logged."""
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._shown = second, 0
@@ -209,7 +208,7 @@ _refusals = _Lines(_REFUSALS_A_SECOND)
 
 
 def refused(status: int, reason: str, request_id: str, key_name: str | None) -> None:
-    """A request was refused: one line of the log, unless there are too many."""
+    """Record a refused request, with a log line unless there are too many."""
     _count(_labelled(_REFUSED, str(status), reason))
     if _refusals.show():
         more = f"; {_refusals.hidden} more refusals since the last line" if _refusals.hidden else ""
@@ -225,22 +224,22 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
 
 
 def waited(*, admitted: bool) -> None:
-    """A request has waited for calls in flight."""
+    """Record a request that waited for calls in flight."""
     _count(_labelled(_WAITED, "admitted" if admitted else "refused"))
 
 
 def decided(seconds: float) -> None:
-    """A decision was made, in this time."""
+    """Record the duration of a decision."""
     _admissions.add(seconds)
 
 
 def store_answered(seconds: float) -> None:
-    """The store did one operation, in this time."""
+    """Record the duration of a store operation."""
     _answers.add(seconds)
 
 
 def unmetered() -> None:
-    """A request passed while nobody could count it."""
+    """Record a request that passed uncounted."""
     _count(_UNMETERED)
     outage.unmetered()
 
@@ -248,7 +247,7 @@ def unmetered() -> None:
 def settled(
     certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int
 ) -> None:
-    """A reservation was settled.
+    """Record a settled reservation.
 
     `model` is a configured name, so the number of series is bounded.
     """
@@ -264,7 +263,7 @@ def settled(
 
 
 def unseen(reservation_id: str) -> None:
-    """A reply passed that ext_proc was to read and did not see to its end."""
+    """Record a reply that ext_proc should have read and did not see to its end."""
     _count(_UNSEEN)
     if _unseen_line.due():
         _log.warning(
@@ -278,33 +277,33 @@ def unseen(reservation_id: str) -> None:
 
 
 def unpriced(parts: Sequence[str]) -> None:
-    """A settled request had parts without a price.
+    """Record parts of a settled request without a price.
 
-    Words of providers that core.billing does not know count as one.
+    Provider words that core.money.billing does not know count as one.
     """
     for part in parts:
         _count(_labelled(_UNPRICED, part if part in PARTS else "other"))
 
 
 def other_model(model: str) -> None:
-    """A reply named another model than the one that was admitted."""
+    """Record a reply that names a model other than the admitted one."""
     _count(_labelled(_OTHER_MODEL, model), 1)
 
 
 def told(model: str, told_nanousd: int, table_nanousd: int) -> None:
-    """A reply told what it cost: what the provider says, and what the table makes of it."""
+    """Record the cost that a reply reports beside the cost by the price table."""
     _count(_labelled(_TOLD, model), told_nanousd / 1_000_000_000)
     _count(_labelled(_TABLE, model), table_nanousd / 1_000_000_000)
 
 
 def store_failed(operation: str, error: Exception) -> None:
-    """The store did not answer, or not in time, or refused what it was asked."""
+    """Record a store operation that failed, timed out, or was refused."""
     _count(_labelled(_STORE_ERRORS, operation))
     outage.failed(error)
 
 
 def keys_evicted(count: int) -> None:
-    """The store has dropped keys, which may be anybody's and what they spent."""
+    """Record keys dropped by the store, which may be entities or spend."""
     _log.error(
         "the store's memory is full, and it has dropped %d keys: set maxmemory-policy noeviction",
         count,
@@ -312,7 +311,7 @@ def keys_evicted(count: int) -> None:
 
 
 def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> None:
-    """Settlements failed for good; the leases will run out and the holds will be charged."""
+    """Record settlements that failed for good; their leases will expire and be charged as held."""
     store_failed("settle", error)
     _log.error(
         "settlement of %s failed and is left to the lease: %s", ", ".join(reservation_ids), error
@@ -320,17 +319,15 @@ def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> N
 
 
 def prices_not_read(error: Exception) -> None:
-    """The price file has become unusable; what it said before still holds."""
+    """Record that the price file became unusable; its last content still applies."""
     _log.error("prices stay as they were: %s", error)
 
 
 def certificate_not_read(error: Exception) -> None:
-    """A certificate was changed and cannot be read; the one before still serves."""
+    """Record that a changed certificate cannot be read; the former one still serves."""
     _log.error("the certificate stays as it was: %s", error)
 
 
 def failed(where: str) -> None:
-    """Something that should not happen did, at one of the outer edges; the traceback is that of the
-    exception being handled.
-    """
+    """Record an unexpected error at an outer edge, with the traceback of the current exception."""
     _log.exception("unexpected error in %s", where)

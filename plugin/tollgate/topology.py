@@ -1,8 +1,7 @@
-"""Where everything listens: what the supervisor knows and the settings do not; and the parts of
-Envoy's configuration.
+"""Define where everything listens, which the supervisor knows and the settings do not.
 
-It stands apart from envoy_config, whose libraries take 12 MB: the supervisor runs for months and
-renders once.
+Also names the parts of Envoy's configuration. Separate from envoy_config, whose libraries take 12
+MB: the supervisor runs for months and renders once.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from tollgate.core.errors import SettingsError
 
 DEFAULT_TRUST_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-"""Debian, Ubuntu, Alpine and Arch keep the system's certificate authorities here, and so does
+"""The system's certificate authorities on Debian, Ubuntu, Alpine and Arch, and in
 Envoy's own image.
 """
 
@@ -29,7 +28,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read `unix:/path` or `host:port`. Raises SettingsError when it is neither."""
+        """Parse `unix:/path` or `host:port`. Raises SettingsError for anything else."""
         if text.startswith("unix:"):
             return cls(path=text.removeprefix("unix:"))
         try:
@@ -51,9 +50,10 @@ class Address:
 class Topology:
     """The addresses of one gateway.
 
-    `workers_http`: where the workers take ext_authz over HTTP, in native mode. `stand_ins`: so many
-    of the workers, the last, get calls only while no other lives. `mock` and `envoy_admin` may be
-    absent; `trust_bundle` is a file of certificate authorities.
+    - `workers_http`: where workers serve ext_authz over HTTP, in native mode.
+    - `stand_ins`: how many of the last workers get calls only while no other is alive.
+    - `mock`, `envoy_admin`: may be absent.
+    - `trust_bundle`: a file of certificate authorities.
     """
 
     listen: Address
@@ -67,7 +67,7 @@ class Topology:
 
 
 class Part(StrEnum):
-    """Which part is printed: the whole file, or what goes into one that is there."""
+    """The part of the configuration to print: the whole file, or a section for an existing one."""
 
     BOOTSTRAP = "bootstrap"
     LISTENER = "listener"

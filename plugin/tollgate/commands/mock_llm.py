@@ -25,8 +25,7 @@ def mock_llm(
     unix_path: Annotated[str | None, typer.Option(help="a Unix socket instead of a port")] = None,
 ) -> None:
     """Run a provider that invents its answers and counts them correctly: OpenAI, Anthropic and
-    Gemini,
-    JSON and streams.
+    Gemini, JSON and streams.
     """
     from tollgate.mock_llm import MockOptions, serve
 

@@ -1,3 +1,3 @@
-"""What a LiteLLM server knows, carried over to Tollgate: read from its API or a dump, put into our
-words, sent to POST /global/import.
+"""Import what a LiteLLM server knows: read its API or a dump, map it, send it to
+POST /global/import.
 """

@@ -1,4 +1,4 @@
-"""LiteLLM's rows as the lists of POST /global/import, and what of them is lost."""
+"""Map LiteLLM's rows to the lists of POST /global/import, and report what is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tollgate.import_litellm.rows import Lost, Row, RowReader
 from tollgate.import_litellm.source import Dump
 
 KINDS = ("budgets", "users", "teams", "members", "customers", "keys")
-"""In the order in which they must be made: keys and customers name their budgets."""
+"""In order of creation: keys and customers refer to their budgets."""
 
 _LIMITS = ("max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests")
 _MOMENTS = ("created_at", "budget_reset_at")
@@ -38,7 +38,7 @@ _TEAM = (
 )
 _CUSTOMER = ("user_id", "alias", "blocked", "models", "spend", "created_at", "budget_reset_at")
 _BUDGET = ("budget_id", "soft_budget", "model_max_budget", "created_at", *_LIMITS)
-# Fields that tell what other rows say too, or nothing that could be acted on.
+# Fields that repeat what other rows say, or that have no effect.
 _TOLD = (
     "created_by*",
     "updated_*",
@@ -81,13 +81,13 @@ _TOLD_OF_TEAMS = (
     "litellm_*",
 )
 _TOLD_OF_BUDGETS = (*_TOLD, "budget_reset_at")
-# LiteLLM's own web page makes a key for each of its sessions.
+# LiteLLM's own UI creates a key for each session.
 _SESSIONS = "litellm-dashboard"
 
 
 @dataclass(slots=True)
 class ImportPlan:
-    """What is to be imported, by kind, and what is lost on the way."""
+    """The entities to import, by kind, and what is lost on the way."""
 
     items: dict[str, list[dict[str, Any]]] = field(
         default_factory=lambda: {kind: [] for kind in KINDS}
@@ -97,7 +97,7 @@ class ImportPlan:
 
 
 def plan_of(dump: Dump) -> ImportPlan:
-    """Everything in a dump, in our words."""
+    """Map everything in a dump."""
     plan = ImportPlan()
     budgets = _budgets(dump)
     for row in budgets.values():
@@ -119,7 +119,7 @@ def plan_of(dump: Dump) -> ImportPlan:
 
 
 def _budgets(dump: Dump) -> dict[str, Row]:
-    """Budgets by id: those of the list, and those that come only with whoever has them."""
+    """Return budgets by id: those of the list, and those that only their users' rows contain."""
     found = {str(row["budget_id"]): row for row in dump.budgets if row.get("budget_id")}
     for row in (*dump.keys, *dump.customers):
         budget = row.get("litellm_budget_table")
@@ -167,7 +167,7 @@ def _take_team(
 
 
 def _member_defaults(budget: Row) -> dict[str, Any]:
-    """The limits of each member who has none of their own."""
+    """Return the limits of each member who has none of their own."""
     names = {
         "max_budget": "team_member_budget",
         "budget_duration": "team_member_budget_duration",
@@ -237,8 +237,9 @@ def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
 
 
 def _budget_of(reader: RowReader, budgets: Mapping[str, Row], item: Row) -> dict[str, Any]:
-    """The budget that somebody has, by its id; its period is theirs when they have none of their
-    own.
+    """Return an entity's reference to its budget.
+
+    The budget's period becomes the entity's if the entity has none.
     """
     embedded = reader.get("litellm_budget_table")
     budget_id = reader.get("budget_id") or (

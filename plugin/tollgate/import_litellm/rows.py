@@ -1,6 +1,4 @@
-"""One row of LiteLLM's, taken apart: what is carried, what says nothing, and what is lost and must
-be told.
-"""
+"""Take one LiteLLM row apart: fields that are carried, without meaning, or lost and reported."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ _OBJECTS = (
     "model_spend",
     "model_aliases",
 )
-# Stored within `metadata` by LiteLLM, and acted on by it there.
+# LiteLLM stores these within `metadata` and acts on them there.
 _ACTED_ON = frozenset(
     [
         "enforced_params",
@@ -42,7 +40,7 @@ _ACTED_ON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Something that an entity had and has not any more."""
+    """A field that does not survive the import."""
 
     kind: str
     id: str
@@ -51,9 +49,7 @@ class Lost:
 
 
 class RowReader:
-    """Reads the fields of one row, and remembers which were read: those that are left say something
-    that is lost.
-    """
+    """Reads the fields of one row and tracks which were read; the unread ones are lost."""
 
     def __init__(self, kind: str, identity: str, row: Row) -> None:
         self.lost: list[Lost] = []
@@ -63,16 +59,16 @@ class RowReader:
         self._read: set[str] = set()
 
     def get(self, name: str) -> Any:
-        """A field, or None."""
+        """Return a field, or None."""
         self._read.add(name)
         return self._row.get(name)
 
     def lose(self, field: str, reason: str) -> None:
-        """Remember that a field is not carried."""
+        """Record that a field is not carried."""
         self.lost.append(Lost(self._kind, self._identity, field, reason))
 
     def carried(self, names: Iterable[str]) -> dict[str, Any]:
-        """Those of some fields that say something and can be counted."""
+        """Return those of the given fields that are set and can be counted."""
         found: dict[str, Any] = {}
         for name in names:
             value = self.get(name)
@@ -81,7 +77,9 @@ class RowReader:
         return found
 
     def metadata(self) -> dict[str, Any]:
-        """`metadata`, and the limits for models that LiteLLM keeps in it as fields of their own."""
+        """Return `metadata`, with the limits for models that LiteLLM keeps in it
+        as separate fields.
+        """
         whole = self.get("metadata")
         if not isinstance(whole, dict) or not whole:
             return {}
@@ -100,9 +98,9 @@ class RowReader:
         }
 
     def finish(self, told: Sequence[str]) -> list[Lost]:
-        """What is lost.
+        """Return what is lost.
 
-        `told`: fields, or beginnings of fields with a star, that only tell what is known otherwise.
+        `told`: fields, or prefixes with a star, that only repeat what is known otherwise.
         """
         for name, value in self._row.items():
             silent = any(
@@ -130,7 +128,7 @@ class RowReader:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as its type says: LiteLLM stores some objects as JSON text."""
+    """Return a value by its type: LiteLLM stores some objects as JSON text."""
     if name in _OBJECTS and isinstance(value, str):
         try:
             return json.loads(value)
@@ -140,5 +138,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _says_nothing(value: Any) -> bool:
-    """Null, and what is empty. 0 is a limit, false is what most flags are by default."""
+    """Return whether a value is null or empty.
+
+    0 is a limit; false is the default of most flags.
+    """
     return value is None or value is False or value in ("", [], {})

@@ -1,6 +1,4 @@
-"""Where the rows come from: a LiteLLM server's own lists, page by page, or a JSON file that holds
-them.
-"""
+"""Read LiteLLM's rows from a server, page by page, or from a JSON file."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _LISTS = ("keys", "teams", "users", "budgets", "customers")
 class Dump:
     """All rows of a LiteLLM server.
 
-    A team's may hold `team_memberships`, which only /team/info tells.
+    A team's row may include `team_memberships`, which only /team/info returns.
     """
 
     keys: tuple[Row, ...] = ()
@@ -38,7 +36,7 @@ class Dump:
 
 
 def read_file(path: Path) -> Dump:
-    """A dump from a file: an object with the lists, or with the answers of LiteLLM that hold them.
+    """Read a dump: an object with the lists, or with the LiteLLM answers that contain them.
 
     Raises SettingsError.
     """
@@ -63,14 +61,14 @@ def _rows(value: Any, name: str, where: str) -> tuple[Row, ...]:
 
 
 class LitellmServer:
-    """A LiteLLM server, as its administrator sees it."""
+    """A LiteLLM server as its administrator sees it."""
 
     def __init__(self, client: httpx.Client, say: Say) -> None:
         self._client = client
         self._say = say
 
     def read(self) -> Dump:
-        """All that it knows. Raises SettingsError."""
+        """Read everything the server knows. Raises SettingsError."""
         return Dump(
             keys=self._paged("/key/list", "keys", "size", {"return_full_object": "true"}, "token"),
             teams=tuple(self._teams()),
@@ -82,9 +80,9 @@ class LitellmServer:
     def _paged(
         self, path: str, name: str, size: str, query: dict[str, str], identity: str
     ) -> tuple[Row, ...]:
-        """A whole list.
+        """Read a whole list.
 
-        Older servers give all at once whatever page is asked for, so it ends when nothing new
+        Older servers return everything whatever page is asked for, so reading ends when nothing new
         comes.
         """
         found: dict[str, Row] = {}
@@ -132,7 +130,7 @@ class LitellmServer:
 
 
 def read_server(url: str, master_key: str, say: Say) -> Dump:
-    """All that a server knows. Raises SettingsError."""
+    """Read everything from a server. Raises SettingsError."""
     import httpx
 
     headers = {"authorization": f"Bearer {master_key}"}

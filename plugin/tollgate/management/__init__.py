@@ -1,8 +1,8 @@
-"""Use cases on keys, users, teams, members, customers and budgets: who may change what, and what it
-has spent.
+"""Manage keys, users, teams, members, customers and budgets: who may change what, and what was
+spent.
 
-Nothing here knows HTTP or the store. Changes are functions of an entity, tried again when somebody
-else changed it meanwhile.
+Nothing here knows HTTP or the store. A change is a function of an entity and is retried when
+somebody else changed the entity concurrently.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Management:
         clock: Clock,
         master_key: str | None,
     ) -> Management:
-        """The use cases over these ports.
+        """Build the use cases over these ports.
 
-        Without a master key only keys of administrators administer.
+        Without a master key, only keys of administrators can administer.
         """
         spending = Spending(registry, counters, book, clock)
         return cls(

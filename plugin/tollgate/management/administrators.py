@@ -1,6 +1,7 @@
-"""Who administers: the master key, or a key of a user whose role is proxy_admin.
+"""Authenticate callers of the management API.
 
-Any other key may read about itself.
+The master key and keys of users with the role proxy_admin administer; any other key may read about
+itself.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from tollgate.ports import Clock, Registry, entity_of
 
 
 class Denied(TollgateError):
-    """A caller may not do this, or is nobody we know.
+    """The caller is unknown, or may not do this.
 
-    `kind` is LiteLLM's name for it, `status` its HTTP status.
+    `kind` is LiteLLM's name for the error, `status` its HTTP status.
     """
 
     def __init__(self, message: str, kind: str = "auth_error", status: int = 401) -> None:
@@ -46,12 +47,12 @@ Caller = Administrator | Holder
 
 
 def hash_of(secret: str) -> str:
-    """What is kept of a key's secret."""
+    """Return the SHA-256 of a key's secret, the only form in which it is stored."""
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Authenticator:
-    """Tells who a secret belongs to. `master_key` None: nobody is the master."""
+    """Finds the owner of a secret. Without a `master_key` nobody is the master."""
 
     def __init__(self, registry: Registry, clock: Clock, master_key: str | None) -> None:
         self._registry = registry
@@ -59,7 +60,7 @@ class Authenticator:
         self._master_hash = None if master_key is None else hash_of(master_key)
 
     async def authenticate(self, secret: str | None) -> Caller:
-        """The caller with that secret. Raises Denied, in LiteLLM's words."""
+        """Return the caller with that secret. Raises Denied, in LiteLLM's words."""
         if not secret:
             raise Denied("Authentication Error, No api key passed in.")
         presented = hash_of(secret)

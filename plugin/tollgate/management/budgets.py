@@ -1,4 +1,6 @@
-"""Budgets: sets of limits that keys and customers share by id. A budget itself spends nothing."""
+"""Manage budgets: sets of limits that keys and customers share by id. A budget
+itself spends nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ class Budgets(Noun[Budget]):
         )
 
     async def live(self, entities: Sequence[Budget]) -> list[Live[Budget]]:
-        """Budgets, and when a period counted from their own creation ends: what uses them counts
-        from its own.
+        """Return budgets, each with the end of a period counted from its own creation.
+
+        Entities that use a budget count periods from their own creation.
         """
         now_us = self.clock.now_us()
         return [
@@ -35,25 +38,23 @@ class Budgets(Noun[Budget]):
         ]
 
     async def several(self, identities: Sequence[str]) -> list[Live[Budget]]:
-        """Those of some budgets that exist."""
+        """Return those of the given budgets that exist."""
         if not identities:
             raise BadRequest("Specify list of budget id's to query. Passed in=[]", "budgets")
         found = await self.registry.get(Budget, list(dict.fromkeys(identities)))
         return await self.live([stored.entity for stored in found if stored is not None])
 
     async def check(self, budget_id: str | None) -> None:
-        """Raises BadRequest when there is no such budget: whoever was given it would be without
-        limits.
-        """
+        """Raise BadRequest for an unknown budget, whose user would otherwise have no limits."""
         if budget_id is not None and await self.entities.find_stored(budget_id) is None:
             raise BadRequest(
                 f"budget_id={budget_id} does not exist; make it with /budget/new", "budget_id"
             )
 
     async def delete(self, identity: str) -> Live[Budget]:
-        """Delete a budget that nobody uses.
+        """Delete an unused budget.
 
-        Raises NotFound, and Conflict that names who uses it.
+        Raises NotFound, or Conflict naming its users.
         """
         stored = await self.entities.get(identity)
         try:
@@ -67,7 +68,7 @@ class Budgets(Noun[Budget]):
         return await self.live_one(stored.entity)
 
     async def _users_of(self, budget: Budget) -> str:
-        """Who uses a budget, in words; nothing when nobody does."""
+        """Return the users of a budget in words; empty if there are none."""
         keys = await self.registry.page(Key, budget, 0, _MOST_NAMED)
         customers = await self.registry.page(Customer, budget, 0, _MOST_NAMED)
         named = [f"key {each.alias or each.name}" for each in keys.entities]

@@ -1,7 +1,4 @@
-"""One kind of entity in the registry: found, made, changed and listed.
-
-Two writers never lose each other's change.
-"""
+"""Find, create, change and list the entities of one kind; concurrent writers lose no change."""
 
 from __future__ import annotations
 
@@ -13,13 +10,15 @@ from tollgate.ports import E, Page, Registry, Stored, Write
 
 _CHUNK = 500
 MOST_TRIES = 100
-"""Each lost race means that somebody else's change went through; this many in a row is not a race."""
+"""Most attempts of a change. Each lost race means that another change succeeded, so this many in a
+row are no race.
+"""
 
 
 class Collection(Generic[E]):
-    """The entities of a kind.
+    """The entities of one kind.
 
-    `missing` is what to say of an id that does not exist, with `{}` for it.
+    `missing` is the message for an unknown id, with `{}` in its place.
     """
 
     def __init__(self, registry: Registry, kind: type[E], missing: str) -> None:
@@ -28,19 +27,19 @@ class Collection(Generic[E]):
         self._missing = missing
 
     async def find_stored(self, identity: str) -> Stored[E] | None:
-        """The entity, if there is one."""
+        """Return the entity, or None."""
         (stored,) = await self._registry.get(self._kind, [identity])
         return stored
 
     async def get(self, identity: str) -> Stored[E]:
-        """The entity. Raises NotFound."""
+        """Return the entity. Raises NotFound."""
         stored = await self.find_stored(identity)
         if stored is None:
             raise NotFound(self._missing.format(identity))
         return stored
 
     async def find_named(self, name: str) -> Stored[E] | None:
-        """The entity that has a unique name, if there is one."""
+        """Return the entity with a unique name, or None."""
         return await self._registry.find_named(self._kind, name)
 
     async def change(
@@ -49,10 +48,10 @@ class Collection(Generic[E]):
         change: Callable[[E], E],
         prepare: Callable[[E, E], Awaitable[None]] | None = None,
     ) -> E:
-        """Apply a change to the entity as it is now, again and again until nobody came between.
+        """Apply a change to the current entity, retrying until nobody interferes.
 
-        `prepare`: what has to be done before each try, of the entity as it was and as it will be.
-        Raises NotFound, Conflict.
+        `prepare` runs before each attempt with the entity before and after. Raises NotFound or
+        Conflict.
         """
         for _ in range(MOST_TRIES):
             before = await self.get(identity)
@@ -63,8 +62,7 @@ class Collection(Generic[E]):
                 await self._registry.write(Write(before, after))
             except Conflict:
                 now = await self.find_stored(identity)
-                # Unchanged since: the conflict is about something else, such as a name that is
-                # taken.
+                # Unchanged since: the conflict has another reason, such as a name in use.
                 if now is not None and now.version == before.version:
                     raise
             else:
@@ -74,20 +72,18 @@ class Collection(Generic[E]):
     async def page(
         self, owner: Any, keep: Callable[[E], bool] | None, offset: int, count: int
     ) -> Page[E]:
-        """A part of the list, newest first: all, or an owner's; with `keep`, only those that it
-        accepts.
-        """
+        """Return a part of the list, newest first: of all or of an owner's; `keep` filters."""
         if keep is None:
             return await self._registry.page(self._kind, owner, offset, count)
         kept = [entity for entity in await self.all(owner) if keep(entity)]
         return Page(tuple(kept[offset : offset + count]), len(kept))
 
     async def all(self, owner: Any = None) -> list[E]:
-        """The whole list."""
+        """Return the whole list."""
         return [entity async for chunk in self.chunks(owner) for entity in chunk]
 
     async def chunks(self, owner: Any = None) -> AsyncIterator[Sequence[E]]:
-        """The whole list, newest first, in parts."""
+        """Yield the whole list in parts, newest first."""
         at = 0
         while True:
             page = await self._registry.page(self._kind, owner, at, _CHUNK)

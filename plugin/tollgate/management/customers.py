@@ -1,6 +1,6 @@
-"""Customers: the end users whom the `user` field of a body names.
+"""Manage customers: the end users whom the `user` field of a body names.
 
-One that nobody registered needs none of this to be limited.
+Default limits apply to unregistered customers too.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Customers(Noun[Customer]):
         super().__init__(registry, spending, clock, Customer, "End User Id={} does not exist in db")
 
     async def find_seen(self, identity: str) -> tuple[Live[Customer], bool]:
-        """Return the customer and whether it is registered: calls that named one whom nobody
-        registered have spent in its name.
+        """Return the customer, and whether it is registered.
 
-        Raises NotFound where there is neither.
+        Calls may have spent in the name of an unregistered customer. Raises NotFound if it is
+        neither registered nor known from calls.
         """
         stored = await self.entities.find_stored(identity)
         if stored is not None:
@@ -36,7 +36,7 @@ class Customers(Noun[Customer]):
         return Live(Customer(identity), spend), False
 
     async def delete(self, identities: Sequence[str]) -> int:
-        """Delete customers, all or none; how many they were."""
+        """Delete customers, all or none; return their number."""
         found = await self.stored(identities)
         await self.registry.write(*(Write(each, None) for each in found))
         await self.spending.forget([each.entity for each in found])
@@ -45,10 +45,7 @@ class Customers(Noun[Customer]):
     async def set_blocked(
         self, identities: Sequence[str], *, blocked: bool
     ) -> list[Live[Customer]]:
-        """Stop customers, or let them work again.
-
-        One that nobody registered is registered by it.
-        """
+        """Block or unblock customers; an unregistered one is registered by it."""
         done = []
         for identity in dict.fromkeys(identities):
             if await self.entities.find_stored(identity) is None:

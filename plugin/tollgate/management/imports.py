@@ -1,8 +1,7 @@
-"""Entities that come from elsewhere, whole: made as they are if they are not there, with what they
-have spent, and else left alone.
+"""Import entities from another system, including what they have spent.
 
-So an import can be run again: what it made before is unchanged, and what was changed here meanwhile
-stays as it is.
+An entity is created if it does not exist, and otherwise left alone. An import can therefore be run
+again: earlier results and local changes stay.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from tollgate.ports import Registry, Write, entity_of
 
 
 class Outcome(StrEnum):
-    """What became of an entity.
+    """The outcome for one entity.
 
-    `differs`: one of its id is here and is not the same; it was left as it is.
+    `differs`: an entity with this id exists and is different; it was left alone.
     """
 
     CREATED = "created"
@@ -35,8 +34,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EntityToImport:
-    """An entity from elsewhere, and what it has spent in the period that it is in: in all, and of
-    its budgets for single models.
+    """An entity from elsewhere with its spend in the current period, in total and
+    per model budget.
     """
 
     entity: Entity
@@ -46,7 +45,7 @@ class EntityToImport:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of an entity, and why where that is not plain."""
+    """The outcome for one entity, and the reason if it is not obvious."""
 
     outcome: Outcome
     message: str | None = None
@@ -60,7 +59,7 @@ class Imports:
         self._spending = spending
 
     async def take(self, carried: EntityToImport, *, dry_run: bool) -> Imported:
-        """Make the entity if it is not there. `dry_run`: only say what would become of it."""
+        """Create the entity if it does not exist. `dry_run`: only report the outcome."""
         entity: Any = carried.entity
         (stored,) = await self._registry.get(
             type(entity), [entity.hash if isinstance(entity, Key) else entity.id]
@@ -69,8 +68,8 @@ class Imports:
             return _compared(stored.entity, entity)
         if dry_run:
             return Imported(Outcome.CREATED)
-        # The spend comes first: an import that is cut between the two makes the entity when it is
-        # run again, with its spend.
+        # Spend is written first: if the import is cut between the two, the next run creates the
+        # entity with its spend.
         if not isinstance(entity, Budget):
             await self._set_spend(entity, carried)
         try:
@@ -110,7 +109,7 @@ def _compared(here: Entity, there: Entity) -> Imported:
 
 
 def _timeless(entity: Any) -> Any:
-    """The entity without its moments, which another system keeps otherwise."""
+    """Return the entity without its timestamps, which another system defines differently."""
     cleared: dict[str, Any] = {"created_us": 0, "updated_us": 0}
     for each in fields(entity):
         value = getattr(entity, each.name)

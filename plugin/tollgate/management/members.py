@@ -1,4 +1,4 @@
-"""Members: users in teams. Who is made a member and is not known as a user becomes one."""
+"""Manage members: users in teams. Adding an unknown user creates it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tollgate.ports import Clock, Registry, Stored, Write, entity_of
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """Somebody who is to be a member, by user id or by e-mail address."""
+    """A member to add, by user id or e-mail address."""
 
     role: MemberRole
     user_id: str | None = None
@@ -36,9 +36,9 @@ class Members(Noun[Member]):
     async def add(
         self, team_id: str, new: Sequence[NewMember], change: Callable[[Member, int], Member]
     ) -> tuple[list[User], list[Member]]:
-        """Make users members of a team, all or none.
+        """Add users to a team, all or none.
 
-        Raises NotFound, and BadRequest for one who is a member already.
+        Raises NotFound, or BadRequest for an existing member.
         """
         (team,) = await self.registry.get(Team, [team_id])
         if team is None:
@@ -53,14 +53,14 @@ class Members(Noun[Member]):
             try:
                 await self.registry.write(*writes)
             except Conflict:
-                continue  # somebody made one of them a user or a member meanwhile: look again
+                continue  # one of them was created concurrently: look again
             return users, members
         raise Conflict(f"team {team_id} is being changed by others all the time; try again")
 
     async def additions(
         self, team_id: str, new: Sequence[NewMember], change: Callable[[Member, int], Member]
     ) -> tuple[list[Write], list[User], list[Member]]:
-        """The writes that make users members, the users, and the members."""
+        """Return the writes that add users to a team, the users, and the members."""
         writes: list[Write] = []
         users: dict[str, User] = {}
         members: list[Member] = []
@@ -77,9 +77,7 @@ class Members(Noun[Member]):
         return writes, list(users.values()), members
 
     async def of_team(self, team: Team) -> list[Live[Member]]:
-        """A team's members, oldest first, with the limits that they have in effect and their
-        numbers.
-        """
+        """Return a team's members, oldest first, with their effective limits and spend."""
         found = [
             find_member_of(team, member, member.user_id) or member
             for member in reversed(await self.entities.all(Team(team.id)))
@@ -110,7 +108,7 @@ class Members(Noun[Member]):
     async def reset_spend(
         self, team: Team, user_id: str, to_nanousd: int
     ) -> tuple[Live[Member], int]:
-        """Lower what a member has spent in the period; the member, and what they had spent before."""
+        """Lower a member's spend in the current period; return the member and the former spend."""
         stored = await self.entities.get(f"{team.id}/{user_id}")
         member = find_member_of(team, stored.entity, user_id) or stored.entity
         (live,) = await self.spending.live([member], team.organization)

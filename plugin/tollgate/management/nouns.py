@@ -1,6 +1,4 @@
-"""What all nouns but keys have in common: they have an id that a caller may choose, and are made,
-changed, listed alike.
-"""
+"""Share what all nouns except keys do alike: create, change and list entities with a chosen id."""
 
 from __future__ import annotations
 
@@ -17,10 +15,7 @@ from tollgate.ports import Clock, E, Page, Registry, Stored, Write
 
 
 class Noun(Generic[E]):
-    """The use cases on one kind of entity.
-
-    `missing` is what to say of an id that does not exist.
-    """
+    """The use cases on one kind of entity. `missing` is the message for an unknown id."""
 
     def __init__(
         self, registry: Registry, spending: Spending, clock: Clock, kind: type[E], missing: str
@@ -33,7 +28,7 @@ class Noun(Generic[E]):
     async def create(
         self, blank: E, change: Callable[[E, int], E], spend_nanousd: int = 0
     ) -> Live[E]:
-        """Make one. Raises BadRequest when its id or name is in use."""
+        """Create an entity. Raises BadRequest if its id or name is in use."""
         entity = self.made(blank, change)
         try:
             await self.registry.write(Write(None, entity))
@@ -44,22 +39,22 @@ class Noun(Generic[E]):
         return await self.live_one(entity)
 
     def made(self, blank: E, change: Callable[[E, int], E]) -> E:
-        """A new entity: created now, its periods counted from now."""
+        """Return a new entity, created now, with periods counted from now."""
         now_us = self.clock.now_us()
         return change(new_entity(blank, now_us), now_us)
 
     async def live_by_id(self, identity: str) -> Live[E]:
-        """The entity with its numbers. Raises NotFound."""
+        """Return the entity with its spend. Raises NotFound."""
         return await self.live_one((await self.entities.get(identity)).entity)
 
     async def stored(self, identities: Sequence[str]) -> list[Stored[E]]:
-        """Several entities, each once. Raises NotFound when one is missing."""
+        """Return several entities without duplicates. Raises NotFound if one is missing."""
         return [await self.entities.get(identity) for identity in dict.fromkeys(identities)]
 
     async def update(
         self, identity: str, change: Callable[[E, int], E], spend_nanousd: int | None = None
     ) -> Live[E]:
-        """Change one. Raises NotFound, and BadRequest when its new name is in use."""
+        """Change an entity. Raises NotFound, or BadRequest if its new name is in use."""
         try:
             entity = await self.change(identity, change)
         except Conflict as conflict:
@@ -69,16 +64,18 @@ class Noun(Generic[E]):
         return await self.live_one(entity)
 
     async def change(self, identity: str, change: Callable[[E, int], E]) -> E:
-        """Change one; what is spent in its budget periods stays spent.
+        """Change an entity; the spend of its current budget periods is kept.
 
-        Raises NotFound, Conflict.
+        Raises NotFound or Conflict.
         """
         return await self.entities.change(
             identity, self.changed(change), self.spending.periods.carry
         )
 
     def changed(self, change: Callable[[E, int], E]) -> Callable[[E], E]:
-        """A change, with what follows from it: when it was, and a new period for a new duration."""
+        """Return a change that also sets the time of change, and restarts the period of a new
+        duration.
+        """
         now_us = self.clock.now_us()
 
         def apply(entity: E) -> E:
@@ -94,19 +91,19 @@ class Noun(Generic[E]):
     async def page(
         self, offset: int, count: int, keep: Callable[[E], bool] | None = None
     ) -> Page[E]:
-        """A part of the list, newest first."""
+        """Return a part of the list, newest first."""
         return await self.entities.page(None, keep, offset, count)
 
     async def by_spend(self, offset: int, count: int) -> Ranking[E]:
-        """A part of all of them, those that spent most first."""
+        """Return a part of all entities, ordered by spend."""
         return await ranked(self.entities.chunks(), self.live, offset, count)
 
     async def live(self, entities: Sequence[E]) -> list[Live[E]]:
-        """Entities with their numbers."""
+        """Return entities with their spend."""
         return await self.spending.live(entities)
 
     async def live_one(self, entity: E) -> Live[E]:
-        """An entity with its numbers."""
+        """Return an entity with its spend."""
         (live,) = await self.live([entity])
         return live
 

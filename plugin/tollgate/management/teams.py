@@ -1,4 +1,4 @@
-"""Teams: users who share limits, and may each have limits within."""
+"""Manage teams: users who share limits, and may each have limits within the team."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Teams(Noun[Team]):
         change: Callable[[Team, int], Team],
         new: Sequence[NewMember],
     ) -> tuple[Live[Team], list[Member]]:
-        """Make a team with its members, all or none. Raises BadRequest when its id is in use."""
+        """Create a team with its members, all or none. Raises BadRequest if its id is in use."""
         for _ in range(MOST_TRIES):
             stored = await self.entities.find_stored(team.id)
             if stored is not None and not stored.entity.implied:
@@ -56,15 +56,13 @@ class Teams(Noun[Team]):
             try:
                 await self.registry.write(Write(stored, made), *writes)
             except Conflict:
-                # somebody made one of the users, or the team itself, meanwhile: look again
+                # One of the users, or the team itself, was created concurrently: look again.
                 continue
             return await self.live_one(made), members
         raise Conflict(f"team {team.id} is being changed by others all the time; try again")
 
     async def _over_memberships(self, writes: Sequence[Write]) -> list[Write]:
-        """The writes, where members of a team that was implied may be there already: they get their
-        role.
-        """
+        """Return the writes, turned into changes for members that an implied team already has."""
         found = []
         for each in writes:
             member = each.after
@@ -80,7 +78,7 @@ class Teams(Noun[Team]):
         return found
 
     async def info(self, team_id: str) -> TeamInfo:
-        """A team, its members and its keys. Raises NotFound."""
+        """Return a team with its members and keys. Raises NotFound."""
         live = await self.live_by_id(team_id)
         keys = await self._keys.all(Team(team_id))
         return TeamInfo(
@@ -101,8 +99,9 @@ class Teams(Noun[Team]):
         return [each.entity.id for each in teams]
 
     async def _forget(self, team: Team, removed: Sequence[Any]) -> None:
-        """Remove the counters of a team, its keys and its members; users of its keys may be members
-        by its limits alone.
+        """Remove the counters of a team, its keys and its members.
+
+        Users of the team's keys may be members by the team's limits alone.
         """
         keys = [each for each in removed if isinstance(each, Key) and each.team_id == team.id]
         users = {each.user_id for each in keys if each.user_id is not None}

@@ -1,4 +1,4 @@
-"""Internal users: whoever owns keys. Their limits hold over all their keys together."""
+"""Manage internal users, who own keys. Their limits apply to all their keys together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tollgate.ports import Clock, Registry, Write
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A team that a new user is to be in, and what is said of their part in it."""
+    """A team that a new user joins, and the user's role in it."""
 
     team_id: str
     change: Callable[[Member, int], Member]
@@ -25,7 +25,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """A user, and what they have."""
+    """A user with their keys and teams."""
 
     user: Live[User]
     keys: list[Live[Key]]
@@ -48,10 +48,9 @@ class Users(Noun[User]):
         key_change: Callable[[Key, int], Key] | None,
         spend_nanousd: int = 0,
     ) -> tuple[Live[User], Made | None]:
-        """Make a user, their memberships, and a key of theirs (unless there is no `key_change`),
-        all or none.
+        """Create a user, their memberships and a key, all or none; without `key_change` no key.
 
-        Raises Conflict when the user exists.
+        Raises Conflict if the user exists.
         """
         user = self.made(user, change)
         now_us = self.clock.now_us()
@@ -75,21 +74,21 @@ class Users(Noun[User]):
         return await self.live_one(user), None if key is None else Made(secret, Live(key))
 
     async def info(self, user_id: str) -> UserInfo:
-        """A user, their keys and teams. Raises NotFound."""
+        """Return a user with their keys and teams. Raises NotFound."""
         live = await self.live_by_id(user_id)
         keys = await self._keys.all(User(user_id))
         return UserInfo(live, await self.spending.live(keys), await self.team_ids(user_id))
 
     async def team_ids(self, user_id: str) -> tuple[str, ...]:
-        """The teams that a user is in, oldest membership first."""
+        """Return the teams of a user, oldest membership first."""
         return tuple(member.team_id for member in reversed(await self._members.all(User(user_id))))
 
     async def key_count(self, user_id: str) -> int:
-        """How many keys a user has."""
+        """Return the number of a user's keys."""
         return (await self.registry.page(Key, User(user_id), 0, 1)).total
 
     async def delete(self, user_ids: Sequence[str]) -> int:
-        """Delete users with their keys and memberships, all or none; how many users they were.
+        """Delete users with their keys and memberships, all or none; return the number of users.
 
         The ledger stays.
         """

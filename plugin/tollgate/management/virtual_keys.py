@@ -1,4 +1,4 @@
-"""Virtual keys: made, changed, blocked, replaced, deleted, and what they have spent."""
+"""Manage virtual keys: create, change, block, regenerate, delete, and report their spend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Page, Registry, Stored, Write
 
 Change = Callable[[Key, int], Key]
-"""What a caller wants of a key: a function of the key as it is, and of the time in microseconds."""
+"""A change to a key: a function of the current key and the time in microseconds."""
 
 SECRET_PREFIX = "sk-"
 _SHORTEST_SECRET = 16  # LiteLLM's rule for keys that a caller chooses
@@ -28,7 +28,7 @@ _SHORTEST_SECRET = 16  # LiteLLM's rule for keys that a caller chooses
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A key with its secret, which is told once and kept nowhere."""
+    """A key with its secret, which is returned once and never stored."""
 
     secret: str
     live: Live[Key]
@@ -36,7 +36,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class KeyQuery:
-    """Which keys are listed."""
+    """Which keys to list."""
 
     user_id: str | None = None
     team_id: str | None = None
@@ -47,7 +47,7 @@ class KeyQuery:
 
 
 class Keys:
-    """The use cases on keys. A key is named by its secret, or by its hash."""
+    """The use cases on keys. A key is named by its secret or its hash."""
 
     def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
         self._registry = registry
@@ -63,8 +63,10 @@ class Keys:
         spend_nanousd: int = 0,
         anonymous: bool = False,
     ) -> Made:
-        """Make a key. `anonymous`: it belongs to nobody in particular, so to a user id of its own,
-        as the page shows.
+        """Create a key.
+
+        `anonymous`: the key belongs to nobody in particular, so it gets a user id of its own, as in
+        LiteLLM's documentation of budgets.
         """
         chosen, secret = (
             secret is not None,
@@ -80,8 +82,7 @@ class Keys:
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
         if chosen:
-            # Calls that were in flight when a key of that secret was deleted have been settled
-            # since.
+            # Calls in flight when a key with that secret was deleted may have been settled since.
             await self.spending.forget([key])
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
@@ -89,11 +90,11 @@ class Keys:
         return Made(secret, await self._live(key))
 
     async def live_by_name(self, name: str) -> Live[Key]:
-        """The key of that secret or hash. Raises NotFound."""
+        """Return the key with that secret or hash. Raises NotFound."""
         return await self._live((await self._stored(name)).entity)
 
     async def live_by_alias(self, alias: str) -> Live[Key]:
-        """The key of that alias. Raises NotFound."""
+        """Return the key with that alias. Raises NotFound."""
         stored = await self._keys.find_named(alias)
         if stored is None:
             raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
@@ -108,7 +109,7 @@ class Keys:
     async def update(
         self, name: str, change: Change, spend_nanousd: int | None = None
     ) -> Live[Key]:
-        """Change a key. Raises NotFound, BadRequest."""
+        """Change a key. Raises NotFound or BadRequest."""
         now_us = self._clock.now_us()
 
         def changed(key: Key) -> Key:
@@ -125,9 +126,9 @@ class Keys:
         return await self._live(key)
 
     async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
-        """Delete keys, all or none, and return their hashes.
+        """Delete keys, all or none; return their hashes.
 
-        What they spent stays in the ledger alone.
+        Their spend stays in the ledger only.
         """
         found = [
             await self._stored(name) for name in dict.fromkeys(as_hash(each) for each in names)
@@ -145,7 +146,7 @@ class Keys:
         return list(unique)
 
     async def regenerate(self, name: str, change: Change, secret: str | None = None) -> Made:
-        """Give a key a new secret; the old one stops. Spend, limits and alias stay."""
+        """Give a key a new secret; the old one stops working. Spend, limits and alias stay."""
         secret = new_secret() if secret is None else checked_secret(secret)
         before = await self._stored(name)
         now_us = self._clock.now_us()
@@ -161,7 +162,7 @@ class Keys:
         return Made(secret, await self._live(after))
 
     async def reset_spend(self, name: str, to_nanousd: int) -> tuple[Live[Key], int]:
-        """Lower what a key has spent in its period; the key, and what it had spent before."""
+        """Lower a key's spend in the current period; return the key and the former spend."""
         live = await self.live_by_name(name)
         spent, limit = live.spend.used_nanousd, live.entity.limits.max_budget_nanousd
         if to_nanousd > spent:
@@ -179,7 +180,7 @@ class Keys:
         return await self._live(live.entity), spent
 
     async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:
-        """A part of the list, newest first."""
+        """Return a part of the list, newest first."""
         owner: User | Team | None = None
         if query.user_id is not None:
             owner = User(query.user_id)
@@ -193,11 +194,11 @@ class Keys:
         )
 
     async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
-        """A part of all keys, those that spent most first."""
+        """Return a part of all keys, ordered by spend."""
         return await ranked(self._keys.chunks(), self.live, offset, count)
 
     async def live(self, keys: Sequence[Key]) -> list[Live[Key]]:
-        """Keys with what they have spent."""
+        """Return keys with their spend."""
         return await self.spending.live(keys)
 
     async def _stored(self, name: str) -> Stored[Key]:
@@ -208,7 +209,7 @@ class Keys:
         return live
 
     async def _in_organization(self, key: Key) -> Key:
-        """A key of a team counts where the team does, unless it was given another organization."""
+        """Return the key in its team's organization, unless it was given another one."""
         if key.team_id is None or key.organization != DEFAULT_ORGANIZATION:
             return key
         (team,) = await self._registry.get(Team, [key.team_id])
@@ -216,17 +217,17 @@ class Keys:
 
 
 def blank(secret: str, now_us: int) -> Key:
-    """A new key of that secret, without any limits."""
+    """Return a new key with that secret and no limits."""
     return new_entity(Key(hash_of(secret), shown_name(secret)), now_us)
 
 
 def new_secret() -> str:
-    """A secret of 128 random bits."""
+    """Return a secret of 128 random bits."""
     return SECRET_PREFIX + secrets.token_urlsafe(16)
 
 
 def checked_secret(secret: str) -> str:
-    """A secret that a caller chose. Raises BadRequest when it is not one."""
+    """Return a secret that a caller chose. Raises BadRequest if it is invalid."""
     if not secret.startswith(SECRET_PREFIX) or len(secret) < _SHORTEST_SECRET:
         raise BadRequest(
             f"a key of your own must begin with '{SECRET_PREFIX}' and have at least 16 characters",
@@ -236,12 +237,12 @@ def checked_secret(secret: str) -> str:
 
 
 def shown_name(secret: str) -> str:
-    """How a key is shown to people: its last four characters."""
+    """Return a key's name as shown to people: its last four characters."""
     return f"{SECRET_PREFIX}...{secret[-4:]}"
 
 
 def as_hash(name: str) -> str:
-    """The hash of a key that is named by its secret or its hash."""
+    """Return the hash of a key that is named by its secret or its hash."""
     return hash_of(name) if name.startswith(SECRET_PREFIX) else name
 
 

@@ -1,7 +1,6 @@
-"""A provider for demos and tests: it speaks OpenAI, Anthropic and Gemini, JSON and streams, and
-counts its tokens honestly.
+"""Imitate LLM providers for demos and tests, without a model.
 
-It is no model.
+Speaks OpenAI, Anthropic and Gemini, JSON and streams, and counts its tokens correctly.
 """
 
 from tollgate.mock_llm.controls import MockOptions

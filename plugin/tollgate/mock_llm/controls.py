@@ -1,6 +1,4 @@
-"""What the mock provider can be told: by options when it starts, by `x-mock-` request headers for
-one reply.
-"""
+"""Control the mock provider by start options, and per reply by `x-mock-` request headers."""
 
 from __future__ import annotations
 
@@ -13,17 +11,17 @@ from tollgate.core.errors import BadRequest, SettingsError
 PREFIX = b"x-mock-"
 
 _TEN_MINUTES_MS = 600_000
-# A JSON reply is built whole in memory: these bounds keep one request from taking it all.
+# A JSON reply is built in memory: these bounds keep one request from taking all of it.
 _MOST_WORDS = 1_000_000
 _MOST_TEXT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class MockOptions:
-    """How the mock provider listens (`unix_path` instead of host and port; port 0 takes a free
-    one), and how it answers by default.
+    """Options of the mock provider: where it listens, and its default answers.
 
-    `on_ready` is called once with the address: `http://HOST:PORT` or `unix:PATH`.
+    `unix_path` replaces host and port; port 0 takes a free one. `on_ready` is called once with the
+    address: `http://HOST:PORT` or `unix:PATH`.
     """
 
     host: str = "127.0.0.1"
@@ -37,12 +35,12 @@ class MockOptions:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """How one request is answered.
+    """How to answer one request.
 
-    `chunks`: words of each choice. `size`: bytes of text that its words are made longer or shorter
-    for. `cut`: close after so many words of a stream, or bytes of a JSON body. `split`: bytes of
-    each piece of a stream; the pace `chunk_ms` is then one of pieces. `reset`: close, and say
-    nothing.
+    - `chunks`: words of each choice. `size`: bytes of text, reached by longer or shorter words.
+    - `cut`: close after this many words of a stream, or bytes of a JSON body.
+    - `split`: bytes of each piece of a stream; the pace `chunk_ms` then applies to pieces.
+    - `reset`: close without a reply.
     """
 
     latency_ms: int = 0
@@ -60,7 +58,7 @@ class Controls:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """A control that is a whole number in a range."""
+    """A control with a whole number in a range."""
 
     field: str
     least: int
@@ -71,14 +69,14 @@ class _Whole:
         return f"a whole number from {self.least} to {self.most}"
 
     def parse(self, value: bytes) -> int | None:
-        # bytes.isdigit knows ASCII digits only; the length bounds what int() is given.
+        # bytes.isdigit knows ASCII digits only; the length bounds what int() gets.
         number = int(value) if value.isdigit() and len(value) <= 10 else -1
         return number if self.least <= number <= self.most else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A control that is one of a few words."""
+    """A control with one of a few words."""
 
     field: str
     meanings: Mapping[bytes, bool]
@@ -112,7 +110,7 @@ _HEADERS: dict[bytes, _Whole | _Choice] = {
 
 
 def from_options(options: MockOptions) -> Controls:
-    """The defaults that the options ask for.
+    """Return the defaults from the options.
 
     Raises SettingsError with the option, its value and what would be right.
     """
@@ -126,7 +124,7 @@ def from_options(options: MockOptions) -> Controls:
 
 
 def from_headers(defaults: Controls, headers: Mapping[bytes, bytes]) -> Controls:
-    """The defaults, overridden by `x-mock-` headers (lower case).
+    """Return the defaults, overridden by `x-mock-` headers (lower case).
 
     Raises BadRequest with the header, its value and what would be right.
     """
@@ -134,7 +132,7 @@ def from_headers(defaults: Controls, headers: Mapping[bytes, bytes]) -> Controls
     for name, value in headers.items():
         control = _HEADERS.get(name)
         if control is None:
-            # A misspelt control that did nothing would make a test pass for the wrong reason.
+            # A misspelt control without effect would make a test pass for the wrong reason.
             known = ", ".join(each.decode() for each in _HEADERS)
             raise BadRequest(
                 f"{_shown(name)} is no header of the mock provider; it knows {known}", _shown(name)

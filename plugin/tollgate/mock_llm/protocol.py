@@ -1,6 +1,6 @@
-"""One client connection: HTTP/1.1 in, replies out in the order of the requests.
+"""Serve one client connection: HTTP/1.1 in, replies out in the order of the requests.
 
-What a reply says is decided elsewhere.
+The contents of replies are decided elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tollgate.mock_llm.stream import Pump
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of one server share. `next_id` names the next reply."""
+    """State shared by all connections of a server. `next_id` names the next reply."""
 
     defaults: Controls
     next_id: Callable[[], str]
@@ -31,7 +31,7 @@ class Shared:
 class MockConnection(asyncio.Protocol):
     """A connection to the mock.
 
-    One reply is under way at a time; requests that came meanwhile wait, and reading pauses.
+    Replies are sent one at a time; meanwhile, further requests wait and reading pauses.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -46,12 +46,11 @@ class MockConnection(asyncio.Protocol):
         self._readable = True
         self._delay: asyncio.Handle | None = None
         self._pump: Pump | None = None
-        # What to say last, once everything that waits is answered: set when nothing more can be
-        # read.
+        # Sent last, after everything that waits is answered; set when nothing more can be read.
         self._farewell: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not isinstance: uvloop's transports share no base with asyncio's.
+        # Not isinstance: uvloop's transports share no base class with asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._shared.connections.add(self)
 
@@ -64,7 +63,7 @@ class MockConnection(asyncio.Protocol):
             self._pump.cancel()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         self._transport.abort()
 
     def pause_writing(self) -> None:
@@ -78,13 +77,13 @@ class MockConnection(asyncio.Protocol):
             self._pump.resume()
         self._advance()
 
-    # What comes in. httptools calls the on_ methods from within feed_data.
+    # Input. httptools calls the on_ methods from within feed_data.
 
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
-            # The request itself is answered; the protocol that the client hoped for is not spoken.
+            # The request is answered; the upgrade that the client asked for is ignored.
             self._farewell = b""
         except HttpParserError:
             self._farewell = MALFORMED
@@ -112,11 +111,12 @@ class MockConnection(asyncio.Protocol):
         self._waiting.append(request)
         self._arriving = MockRequest(b"", {}, {}, b"")
 
-    # What goes out.
+    # Output.
 
     def _advance(self) -> None:
-        """Answer what waits, until a reply takes time or the client does not read; then read on
-        only when all is answered.
+        """Answer waiting requests until a reply takes time or the client does not read.
+
+        Reading resumes once everything is answered.
         """
         while self._waiting and self._writable and not self._busy:
             response = respond(
@@ -166,8 +166,8 @@ class MockConnection(asyncio.Protocol):
         self._advance()
 
     def _end(self, farewell: bytes = b"") -> None:
-        """Close when what is written has gone out: a cut reply is cut where it was asked to be, not
-        earlier.
+        """Close after everything written has been sent, so that a cut reply is cut exactly where
+        asked.
         """
         self._waiting.clear()
         self._transport.write(farewell)

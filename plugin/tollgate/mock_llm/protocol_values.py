@@ -1,6 +1,4 @@
-"""What a dialect is given and what it gives back: a call, and a reply as one JSON body or as the
-events of a stream.
-"""
+"""Define what a dialect takes and returns: a call, and a reply as JSON or as a stream's events."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ T = TypeVar("T")
 class MockCall:
     """A request that reached an API of the mock.
 
-    `id` is the reply's `x-request-id`; `query` is what follows the question mark.
+    `id` is the reply's `x-request-id`; `query` follows the question mark.
     """
 
     id: str
@@ -36,9 +34,7 @@ class MockCall:
 
 @dataclass(frozen=True, slots=True)
 class MockStream:
-    """A reply in events: what comes before the words, `count` events of one word each, what comes
-    after them.
-    """
+    """A reply in events: the opening, `count` events of one word each, and the ending."""
 
     content_type: bytes
     opening: bytes
@@ -51,7 +47,7 @@ Reply = bytes | MockStream
 
 
 def decode(decoder: Decoder[T], body: bytes) -> T:
-    """The fields of a body. Raises BadRequest if it is not a JSON object."""
+    """Decode the fields of a body. Raises BadRequest if it is not a JSON object."""
     try:
         return decoder.decode(body)
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -59,5 +55,5 @@ def decode(decoder: Decoder[T], body: bytes) -> T:
 
 
 def event(data: bytes) -> bytes:
-    """One server-sent event without a name."""
+    """Return one unnamed server-sent event."""
     return b"data: %b\n\n" % data

@@ -1,6 +1,6 @@
-"""From a request to the bytes of its reply: routing, controls, status and headers.
+"""Turn a request into the bytes of its reply: routing, controls, status and headers.
 
-It writes nothing.
+Writing them is left to the connection.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RETRY_AFTER = b"retry-after: 1\r\n"
 _GZIP = b"content-encoding: gzip\r\n"
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 
-# The answer to what is no HTTP/1.1: there is no path yet that would name a dialect.
+# The answer to anything but HTTP/1.1: no path is known yet that would select a dialect.
 MALFORMED = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection:"
     b' close\r\ncontent-length: 109\r\n\r\n{"error":{"message":"This is no HTTP/1.1'
@@ -34,7 +34,7 @@ MALFORMED = (
 class MockRequest:
     """A request, filled while it arrives.
 
-    Header names are in lower case; the `x-mock-` headers stand apart.
+    Header names are in lower case; `x-mock-` headers are kept apart.
     """
 
     target: bytes
@@ -47,9 +47,9 @@ class MockRequest:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What to write: `data` is the head, and the body unless that is a stream.
+    """What to write: `data` is the head, plus the body unless that is a stream.
 
-    `closes`: the connection ends with it.
+    `closes`: the connection ends after it.
     """
 
     data: bytes
@@ -59,7 +59,7 @@ class Response:
 
 
 def respond(request: MockRequest, call_id: str, defaults: Controls) -> Response:
-    """The response to a request, whatever it holds."""
+    """Return the response to a request, whatever it contains."""
     path, _, query = request.target.partition(b"?")
     route = route_of(request.method, path)
     controls = defaults
@@ -111,9 +111,9 @@ def _whole(
 def _head(
     request: MockRequest, call_id: str, status: int, content_type: bytes, extra: bytes
 ) -> bytes:
-    """Status line and headers.
+    """Return status line and headers.
 
-    They tell what reached the mock, so that tests can say what a gateway did on the way.
+    The headers report what reached the mock, so that tests see what a gateway did on the way.
     """
     headers = request.headers
     credential = next((headers[name] for name in _CREDENTIALS if name in headers), None)

@@ -1,4 +1,4 @@
-"""Which API a request asks for, and in whose dialect its errors are answered."""
+"""Map paths to the mock's APIs, and to the dialect of their errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from tollgate.mock_llm.protocol_values import MockCall, Reply
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One API: `answer` raises core.errors.BadRequest for a body that it cannot read; `error` takes
-    status, message and request id.
+    """One API.
+
+    `answer` raises core.errors.BadRequest for a body that it cannot read; `error` takes status,
+    message and request id.
     """
 
     answer: Callable[[MockCall], Reply] | None
@@ -30,7 +32,7 @@ class Route:
 
 _UNKNOWN = Route(None, openai.error)
 
-# By what follows the prefix; Azure names a deployment in it.
+# By what follows the prefix; Azure's contains a deployment.
 _OPENAI = {
     b"/chat/completions": openai.chat,
     b"/completions": openai.completions,
@@ -54,7 +56,7 @@ _EXACT = {
     (b"POST", b"/api/generate"): Route(ollama.generate, ollama.error),
     (b"POST", b"/api/embed"): Route(ollama.embed, ollama.error),
 } | {
-    # OpenAI's SDKs take a base address with or without /v1, and gateways forward either.
+    # OpenAI's SDKs accept a base address with or without /v1, and gateways forward either.
     (method, prefix + path): Route(answer, openai.error)
     for prefix in (b"/v1", b"", b"/openai/v1", b"/v1beta/openai")
     for method, path, answer in (
@@ -84,8 +86,9 @@ _BEDROCK = {
 
 
 def route_of(method: bytes, path: bytes) -> Route:
-    """The API behind a method and path (no query); an unknown one has no `answer` and OpenAI's
-    errors.
+    """Return the API for a method and path (no query).
+
+    An unknown path gets no `answer` and OpenAI's errors.
     """
     if route := _EXACT.get((method, path)):
         return route

@@ -1,4 +1,4 @@
-"""The mock provider's listener: it opens, says where, and closes everything when it is cancelled."""
+"""Listen for clients of the mock provider, until cancelled."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tollgate.core.errors import SettingsError
 from tollgate.mock_llm.controls import MockOptions, from_options
 from tollgate.mock_llm.protocol import MockConnection, Shared
 
-# Load tests open their connections all at once; asyncio's default of 100 would make some of them
-# wait for a second SYN.
+# Load tests open all connections at once; with asyncio's default of 100 some would wait for a
+# second SYN.
 _BACKLOG = 4096
 
 
 async def serve(options: MockOptions) -> None:
     """Serve until cancelled.
 
-    Raises SettingsError if an option is out of range or the address cannot be listened on.
+    Raises SettingsError if an option is out of range or the address cannot be used.
     """
     run, numbers = token_hex(4), count(1)
     shared = Shared(from_options(options), lambda: f"{run}{next(numbers):016x}", set())

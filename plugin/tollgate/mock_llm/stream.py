@@ -1,5 +1,6 @@
-"""Writing a stream: its events become HTTP chunks (cut, compressed, split as asked), and go out at
-a pace that the reader can take.
+"""Write a stream: turn events into HTTP chunks (cut, compressed, split) and send them at a pace.
+
+The pace never exceeds what the reader can take.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from tollgate.mock_llm.protocol_values import MockStream
 LAST_CHUNK = b"0\r\n\r\n"
 # zlib: 15 bits of window, plus 16 for the gzip wrapper.
 GZIP_WINDOW = 31
-# What is joined into one write of a stream without a pace: asyncio's own high-water mark.
+# Most bytes joined into one write of an unpaced stream: asyncio's own high-water mark.
 _BATCH_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
 
 def is_cut(stream: MockStream, controls: Controls) -> bool:
-    """Whether the connection is to end before the stream does."""
+    """Return whether the connection ends before the stream does."""
     return controls.cut is not None and controls.cut <= stream.count
 
 
 def pieces(stream: MockStream, controls: Controls) -> Iterator[tuple[bytes, bool]]:
-    """The bytes for the wire, one item for each beat of the pace, and whether it is the last item."""
+    """Yield the bytes to send, one item per beat of the pace, and whether it is the last item."""
     complete = not is_cut(stream, controls)
     parts = _events(stream, controls.cut, complete)
     if controls.gzip:
@@ -40,7 +41,7 @@ def pieces(stream: MockStream, controls: Controls) -> Iterator[tuple[bytes, bool
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk of a chunked HTTP body."""
+    """Return one chunk of a chunked HTTP body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -72,8 +73,9 @@ def _resliced(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
-    """Each item with whether it is the last, so that what ends a stream travels with it and costs
-    no beat of its own.
+    """Yield each item with whether it is the last.
+
+    The end of a stream is thus sent with the last item and costs no beat of its own.
     """
     rest = iter(items)
     for held in rest:
@@ -84,9 +86,8 @@ def _with_last(items: Iterable[T]) -> Iterator[tuple[T, bool]]:
 
 
 class Pump:
-    """Writes the pieces of one stream, one beat after the other, then calls `done`.
-
-    It writes nothing while it is paused.
+    """Writes the pieces of one stream, beat by beat, then calls `done`; writes
+    nothing while paused.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._pieces = pieces(stream, controls)
         self._pace_s = controls.chunk_ms / 1000
-        # Pieces that were asked to be apart must not be joined again.
+        # Pieces that were requested separately must not be joined again.
         self._batch_bytes = _BATCH_BYTES if not controls.chunk_ms and controls.split is None else 1
         self._write = write
         self._done = done
@@ -108,11 +109,11 @@ class Pump:
         self._next: asyncio.Handle | None = self._loop.call_soon(self._turn)
 
     def pause(self) -> None:
-        """Stop at the next beat: the reader is behind."""
+        """Pause at the next beat: the reader is behind."""
         self._paused = True
 
     def resume(self) -> None:
-        """Go on."""
+        """Resume."""
         self._paused = False
         if self._next is None:
             self._turn()
@@ -131,8 +132,8 @@ class Pump:
         if ended:
             self._done()
             return
-        # From beat to beat rather than from now, so that a pace of 10 ms is a hundred a second; a
-        # reader who was behind is not hurried.
+        # Scheduled from beat to beat, so that a pace of 10 ms means a hundred a second; a reader
+        # who fell behind is not rushed.
         self._beat_s = max(self._beat_s + self._pace_s, self._loop.time())
         self._next = (
             self._loop.call_at(self._beat_s, self._turn)

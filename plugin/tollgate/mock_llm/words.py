@@ -1,6 +1,4 @@
-"""The text that the mock says, and the tokens that it counts: what it reports as output is what it
-sends, a token a word.
-"""
+"""Produce the mock's text and count its tokens: one token per word sent."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ from tollgate.mock_llm.controls import Controls
 
 _STEM = b"tollgate"
 _BYTES_PER_TOKEN = 4
-# Where the APIs keep text (an instance of Vertex's too): everything else in a message (roles,
-# images, tool definitions) is not prompt text.
+# Where the APIs keep text (a Vertex instance too). Everything else in a message (roles, images,
+# tool definitions) is not prompt text.
 _TEXT_FIELDS = ("text", "content", "parts")
 _DEFAULT_MODEL = "tollgate-mock"
 
@@ -33,41 +31,42 @@ class MockAnswer:
 
     @property
     def text(self) -> bytes:
-        """The words joined. They hold nothing that JSON would escape."""
+        """Return the words joined; they contain nothing that JSON would escape."""
         return self.word * self.words
 
 
 def answer(controls: Controls, limits: Iterable[object]) -> MockAnswer:
-    """The words to say under the output limits that a body states; a limit that is no whole number
-    of tokens is none.
+    """Return the words to say within a body's output limits.
+
+    A limit that is not a whole number of tokens is ignored.
     """
     words = min([controls.chunks, *(limit for limit in limits if is_count(limit))])
     return MockAnswer(_word(controls.size, words), words, words < controls.chunks)
 
 
 def _word(size: int, words: int) -> bytes:
-    """A word, and the space after it.
+    """Return a word and the space after it.
 
-    Longer or shorter words rather than more or fewer: size must not change what usage reports.
+    The size changes the length of words, not their number, so that usage stays the same.
     """
     letters = max(1, -(-size // words) - 1) if size and words else len(_STEM)
     return _STEM[:letters].ljust(letters, b"e") + b" "
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether a field holds a whole number, 0 or more.
+    """Return whether a field holds a whole number of 0 or more.
 
-    JSON's true is none, though Python calls it an int.
+    JSON's true does not count, although Python treats it as an int.
     """
     return type(value) is int and value >= 0
 
 
 def text_bytes(*values: object) -> int:
-    """UTF-8 bytes of all text in prompt fields of any shape: strings, lists, and the text fields of
-    objects, however deep.
+    """Return the UTF-8 bytes of all text in prompt fields: strings, lists, and text fields of
+    objects, at any depth.
     """
     total = 0
-    # A stack of our own: how deep a body nests is the client's choice.
+    # An explicit stack, because the client chooses how deeply a body nests.
     pending = list(values)
     while pending:
         value = pending.pop()
@@ -81,10 +80,10 @@ def text_bytes(*values: object) -> int:
 
 
 def input_tokens(prompt_bytes: int) -> int:
-    """Tokens of a prompt: a token for every four bytes begun, and at least one."""
+    """Return the tokens of a prompt: one for every four bytes begun, and at least one."""
     return max(1, -(-prompt_bytes // _BYTES_PER_TOKEN))
 
 
 def model_json(model: object) -> bytes:
-    """The model that a body names, as JSON to echo; our own name if it names none."""
+    """Return the body's model as JSON to echo, or the mock's own name."""
     return encode(model if isinstance(model, str) and model else _DEFAULT_MODEL)

@@ -67,8 +67,9 @@ class KnownModel:
 
 
 class Reports:
-    """Reads; changes nothing. `proxy`: limits that the configuration gives the whole
-    proxy. `kept_us`: how long the ledger keeps records."""
+    """Reads; changes nothing. `proxy`: limits that the configuration gives the whole proxy.
+    `kept_us`: how long the ledger keeps records.
+    """
 
     def __init__(
         self,

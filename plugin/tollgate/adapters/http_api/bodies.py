@@ -1,6 +1,4 @@
-"""Bodies of requests: bounded, JSON whatever the content type says, and when they are not, told
-where they stop being it.
-"""
+"""Read request bodies: bounded, as JSON whatever the content type, with precise errors."""
 
 from __future__ import annotations
 
@@ -18,12 +16,13 @@ _SHOWN = 20
 
 
 class _JsonRequest(Request):
-    """A request whose body is read as strict JSON: no NaN, no lone surrogates, no depth that would
-    exhaust the stack.
+    """A request whose body is read as strict JSON.
+
+    NaN, lone surrogates, and nesting deep enough to exhaust the stack are refused.
     """
 
     async def body(self) -> bytes:
-        """The body, as long as it is not too long."""
+        """Return the body, or answer 413 if it is too long."""
         if not hasattr(self, "_body"):
             received = bytearray()
             async for chunk in self.stream():
@@ -34,7 +33,7 @@ class _JsonRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        """What the body says. An answer of 400 when it is not JSON."""
+        """Return the decoded body, or answer 400 if it is not JSON."""
         body = await self.body()
         try:
             return msgspec.json.decode(body)
@@ -43,14 +42,14 @@ class _JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that reads its body so."""
+    """A route that reads its body this way."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with the request made ours."""
+        """Return the handler, given a request of our class."""
         handler = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            # Whoever posts to this API means JSON; curl says form data unless it is told otherwise.
+            # Clients of this API mean JSON, although curl says form data by default.
             headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
             scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
             return await handler(_JsonRequest(scope, request.receive))

@@ -1,4 +1,4 @@
-"""Who calls: dependencies that routes ask for."""
+"""Define dependencies of routes: the use cases and the caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollgate.management.administrators import Administrator, Caller, Denied
 
 
 def management_of(request: Request) -> Management:
-    """The use cases that this API serves."""
+    """Return the use cases that this API serves."""
     management: Management = request.app.state.management
     return management
 
@@ -22,8 +22,8 @@ Managed = Annotated[Management, Depends(management_of)]
 
 
 async def caller_of(request: Request, management: Managed) -> Caller:
-    """Whoever the request's key belongs to. Raises Denied."""
-    # Not by the query: there `key` is whom a call is about.
+    """Return the owner of the request's key. Raises Denied."""
+    # Not from the query: there, `key` names the key that a call is about.
     secret = find_secret(request.headers, "")
     if secret is None and AUTHORIZATION in request.headers:
         raise Denied("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.")
@@ -36,7 +36,7 @@ Somebody = Annotated[Caller, Depends(caller_of)]
 
 
 async def administrator_of(request: Request, caller: Somebody) -> Administrator:
-    """The caller, who must be an administrator. Raises Denied, in LiteLLM's words."""
+    """Return the caller, who must be an administrator. Raises Denied, in LiteLLM's words."""
     if isinstance(caller, Administrator):
         return caller
     role = caller.user.role.value if caller.user else "unknown"

@@ -1,5 +1,6 @@
-"""Every fault as an answer, in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`;
-to clients of another API than OpenAI's, who come to list models, in that API's.
+"""Answer every error in LiteLLM's shape: `{"error": {"message", "type", "param", "code"}}`.
+
+Clients of other APIs than OpenAI's, which list models here, get errors in their API's shape.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tollgate.management.administrators import Denied
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = {"retry-after": "1"}
 _LONGEST_SHOWN = 80
-# What pydantic says of common faults, and what we say: what would be right.
+# pydantic's words for common faults, and ours, which say what would be right.
 _RIGHT = {
     "missing": "is required",
     "string_type": "must be a string",
@@ -61,9 +62,9 @@ def error(
     code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error in the shape that the client reads.
+    """Return an error in the shape that the client reads.
 
-    LiteLLM's code is the status, as text, unless there is a better one.
+    LiteLLM's code is the status as text, unless there is a more specific one.
     """
     family = family_of(request)
     if family is not Family.OPENAI:
@@ -75,10 +76,10 @@ def error(
 
 
 def family_of(request: Request) -> Family:
-    """Whose errors the client reads.
+    """Return the API whose errors the client reads.
 
-    Paths of management may look like a provider's: /model/info like Bedrock's. Anthropic's clients
-    list models under the path of OpenAI's.
+    Management paths may look like a provider's: /model/info resembles Bedrock's. Anthropic's
+    clients list models on OpenAI's path.
     """
     if not isinstance(request.scope.get("route"), ProvidersRoute):
         return Family.OPENAI
@@ -88,7 +89,7 @@ def family_of(request: Request) -> Family:
 
 
 def install(api: FastAPI) -> None:
-    """Answer all that the routes raise."""
+    """Install handlers for everything that routes raise."""
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(TollgateError, _ours)
@@ -104,12 +105,12 @@ async def _invalid(request: Request, exception: Exception) -> Response:
 
 
 def _place(fault: Mapping[str, Any]) -> list[Any]:
-    """Where in the body or query a fault is."""
+    """Return where in the body or query a fault is."""
     return list(fault["loc"][1:])
 
 
 def fault(found: Mapping[str, Any], place: Sequence[Any]) -> str:
-    """What is wrong at a place of a body, and what would be right."""
+    """Return what is wrong at a place of a body, and what would be right."""
     name = ".".join(map(str, place)) or "the body"
     if found["type"] == "extra_forbidden":
         served = place[-1] not in NOT_SERVED
@@ -145,7 +146,7 @@ async def _ours(request: Request, exception: Exception) -> Response:
             request, 404, "invalid_request_error", message, param="model", code="model_not_found"
         )
     if isinstance(exception, StoreUnavailable):
-        # What the client library says of the connection is for the log, not for a caller.
+        # The client library's words about the connection belong in the log, not in an answer.
         telemetry.store_failed("manage", exception)
         message = "the store is unavailable; try again"
         return error(request, 503, "internal_server_error", message, headers=_RETRY_AFTER)
@@ -155,7 +156,7 @@ async def _ours(request: Request, exception: Exception) -> Response:
 
 
 async def _unexpected(request: Request, exception: Exception) -> Response:
-    # Only the path: bodies and headers hold secrets.
+    # Only the path: bodies and headers contain secrets.
     _log.error("%s %s failed", request.method, request.url.path, exc_info=exception)
     return error(
         request, 500, "internal_server_error", "Tollgate failed to answer; its log says why"

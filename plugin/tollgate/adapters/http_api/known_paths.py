@@ -1,4 +1,4 @@
-"""Spellings of a request that are answered as the one that the routes know."""
+"""Normalise spellings of a request to the ones that the routes know."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from tollgate.core.requests.endpoints import normal_path
 
 
 class PathsAsKnown:
-    """Middleware: a path with a slash at its end is the path without, and HEAD is answered as GET
-    is.
+    """Middleware: ignores a trailing slash, and answers HEAD as GET.
 
-    The server itself leaves out the body of what answers HEAD.
+    The server itself omits the body in answers to HEAD.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Query parameters: those that a path knows, and the types that several paths share."""
+"""Check query parameters, and define types that several paths share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from tollgate.ports import LedgerQuery
 from tollgate.reporting.reports import MOST_RECORDS
 
 MAX_PAGE = 1_000_000_000
-"""The last page that may be asked for: page times size stays a number that every store can count
-to.
-"""
+"""The last page that can be requested: page times size stays within what every store can count."""
 
 PageNumber = Annotated[
     int, Query(ge=1, le=MAX_PAGE, description="Which page, from 1.", examples=[1])
@@ -32,7 +30,7 @@ ListLimit = Annotated[
 NEXT_CURSOR, TOTAL_COUNT = "x-tollgate-next-cursor", "x-tollgate-total-count"
 COMPLETE_FROM = "x-tollgate-complete-from"
 _DAY_US = 86_400_000_000
-# What an administrator may ask about: the days that a date can name and every store can count to.
+# Days that an administrator can ask about: expressible as a date, and countable in every store.
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9000, 1, 1)
 
 Day = Annotated[
@@ -48,7 +46,7 @@ Day = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class LogFilters:
-    """Which records of the ledger. All that are given must hold."""
+    """Filters for records of the ledger; all given ones must match."""
 
     api_key: str | None = None
     user_id: str | None = None
@@ -63,10 +61,7 @@ class LogFilters:
     organization_id: str | None = None
 
     async def query(self, management: Management) -> LedgerQuery:
-        """Put the filters into the words of the ledger.
-
-        A key is named by its secret or its hash.
-        """
+        """Return the filters as a query of the ledger. A key is named by its secret or its hash."""
         payers = {
             ScopeKind.KEY: self.api_key and await self._key_id(management, self.api_key),
             ScopeKind.USER: self.user_id,
@@ -91,17 +86,17 @@ class LogFilters:
         try:
             return (await management.keys.live_by_name(name)).entity.id
         except NotFound:
-            return as_hash(name)  # a deleted key's records stay, under its hash
+            return as_hash(name)  # records of a deleted key stay, under its hash
 
 
 class ProvidersRoute(APIRoute):
-    """A path of a provider's API: its clients add parameters of their own, which say nothing here."""
+    """A path of a provider's API, whose clients add query parameters that have no meaning here."""
 
 
 def check_query(request: Request) -> None:
-    """Refuse parameters that the path does not know: a filter that is ignored gives a wrong answer.
+    """Refuse parameters that the path does not know, since ignoring a filter gives a wrong answer.
 
-    Raises BadRequest that names them.
+    Raises BadRequest naming them.
     """
     given = request.query_params.keys()
     if not given:
@@ -118,7 +113,7 @@ def check_query(request: Request) -> None:
 
 
 def _names(dependant: Dependant) -> set[str]:
-    """Names of the query parameters of a route and of all that it depends on."""
+    """Return the query parameters of a route and of everything it depends on."""
     own = {each.alias for each in dependant.query_params}
     return own.union(*(_names(each) for each in dependant.dependencies))
 

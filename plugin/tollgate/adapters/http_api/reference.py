@@ -1,7 +1,7 @@
-"""/openapi.json: what FastAPI knows of the routes, completed by what callers need to know.
+"""Complete /openapi.json with what callers need to know.
 
-How to sign in, which errors there are, and of each field what it means, in which unit, with an
-example (glossary.yaml).
+Adds how to sign in, which errors there are, and for each field its meaning, unit and an example
+(glossary.yaml).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _REFERENCE = {"$ref": "#/components/schemas/Error"}
 
 
 def complete(api: FastAPI) -> None:
-    """Let the application describe itself so. It is made when it is first asked for, and kept."""
+    """Make the application describe itself this way; built on the first request and kept."""
     made: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:

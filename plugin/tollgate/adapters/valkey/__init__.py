@@ -1,4 +1,4 @@
-"""Valkey (or Redis >= 6.2) as the store: counters, directory, ledger.
+"""Store everything in Valkey (or Redis >= 6.2): counters, directory, ledger.
 
-One client library, one file that builds keys.
+One client library; one file that builds keys.
 """

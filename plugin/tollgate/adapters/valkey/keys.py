@@ -1,31 +1,23 @@
-"""Every key that Tollgate writes.
+"""Build every key that Tollgate writes.
 
-Whole keys are built here and nowhere else; the scripts take them as KEYS and build none.
+Whole keys are built here and nowhere else; scripts take them as KEYS and build none.
 
-    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]        buckets, budget, spend of a scope      string state
-    and sums (counters.lua)
-    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]        calls in flight, scored by lease end   zset
-    reservation id
-    tollgate:{ORG}:reservations                  what is held, by reservation id        hash  id ->
-    lease end, held amounts, reservation
-    tollgate:{ORG}:ledger                        what was settled at once               stream
-    number -> record
-    tollgate:organizations                       who ever held something                set
-    organization
-    tollgate:outputs                             what replies had lately                hash
-    deployment -> mean output, mean hidden
-    tollgate:probe                               what a check of the store writes       string
-    empty, for a minute
-    tollgate:{entities}:version                  the last version that was given        integer
-    tollgate:{entities}:KIND:ID                  an entity's document                   hash
-    version document
-    tollgate:{entities}:all:KIND                 all entities of a kind, by creation    zset  id
-    tollgate:{entities}:of:OWNER:ID:KIND         those of a user, team or budget        zset  id
-    tollgate:{entities}:name:KIND:NAME           who has a unique name                  string  id
+    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]  string   buckets, budget and spend of a scope, packed
+    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
+    tollgate:{ORG}:reservations            hash     id -> lease end, held amounts, reservation
+    tollgate:{ORG}:ledger                  stream   settled calls: number -> record
+    tollgate:organizations                 set      organizations that ever held something
+    tollgate:outputs                       hash     deployment -> mean output, mean hidden output
+    tollgate:probe                         string   empty; written by checks, for a minute
+    tollgate:{entities}:version            integer  the last version that was given
+    tollgate:{entities}:KIND:ID            hash     version, document of an entity
+    tollgate:{entities}:all:KIND           zset     ids of all entities of a kind, by creation
+    tollgate:{entities}:of:OWNER:ID:KIND   zset     ids of those of a user, team or budget
+    tollgate:{entities}:name:KIND:NAME     string   id of the entity that has a unique name
 
 The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own
-limits span organizations, so they have a slot of their own. So have entities: one change may touch
-several.
+limits span organizations and therefore have a slot of their own; so have entities, since one change
+may touch several.
 """
 
 from __future__ import annotations
@@ -36,18 +28,18 @@ from urllib.parse import quote
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 CHANGES_CHANNEL = "tollgate:changes"
-"""Where writers publish `KIND:ID` of every entity that they change, and `spend` when they correct
-what somebody has spent.
+"""Channel on which writers publish `KIND:ID` of every changed entity, and `spend` after a
+correction of spend.
 """
 
 
 def scope_key(organization: str, scope: Scope) -> str:
-    """The buckets, the budget and the spend of a scope."""
+    """Return the key of a scope's buckets, budget and spend."""
     return _scope_key(organization, "scope", scope)
 
 
 def slots_key(organization: str, scope: Scope) -> str:
-    """The calls in flight of a scope."""
+    """Return the key of a scope's calls in flight."""
     return _scope_key(organization, "slots", scope)
 
 
@@ -61,39 +53,39 @@ def _scope_key(organization: str, noun: str, scope: Scope) -> str:
 
 @lru_cache(maxsize=1024)
 def organization_keys(organization: str) -> tuple[str, str]:
-    """Reservations and ledger of an organization, in the order in which the scripts take them."""
+    """Return the keys of an organization's reservations and ledger, in the order of the scripts."""
     tag = quote(organization, safe="")
     return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:ledger"
 
 
 ORGANIZATIONS = "tollgate:organizations"
-"""Whose leases and reservations there may be."""
+"""All organizations that may have leases and reservations."""
 
 OUTPUTS = "tollgate:outputs"
-"""The output that each deployment's replies had lately."""
+"""Recent output of each deployment."""
 
 PROBE = "tollgate:probe"
-"""What a check of the store writes."""
+"""Written by a check of the store."""
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
-"""Counts up with every change of an entity, so that no version is ever used twice."""
+"""Incremented with every change of an entity, so that no version is ever reused."""
 
 
 def entity_key(kind: str, identity: str) -> str:
-    """The document of one entity."""
+    """Return the key of one entity's document."""
     return f"tollgate:{{entities}}:{kind}:{quote(identity, safe='')}"
 
 
 def entities_index(kind: str) -> str:
-    """The ids of all entities of a kind."""
+    """Return the key of the ids of all entities of a kind."""
     return f"tollgate:{{entities}}:all:{kind}"
 
 
 def owned_index(owner_kind: str, owner_id: str, kind: str) -> str:
-    """The ids of the entities of a kind that belong to one user or team."""
+    """Return the key of the ids of the entities of a kind that belong to one owner."""
     return f"tollgate:{{entities}}:of:{owner_kind}:{quote(owner_id, safe='')}:{kind}"
 
 
 def name_key(kind: str, name: str) -> str:
-    """Who of a kind has a unique name."""
+    """Return the key of the owner of a unique name."""
     return f"tollgate:{{entities}}:name:{kind}:{quote(name, safe='')}"

@@ -40,7 +40,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         "limits of all traffic:",
         *_limits(settings),
         f"store: {_store(settings)}",
-        "what replies used, in native mode (in grpc mode ext_proc reads all of it):",
+        "usage of replies in native mode (in grpc mode ext_proc reads all of it):",
         *_table(_native(settings)),
         *_missing(settings, prices),
         *_unknown_base_models(settings, prices),
@@ -136,7 +136,7 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
     ]
     return (
-        ["parts without a price, charged as text if a reply tells any, and named:", *_table(rows)]
+        ["parts without a price, charged as text and reported as unpriced:", *_table(rows)]
         if rows
         else []
     )
@@ -144,7 +144,7 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
 
 def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
     return [
-        f"warning: model_list: {each.model_name}: no price is known of the base_model {named!r}"
+        f"warning: model_list: {each.model_name}: no known price for the base_model {named!r}"
         for each in settings.entries
         if (named := settings.prices[each.id].base_model) is not None and each.id not in prices
     ]

@@ -107,8 +107,8 @@ def standing_headers(
     accounts: Accounts, standing: Standing, family: Family, model: str
 ) -> tuple[Header, ...]:
     """The headers that tell where the limits of a request stand: of each rate the limit that has
-    least left, and what the key has left for the model (the limit for this model alone, where
-    there is one).
+    least left, and what the key has left for the model (the limit for this model alone, where there
+    is one).
 
     Accounts without a balance in the standing are passed over; without a model nothing is told of
     it.

@@ -12,8 +12,7 @@ from functools import lru_cache
 
 LONGEST_NAME = 300
 """A longer name matches no wildcard. Clients choose these names, and limits and spend are kept
-under
-them.
+under them.
 """
 
 

@@ -43,8 +43,7 @@ _NAME = re.compile(
 @dataclass(frozen=True, slots=True)
 class CostName:
     """What a price applies to: a kind of unit, a service tier (empty: standard), and the input
-    tokens
-    above which it applies.
+    tokens above which it applies.
     """
 
     kind: str

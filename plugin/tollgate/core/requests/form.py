@@ -147,8 +147,7 @@ def _named(head: bytes) -> tuple[str, bool]:
 
 def _check_name(name: str, *, is_file: bool) -> None:
     """Raise BadRequest for a name that another reader could take for one that is read, or for a
-    file
-    under such a name.
+    file under such a name.
 
     Some readers decode percent signs or RFC 2047 in names.
     """

@@ -294,8 +294,7 @@ def _end_of(data: bytes, at: int) -> int:
 
 def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
     """Return the raw members of a body that hold output; the whole body if they are not known or it
-    is no
-    JSON.
+    is no JSON.
     """
     if not within:
         return [body]

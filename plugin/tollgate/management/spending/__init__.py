@@ -1,1 +1,1 @@
-"""What was spent, in which period, and by whom most."""
+"""Report and correct spend: how much, in which period, and who spent most."""

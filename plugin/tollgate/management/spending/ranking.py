@@ -1,4 +1,4 @@
-"""Entities by what they spent, however many there are."""
+"""Rank entities by spend, however many there are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollgate.ports import E
 
 @dataclass(frozen=True, slots=True)
 class Ranking(Generic[E]):
-    """A part of a list whose first spent most, and how many there are in all."""
+    """A part of a list ordered by spend, and the total number of entities."""
 
     lives: list[Live[E]]
     total: int
@@ -25,7 +25,7 @@ async def ranked(
     offset: int,
     count: int,
 ) -> Ranking[E]:
-    """Rank all entities by their spend in the current period. Only what may be returned is kept."""
+    """Rank all entities by spend in the current period, keeping only what may be returned."""
     first: list[Live[E]] = []
     total = 0
     async for chunk in chunks:

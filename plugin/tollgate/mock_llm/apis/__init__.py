@@ -1,1 +1,1 @@
-"""The APIs that the stand-in provider speaks."""
+"""The APIs that the mock provider speaks."""

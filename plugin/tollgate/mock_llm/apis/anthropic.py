@@ -1,6 +1,4 @@
-"""Anthropic's dialect: messages, their streams, token counts, and its errors (Anthropic API:
-messages, streaming, errors).
-"""
+"""Anthropic's dialect: messages, streams, token counts and errors (Anthropic API reference)."""
 
 from __future__ import annotations
 

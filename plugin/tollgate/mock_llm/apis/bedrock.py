@@ -1,7 +1,7 @@
-"""Bedrock's dialect: converse and invoke, their streams in AWS's event stream framing, and its
-errors (Amazon Bedrock API reference).
+"""Bedrock's dialect: converse and invoke, their event streams, and errors (Amazon Bedrock API
+reference).
 
-What invoke answers is Claude's, as the body that it takes would be.
+Answers of invoke have Claude's format, matching the body that it accepts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, text_bytes
 
 PATH = b"/model/"
 _EVENT_STREAM = b"application/vnd.amazon.eventstream"
-_STRING = 7  # the type of a header's value
+_STRING = 7  # the type code of a header's value
 
 
 class _Body(Struct):
@@ -49,7 +49,7 @@ def converse(call: MockCall) -> Reply:
 
 
 def converse_stream(call: MockCall) -> Reply:
-    """POST /model/{id}/converse-stream: the event `metadata` comes last and has the usage."""
+    """POST /model/{id}/converse-stream: the last event, `metadata`, carries the usage."""
     body, said = _converse(call)
     metadata = b'{"metrics":{"latencyMs":1}%b}' % _usage(call, body, said)
     return MockStream(
@@ -74,8 +74,8 @@ def invoke(call: MockCall) -> Reply:
 
 
 def invoke_stream(call: MockCall) -> Reply:
-    """POST /model/{id}/invoke-with-response-stream: Claude's events, each in base64; the last one
-    has the metrics.
+    """POST /model/{id}/invoke-with-response-stream: Claude's events in base64; the last one carries
+    the metrics.
     """
     body = decode(_DECODER, call.body)
     said = answer(call.controls, (body.max_tokens,))
@@ -130,8 +130,8 @@ def _chunk(event: Mapping[str, Any]) -> bytes:
 
 
 def _frame(kind: str, payload: bytes) -> bytes:
-    """One message: lengths and their sum, headers, payload, and the sum of all (AWS: event stream
-    encoding).
+    """Return one message: lengths and their checksum, headers, payload, and the checksum of all
+    (AWS: event stream encoding).
     """
     headers = b"".join(
         struct.pack(">B", len(name)) + name + struct.pack(">BH", _STRING, len(value)) + value

@@ -11,7 +11,7 @@ from msgspec.json import Decoder, encode
 from tollgate.mock_llm.protocol_values import EVENT_STREAM, MockCall, MockStream, Reply, decode
 from tollgate.mock_llm.words import MockAnswer, answer, input_tokens, text_bytes
 
-_TEMPLATE_TOKENS = 64  # what Cohere's own words around a prompt count for, and are not billed for
+_TEMPLATE_TOKENS = 64  # Cohere's own words around a prompt, which are counted but not billed
 
 
 class _Body(Struct):

@@ -1,6 +1,7 @@
-"""Gemini's and Vertex's dialect: generateContent, streamGenerateContent as SSE or as one JSON array
-in pieces, embeddings, token counts, and Google's errors (Gemini API reference, Vertex AI REST
-reference).
+"""Gemini's and Vertex's dialect, with Google's errors (Gemini API and Vertex AI REST references).
+
+Covers generateContent, streamGenerateContent as SSE or as one JSON array in pieces, embeddings and
+token counts.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _MOST_CANDIDATES = 8
 
 
 class _Body(Struct):
-    """The fields of a request that the mock reads, in both spellings that Google takes.
+    """The fields of a request that the mock reads, in both spellings that Google accepts.
 
     Any of them may hold anything.
     """
@@ -77,7 +78,7 @@ class _Generation:
     prompt_tokens: int
 
     def object(self, candidates: list[bytes], output_tokens: int) -> bytes:
-        """One response object; its usage is what was sent up to and with it."""
+        """Return one response object; its usage covers what was sent up to and including it."""
         total_tokens = self.prompt_tokens + output_tokens
         usage = (
             b'"usageMetadata":{"promptTokenCount":%d,"candidatesTokenCount":%d,"totalTokenCount":%d},'
@@ -95,13 +96,13 @@ class _Generation:
         )
 
     def last(self, text: bytes) -> bytes:
-        """The object that ends the reply, with the finish reason of every candidate."""
+        """Return the object that ends the reply, with the finish reason of every candidate."""
         reason = b',"finishReason":"%b"' % (b"MAX_TOKENS" if self.said.truncated else b"STOP")
         candidates = [_candidate(index, text, reason) for index in range(self.candidates)]
         return self.object(candidates, self.said.words * self.candidates)
 
     def words(self) -> Iterator[bytes]:
-        """An object for each word of each candidate."""
+        """Yield an object for each word of each candidate."""
         for number in range(self.said.words * self.candidates):
             candidate = _candidate(number % self.candidates, self.said.word, b"")
             yield self.object([candidate], number + 1)
@@ -125,7 +126,7 @@ def stream_generate(call: MockCall) -> Reply:
 
 
 def embed(_call: MockCall) -> Reply:
-    """POST /v1beta/models/{model}:embedContent, which tells no usage."""
+    """POST /v1beta/models/{model}:embedContent, which reports no usage."""
     return b'{"embedding":{"values":[0.5,-0.5]}}'
 
 

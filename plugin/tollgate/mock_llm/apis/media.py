@@ -1,6 +1,6 @@
-"""OpenAI's pictures, sound and moderation (OpenAI API reference: images, audio, moderations).
+"""OpenAI's images, audio and moderations (OpenAI API reference).
 
-A form is read no further than its flags.
+Of a form, only the flags are read.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def speech(call: MockCall) -> Reply:
 
 
 def moderations(call: MockCall) -> Reply:
-    """POST /v1/moderations: all is well."""
+    """POST /v1/moderations: flags nothing."""
     model = model_json(_body(call).model)
     return (
         b'{"id":"modr-%b","model":%b,"results":[{"flagged":false,"categories":{},"category_scores":{}}]}'
@@ -107,7 +107,7 @@ def _usage(call: MockCall, tokens: int, output_tokens: int, details: bytes) -> b
 
 
 def _body(call: MockCall) -> _Body:
-    """The JSON body; of a form only whether it asks for a stream."""
+    """Return the JSON body; of a form only whether it asks for a stream."""
     if call.body.startswith(b"--"):
         return _Body(stream=b'name="stream"\r\n\r\ntrue' in call.body)
     return decode(_DECODER, call.body)

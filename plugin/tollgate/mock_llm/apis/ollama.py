@@ -1,5 +1,5 @@
-"""Ollama's dialect: chat and generate, which stream lines unless told otherwise, embed, and its
-errors (Ollama's docs/api.md).
+"""Ollama's dialect: chat and generate, which stream by default, embed, and errors (Ollama's
+docs/api.md).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _reply(call: MockCall, form: bytes) -> Reply:
     said = answer(call.controls, (limit,))
     tokens = input_tokens(text_bytes(body.system, body.messages, body.prompt))
     start = b'{"model":%b,"created_at":"2027-01-01T00:00:00Z",' % model_json(body.model)
-    # A count of zero is left out, as Ollama does.
+    # Ollama omits a count of zero.
     output = b',"eval_count":%d' % said.words if said.words else b""
     counts = b',"prompt_eval_count":%d%b' % (tokens, output) if call.controls.usage else b""
     end = b',"done":true,"done_reason":"%b"%b}' % (b"length" if said.truncated else b"stop", counts)

@@ -1,5 +1,5 @@
-"""OpenAI's dialect: chat completions, completions, embeddings, models, and its errors (OpenAI API
-reference; streams: stream_options).
+"""OpenAI's dialect: chat completions, completions, embeddings, models and errors (OpenAI API
+reference).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tollgate.mock_llm.words import (
 _MOST_CHOICES = 128
 _VECTOR = [0.125, -0.25, 0.5, -0.125, 0.25, -0.5, 0.0625, 0.75]
 _VECTOR_JSON = encode(_VECTOR)
-# What the official Python SDK asks for by itself: little-endian 32-bit floats.
+# The official Python SDK asks for this by default: little-endian 32-bit floats.
 _VECTOR_BASE64 = encode(b64encode(struct.pack(f"<{len(_VECTOR)}f", *_VECTOR)).decode())
 _MODELS = b'{"object":"list","data":[{"id":"tollgate-mock","object":"model","created":0,"owned_by":"tollgate"}]}'
 
@@ -65,8 +65,9 @@ _DECODER = Decoder(_Body)
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How one of the two text APIs writes a choice: whole in JSON; in a stream at its first event
-    (b"": there is none), for a word, and last.
+    """How one of the two text APIs writes a choice: in JSON, and in a stream at its first event
+    (b"":
+    none), for a word, and at the end.
     """
 
     prefix: bytes
@@ -202,15 +203,13 @@ def _choices(n: object) -> int:
 
 
 def _inputs(value: Any) -> list[Any]:
-    """The prompts of a field that may hold one or many, each of them text or a list of token
-    numbers.
-    """
+    """Return the prompts of a field with one or many, each text or a list of token numbers."""
     many = isinstance(value, list) and value and not is_count(value[0])
     return value if many else [value]
 
 
 def _tokens_of(inputs: list[Any]) -> int:
-    """Tokens of all inputs together; a token number counts as the one token that it is."""
+    """Return the tokens of all inputs; a token number counts as one."""
     numbers = sum(sum(map(is_count, each)) for each in inputs if isinstance(each, list))
     prompt_bytes = text_bytes(inputs)
     return numbers + input_tokens(prompt_bytes) if prompt_bytes or not numbers else numbers

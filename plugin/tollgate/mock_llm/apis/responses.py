@@ -1,6 +1,4 @@
-"""OpenAI's Responses dialect: one JSON object, or its events (OpenAI API reference: responses,
-responses-streaming).
-"""
+"""OpenAI's Responses dialect: one JSON object, or its events (OpenAI API reference)."""
 
 from __future__ import annotations
 
@@ -52,29 +50,29 @@ def responses(call: MockCall) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """The one item of a reply's output, and what its events say of it."""
+    """The single item of a reply's output, and what its events report of it."""
 
     id: bytes
     said: MockAnswer
 
     @property
     def status(self) -> bytes:
-        """How it ended, as the reply did."""
+        """Return the item's final status, equal to the reply's."""
         return b"incomplete" if self.said.truncated else b"completed"
 
     @property
     def begun(self) -> bytes:
-        """The item before anything is said."""
+        """Return the item before its content."""
         return _MESSAGE % (self.id, b"in_progress", b"")
 
     @property
     def whole(self) -> bytes:
-        """The item at the end."""
+        """Return the complete item."""
         return _MESSAGE % (self.id, self.status, _PART % self.said.text)
 
     @property
     def place(self) -> bytes:
-        """Where its text stands, as each event of the text says."""
+        """Return the location of the text, which each text event repeats."""
         return b'"item_id":"%b","output_index":0,"content_index":0' % self.id
 
 
@@ -132,7 +130,7 @@ def _response(call: MockCall, body: _Body, said: MockAnswer, message: bytes) -> 
 
 
 def _events(events: Iterable[tuple[bytes, bytes]], first: int) -> bytes:
-    """Events one after the other, numbered from `first`."""
+    """Return consecutive events, numbered from `first`."""
     return b"".join(
         _event(kind, fields, number) for number, (kind, fields) in enumerate(events, first)
     )

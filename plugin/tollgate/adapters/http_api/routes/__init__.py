@@ -1,1 +1,1 @@
-"""The paths of the API. One router per noun."""
+"""The paths of the API, one router per noun."""

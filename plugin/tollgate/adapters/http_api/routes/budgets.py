@@ -17,7 +17,7 @@ router = APIRouter(prefix="/budget", tags=["budgets"], route_class=JsonRoute)
 
 @router.post("/new")
 async def new(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.BudgetRow:
-    """Make a budget, for keys and customers to share."""
+    """Create a budget for keys and customers to share."""
     return wire.row(
         await management.budgets.create(Budget(body.budget_id or str(uuid4())), body.change)
     )
@@ -25,7 +25,9 @@ async def new(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.Bu
 
 @router.post("/update")
 async def update(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.BudgetRow:
-    """Change a budget, and with it all that use it, everywhere within a second."""
+    """Change a budget, and with it everything that uses it; takes effect
+    everywhere within a second.
+    """
     if body.budget_id is None:
         raise BadRequest("budget_id is required", "budget_id")
     return wire.row(await management.budgets.update(body.budget_id, body.change))
@@ -33,18 +35,18 @@ async def update(body: wire.BudgetFields, _: Admin, management: Managed) -> wire
 
 @router.post("/info")
 async def info(body: wire.QueryBudgets, _: Admin, management: Managed) -> list[wire.BudgetRow]:
-    """Those of some budgets that exist."""
+    """Return those of the given budgets that exist."""
     return [wire.row(each) for each in await management.budgets.several(body.budgets)]
 
 
 @router.get("/list")
 async def list_budgets(_: Admin, management: Managed) -> list[wire.BudgetRow]:
-    """All budgets, newest first."""
+    """List all budgets, newest first."""
     budgets = await management.budgets.entities.all()
     return [wire.row(each) for each in await management.budgets.live(budgets)]
 
 
 @router.post("/delete")
 async def delete(body: wire.DeleteBudget, _: Admin, management: Managed) -> wire.BudgetRow:
-    """Delete a budget that nobody uses; 409 names who does."""
+    """Delete an unused budget; 409 names its users."""
     return wire.row(await management.budgets.delete(body.id))

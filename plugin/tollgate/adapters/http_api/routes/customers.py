@@ -1,4 +1,4 @@
-"""/customer/*, and the same under /end_user"""
+"""/customer/*, also under /end_user"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def update(body: wire.CustomerFields, _: Admin, management: Managed) -> wi
 
 @router.get("/info")
 async def info(end_user_id: str, _: Admin, management: Managed) -> wire.CustomerRow:
-    """A customer and what it has spent; one whom nobody registered too, once calls have named it."""
+    """Return a customer and its spend; unregistered ones too, once calls have named them."""
     live, registered = await management.customers.find_seen(end_user_id)
     (row,) = await _rows(management, [live])
     return row if registered else row.model_copy(update={"registered": False})
@@ -51,7 +51,7 @@ async def list_customers(
     page_size: Annotated[int, Query(ge=1, le=1000)] = 50,
     search: str | None = None,
 ) -> list[wire.CustomerRow]:
-    """Customers, newest first."""
+    """List customers, newest first."""
 
     def keep(customer: Customer) -> bool:
         return search is None or search.lower() in f"{customer.id} {customer.alias or ''}".lower()
@@ -64,7 +64,7 @@ async def list_customers(
 
 @router.post("/delete")
 async def delete(body: wire.NamedCustomers, _: Admin, management: Managed) -> wire.DeletedCustomers:
-    """Delete customers. What they spent stays in the ledger."""
+    """Delete customers. Their spend stays in the ledger."""
     count = await management.customers.delete(body.user_ids)
     message = f"Successfully deleted customers with ids: {list(body.user_ids)}"
     return wire.DeletedCustomers(deleted_customers=count, message=message)
@@ -72,7 +72,7 @@ async def delete(body: wire.NamedCustomers, _: Admin, management: Managed) -> wi
 
 @router.post("/block")
 async def block(body: wire.NamedCustomers, _: Admin, management: Managed) -> wire.BlockedCustomers:
-    """Stop customers, everywhere within a second."""
+    """Block customers; takes effect everywhere within a second."""
     lives = await management.customers.set_blocked(body.user_ids, blocked=True)
     return wire.BlockedCustomers(blocked_users=tuple(await _rows(management, lives)))
 
@@ -81,7 +81,7 @@ async def block(body: wire.NamedCustomers, _: Admin, management: Managed) -> wir
 async def unblock(
     body: wire.NamedCustomers, _: Admin, management: Managed
 ) -> wire.BlockedCustomers:
-    """Let blocked customers work again."""
+    """Unblock customers."""
     lives = await management.customers.set_blocked(body.user_ids, blocked=False)
     return wire.BlockedCustomers(blocked_users=tuple(await _rows(management, lives)))
 

@@ -1,6 +1,6 @@
-"""/docs: the API's reference, from /openapi.json.
+"""/docs: the API's reference, built from /openapi.json.
 
-The page is whole in itself, so it works where nothing but the gateway is reached.
+The page is self-contained, so it works where only the gateway can be reached.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ router = APIRouter()
 
 @router.get("/docs", include_in_schema=False)
 async def docs() -> HTMLResponse:
-    """Every path, what it takes and what it answers."""
+    """Show every path, what it takes and what it returns."""
     return HTMLResponse(_PAGE)

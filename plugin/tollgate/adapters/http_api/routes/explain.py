@@ -16,5 +16,5 @@ router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 async def explain(
     _: Admin, reports: Reported, request_id: str, organization_id: str | None = None
 ) -> wire.Explanation:
-    """What one request used, the price that held, and the arithmetic, line by line."""
+    """Show what one request used, the price that applied, and the arithmetic, line by line."""
     return wire.explanation(await reports.record(request_id, organization_id))

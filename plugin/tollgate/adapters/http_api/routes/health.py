@@ -1,6 +1,6 @@
-"""/health/* and /metrics, for whoever watches.
+"""/health/* and /metrics, for monitoring
 
-Health needs no key; metrics tell dollars, so they do unless a setting opens them.
+Health needs no key. Metrics show dollars, so they need one unless a setting opens them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from tollgate.core.errors import StoreUnavailable
 
 
 class Watched(Protocol):
-    """What has to work for requests to be served."""
+    """What must work for requests to be served."""
 
     async def write_to_store(self) -> object:
-        """Write something. Raises StoreUnavailable, with the store's own words where it has any."""
+        """Write to the store. Raises StoreUnavailable, with the store's own words if it has any."""
         ...
 
     def why_nobody_decides(self) -> str | None:
-        """A sentence when no worker can decide; None when one can."""
+        """Return why no worker can decide; None if one can."""
         ...
 
     def metrics(self) -> bytes:
-        """The metrics of all processes, as Prometheus reads them."""
+        """Return the metrics of all processes in Prometheus' format."""
         ...
 
 
@@ -36,13 +36,13 @@ router = APIRouter(tags=["health"])
 @router.get("/health/liveliness")
 @router.get("/health/liveness", include_in_schema=False)
 async def liveliness() -> str:
-    """This process runs."""
+    """Confirm that this process runs."""
     return "I'm alive!"
 
 
 @router.get("/health/readiness")
 async def readiness(request: Request) -> JSONResponse:
-    """The store takes writes, and a worker decides; 503 with the reason when one of them does not."""
+    """Confirm that the store accepts writes and a worker decides; else 503 with the reason."""
     watched: Watched = request.app.state.watched
     try:
         await watched.write_to_store()
@@ -55,7 +55,7 @@ async def readiness(request: Request) -> JSONResponse:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request, management: Managed) -> Response:
-    """Prometheus' text format, for an administrator."""
+    """Return metrics in Prometheus' text format, for administrators."""
     if not request.app.state.metrics_open:
         await administrator_of(request, await caller_of(request, management))
     watched: Watched = request.app.state.watched

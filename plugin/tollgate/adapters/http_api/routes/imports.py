@@ -20,9 +20,9 @@ router = APIRouter(prefix="/global", tags=["import"], route_class=JsonRoute)
 
 @router.post("/import")
 async def import_entities(body: wire.Import, _: Admin, management: Managed) -> wire.ImportAnswer:
-    """Take over entities from elsewhere: keys by their hash, limits, spend.
+    """Import entities from elsewhere: keys by their hash, limits, spend.
 
-    What is here already is left as it is.
+    Existing entities are left alone.
     """
     if body.is_too_long:
         raise BadRequest("an import takes at most 1000 entities at once; send it in parts")

@@ -25,7 +25,7 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 @router.post("/generate")
 async def generate(body: wire.GenerateKey, _: Admin, management: Managed) -> wire.GeneratedKey:
-    """Make a key. Its secret is in this answer and nowhere else."""
+    """Create a key. Only this answer contains its secret."""
     await management.budgets.check(body.budget_id)
     made = await management.keys.create(
         body.change, secret=body.key, spend_nanousd=body.spend or 0, anonymous=body.is_anonymous
@@ -35,9 +35,9 @@ async def generate(body: wire.GenerateKey, _: Admin, management: Managed) -> wir
 
 @router.get("/info")
 async def info(caller: Somebody, management: Managed, key: str | None = None) -> wire.KeyInfo:
-    """A key and what it has spent; without `key`, the caller's own.
+    """Return a key and its spend; without `key`, the caller's own.
 
-    Only administrators may ask about others.
+    Only administrators may ask about other keys.
     """
     own = caller.key
     if key is None:
@@ -54,7 +54,7 @@ async def info(caller: Somebody, management: Managed, key: str | None = None) ->
 
 @router.post("/update")
 async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.UpdatedKey:
-    """Change a key: what is left out stays, null clears."""
+    """Change a key: omitted fields stay, null clears."""
     await management.budgets.check(body.budget_id)
     name = body.key
     if name is None:
@@ -65,7 +65,7 @@ async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.Up
 
 @router.post("/delete")
 async def delete(body: wire.DeleteKeys, _: Admin, management: Managed) -> wire.DeletedKeys:
-    """Delete keys, all or none. What they spent stays in the ledger."""
+    """Delete keys, all or none. Their spend stays in the ledger."""
     names = body.keys or ()
     hashes = await management.keys.delete(names, body.key_aliases or ())
     named = {as_hash(name): name for name in names}
@@ -74,13 +74,13 @@ async def delete(body: wire.DeleteKeys, _: Admin, management: Managed) -> wire.D
 
 @router.post("/block")
 async def block(body: wire.NamedKey, _: Admin, management: Managed) -> wire.KeyRow:
-    """Stop a key, everywhere within a second."""
+    """Block a key; takes effect everywhere within a second."""
     return wire.row(await management.keys.update(body.key, _blocked))
 
 
 @router.post("/unblock")
 async def unblock(body: wire.NamedKey, _: Admin, management: Managed) -> wire.KeyRow:
-    """Let a blocked key work again."""
+    """Unblock a key."""
     return wire.row(await management.keys.update(body.key, _unblocked))
 
 
@@ -106,7 +106,7 @@ async def list_keys(
     search: str | None = None,
     return_full_object: bool = False,
 ) -> wire.KeyList:
-    """Keys by their hashes, newest first; with `return_full_object`, whole."""
+    """List keys by hash, newest first; with `return_full_object`, as whole rows."""
     query = KeyQuery(user_id, team_id, organization_id, key_alias, key_hash, search)
     found = await management.keys.page(query, (page - 1) * size, size)
     keys: tuple[str | wire.KeyRow, ...] = tuple(key.hash for key in found.entities)
@@ -138,7 +138,7 @@ async def regenerate_named(
 async def reset_spend(
     key: str, body: wire.ResetSpend, _: Admin, management: Managed
 ) -> wire.SpendReset:
-    """Lower what a key has spent in its current period."""
+    """Lower a key's spend in its current period."""
     live, previous = await management.keys.reset_spend(key, body.reset_to)
     return wire.SpendReset(
         key_hash=live.entity.hash,

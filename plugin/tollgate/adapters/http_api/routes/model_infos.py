@@ -1,6 +1,4 @@
-"""/model/info and /model_group/info: what the models cost and what they are for, to whoever may use
-them.
-"""
+"""/model/info and /model_group/info: prices and purpose of the models that the caller may use"""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 async def model_info(
     caller: Somebody, reports: Reported, litellm_model_id: str | None = None
 ) -> wire.ModelInfos:
-    """The deployments of the models that the caller may use, with prices and modes; or the one of
-    that id.
-    """
+    """Return the deployments of models that the caller may use, or the one with that id."""
     administers = isinstance(caller, Administrator)
     known = await reports.known_models(caller)
     if litellm_model_id is not None:
@@ -40,7 +36,7 @@ async def model_info(
 async def model_group_info(
     caller: Somebody, reports: Reported, model_group: str | None = None
 ) -> wire.ModelGroups:
-    """The models that the caller may use, by their public names; or the one of that name."""
+    """Return the models that the caller may use by public name, or the one with that name."""
     groups: defaultdict[str, list[KnownModel]] = defaultdict(list)
     for each in await reports.known_models(caller):
         if model_group in (None, each.deployment.model_name):

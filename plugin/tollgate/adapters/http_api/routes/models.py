@@ -1,4 +1,4 @@
-"""The lists of models that clients of each API ask for, under the paths of that API."""
+"""The lists of models that each API's clients request, on that API's paths"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST, *_OTHERS = OPENAI_MODELS
 async def models(
     request: Request, caller: Somebody, reports: Reported
 ) -> wire.ModelCards | wire.AnthropicCards:
-    """The models that the caller may use."""
+    """List the models that the caller may use."""
     listed = await reports.models(caller)
     if "anthropic-version" in request.headers:
         return wire.anthropic_cards(listed)
@@ -29,7 +29,7 @@ async def models(
 async def model(
     name: str, request: Request, caller: Somebody, reports: Reported
 ) -> wire.AnthropicCard | wire.ModelCard:
-    """One of them. Its name may hold slashes, percent-encoded or not."""
+    """Return one model. Its name may contain slashes, percent-encoded or not."""
     found = await reports.model(caller, name)
     if "anthropic-version" in request.headers:
         return wire.anthropic_card(found)
@@ -37,18 +37,18 @@ async def model(
 
 
 async def google_models(caller: Somebody, reports: Reported) -> wire.GoogleModels:
-    """The models that the caller may use at Gemini's paths."""
+    """List the models that the caller may use on Gemini's paths."""
     listed = await reports.models(caller, Wire.GEMINI)
     return wire.GoogleModels(models=tuple(map(wire.google_model, listed)))
 
 
 async def google_model(name: str, caller: Somebody, reports: Reported) -> wire.GoogleModel:
-    """One of them."""
+    """Return one model."""
     return wire.google_model(await reports.model(caller, name, Wire.GEMINI))
 
 
 async def ollama_models(caller: Somebody, reports: Reported) -> wire.OllamaModels:
-    """The models that the caller may use at Ollama's paths."""
+    """List the models that the caller may use on Ollama's paths."""
     listed = await reports.models(caller, Wire.OLLAMA)
     return wire.OllamaModels(models=tuple(map(wire.ollama_model, listed)))
 

@@ -31,7 +31,7 @@ router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 
 
 def reports_of(request: Request) -> Reports:
-    """What this API reports from."""
+    """Return the reports that this API serves."""
     reports: Reports = request.app.state.reports
     return reports
 
@@ -47,9 +47,9 @@ async def spend_keys(
     page: PageNumber = 1,
     limit: ListLimit = MOST_RECORDS,
 ) -> list[key_wire.KeyRow]:
-    """Keys, those that spent most first.
+    """List keys by spend, highest first.
 
-    The header x-tollgate-total-count says how many there are.
+    The header x-tollgate-total-count contains their number.
     """
     ranking = await management.keys.by_spend((page - 1) * limit, limit)
     response.headers[TOTAL_COUNT] = str(ranking.total)
@@ -65,8 +65,9 @@ async def spend_users(
     page: PageNumber = 1,
     limit: ListLimit = MOST_RECORDS,
 ) -> list[user_wire.UserRow]:
-    """Users, those that spent most first; or one of them. x-tollgate-total-count says how many
-    there are.
+    """List users by spend, highest first, or return one of them.
+
+    The header x-tollgate-total-count contains their number.
     """
     if user_id is None:
         ranking = await management.users.by_spend((page - 1) * limit, limit)
@@ -90,11 +91,10 @@ async def spend_logs(
     limit: ListLimit | None = None,
     cursor: str | None = None,
 ) -> list[wire.SpendLog] | list[wire.SpendDay]:
-    """The ledger, the last settled first; with both dates and `summarize`, the sums of all its
-    records by day.
+    """List records of the ledger, latest first; with both dates and `summarize`, sums by day.
 
-    A list that is cut says where it goes on: x-tollgate-next-cursor is the `cursor` of the next
-    part. x-tollgate-complete-from: records from before this moment may have been removed already.
+    If the list is cut, x-tollgate-next-cursor is the `cursor` of the next part. Records from before
+    x-tollgate-complete-from may have been removed already.
     """
     query = await filters.query(management)
     if query.since_us is not None and query.since_us < reports.complete_from_us:
@@ -113,7 +113,9 @@ async def spend_logs(
 
 @router.post("/spend/calculate")
 async def calculate(body: wire.Calculate, _: Somebody, reports: Reported) -> wire.Cost:
-    """What a reply cost, or what sending some messages would, at the prices of this proxy."""
+    """Return what a reply cost, or what sending some messages would cost, at this
+    proxy's prices.
+    """
     try:
         usage = body.usage()
     except ValidationError as error:
@@ -125,7 +127,7 @@ async def calculate(body: wire.Calculate, _: Somebody, reports: Reported) -> wir
 
 @router.get("/global/spend")
 async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
-    """What the whole proxy has spent in its current period."""
+    """Return what the whole proxy has spent in its current period."""
     spend = await reports.proxy_spend()
     return wire.GlobalSpend(
         spend=dollars_of(spend.used_nanousd),

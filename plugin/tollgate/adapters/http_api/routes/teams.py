@@ -23,7 +23,7 @@ router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
 
 @router.post("/new")
 async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.CreatedTeam:
-    """Make a team with its members."""
+    """Create a team with its members."""
     members = [each.new_member() for each in body.members_with_roles or ()]
     team = Team(body.team_id or str(uuid4()))
     return wire.created(*await management.teams.create_with(team, body.change, members))
@@ -31,7 +31,7 @@ async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.Created
 
 @router.get("/info")
 async def info(_: Admin, management: Managed, team_id: str | None = None) -> wire.TeamAnswer:
-    """A team, its members and its keys."""
+    """Return a team, its members and its keys."""
     if team_id is None:
         raise BadRequest("Malformed request. No team id passed in.", "team_id")
     found = await management.teams.info(team_id)
@@ -47,7 +47,7 @@ async def info(_: Admin, management: Managed, team_id: str | None = None) -> wir
 async def list_teams(
     _: Admin, management: Managed, user_id: str | None = None, organization_id: str | None = None
 ) -> list[wire.TeamRow]:
-    """All teams, or those of a user or an organization, newest first."""
+    """List all teams, or those of a user or an organization, newest first."""
     teams = await management.teams.entities.all()
     if user_id is not None:
         own = set(await management.users.team_ids(user_id))
@@ -59,27 +59,27 @@ async def list_teams(
 
 @router.post("/update")
 async def update(body: wire.UpdateTeam, _: Admin, management: Managed) -> wire.UpdatedTeam:
-    """Change a team: what is left out stays, null clears."""
+    """Change a team: omitted fields stay, null clears."""
     live = await management.teams.update(body.team_id, body.change, body.spend)
     return wire.UpdatedTeam(team_id=body.team_id, data=await _row(management, live))
 
 
 @router.post("/delete")
 async def delete(body: wire.DeleteTeams, _: Admin, management: Managed) -> wire.DeletedTeams:
-    """Delete teams with their keys and memberships. What they spent stays in the ledger."""
+    """Delete teams with their keys and memberships. Their spend stays in the ledger."""
     return wire.DeletedTeams(deleted_teams=tuple(await management.teams.delete(body.team_ids)))
 
 
 @router.post("/block")
 async def block(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
-    """Stop a team's calls, everywhere within a second."""
+    """Block a team's calls; takes effect everywhere within a second."""
     live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=True))
     return await _row(management, live)
 
 
 @router.post("/unblock")
 async def unblock(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
-    """Let a blocked team work again."""
+    """Unblock a team."""
     live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=False))
     return await _row(management, live)
 
@@ -96,9 +96,9 @@ async def add_models(body: wire.TeamModels, _: Admin, management: Managed) -> wi
 
 @router.post("/model/delete")
 async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
-    """Take models from a team's list.
+    """Remove models from a team's list.
 
-    What would leave the list empty, and so allow all models, is refused.
+    Refused if the list would become empty, which would allow all models.
     """
 
     def change(team: Team, _: int) -> Team:
@@ -117,7 +117,7 @@ async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) ->
 async def member_add(
     body: member_wire.AddMembers, _: Admin, management: Managed
 ) -> wire.TeamWithNewMembers:
-    """Make users members of a team; who is not known yet becomes a user."""
+    """Add users to a team; an unknown user is created."""
     new = [each.new_member() for each in body.member]
     users, members = await management.teams.members.add(body.team_id, new, body.member_change)
     row = await _row(management, await management.teams.live_by_id(body.team_id))
@@ -134,7 +134,7 @@ async def member_add(
 async def member_update(
     body: member_wire.UpdateMember, _: Admin, management: Managed
 ) -> member_wire.UpdatedMember:
-    """Change a membership: what is left out stays, null clears."""
+    """Change a membership: omitted fields stay, null clears."""
     members = management.teams.members
     return member_wire.updated(
         await members.change_part(body.team_id, body.user_id, body.user_email, body.change)
@@ -155,7 +155,7 @@ async def member_delete(
 async def reset_member_spend(
     team_id: str, user_id: str, body: key_wire.ResetSpend, _: Admin, management: Managed
 ) -> member_wire.MemberSpendReset:
-    """Lower what a member has spent in the current period."""
+    """Lower a member's spend in the current period."""
     team = (await management.teams.entities.get(team_id)).entity
     live, previous = await management.teams.members.reset_spend(team, user_id, body.reset_to)
     shown = member_wire.row(live)

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/user", tags=["internal users"], route_class=JsonRout
 
 @router.post("/new")
 async def new(body: wire.NewUser, _: Admin, management: Managed) -> wire.CreatedUser:
-    """Make a user, and a key of theirs."""
+    """Create a user, and a key for them."""
     key_change = body.key_change if body.auto_create_key else None
     user = User(body.user_id or str(uuid4()))
     live, made = await management.users.create_with(
@@ -38,7 +38,7 @@ async def new(body: wire.NewUser, _: Admin, management: Managed) -> wire.Created
 async def info(
     caller: Somebody, management: Managed, user_id: str | None = None
 ) -> wire.UserAnswer:
-    """A user, their keys and teams; without `user_id`, the caller.
+    """Return a user, their keys and teams; without `user_id`, the caller.
 
     Only administrators may ask about others, and about teams.
     """
@@ -53,7 +53,7 @@ async def info(
             status=403,
         )
     found = await management.users.info(user_id)
-    # A member may know that they are in a team, but not what it has spent.
+    # Members may know their teams, but not what those have spent.
     shown = found.team_ids if isinstance(caller, Administrator) else ()
     teams = [await management.teams.entities.find_stored(each) for each in shown]
     lives = await management.teams.live([each.entity for each in teams if each is not None])
@@ -67,7 +67,7 @@ async def info(
 
 @router.post("/update")
 async def update(body: wire.UpdateUser, _: Admin, management: Managed) -> wire.UpdatedUser:
-    """Change a user: what is left out stays, null clears."""
+    """Change a user: omitted fields stay, null clears."""
     user_id = await user_id_of(management.registry, body.user_id, body.user_email)
     live = await management.users.update(user_id, body.change, body.spend)
     return wire.UpdatedUser(
@@ -77,9 +77,9 @@ async def update(body: wire.UpdateUser, _: Admin, management: Managed) -> wire.U
 
 @router.post("/delete")
 async def delete(body: wire.DeleteUsers, _: Admin, management: Managed) -> int:
-    """Delete users with their keys and memberships; how many users they were.
+    """Delete users with their keys and memberships; return the number of users.
 
-    What they spent stays in the ledger.
+    Their spend stays in the ledger.
     """
     return await management.users.delete(body.user_ids)
 
@@ -95,7 +95,7 @@ async def list_users(
     user_email: str | None = None,
     search: str | None = None,
 ) -> wire.UserList:
-    """Users, newest first."""
+    """List users, newest first."""
     wanted = None if user_ids is None else set(user_ids.split(","))
 
     def keep(user: User) -> bool:

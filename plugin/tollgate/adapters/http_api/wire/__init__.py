@@ -1,4 +1,1 @@
-"""What travels over HTTP: requests as they are checked, answers as they are printed.
-
-One module per noun.
-"""
+"""Define the bodies of requests, as checked, and of answers, as printed: one module per noun."""

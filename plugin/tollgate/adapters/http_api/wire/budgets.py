@@ -40,7 +40,7 @@ class BudgetRow(LimitsRow):
 
 
 def row(live: Live[Budget]) -> BudgetRow:
-    """A budget, as it is printed."""
+    """Return a budget as printed."""
     budget = live.entity
     return BudgetRow(
         **limits_row(live),

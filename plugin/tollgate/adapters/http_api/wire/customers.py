@@ -32,7 +32,7 @@ class NamedCustomers(RequestBody):
 
 
 class CustomerRow(PayerRow):
-    """A customer. `litellm_budget_table` is the budget that is named by `budget_id`."""
+    """A customer. `litellm_budget_table` is the budget named by `budget_id`."""
 
     user_id: str
     alias: str | None
@@ -56,7 +56,7 @@ class BlockedCustomers(ResponseBody):
 
 
 def row(live: Live[Customer], budget: BudgetRow | None) -> CustomerRow:
-    """A customer with its live numbers."""
+    """Return a customer with its spend."""
     customer = live.entity
     return CustomerRow(
         **payer_row(live),

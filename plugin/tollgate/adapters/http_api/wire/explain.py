@@ -1,6 +1,6 @@
 """The cost of one request over HTTP.
 
-Exact amounts are decimal texts: a float would not hold them.
+Exact amounts are decimal strings, since a float could not represent them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tollgate.ports import Settled
 
 
 class PriceUsed(ResponseBody):
-    """Which row of which price table.
+    """The row of the price table that applied.
 
-    `as_of`: the day that the row names; null where it names none.
-
-    `above_input_tokens`: the tier; `service_tier`: null is the standard one; `geography`: where the
-    call ran, if that changed the price.
+    - `as_of`: the day that the row names, or null.
+    - `above_input_tokens`: the tier.
+    - `service_tier`: null means the standard one.
+    - `geography`: where the call ran, if that changed the price.
     """
 
     source: str
@@ -40,9 +40,9 @@ class CostLine(ResponseBody):
 
 
 class Tokens(ResponseBody):
-    """What the reply told, or what stood in for it.
+    """What the reply reported, or the estimate that replaced it.
 
-    Parts are within `input_tokens` and `output_tokens`, but for `citation_tokens`.
+    Parts are included in `input_tokens` and `output_tokens`, except `citation_tokens`.
     """
 
     input_tokens: int
@@ -72,9 +72,9 @@ class Tokens(ResponseBody):
 
 
 class PassTokens(Tokens):
-    """One run of a model within the call.
+    """One pass: a run of a model within the call.
 
-    `model`: null is the call's own; `kind`: what the provider calls the run.
+    `model`: null means the call's own model. `kind`: the provider's name for the pass.
     """
 
     kind: str
@@ -84,12 +84,11 @@ class PassTokens(Tokens):
 class Explanation(ResponseBody):
     """The answer of /spend/explain.
 
-    `cost_nanousd` is `sum_nanousd` rounded half up; without a price (null) nothing is charged.
-
-    `other_model`: `reply_model` is not the one that was admitted, beyond a date. `passes`: the runs
-    that were billed one by one; `tokens` includes them. `told_nanousd`: what the provider says that
-    it cost; where the deployment trusts it, `cost_nanousd` is that. `unpriced`: parts without a
-    price, which the lines charge as what holds them or not at all.
+    - `cost_nanousd`: `sum_nanousd` rounded half up. Without a price (null) nothing is charged.
+    - `other_model`: `reply_model` is not the admitted one, apart from a date.
+    - `passes`: runs that were billed separately; `tokens` includes them.
+    - `told_nanousd`: the cost that the provider reports; charged where the deployment trusts it.
+    - `unpriced`: parts without a price, charged at the price of what includes them, or not at all.
     """
 
     request_id: str
@@ -118,7 +117,7 @@ class Explanation(ResponseBody):
 
 
 def explanation(settled: Settled) -> Explanation:
-    """A record of the ledger, with its arithmetic."""
+    """Return a record of the ledger with its arithmetic."""
     record, bill = settled.record, settled.record.bill
     price = PriceUsed(
         source=bill.source,
@@ -164,6 +163,6 @@ def explanation(settled: Settled) -> Explanation:
 
 
 def _exact(femtousd: int) -> str:
-    """Nano-dollars, with the fraction that there is."""
+    """Return nano-dollars with their exact fraction."""
     whole, rest = divmod(femtousd, FEMTO_PER_NANO)
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else str(whole)

@@ -1,5 +1,5 @@
-"""Entities from elsewhere over HTTP: what each kind's own requests say, and what only an import
-may: its hash, its moments, its spend.
+"""Imported entities over HTTP: the fields of each kind's requests, plus hash,
+timestamps and spend.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _instant_us(value: object) -> int:
         moment = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise wrong("must be a time in ISO 8601") from error
-    # LiteLLM prints its times of UTC without a zone here and there.
+    # LiteLLM prints some UTC times without a zone.
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1_000_000)
 
@@ -39,15 +39,16 @@ def _instant_us(value: object) -> int:
 Instant = Annotated[
     int, PlainValidator(_instant_us), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-"""ISO 8601 on the wire, UTC where it names no zone; microseconds inside."""
+"""ISO 8601 on the wire, UTC if it names no zone; microseconds inside."""
 
 TokenHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Carried(RequestBody):
-    """What an import says of every kind.
+    """Fields of an import that all kinds share.
 
-    A budget's period ends at `budget_reset_at`: one that is past had its spend before.
+    A budget's period ends at `budget_reset_at`; if that has passed, its spend belongs to an earlier
+    period.
     """
 
     created_at: Instant | None = None
@@ -56,11 +57,11 @@ class _Carried(RequestBody):
     model_spend: dict[Identifier, Dollars] | None = None
 
     def carried(self, now_us: int) -> EntityToImport:
-        """The entity, and what it has spent in its current period."""
+        """Return the entity, and its spend in the current period."""
         blank: Any = self._blank()
         reset_us = self.budget_reset_at
-        # Periods are counted forwards and backwards, so the end of one is as good a point to count
-        # from as its begin.
+        # Periods are counted in both directions, so the end of one is as good an origin as its
+        # start.
         blank = new_entity(blank, self.created_at or now_us, period_us=reset_us)
         entity = self.change(replace(blank, updated_us=now_us), now_us)  # type: ignore[attr-defined]
         over = reset_us is not None and reset_us <= now_us
@@ -68,7 +69,7 @@ class _Carried(RequestBody):
 
     @abstractmethod
     def _blank(self) -> Entity:
-        """The entity by its name alone."""
+        """Return the entity with nothing but its name."""
 
 
 class CarriedBudget(_Carried, BudgetFields):
@@ -115,9 +116,9 @@ class CarriedCustomer(_Carried, CustomerFields):
 
 
 class CarriedKey(_Carried, KeyFields):
-    """A key by the SHA-256 of its secret, which goes on working.
+    """A key by the SHA-256 of its secret, which keeps working.
 
-    `key_name` is how it is shown: sk-...abcd.
+    `key_name` is the form shown to people: sk-...abcd.
     """
 
     token: TokenHash
@@ -136,18 +137,16 @@ KINDS: dict[str, tuple[type[_Carried], tuple[str, ...]]] = {
     "customers": (CarriedCustomer, ("user_id",)),
     "keys": (CarriedKey, ("token",)),
 }
-"""The lists of an import in the order in which they are taken, and the fields that name an entity
-of each.
-"""
+"""The lists of an import in order of creation, and the fields that name an entity of each."""
 
-# Each entity is judged by itself, so that one that cannot be read does not keep out the others.
+# Rows are validated one by one, so that an invalid one does not stop the others.
 Rows = tuple[dict[str, Any], ...]
 
 
 class Import(RequestBody):
     """POST /global/import: at most a thousand entities.
 
-    `dry_run` changes nothing and says what would happen.
+    `dry_run` changes nothing and reports what would happen.
     """
 
     dry_run: bool = False
@@ -159,17 +158,17 @@ class Import(RequestBody):
     keys: Rows = ()
 
     def rows(self) -> list[tuple[str, dict[str, Any]]]:
-        """All rows with their kinds, in the order in which they are taken."""
+        """Return all rows with their kinds, in order of creation."""
         return [(kind, row) for kind in KINDS for row in getattr(self, kind)]
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it holds more than are taken at once."""
+        """Return whether it contains more entities than one call accepts."""
         return len(self.rows()) > _LONGEST_BATCH
 
 
 class ImportResult(ResponseBody):
-    """What became of one entity."""
+    """The outcome for one entity."""
 
     kind: str
     id: str
@@ -178,6 +177,6 @@ class ImportResult(ResponseBody):
 
 
 class ImportAnswer(ResponseBody):
-    """The answer of /global/import: one result for each entity, in the order of the lists."""
+    """The answer of /global/import: one result per entity, in the order of the lists."""
 
     results: tuple[ImportResult, ...]

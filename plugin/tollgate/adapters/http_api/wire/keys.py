@@ -1,4 +1,6 @@
-"""Keys over HTTP. The answer of /key/generate is the page's, field for field."""
+"""Keys over HTTP. The answer of /key/generate is that of LiteLLM's documentation,
+field for field.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ from tollgate.management.virtual_keys import Made
 
 
 class KeyFields(OwnedFields[Key]):
-    """What can be said of a key."""
+    """The fields of a key in a request."""
 
     attributes: ClassVar = {
         "key_alias": "alias",
@@ -54,7 +56,7 @@ class KeyFields(OwnedFields[Key]):
     soft_budget: Dollars | None = None
 
     def change(self, entity: Key, now_us: int) -> Key:
-        """Return the key that these fields make of another."""
+        """Return the key with these fields applied."""
         after = super().change(entity, now_us)
         if "aliases" in self.model_fields_set:
             after = replace(after, model_aliases=tuple((self.aliases or {}).items()))
@@ -68,20 +70,21 @@ class KeyFields(OwnedFields[Key]):
 
 
 class GenerateKey(KeyFields):
-    """POST /key/generate. `key`: a secret of the caller's own."""
+    """POST /key/generate. `key`: a secret chosen by the caller."""
 
     key: str | None = None
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether it says nothing of whom the key belongs to."""
+        """Return whether the request does not say whom the key belongs to."""
         return not {"user_id", "team_id"} & self.model_fields_set
 
 
 class UpdateKey(KeyFields):
     """POST /key/update.
 
-    The key by its secret, its hash, or else its alias; with a key, `key_alias` is the new alias.
+    Names the key by its secret, its hash, or else its alias; with a key, `key_alias` is the new
+    alias.
     """
 
     key: str | None = None
@@ -94,7 +97,7 @@ class UpdateKey(KeyFields):
 
 
 class RegenerateKey(KeyFields):
-    """POST /key/regenerate. `new_key`: the new secret, if it is to be the caller's own."""
+    """POST /key/regenerate. `new_key`: the new secret, if the caller chooses it."""
 
     key: str | None = None
     new_key: str | None = None
@@ -120,9 +123,9 @@ class ResetSpend(RequestBody):
 
 
 class GeneratedKey(ResponseBody):
-    """The answer of /key/generate, in the page's order.
+    """The answer of /key/generate, in the order of LiteLLM's documentation.
 
-    The last name and hash are null there; /key/info tells both.
+    Key name and token id are null there; /key/info has both.
     """
 
     key: str
@@ -174,7 +177,7 @@ class KeyInfo(ResponseBody):
 
 
 class UpdatedKey(KeyRow):
-    """The answer of /key/update: the row, with the key as it was named."""
+    """The answer of /key/update: the row, with the key as the request named it."""
 
     key: str
 
@@ -213,7 +216,7 @@ def generated(made: Made) -> GeneratedKey:
 
 
 def row(live: Live[Key]) -> KeyRow:
-    """Return a key with its live numbers."""
+    """Return a key with its spend."""
     key = live.entity
     return KeyRow(
         **owned_row(live),

@@ -24,21 +24,21 @@ from tollgate.management.spending.spending import Live
 
 
 class MemberName(RequestBody):
-    """Somebody in a request: by user id or by e-mail address."""
+    """A user in a request, by id or by e-mail address."""
 
     user_id: Identifier | None = None
     user_email: Identifier | None = None
     role: MemberRole
 
     def new_member(self) -> NewMember:
-        """Who is to be a member."""
+        """Return the member to add."""
         return NewMember(self.role, self.user_id, self.user_email)
 
 
 class MemberFields(LimitFields):
-    """What can be said of a membership.
+    """The fields of a membership in a request.
 
-    `max_budget_in_team` is the budget of the user within the team.
+    `max_budget_in_team` is the user's budget within the team.
     """
 
     team_id: TeamId
@@ -47,7 +47,7 @@ class MemberFields(LimitFields):
     role: MemberRole | None = None
 
     def change(self, member: Member, _: int) -> Member:
-        """The membership that these fields make of another."""
+        """Return the membership with these fields applied."""
         after = patched(member, self, {"allowed_models": "models", "role": "role"})
         limits = patched(
             self.limits_over(member.limits), self, {"max_budget_in_team": "max_budget_nanousd"}
@@ -65,7 +65,7 @@ class AddMembers(MemberFields):
     member: Annotated[tuple[MemberName, ...], BeforeValidator(_as_list)]
 
     def member_change(self, member: Member, now_us: int) -> Member:
-        """What is said of each new membership; the role is each member's own."""
+        """Return each new membership with these fields applied; the role is each member's own."""
         return replace(self.change(member, now_us), role=member.role)
 
 
@@ -85,16 +85,16 @@ class DeleteMember(RequestBody):
 
 
 class MemberRef(ResponseBody):
-    """A member in `members_with_roles`, as the page prints it."""
+    """A member in `members_with_roles`, as in LiteLLM's documentation."""
 
     role: MemberRole
     user_id: str
 
 
 class MembershipRow(ResponseBody):
-    """A membership with its live numbers.
+    """A membership with its spend.
 
-    `litellm_budget_table` holds its limits, where LiteLLM has them.
+    `litellm_budget_table` contains its limits, as in LiteLLM.
     """
 
     user_id: str
@@ -132,12 +132,12 @@ class MemberSpendReset(ResponseBody):
 
 
 def reference(member: Member) -> MemberRef:
-    """A member, as the page prints it."""
+    """Return a member, as in LiteLLM's documentation."""
     return MemberRef(role=member.role, user_id=member.user_id)
 
 
 def row(live: Live[Member]) -> MembershipRow:
-    """A membership with its live numbers."""
+    """Return a membership with its spend."""
     member = live.entity
     return MembershipRow(
         user_id=member.user_id,
@@ -152,7 +152,7 @@ def row(live: Live[Member]) -> MembershipRow:
 
 
 def updated(member: Member) -> UpdatedMember:
-    """A membership after a change."""
+    """Return a membership after a change."""
     limits = printed_limits(member.limits)
     return UpdatedMember(
         team_id=member.team_id,

@@ -1,4 +1,4 @@
-"""What is known of models, as LiteLLM tells it: by deployment, and by public name."""
+"""Facts about models, by deployment and by public name, as LiteLLM prints them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tollgate.reporting.reports import KnownModel
 class ModelInfoRow(ResponseBody):
     """A deployment in /model/info.
 
-    Its provider's key is never printed; its address is the administrators' to see.
+    The provider's key is never printed; only administrators see the address.
     """
 
     model_name: str
@@ -30,7 +30,7 @@ class ModelInfos(ResponseBody):
 class ModelGroup(ResponseBody):
     """All deployments of one public name.
 
-    Prices are those of the dearest, which is what a call holds.
+    Prices are those of the most expensive, which is what a call holds.
     """
 
     model_group: str
@@ -53,7 +53,7 @@ class ModelGroups(ResponseBody):
 
 
 def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
-    """A deployment, as LiteLLM prints one."""
+    """Return a deployment, as LiteLLM prints it."""
     deployment = known.deployment
     params = {"model": f"{deployment.provider}/{deployment.model}"}
     if with_address:
@@ -79,7 +79,7 @@ def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
 
 
 def group(several: Sequence[KnownModel]) -> ModelGroup:
-    """The deployments of one public name, as LiteLLM sums them up."""
+    """Return the deployments of one public name, as LiteLLM summarises them."""
     priced = [each.price for each in several if each.price is not None]
     dearest = max(priced, key=lambda price: _costs(price)[1] or 0, default=None)
     input_cost, output_cost = _costs(dearest)
@@ -98,7 +98,7 @@ def group(several: Sequence[KnownModel]) -> ModelGroup:
 
 
 def _costs(price: Price | None) -> tuple[float | None, float | None]:
-    """Dollars a token of input and of output, without tiers."""
+    """Return dollars per input and output token, without tiers."""
     if price is None:
         return None, None
     return price.tiers[0].input / FEMTO_PER_DOLLAR, price.tiers[0].output / FEMTO_PER_DOLLAR

@@ -13,12 +13,12 @@ from tollgate.core.callers.access import Model
 from tollgate.core.models.deployment import Deployment
 
 Listed = tuple[Model, Deployment]
-"""A model, and the first of its deployments."""
+"""A model, and its first deployment."""
 
-# When a model was made is nobody's to know here; LiteLLM prints this one for all.
+# The creation time of a model is unknown; LiteLLM prints this constant for all.
 _CREATED = 1_677_610_602
 _CREATED_AT = "2023-02-28T18:56:42Z"
-# What Gemini's paths serve of every model that is reached there.
+# The methods that Gemini's paths serve for every model there.
 _GOOGLE_METHODS = (
     "generateContent",
     "streamGenerateContent",
@@ -45,7 +45,7 @@ class ModelCards(ResponseBody):
 
 
 class AnthropicCard(ModelCard):
-    """The same for a client that names Anthropic's version: both APIs have this path."""
+    """The same for a client that sends Anthropic's version header: both APIs share this path."""
 
     type: str = "model"
     display_name: str
@@ -53,7 +53,7 @@ class AnthropicCard(ModelCard):
 
 
 class AnthropicCards(ResponseBody):
-    """The answer of /v1/models to such a client: always all of them."""
+    """The answer of /v1/models to such a client, always complete."""
 
     data: tuple[AnthropicCard, ...]
     first_id: str | None
@@ -73,13 +73,13 @@ class GoogleModel(ResponseBody):
 
 
 class GoogleModels(ResponseBody):
-    """The answer of /v1beta/models: always all of them, so there is no next page."""
+    """The answer of /v1beta/models, always complete, so without a next page."""
 
     models: tuple[GoogleModel, ...]
 
 
 class OllamaDetails(ResponseBody):
-    """What Ollama knows of a file of weights, and nobody of a model behind a gateway."""
+    """Ollama's facts about a file of weights, unknown for a model behind a gateway."""
 
     parent_model: str = ""
     format: str = ""
@@ -107,31 +107,31 @@ class OllamaModels(ResponseBody):
 
 
 def card(listed: Listed) -> ModelCard:
-    """A model, as OpenAI lists one."""
+    """Return a model in OpenAI's format."""
     model, deployment = listed
     return ModelCard(id=model.name, owned_by=deployment.provider)
 
 
 def anthropic_card(listed: Listed) -> AnthropicCard:
-    """A model, as Anthropic lists one."""
+    """Return a model in Anthropic's format."""
     model, deployment = listed
     return AnthropicCard(id=model.name, owned_by=deployment.provider, display_name=model.name)
 
 
 def anthropic_cards(listed: Sequence[Listed]) -> AnthropicCards:
-    """Models, as Anthropic lists them."""
+    """Return models in Anthropic's format."""
     data = tuple(map(anthropic_card, listed))
     first, last = (data[0].id, data[-1].id) if data else (None, None)
     return AnthropicCards(data=data, first_id=first, last_id=last)
 
 
 def google_model(listed: Listed) -> GoogleModel:
-    """A model, as Google lists one."""
+    """Return a model in Google's format."""
     name = listed[0].name
     return GoogleModel(name=f"models/{name}", baseModelId=name, displayName=name)
 
 
 def ollama_model(listed: Listed) -> OllamaModel:
-    """A model, as Ollama lists one."""
+    """Return a model in Ollama's format."""
     name = listed[0].name
     return OllamaModel(name=name, model=name)

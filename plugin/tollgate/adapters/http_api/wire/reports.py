@@ -14,25 +14,25 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.ports import Settled
 from tollgate.reporting.reports import DaySum, find_payer
 
-_BYTES_PER_TOKEN = 3  # a rough mean over texts in English and code
+_BYTES_PER_TOKEN = 3  # a rough mean over English text and code
 
 
 class Calculate(RequestBody):
-    """POST /spend/calculate: what a reply cost, or what its messages would."""
+    """POST /spend/calculate: the cost of a reply, or of sending its messages."""
 
     model: Identifier | None = None
     messages: list[Any] | None = None
     completion_response: dict[str, Any] | None = None
 
     def named_model(self) -> str:
-        """The model in question. Raises BadRequest."""
+        """Return the model in question. Raises BadRequest."""
         model = self.model or (self.completion_response or {}).get("model")
         if not isinstance(model, str):
             raise BadRequest("model is required, here or in completion_response", "model")
         return model
 
     def usage(self) -> Usage:
-        """The reply's own count, or an estimate of the messages. Raises BadRequest."""
+        """Return the reply's own usage, or an estimate from the messages. Raises BadRequest."""
         if self.completion_response is not None:
             return _Usage.model_validate(self.completion_response.get("usage") or {}).usage()
         if self.messages is None:
@@ -59,7 +59,7 @@ class _Usage(ResponseBody):
     prompt_tokens_details: _Details | None = None
 
     def usage(self) -> Usage:
-        """In our own words."""
+        """Return the counts as Usage."""
         cached = (
             0 if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
         )
@@ -106,7 +106,7 @@ class SpendLog(ResponseBody):
 
 
 class SpendDay(ResponseBody):
-    """A day's sums."""
+    """The sums of a day."""
 
     startTime: str  # noqa: N815 - LiteLLM's name
     spend: float
@@ -115,7 +115,7 @@ class SpendDay(ResponseBody):
 
 
 def log(settled: Settled) -> SpendLog:
-    """A record of the ledger, as LiteLLM prints one."""
+    """Return a record of the ledger, as LiteLLM prints it."""
     record = settled.record
     return SpendLog(
         request_id=record.id,
@@ -139,7 +139,7 @@ def log(settled: Settled) -> SpendLog:
 
 
 def day(summed: DaySum) -> SpendDay:
-    """A day's sums, in dollars."""
+    """Return the sums of a day, in dollars."""
     return SpendDay(
         startTime=summed.day.isoformat(),
         spend=dollars_of(summed.total),

@@ -1,4 +1,4 @@
-"""Teams over HTTP. The answer of /team/new is the page's, field for field."""
+"""Teams over HTTP. The answer of /team/new is that of LiteLLM's documentation, field for field."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MEMBER_BUDGET = {
 
 
 class TeamFields(OwnedFields[Team]):
-    """What can be said of a team.
+    """The fields of a team in a request.
 
     `team_member_*` are the limits of each member who has none of their own.
     """
@@ -51,7 +51,7 @@ class TeamFields(OwnedFields[Team]):
     team_member_tpm_limit: Count | None = None
 
     def change(self, entity: Team, now_us: int) -> Team:
-        """Return the team that these fields make of another."""
+        """Return the team with these fields applied."""
         before = entity.member_limits
         member_limits = with_amounts(
             patched(before, self, _MEMBER_BUDGET), self, prefix="team_member_"
@@ -98,7 +98,7 @@ class TeamModels(RequestBody):
 
 
 class CreatedTeam(ResponseBody):
-    """The answer of /team/new, in the page's order."""
+    """The answer of /team/new, in the order of LiteLLM's documentation."""
 
     team_alias: str | None
     team_id: str
@@ -162,13 +162,13 @@ class TeamWithNewMembers(TeamRow):
 
 
 def created(live: Live[Team], members: Iterable[Member]) -> CreatedTeam:
-    """A new team, as the page prints it."""
+    """Return a new team, as in LiteLLM's documentation."""
     shown = row(live, members)
     return CreatedTeam(**{name: getattr(shown, name) for name in CreatedTeam.model_fields})
 
 
 def row(live: Live[Team], members: Iterable[Member]) -> TeamRow:
-    """Return a team with its live numbers and its members."""
+    """Return a team with its spend and its members."""
     team = live.entity
     return TeamRow(
         **owned_row(live),

@@ -1,4 +1,6 @@
-"""Internal users over HTTP. The answer of /user/new is the page's, field for field."""
+"""Internal users over HTTP. The answer of /user/new is that of LiteLLM's documentation, field for
+field.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ from tollgate.management.virtual_keys import Made
 
 
 class UserFields(OwnedFields[User]):
-    """What can be said of a user. The limits hold over all the user's keys together."""
+    """The fields of a user in a request. The limits apply to all the user's keys together."""
 
     attributes: ClassVar = {"user_alias": "alias", "user_email": "email", "user_role": "role"}
 
@@ -41,14 +43,14 @@ class UserFields(OwnedFields[User]):
 
 
 class NewUserTeam(RequestBody):
-    """A team that a new user is to be in."""
+    """A team that a new user joins."""
 
     team_id: TeamId
     user_role: MemberRole = MemberRole.USER
     max_budget_in_team: Dollars | None = None
 
     def membership(self) -> Membership:
-        """The membership that is to be made."""
+        """Return the membership to create."""
 
         def change(member: Member, _: int) -> Member:
             limits = replace(member.limits, max_budget_nanousd=self.max_budget_in_team)
@@ -64,7 +66,7 @@ def _as_team(value: object) -> object:
 class NewUser(UserFields):
     """POST /user/new.
 
-    What is said of a key (`duration`, `key_alias`, ...) is of the one that is made with the user.
+    Fields of a key (`duration`, `key_alias`, ...) apply to the key created with the user.
     """
 
     auto_create_key: bool = True
@@ -78,9 +80,9 @@ class NewUser(UserFields):
     allowed_cache_controls: Names | None = None
 
     def key_change(self, key: Key, now_us: int) -> Key:
-        """The key that is made with the user.
+        """Return the key created with the user.
 
-        The limits are the user's: they hold for it without being repeated.
+        The limits are the user's and apply to the key without being repeated.
         """
         names = (
             "team_id",
@@ -98,7 +100,7 @@ class NewUser(UserFields):
         return fields.change(key, now_us)
 
     def memberships(self) -> list[Membership]:
-        """The teams that the user is to be in."""
+        """Return the teams that the user joins."""
         return [each.membership() for each in self.teams or ()]
 
 
@@ -113,7 +115,7 @@ class DeleteUsers(RequestBody):
 
 
 class CreatedUser(ResponseBody):
-    """The answer of /user/new, in the page's order."""
+    """The answer of /user/new, in the order of LiteLLM's documentation."""
 
     key: str | None
     expires: PrintedTime | None
@@ -164,7 +166,7 @@ class UserList(ResponseBody):
 
 
 def created(live: Live[User], made: Made | None) -> CreatedUser:
-    """A new user with their key, as the page prints it."""
+    """Return a new user with their key, as in LiteLLM's documentation."""
     return CreatedUser(
         key=None if made is None else made.secret,
         expires=None if made is None else made.live.entity.expires_us,
@@ -174,7 +176,7 @@ def created(live: Live[User], made: Made | None) -> CreatedUser:
 
 
 def row(live: Live[User], team_ids: Sequence[str]) -> UserRow:
-    """Return a user with their live numbers."""
+    """Return a user with their spend."""
     user = live.entity
     return UserRow(
         **owned_row(live),

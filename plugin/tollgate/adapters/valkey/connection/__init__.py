@@ -1,1 +1,1 @@
-"""Connections to the store: address, client library, our own pipe, checks."""
+"""Connect to the store: its address, the client library, our own pipe, start-up checks."""

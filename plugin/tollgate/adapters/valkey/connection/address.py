@@ -1,8 +1,7 @@
-"""Where the store is: its URL, read once for every kind of connection, and connections for the
-little that does not go through the client library.
+"""Parse the store's URL once for all kinds of connection, and open connections of our own.
 
 The options are those of redis-py's URLs (https://redis.readthedocs.io/en/stable/connections.html).
-What is not understood is an error: a misspelt option of TLS would otherwise be no TLS at all.
+An unknown option is an error: a misspelt TLS option would otherwise mean no TLS at all.
 """
 
 from __future__ import annotations
@@ -47,8 +46,11 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 class Address(Struct, frozen=True):
-    """A store's URL. `path`: of a Unix socket; empty: it is at a host and port. `timeout_s`,
-    `connect_timeout_s`: None where the URL does not say."""
+    """A store's URL.
+
+    `path`: of a Unix socket; empty means host and port. `timeout_s`, `connect_timeout_s`: None if
+    the URL does not set them.
+    """
 
     host: str = "localhost"
     port: int = 6379
@@ -62,7 +64,7 @@ class Address(Struct, frozen=True):
 
     @classmethod
     def of(cls, url: str) -> Address:
-        """Read a URL. Raises SettingsError; the message does not hold the password."""
+        """Parse a URL. Raises SettingsError, whose message does not contain the password."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -96,7 +98,7 @@ class Address(Struct, frozen=True):
 
     @property
     def login(self) -> tuple[Command, ...]:
-        """What a new connection says first."""
+        """Return the first commands of a new connection."""
         found: list[Command] = []
         if self.password is not None:
             name = () if self.username is None else (self.username,)
@@ -106,7 +108,7 @@ class Address(Struct, frozen=True):
         return tuple(found)
 
     async def dial(self, make: Callable[[], P]) -> P:
-        """A connection with a protocol of its own. Raises OSError."""
+        """Open a connection with the given protocol. Raises OSError."""
         loop = asyncio.get_running_loop()
         if self.path:
             return (await loop.create_unix_connection(make, self.path))[1]
@@ -114,12 +116,12 @@ class Address(Struct, frozen=True):
 
 
 def packed(command: Command) -> bytes:
-    """A command as it is sent."""
+    """Return a command as sent."""
     return hiredis.pack_command(command)  # type: ignore[arg-type, no-any-return] # its stub knows one argument only
 
 
 def why(error: OSError) -> str:
-    """A failed connection in few words, without the address."""
+    """Return the reason of a failed connection in few words, without the address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -132,7 +134,7 @@ def why(error: OSError) -> str:
 
 
 def _shown(url: str) -> str:
-    """How a URL begins: what follows may be a password."""
+    """Return the beginning of a URL: what follows may be a password."""
     scheme, separator, _ = url.partition("://")
     return repr(scheme + separator) if separator else "no scheme"
 
@@ -161,9 +163,9 @@ def _seconds(given: Mapping[str, str], name: str) -> float | None:
 
 
 def _tls_context(given: Mapping[str, str]) -> ssl.SSLContext:
-    """How to verify the store, and what to show it.
+    """Return how to verify the store and what to present to it.
 
-    Without options it is verified by the system's authorities.
+    Without options, the system's authorities verify it.
     """
     options = {
         name.removeprefix("ssl_"): value for name, value in given.items() if name.startswith("ssl_")

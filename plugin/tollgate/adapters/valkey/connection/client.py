@@ -1,4 +1,4 @@
-"""The connection to the store, and the one place where the client library's errors become ours."""
+"""Connect through the client library, and map its errors to ours, which happens only here."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tollgate.core.errors import StoreUnavailable
 
 
 class _TlsConnection(SSLConnection):
-    """The library's connection, verifying the store as all our others do."""
+    """The library's connection, verifying the store as all our connections do."""
 
     def __init__(self, *, tls: SSLContext, **options: Any) -> None:
         super().__init__(**options)
-        self.ssl_context.context = tls  # which the library would make from its own options
+        self.ssl_context.context = tls  # which the library would build from its own options
 
 
 def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
-    """A client of a bounded pool.
+    """Return a client with a bounded pool.
 
-    A command that takes longer than `timeout_s` fails; nothing is tried twice behind our back:
-    `reserve` is not idempotent, and a caller that waits is better told. Raises SettingsError.
+    A command that takes longer than `timeout_s` fails. The library retries nothing: `reserve` is
+    not idempotent, and a waiting caller needs an answer. Raises SettingsError.
     """
     address = Address.of(url)
     timeout_s = address.timeout_s or timeout_s
@@ -51,7 +51,7 @@ def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
 
 
 def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
-    """The library's kind of connection, and what that kind needs to know."""
+    """Return the library's class of connection, and its arguments."""
     if address.path:
         return UnixDomainSocketConnection, {"path": address.path}
     place = {"host": address.host, "port": address.port}
@@ -64,7 +64,7 @@ def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Map what can go wrong with the store to StoreUnavailable."""
+    """Map errors of the store to StoreUnavailable."""
     try:
         yield
     except (ValkeyError, OSError, TimeoutError) as error:

@@ -1,9 +1,8 @@
-"""One connection that carries many calls at once: what is asked in one turn of the loop leaves in
-one write.
+"""Carry many concurrent calls over one connection; calls of one loop turn leave in one write.
 
-It exists for the two calls that every request makes. The client library takes 113 us of CPU for a
-call (its pool, locks and timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen
-come together. Everything else but the news of changes (changes.py) goes through the library.
+Used for the two calls that every request makes. The client library takes 113 us of CPU for a call
+(its pool, locks and timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen come
+together. Everything else except notifications of changes (changes.py) uses the library.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from tollgate.core.errors import StoreSilent, StoreUnavailable
 
 
 class ReplyError(Exception):
-    """The store's own error: the first word of the message is its kind."""
+    """An error reply of the store; the first word of the message is its kind."""
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
-    """A failed command as callers know it: in the store's own words, without the place in our
-    script that it adds.
+    """Return a failed command as StoreUnavailable, in the store's words without
+    the script location.
     """
     return (
         error
@@ -37,22 +36,22 @@ def unavailable(error: Exception) -> StoreUnavailable:
 
 
 Heard = Callable[[Any], None]
-"""Takes a command's reply; a ReplyError where the store refused it, StoreUnavailable where nobody
-can tell.
+"""Called with a command's reply: ReplyError if the store refused the command, StoreUnavailable if
+the outcome is unknown.
 """
 
 
 class Pipe:
-    """Calls over one connection, which is made when it is needed and made anew when it is lost.
+    """Calls over one connection, opened when needed and reopened when lost.
 
-    When calls wait and nothing comes for `timeout_s`, all have failed: nobody can tell what became
-    of them. A store that is slow under load, but answers, is not down.
+    If calls wait and nothing arrives for `timeout_s`, all of them fail with an unknown outcome. A
+    store that is slow under load, but answers, is not considered down.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        """A pipe to the store of a URL; SettingsError when that is none.
+        """Prepare a pipe to the store of a URL; a timeout in the URL takes precedence.
 
-        A timeout in the URL goes before.
+        Raises SettingsError for an invalid URL.
         """
         self._address = Address.of(url)
         self._timeout_s = self._address.timeout_s or timeout_s
@@ -63,8 +62,8 @@ class Pipe:
     async def call(self, *arguments: str | bytes | int) -> Any:
         """Run one command.
 
-        Raises StoreUnavailable (StoreSilent, once it was asked), or ReplyError when the store
-        refuses the command.
+        Raises StoreUnavailable (StoreSilent, once it was sent), or ReplyError if the store refuses
+        it.
         """
         connection = self._connection
         if connection is None or connection.lost:
@@ -72,8 +71,10 @@ class Pipe:
         return await connection.call(arguments)
 
     def start(self, command: Command, heard: Heard) -> None:
-        """As `call`, for what has waited for others already: it leaves at once where there is a
-        connection, and nobody is woken to take the reply.
+        """Run a command and pass its reply to `heard`, without a future.
+
+        For commands that have already waited in a batch: sent immediately if there is a connection,
+        and no task is woken.
         """
         connection = self._connection
         if connection is None or connection.lost:
@@ -83,7 +84,7 @@ class Pipe:
             connection.flush()
 
     async def aclose(self) -> None:
-        """End the connection; calls that wait fail."""
+        """Close the connection; waiting calls fail."""
         if self._connection is not None:
             self._connection.end("closed")
             await self._connection.closed.wait()
@@ -96,16 +97,17 @@ class Pipe:
         heard(reply)
 
     async def _connect(self) -> _Connection:
-        """The connection that all who wait for one share."""
+        """Return the connection, opening it once for all who wait."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
             self._connecting.add_done_callback(self._opened)
-        # A caller that is cancelled does not take the connection from the others.
+        # A cancelled caller must not take the connection away from the others.
         return await asyncio.shield(self._connecting)
 
     def _opened(self, task: asyncio.Task[_Connection]) -> None:
         self._connecting = None
-        # Whoever waited has been told; with nobody left to wait the exception counts as seen too.
+        # The waiting callers have been told; if none is left, the exception still counts as
+        # retrieved.
         if not task.cancelled() and task.exception() is None:
             self._connection = task.result()
 
@@ -142,7 +144,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(
             asyncio.Transport, transport
-        )  # uvloop's transports are none of asyncio's classes
+        )  # uvloop's transports share no base class with asyncio's
 
     def call(self, command: Command) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -152,7 +154,7 @@ class _Connection(asyncio.Protocol):
         return future
 
     def ask(self, command: Command, heard: Heard) -> None:
-        """Leave a command for the next `flush`."""
+        """Queue a command for the next `flush`."""
         self._out.append(packed(command))
         self._waiting.append((self._loop.time(), heard))
         if not self._watching:
@@ -173,7 +175,7 @@ class _Connection(asyncio.Protocol):
         self.closed.set()
 
     def end(self, why: str) -> None:
-        """Give the connection up, and all that wait for it."""
+        """Close the connection and fail all calls that wait for it."""
         self.lost = True
         if self._transport is not None:
             self._transport.abort()
@@ -181,14 +183,15 @@ class _Connection(asyncio.Protocol):
             self._waiting.popleft()[1](StoreSilent(why))
 
     def flush(self) -> None:
-        """Send what has gathered."""
+        """Send the queued commands."""
         out, self._out = self._out, []
         if out and not self.lost and self._transport is not None:
             self._transport.write(b"".join(out) if len(out) > 1 else out[0])
 
     def _watch(self) -> None:
-        """One timer for the connection instead of one for each call, and none while nothing waits:
-        silence is found half a timeout later at most.
+        """Check for silence by one timer per connection, which runs only while calls wait.
+
+        A timer for each call would cost more; silence is detected at most half a timeout late.
         """
         self._watching = bool(self._waiting)
         if not self._waiting:

@@ -1,4 +1,4 @@
-"""Whether the store serves: one write by a script, as each call makes it."""
+"""Check that the store serves: one write by a script, as every call makes it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Final
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.keys import PROBE
 
-# A script fails as the counters' do: for want of memory, of replicas, of a permission, of a
-# primary.
+# A script fails for the same reasons as the counters': memory, replicas, permissions, or a store
+# that is no primary.
 _SCRIPT: Final = b"redis.call('SET', KEYS[1], '', 'PX', 60000) return redis.call('TIME')"
 
 
 async def probe(pipe: Pipe) -> int:
-    """Write something, and tell the store's time in microseconds. Raises StoreUnavailable, with the
-    store's own words where it has any."""
+    """Write something and return the store's time in microseconds.
+
+    Raises StoreUnavailable, with the store's own words if it has any.
+    """
     try:
         seconds, micros = await pipe.call(b"EVAL", _SCRIPT, 1, PROBE)
     except ReplyError as error:

@@ -1,6 +1,4 @@
-"""The store before anything is started on it: what makes it unusable, and what may cost counters
-later.
-"""
+"""Inspect the store before start-up: what makes it unusable, and what may lose counters later."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.core.errors import SettingsError, StoreUnavailable
 
 _OLDEST_VERSION = (6, 2)
-# Nobody waits for us yet, and a store that is slow today is no fault of the configuration.
+# Nobody waits for us at start-up, and a slow store is no fault of the configuration.
 _PATIENCE_S = 5.0
 _ASK_AGAIN_S = 0.5
 _SAY_AGAIN_S = 10.0
-# First words of the store's errors that time alone may mend.
+# Error codes of the store that pass with time.
 _PASSING = ("LOADING", "BUSY", "MASTERDOWN")
 _AUTHENTICATION = (
     "NOAUTH",
@@ -33,9 +31,10 @@ Say = Callable[[str], None]
 
 
 async def survey(url: str, say: Say) -> list[str]:
-    """Wait until the store answers, and look at it; what to be warned of.
+    """Wait until the store answers, and inspect it; return warnings.
 
-    Raises SettingsError with one sentence when it cannot be used. `say` is told what is waited for.
+    `say` is told what is being waited for. Raises SettingsError with one sentence if the store
+    cannot be used.
     """
     address, pipe = Address.of(url), Pipe(url, _PATIENCE_S)
     try:
@@ -51,9 +50,7 @@ async def survey(url: str, say: Say) -> list[str]:
 
 
 async def evicted(pipe: Pipe) -> int:
-    """How many keys the store has dropped for want of memory since it was started; 0 where it does
-    not say.
-    """
+    """Return how many keys the store has evicted since its start; 0 if it does not say."""
     return int((await _info(pipe, "stats")).get("evicted_keys", "0"))
 
 
@@ -72,8 +69,8 @@ async def _answer(address: Address, pipe: Pipe, say: Say) -> None:
 
 
 def _passing(address: Address, error: Exception) -> str:
-    """What is waited for. Raises SettingsError where waiting will not help."""
-    # A login that was refused is the cause of a connection that could not be made.
+    """Return what is being waited for. Raises SettingsError if waiting cannot help."""
+    # A refused login appears as the cause of a failed connection.
     cause = error.__cause__ if isinstance(error, StoreUnavailable) and error.__cause__ else error
     word = str(cause)
     if word.startswith(_AUTHENTICATION):
@@ -89,7 +86,7 @@ def _passing(address: Address, error: Exception) -> str:
 
 
 async def _info(pipe: Pipe, *section: str) -> Mapping[str, str]:
-    """INFO; nothing where we may not ask."""
+    """Return INFO; empty if we may not ask."""
     try:
         text: bytes = await pipe.call(b"INFO", *section)
     except ReplyError:
@@ -99,7 +96,7 @@ async def _info(pipe: Pipe, *section: str) -> Mapping[str, str]:
 
 
 def _find_fault(info: Mapping[str, str]) -> str | None:
-    """Why a store that tells this of itself cannot be used."""
+    """Return why the store cannot be used, judging by its INFO; None if it can."""
     mode = info.get("redis_mode") or info.get("server_mode")
     if mode == "sentinel":
         return "is a Sentinel, which is not served yet: name the primary that it watches"
@@ -116,7 +113,7 @@ def _find_fault(info: Mapping[str, str]) -> str | None:
 
 
 async def _check_rights(address: Address, pipe: Pipe) -> None:
-    """Do once what everything needs. Raises SettingsError with the store's own word."""
+    """Try every operation that is needed. Raises SettingsError with the store's own words."""
     try:
         await probe(pipe)
     except StoreUnavailable as error:
@@ -124,7 +121,8 @@ async def _check_rights(address: Address, pipe: Pipe) -> None:
             f"the store at {address} does not take writes by scripts: {error}"
         ) from error
     try:
-        await pipe.call(b"SUBSCRIBE", CHANGES_CHANNEL)  # the last that this connection can be asked
+        # nothing else can be asked on this connection afterwards
+        await pipe.call(b"SUBSCRIBE", CHANGES_CHANNEL)
     except ReplyError as error:
         raise SettingsError(f"the store at {address} does not tell of changes: {error}") from error
 
@@ -146,7 +144,7 @@ async def _persistence(pipe: Pipe, info: Mapping[str, str]) -> list[str]:
     try:
         _, save = await pipe.call(b"CONFIG", b"GET", b"save")
     except (ReplyError, ValueError):
-        return []  # we may not ask, so nobody knows
+        return []  # not permitted to ask, so unknown
     if save:
         return []
     return [

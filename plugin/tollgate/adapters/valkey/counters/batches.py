@@ -43,8 +43,8 @@ _ANSWER = struct.Struct("<hc")
 
 class Answer(Struct, frozen=True):
     """What the script says of one call: the number of the account that refused (0: none did, -1: no
-    such reservation), and its limit; and where the accounts of its caller stand after all that
-    the run did.
+    such reservation), and its limit; and where the accounts of its caller stand after all that the
+    run did.
     """
 
     refused: int

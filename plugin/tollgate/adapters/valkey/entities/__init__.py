@@ -1,1 +1,1 @@
-"""Entities: documents, their names, and the directory that workers read them from."""
+"""Store entities: documents, unique names, and the directory that workers read."""

@@ -1,6 +1,4 @@
-"""A bounded memory of resolved entities, by reference (`KIND:ID`), that can be told what has
-changed.
-"""
+"""Cache resolved entities by reference (`KIND:ID`), within a bound, and drop them on changes."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[T]):
-    """An entity, or None for one that does not exist, and the references of what else it was made
-    from.
+    """An entity (None if it does not exist), and the references of the others it
+    was resolved from.
     """
 
     entity: T | None
@@ -23,9 +21,7 @@ class Kept(Generic[T]):
 
 
 def size_bytes(reference: str, kept: Kept[T]) -> int:
-    """About how much memory an entity takes: some of its texts are as long as whoever made it
-    liked.
-    """
+    """Return the approximate memory of an entity, whose texts may be of any length."""
     sources = sum([len(each) for each in kept.sources])
     return 1_000 + 4 * (len(reference) + sources) + 2 * len(repr(kept.entity))
 
@@ -33,7 +29,7 @@ def size_bytes(reference: str, kept: Kept[T]) -> int:
 class Cache(Generic[T]):
     """The most recently used entities.
 
-    Those that do not exist are kept apart: whoever makes up ids displaces only such.
+    Missing entities are kept apart, so that made-up ids can only displace each other.
     """
 
     def __init__(self, most_found_bytes: int, most_missing_bytes: int) -> None:
@@ -42,7 +38,7 @@ class Cache(Generic[T]):
         self._made_from: dict[str, set[str]] = {}
 
     def get(self, reference: str) -> Kept[T] | None:
-        """What is kept under the reference, if anything."""
+        """Return what is cached under the reference, or None."""
         for entries in (self._found, self._missing):
             kept = entries.get(reference)
             if kept is not None:
@@ -51,7 +47,7 @@ class Cache(Generic[T]):
         return None
 
     def keep(self, reference: str, kept: Kept[T]) -> None:
-        """Remember, and forget what was used longest ago when there is too much."""
+        """Add an entity and evict the least recently used ones to make room."""
         self._forget(reference)
         for source in kept.sources:
             self._made_from.setdefault(source, set()).add(reference)
@@ -59,13 +55,13 @@ class Cache(Generic[T]):
         entries.put(reference, kept, size_bytes(reference, kept))
 
     def drop(self, reference: str) -> None:
-        """Forget the entity, and all that was made from it."""
+        """Drop the entity, and everything resolved from it."""
         self._forget(reference)
         for dependent in tuple(self._made_from.get(reference, ())):
             self._forget(dependent)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._found.clear()
         self._missing.clear()
         self._made_from.clear()

@@ -1,5 +1,4 @@
-"""Hearing of changes: a subscription that proves itself alive, over and over, for as long as the
-worker runs.
+"""Follow changes of entities through a subscription that continuously proves itself alive.
 
 Not through the client library, whose proof takes half a millisecond of CPU, two and a half times a
 second in every worker: more than a whole stream takes in native mode.
@@ -20,13 +19,13 @@ from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.core.errors import StoreUnavailable
 
 STALE_AFTER_S = 1.0
-"""How long one proof counts: a change is known everywhere within a second."""
+"""Validity of one proof: a change is known everywhere within a second."""
 _PROBE_EVERY_S = 0.4  # two probes fit in a second, so one slow answer does not empty the cache
 _RETRY_AFTER_S = 0.2
 
 
 class Listener(Protocol):
-    """Who is told: see CachedDirectory."""
+    """Receives changes; see CachedDirectory."""
 
     def started(self) -> None: ...
 
@@ -36,9 +35,9 @@ class Listener(Protocol):
 
 
 async def follow(url: str, listener: Listener) -> NoReturn:
-    """Tell the listener of every change, until cancelled.
+    """Report every change to the listener, until cancelled.
 
-    While the store is away nothing is told, and proofs run out.
+    While the store is unreachable nothing is reported, and proofs expire.
     """
     address = Address.of(url)
     while True:
@@ -48,7 +47,7 @@ async def follow(url: str, listener: Listener) -> NoReturn:
                 async with asyncio.timeout(STALE_AFTER_S):
                     await address.dial(lambda given=subscription: given)  # type: ignore[misc] # each round its own
                 await subscription.lost.wait()
-                # Whoever asks whether we serve is to know, though no call has failed yet.
+                # Readiness must show the failure although no call has failed yet.
                 telemetry.store_failed(
                     "changes", StoreUnavailable("the store tells of no changes any more")
                 )
@@ -58,7 +57,7 @@ async def follow(url: str, listener: Listener) -> NoReturn:
 
 
 class _Subscription(asyncio.Protocol):
-    """One connection. It is lost when it is closed, or silent for longer than a proof counts."""
+    """One connection. It is lost when it is closed, or silent for longer than a proof is valid."""
 
     def __init__(self, listener: Listener, login: tuple[Command, ...]) -> None:
         self.lost = asyncio.Event()
@@ -76,7 +75,7 @@ class _Subscription(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(
             asyncio.Transport, transport
-        )  # uvloop's transports are none of asyncio's classes
+        )  # uvloop's transports share no base class with asyncio's
         self._heard_s = monotonic()
         self._transport.write(b"".join(map(packed, self._first)))
         self._prove()
@@ -94,7 +93,7 @@ class _Subscription(asyncio.Protocol):
         self.end()
 
     def end(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
         self.lost.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -106,18 +105,18 @@ class _Subscription(asyncio.Protocol):
             case [b"message", _, reference]:
                 self._listener.changed(reference.decode())
             case [b"pong", probe] if (asked_s := self._asked_s.pop(probe, None)) is not None:
-                # Counted from the question: all changes before it were delivered before its answer,
-                # on the same connection.
+                # Counted from the question: the store delivered all earlier changes before its
+                # answer, on the same connection.
                 self._listener.fresh_until(asked_s + STALE_AFTER_S)
             case [b"subscribe", *_]:
                 self._subscribed = True
                 self._listener.started()
                 self._prove()
-            case hiredis.ReplyError():  # it does not let us in
+            case hiredis.ReplyError():  # the login was refused
                 self.end()
 
     def _prove(self) -> None:
-        """Ask for the next proof, unless the last ones did not come."""
+        """Ask for the next proof, unless earlier ones are outstanding."""
         now_s = monotonic()
         if self._timer is not None:
             self._timer.cancel()

@@ -1,9 +1,8 @@
-"""Who there is, for workers: entities with their limits resolved, kept in memory only while every
-change is sure to be heard of.
+"""Look up entities for workers, cached only while every change is certain to be heard of.
 
-`changes.follow` tells of changes and proves, twice a second, that it still hears them. Without a
-proof in the last second nothing that is kept is used and each look-up reads the store. So a key
-that is blocked stops within a second everywhere, however the connection dies.
+`changes.follow` reports changes and proves, twice a second, that it still hears them. Without a
+proof in the last second nothing cached is used, and each look-up reads the store. A blocked key
+therefore stops everywhere within a second, however the connection fails.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from tollgate.ports import E, Registry
 
 
 class CachedDirectory:
-    """The port `Directory` over a registry.
-
-    What is kept is bounded, and so are the ids that clients make up.
+    """The port `Directory` over a registry, with a bounded cache, also for ids
+    that clients make up.
     """
 
     def __init__(
@@ -36,68 +34,70 @@ class CachedDirectory:
         clock_s: Callable[[], float] = monotonic,
     ) -> None:
         self._registry = registry
-        # `on_store_error: allow`: who was known before the store went away may go on, by what was
-        # known of them.
+        # `on_store_error: allow`: callers known before the outage may continue with what was known
+        # of them.
         self._stale_while_down = stale_while_down
         self._clock_s = clock_s
         self._fresh_until_s = 0.0
         self._cache: Cache[Any] = Cache(most_found_bytes, most_missing_bytes)
-        # What changes while a look-up is on its way must not be kept from it: one set per look-up,
-        # filled by `changed`.
+        # A change during a look-up must reach its result: one set per look-up, filled by `changed`.
         self._underway: list[set[str]] = []
         self._session = 0
         self._changes = 0
 
     @property
     def generation(self) -> int | None:
-        """How many changes were heard, as long as all are."""
+        """Return the number of changes heard; None while they may be missed."""
         return self._changes if self.is_fresh else None
 
     async def find_key(self, key_hash: str) -> Key | None:
-        """The key whose secret has that SHA-256, with the limits of its budget."""
+        """Return the key whose secret has that SHA-256, with the limits of its budget."""
         return await self._find_entity(Key, key_hash)
 
     async def find_user(self, user_id: str) -> User | None:
-        """The internal user of that id."""
+        """Return the internal user with that id."""
         return await self._find_entity(User, user_id)
 
     async def find_team(self, team_id: str) -> Team | None:
-        """The team of that id."""
+        """Return the team with that id."""
         return await self._find_entity(Team, team_id)
 
     async def find_member(self, team_id: str, user_id: str) -> Member | None:
-        """The user as a member of the team, with the limits that the team gives its members."""
+        """Return the user as a member of the team, with the limits that the team
+        gives its members.
+        """
         return await self._find_entity(Member, f"{team_id}/{user_id}")
 
     async def find_customer(self, customer_id: str) -> Customer | None:
-        """The customer of that id, with the limits of its budget."""
+        """Return the customer with that id, with the limits of its budget."""
         return await self._find_entity(Customer, customer_id)
 
-    # What `changes.follow` calls.
+    # Called by `changes.follow`.
 
     def started(self) -> None:
-        """A new subscription hears changes from now on: what was read before it may be out of date."""
+        """Discard the cache: a new subscription only hears changes from now on."""
         self._session += 1
         self._changes += 1
         self._fresh_until_s = 0.0
         self._cache.clear()
 
     def changed(self, reference: str) -> None:
-        """An entity was changed."""
+        """Drop a changed entity."""
         self._changes += 1
         self._cache.drop(reference)
         for references in self._underway:
             references.add(reference)
 
     def fresh_until(self, instant_s: float) -> None:
-        """Every change is known that was made a second before this instant, on the clock of this
-        directory.
+        """Extend the validity of the cache.
+
+        Every change made up to a second before this instant, on this directory's clock, is known.
         """
         self._fresh_until_s = instant_s
 
     @property
     def is_fresh(self) -> bool:
-        """Whether what is kept may be used now."""
+        """Return whether cached entities may be used now."""
         return self._clock_s() < self._fresh_until_s
 
     async def _find_entity(self, kind: type[E], identity: str) -> E | None:
@@ -119,7 +119,7 @@ class CachedDirectory:
         try:
             resolved: Kept[Any] = await resolve(self._registry, kind, identity)
         finally:
-            # By identity: two look-ups may have heard the same.
+            # By identity: two look-ups may have heard the same changes.
             self._underway = [each for each in self._underway if each is not changed]
         if session == self._session and changed.isdisjoint({reference, *resolved.sources}):
             self._cache.keep(reference, resolved)

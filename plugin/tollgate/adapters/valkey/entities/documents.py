@@ -1,6 +1,4 @@
-"""Entities as documents: how each kind is encoded, what it is listed under, and which of its names
-are unique.
-"""
+"""Encode entities as documents, and define their indexes and unique names."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from tollgate.ports import E
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the store needs to know of one kind of entity.
+    """What the store needs to know about one kind of entity.
 
-    `exists` and `taken` are what LiteLLM says of an id or a name in use.
+    `exists` and `taken` are LiteLLM's messages for an id or a name in use.
     """
 
     name: str
@@ -63,12 +61,12 @@ _DECODERS: dict[type[Entity], msgspec.json.Decoder[Any]] = {
 
 
 def encode(entity: Entity) -> bytes:
-    """The document of an entity."""
+    """Return the document of an entity."""
     return _ENCODER.encode(entity)
 
 
 def decode(kind: type[E], document: bytes) -> E:
-    """The entity of a document. Fields that a later version wrote are passed over."""
+    """Return the entity of a document; fields from later versions are ignored."""
     if _FIRST_EDITION in document:
         document = _ENCODER.encode(_carried_over(msgspec.json.decode(document)))
     entity: E = _DECODERS[kind].decode(document)
@@ -95,13 +93,13 @@ def _carried_over(value: Any) -> Any:
 
 
 def reference(entity: Entity) -> str:
-    """`KIND:ID`, as it is announced when the entity changes."""
+    """Return `KIND:ID`, which is published when the entity changes."""
     kind = KINDS[type(entity)]
     return f"{kind.name}:{kind.identity(entity)}"
 
 
 def listings(entity: Entity) -> list[str]:
-    """The indexes that an entity stands in."""
+    """Return the indexes that contain an entity."""
     kind = KINDS[type(entity)].name
     places = [entities_index(kind)]
     if isinstance(entity, Key | Member):

@@ -1,6 +1,6 @@
-"""The entities in Valkey.
+"""Store entities in Valkey.
 
-A writer's change happens only if nobody changed the entity since it was read; each is announced.
+A change is applied only if nobody changed the entity since it was read; each change is published.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SCRIPT = (
 
 
 class _Instruction(NamedTuple):
-    """One line for registry.lua, and what to say when it does not fit."""
+    """One line for registry.lua, and the message if its condition fails."""
 
     key: str
     what: str
@@ -49,7 +49,7 @@ class ValkeyRegistry:
         self._script = client.register_script(_SCRIPT)
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
-        """What there is of those ids, in their order, in one round trip."""
+        """Return the entities with those ids, in order, in one round trip."""
         name = KINDS[kind].name
         with store_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
@@ -62,7 +62,7 @@ class ValkeyRegistry:
         ]
 
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
-        """The one entity that has this unique name."""
+        """Return the entity with this unique name."""
         with store_errors():
             identity: Any = await self._client.get(name_key(KINDS[kind].name, name))
         if identity is None:
@@ -73,7 +73,7 @@ class ValkeyRegistry:
     async def page(
         self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
     ) -> Page[E]:
-        """A part of a list, newest first."""
+        """Return a part of a list, newest first."""
         name = KINDS[kind].name
         index = (
             entities_index(name)
@@ -86,11 +86,11 @@ class ValkeyRegistry:
                 pipeline.zrange(index, offset, offset + count - 1, desc=True)
                 total, identities = await pipeline.execute()
         found = await self.get(kind, [identity.decode() for identity in identities])
-        # What was removed between the two reads is left out.
+        # Entities removed between the two reads are left out.
         return Page(tuple(stored.entity for stored in found if stored is not None), total)
 
     async def write(self, *writes: Write) -> None:
-        """Do all of these, or none."""
+        """Apply all of these writes, or none."""
         instructions = [each for write in writes for each in _instructions(write)]
         keys = [ENTITIES_VERSION, *(each.key for each in instructions)]
         arguments: list[str | bytes | int] = [CHANGES_CHANNEL]
@@ -103,7 +103,7 @@ class ValkeyRegistry:
 
 
 def _instructions(write: Write) -> Iterator[_Instruction]:
-    """A change, line by line: the document, the unique name, the lists."""
+    """Yield a change line by line: the document, the unique name, the indexes."""
     before: Entity | None = None if write.before is None else write.before.entity
     entity: Any = write.after or before
     kind = KINDS[type(entity)]
@@ -141,8 +141,9 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
 
 
 def _budget_checks(write: Write) -> Iterator[_Instruction]:
-    """A budget that is used stays, and one that is to be used is there: else somebody would lose
-    their limits in silence.
+    """Yield checks that a used budget stays, and that an assigned one exists.
+
+    Without them somebody would silently lose their limits.
     """
     before: Entity | None = None if write.before is None else write.before.entity
     if isinstance(before, Budget) and write.after is None:

@@ -1,6 +1,4 @@
-"""An entity as it limits requests: with the limits of its budget, or of the team that it is a
-member of.
-"""
+"""Resolve the limits of an entity: those of its budget, or of the team that it belongs to."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from tollgate.ports import E, Registry, entity_of
 
 
 async def resolve(registry: Registry, kind: type[E], identity: str) -> Kept[Any]:
-    """The entity, and the references (`KIND:ID`) of what else it was made from."""
+    """Return the entity, and the references (`KIND:ID`) of the others it was resolved from."""
     (stored,) = await registry.get(kind, [identity])
     entity: Any = None if stored is None else stored.entity
     if kind is Member:

@@ -44,8 +44,7 @@ class Identity:
 
 class _Zlib:
     """The decoder for gzip (also with several members) and deflate, with or without the zlib
-    header,
-    which some servers omit.
+    header, which some servers omit.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""What the bodies of several nouns share."""
+"""Share parts of bodies between nouns."""

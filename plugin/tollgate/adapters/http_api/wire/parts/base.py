@@ -1,4 +1,4 @@
-"""What all requests and answers have in common, and how a merge patch is applied to an entity."""
+"""Define the base of all requests and answers, and apply a merge patch to an entity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class RequestBody(BaseModel):
-    """A request body. A field that we do not know is an error that names it."""
+    """A request body, in which an unknown field is an error naming it."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), hide_input_in_errors=True
@@ -23,8 +23,9 @@ class RequestBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nothing(cls, data: Any) -> Any:
-        """Leave out fields that are not served here and ask for nothing; any other value of theirs
-        is refused by name.
+        """Drop fields that are not served and ask for nothing.
+
+        With any other value such a field is refused by name.
         """
         if not isinstance(data, dict):
             return data
@@ -36,16 +37,15 @@ class RequestBody(BaseModel):
 
 
 class ResponseBody(BaseModel):
-    """An answer. Its fields are printed in their order, each with its null."""
+    """An answer. Fields are printed in order, including nulls."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
 
 def patched(entity: T, body: RequestBody, table: Mapping[str, str]) -> T:
-    """The entity with what a body says of it.
+    """Return the entity with a body's fields applied.
 
-    `table` is from the body's fields to the entity's; one that was left out keeps its value, null
-    clears it.
+    `table` maps the body's fields to the entity's. Omitted fields stay; null clears.
     """
     defaults = {each.name: each.default for each in fields(entity) if each.default is not MISSING}  # type: ignore[arg-type]
     changes: dict[str, Any] = {}

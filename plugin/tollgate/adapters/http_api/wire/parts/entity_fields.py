@@ -1,4 +1,4 @@
-"""What the requests of several nouns share: how an entity is changed by what is said of it."""
+"""Share request fields between nouns, and apply them to an entity."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ _ATTRIBUTES = {
 
 
 class EntityFields(LimitFields, ModelLimitFields, Generic[_Limited]):
-    """What can be said of an entity that has limits, in all and for single models.
+    """The fields of an entity with limits, in total and for single models.
 
-    `attributes` is from the noun's own fields to the entity's attributes, beside those that
-    several nouns have.
+    `attributes` maps the noun's own fields to the entity's attributes, beside the shared ones.
     """
 
     attributes: ClassVar[Mapping[str, str]] = {}
 
     def change(self, entity: _Limited, now_us: int) -> _Limited:
-        """Return the entity that these fields make of another."""
+        """Return the entity with these fields applied."""
         return replace(
             patched(entity, self, {**_ATTRIBUTES, **self.attributes}),
             limits=self.limits_over(entity.limits),
@@ -41,9 +40,9 @@ class EntityFields(LimitFields, ModelLimitFields, Generic[_Limited]):
 
 
 class PayerFields(EntityFields[_Limited], Generic[_Limited]):
-    """What can be said of an entity that calls are charged to.
+    """The fields of an entity that calls are charged to.
 
-    `spend`: what it has spent in its current period.
+    `spend`: its spend in the current period.
     """
 
     models: Names | None = None
@@ -52,7 +51,7 @@ class PayerFields(EntityFields[_Limited], Generic[_Limited]):
 
 
 class OwnedFields(PayerFields[_Limited], Generic[_Limited]):
-    """What can be said of a payer that belongs to an organization."""
+    """The fields of a payer that belongs to an organization."""
 
     organization_id: Identifier | None = None
     metadata: ObjectText | None = None

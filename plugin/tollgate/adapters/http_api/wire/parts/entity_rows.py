@@ -1,4 +1,4 @@
-"""What the rows of several nouns share: limits, spend, and whose they are."""
+"""Share row fields between nouns: limits, spend and ownership."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tollgate.management.spending.spending import Live
 
 
 class LimitsRow(ResponseBody):
-    """The limits of an entity, in all and for single models."""
+    """The limits of an entity, in total and for single models."""
 
     max_budget: float | None
     max_parallel_requests: int | None
@@ -35,7 +35,7 @@ class LimitsRow(ResponseBody):
 
 
 class PayerRow(LimitsRow):
-    """An entity that calls are charged to: its limits, its models, what it has spent."""
+    """An entity that calls are charged to: its limits, models and spend."""
 
     models: tuple[str, ...]
     blocked: bool
@@ -54,7 +54,7 @@ class OwnedRow(PayerRow):
 
 
 def printed_limits(limits: LimitSet) -> dict[str, Any]:
-    """Return the values of the fields that all nouns have, memberships too."""
+    """Return the fields that all nouns have, including memberships."""
     return {
         "max_budget": printed_dollars(limits.max_budget_nanousd),
         **{field: limits.amount(field) for field in KINDS},

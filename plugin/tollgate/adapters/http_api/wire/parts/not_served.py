@@ -1,4 +1,4 @@
-"""Fields of LiteLLM's requests that ask for nothing here.
+"""Recognise fields of LiteLLM's requests that ask for nothing.
 
 Source: the request models of LiteLLM 1.109's proxy (litellm/proxy/_types.py), which its clients
 send with their defaults.
@@ -17,7 +17,7 @@ _NOT_SERVED = """
     team_member_model_max_budget team_member_permissions temp_budget_expiry temp_budget_increase throttle_on_budget_exceeded
     tpd_limit tpm_limit_type
 """
-# Served on some paths; LiteLLM's clients send them with their defaults on others too.
+# Served on some paths; LiteLLM's clients send them with their defaults elsewhere too.
 _SERVED_ELSEWHERE = """
     aliases allowed_cache_controls blocked budget_duration budget_id config duration key_alias max_budget
     max_parallel_requests metadata model_aliases model_max_budget model_rpm_limit model_tpm_limit models
@@ -36,9 +36,7 @@ _DEFAULTS = {
 
 
 def asks_for_nothing(name: str, value: object) -> bool:
-    """Tell whether a field of LiteLLM's says what holds without it: null, false, empty, or its
-    default.
-    """
+    """Return whether a field has no effect in LiteLLM: null, false, empty, or its default."""
     if name not in _KNOWN:
         return False
     empty = isinstance(value, str | list | dict) and not value

@@ -1,6 +1,6 @@
-"""The types of single fields: what is accepted, and what would be right when it is not.
+"""Define the types of single fields: what is accepted, and what would be right otherwise.
 
-What passes is already in our own units.
+Accepted values are in our own units.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_ID = 300
 
 
 def wrong(right: str) -> PydanticCustomError:
-    """A value that is not accepted: the message says what would be."""
+    """Return the error for a refused value; the message says what would be right."""
     return PydanticCustomError("wrong", "{right}", {"right": right})
 
 
@@ -40,7 +40,7 @@ def _nanousd(value: object) -> int:
     right = f"must be a non-negative finite number of dollars, at most {MAX_DOLLARS}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise wrong(right)
-    # The shortest text of a float is what its sender wrote.
+    # The shortest decimal text of a float is what its sender wrote.
     dollars = Decimal(str(value))
     if not 0 <= dollars <= MAX_DOLLARS:
         raise wrong(right)
@@ -107,7 +107,7 @@ Lifetime = Annotated[DurationText | None, BeforeValidator(_lifetime)]
 Names = tuple[Identifier, ...]
 
 ObjectText = Annotated[str, PlainValidator(_object_text), WithJsonSchema({"type": "object"})]
-"""A JSON object of the caller's own, kept as text: nothing of ours looks inside."""
+"""A JSON object of the caller, kept as text and never inspected."""
 
 
 def _printed_object(text: str) -> Any:
@@ -115,7 +115,7 @@ def _printed_object(text: str) -> Any:
 
 
 def printed_time(instant_us: int) -> str:
-    """Print a moment in microseconds as ISO 8601 in UTC."""
+    """Return a time in microseconds as ISO 8601 in UTC."""
     return (
         datetime.fromtimestamp(instant_us // 1_000_000, UTC)
         .replace(microsecond=instant_us % 1_000_000)
@@ -124,7 +124,7 @@ def printed_time(instant_us: int) -> str:
 
 
 PrintedObject = Annotated[str, PlainSerializer(_printed_object, return_type=dict[str, Any])]
-"""A JSON object that is kept as text, printed as the object."""
+"""A JSON object kept as text, printed as the object."""
 
 PrintedTime = Annotated[int, PlainSerializer(printed_time, return_type=str)]
 """Microseconds, printed as ISO 8601 in UTC."""
