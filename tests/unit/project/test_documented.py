@@ -59,25 +59,49 @@ def test_every_threat_is_shown_by_a_test_that_there_is() -> None:
     assert (len(named) > 40, gone) == (True, [])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "docs/release.md",
-        "docs/decisions/mock-provider.md",
-    ],
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+        ROOT / "tests/README.md",
+        *(ROOT / "docs").rglob("*.md"),
+    )
 )
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_what_a_document_points_to_is_there(name: str) -> None:
     """Its links, and the paths of this repository that it names."""
     text = (ROOT / name).read_text(encoding="utf-8")
     linked = re.findall(r"\]\(([^)#]+)\)", text)
     named = re.findall(r"`((?:tests|docs|envoy|plugin|proto)/[\w./-]+)`", text)
+    package = re.findall(r"`((?:core|adapters|admission|metering|app|gateway)/[\w./-]+)`", text)
     places = [each for each in linked if "://" not in each]
     gone = [each for each in places if not (ROOT / name).parent.joinpath(each).exists()]
     gone += [each for each in named if not (ROOT / each).exists()]
+    gone += [each for each in package if not (ROOT / "plugin/tollgate" / each).exists()]
     assert gone == []
+
+
+def test_the_arithmetic_that_a_document_shows_is_right() -> None:
+    """Sums of `units x rate` in docs/money.md, and the dollars that they are."""
+    text = (ROOT / "docs/money.md").read_text(encoding="utf-8")
+    sums = re.findall(r"^ {4}(.+) = ([\d,]+) nano-dollars = \$([\d.]+)$", text, re.MULTILINE)
+    wrong = []
+    for terms, total, dollars in sums:
+        units = [each.replace(",", "").split(" x ") for each in terms.split(" + ")]
+        nanousd = sum(int(count) * int(rate) for count, rate in units)
+        if (f"{nanousd:,}", nanousd) != (total, round(float(dollars) * 1_000_000_000)):
+            wrong.append(terms)
+    assert (len(sums), wrong) == (4, [])
+
+
+def test_every_decision_is_listed() -> None:
+    """docs/decisions/README.md links each page beside it."""
+    folder = ROOT / "docs/decisions"
+    pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(pages)
 
 
 def test_every_make_target_is_explained() -> None:
