@@ -1,7 +1,7 @@
-"""The use case of the way in: may this request pass, where to, changed how, holding what?
+"""Admit requests: may this one pass, where to, with which edits, holding what?
 
-While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets a caller that
-is known pass unmetered. Nothing is ever counted in process memory instead.
+While the store is down, `on_store_error` decides: `refuse` answers 503; `allow` lets known callers
+pass unmetered. Nothing is counted in process memory instead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from tollgate.ports import Clock, Counters, Directory, SoundLength
 
 _STORE_RETRY_S = 1
 _UNAUTHORIZED = 401
-# Three milliseconds of gzip; what is longer is inflated in a thread.
+# Three milliseconds of gzip; longer bodies are inflated in a thread.
 _INFLATED_AT_ONCE = 1024 * 1024
 
 
@@ -64,10 +64,10 @@ def _stays() -> bool:
 
 
 class Request(Struct, frozen=True):
-    """A request as Envoy's ext_authz tells it: header names are lower-case, `path` has its query,
-    `stream_id` is Envoy's name for it.
+    """A request as Envoy's ext_authz reports it.
 
-    `left` says whether the client has gone, so that nobody waits for an answer any more.
+    Header names are lower-case, `path` includes the query, and `stream_id` is Envoy's name for the
+    request. `left` tells whether the client has gone, so that nobody waits for an answer.
     """
 
     method: str
@@ -82,10 +82,9 @@ class Request(Struct, frozen=True):
 class Terms:
     """What the configuration says about admission.
 
-    `master_hash` is the master key's SHA-256; None: nobody has it.
-
-    `max_request_bytes`: of a body that came compressed, once it is inflated; Envoy bounds the
-    others. `output_limits`: the most that each model can write.
+    - `master_hash`: the master key's SHA-256; None means that no master key exists.
+    - `max_request_bytes`: of a compressed body after inflation; Envoy bounds the others.
+    - `output_limits`: the most output of each model.
     """
 
     master_hash: str | None
@@ -102,7 +101,7 @@ class Terms:
 
 
 class _Told(Struct, frozen=True):
-    """The headers that clients of a family were told of a standing."""
+    """The headers that report a standing to clients of one family."""
 
     standing: Standing
     family: Family
@@ -112,8 +111,8 @@ class _Told(Struct, frozen=True):
 class Admissions:
     """Decides about requests.
 
-    `new_id` gives each reservation an id of our own: a client's request id could repeat. `undo`
-    frees what a reservation holds, if it does, when nobody can tell; it does not wait.
+    `new_id` gives each reservation an id of our own, since a client's request id could repeat.
+    `undo` frees what a reservation may hold when the outcome is unknown; it does not wait.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class Admissions:
         self._told: _Told | None = None
 
     async def admit(self, request: Request) -> Decision:
-        """Decide. Never raises for anything that a client or the store can do."""
+        """Decide about a request. Never raises, whatever the client or the store does."""
         path, _, query = request.path.partition("?")
         endpoint = find_endpoint(path)
         family = family_of_path(path) if endpoint is None else endpoint.dialect.family
@@ -170,10 +169,10 @@ class Admissions:
         )
 
     async def check_key(self, request: Request) -> Refusal | None:
-        """Decide by the head alone, while the body has not come: the key, the path, and limits that
+        """Decide by the head alone, before the body arrives: by the key, the path, and limits that
         refuse every call.
 
-        None: admission may ask for the body. Never raises, as admit().
+        None: Envoy may take the body. Never raises, like admit().
         """
         path, _, query = request.path.partition("?")
         endpoint = find_endpoint(path)
@@ -187,7 +186,7 @@ class Admissions:
         return None
 
     def _told_apart(self, refusal: Refusal, key: Key | None, family: Family) -> Refusal:
-        """The refusal with an id, by which the log says whose it was and why."""
+        """Return the refusal with an id, under which the log names its caller and reason."""
         identity = self._new_id()
         telemetry.refused(
             refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name
@@ -209,7 +208,7 @@ class Admissions:
         endpoint: Endpoint | None,
         family: Family,
     ) -> Asker:
-        """Who asks, by the head of the request."""
+        """Return who asks, by the head of the request."""
         allowed = self._terms.unknown_paths == "allow"
         if (
             refused := refusals.of_path(
@@ -297,9 +296,9 @@ class Admissions:
         return await self._reserve(asker, caller, reservation, unmetered, family, request.left)
 
     def _default_model(self, dialect: Dialect) -> str:
-        """The model of a request that names none.
+        """Return the model of a request that names none.
 
-        Raises BadRequest where there is no such model.
+        Raises BadRequest if there is no default.
         """
         if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
             message = "The field 'model' is missing; name one of the models that /v1/models lists."
@@ -307,7 +306,7 @@ class Admissions:
         return dialect.default_model
 
     async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
-        """The body without its coding. What takes long does not keep others waiting."""
+        """Return the inflated body; a long one is inflated off the event loop."""
         check_coding(coding)
         most = self._terms.max_request_bytes
         try:
@@ -401,7 +400,7 @@ class Admissions:
                     standing = await self._hold_waits.ask_again(reservation, standing, left)
             except StoreUnavailable as error:
                 if isinstance(error, StoreSilent):
-                    # It may have been asked in time to hold, though not to answer.
+                    # The store may have been asked in time to hold, though it did not answer.
                     self._undo(reservation)
                 if self._terms.on_store_error == "refuse":
                     raise
@@ -422,10 +421,9 @@ class Admissions:
     def _headers(
         self, reservation: Reservation, standing: Standing, family: Family
     ) -> tuple[Header, ...]:
-        """Where the limits stand.
+        """Return the headers that report where limits stand.
 
-        Calls of one caller that the store took together share their standing, and so what is told
-        of it.
+        Calls of one caller in the same batch share their standing, and so these headers.
         """
         told = self._told
         if told is None or told.standing is not standing or told.family is not family:
@@ -446,16 +444,16 @@ def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) 
 
 
 def _named(endpoint: Endpoint | None, facts: body.Body) -> str | None:
-    """The model that the path names, or else the body; None: neither does."""
+    """Return the model in the path, else in the body; None if neither names one."""
     return facts.model if endpoint is None or endpoint.model is None else endpoint.model
 
 
 def _edits(
     raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
 ) -> tuple[Edit, ...]:
-    """What changes in the body for a deployment, in the order of the places.
+    """Return the edits of the body for a deployment, in order of position.
 
-    `ask`: for a stream's usage.
+    `ask`: also ask for a stream's usage.
     """
     edits: tuple[Edit, ...] = ()
     if facts.model != deployment.model and names_model_in_body(endpoint, deployment):
@@ -469,7 +467,7 @@ def _edits(
 
 
 def _alias(caller: Caller, model: str) -> str:
-    """The model that a name stands for with this key or team."""
+    """Return the model that a name stands for with this key or team."""
     for entity in (caller.key, caller.team):
         for alias, actual in entity.model_aliases if entity is not None else ():
             if alias == model:

@@ -1,6 +1,6 @@
-"""Builds Envoy's configuration from the settings.
+"""Build Envoy's configuration from the settings.
 
-It renders dictionaries; it starts nothing and reads no file but `edits.lua`.
+Renders dictionaries; starts nothing, and reads no file except the Lua scripts.
 """
 
 from tollgate.envoy_config.bootstrap import bootstrap

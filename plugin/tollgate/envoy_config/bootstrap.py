@@ -1,4 +1,4 @@
-"""Envoy's whole bootstrap file."""
+"""Build Envoy's whole bootstrap file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 
-# Without it a Python server sees an ordinary end of an ext_proc stream as a cancellation (Envoy
-# issue 38661).
+# Without it a Python server sees a normal end of an ext_proc stream as a cancellation (Envoy issue
+# 38661).
 _RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True} | UNBOUNDED
 
 
 def bounds_of(settings: Settings) -> Json:
-    """What of it holds for the whole process: the runtime, and what happens as memory or
-    connections run out.
+    """Return process-wide settings: the runtime, and the reaction to memory or connections running
+    out.
     """
     values = _RUNTIME | bounds.runtime(settings.tollgate)
     return {
@@ -27,7 +27,7 @@ def bounds_of(settings: Settings) -> Json:
 
 
 def bootstrap(settings: Settings, topology: Topology) -> Json:
-    """What `envoy -c` takes."""
+    """Return what `envoy -c` takes."""
     document: Json = {
         "node": {"id": "tollgate", "cluster": "tollgate"},
         **bounds_of(settings),
@@ -38,7 +38,7 @@ def bootstrap(settings: Settings, topology: Topology) -> Json:
         },
     }
     if topology.envoy_admin is not None:
-        # However many clients there are, whoever runs Envoy has to reach it.
+        # The operator must reach Envoy however many clients there are.
         document["admin"] = {
             "address": plain(envoy_address(topology.envoy_admin)),
             "ignore_global_conn_limit": True,

@@ -1,6 +1,4 @@
-"""The parts of Envoy's configuration that `tollgate envoy-config` prints, for an Envoy beside
-`tollgate serve`.
-"""
+"""Select the part of Envoy's configuration that `tollgate envoy-config` prints."""
 
 from __future__ import annotations
 
@@ -38,7 +36,9 @@ _MAKERS: dict[Part, Callable[[Settings, Topology], object]] = {
 
 
 def part(what: Part, settings: Settings) -> object:
-    """One part, as Envoy reads it. Raises SettingsError when an address of the settings is none."""
+    """Return one part, as Envoy reads it. Raises SettingsError for an invalid
+    address in the settings.
+    """
     return _MAKERS[what](settings, _beside_serve(settings))
 
 
@@ -53,7 +53,9 @@ def _beside_serve(settings: Settings) -> Topology:
 
 
 def _reached(listening: str, reached: str | None) -> Address:
-    """Where Envoy finds what listens there: on the same machine, if nothing else is said."""
+    """Return where Envoy finds a listener: on the same machine, unless the
+    settings say otherwise.
+    """
     address = Address.parse(reached or listening)
     if address.path or not _is_unspecified(address.host):
         return address

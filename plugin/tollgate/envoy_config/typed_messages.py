@@ -1,8 +1,7 @@
-"""Small makers of the Envoy messages that every part of the configuration needs, and the step from
-messages to dictionaries.
+"""Build common Envoy messages, and turn messages into dictionaries.
 
-Messages are typed by envoy-data-plane, which is older than Envoy 1.40: fields that it lacks are
-added as plain dictionaries.
+Messages are typed by envoy-data-plane, which is older than Envoy 1.40; missing fields are added as
+plain dictionaries.
 """
 
 from __future__ import annotations
@@ -49,44 +48,46 @@ ADMIN_CLUSTER = "tollgate_admin"
 
 
 def plain(message: Message) -> Json:
-    """The message as Envoy reads it."""
+    """Return the message as Envoy reads it."""
     return message.to_dict(casing=Casing.SNAKE)
 
 
 def packed(message: Message, **newer: object) -> Json:
-    """The message as a `typed_config`, with fields that envoy-data-plane does not know yet."""
+    """Return the message as a `typed_config`, with fields that envoy-data-plane does not know."""
     return plain(AnyMessage.pack(message)) | newer
 
 
 def http_filter(name: str, message: Message, **newer: object) -> Json:
-    """One entry of `http_filters`, of the message's own type, under a name of its own."""
+    """Return an entry of `http_filters` under a name of ours."""
     return {"name": name, "typed_config": packed(message, **newer)}
 
 
 def stock_filter(kind: str, message: Message) -> Json:
-    """One entry of `http_filters` that nothing refers to: it goes by Envoy's name for its kind."""
+    """Return an entry of `http_filters` under Envoy's name for its kind, for filters nothing refers
+    to.
+    """
     return http_filter(f"envoy.filters.http.{kind}", message)
 
 
 def http_filter_message(name: str, message: Message) -> HttpFilter:
-    """The same as a message, for chains that are typed as a whole."""
+    """Return the same as a message, for chains that are typed as a whole."""
     return HttpFilter(name=f"envoy.filters.http.{name}", typed_config=AnyMessage.pack(message))
 
 
 def lua(*names: str) -> Json:
-    """The Lua filter that runs some files of the folder lua/ as one."""
+    """Return a Lua filter that runs some files of the folder lua/ as one script."""
     return stock_filter("lua", lua_message(*names))
 
 
 def lua_message(*names: str, **values: str) -> Lua:
-    """The same as a message. Placeholders stand for names of the contract, or for `values`."""
+    """Return the same as a message. Placeholders are names of the contract, or of `values`."""
     source = "".join((_LUA / f"{each}.lua").read_text(encoding="utf-8") for each in names)
     filled = fill(source, {**_CONTRACT, **values})
     return Lua(default_source_code=DataSource(inline_string=filled))
 
 
 def overwritten(headers: Mapping[str, str]) -> list[HeaderValueOption]:
-    """Headers that a route sets, whatever is there."""
+    """Return headers that a route sets, replacing existing ones."""
     action = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
     return [
         HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=action)
@@ -95,22 +96,24 @@ def overwritten(headers: Mapping[str, str]) -> list[HeaderValueOption]:
 
 
 def extension(name: str, message: Message) -> TypedExtensionConfig:
-    """An extension by name, with its configuration."""
+    """Return an extension by name, with its configuration."""
     return TypedExtensionConfig(name=name, typed_config=AnyMessage.pack(message))
 
 
 def envoy_address(address: Address) -> EnvoyAddress:
-    """The address as Envoy writes it."""
+    """Return the address in Envoy's form."""
     if address.path:
         return EnvoyAddress(pipe=Pipe(path=address.path))
     return EnvoyAddress(socket_address=SocketAddress(address=address.host, port_value=address.port))
 
 
 def decision_timeout(ours: TollgateSettings) -> timedelta:
-    """How long a decision may take: the store's two seconds, after the wait for calls in flight."""
+    """Return how long a decision may take: two seconds for the store, after the wait for calls in
+    flight.
+    """
     return timedelta(seconds=2, milliseconds=ours.hold_wait_ms)
 
 
 def tollgate_service() -> GrpcService:
-    """The gRPC services of the workers."""
+    """Return the gRPC services of the workers."""
     return GrpcService(envoy_grpc=GrpcServiceEnvoyGrpc(cluster_name=TOLLGATE_CLUSTER))

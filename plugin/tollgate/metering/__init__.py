@@ -1,1 +1,1 @@
-"""The way back: usage becomes dollars, and the hold is settled."""
+"""Meter calls: turn usage into dollars and settle the hold."""

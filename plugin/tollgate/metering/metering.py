@@ -1,9 +1,8 @@
-"""The use case of the way back: what did it use, what does it cost, and the settlement of what was
-held.
+"""Settle calls: what was used, what it costs, and the end of the hold.
 
-What a reply told is charged. Where nothing reached the provider, or the reply told and showed
-nothing, nothing is. What was shown and not told is charged as seen, with the input as estimated; an
-expired lease with the hold. Never silently zero.
+Reported usage is charged as reported. A call that never reached a provider, or whose reply reported
+and showed nothing, costs nothing. Output that was shown but not reported is charged as seen, with
+the estimated input; an expired lease is charged as held. Shown output is never free.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
 
 class Ended(Struct, frozen=True):
-    """A call that has ended: what it used, the status of its reply, and who says so.
+    """A call that has ended: its usage, the status of its reply, and who reports it.
 
-    `hidden_tokens`: output that was told and not shown; None: not known. `lacks`: what `usage` does
-    not hold of what was used.
-    `most_shown_tokens`: where only the length of the reply is known, what it can have shown.
+    - `hidden_tokens`: output that was reported but not shown; None if unknown.
+    - `lacks`: what is missing from `usage`.
+    - `most_shown_tokens`: the most that a reply of known length can have shown.
     """
 
     reservation: Reservation
@@ -59,7 +58,7 @@ class Ended(Struct, frozen=True):
 class Meter:
     """Settles reservations.
 
-    Every method is safe to call twice, from any worker: the first settlement wins.
+    Every method is idempotent and may be called from any worker: the first settlement wins.
     """
 
     def __init__(
@@ -73,9 +72,9 @@ class Meter:
         on_settled: Callable[[Reservation], None] = lambda _: None,
         unseen: UnseenOutput | None = None,
     ) -> None:
-        """`on_settled` is told of every call that is settled here.
+        """Prepare to settle; `on_settled` is called for every call that this object settles.
 
-        `unseen`: None where nobody else has learned anything.
+        `unseen`: None if nothing is learned from other processes.
         """
         self._counters = counters
         self._catalog = catalog
@@ -88,12 +87,10 @@ class Meter:
         self._settling = Background()
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
-        """Settle now; the headers tell where things stand then.
+        """Settle a call now, and return the headers that report where limits stand afterwards.
 
-        A caller that is cancelled meanwhile does not cancel the settlement.
-
-        Nothing to tell when it was settled before. While the store is down only the cost is told,
-        and settlement goes on trying.
+        Cancelling the caller does not cancel the settlement. Returns nothing if the call was
+        settled before. While the store is down, returns only the cost and keeps trying.
         """
         reservation, settlement = ended.reservation, self._settlement(ended)
         cost = Header(COST, dollars(settlement.cost_nanousd))
@@ -112,31 +109,32 @@ class Meter:
         return (*headers, cost)
 
     def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:
-        """Settle in a task of its own."""
+        """Settle a call in a task of its own."""
         self.settle_all_soon([Ended(reservation, usage, status, by)])
 
     def settle_all_soon(self, ended: Sequence[Ended]) -> None:
-        """Settle calls together, in a task of their own."""
+        """Settle several calls together, in a task of their own."""
         self._settling.start(self._settle_until_done(ended))
 
     def undo(self, reservation: Reservation) -> None:
-        """Free what a reservation may hold of a call that was decided about without knowing."""
+        """Free what a reservation may hold after a decision whose outcome is unknown."""
         self.settle_soon(reservation, NO_USAGE, 0, "admission")
 
     def deployment(self, reservation: Reservation) -> Deployment | None:
-        """Return the deployment that serves a call; None: the file lists it no more."""
+        """Return the deployment of a call; None if the file no longer lists it."""
         return self._catalog.by_id.get(reservation.deployment)
 
     async def renew(self, reservation: Reservation) -> None:
-        """Keep the lease of a call that still runs."""
+        """Extend the lease of a running call."""
         try:
             await self._counters.renew(reservation)
         except StoreUnavailable as error:
             telemetry.store_failed("renew", error)
 
     async def give_back(self, stream_ids: Set[str]) -> None:
-        """Free what was held for requests whose client left before Envoy had our answer: they never
-        reached a provider.
+        """Free the holds of requests whose client left before Envoy had our answer.
+
+        They never reached a provider.
         """
         try:
             for organization in await self._counters.organizations():
@@ -146,9 +144,9 @@ class Meter:
             telemetry.store_failed("give_back", error)
 
     async def settle_expired(self) -> None:
-        """Charge the holds of leases that ran out."""
+        """Charge the holds of expired leases."""
         for organization in await self._counters.organizations():
-            # Settled, they are not found again.
+            # Settled reservations are not returned again.
             while expired := await self._counters.expired(organization):
                 held = [
                     Usage(each.input_tokens, each.output_tokens, certainty=Certainty.EXPIRED)
@@ -161,7 +159,7 @@ class Meter:
                 await self._settle_all(ended)
 
     async def drain(self) -> None:
-        """Wait for the settlements that run."""
+        """Wait for running settlements."""
         await self._settling.drain()
 
     def _settlement(self, ended: Ended) -> Settlement:
@@ -185,9 +183,9 @@ class Meter:
         return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
 
     def _is_other(self, reservation: Reservation, told: str) -> bool:
-        """Whether the model that a reply names is not its deployment's.
+        """Return whether a reply names a model other than its deployment's.
 
-        A deployment of Azure's has a name of its owner's.
+        Azure's deployments are named by their owner, so they never count.
         """
         asked = (reservation.deployment, reservation.model, told)
         known = self._other_models.get(asked)
@@ -270,7 +268,9 @@ class Meter:
 
 
 def _measured(usage: Usage, reservation: Reservation) -> Usage:
-    """Return a usage with what was measured of the request, where the reply did not tell it."""
+    """Return a usage completed by what was measured of the request, if the reply
+    did not report it.
+    """
     characters, audio_seconds = reservation.characters, reservation.audio_seconds
     if not (characters or audio_seconds) or usage.certainty is Certainty.NONE:
         return usage
@@ -290,12 +290,11 @@ def used(
     *,
     complete: bool,
 ) -> Usage:
-    """What to charge for a reply: what it told, or the rule that stands in for it.
+    """Return what to charge for a reply: what it reported, or the rule that replaces it.
 
-    `complete`: the reply came to its end; of one that did not, what could not be seen of the output
-    is added later. What was told is charged as told. Where nothing was told and nothing was shown,
-    a whole reply costs nothing. Else a direction that was not told is charged as estimated (input)
-    or as seen (output).
+    `complete`: the reply came to its end; otherwise the unseen part of its output is added later. A
+    complete reply that reported and showed nothing costs nothing. A missing input is charged as
+    estimated, a missing output as seen.
     """
     told, seen = reading.usage, reading.seen
     if told is not None and reading.input_told and reading.output_told:
@@ -326,7 +325,7 @@ def used(
 
 
 def _told_any(usage: Usage) -> bool:
-    """Whether a usage says that anything was used."""
+    """Return whether a usage reports anything."""
     return usage.told_nanousd not in (None, 0) or any(
         getattr(usage, kind) for kind in Counts.__struct_fields__
     )
@@ -340,12 +339,10 @@ def used_unseen(
     reached_provider: bool,
     complete: bool,
 ) -> Usage:
-    """What to charge for a call whose reply nobody read: the client left before it, or metering
-    failed open.
+    """Return what to charge for a call whose reply nobody read.
 
-    Status 0: no reply.
-
-    `seen_output_tokens`: what it may have shown. What else there was of its output is added later.
+    Its client left before the reply, or metering failed open. Status 0: there was no reply.
+    `seen_output_tokens`: what it may have shown; the rest of its output is added later.
     """
     if not reached_provider or status >= 400:
         return NO_USAGE

@@ -1,6 +1,6 @@
-"""What is charged for output that nobody saw.
+"""Charge for output that nobody saw.
 
-Of a call whose client left, or of a reply that passed while Tollgate was silent.
+Either the client left, or the reply passed while Tollgate was silent.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class OwnOutputs:
 
 
 class UnseenOutput:
-    """Fills in what is not known of a usage.
+    """Completes a usage with its unseen output.
 
-    `default_output_tokens`: assumed where nothing was learned. `client_left`: how a call is charged
-    that was broken off.
+    `default_output_tokens`: assumed before anything was learned. `client_left`: how to charge a
+    call that broke off.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class UnseenOutput:
         self._client_left = client_left
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        """Take in a reply that told its output, and how much of it it did not show."""
+        """Learn from a reply that reported its output, and how much of it was not shown."""
         self._book.learn(deployment, output_tokens, hidden_tokens)
 
     async def fill(
         self, reservation: Reservation, usage: Usage, lacks: Lacks, most_shown_tokens: int = 0
     ) -> Usage:
-        """Return the usage with what it lacks."""
+        """Return the usage completed by what it lacks."""
         cut, most = usage.certainty is Certainty.PARTIAL, reservation.output_tokens
         if usage.certainty is Certainty.NONE or (cut and self._client_left == "seen"):
             return usage

@@ -1,1 +1,1 @@
-"""Reports of what was spent, and by whom."""
+"""Report what was spent, and by whom."""

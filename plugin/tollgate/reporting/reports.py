@@ -1,7 +1,4 @@
-"""What was spent on what: the ledger, the proxy's own total, what a call would cost.
-
-And which models there are.
-"""
+"""Report spend from the ledger, the proxy's total, the cost of a call, and the list of models."""
 
 from __future__ import annotations
 
@@ -33,14 +30,14 @@ from tollgate.ports import (
     entity_of,
 )
 
-MOST_RECORDS = 10_000  # of one list; sums know no bound
-# Records that are summed up between two turns of the event loop, and read in one page.
+MOST_RECORDS = 10_000  # of one list; sums have no bound
+# Records summed between two turns of the event loop, and read in one page.
 _PAGE = 2_000
 
 
 @dataclass(slots=True)
 class DaySum:
-    """What was spent on one day, in nano-dollars: in all, by model, by user."""
+    """The spend of one day, in nano-dollars: in total, by model, by user."""
 
     day: date
     total: int = 0
@@ -58,7 +55,7 @@ class DaySum:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A deployment and what is known of its model. None: nobody knows."""
+    """A deployment and what is known of its model; None if unknown."""
 
     deployment: Deployment
     price: Price | None
@@ -67,8 +64,10 @@ class KnownModel:
 
 
 class Reports:
-    """Reads; changes nothing. `proxy`: limits that the configuration gives the whole proxy.
-    `kept_us`: how long the ledger keeps records.
+    """Reads reports and changes nothing.
+
+    `proxy`: limits that the configuration gives the whole proxy. `kept_us`: how long the ledger
+    keeps records.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Reports:
     async def records(
         self, query: LedgerQuery, count: int, cursor: str | None = None
     ) -> LedgerPage:
-        """Return records of the ledger, the last settled first: a part, and where the next begins."""
+        """Return records of the ledger, latest first: one part, and the cursor of the next."""
         return await self._ledger.page(query, count, cursor)
 
     async def record(self, request_id: str, organization: str | None = None) -> Settled:
@@ -110,9 +109,7 @@ class Reports:
         return page.records[0]
 
     async def days(self, query: LedgerQuery) -> list[DaySum]:
-        """Sum up all records of a query by the day of UTC on which they were admitted, newest
-        first.
-        """
+        """Sum all records of a query by the UTC day of their admission, newest first."""
         days: dict[date, DaySum] = {}
         cursor: str | None = None
         while True:
@@ -127,25 +124,25 @@ class Reports:
 
     @property
     def complete_from_us(self) -> int:
-        """Records that were settled before this moment may have been removed from the ledger."""
+        """Return the time before which settled records may have been removed."""
         return self._clock.now_us() - self._kept_us
 
     @property
     def today(self) -> date:
-        """The day of UTC that it is."""
+        """Return the current UTC day."""
         return datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC).date()
 
     async def proxy_spend(self) -> Spend:
-        """What the whole proxy has spent in its current period."""
+        """Return what the whole proxy has spent in its current period."""
         period = self.proxy.spend_period(self._clock.now_us())
         account = Account(Scope(ScopeKind.PROXY, "proxy"), period=period)
         (spend,) = await self._counters.spend(DEFAULT_ORGANIZATION, (account,))
         return spend
 
     def cost(self, model: str, usage: Usage) -> int:
-        """What a call of a model would cost, in nano-dollars.
+        """Return what a call of a model would cost, in nano-dollars.
 
-        Raises BadRequest when nobody knows.
+        Raises BadRequest if no price is known.
         """
         known_as = self.catalog.model(model)
         deployments = () if known_as is None else self.catalog.deployments(known_as.name)
@@ -157,14 +154,14 @@ class Reports:
         if not prices:
             known = "has no price" if deployments else "is not a model of this proxy"
             raise BadRequest(f"{model} {known}", "model")
-        # Several deployments may serve the name; what admission holds is the dearest.
+        # Of several deployments, admission holds the price of the most expensive.
         return max(cost_nanousd(usage, price) for price in prices)
 
     async def models(
         self, caller: Caller, wire: Wire | None = None
     ) -> list[tuple[Model, Deployment]]:
-        """The models that a caller may use at a wire's paths (None: at any), each with its first
-        deployment.
+        """Return the models that a caller may use on a wire's paths (None: any), with their first
+        deployments.
         """
         allowed = (
             await self._allowed(caller.key, caller)
@@ -181,7 +178,7 @@ class Reports:
     async def model(
         self, caller: Caller, name: str, wire: Wire | None = None
     ) -> tuple[Model, Deployment]:
-        """One that the caller may use, in a list or not. Raises UnknownModel."""
+        """Return one model that the caller may use, whether listed or not. Raises UnknownModel."""
         allowed = (
             await self._allowed(caller.key, caller)
             if isinstance(caller, Holder)
@@ -229,7 +226,7 @@ class Reports:
 
 
 def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
-    """The id of the entity of a kind that a record was charged to, if there was one."""
+    """Return the id of the entity of a kind that a record was charged to, or None."""
     prefix = f"{kind.value}:"
     return next(
         (each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)),
@@ -238,5 +235,5 @@ def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
 
 
 def day_of(settled: Settled) -> date:
-    """Return the day of UTC on which a call was admitted."""
+    """Return the UTC day on which a call was admitted."""
     return datetime.fromtimestamp(settled.record.admitted_us // 1_000_000, UTC).date()

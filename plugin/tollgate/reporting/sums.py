@@ -1,4 +1,4 @@
-"""Sums over the ledger: by day and group, and of the last two days at a glance."""
+"""Sum the ledger by day and group, and over the last two days."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 # Records that are summed between two turns of the event loop, and read in one page.
 _PAGE = 2_000
-# A glance costs a pass over two days of the ledger, so it is not taken for each visitor anew.
+# A glance costs a pass over two days of the ledger, so it is cached for all visitors.
 _GLANCE_HOLDS_US = 15_000_000
 _FAILED_FROM = 400
 
 
 @dataclass(slots=True)
 class LedgerSums:
-    """What some records of the ledger come to.
+    """The totals of some records.
 
-    `unsure_nanousd`: charged for usage that the provider did not tell exactly. `unpriced`: records
-    with a part that has no price.
+    `unsure_nanousd`: charged for usage that is not exact. `unpriced`: records with a part without a
+    price.
     """
 
     requests: int = 0
@@ -65,7 +65,7 @@ class Group(StrEnum):
 
 @dataclass(slots=True)
 class GroupedSums:
-    """Sums by day of UTC and group. A record that belongs to no group counts as of the group ''."""
+    """Sums by UTC day and group; records without a group belong to ''."""
 
     cells: dict[tuple[date, str], LedgerSums] = field(default_factory=dict)
     groups: dict[str, LedgerSums] = field(default_factory=dict)
@@ -80,11 +80,11 @@ class GroupedSums:
 
 @dataclass(slots=True)
 class Glance:
-    """The last two days of the ledger, as of a moment.
+    """The last two days of the ledger, at one moment.
 
-    `yesterday_so_far`: until the same time of day. `hours`: the nano-dollars of each hour since
-    yesterday began, the last one as far as it is. `last_hour`: nano-dollars of the last 60 minutes
-    by payer, as `kind:id`.
+    - `yesterday_so_far`: until the same time of day.
+    - `hours`: nano-dollars of each hour since the start of yesterday; the last hour is incomplete.
+    - `last_hour`: nano-dollars of the last 60 minutes by payer, as `kind:id`.
     """
 
     as_of_us: int
@@ -96,7 +96,7 @@ class Glance:
 
     @property
     def begin_us(self) -> int:
-        """When yesterday began, in UTC."""
+        """Return the start of yesterday, in UTC."""
         return self.as_of_us // DAY_US * DAY_US - DAY_US
 
     def add(self, settled: Settled) -> None:
@@ -118,7 +118,7 @@ class Glance:
 
 
 class LedgerReader:
-    """Sums up the ledger. Each sum is of all records that match, however many."""
+    """Sums the ledger, over all matching records."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
@@ -127,7 +127,7 @@ class LedgerReader:
         self._looking = asyncio.Lock()
 
     async def grouped(self, query: LedgerQuery, group: Group) -> GroupedSums:
-        """Sum up the records of a query by day and group."""
+        """Return the sums of a query's records by day and group."""
         sums, group_of = GroupedSums(), _group_of(group)
         async for each in self._records(query):
             sums.add(group_of(each), each)

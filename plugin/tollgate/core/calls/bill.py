@@ -1,6 +1,6 @@
-"""What a call was charged, line by line: so many units at such a rate.
+"""Define a bill: what a call was charged, line by line.
 
-The ledger keeps it, so a cost can be explained after prices changed.
+The ledger keeps it, so that a cost can be explained after prices have changed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ FEMTO_PER_NANO = 10**6
 
 
 def nanousd(femtousd: int) -> int:
-    """Femto-dollars as nano-dollars, rounded half up: the only rounding there is."""
+    """Return femto-dollars in nano-dollars, rounded half up; no other rounding exists."""
     return (femtousd + FEMTO_PER_NANO // 2) // FEMTO_PER_NANO
 
 
 class Line(Struct, frozen=True, array_like=True):
-    """Units of one kind (tokens, seconds, ...) and what each costs, in femto-dollars.
+    """Units of one kind (tokens, seconds, ...) and the rate of each, in femto-dollars.
 
     The kind of a pass is `PASS.KIND`.
     """
@@ -28,18 +28,18 @@ class Line(Struct, frozen=True, array_like=True):
 
     @property
     def femtousd(self) -> int:
-        """What these units cost."""
+        """Return what these units cost."""
         return self.units * self.rate_femtousd
 
 
 class Bill(Struct, frozen=True, omit_defaults=True):
-    """The row of the price table that was used, and the arithmetic.
+    """The price that was applied, and the arithmetic.
 
-    `source`: where the price is from, empty when there is none; `as_of`: the day that its row
-    names.
-    `above_input_tokens`: the tier; `service_tier`: the variant, empty for the standard one;
-    `geography`: where it ran, if that changed the price. `unpriced`: parts that were told and have
-    no price of their own, so that the lines charge them as something else or not at all.
+    - `source`: where the price is from; empty if there is none. `as_of`: the day that its row
+      names.
+    - `above_input_tokens`: the tier. `service_tier`: the variant, empty for the standard one.
+    - `geography`: where the call ran, if that changed the price.
+    - `unpriced`: reported parts without a price, charged as something else or not at all.
     """
 
     source: str = ""
@@ -52,12 +52,12 @@ class Bill(Struct, frozen=True, omit_defaults=True):
 
     @property
     def femtousd(self) -> int:
-        """The exact sum."""
+        """Return the exact sum."""
         return sum([line.units * line.rate_femtousd for line in self.lines])
 
     @property
     def cost_nanousd(self) -> int:
-        """The sum, rounded."""
+        """Return the rounded sum."""
         return nanousd(self.femtousd)
 
 

@@ -1,4 +1,4 @@
-"""A decision: a request may pass, or why it may not. Frozen values."""
+"""Define a decision about a request: an admission or a refusal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tollgate.core.calls.reservation import Reservation
 
 
 class Edit(Struct, frozen=True):
-    """A splice of a request body: at `offset`, delete `delete` bytes and put `insert` there.
+    """A splice of a request body: at `offset`, delete `delete` bytes and insert `insert`.
 
-    Offsets are into the body as it came.
+    Offsets refer to the original body.
     """
 
     offset: int
@@ -26,7 +26,7 @@ class Header(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """Why a request may not pass, as the client will read it."""
+    """A refusal, as the client will read it."""
 
     status: int
     reason: str

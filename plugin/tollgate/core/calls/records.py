@@ -1,4 +1,4 @@
-"""The ledger record: what is kept of one settled request, as JSON."""
+"""Define the ledger record of one settled request, stored as JSON."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _told_of = attrgetter(*Told.__struct_fields__)
 
 
 def request_id(now_us: int, random: int) -> str:
-    """An id for a request: when it came, and 64 random bits.
+    """Return an id for a request: its time of arrival, and 64 random bits.
 
-    So the ledger is searched around that time, and needs no index.
+    The time lets a ledger search start in the right place, without an index.
     """
     return f"{now_us // 1000:0{_TIME_DIGITS}x}{random:0{_RANDOM_DIGITS}x}"
 
 
 def find_begin_us(identity: str) -> int | None:
-    """When the request of that id came; None: no id of ours."""
+    """Return when the request with that id arrived; None if it is no id of ours."""
     if not re.fullmatch(rf"[0-9a-f]{{{_TIME_DIGITS + _RANDOM_DIGITS}}}", identity):
         return None
     return int(identity[:_TIME_DIGITS], 16) * 1000
@@ -34,10 +34,9 @@ def find_begin_us(identity: str) -> int | None:
 class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     """One settled request.
 
-    Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, `kind:id`.
-
-    `other_model`: the reply names another than was admitted. `bill`: the price that was used, and
-    the arithmetic.
+    Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, as `kind:id`.
+    `other_model`: the reply names a model other than the admitted one. `bill`: the price and the
+    arithmetic.
     """
 
     id: str
@@ -63,7 +62,7 @@ _payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)
 
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:
-    """The record of a reservation that was settled."""
+    """Return the record of a settled reservation."""
     return Record(
         *_told_of(settlement.usage),
         id=reservation.id,

@@ -1,4 +1,4 @@
-"""What a call used: counts by kind, and how sure they are. Frozen values."""
+"""Define usage: what a call used, by kind, and how certain the counts are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from msgspec import Struct
 
 
 class Certainty(StrEnum):
-    """How sure we are of a usage; `expired` is a lease that ran out, charged as held."""
+    """How certain a usage is.
+
+    - `exact`: completely reported, consistent and priced.
+    - `partial`: cut, or with parts missing, damaged or unpriced.
+    - `estimated`: the reply is complete, but reported no usage or was not read.
+    - `expired`: the lease ran out; charged as held.
+    - `none`: nothing was used.
+    """
 
     EXACT = "exact"
     PARTIAL = "partial"
@@ -18,25 +25,26 @@ class Certainty(StrEnum):
 
 
 class Counts(Struct, frozen=True, gc=False):
-    """What a call used, by kind. Every kind of count stands here and nowhere else.
+    """What a call used, by kind. This is the only list of kinds.
 
-    Within `input_tokens`: `cache_*`, `input_audio_tokens`, `input_image_tokens`,
-    `input_video_tokens`. Within `cache_read_tokens`, and within the part that it names:
-    `cache_read_audio_tokens`, `cache_read_image_tokens`. Within `output_tokens`:
-    `reasoning_tokens`, `output_audio_tokens`, `output_image_tokens`, `output_video_tokens`. Beside
-    tokens, charged as fees where they have a price:
+    Included in `input_tokens`: `cache_*`, `input_audio_tokens`, `input_image_tokens`,
+    `input_video_tokens`. Included in `cache_read_tokens`, and in the part they name:
+    `cache_read_audio_tokens`, `cache_read_image_tokens`. Included in `output_tokens`:
+    `reasoning_tokens`, `output_audio_tokens`, `output_image_tokens`, `output_video_tokens`.
+
+    Besides tokens, charged as fees if they have a price:
 
     - `citation_tokens`: text of sources that Perplexity read for the model, in neither sum.
-    - `searches`: queries or calls of web search that the provider charges for; a grounded prompt
-      of Gemini that tells no query is one.
-    - `map_searches`: prompts that were grounded in Google Maps.
+    - `searches`: web searches that the provider charges for; a grounded prompt of Gemini without
+      reported queries counts as one.
+    - `map_searches`: prompts grounded in Google Maps.
     - `sources`: pages that xAI's live search used.
     - `file_searches`: calls of OpenAI's file search.
-    - `code_containers`: containers in which OpenAI's code interpreter ran.
-    - `image_calls`: pictures that a hosted tool drew; their tokens, where told, are a `Pass`.
+    - `code_containers`: containers of OpenAI's code interpreter.
+    - `image_calls`: pictures drawn by a hosted tool; their tokens, if reported, are a `Pass`.
     - `audio_seconds`: seconds of sound that were heard, rounded up.
     - `pages`: pages of documents that were read.
-    - `characters`: of text that was spoken, as the request tells them.
+    - `characters`: text that was spoken, counted from the request.
     """
 
     input_tokens: int = 0
@@ -66,15 +74,15 @@ class Counts(Struct, frozen=True, gc=False):
 
     @property
     def total_tokens(self) -> int:
-        """What token limits count: input and output together."""
+        """Return input plus output, which is what token limits count."""
         return self.input_tokens + self.output_tokens
 
 
 class Pass(Counts, frozen=True, gc=False, omit_defaults=True):
-    """One run of a model within a call that took several, billed by itself.
+    """A run of a model within a call of several, billed separately.
 
-    `model`: which one; None is the call's own. `kind`: what the provider calls the pass
-    (`compaction`, `message`, `advisor_message`, `image_generation`, ...).
+    `model`: None means the call's own. `kind`: the provider's name for the pass (`compaction`,
+    `message`, `advisor_message`, `image_generation`, ...).
     """
 
     model: str | None = None
@@ -82,16 +90,18 @@ class Pass(Counts, frozen=True, gc=False, omit_defaults=True):
 
 
 class Told(Counts, frozen=True, gc=False):
-    """Counts of one call, and what else the reply told that decides its price.
+    """Counts of a call, plus everything in the reply that affects its price.
 
-    `passes`: runs of models that are billed one by one; the counts above include theirs, so what is
-    left after taking the passes away is billed as the call's own. `reply_model`, `service_tier`: as
-    the reply names them (a speed out of the ordinary, such as Anthropic's `fast`, stands in
-    `service_tier`). `geography`: where it ran, if told (Anthropic's `us`).
-    `provisioned`: served by throughput that is paid by the month, so tokens cost nothing.
-    `told_nanousd`: what the provider says that the call cost; None: it said nothing that can be
-    read.
-    `search_context`: how much a search may read (`low`, `medium`, `high`), if told.
+    - `passes`: runs of models billed separately. The counts include them; the remainder is billed
+      as the
+      call's own.
+    - `reply_model`, `service_tier`: as the reply names them. A non-default speed, such as
+      Anthropic's
+      `fast`, is given as `service_tier`.
+    - `geography`: where the call ran, if reported (Anthropic's `us`).
+    - `provisioned`: served by throughput paid by the month, so tokens cost nothing.
+    - `told_nanousd`: the cost that the provider reports; None if absent or unreadable.
+    - `search_context`: how much a search may read (`low`, `medium`, `high`), if reported.
     """
 
     reply_model: str | None = None
@@ -104,7 +114,7 @@ class Told(Counts, frozen=True, gc=False):
 
 
 class Usage(Told, frozen=True, gc=False):
-    """What a call used, and how sure we are."""
+    """What a call used, and how certain that is."""
 
     certainty: Certainty = Certainty.EXACT
 

@@ -1,1 +1,1 @@
-"""Clusters: providers, Tollgate itself, circuit breakers, failover."""
+"""Build clusters: providers, Tollgate itself, circuit breakers, failover."""

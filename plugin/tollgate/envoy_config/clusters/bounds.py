@@ -1,7 +1,6 @@
-"""How much of the machine people may take who can reach the port: connections, streams, time,
-memory.
+"""Bound what anybody who reaches the port can take: connections, streams, time, memory.
 
-After Envoy's own advice for edge proxies
+Follows Envoy's advice for edge proxies
 (https://www.envoyproxy.io/docs/envoy/v1.40.0/configuration/best_practices/edge).
 """
 
@@ -19,9 +18,11 @@ Json = dict[str, Any]
 LISTENER: Final = "tollgate"
 """The listener's name, by which its connections are bounded."""
 CONNECTION_BUFFER_BYTES: Final = 32 * 1024
-"""What Envoy reads ahead for a client. A filter that needs a whole body holds it beside this."""
+"""Bytes that Envoy reads ahead for a client. A filter that needs a whole body
+holds it separately.
+"""
 PROVIDER_BUFFER_BYTES: Final = 128 * 1024
-"""What Envoy reads ahead from a provider whose client is slow; Envoy's default is 1 MiB."""
+"""Bytes that Envoy reads ahead from a provider for a slow client; Envoy's default is 1 MiB."""
 
 _STREAM_WINDOW_BYTES = 256 * 1024
 _CONNECTION_WINDOW_BYTES = 1024 * 1024
@@ -31,22 +32,22 @@ _HEAP_CONFIG = (
 )
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 _CONNECTIONS_CONFIG = "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-# By the share of the memory that is taken. First what nobody notices, last what everybody does.
+# By the share of memory in use: first what nobody notices, last what everybody does.
 _ACTIONS = (
     ("shrink_heap", 0.8),
     ("disable_http_keepalive", 0.85),
     ("stop_accepting_requests", 0.9),
     ("stop_accepting_connections", 0.95),
 )
-# Streams of HTTP/2 that hold most are reset first, more of them the less is left. HTTP/1.1 has no
-# such means.
+# The HTTP/2 streams that hold most are reset first, and more of them the less memory is left.
+# HTTP/1.1 has no such means.
 _RESET_FROM, _RESET_ALL = 0.9, 0.98
-# Streams that hold less than this (a power of two) are not looked at.
+# Streams that hold less than this (a power of two) are not considered.
 _TRACKED_POWER = 20
 
 
 def http2(ours: EdgeSettings) -> Http2ProtocolOptions:
-    """Bounds of one connection of HTTP/2; Envoy's own bounds of floods are on by default."""
+    """Return the bounds of one HTTP/2 connection; Envoy's own flood protection is on by default."""
     return Http2ProtocolOptions(
         max_concurrent_streams=ours.max_streams_per_connection,
         initial_stream_window_size=_STREAM_WINDOW_BYTES,
@@ -55,17 +56,17 @@ def http2(ours: EdgeSettings) -> Http2ProtocolOptions:
 
 
 def connections(ours: EdgeSettings) -> HttpProtocolOptions:
-    """How long a connection may stay that nothing comes on."""
+    """Return how long an idle connection may stay open."""
     return HttpProtocolOptions(idle_timeout=timedelta(seconds=ours.client_idle_timeout_seconds))
 
 
 def runtime(ours: EdgeSettings) -> Json:
-    """Runtime values: the connections of the listener alone."""
+    """Return runtime values: the number of connections of the listener."""
     return {f"envoy.resource_limits.listener.{LISTENER}.connection_limit": ours.max_connections}
 
 
 def overload_manager(ours: EdgeSettings) -> Json:
-    """What Envoy gives up, step by step, as its memory or its connections run out."""
+    """Return what Envoy sheds, step by step, as memory or connections run out."""
     heap = {"@type": _HEAP_CONFIG, "max_heap_size_bytes": ours.envoy_memory_mib * 1024 * 1024}
     clients = {
         "@type": _CONNECTIONS_CONFIG,

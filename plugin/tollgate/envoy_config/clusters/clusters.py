@@ -1,5 +1,6 @@
-"""Envoy's clusters: the workers, the admin server, and one for each deployment, which adds the
-provider's credential itself.
+"""Build Envoy's clusters: the workers, the admin server, and one per deployment.
+
+A deployment's cluster adds the provider's credential itself.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ from tollgate.envoy_config.typed_messages import (
 from tollgate.settings import MOCK_HOST, Settings
 from tollgate.topology import Address, Topology
 
-# Envoy's default is 1024 of each and 3 retries, and each LLM call in flight holds one request and
-# one ext_proc stream for its whole life.
+# Envoy's defaults are 1024 of each and 3 retries, but each LLM call in flight holds one request and
+# one ext_proc stream for its whole duration.
 _NO_BREAKER = CircuitBreakers(
     thresholds=[
         CircuitBreakersThresholds(
@@ -90,9 +91,9 @@ _NO_BREAKER = CircuitBreakers(
         )
     ]
 )
-# Envoy keeps a connection to each worker and sees at once when its process ends: who does not
-# listen gets nothing. A worker that is back is found soon, and one that hangs within two intervals;
-# a busy one answers before ext_authz gives up, or is no use either.
+# Envoy keeps a connection to each worker and sees at once when its process ends; a process that
+# does not listen gets no calls. A worker that is back is found soon, and a hanging one within two
+# intervals. A busy worker answers the check before ext_authz times out, or is of no use either.
 _CHECKED: dict[str, Any] = {
     "timeout": timedelta(seconds=2),
     "interval": timedelta(seconds=2),
@@ -110,8 +111,8 @@ _LISTENS = HealthCheck(
 )
 _SERVES = HealthCheck(**_CHECKED, grpc_health_check=HealthCheckGrpcHealthCheck())
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-# Providers and their load balancers close idle connections after a minute or more: ours must go
-# first, for a request that meets the other side's close fails.
+# Providers and their load balancers close idle connections after a minute or more. Ours must close
+# first, because a request that meets the other side's close fails.
 _PROVIDER_IDLE = timedelta(seconds=50)
 _AUTHZ_HEAD_KIB = 1024
 # uvicorn closes after 5 seconds.
@@ -119,14 +120,16 @@ _ADMIN_IDLE = timedelta(seconds=4)
 
 
 def clusters(settings: Settings, topology: Topology) -> list[Json]:
-    """Every cluster that the routes and the filters name."""
+    """Return every cluster that routes and filters refer to."""
     providers = [_provider(settings, topology, deployment) for deployment in settings.deployments]
     asked = [_authz(topology)] if settings.tollgate.mode == "native" else []
     return [plain(each) for each in (_workers(topology), *asked, _admin(topology), *providers)]
 
 
 def secrets(settings: Settings) -> list[Json]:
-    """The providers' keys, as references to Envoy's own environment: the configuration holds none."""
+    """Return the providers' keys as references to Envoy's environment; the file
+    itself contains none.
+    """
     own = [settings.credentials.get(each.id) for each in settings.deployments]
     variables = sorted({each.variable for each in own if each is not None and not each.aws})
     return [
@@ -141,11 +144,13 @@ def secrets(settings: Settings) -> list[Json]:
 
 
 def _workers(topology: Topology) -> Cluster:
-    """No outlier detection and no retries: with one of two workers killed, neither lost at most 1
-    request in 230; both lost more (4 to 88).
+    """Return the workers' cluster, without outlier detection and retries.
+
+    Measured with one of two workers killed: without both, at most 1 request in 230 was lost; with
+    them more (4 to 88).
     """
-    # The access log's stream has no end of its own: what Envoy tells a worker that hangs is lost
-    # until then.
+    # The access log's stream has no end of its own: until the connection is given up, whatever
+    # Envoy sends to a hanging worker is lost.
     keepalive = KeepaliveSettings(interval=timedelta(seconds=5), timeout=timedelta(seconds=2))
     return Cluster(
         name=TOLLGATE_CLUSTER,
@@ -167,9 +172,9 @@ def _workers(topology: Topology) -> Cluster:
 
 
 def _authz(topology: Topology) -> Cluster:
-    """The same workers over HTTP/1.1, for native mode.
+    """Return the same workers over HTTP/1.1, for native mode.
 
-    A response holds the whole reservation, so its head may be long (Envoy's default: 60 KiB).
+    A response contains the whole reservation, so its head may exceed Envoy's default of 60 KiB.
     """
     return Cluster(
         name=AUTHZ_CLUSTER,
@@ -212,14 +217,14 @@ _HTTP1 = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1Protoc
 
 
 def _dns(*, all_addresses_in_single_endpoint: bool) -> ClusterCustomClusterType:
-    """Look the name up.
+    """Return how to look a name up.
 
-    One endpoint for all addresses is for large providers: they answer each time with others, and
-    connections to the earlier ones are kept.
+    One endpoint for all addresses suits large providers: each answer names other addresses, and
+    connections to earlier ones are kept.
     """
     message = DnsCluster(
         respect_dns_ttl=True,
-        # Both families are tried side by side: machines without IPv6 get AAAA records too.
+        # Both families are tried in parallel: machines without IPv6 get AAAA records too.
         dns_lookup_family=DnsLookupFamily.ALL,
         all_addresses_in_single_endpoint=all_addresses_in_single_endpoint,
     )
@@ -248,7 +253,7 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     cluster = Cluster(
         name=name,
         connect_timeout=timedelta(seconds=5),
-        # A request is signed whole, so it is held whole.
+        # Signing needs the whole request in memory.
         per_connection_buffer_limit_bytes=settings.tollgate.max_request_bytes
         if signed
         else PROVIDER_BUFFER_BYTES,
@@ -265,8 +270,8 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
 
 
 def _located(addresses: Sequence[Address]) -> dict[str, Any]:
-    """How a cluster of ours is found: at addresses, or by names that stand for as many servers as
-    DNS tells addresses.
+    """Return how a cluster of ours is located: at addresses, or by names that DNS
+    resolves to servers.
     """
     if all(map(_needs_no_look_up, addresses)):
         return {"type": ClusterDiscoveryType.STATIC}
@@ -286,9 +291,9 @@ def _is_number(host: str) -> bool:
 
 
 def _tls(origin: Origin, trust_bundle: str) -> TransportSocket:
-    """The provider must show a certificate for the host of its api_base.
+    """Return TLS that requires a certificate for the host of api_base.
 
-    A bare address has no server name to ask for (RFC 6066).
+    A bare address has no server name to request (RFC 6066).
     """
     number = _is_number(origin.host)
     san_type = (
@@ -318,11 +323,10 @@ def _endpoints(name: str, *addresses: Address) -> ClusterLoadAssignment:
 def _checks(
     topology: Topology, addresses: Sequence[Address], *, by_name: HealthCheck
 ) -> list[HealthCheck]:
-    """Whether workers live, where Envoy chooses among several.
+    """Return health checks of workers, where Envoy chooses among several.
 
-    Where all share one address, the kernel chooses.
-
-    `by_name`: how those are asked that a name stands for.
+    If all share one address, the kernel chooses. `by_name`: how to check those that a name stands
+    for.
     """
     if not all(map(_needs_no_look_up, addresses)):
         return [by_name]
@@ -332,9 +336,9 @@ def _checks(
 def _workers_endpoints(
     name: str, topology: Topology, addresses: Sequence[Address]
 ) -> ClusterLoadAssignment:
-    """The workers at their addresses for one cluster.
+    """Return the workers' addresses for one cluster.
 
-    Whether they live is asked over HTTP/1.1, whatever the cluster speaks.
+    Their health is checked over HTTP/1.1, whatever the cluster speaks.
     """
     found = _endpoints(name, *addresses)
     (locality,) = found.endpoints

@@ -1,9 +1,8 @@
-"""Several deployments of one model: which of them may take over a call that another could not
-serve.
+"""Decide which deployments of a model may take over a call that another could not serve.
 
-Admission has edited the body and the path for one deployment, so another may take over only where
-it would have been edited alike, and only at the same price, for the reservation names the first.
-Between the others admission itself chooses, by their weights.
+Admission has edited body and path for one deployment. Another may take over only if its edits would
+be the same, and only at the same price, since the reservation names the first one. Between all
+others, admission itself chooses by weight.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from tollgate.envoy_config.typed_messages import Json, plain
 from tollgate.envoy_config.versions import PRIORITY_GROUP, has
 from tollgate.settings import Settings
 
-# 5xx includes a connection that breaks before a reply has begun; all of these come before the
-# client has seen a byte.
+# 5xx includes a connection that breaks before the reply begins; in all of these cases the client
+# has not seen a byte.
 _RETRY_ON = "connect-failure,refused-stream,5xx,retriable-status-codes"
 _TOO_MANY_REQUESTS = 429
 
 
 def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
-    """The deployment, and after it those that may take over from it, in the file's order."""
+    """Return the deployment, followed by those that may take over from it, in the file's order."""
     if deployment.pass_credentials or not has(settings.tollgate, PRIORITY_GROUP):
-        # Nobody else gets its clients' credentials.
+        # No other deployment may receive its clients' credentials.
         return (deployment,)
     alike = [
         each
@@ -51,12 +50,10 @@ def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
 
 
 def failing_over(members: tuple[Deployment, ...]) -> Json:
-    """The part of a route that tries one cluster after the other.
+    """Return the part of a route that tries one cluster after the other.
 
-    Filters before the router see one request and the last reply.
-
-    Not a composite or aggregate cluster: Envoy 1.40 runs the filters of that cluster then, not
-    those of the member that is called.
+    Filters before the router see one request and the last reply. A composite or aggregate cluster
+    would not do: Envoy 1.40 then runs the filters of that cluster instead of the called member's.
     """
     specifier = {
         "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier",

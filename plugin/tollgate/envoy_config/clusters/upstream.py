@@ -1,5 +1,4 @@
-"""Where a deployment is, how its paths and its Host are written, and how its cluster adds the
-provider's credential to a request.
+"""Describe a deployment's origin, its paths and Host, and how its cluster adds the credential.
 
 Credentials are added in the cluster: no filter before the router sees one, and each attempt gets
 its own.
@@ -33,13 +32,13 @@ from tollgate.settings import Credential
 
 @dataclass(frozen=True, slots=True)
 class CredentialForm:
-    """Where a provider wants its key."""
+    """The form in which a provider expects its key."""
 
     header: str = "authorization"
     prefix: str = "Bearer "
 
 
-# Each provider's API reference: authentication. What is not named here takes a bearer token; so do
+# From each provider's API reference on authentication. All others take a bearer token, including
 # Cohere, Vertex and Bedrock's API keys.
 _CREDENTIAL_FORMS = {
     "anthropic": CredentialForm("x-api-key", ""),
@@ -50,9 +49,9 @@ _CREDENTIAL_FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What of an api_base names the server.
+    """The server that an api_base names.
 
-    `authority` leaves the scheme's own port out, as clients do.
+    `authority` omits the scheme's default port, as clients do.
     """
 
     tls: bool
@@ -61,26 +60,26 @@ class Origin:
 
     @classmethod
     def of(cls, api_base: str) -> Origin:
-        """Read an http or https address."""
+        """Parse an http or https address."""
         parts = urlsplit(api_base)
         tls = parts.scheme == "https"
         return cls(tls, parts.hostname or "", parts.port or (443 if tls else 80))
 
     @property
     def authority(self) -> str:
-        """The value of the Host header."""
+        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
 
 def cluster_name(deployment: Deployment) -> str:
-    """The cluster of a deployment."""
+    """Return the name of a deployment's cluster."""
     return f"deployment/{deployment.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class PathRule:
-    """How a client's path becomes the provider's: what matches `pattern` at its beginning is
+    """How a client's path becomes the provider's: the match of `pattern` at its beginning is
     replaced by `prefix` and a slash.
     """
 
@@ -89,23 +88,24 @@ class PathRule:
 
 
 def path_rule(deployment: Deployment) -> PathRule:
-    """The rule of the deployment's provider. The query is not part of what is matched."""
+    """Return the rule of the deployment's provider. The query is not matched."""
     base = urlsplit(deployment.api_base).path.rstrip("/")
     if deployment.compatible:
         return PathRule("^(/openai)?(/v1)?/", base)
     if deployment.provider == "anthropic":
-        # Its SDKs take the address without /v1 and write that themselves.
+        # Its SDKs take the address without /v1 and add that themselves.
         return PathRule("^(/v1)?/", re.sub(r"/v1$", "", base) + "/v1")
     if wires_of(deployment) == {Wire.OPENAI}:
-        # OpenAI's SDKs take the address with whatever comes before the path.
+        # OpenAI's SDKs take the address including whatever precedes the path.
         return PathRule("^(/openai)?(/v1)?/", base)
-    # The others' paths are whole, so an address that ends as they begin would say that twice.
+    # All other paths are complete, so the beginning of a path must not be repeated in the address.
     return PathRule("^/", re.sub(r"(/openai)?(/v[12]\w*)?$", "", base))
 
 
 def rewriting(deployment: Deployment) -> HttpFilter:
-    """Path and Host of a deployment that has others beside it: a route's own rewriting is done
-    once, for whichever is tried first.
+    """Return the rewriting of path and Host for a deployment with alternatives.
+
+    A route's own rewriting would run once, for whichever deployment is tried first.
     """
     rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
     message = lua_message(
@@ -130,19 +130,19 @@ def _lua_text(text: str) -> str:
 
 
 def credential_header(deployment: Deployment) -> str:
-    """The header in which the deployment's provider wants its key."""
+    """Return the header in which the deployment's provider expects its key."""
     return _credential_form(deployment).header
 
 
 def _credential_form(deployment: Deployment) -> CredentialForm:
-    """Where the deployment's endpoint wants its key: those for OpenAI's clients as OpenAI does."""
+    """Return the form of the key; endpoints for OpenAI's clients expect it as OpenAI does."""
     if deployment.compatible:
         return CredentialForm()
     return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
 
 
 def credential_filters(deployment: Deployment, credential: Credential | None) -> list[HttpFilter]:
-    """What adds the provider's credential. A model server of one's own may need none."""
+    """Return the filters that add the credential; a private model server may need none."""
     if deployment.pass_credentials:
         return []
     if deployment.provider == "bedrock" and (credential is None or credential.aws):
@@ -164,16 +164,16 @@ def credential_filters(deployment: Deployment, credential: Credential | None) ->
 
 
 def _signing(deployment: Deployment, credential: Credential | None) -> AwsRequestSigning:
-    """Signature version 4.
+    """Return AWS Signature Version 4.
 
-    Without credentials in the file Envoy looks for them itself: its environment, profiles, the
-    machine's role.
+    Without credentials in the file, Envoy finds them itself: environment, profiles, the machine's
+    role.
     """
     provider = None
     if credential is not None:
         source = DataSource(environment_variable=credential.variable)
         provider = AwsCredentialProvider(
-            # Otherwise Envoy's environment would win.
+            # Otherwise Envoy's environment would take precedence.
             custom_credential_provider_chain=True,
             credentials_file_provider=CredentialsFileCredentialProvider(
                 credentials_data_source=source

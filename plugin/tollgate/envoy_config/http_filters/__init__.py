@@ -1,1 +1,1 @@
-"""The HTTP filters, in order, and what native mode reads replies with."""
+"""Build the HTTP filters in order, including the readers of native mode."""

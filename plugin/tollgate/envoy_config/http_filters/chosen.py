@@ -1,7 +1,7 @@
-"""A filter that becomes others, which a header chooses request by request.
+"""Build a filter that resolves to others by a header, per request.
 
-What a request has no use for costs it nothing. Tollgate's ext_authz sets the header, so it has to
-stand before. Where the reply has a say as well, the choice is made when its headers come by.
+Filters that a request does not need cost it nothing. Tollgate's ext_authz sets the header, so it
+must come before. If the reply matters as well, the choice is made when its headers arrive.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _METADATA_MATCHER = (
 _MOST = 1e15
 
 Choice = Json
-"""What follows where a header matches: a chain of filters, or none."""
+"""What follows if a header matches: a chain of filters, or none."""
 
 
 def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
-    """Return the filter that a request's header chooses.
+    """Return the filter that a request's header selects.
 
-    None where it has another value, or is not there. A reply goes through a chain from its end. A
-    filter that holds it is the last that sees it, since Envoy goes on after the whole chain.
+    None for any other value, or without the header. A reply passes a chain from its end. A filter
+    that holds the reply is the last to see it, since Envoy continues after the whole chain.
     """
     tree = {"input": _input(_REQUEST, header), "exact_match_map": {"map": dict(choices)}}
     return _becoming(name, {"matcher_tree": tree})
@@ -40,9 +40,9 @@ def chosen(name: str, header: str, choices: Mapping[str, Choice]) -> Json:
 def chosen_by_reply(
     name: str, *cases: tuple[Json, Choice], otherwise: Choice | None = None
 ) -> Json:
-    """Return the filter that the headers of the reply choose: by the first predicate that holds.
+    """Return the filter that the reply's headers select, by the first matching predicate.
 
-    They alone: when a reply comes by, the request's headers are as the provider was sent them.
+    Only reply headers: at that time, request headers are those sent to the provider.
     """
     matchers = [{"predicate": predicate, "on_match": choice} for predicate, choice in cases]
     matcher: Json = {"matcher_list": {"matchers": matchers}}
@@ -50,7 +50,7 @@ def chosen_by_reply(
 
 
 def filters(name: str, *chain: Json) -> Choice:
-    """Choose a chain of filters."""
+    """Select a chain of filters."""
     execute = {
         "@type": f"{_COMPOSITE}.ExecuteFilterAction",
         "filter_chain": {"typed_config": list(chain)},
@@ -59,21 +59,18 @@ def filters(name: str, *chain: Json) -> Choice:
 
 
 def nothing() -> Choice:
-    """Choose no filter."""
+    """Select no filter."""
     return {"action": {"name": "skip", "typed_config": {"@type": _SKIP}}}
 
 
 def reply_header(name: str, pattern: str) -> Json:
-    """Hold where a reply's header, as a whole, matches a regular expression (RE2)."""
+    """Match a whole reply header against a regular expression (RE2)."""
     match = {"safe_regex": {"google_re2": {}, "regex": pattern}}
     return {"single_predicate": {"input": _input(_RESPONSE, name), "value_match": match}}
 
 
 def metadata_above_zero(namespace: str, key: str) -> Json:
-    """Hold where a number of the dynamic metadata is more than zero.
-
-    What stands in it when the reply's headers come by counts.
-    """
+    """Match a number in the dynamic metadata that is above zero when the reply's headers arrive."""
     path = {"@type": _METADATA, "filter": namespace, "path": [{"key": key}]}
     value = {
         "@type": _METADATA_MATCHER,
@@ -88,21 +85,21 @@ def metadata_above_zero(namespace: str, key: str) -> Json:
 
 
 def any_of(*predicates: Json) -> Json:
-    """Hold where one of several predicates does."""
+    """Match if one of several predicates does."""
     return (
         predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
     )
 
 
 def all_of(*predicates: Json) -> Json:
-    """Hold where each of several predicates does."""
+    """Match if each of several predicates does."""
     return (
         predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
     )
 
 
 def not_(predicate: Json) -> Json:
-    """Hold where a predicate does not."""
+    """Match if a predicate does not."""
     return {"not_matcher": predicate}
 
 

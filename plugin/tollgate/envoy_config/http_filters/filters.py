@@ -1,8 +1,7 @@
-"""The HTTP filters in their order: cleaning, the key of a long body, admission, the edits that it
-asked for, metering.
+"""Build the HTTP filters in order: cleaning, key check of a long body, admission, edits, metering.
 
-Each is switched off by default, and on by the routes that it is for: other hosts and routes of the
-same connection manager are as they were.
+Each is disabled by default and enabled by the routes that need it, so that other hosts and routes
+of the same connection manager are unaffected.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ from tollgate.settings import Settings, TollgateSettings
 
 _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 
-# The connection's number and the nanosecond: what a request has to itself, and no client can
-# choose.
+# The connection's number and the time in nanoseconds: unique to a request, and not under a client's
+# control.
 _STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
 
 
@@ -79,17 +78,17 @@ def http_filters(settings: Settings) -> list[Json]:
 
 
 def router() -> Json:
-    """The last filter."""
+    """Return the last filter."""
     return stock_filter("router", Router(suppress_envoy_headers=True))
 
 
 def switched_on(settings: Settings) -> Json:
-    """`typed_per_filter_config` of a route whose requests pass all of them."""
+    """Return `typed_per_filter_config` of a route that enables all of them."""
     return {each["name"]: {"@type": _FILTER_CONFIG, "config": {}} for each in _always(settings)}
 
 
 def _optional(settings: Settings) -> list[Json]:
-    """What only some requests pass: their routes switch it on."""
+    """Return the filters that only some requests pass, enabled by their routes."""
     cors = [http_filter(CORS_FILTER, Cors())] if settings.tollgate.cors_origins else []
     return [
         *cors,
@@ -110,13 +109,13 @@ def _always(settings: Settings) -> list[Json]:
 
 
 def is_native(settings: Settings) -> bool:
-    """Whether Envoy talks to Tollgate in native mode."""
+    """Return whether Envoy talks to Tollgate in native mode."""
     return settings.tollgate.mode == "native"
 
 
 def _clean() -> Json:
-    """Remove Envoy's own request headers, with which a client could ask for retries that cost
-    money, and name the request.
+    """Remove Envoy's own request headers, by which a client could ask for costly retries, and name
+    the request.
     """
     foreign = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
     named = HeaderValueOption(
@@ -129,10 +128,9 @@ def _clean() -> Json:
 
 
 def _changes(*more: str) -> Json:
-    """Lua, which takes 27 us of a request that it does nothing for, where Tollgate said that there
-    is something to do.
+    """Run Lua only for requests that Tollgate marked, since it costs 27 us even if it does nothing.
 
-    A body that came compressed is inflated before: edits are of the plain one.
+    A compressed body is inflated first, because edits refer to the plain one.
     """
     change = lua("edits", *more)
     chains = {CHANGED: (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
@@ -144,7 +142,7 @@ _NOT_TOLD = ListStringMatcher(patterns=[StringMatcher(exact="cookie", ignore_cas
 
 
 def _key_check(ours: TollgateSettings) -> Json:
-    """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
+    """Check the key before a long body is taken; admission asks again, with the body."""
     service = tollgate_service()
     service.timeout = decision_timeout(ours)
     message = ExtAuthz(
@@ -167,12 +165,12 @@ def _ext_authz(ours: TollgateSettings) -> Json:
         failure_mode_allow=False,
         status_on_error=HttpStatus(code=StatusCode.ServiceUnavailable),
         validate_mutations=True,
-        # Not as text: a body that is not UTF-8 would arrive changed.
+        # As bytes, since text would change a body that is not UTF-8.
         with_request_body=BufferSettings(
             max_request_bytes=ours.max_request_bytes, pack_as_bytes=True
         ),
         disallowed_headers=_NOT_TOLD,
-        # Refusals are not the provider's errors.
+        # Refusals are not errors of the provider.
         charge_cluster_response_stats=False,
         clear_route_cache=True,
     )
@@ -180,7 +178,7 @@ def _ext_authz(ours: TollgateSettings) -> Json:
 
 
 def _ext_proc(ours: TollgateSettings) -> Json:
-    """Metering: reads replies, never refuses one, and lets them pass when Tollgate does not answer."""
+    """Meter replies. Never refuses one, and lets them pass when Tollgate does not answer."""
     skip = ProcessingModeHeaderSendMode.SKIP
     message = ExternalProcessor(
         grpc_service=tollgate_service(),
@@ -194,9 +192,9 @@ def _ext_proc(ours: TollgateSettings) -> Json:
             request_trailer_mode=skip,
             response_trailer_mode=skip,
         ),
-        # Tollgate says for each reply how much of it it wants to see.
+        # Tollgate decides for each reply how much of it to see.
         allow_mode_override=True,
-        # Safe because request bodies are never sent here, so never changed here.
+        # Safe, because request bodies are never sent to ext_proc and so never changed by it.
         allow_content_length_header=has(ours, CONTENT_LENGTH_KEPT),
         disable_immediate_response=True,
         metadata_options=MetadataOptions(

@@ -1,6 +1,6 @@
-"""Filters that inflate a request's body.
+"""Build the filters that inflate a request's body.
 
-They stand after admission, which has inflated it before, within a bound, and refused it beyond.
+They come after admission, which has already inflated the body within a bound, or refused it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from tollgate.envoy_config.typed_messages import Json, extension, stock_filter
 
 UNBOUNDED = {"envoy.reloadable_features.enable_compression_bomb_protection": False}
-"""Envoy's own bound is a hundred times what came, beyond which it cuts the body off without a word.
+"""Disables Envoy's own bound, which truncates a body silently at a hundred times its compressed
+size.
 
-Ours is `max_request_bytes`.
+The bound that applies is `max_request_bytes`.
 """
 
 _CHUNK_BYTES = 64 * 1024
-# Deflate can do no more than 1032 to 1 (https://zlib.net/zlib_tech.html).
+# Deflate cannot exceed 1032 to 1 (https://zlib.net/zlib_tech.html).
 _LIBRARIES = {
     "gzip": extension("gzip", Gzip(chunk_size=_CHUNK_BYTES, max_inflate_ratio=1032)),
     "zstd": extension("zstd", Zstd(chunk_size=_CHUNK_BYTES)),
@@ -41,14 +42,15 @@ _LIBRARIES = {
 
 
 def inflating(coding: str) -> tuple[Json, ...]:
-    """The filters for one content coding: of requests, and never of replies, beside which ext_proc
-    would not end.
+    """Return the filters for one content coding, for requests only.
+
+    On replies, ext_proc would not terminate beside them.
     """
     never = RuntimeFeatureFlag(default_value=False, runtime_key="tollgate.inflate_replies")
     decompressor = Decompressor(
         decompressor_library=_LIBRARIES[coding],
         request_direction_config=DecompressorRequestDirectionConfig(
-            # Admission did not look at cache-control either.
+            # Admission ignored cache-control as well.
             common_config=DecompressorCommonDirectionConfig(ignore_no_transform_header=True),
             advertise_accept_encoding=False,
         ),
@@ -56,7 +58,7 @@ def inflating(coding: str) -> tuple[Json, ...]:
             common_config=DecompressorCommonDirectionConfig(enabled=never)
         ),
     )
-    # The decompressor tells its own counts in trailers.
+    # The decompressor reports its own counts in trailers.
     counts = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-decompressor-"))
     no_counts = Mutations(request_trailers_mutations=[HeaderMutation(remove_on_match=counts)])
     return (

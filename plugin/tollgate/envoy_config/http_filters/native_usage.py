@@ -1,9 +1,8 @@
-"""Native mode: Envoy's own filters do what a gRPC service does in grpc mode, and Tollgate is asked
-once, over HTTP/1.1.
+"""Build native mode: Envoy's own filters read usage, and Tollgate is asked once, over HTTP/1.1.
 
-Who reads a reply is said by the header `x-tollgate-meter`, request by request: an API whose usage
-Envoy can read, or ext_proc for what it cannot. So a filter that is not needed costs nothing, and
-routes are the same in both modes.
+The header `x-tollgate-meter` says per request who reads the reply: an API whose usage Envoy can
+read, or ext_proc for anything else. An unneeded filter costs nothing, and routes are the same in
+both modes.
 """
 
 from __future__ import annotations
@@ -74,32 +73,32 @@ from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
 from tollgate.settings import TollgateSettings
 
 AUTHZ_CLUSTER = "tollgate_http"
-"""The workers, as ext_authz asks them in native mode."""
+"""The workers, as ext_authz calls them in native mode."""
 LONGEST_REPLY_BYTES = 128 * 1024 * 1024
-"""How much of a JSON reply may be held until its usage is read, where its length is not told.
+"""Most bytes of a JSON reply of unknown length that Envoy holds to read its usage.
 
-Longer ones become a 500. Envoy takes some seven times as much memory while it parses it.
+A longer reply becomes a 500. Parsing takes about seven times as much memory.
 """
 
 _JSON_TYPE = r"(?i)application/json(\s*;.*)?"
 _TYPES = {
     Framing.BODY: _JSON_TYPE,
-    # sse_to_metadata compares letter by letter.
+    # sse_to_metadata compares content types literally.
     Framing.SSE: r"text/event-stream(\s*;.*)?",
     Framing.EVENT_STREAM: r"application/vnd\.amazon\.eventstream(\s*;.*)?",
 }
-# Of ten million bytes and more: too many to be held whole.
+# Ten million bytes or more: too long to hold.
 _LONG = r"[1-9]\d{7,}"
-# What Tollgate reads of a request's headers.
+# The request headers that Tollgate reads.
 _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
-# What looks like Authorization: the refusal of such a request says so.
+# Headers that resemble Authorization: the refusal of such a request mentions them.
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = (RESERVATION, EDITS, TARGET, HIDE, HELD, METER_HEADER)
 _FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
 _SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
 _JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"
-# An event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too little for a tool's
+# One event of a stream holds a piece of a reply; Envoy's default of 8 KiB is too small for a tool's
 # arguments.
 _LONGEST_EVENT_BYTES = 1024 * 1024
 
@@ -113,13 +112,13 @@ _COMMON: Final[Mapping[str, Any]] = {
     "failure_mode_allow": False,
     "status_on_error": HttpStatus(code=StatusCode.ServiceUnavailable),
     "allowed_headers": ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
-    # Refusals are not the provider's errors.
+    # Refusals are not errors of the provider.
     "charge_cluster_response_stats": False,
 }
 
 
 def key_check(ours: TollgateSettings) -> Json:
-    """Ask whether the key is good before a long body is taken; admission asks again, with the body."""
+    """Check the key before a long body is taken; admission asks again, with the body."""
     flag = HeaderValue(key=KEY_CHECK_HEADER, value=KEY_CHECK)
     service = HttpService(
         server_uri=_server(ours),
@@ -172,10 +171,9 @@ def _told_refused() -> ListStringMatcher:
 
 
 def meter(ours: TollgateSettings, apis: Mapping[str, Api], ext_proc: Json) -> Json:
-    """Return the filters that read the reply, by the header in which ext_authz has named them.
+    """Return the filters that read the reply, selected by the header that ext_authz set.
 
-    A reply that is not framed as expected is not read by them, and goes to ext_proc. An error goes
-    to nobody.
+    A reply with an unexpected framing goes to ext_proc instead; an error is read by nobody.
     """
     instead, failed = (
         filters(METER_FILTER, ext_proc),
@@ -204,11 +202,10 @@ def meter(ours: TollgateSettings, apis: Mapping[str, Api], ext_proc: Json) -> Js
 
 
 def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
-    """Return the filter that hands a JSON reply to ext_proc where the one that reads it has found
-    no counts.
+    """Return the filter that hands a JSON reply to ext_proc if Envoy's reader found no counts.
 
-    A reply is held while it is read, so the choice is made when that is over. Without counts only
-    what it shows says whether it costs anything: an error in a 200 does not, an answer does.
+    The choice is made after the reply was held and read. Without counts, only the reply's contents
+    say whether it costs anything: an error in a 200 does not, an answer does.
     """
     read = [api for api in apis.values() if Framing.BODY in framings_of(api)]
     looks = {api.name: filters(SECOND_LOOK_FILTER, _look(api, ext_proc)) for api in read}
@@ -229,9 +226,9 @@ def _tells(api: Api) -> Json:
 
 
 def _fits(framing: Framing) -> Json:
-    """Hold for a reply that Envoy's filter for this framing reads.
+    """Match a reply that Envoy's filter for this framing can read.
 
-    It is of its content type, not compressed, and not too long to be held.
+    It has the right content type, is not compressed, and is not too long to hold.
     """
     plain = not_(reply_header("content-encoding", "(?i).*[a-z].*"))
     typed = reply_header("content-type", _TYPES[framing])
@@ -241,9 +238,7 @@ def _fits(framing: Framing) -> Json:
 
 
 def refusals_put_right() -> list[Json]:
-    """Mappers for local replies: the statuses under which refusals come that Envoy would not let
-    through.
-    """
+    """Return mappers that restore the statuses of refusals that Envoy would not let through."""
     return [
         {
             "filter": {
@@ -264,7 +259,7 @@ def refusals_put_right() -> list[Json]:
 
 
 def logged_headers(apis: Mapping[str, Api]) -> list[str]:
-    """Headers of replies that tell of usage."""
+    """Return the reply headers that report usage."""
     return sorted({header for api in apis.values() for header in api.headers.values()})
 
 
@@ -297,9 +292,9 @@ def _filter(name: str, kind: str, response_rules: Json) -> Json:
 
 
 def _rule(names: Names, *, first: bool = False) -> Json:
-    """Later events win; a value that is null or not there leaves what was found before.
+    """Return a rule under which later events replace earlier values, unless null or missing.
 
-    `first`: the first one is kept.
+    `first` keeps the first value instead.
     """
     kept: Json = {
         "metadata_namespace": USAGE_NAMESPACE,

@@ -1,8 +1,8 @@
-"""Which headers of a provider's reply the client sees, and under which name: whose limits and whose
-costs a header tells must be clear.
+"""Decide which headers of a provider's reply the client sees, and under which name.
 
-It stands in the provider's cluster, so nothing that Tollgate adds to the reply is touched, and it
-is `header_mutation`: Lua takes 25 us to look through a reply's headers.
+A client must be able to tell whose limits and costs a header reports. The filter is in the
+provider's cluster, so it cannot touch what Tollgate adds. It is `header_mutation` because Lua takes
+25 us to go through a reply's headers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.typed_messages import http_filter_message
 
 _STATES = ("limit", "remaining", "reset")
-# https://platform.openai.com/docs/guides/rate-limits, and those that speak like it;
+# https://platform.openai.com/docs/guides/rate-limits and compatible providers;
 # https://platform.claude.com/docs/en/api/rate-limits
 _LIMITS = tuple(
     f"x-ratelimit-{state}{noun}"
@@ -41,9 +41,9 @@ _ANTHROPIC_LIMITS = tuple(
     for noun in ("requests", "tokens", "input-tokens", "output-tokens")
     for state in _STATES
 )
-# Only Tollgate tells these to clients.
+# Headers that only Tollgate sends to clients.
 _OURS = (*TOLD_PREFIXES, HEADER_PREFIX)
-# Whose account the gateway calls with.
+# Headers that reveal the gateway's account at a provider.
 _ACCOUNT = (
     "openai-organization",
     "openai-project",
@@ -53,8 +53,8 @@ _ACCOUNT = (
     "x-goog-user-project",
     "x-amz-security-token",
 )
-# What a browser would take for the gateway's own word: its cookies, how and where else it is to be
-# called, and whom to report to. So would it take who may read a reply: `access-control-*`.
+# Headers that a browser would attribute to the gateway: cookies, alternative addresses, reporting,
+# and access rights (`access-control-*`).
 _SITE = (
     "alt-svc",
     "clear-site-data",
@@ -67,8 +67,8 @@ _SITE = (
 )
 
 
-# Not one expression for all: Envoy bounds an expression's size, and many short comparisons are no
-# dearer.
+# Several expressions instead of one: Envoy bounds the size of an expression, and many short
+# comparisons are no slower.
 _DROPPED = (
     *(
         HeaderMutation(
@@ -78,19 +78,17 @@ _DROPPED = (
     ),
     *(HeaderMutation(remove=each) for each in (*_ACCOUNT, *_SITE)),
 )
-# Of a request: what a client says to a gateway is no business of the provider's.
+# Of a request: what a client tells a gateway does not concern the provider.
 _FOR_A_GATEWAY = HeaderMutation(
     remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=OWN_PREFIX))
 )
 
 
 def reply_headers(deployment: Deployment) -> HttpFilter:
-    """Move the provider's own limits under `llm_provider-`, as far as their names are known, and
-    drop what it may not say.
+    """Rename the provider's own limits to `llm_provider-`, if known, and drop reserved headers.
 
-    And of the request what is said to a gateway: one filter does both.
-
-    `retry-after` and `x-should-retry` stay: they are true of the call that the provider answered.
+    The same filter removes request headers meant for a gateway. `retry-after` and `x-should-retry`
+    stay: they are true of the call that the provider answered.
     """
     renamed: list[HeaderMutation] = []
     for name in (*_LIMITS, *(_ANTHROPIC_LIMITS if deployment.provider == "anthropic" else ())):

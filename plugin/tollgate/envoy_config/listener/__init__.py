@@ -1,1 +1,1 @@
-"""The listener: connection manager, routes, local replies, access log."""
+"""Build the listener: connection manager, routes, local replies, access log."""

@@ -1,4 +1,4 @@
-"""Envoy's access log over gRPC: the last word on each admitted request."""
+"""Configure Envoy's gRPC access log, which reports the end of each admitted request."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from tollgate.envoy_config.http_filters.filters import is_native
 from tollgate.envoy_config.typed_messages import tollgate_service
 from tollgate.settings import Settings
 
-# The access log as a backstop; and as the only word on what was used: until it comes, what a call
-# has held stays held. And what comes at once is settled at once, while admissions wait: 50 ms of it
-# made the slowest of 100 requests half as slow again. Even as a backstop it comes sooner than
-# `hold_wait_ms` ends: who called in vain may call again.
+# In grpc mode the log is a backstop; in native mode it is the only report of usage, and until it
+# arrives a call's hold stays. Entries that arrive together are settled together while admissions
+# wait: with 50 ms the slowest of 100 requests took half as long again. Even as a backstop it
+# arrives before `hold_wait_ms` ends, so that a request that waits for it can be admitted.
 _SELDOM = {"buffer_flush_interval": timedelta(milliseconds=100)}
 _OFTEN = {"buffer_flush_interval": timedelta(milliseconds=20), "buffer_size_bytes": 256 * 1024}
 
 
 def access_log(settings: Settings) -> AccessLog:
-    """What holds a reservation; and what was left before it had an answer, or got one from Envoy
-    instead of ours: Tollgate may have held something for it by then.
+    """Log requests with a reservation, and those that ended before Tollgate's answer reached Envoy.
 
-    A refusal or a management call has nothing to settle.
+    Tollgate may hold something for the latter. Refusals and management calls have nothing to
+    settle.
     """
     held = MetadataFilter(
         matcher=MetadataMatcher(

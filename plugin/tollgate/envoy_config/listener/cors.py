@@ -1,4 +1,4 @@
-"""OPTIONS, and who may read replies in a browser
+"""Answer OPTIONS, and control who may read replies in a browser
 (https://fetch.spec.whatwg.org/#http-cors-protocol).
 """
 
@@ -23,9 +23,9 @@ from tollgate.settings import Settings
 
 _ANY = "*"
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
-# Browsers ask again after this at the latest (Chromium's bound).
+# Browsers ask again after at most this long (Chromium's bound).
 _ASK_AGAIN_SECONDS = 7200
-# By name for whoever looks, and all others by the star: names that hold a model's cannot be listed.
+# Listed by name, and all others by the star: names that contain a model cannot be listed.
 _SHOWN = (
     *(
         f"x-ratelimit-{state}-{noun}"
@@ -44,10 +44,8 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Requests that a page of one origin sent: how they are told, and the headers that show it the
-    reply.
-
-    Or any others.
+    """Requests from one origin's pages, or any others: how to recognise them, and the headers that
+    expose the reply.
     """
 
     matching: tuple[HeaderMatcher, ...] = ()
@@ -55,7 +53,7 @@ class Allowed:
 
 
 def each_allowed(settings: Settings) -> list[Allowed]:
-    """Those of each origin that is allowed, and last all others."""
+    """Return one entry per allowed origin, and last the one for all others."""
     shown = {
         "access-control-allow-origin": "%REQ(origin)%",
         "access-control-expose-headers": ", ".join(_SHOWN),
@@ -68,13 +66,11 @@ def each_allowed(settings: Settings) -> list[Allowed]:
 
 
 def options(settings: Settings) -> list[Json]:
-    """Routes that answer OPTIONS: a browser's question for each origin that is allowed, and the
-    plain one.
+    """Return routes that answer OPTIONS: the preflight of each allowed origin, and the plain
+    request.
 
-    No key is asked for.
-
-    Envoy's own filter answers such a question with a fixed list of headers, and not with what was
-    asked.
+    No key is needed. Envoy's own filter would answer with a fixed list of headers instead of the
+    requested ones.
     """
     return [
         *map(_preflight, settings.tollgate.cors_origins),
@@ -83,8 +79,8 @@ def options(settings: Settings) -> list[Json]:
 
 
 def policy(settings: Settings) -> Json:
-    """`typed_per_filter_config` that shows replies to the origins that are allowed; empty where
-    there are none.
+    """Return `typed_per_filter_config` that exposes replies to allowed origins; empty if there are
+    none.
     """
     if not settings.tollgate.cors_origins:
         return {}

@@ -1,4 +1,4 @@
-"""Envoy's listener and its HTTP connection manager."""
+"""Build Envoy's listener and its HTTP connection manager."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tollgate.topology import Topology
 
 
 def listener(settings: Settings, topology: Topology) -> Json:
-    """The gateway's listener."""
+    """Return the gateway's listener."""
     manager = {
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": connection_manager(settings),
@@ -41,18 +41,18 @@ def listener(settings: Settings, topology: Topology) -> Json:
         "name": bounds.LISTENER,
         "address": plain(envoy_address(topology.listen)),
         "per_connection_buffer_limit_bytes": bounds.CONNECTION_BUFFER_BYTES,
-        # With it a second gateway could listen on the same port, and each would get half of the
+        # With port reuse, a second gateway could listen on the same port and get half of the
         # requests.
         "enable_reuse_port": False,
-        # A few connections carry many calls, and one socket gives whichever thread is awake the
-        # next: all 32 of a run on one of two threads.
+        # A few connections carry many calls. Without balancing, one socket gives each to whichever
+        # thread is awake: all 32 of a run went to one of two threads.
         "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [{"filters": [manager]}],
     }
 
 
 def connection_manager(settings: Settings) -> Json:
-    """The HTTP connection manager: what a platform team puts into a listener of its own."""
+    """Return the HTTP connection manager, which a platform team puts into its own listener."""
     ours = settings.tollgate
     message = HttpConnectionManager(
         stat_prefix="tollgate",
@@ -60,7 +60,7 @@ def connection_manager(settings: Settings) -> Json:
         normalize_path=True,
         merge_slashes=True,
         server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
-        # HTTP/1.0 may come without a Host, which routes need.
+        # HTTP/1.0 allows requests without a Host, which routes need.
         http_protocol_options=Http1ProtocolOptions(
             accept_http_10=True, default_host_for_http_10="tollgate"
         ),
@@ -71,7 +71,7 @@ def connection_manager(settings: Settings) -> Json:
         stream_idle_timeout=timedelta(seconds=ours.upstream_timeout_seconds),
         early_header_mutation_extensions=[early_mutations()],
         access_log=[access_log(settings)],
-        # A call that runs is heard of twice before its lease runs out.
+        # A running call is reported twice before its lease runs out.
         access_log_options=HttpConnectionManagerHcmAccessLogOptions(
             access_log_flush_interval=timedelta(seconds=ours.lease_seconds / 3)
         ),
@@ -85,15 +85,16 @@ def connection_manager(settings: Settings) -> Json:
 
 
 def local_replies(settings: Settings) -> Json:
-    """What clients read when Envoy itself answers."""
+    """Return the wording of Envoy's own answers."""
     config = local_reply_config()
     first = native.refusals_put_right() if is_native(settings) else []
     return config | {"mappers": [*first, *config["mappers"]]}
 
 
 def early_mutations() -> TypedExtensionConfig:
-    """Removes a client's own of Tollgate's headers before any filter or route sees them: the route
-    is chosen by one.
+    """Remove Tollgate's headers from a client's request before any filter or route sees them.
+
+    Routes are chosen by such a header.
     """
     ours = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=HEADER_PREFIX))
     message = EarlyHeaderMutation(mutations=[HeaderMutation(remove_on_match=ours)])

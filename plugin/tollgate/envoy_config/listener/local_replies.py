@@ -1,6 +1,6 @@
-"""What the client reads when Envoy itself answers: JSON in the dialect that the client speaks.
+"""Word Envoy's own answers as JSON errors of the API that the client speaks.
 
-Tollgate's own refusals are local replies too; they pass untouched.
+Tollgate's refusals are local replies too; they pass unchanged.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tollgate.envoy_config.typed_messages import Json, plain
 
 @dataclass(frozen=True, slots=True)
 class _LocalReply:
-    """A status of Envoy's own: OpenAI's error type for it, our code, and what to tell the client."""
+    """A status of Envoy's: OpenAI's error type for it, our code, and the message."""
 
     status: int
     kind: str
@@ -99,7 +99,7 @@ _REPLIES = (
         "timeout",
         "The model's provider did not answer in time (%RESPONSE_CODE_DETAILS%).",
     ),
-    # Whatever else Envoy answers: up to 499 the client's fault, beyond it the gateway's.
+    # Any other answer of Envoy's: up to 499 the client's fault, from 500 on the gateway's.
     _LocalReply(
         499,
         "invalid_request_error",
@@ -113,22 +113,24 @@ _REPLIES = (
         "The gateway could not serve this request (%RESPONSE_CODE_DETAILS%).",
     ),
 )
-# Statuses that stand for all up to them.
+# Each stands for all statuses up to it.
 _CLASSES = (499, 599)
-# Replies that Tollgate wrote carry a content type of their own; Envoy sets one only after this
-# point. And what is no error needs no words.
+# Replies written by Tollgate have a content type; Envoy sets one only later. Only errors need
+# wording.
 _WORDED = "response.code < 400 || 'content-type' in response.headers"
-# Routes of the same connection manager that are not Tollgate's. A request that has found no route
-# is worded like ours.
+# Routes of the same connection manager that are not Tollgate's. A request without a route is worded
+# like ours.
 _FOREIGN = f"!xds.route_name.startsWith('{ROUTE_PREFIX}')"
-# Of an error's members, the two that Envoy fills in itself.
+# Filled in by Envoy in an error's members.
 _STATUS = "%RESPONSE_CODE%"
 _FAMILIES = dict(FAMILY_PATHS)
 
 
 def local_reply_config() -> Json:
-    """The mappers, first match wins: Tollgate's own words, other routes', then each status of
-    Envoy's in each dialect, OpenAI's last.
+    """Return the mappers, of which the first match counts.
+
+    Order: Tollgate's own replies, other routes' replies, then each status of Envoy's in each
+    dialect, OpenAI's last.
     """
     worded = [
         _mapper(family, reply) for reply in _REPLIES for family in (*_FAMILIES, Family.OPENAI)
@@ -189,7 +191,7 @@ def _has_status(status: int) -> AccessLogFilter:
         status_code_filter=StatusCodeFilter(
             comparison=ComparisonFilter(
                 op=ComparisonFilterOp.LE if status in _CLASSES else ComparisonFilterOp.EQ,
-                # The key is required; no layer of our runtime sets it.
+                # The key is required by Envoy; no layer of our runtime sets it.
                 value=RuntimeUInt32(default_value=status, runtime_key="tollgate.local_reply"),
             )
         )
@@ -197,8 +199,9 @@ def _has_status(status: int) -> AccessLogFilter:
 
 
 def _is_of(family: Family) -> str:
-    """By what Tollgate said of the request, or where it said nothing by the path: a provider's own
-    path may look like another's.
+    """Match by what Tollgate said of the request, else by the path.
+
+    A provider's own path may resemble another's.
     """
     said = f"metadata.filter_metadata['{AUTHZ_FILTER}']"
     told = f"'{AUTHZ_FILTER}' in metadata.filter_metadata && '{RESERVATION}' in {said}"
@@ -207,14 +210,16 @@ def _is_of(family: Family) -> str:
 
 
 def _names(family: Family) -> str:
-    """An expression for a reservation of the family: the API's name follows the time, and no other
-    text there follows a number.
+    """Match a reservation of the family: the API's name follows the time, and no
+    other text does.
     """
     return rf',[0-9]+,"{family.value}[."]'
 
 
 def _body(family: Family, reply: _LocalReply) -> SubstitutionFormatString:
-    """The family's error as Envoy's JSON format: a lone %RESPONSE_CODE% becomes a number there."""
+    """Return the family's error in Envoy's JSON format, where a lone
+    %RESPONSE_CODE% becomes a number.
+    """
     error = msgspec.json.decode(
         error_body(family, reply.status, reply.kind, reply.message, code=reply.code)
     )

@@ -1,9 +1,8 @@
-"""Envoy's routes: management to the admin server, each deployment by the header that Tollgate set,
-and what is no deployment's.
+"""Build Envoy's routes: management, one per deployment, and the rest.
 
-A request is first matched to one of the last routes, where ext_authz is on and ext_proc is off;
-once Tollgate has named a deployment it is matched again. So a refused request never opens an
-ext_proc stream.
+A request first matches one of the last routes, where ext_authz is enabled and ext_proc is not. Once
+Tollgate has named a deployment, it is matched again by that header. A refused request therefore
+never opens an ext_proc stream.
 """
 
 from __future__ import annotations
@@ -75,34 +74,34 @@ _MANAGEMENT_PREFIXES = (
     "/docs/",
 )
 _MANAGEMENT_PATHS = ("/model/info", "/metrics", "/docs", "/openapi.json", "/ui")
-# Lists of models, and beneath them single ones. A POST to them is a client's mistake, and is
-# answered as one of an LLM API, or it is a call: Google's name the model there.
+# Lists of models and, below them, single models. A POST there is either a client's mistake,
+# answered as by an LLM API, or a call: Google's paths name the model there.
 _MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
 
 _NEVER_SENT_ON = (
-    # The client's key for Tollgate, in every place where it may stand. The cluster adds the
-    # provider's own later.
+    # The client's key for Tollgate, in every place where it may be. The cluster later adds the
+    # provider's own.
     *KEY_HEADERS,
     "cookie",
     ROUTE_HEADER,
     CHANGE_HEADER,
     METER_HEADER,
     STREAM_HEADER,
-    # Who the client is behind the gateway is not the provider's business.
+    # The identity of the client behind the gateway does not concern the provider.
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-envoy-external-address",
     "x-envoy-internal",
 )
-# One message of gRPC: the workers take no longer one.
+# One gRPC message: the workers accept no longer one.
 _HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
 # Compressed replies cannot be metered while they stream.
 _PLAIN_REPLIES = {"accept-encoding": "identity"}
 _NO_METERING: Json = {EXT_PROC_FILTER: packed(ExtProcPerRoute(disabled=True))}
 
-# Where a key may stand, and where it stands by a slip: admission names the header that it found.
+# Where a key may be, and where it is by mistake: admission names the header that it found.
 _LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
-# The query's member `key`, percent-encoded in any way.
+# The query parameter `key`, percent-encoded in any way.
 _KEY_IN_QUERY = r"[^?]*[?](.*&)?(k|%6[bB])(e|%65)(y|%79)=.*"
 # The key of a longer body, or of one that does not tell its length, is checked before the body is
 # taken. For a shorter one a second question would cost more than what it spares.
@@ -110,14 +109,14 @@ _SHORT_BODY_BYTES = 128 * 1024
 
 
 def route_configuration(settings: Settings) -> Json:
-    """The whole route table."""
+    """Return the whole route table."""
     return {"name": "tollgate", "virtual_hosts": [virtual_host(settings)]}
 
 
 def virtual_host(settings: Settings) -> Json:
-    """Tollgate's virtual host.
+    """Return Tollgate's virtual host.
 
-    The filters run for calls of models alone, whichever route they have at first.
+    The filters run only for calls of models, whichever route those match first.
     """
     deployments = [_deployment(each, settings) for each in settings.deployments]
     unrouted = [_long_body(), _nowhere()]
@@ -128,8 +127,8 @@ def virtual_host(settings: Settings) -> Json:
     return {
         "name": "tollgate",
         "domains": ["*"],
-        # A request that Tollgate has let pass may have lost its key by then, and no other has a
-        # deployment's header: deployments come first, and it looks at no other route.
+        # Deployments come first: an admitted request may have lost its key by then, and it matches
+        # no other route, since no other has a deployment's header.
         "routes": [
             *deployments,
             *cors.options(settings),
@@ -142,11 +141,11 @@ def virtual_host(settings: Settings) -> Json:
 
 
 def _management() -> list[Json]:
-    """What the admin server answers, to callers whose keys it checks itself."""
+    """Return the routes of the admin server, which checks keys itself."""
     matches = [
         *(RouteMatch(prefix=each) for each in _MANAGEMENT_PREFIXES),
         *(RouteMatch(path=each) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
-        # One route: Envoy looks at a route's headers before its path, and every call passes here.
+        # One route: Envoy evaluates a route's headers before its path, and every call passes here.
         RouteMatch(
             safe_regex=RegexMatcher(regex=f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"),
             headers=[_method("GET|HEAD")],
@@ -167,16 +166,14 @@ def _like(expression: str) -> StringMatcher:
 
 
 def _without_key(settings: Settings) -> list[Json]:
-    """401 for a request that has a key in none of the places where one may stand, before any of its
-    body is taken.
-    """
+    """Return a route that answers 401 to a request without a key, before its body is taken."""
     absent = [
         HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT
     ]
     no_query = HeaderMatcher(name=":path", string_match=_like(_KEY_IN_QUERY), invert_match=True)
     told = {
         CHALLENGE.name: CHALLENGE.value,
-        # Envoy's own id of the request: this refusal is in no record of Tollgate's.
+        # Envoy's own request id: this refusal is in no record of Tollgate's.
         REQUEST_ID: "%REQ(x-request-id)%",
     }
     return [
@@ -193,11 +190,11 @@ def _without_key(settings: Settings) -> list[Json]:
 
 
 def _long_body() -> Json:
-    """As the last route, with the question for the key alone before the body is taken."""
+    """Return the last route with a key check before a long body is taken."""
     length = HeaderMatcher(
         name="content-length",
         range_match=Int64Range(end=_SHORT_BODY_BYTES),
-        # Without one the body may be of any length.
+        # Without the header the body may have any length.
         treat_missing_header_as_empty=True,
         invert_match=True,
     )
@@ -209,16 +206,16 @@ def _long_body() -> Json:
 
 
 def _nowhere() -> Json:
-    """Reached only by what Tollgate let pass without naming a deployment that this configuration
-    has.
+    """Return the route for requests that Tollgate admitted to a deployment unknown to this
+    configuration.
     """
     return _unrouted(f"{ROUTE_PREFIX}nowhere", RouteMatch(prefix="/"), {})
 
 
 def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
-    """A route to nowhere: 404.
+    """Return a route that leads nowhere: 404.
 
-    Not a direct response, since Envoy's cors filter passes over those.
+    Not a direct response, because Envoy's cors filter ignores those.
     """
     action = RouteAction(
         cluster_header=NO_CLUSTER_HEADER,
@@ -229,21 +226,21 @@ def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
 
 
 def _buffer_limit(ours: TollgateSettings) -> int:
-    """How much of a request, and of a reply, Envoy may hold.
+    """Return how much of a request, and of a reply, Envoy may hold.
 
-    Envoy's default of 1 MiB would answer 507 to a longer body that has to be sent again. In native
-    mode it would answer 500 instead of a longer reply that is held until its usage is read; in grpc
-    mode of such a reply the rest is not metered.
+    With Envoy's default of 1 MiB, a longer body that must be sent again would be answered with 507.
+    In native mode, a longer reply that is held for its usage would become a 500; in grpc mode, the
+    rest of such a reply would not be metered.
     """
     replies = LONGEST_REPLY_BYTES if ours.mode == "native" else _HELD_FOR_EXT_PROC_BYTES
     return max(replies, ours.max_request_bytes)
 
 
 def _deployment(deployment: Deployment, settings: Settings) -> Json:
-    """A deployment's route.
+    """Return a deployment's route.
 
-    Where others may take over, each cluster writes path and Host itself, and bodies are kept for
-    them.
+    If other deployments may take over, each cluster writes path and Host itself, and bodies are
+    kept for them.
     """
     members = chain(settings, deployment)
     alone, rule = len(members) == 1, path_rule(deployment)
@@ -251,7 +248,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
         name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id))
     )
     action = RouteAction(
-        # The whole reply may take as long as it likes (Envoy's default is 15 s); silence may not.
+        # A reply may take any time (Envoy's default is 15 s), but not silently.
         timeout=timedelta(0),
         idle_timeout=timedelta(seconds=settings.tollgate.upstream_timeout_seconds),
         regex_rewrite=RegexMatchAndSubstitute(
@@ -278,7 +275,7 @@ def _deployment(deployment: Deployment, settings: Settings) -> Json:
 
 
 def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
-    """The headers of a client that its provider does not see."""
+    """Return the client headers that the provider must not see."""
     passed = set(settings.tollgate.pass_client_headers)
     if deployment.pass_credentials:
         passed.update(passed_headers(credential_header(deployment)))
