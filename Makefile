@@ -3,7 +3,8 @@
 # make fuzz    a minute of made-up replies, bodies and HTTP/2 clients each (FUZZ_SECONDS)
 # make h2spec  our HTTP/2 against the conformance tests of h2spec (needs Go)
 # make envoys  a good part of the end-to-end tests with each older Envoy that is supported
-# make chaos   every part is killed under load: what that does to the money (tests/chaos/RESULTS.md)
+# make chaos   every part is killed under load: what that does to the money; hostile tenants beside a good one: what they
+#              cost it (tests/chaos/RESULTS.md)
 # make check   format, lint, types, architecture, generated files current
 # make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
 # make bench-quick    in a minute: did my change make it worse than the run before?
@@ -60,6 +61,7 @@ bench-litellm: $(VENV)/run
 
 chaos: $(VENV)/run
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
+	@$(BIN)/python -m tests.chaos.hostile $(HOSTILE)
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz

@@ -34,7 +34,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 MODES = ("grpc", "native")
 # Whoever settles tries again for eight seconds; then a lease ends, and the reaper comes every five
 # seconds.
-_PATIENCE_S = 20.0 + LEASE_S
+PATIENCE_S = 20.0 + LEASE_S
 _PAYER = f"customer:{CALL}"
 
 
@@ -109,15 +109,15 @@ def _result(scenario: Scenario, mode: str, setting: Setting, watch: Watch) -> Re
             scenario.breaks(stage)
             traffic.served_again()
             traffic.more(setting.calls * 2 // 3)
-        books = read_when_quiet(stage.store_url, _PATIENCE_S, watch.tick)
+        books = read_when_quiet(stage.store_url, PATIENCE_S, watch.tick)
         return _judged(scenario, stage, traffic.ended, books)
 
 
 def _judged(
     scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcome]], books: Books
 ) -> Result:
-    served = {call.number: _served_nanousd(stage, call) for call, _ in ended}
-    found = compared(served, _charged(books))
+    served = {call.number: served_nanousd(stage, call) for call, _ in ended}
+    found = compared(served, charged(books))
     faults = (
         *books.faults,
         *([f"{books.left} holds, slots and leases are left"] if books.left else []),
@@ -134,7 +134,7 @@ def _judged(
     )
 
 
-def _served_nanousd(stage: Stage, call: Call) -> int:
+def served_nanousd(stage: Stage, call: Call) -> int:
     """What the provider has a right to: the input each time that it got it, and the words that it
     sent.
     """
@@ -145,7 +145,7 @@ def _served_nanousd(stage: Stage, call: Call) -> int:
     )
 
 
-def _charged(books: Books) -> Iterator[tuple[int, int, str]]:
+def charged(books: Books) -> Iterator[tuple[int, int, str]]:
     for record in books.records:
         payer = next(scope for scope in record.scopes if scope.startswith(_PAYER))
         yield int(payer.removeprefix(_PAYER)), record.cost_nanousd, record.certainty

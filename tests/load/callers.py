@@ -62,6 +62,7 @@ class Who(StrEnum):
     KEY = "key limited"
     NOBODY = "no limit"
     REFUSED = "refused"
+    WRONG_KEY = "wrong key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def make_callers(url: str) -> Callers:
             Who.KEY: Caller(_key(client, _FOUR), len(_FOUR)),
             Who.NOBODY: Caller(_key(client, {})),
             Who.REFUSED: Caller(_key(client, {"rpm_limit": 1}), 1),
+            Who.WRONG_KEY: Caller("sk-nobody-has-this-key"),
         }
         return Callers(who, (*each.notes, *all_.notes))
 

@@ -142,6 +142,15 @@ def parse_h2load_log(text: str, requests: int) -> Load:
     )
 
 
+def hasty(target: Target, clients: int, seconds: int, tick: Tick) -> Load:
+    """So many clients that read while they send, each call on a connection of its own."""
+    file = target.body.with_suffix(".request")
+    file.write_bytes(http_request(target))
+    argv = [sys.executable, "-m", "tests.load.hasty"]
+    argv += [target.url, str(file), str(clients), str(seconds)]
+    return Load(**_json_of(run_bounded(argv, seconds, tick)))
+
+
 def open_loop(target: Target, rate: float, seconds: int, tick: Tick) -> Load:
     """So many requests a second, whatever becomes of them; latency from when each was due."""
     where = urlsplit(target.url)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from tests.load.findings import BYTES_A_MB, Findings, gateway_us
 from tests.load.proc import Group
 from tests.load.rounds import Series
-from tests.load.scenarios import CLIENTS, IDLE, JSON_32
+from tests.load.scenarios import CLIENTS, IDLE, JSON_32, WRONG_KEY, WRONG_KEY_LONG
 from tests.load.stats import Spread
 from tests.load.tables import Table, figure, shown, times
 
@@ -44,6 +44,8 @@ TARGETS = (
     Target("latency at 1 client, p99 (ms)", 3, 2, Findings.p99_ms),
     Target("throughput, 32 clients (requests a second)", 1000, 3000, Findings.rps, at_least=True),
     Target("Tollgate CPU an SSE reply (ms)", 90, 0.3, lambda f, s: _in_ms(f.tollgate_us(f.sse, s))),
+    Target("Tollgate CPU a wrong key (us)", 100, 100, lambda f, s: f.tollgate_us(WRONG_KEY.name, s)),
+    Target("Tollgate CPU a wrong key, body of 1 MB (us)", 100, 100, lambda f, s: f.tollgate_us(WRONG_KEY_LONG.name, s)),
     Target("memory of Tollgate's processes, idle (MB)", 260, 200, Findings.tollgate_mb),
     Target("memory of the largest worker, streams open (MB)", 250, 100, Findings.worker_mb),
 )  # fmt: skip

@@ -138,7 +138,7 @@ class Bench:
 
 def _check(scenario: Scenario, side: Side, load: Load) -> None:
     """A figure of failures is no figure."""
-    refusing = scenario.who is Who.REFUSED
+    refusing = scenario.who in (Who.REFUSED, Who.WRONG_KEY)
     odd = load.requests - load.refused if refusing else load.refused
     bound = load.requests * _STRAY if refusing else 0
     if load.requests == 0 or load.failed or odd > bound:

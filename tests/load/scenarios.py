@@ -31,6 +31,10 @@ _LONG: dict[str, Any] = {
     ],
     "max_tokens": 256,
 }
+_VERY_LONG: dict[str, Any] = {
+    "model": "gpt-4o",
+    "messages": [{"role": "user", "content": _SENTENCE * (1_000_000 // len(_SENTENCE))}],
+}
 _EMBED: dict[str, Any] = {"model": "embed", "input": "some words to embed"}
 
 
@@ -91,6 +95,13 @@ def _closed(clients: int) -> _Run:
     return run
 
 
+def _hasty(clients: int) -> _Run:
+    def run(target: Target, length: Length, tick: Tick) -> Load:
+        return generators.hasty(target, clients, length.seconds, tick)
+
+    return run
+
+
 def _streams(target: Target, length: Length, tick: Tick) -> Load:
     seconds = length.sse_turns * length.sse_chunks * SSE_PACE_MS / 1000
     return generators.h2load(
@@ -139,6 +150,10 @@ ALL_LIMITS = Scenario(
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
 IDLE = Scenario("idle, a second", _nothing, _SMALL, alone=False, unit="second")
+WRONG_KEY = Scenario("wrong key, 32 clients", _closed(32), _SMALL, Who.WRONG_KEY, alone=False)
+WRONG_KEY_LONG = Scenario(
+    "wrong key, body of 1 MB, 32 clients", _hasty(32), _VERY_LONG, Who.WRONG_KEY, alone=False
+)
 REFUSED = Scenario("refused, 32 clients", _closed(32), _SMALL, Who.REFUSED, alone=False)
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.chaos.hostile import Result as Attacked
+from tests.chaos.hostile import Seen
+from tests.chaos.hostile import table as hostile_table
 from tests.chaos.tally import Tally
 from tests.chaos.traffic import drawn
 from tests.chaos.verdict import NO_RECORD, Comparison, Result, Share, compared, percent, table
+from tests.load.hasty import in_pieces, status_of
+from tests.load.proc import Group
 
 SERVED = {0: 100, 1: 50, 2: 50, 3: 0}
 
@@ -89,3 +96,49 @@ def test_a_tally_outlives_who_wrote_it(tmp_path: Path) -> None:
     second.said(3, 2)
     judge = Tally(tmp_path / "tally")
     assert (judge.times(3), judge.words(3), judge.times(2)) == (1, 7, 0)
+
+
+def test_a_row_of_an_attack_tells_what_it_cost_the_good_tenant() -> None:
+    """Latencies and memory before and during it, beside what the attackers were told."""
+    before, during = Seen((1.0, 2.0, 30.0), 0), Seen((4.0, 5.0, 60.0), 1)
+    memory = {Group.ENVOY: (70_000_000, 90_000_000), Group.WORKERS: (80_000_000, 81_000_000)}
+    found = Attacked(
+        "wrong keys", "grpc", {"401": 1200, "0": 3}, before, during, memory, compared({}, []), ()
+    )
+    assert hostile_table("Title", [found]).rows[0] == (
+        *("wrong keys", "grpc", "1,200 of 401, 3 of 0", "2.00", "5.00", "30.0", "60.0", "1"),
+        *("70, 90", "80, 81", "0", "yes"),
+    )
+
+
+async def test_who_is_refused_before_the_body_comes_again_at_once() -> None:
+    """The status is read while the body is being sent, which nobody takes."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 \r\n\r\n")
+        with suppress(OSError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        head = b"POST / HTTP/1.1\r\n\r\n"
+        assert await status_of(url, in_pieces(head + b"x" * 30_000_000)) == 401
+
+
+async def test_a_connection_without_a_reply_has_no_status() -> None:
+    """It ends, or the client's patience does."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        if not request.startswith(b"END"):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert await status_of(url, in_pieces(b"END / HTTP/1.1\r\n\r\n")) == 0
+        assert await status_of(url, in_pieces(b"GET / HTTP/1.1\r\n\r\n"), patience_s=0.05) == 0
