@@ -134,8 +134,20 @@ _counts: dict[Counter, float] = {}
 # By certainty, settler and model: count, input tokens, output tokens, nano-dollars.
 _settlements: dict[tuple[str, str, str], list[int]] = {}
 _gathered = asyncio.Event()
-# The label values are bounded: statuses, reasons, configured models.
-_labelled = lru_cache(maxsize=None)(lambda counter, *values: counter.labels(*values))
+_labelled = lru_cache(maxsize=4096)(lambda counter, *values: counter.labels(*values))
+# Clients choose names that a wildcard serves, and a series lives as long as the process.
+_MOST_MODELS = 1000
+_OTHER = "other"
+_models: set[str] = set()
+
+
+def _model_label(model: str) -> str:
+    """Return the label of a model: its name, or "other" beyond a thousand names."""
+    if model not in _models:
+        if len(_models) >= _MOST_MODELS:
+            return _OTHER
+        _models.add(model)
+    return model
 
 
 def _count(counter: Counter, amount: float = 1) -> None:
@@ -249,8 +261,9 @@ def settled(
 ) -> None:
     """Record a settled reservation.
 
-    `model` is a configured name, so the number of series is bounded.
+    `model` is a public name. Beyond a thousand they share a label.
     """
+    model = _model_label(model)
     sums = _settlements.get((certainty, by, model))
     if sums is None:
         _settlements[certainty, by, model] = [1, input_tokens, output_tokens, cost_nanousd]
@@ -282,16 +295,17 @@ def unpriced(parts: Sequence[str]) -> None:
     Provider words that core.money.billing does not know count as one.
     """
     for part in parts:
-        _count(_labelled(_UNPRICED, part if part in PARTS else "other"))
+        _count(_labelled(_UNPRICED, part if part in PARTS else _OTHER))
 
 
 def other_model(model: str) -> None:
     """Record a reply that names a model other than the admitted one."""
-    _count(_labelled(_OTHER_MODEL, model), 1)
+    _count(_labelled(_OTHER_MODEL, _model_label(model)), 1)
 
 
 def told(model: str, told_nanousd: int, table_nanousd: int) -> None:
     """Record the cost that a reply reports beside the cost by the price table."""
+    model = _model_label(model)
     _count(_labelled(_TOLD, model), told_nanousd / 1_000_000_000)
     _count(_labelled(_TABLE, model), table_nanousd / 1_000_000_000)
 

@@ -4,10 +4,15 @@ its processing mode.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from tests.e2e.gateway import Gateway, bearer
@@ -46,6 +51,12 @@ EVENTS = [
     {"id": "c1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
     {"id": "c1", "choices": [], "usage": USAGE},
 ]
+SLOW_S = 12
+SLOW = {
+    "status": 200,
+    "content_type": "text/event-stream",
+    "chunks": [f"data: {json.dumps(EVENTS[0])}\n\n", SLOW_S, f"data: {json.dumps(EVENTS[2])}\n\n"],
+}
 STREAM = {
     "status": 200,
     "content_type": "text/event-stream",
@@ -143,3 +154,46 @@ async def test_a_body_that_comes_as_text_is_read(served: Serving) -> None:
     async with own_envoy(served, change) as gateway:
         _, record = await charged(gateway, "local")
     assert (record["usage"], record["spend"]) == ("exact", 0.002)
+
+
+@asynccontextmanager
+async def slow_call(folder: Path) -> AsyncIterator[tuple[Serving, asyncio.Task[httpx.Response]]]:
+    """`tollgate serve` while a stream of 12 seconds is under way."""
+    async with (
+        Provider(replies={"json": PLAIN, "sse": SLOW}).serving() as provider,
+        serving(folder, CONFIG.format(port=provider.port)) as served,
+        own_envoy(served, lambda _: None) as gateway,
+    ):
+        key, body = await gateway.key(), {"model": "streaming", "stream": True, "messages": []}
+        call = asyncio.create_task(
+            gateway.client.post(
+                f"{gateway.url}/v1/chat/completions", json=body, headers=bearer(key)
+            )
+        )
+        for _ in range(200):
+            await asyncio.sleep(0.05)
+            if provider.arrived["sse"]:
+                break
+        yield served, call
+
+
+async def test_serve_lets_calls_under_way_end(tmp_path: Path) -> None:
+    """It ends after the stream does, in order."""
+    async with slow_call(tmp_path) as (served, call):
+        served.process.send_signal(signal.SIGTERM)
+        reply = await call
+        running = served.process.poll()
+        code = await asyncio.to_thread(served.process.wait, 30)
+    assert (reply.status_code, running, code) == (200, None, 0)
+
+
+async def test_a_second_signal_cuts_what_serve_lets_end(tmp_path: Path) -> None:
+    """It ends in order while the stream is still under way, which Envoy carries on."""
+    async with slow_call(tmp_path) as (served, call):
+        served.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        served.process.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(served.process.wait, 30)
+        under_way = not call.done()
+        await call
+    assert (code, under_way) == (0, True)

@@ -29,6 +29,26 @@ def test_what_requests_counted_is_told_after_publication() -> None:
     assert value("tollgate_spend_dollars_total", model="of this test") == 2
 
 
+def test_models_beyond_a_thousand_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a wildcard serves them clients choose names, and no series ever goes."""
+    monkeypatch.setattr(telemetry, "_models", set())
+    for number in range(1010):
+        telemetry.settled("exact", "test", f"chosen-{number}", 1, 1, 1_000_000_000)
+        telemetry.told(f"chosen-{number}", 1_000_000_000, 1)
+        telemetry.other_model(f"chosen-{number}")
+    before = value("tollgate_spend_dollars_total", model="other")
+    telemetry.publish()
+    assert value("tollgate_spend_dollars_total", model="other") == before + 10
+    assert value("tollgate_spend_dollars_total", model="chosen-999") == 1
+    told = {
+        sample.labels["model"]
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.labels.get("model", "").startswith("chosen-")
+    }
+    assert len(told) == 1000
+
+
 def test_times_fall_into_the_buckets_that_their_bounds_name() -> None:
     """As if each had been observed by itself: a bound belongs to its own bucket, and what is beyond
     all of them is counted too.

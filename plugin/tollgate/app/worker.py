@@ -32,7 +32,6 @@ from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCES
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 
-_DRAIN_S = 10.0
 # Envoy sees at once that its health check's connection has ended; until then it would open the
 # access log's stream here again, and lose what it had to tell.
 _NOTICED_S = 0.5
@@ -93,12 +92,15 @@ async def serve_worker(
         _collect_less()
         async with beside(keep_beating(beat, lambda: telemetry.outage.word)):
             print("ready", flush=True)
-            await _told_to_stop()
+            told, hurry = _signals()
+            await told.wait()
         health.drain()
-        stopping = asyncio.gather(door.stop(_DRAIN_S), server.stop(_DRAIN_S))
+        drain_s = settings.tollgate.drain_seconds
+        stopping = asyncio.gather(door.stop(drain_s), server.stop(drain_s))
         await asyncio.wait((stopping,), timeout=_NOTICED_S)
         log.end_all()
-        await stopping
+        async with beside(_cut(hurry, door, server)):
+            await stopping
         await log.drain()
         await core.meter.drain()
     await core.close()
@@ -118,12 +120,22 @@ def _server(settings: Settings, address: str, methods: Methods) -> Server:
     )
 
 
-async def _told_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    told = asyncio.Event()
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """Return what the first SIGTERM or SIGINT sets, and what the next one does."""
+    told, hurry = asyncio.Event(), asyncio.Event()
+
+    def tell() -> None:
+        (hurry if told.is_set() else told).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
+        asyncio.get_running_loop().add_signal_handler(number, tell)
+    return told, hurry
+
+
+async def _cut(hurry: asyncio.Event, door: AuthorizationOverHttp, server: Server) -> None:
+    """Cut the calls under way once somebody hurries."""
+    await hurry.wait()
+    await asyncio.gather(door.stop(0), server.stop(0))
 
 
 def _collect_less() -> None:

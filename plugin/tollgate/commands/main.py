@@ -202,7 +202,7 @@ def _loaded(
     loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
     for notice in loaded.notices:
         _say(f"notice: {notice}")
-    for warning in exposure.warnings(loaded):
+    for warning in (*loaded.warnings, *exposure.warnings(loaded)):
         _say(f"warning: {warning}")
     return loaded
 

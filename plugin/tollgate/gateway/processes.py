@@ -43,7 +43,8 @@ class Part:
     that begins with `ready`.
     `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its
     output is kept, and shown only when it fails. `drain`: what to do before it is told to stop,
-    quickly once the event is set. `orphaned`: the signal it gets when we are killed (Linux).
+    quickly once the event is set. `hurried`: the signal that makes it cut what it lets end, if it
+    knows one. `orphaned`: the signal it gets when we are killed (Linux).
     `pulse`: tells something else each time while the part is well; one that stays the same for some
     seconds hangs, and is killed.
     """
@@ -58,6 +59,7 @@ class Part:
     drain: Callable[[asyncio.Event], Awaitable[None]] | None = None
     pulse: Callable[[], object] | None = None
     grace_seconds: float = 5.0
+    hurried: signal.Signals | None = None
     orphaned: signal.Signals = signal.SIGKILL
     keep_open: tuple[int, ...] = ()
 
@@ -266,12 +268,20 @@ async def _stop(run: _Run, hurry: asyncio.Event) -> None:
     if run.process.returncode is None and run.part.drain is not None:
         await run.part.drain(hurry)
     _signal(run, signal.SIGTERM)
-    try:
-        await asyncio.wait_for(run.process.wait(), run.part.grace_seconds)
-    except TimeoutError:
+    ended = asyncio.create_task(run.process.wait())
+    hurrying = asyncio.create_task(_hurry(run, hurry))
+    await asyncio.wait((ended,), timeout=run.part.grace_seconds)
+    await _cancel((hurrying,))
+    if not ended.done():
         _signal(run, signal.SIGKILL)
-        await run.process.wait()
+    await ended
     await asyncio.wait(run.readers, timeout=1)
+
+
+async def _hurry(run: _Run, hurry: asyncio.Event) -> None:
+    if run.part.hurried is not None:
+        await hurry.wait()
+        _signal(run, run.part.hurried)
 
 
 def _signal(run: _Run, number: signal.Signals) -> None:

@@ -34,8 +34,8 @@ from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 # A worker is told by its environment, which only its owner may read: every process's arguments are
 # public.
 _STORE_URL = "TOLLGATE_STORE_URL"
-# A worker ends its own calls within 10 seconds.
-_WORKER_GRACE_SECONDS = 12.0
+# Beside the time that calls under way get: to settle them and close.
+_APP_GRACE_SECONDS = 12.0
 
 
 def _embedded_valkey() -> Path:
@@ -195,7 +195,9 @@ class _Gateway:
             note=note,
             restarts=True,
             pulse=lambda: last_beat(beat),
-            grace_seconds=_WORKER_GRACE_SECONDS,
+            grace_seconds=_APP_GRACE_SECONDS + self.settings.tollgate.drain_seconds,
+            # Not the one that told it to stop: of two alike the second may be lost.
+            hurried=signal.SIGINT if command == "worker" else None,
         )
 
     def mock(self, address: Address) -> Part:

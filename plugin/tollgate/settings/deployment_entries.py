@@ -27,12 +27,16 @@ class _CannotServe(Exception):
 
 @dataclass(slots=True)
 class Deployed:
-    """The deployments of a file, what belongs to each by its id, and notices about unclear entries."""
+    """The deployments of a file, and what belongs to each by its id.
+
+    `notices` are about unclear entries, `warnings` about deployments that are not served.
+    """
 
     deployments: list[Deployment] = field(default_factory=list)
     credentials: dict[str, Credential] = field(default_factory=dict)
     prices: dict[str, OwnPrice] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Faults) -> Deployed:
@@ -47,7 +51,7 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
             faults.add(where, str(error))
             continue
         except _CannotServe as error:
-            found.notices.append(f"{where}: {error}; it is left out")
+            found.warnings.append(f"{where}: {error}; it is left out")
             continue
         taken.add(deployment.id)
         found.deployments.append(deployment)

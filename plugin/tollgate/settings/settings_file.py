@@ -173,6 +173,7 @@ def _settings(
         prices=deployed.prices,
         aliases={name: each for name, each in aliases.items() if name not in lost},
         notices=tuple(notices),
+        warnings=tuple(deployed.warnings),
     )
 
 

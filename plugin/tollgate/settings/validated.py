@@ -34,7 +34,8 @@ class Settings:
 
     `credentials` and `prices` are keyed by deployment id. `credentials` also holds, under their own
     names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
-    others. `notices` are lines for the operator.
+    others. `notices` and `warnings` are lines for the operator; a warning is about what does not
+    work.
     """
 
     master_key: str | None
@@ -45,6 +46,7 @@ class Settings:
     prices: Mapping[str, OwnPrice]
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     notices: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     @property
     def entries(self) -> tuple[Deployment, ...]:

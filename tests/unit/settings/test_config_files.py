@@ -360,9 +360,11 @@ model_list:
 """
     found = read(tmp_path, text)
     assert [each.model_name for each in found.entries] == ["other"]
-    (line,) = about(found, "qwen")
+    (line,) = found.warnings
+    assert "qwen" in line
     assert "HOSTED_VLLM_API_BASE" in line
     assert "left out" in line
+    assert about(found, "qwen") == []
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def describe(settings: Settings, environment: Mapping[str, str]) -> list[str]:
         *_missing(settings, prices),
         *_unknown_base_models(settings, prices),
         *(f"notice: {each}" for each in settings.notices),
-        *(f"warning: {each}" for each in warnings(settings)),
+        *(f"warning: {each}" for each in (*settings.warnings, *warnings(settings))),
     ]
 
 
