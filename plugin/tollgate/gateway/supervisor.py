@@ -28,7 +28,7 @@ from tollgate.gateway.places import claim_address, find_trust_bundle, socket_fol
 from tollgate.gateway.processes import Part, PartFailed, Processes
 from tollgate.gateway.rendering import write_bootstrap
 from tollgate.heartbeat import last_beat
-from tollgate.settings import Settings
+from tollgate.settings import Settings, TollgateSettings
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 
 # A worker is told by its environment, which only its owner may read: every process's arguments are
@@ -245,6 +245,7 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
     """
     ours = settings.tollgate
     with ExitStack() as resources:
+        scheme = _scheme(ours)
         listen = claim_address(ours.host, ours.port, "--port")
         _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
@@ -277,9 +278,18 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
         envoy = own.envoy(topology, envoy_admin, folder)
         yield Plan(
             (store, middle, (envoy,)),
-            f"ready: http://{Address(host=ours.host, port=listen.port)}",
+            f"ready: {scheme}://{Address(host=ours.host, port=listen.port)}",
             ours.redis_url,
         )
+
+
+def _scheme(ours: TollgateSettings) -> str:
+    """The scheme that clients call the gateway by. Raises SettingsError for TLS without its files."""
+    if ours.tls is None:
+        return "http"
+    if (unreadable := ours.tls.unreadable()) is not None:
+        raise SettingsError(unreadable)
+    return "https"
 
 
 @contextmanager

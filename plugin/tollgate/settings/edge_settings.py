@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -24,6 +26,27 @@ class MetricsSettings(OwnSection):
     )
 
 
+class TlsSettings(OwnSection):
+    """TLS on the gateway's own port. Envoy reads the files when it starts."""
+
+    certificate: Path = Field(description="certificate chain, PEM")
+    key: Path = Field(description="its private key, PEM")
+    client_ca: Path | None = Field(
+        None, description="authorities, one of whose certificates each client has to show, PEM"
+    )
+
+    def unreadable(self) -> str | None:
+        """Return the first file that cannot be read, and why; None if all can."""
+        for name in ("certificate", "key", "client_ca"):
+            path: Path | None = getattr(self, name)
+            try:
+                if path is not None:
+                    path.read_bytes()
+            except OSError as error:
+                return f"tollgate.tls.{name}: {path}: {error.strerror}"
+        return None
+
+
 class EdgeSettings(OwnSection):
     """Settings for Envoy and the supervisor. Every field has a safe default."""
 
@@ -31,6 +54,7 @@ class EdgeSettings(OwnSection):
     port: int = Field(
         4000, ge=0, le=65535, description="port that the gateway listens on; 0 takes a free one"
     )
+    tls: TlsSettings | None = Field(None, description="TLS on the gateway's own port")
     serve_grpc: str = Field(
         "127.0.0.1:4001", description="`tollgate serve`: where the workers listen for Envoy"
     )

@@ -15,6 +15,7 @@ from tollgate import settings
 from tollgate.core.errors import SettingsError
 from tollgate.gateway import supervisor
 from tollgate.gateway.processes import Part
+from tollgate.settings.edge_settings import TlsSettings
 
 
 @pytest.mark.parametrize(("mode", "told"), [("grpc", False), ("native", True)])
@@ -159,3 +160,16 @@ def test_a_store_that_has_no_url_is_refused_before_anything_is_taken(
         supervisor.gateway(settings.load(file), file),
     ):
         pass
+
+
+@pytest.mark.parametrize("lacking", ["certificate", "key", "client_ca"])
+def test_a_file_of_tls_that_cannot_be_read_is_named(tmp_path: Path, lacking: str) -> None:
+    """Before anything is started."""
+    files = {name: tmp_path / f"{name}.pem" for name in ("certificate", "key", "client_ca")}
+    for name, file in files.items():
+        if name != lacking:
+            file.write_text("PEM")
+    tls = TlsSettings(**files)
+    assert (
+        tls.unreadable() == f"tollgate.tls.{lacking}: {files[lacking]}: No such file or directory"
+    )
