@@ -146,7 +146,7 @@ def test_who_waits_for_a_store_can_be_told_to_stop(tmp_path: Path) -> None:
 
     plan = supervisor.Plan(((python("first", SERVES),),), "never", f"unix://{tmp_path}/none")
     assert supervisor.run(plan, say) is None
-    assert [line.split()[0] for line in said] == ["waiting", "stopping;"]
+    assert [line.split()[0] for line in said] == ["waiting", "stopping:"]
 
 
 @pytest.mark.parametrize("url", ["foo", "http://h:1", "redis://h:port"])
