@@ -8,7 +8,7 @@ from tollgate.core.calls.decision import Edit
 
 
 def edited(raw: bytes, edits: Iterable[Edit]) -> bytes:
-    """Return the body after its edits. Twin of envoy_config/lua/edits.lua, which gateways run."""
+    """Return the body after its edits. Twin of envoy_config/lua/request.lua, which gateways run."""
     parts, at = [], 0
     for edit in sorted(edits, key=lambda each: each.offset):
         parts += [raw[at : edit.offset], edit.insert.encode()]

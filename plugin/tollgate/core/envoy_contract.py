@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
-from tollgate.core.callers.credentials import OWN_PREFIX
+from tollgate.core.callers import credentials
 
 # gRPC methods that Envoy calls (https://github.com/envoyproxy/envoy/tree/main/api/envoy/service).
 CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
@@ -104,7 +104,7 @@ restores the status.
 """
 
 # Headers of an ext_authz answer that Envoy passes on to the client, in native mode by these names.
-TOLD_PREFIXES: Final = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", OWN_PREFIX)
+TOLD_PREFIXES: Final = ("x-ratelimit-", "ratelimit", "anthropic-ratelimit-", credentials.OWN_PREFIX)
 """Prefixes of headers that tell where limits stand. A provider's own are removed or renamed."""
 REFUSAL_HEADERS: Final = (
     "content-type",

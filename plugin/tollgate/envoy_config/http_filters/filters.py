@@ -132,7 +132,7 @@ def _changes(*more: str) -> Json:
 
     A compressed body is inflated first, because edits refer to the plain one.
     """
-    change = lua("edits", *more)
+    change = lua("request", *more)
     chains = {CHANGED: (change,), **{coding: (*inflating(coding), change) for coding in CODINGS}}
     made = {value: filters(CHANGES_FILTER, *chain) for value, chain in chains.items()}
     return chosen(CHANGES_FILTER, CHANGE_HEADER, made)

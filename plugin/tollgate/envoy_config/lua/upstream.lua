@@ -1,6 +1,6 @@
 -- Writes a request for the deployment that an attempt goes to. The headers of one attempt are those of
 -- the next, so the original path is kept beside them, and the previous attempt's credential is removed.
-jit.off() -- as in edits.lua
+jit.off() -- as in request.lua
 local PREFIX, AUTHORITY = @PREFIX@, @AUTHORITY@
 local CREDENTIALS = { @CREDENTIALS@ }
 function envoy_on_request(handle)

@@ -115,7 +115,7 @@ async def test_what_envoy_cannot_read_goes_to_ext_proc_with_its_headers_held_bac
 
 
 async def test_edits_are_offset_length_and_hexadecimal_bytes(tmp_path: Path) -> None:
-    """The form that edits.lua reads."""
+    """The form that request.lua reads."""
     async with opened(
         tmp_path, Admission("gpt-4o", HELD, edits=(Edit(1, 0, "é;"), Edit(9, 4, "")))
     ) as door:
