@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from tests.unit.management_fixtures import Api, World
+from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 
@@ -21,7 +22,11 @@ def world() -> World:
 async def api(world: World) -> AsyncIterator[Api]:
     """The API in this process."""
     app = create_api(
-        world.management, version="test", watched=world.watched, reported=world.reports
+        world.management,
+        version="test",
+        watched=world.watched,
+        reported=world.reports,
+        audit_log=MemoryAuditLog(world.registry),
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://tollgate") as client:

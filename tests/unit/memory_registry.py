@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from itertools import count
 from typing import Any
 
 from tollgate.adapters.valkey.entities.documents import KINDS, reference
+from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
-from tollgate.ports import E, Page, Stored, Write
+from tollgate.ports import (
+    AuditedAt,
+    AuditPage,
+    AuditQuery,
+    E,
+    Page,
+    Stored,
+    Write,
+    entity_of,
+)
 
 
 class MemoryRegistry:
@@ -16,7 +28,19 @@ class MemoryRegistry:
 
     def __init__(self) -> None:
         self.entities: dict[str, Stored[Any]] = {}
-        self._version = 0
+        self.audited: list[AuditEntry] = []
+        self.by = ""
+        self._versions = count(1)
+
+    def acting_as(self, by: str) -> MemoryRegistry:
+        """The same entities, changed by somebody."""
+        acting = copy(self)
+        acting.by = by
+        return acting
+
+    async def note(self, change: Change) -> None:
+        """Put a change into the audit log."""
+        self.audited.append(AuditEntry(change, self.by))
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
         """What there is of those ids."""
@@ -39,13 +63,17 @@ class MemoryRegistry:
 
     async def write(self, *writes: Write) -> None:
         """Do all of these, or none."""
-        before, version = dict(self.entities), self._version
+        before = dict(self.entities)
         try:
             for write in writes:
                 self._change(write)
         except Conflict:
-            self.entities, self._version = before, version
+            # In place: whoever acts as somebody shares it.
+            self.entities.clear()
+            self.entities.update(before)
             raise
+        pairs = [(entity_of(each.before), each.after) for each in writes]
+        self.audited.extend(AuditEntry(each, self.by) for each in changes_of(pairs))
 
     def _change(self, write: Write) -> None:
         entity: Any = write.after or (write.before.entity if write.before else None)
@@ -70,8 +98,7 @@ class MemoryRegistry:
         owner = None if unique is None else self._named(type(write.after), unique)
         if owner is not None and reference(owner.entity) != name:
             raise Conflict(kind.taken.format(unique))
-        self._version += 1
-        self.entities[name] = Stored(write.after, self._version)
+        self.entities[name] = Stored(write.after, next(self._versions))
 
     def _check_budget(self, before: Any, after: Any) -> None:
         budget_id = getattr(after, "budget_id", None)
@@ -93,3 +120,21 @@ class MemoryRegistry:
             ),
             None,
         )
+
+
+class MemoryAuditLog:
+    """The port `AuditLog` over what a registry in memory has noted, a microsecond apart."""
+
+    def __init__(self, registry: MemoryRegistry) -> None:
+        self._registry = registry
+
+    async def page(self, query: AuditQuery, count: int, cursor: str | None = None) -> AuditPage:
+        """The newest entries; a cursor is how many are before it."""
+        place = 0 if cursor is None else int(cursor)
+        found = [
+            AuditedAt(number, each)
+            for number, each in reversed(list(enumerate(self._registry.audited)))
+            if query.kind in (None, each.change.kind) and query.id in (None, each.change.id)
+        ]
+        following = str(place + count) if len(found) > place + count else None
+        return AuditPage(tuple(found[place : place + count]), following)

@@ -23,6 +23,7 @@ from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.adapters.prices import keep_current
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.app.base import DAY_US, Core, beside, terms
 from tollgate.app.store import watch_evictions
@@ -63,6 +64,7 @@ async def serve_admin(
     )
     told, watched = settings.tollgate.metrics, GatewayHealth(core, beats)
     reader = LedgerReader(ledger, core.clock)
+    audit_log = ValkeyAuditLog(core.client)
     levels = Levels(registry, core.counters, core.clock, agreed.policy)
     api = create_api(
         management,
@@ -70,7 +72,10 @@ async def serve_admin(
         watched=watched,
         reported=reports,
         metrics_open=told.open,
-        console=create_console(management, reports, reader, levels, watched, settings.master_key),
+        audit_log=audit_log,
+        console=create_console(
+            management, reports, reader, levels, audit_log, watched, settings.master_key
+        ),
     )
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(

@@ -7,6 +7,7 @@ somebody else changed the entity concurrently.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollgate.management.administrators import Authenticator
@@ -32,6 +33,11 @@ class Management:
     customers: Customers
     budgets: Budgets
     imports: Imports
+    remake: Callable[[Registry], Management]
+
+    def acting_as(self, by: str) -> Management:
+        """The same use cases, whose changes the audit log tells to be somebody's."""
+        return self.remake(self.registry.acting_as(by))
 
     @classmethod
     def of(
@@ -46,6 +52,10 @@ class Management:
 
         Without a master key, only keys of administrators can administer.
         """
+
+        def remake(registry: Registry) -> Management:
+            return cls.of(registry, counters, book, clock, master_key)
+
         spending = Spending(registry, counters, book, clock)
         return cls(
             registry,
@@ -56,4 +66,5 @@ class Management:
             Customers(registry, spending, clock),
             Budgets(registry, spending, clock),
             Imports(registry, spending),
+            remake,
         )

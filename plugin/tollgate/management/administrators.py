@@ -46,6 +46,15 @@ class Holder:
 Caller = Administrator | Holder
 
 
+def actor(caller: Caller, door: str) -> str:
+    """Return how the audit log names a caller, and by which door they came."""
+    key = caller.key
+    if key is None:
+        return f"master key, {door}"
+    owner = "" if key.user_id is None else f", user {key.user_id}"
+    return f"key {key.alias or key.name}{owner}, {door}"
+
+
 def hash_of(secret: str) -> str:
     """Return the SHA-256 of a key's secret, the only form in which it is stored."""
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,6 +11,7 @@ from tollgate.adapters.http_api.console.console_app import ConsoleBeside
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
+    audits,
     budgets,
     customers,
     docs,
@@ -25,6 +26,7 @@ from tollgate.adapters.http_api.routes import (
     users,
 )
 from tollgate.management import Management
+from tollgate.ports import AuditLog
 from tollgate.reporting.reports import Reports
 
 
@@ -35,6 +37,7 @@ def create_api(
     watched: health.Watched,
     reported: Reports | None = None,
     metrics_open: bool = False,
+    audit_log: AuditLog | None = None,
     console: ASGIApp | None = None,
 ) -> FastAPI:
     """The management API.
@@ -42,7 +45,8 @@ def create_api(
     `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and
     models.
 
-    `metrics_open`: /metrics asks for no key. `console`: what answers at /ui.
+    `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
+    answers at /ui.
     """
     api = FastAPI(
         title="Tollgate",
@@ -79,6 +83,9 @@ def create_api(
         api.include_router(explain.router)
         api.include_router(models.router)
         api.include_router(model_infos.router)
+    if audit_log is not None:
+        api.state.audit_log = audit_log
+        api.include_router(audits.router)
     if console is not None:
         api.add_middleware(ConsoleBeside, console=console)
     api.add_middleware(PathsAsKnown)

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from tollgate.core.answers.headers import misplaced_bearer
 from tollgate.core.callers.credentials import AUTHORIZATION, find_secret
 from tollgate.management import Management
-from tollgate.management.administrators import Administrator, Caller, Denied
+from tollgate.management.administrators import Administrator, Caller, Denied, actor
 
 
 def management_of(request: Request) -> Management:
@@ -47,3 +47,11 @@ async def administrator_of(request: Request, caller: Somebody) -> Administrator:
 
 
 Admin = Annotated[Administrator, Depends(administrator_of)]
+
+
+def administered(admin: Admin, management: Managed) -> Management:
+    """The use cases for an administrator: the audit log names them with every change."""
+    return management.acting_as(actor(admin, "API"))
+
+
+Administered = Annotated[Management, Depends(administered)]

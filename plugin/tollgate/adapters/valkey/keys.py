@@ -9,6 +9,7 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
     tollgate:organizations                 set      organizations that ever held something
     tollgate:outputs                       hash     deployment -> mean output, mean hidden output
     tollgate:probe                         string   empty; written by checks, for a minute
+    tollgate:{entities}:audit              stream   what was changed, and by whom: entry
     tollgate:{entities}:version            integer  the last version that was given
     tollgate:{entities}:KIND:ID            hash     version, document of an entity
     tollgate:{entities}:all:KIND           zset     ids of all entities of a kind, by creation
@@ -69,6 +70,10 @@ PROBE = "tollgate:probe"
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
 """Incremented with every change of an entity, so that no version is ever reused."""
+
+
+AUDIT = "tollgate:{entities}:audit"
+"""The audit log."""
 
 
 def entity_key(kind: str, identity: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from tollgate.core.audit import Action, Change
 from tollgate.core.callers.inherit import with_budget
 from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
 from tollgate.core.limits.accounts import Account, Scope, Spend
@@ -83,7 +84,7 @@ class Spending:
     async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
         """Say what an entity has spent in its current period."""
         ((limits, entity),) = await self._limits([live.entity])
-        await self._book.set_spend(organization, self._account(limits, entity), nanousd)
+        await self._set(organization, self._account(limits, entity), nanousd)
 
     async def correct_models(
         self,
@@ -96,7 +97,22 @@ class Spending:
         for each in entity.model_limits:
             if (nanousd := by_model_nanousd.get(each.model)) is not None:
                 account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
-                await self._book.set_spend(organization, account, nanousd)
+                await self._set(organization, account, nanousd)
+
+    async def _set(self, organization: str, account: Account, nanousd: int) -> None:
+        """Correct the spend of an account, and note who did."""
+        (before,) = await self._counters.spend(organization, (account,))
+        await self._book.set_spend(organization, account, nanousd)
+        scope = account.scope
+        told = {} if scope.model is None else {"model": scope.model}
+        change = Change(
+            Action.SPEND,
+            scope.kind.value,
+            scope.id,
+            before={"spend_nanousd": before.used_nanousd, **told},
+            after={"spend_nanousd": nanousd, **told},
+        )
+        await self._registry.note(change)
 
     async def forget(
         self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = ""

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 import yaml
 from tests.unit.management_fixtures import Api, World
+from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 
 WORLD = World()
 DOCUMENT: dict[str, Any] = create_api(
-    WORLD.management, version="test", watched=WORLD.watched, reported=WORLD.reports
+    WORLD.management,
+    version="test",
+    watched=WORLD.watched,
+    reported=WORLD.reports,
+    audit_log=MemoryAuditLog(WORLD.registry),
 ).openapi()
 ROOT = Path(__file__).parents[4]
 GLOSSARY = "plugin/tollgate/adapters/http_api/glossary.yaml"

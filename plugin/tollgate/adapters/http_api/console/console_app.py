@@ -17,6 +17,7 @@ from tollgate.adapters.http_api.console import signing_in
 from tollgate.adapters.http_api.console.attempts import Attempts
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages import (
+    audit_page,
     key_page,
     mine_page,
     models_page,
@@ -33,6 +34,7 @@ from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
 from tollgate.management import Management
 from tollgate.management.administrators import Denied
+from tollgate.ports import AuditLog
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
@@ -62,6 +64,7 @@ def create_console(
     reports: Reports,
     reader: LedgerReader,
     levels: Levels,
+    audit_log: AuditLog,
     watched: Watched,
     master_key: str | None,
 ) -> ASGIApp:
@@ -71,6 +74,7 @@ def create_console(
     console.state.reports = reports
     console.state.reader = reader
     console.state.levels = levels
+    console.state.audit_log = audit_log
     console.state.watched = watched
     console.state.sessions = Sessions.of(master_key)
     console.state.attempts = Attempts()
@@ -85,6 +89,7 @@ def create_console(
         usage_page.router,
         requests_page.router,
         models_page.router,
+        audit_page.router,
     ):
         console.include_router(router, prefix=_PATH)
     files = StaticFiles(packages=[("tollgate.adapters.http_api.console", "static")])

@@ -12,7 +12,8 @@ from tollgate.adapters.http_api.console.sessions import COOKIE, Session, Session
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest
-from tollgate.management.administrators import Administrator, Caller, Denied
+from tollgate.management import Management
+from tollgate.management.administrators import Administrator, Caller, Denied, actor
 
 _LONGEST_FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 200
@@ -94,6 +95,14 @@ def administrator(visitor: AnyVisitor) -> Visitor:
 
 
 Administrating = Annotated[Visitor, Depends(administrator)]
+
+
+def managing(visitor: Administrating, management: Managed) -> Management:
+    """Return the use cases for an administrator: the audit log names them with every change."""
+    return management.acting_as(actor(visitor.caller, "console"))
+
+
+Managing = Annotated[Management, Depends(managing)]
 
 
 async def read_form(request: Request) -> Form:

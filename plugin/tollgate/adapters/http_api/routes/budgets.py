@@ -7,7 +7,7 @@ from uuid import uuid4
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.wire import budgets as wire
 from tollgate.core.entities import Budget
 from tollgate.core.errors import BadRequest
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/budget", tags=["budgets"], route_class=JsonRoute)
 
 
 @router.post("/new")
-async def new(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.BudgetRow:
+async def new(body: wire.BudgetFields, management: Administered) -> wire.BudgetRow:
     """Create a budget for keys and customers to share."""
     return wire.row(
         await management.budgets.create(Budget(body.budget_id or str(uuid4())), body.change)
@@ -24,7 +24,7 @@ async def new(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.Bu
 
 
 @router.post("/update")
-async def update(body: wire.BudgetFields, _: Admin, management: Managed) -> wire.BudgetRow:
+async def update(body: wire.BudgetFields, management: Administered) -> wire.BudgetRow:
     """Change a budget, and with it everything that uses it; takes effect
     everywhere within a second.
     """
@@ -34,19 +34,19 @@ async def update(body: wire.BudgetFields, _: Admin, management: Managed) -> wire
 
 
 @router.post("/info")
-async def info(body: wire.QueryBudgets, _: Admin, management: Managed) -> list[wire.BudgetRow]:
+async def info(body: wire.QueryBudgets, management: Administered) -> list[wire.BudgetRow]:
     """Return those of the given budgets that exist."""
     return [wire.row(each) for each in await management.budgets.several(body.budgets)]
 
 
 @router.get("/list")
-async def list_budgets(_: Admin, management: Managed) -> list[wire.BudgetRow]:
+async def list_budgets(management: Administered) -> list[wire.BudgetRow]:
     """List all budgets, newest first."""
     budgets = await management.budgets.entities.all()
     return [wire.row(each) for each in await management.budgets.live(budgets)]
 
 
 @router.post("/delete")
-async def delete(body: wire.DeleteBudget, _: Admin, management: Managed) -> wire.BudgetRow:
+async def delete(body: wire.DeleteBudget, management: Administered) -> wire.BudgetRow:
     """Delete an unused budget; 409 names its users."""
     return wire.row(await management.budgets.delete(body.id))

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import budgets as budget_wire
 from tollgate.adapters.http_api.wire import customers as wire
@@ -20,7 +20,7 @@ router = APIRouter(tags=["customers"], route_class=JsonRoute)
 
 
 @router.post("/new")
-async def new(body: wire.CustomerFields, _: Admin, management: Managed) -> wire.CustomerRow:
+async def new(body: wire.CustomerFields, management: Administered) -> wire.CustomerRow:
     """Register a customer, with a budget's limits or limits of its own."""
     await management.budgets.check(body.budget_id)
     live = await management.customers.create(Customer(body.user_id), body.change, body.spend or 0)
@@ -28,7 +28,7 @@ async def new(body: wire.CustomerFields, _: Admin, management: Managed) -> wire.
 
 
 @router.post("/update")
-async def update(body: wire.CustomerFields, _: Admin, management: Managed) -> wire.CustomerRow:
+async def update(body: wire.CustomerFields, management: Administered) -> wire.CustomerRow:
     """Change a customer: what is left out stays, null clears."""
     await management.budgets.check(body.budget_id)
     live = await management.customers.update(body.user_id, body.change, body.spend)
@@ -36,7 +36,7 @@ async def update(body: wire.CustomerFields, _: Admin, management: Managed) -> wi
 
 
 @router.get("/info")
-async def info(end_user_id: str, _: Admin, management: Managed) -> wire.CustomerRow:
+async def info(end_user_id: str, management: Administered) -> wire.CustomerRow:
     """Return a customer and its spend; unregistered ones too, once calls have named them."""
     live, registered = await management.customers.find_seen(end_user_id)
     (row,) = await _rows(management, [live])
@@ -45,8 +45,7 @@ async def info(end_user_id: str, _: Admin, management: Managed) -> wire.Customer
 
 @router.get("/list")
 async def list_customers(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=1000)] = 50,
     search: str | None = None,
@@ -63,7 +62,7 @@ async def list_customers(
 
 
 @router.post("/delete")
-async def delete(body: wire.NamedCustomers, _: Admin, management: Managed) -> wire.DeletedCustomers:
+async def delete(body: wire.NamedCustomers, management: Administered) -> wire.DeletedCustomers:
     """Delete customers. Their spend stays in the ledger."""
     count = await management.customers.delete(body.user_ids)
     message = f"Successfully deleted customers with ids: {list(body.user_ids)}"
@@ -71,16 +70,14 @@ async def delete(body: wire.NamedCustomers, _: Admin, management: Managed) -> wi
 
 
 @router.post("/block")
-async def block(body: wire.NamedCustomers, _: Admin, management: Managed) -> wire.BlockedCustomers:
+async def block(body: wire.NamedCustomers, management: Administered) -> wire.BlockedCustomers:
     """Block customers; takes effect everywhere within a second."""
     lives = await management.customers.set_blocked(body.user_ids, blocked=True)
     return wire.BlockedCustomers(blocked_users=tuple(await _rows(management, lives)))
 
 
 @router.post("/unblock")
-async def unblock(
-    body: wire.NamedCustomers, _: Admin, management: Managed
-) -> wire.BlockedCustomers:
+async def unblock(body: wire.NamedCustomers, management: Administered) -> wire.BlockedCustomers:
     """Unblock customers."""
     lives = await management.customers.set_blocked(body.user_ids, blocked=False)
     return wire.BlockedCustomers(blocked_users=tuple(await _rows(management, lives)))

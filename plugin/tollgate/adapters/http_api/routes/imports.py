@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.error_replies import fault
 from tollgate.adapters.http_api.wire import imports as wire
 from tollgate.core.errors import BadRequest
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/global", tags=["import"], route_class=JsonRoute)
 
 
 @router.post("/import")
-async def import_entities(body: wire.Import, _: Admin, management: Managed) -> wire.ImportAnswer:
+async def import_entities(body: wire.Import, management: Administered) -> wire.ImportAnswer:
     """Import entities from elsewhere: keys by their hash, limits, spend.
 
     Existing entities are left alone.

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Administered, Managed, Somebody
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as wire
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
@@ -24,7 +24,7 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.post("/generate")
-async def generate(body: wire.GenerateKey, _: Admin, management: Managed) -> wire.GeneratedKey:
+async def generate(body: wire.GenerateKey, management: Administered) -> wire.GeneratedKey:
     """Create a key. Only this answer contains its secret."""
     await management.budgets.check(body.budget_id)
     made = await management.keys.create(
@@ -53,7 +53,7 @@ async def info(caller: Somebody, management: Managed, key: str | None = None) ->
 
 
 @router.post("/update")
-async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.UpdatedKey:
+async def update(body: wire.UpdateKey, management: Administered) -> wire.UpdatedKey:
     """Change a key: omitted fields stay, null clears."""
     await management.budgets.check(body.budget_id)
     name = body.key
@@ -64,7 +64,7 @@ async def update(body: wire.UpdateKey, _: Admin, management: Managed) -> wire.Up
 
 
 @router.post("/delete")
-async def delete(body: wire.DeleteKeys, _: Admin, management: Managed) -> wire.DeletedKeys:
+async def delete(body: wire.DeleteKeys, management: Administered) -> wire.DeletedKeys:
     """Delete keys, all or none. Their spend stays in the ledger."""
     names = body.keys or ()
     hashes = await management.keys.delete(names, body.key_aliases or ())
@@ -73,13 +73,13 @@ async def delete(body: wire.DeleteKeys, _: Admin, management: Managed) -> wire.D
 
 
 @router.post("/block")
-async def block(body: wire.NamedKey, _: Admin, management: Managed) -> wire.KeyRow:
+async def block(body: wire.NamedKey, management: Administered) -> wire.KeyRow:
     """Block a key; takes effect everywhere within a second."""
     return wire.row(await management.keys.update(body.key, _blocked))
 
 
 @router.post("/unblock")
-async def unblock(body: wire.NamedKey, _: Admin, management: Managed) -> wire.KeyRow:
+async def unblock(body: wire.NamedKey, management: Administered) -> wire.KeyRow:
     """Unblock a key."""
     return wire.row(await management.keys.update(body.key, _unblocked))
 
@@ -94,8 +94,7 @@ def _unblocked(key: Key, _: int) -> Key:
 
 @router.get("/list")
 async def list_keys(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     page: PageNumber = 1,
     size: PageSize = 10,
     user_id: str | None = None,
@@ -118,7 +117,7 @@ async def list_keys(
 
 
 @router.post("/regenerate")
-async def regenerate(body: wire.RegenerateKey, _: Admin, management: Managed) -> wire.GeneratedKey:
+async def regenerate(body: wire.RegenerateKey, management: Administered) -> wire.GeneratedKey:
     """Give a key a new secret; spend and limits stay."""
     if body.key is None:
         raise BadRequest("No key passed in.", "key")
@@ -127,7 +126,7 @@ async def regenerate(body: wire.RegenerateKey, _: Admin, management: Managed) ->
 
 @router.post("/{key}/regenerate")
 async def regenerate_named(
-    key: str, _: Admin, management: Managed, body: wire.RegenerateKey | None = None
+    key: str, management: Administered, body: wire.RegenerateKey | None = None
 ) -> wire.GeneratedKey:
     """Give the key in the path a new secret."""
     body = body or wire.RegenerateKey()
@@ -135,9 +134,7 @@ async def regenerate_named(
 
 
 @router.post("/{key}/reset_spend")
-async def reset_spend(
-    key: str, body: wire.ResetSpend, _: Admin, management: Managed
-) -> wire.SpendReset:
+async def reset_spend(key: str, body: wire.ResetSpend, management: Administered) -> wire.SpendReset:
     """Lower a key's spend in its current period."""
     live, previous = await management.keys.reset_spend(key, body.reset_to)
     return wire.SpendReset(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import ValidationError
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Admin, Administered, Somebody
 from tollgate.adapters.http_api.queries import (
     COMPLETE_FROM,
     NEXT_CURSOR,
@@ -41,8 +41,7 @@ Reported = Annotated[Reports, Depends(reports_of)]
 
 @router.get("/spend/keys")
 async def spend_keys(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     response: Response,
     page: PageNumber = 1,
     limit: ListLimit = MOST_RECORDS,
@@ -58,8 +57,7 @@ async def spend_keys(
 
 @router.get("/spend/users")
 async def spend_users(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     response: Response,
     user_id: str | None = None,
     page: PageNumber = 1,
@@ -82,8 +80,7 @@ async def spend_users(
 
 @router.get("/spend/logs")
 async def spend_logs(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     reports: Reported,
     response: Response,
     filters: Annotated[LogFilters, Depends()],

@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed
+from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
 
 
 @router.post("/new")
-async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.CreatedTeam:
+async def new(body: wire.NewTeam, management: Administered) -> wire.CreatedTeam:
     """Create a team with its members."""
     members = [each.new_member() for each in body.members_with_roles or ()]
     team = Team(body.team_id or str(uuid4()))
@@ -30,7 +30,7 @@ async def new(body: wire.NewTeam, _: Admin, management: Managed) -> wire.Created
 
 
 @router.get("/info")
-async def info(_: Admin, management: Managed, team_id: str | None = None) -> wire.TeamAnswer:
+async def info(management: Administered, team_id: str | None = None) -> wire.TeamAnswer:
     """Return a team, its members and its keys."""
     if team_id is None:
         raise BadRequest("Malformed request. No team id passed in.", "team_id")
@@ -45,7 +45,7 @@ async def info(_: Admin, management: Managed, team_id: str | None = None) -> wir
 
 @router.get("/list")
 async def list_teams(
-    _: Admin, management: Managed, user_id: str | None = None, organization_id: str | None = None
+    management: Administered, user_id: str | None = None, organization_id: str | None = None
 ) -> list[wire.TeamRow]:
     """List all teams, or those of a user or an organization, newest first."""
     teams = await management.teams.entities.all()
@@ -58,34 +58,34 @@ async def list_teams(
 
 
 @router.post("/update")
-async def update(body: wire.UpdateTeam, _: Admin, management: Managed) -> wire.UpdatedTeam:
+async def update(body: wire.UpdateTeam, management: Administered) -> wire.UpdatedTeam:
     """Change a team: omitted fields stay, null clears."""
     live = await management.teams.update(body.team_id, body.change, body.spend)
     return wire.UpdatedTeam(team_id=body.team_id, data=await _row(management, live))
 
 
 @router.post("/delete")
-async def delete(body: wire.DeleteTeams, _: Admin, management: Managed) -> wire.DeletedTeams:
+async def delete(body: wire.DeleteTeams, management: Administered) -> wire.DeletedTeams:
     """Delete teams with their keys and memberships. Their spend stays in the ledger."""
     return wire.DeletedTeams(deleted_teams=tuple(await management.teams.delete(body.team_ids)))
 
 
 @router.post("/block")
-async def block(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
+async def block(body: wire.NamedTeam, management: Administered) -> wire.TeamRow:
     """Block a team's calls; takes effect everywhere within a second."""
     live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=True))
     return await _row(management, live)
 
 
 @router.post("/unblock")
-async def unblock(body: wire.NamedTeam, _: Admin, management: Managed) -> wire.TeamRow:
+async def unblock(body: wire.NamedTeam, management: Administered) -> wire.TeamRow:
     """Unblock a team."""
     live = await management.teams.update(body.team_id, lambda team, _: replace(team, blocked=False))
     return await _row(management, live)
 
 
 @router.post("/model/add")
-async def add_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
+async def add_models(body: wire.TeamModels, management: Administered) -> wire.TeamRow:
     """Allow a team more models."""
 
     def change(team: Team, _: int) -> Team:
@@ -95,7 +95,7 @@ async def add_models(body: wire.TeamModels, _: Admin, management: Managed) -> wi
 
 
 @router.post("/model/delete")
-async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) -> wire.TeamRow:
+async def delete_models(body: wire.TeamModels, management: Administered) -> wire.TeamRow:
     """Remove models from a team's list.
 
     Refused if the list would become empty, which would allow all models.
@@ -115,7 +115,7 @@ async def delete_models(body: wire.TeamModels, _: Admin, management: Managed) ->
 
 @router.post("/member_add")
 async def member_add(
-    body: member_wire.AddMembers, _: Admin, management: Managed
+    body: member_wire.AddMembers, management: Administered
 ) -> wire.TeamWithNewMembers:
     """Add users to a team; an unknown user is created."""
     new = [each.new_member() for each in body.member]
@@ -132,7 +132,7 @@ async def member_add(
 
 @router.post("/member_update")
 async def member_update(
-    body: member_wire.UpdateMember, _: Admin, management: Managed
+    body: member_wire.UpdateMember, management: Administered
 ) -> member_wire.UpdatedMember:
     """Change a membership: omitted fields stay, null clears."""
     members = management.teams.members
@@ -142,9 +142,7 @@ async def member_update(
 
 
 @router.post("/member_delete")
-async def member_delete(
-    body: member_wire.DeleteMember, _: Admin, management: Managed
-) -> wire.TeamRow:
+async def member_delete(body: member_wire.DeleteMember, management: Administered) -> wire.TeamRow:
     """End a membership."""
     live = await management.teams.live_by_id(body.team_id)
     await management.teams.members.remove(body.team_id, body.user_id, body.user_email)
@@ -153,7 +151,7 @@ async def member_delete(
 
 @router.post("/{team_id}/member/{user_id}/reset_spend")
 async def reset_member_spend(
-    team_id: str, user_id: str, body: key_wire.ResetSpend, _: Admin, management: Managed
+    team_id: str, user_id: str, body: key_wire.ResetSpend, management: Administered
 ) -> member_wire.MemberSpendReset:
     """Lower a member's spend in the current period."""
     team = (await management.teams.entities.get(team_id)).entity

@@ -8,7 +8,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Query
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Admin, Managed, Somebody
+from tollgate.adapters.http_api.dependencies import Administered, Managed, Somebody
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import teams as team_wire
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/user", tags=["internal users"], route_class=JsonRout
 
 
 @router.post("/new")
-async def new(body: wire.NewUser, _: Admin, management: Managed) -> wire.CreatedUser:
+async def new(body: wire.NewUser, management: Administered) -> wire.CreatedUser:
     """Create a user, and a key for them."""
     key_change = body.key_change if body.auto_create_key else None
     user = User(body.user_id or str(uuid4()))
@@ -66,7 +66,7 @@ async def info(
 
 
 @router.post("/update")
-async def update(body: wire.UpdateUser, _: Admin, management: Managed) -> wire.UpdatedUser:
+async def update(body: wire.UpdateUser, management: Administered) -> wire.UpdatedUser:
     """Change a user: omitted fields stay, null clears."""
     user_id = await user_id_of(management.registry, body.user_id, body.user_email)
     live = await management.users.update(user_id, body.change, body.spend)
@@ -76,7 +76,7 @@ async def update(body: wire.UpdateUser, _: Admin, management: Managed) -> wire.U
 
 
 @router.post("/delete")
-async def delete(body: wire.DeleteUsers, _: Admin, management: Managed) -> int:
+async def delete(body: wire.DeleteUsers, management: Administered) -> int:
     """Delete users with their keys and memberships; return the number of users.
 
     Their spend stays in the ledger.
@@ -86,8 +86,7 @@ async def delete(body: wire.DeleteUsers, _: Admin, management: Managed) -> int:
 
 @router.get("/list")
 async def list_users(
-    _: Admin,
-    management: Managed,
+    management: Administered,
     page: PageNumber = 1,
     page_size: Annotated[int, Query(ge=1, le=1000)] = 25,
     role: Role | None = None,

@@ -10,6 +10,7 @@
 --            unlist  a = id
 --            unused  the list must be empty
 --            exists  there must be such a document
+--            note    a = entries that the stream keeps at least, b = entry
 -- Reply    0, or the number of the first instruction that did not fit; then nothing was changed
 
 local count = #KEYS - 1
@@ -67,6 +68,8 @@ for i = 1, count do
     redis.call('ZADD', key, argument(i, 3), a)
   elseif what == 'unlist' then
     redis.call('ZREM', key, a)
+  elseif what == 'note' then
+    redis.call('XADD', key, 'MAXLEN', '~', a, '*', 'entry', argument(i, 3))
   end
   if what == 'put' or what == 'drop' then
     redis.call('PUBLISH', ARGV[1], argument(i, 4))

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+import msgspec
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.entities.documents import KINDS, decode, encode, listings, reference
 from tollgate.adapters.valkey.keys import (
+    AUDIT,
     CHANGES_CHANNEL,
     ENTITIES_VERSION,
     entities_index,
@@ -21,13 +23,17 @@ from tollgate.adapters.valkey.keys import (
     name_key,
     owned_index,
 )
+from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
-from tollgate.ports import E, Page, Stored, Write
+from tollgate.ports import E, Page, Stored, Write, entity_of
 
 _SCRIPT = (
     files("tollgate.adapters.valkey.entities").joinpath("registry.lua").read_text(encoding="utf-8")
 )
+
+KEPT_ENTRIES = 100_000
+"""The audit log keeps at least so many of its newest entries."""
 
 
 class _Instruction(NamedTuple):
@@ -44,9 +50,14 @@ class _Instruction(NamedTuple):
 class ValkeyRegistry:
     """The port `Registry` on Valkey."""
 
-    def __init__(self, client: Valkey) -> None:
+    def __init__(self, client: Valkey, by: str = "") -> None:
         self._client = client
+        self._by = by
         self._script = client.register_script(_SCRIPT)
+
+    def acting_as(self, by: str) -> ValkeyRegistry:
+        """The same registry, whose changes are somebody's."""
+        return ValkeyRegistry(self._client, by)
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
         """Return the entities with those ids, in order, in one round trip."""
@@ -92,6 +103,19 @@ class ValkeyRegistry:
     async def write(self, *writes: Write) -> None:
         """Apply all of these writes, or none."""
         instructions = [each for write in writes for each in _instructions(write)]
+        pairs = [(entity_of(each.before), each.after) for each in writes]
+        instructions += [self._note(change) for change in changes_of(pairs)]
+        await self._run(instructions)
+
+    async def note(self, change: Change) -> None:
+        """Put a change into the audit log that is not one of an entity's document."""
+        await self._run([self._note(change)])
+
+    def _note(self, change: Change) -> _Instruction:
+        entry = msgspec.json.encode(AuditEntry(change, self._by))
+        return _Instruction(AUDIT, "note", KEPT_ENTRIES, entry)
+
+    async def _run(self, instructions: Sequence[_Instruction]) -> None:
         keys = [ENTITIES_VERSION, *(each.key for each in instructions)]
         arguments: list[str | bytes | int] = [CHANGES_CHANNEL]
         for each in instructions:

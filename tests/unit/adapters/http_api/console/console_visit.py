@@ -7,6 +7,7 @@ from html import unescape
 
 import httpx
 from tests.unit.management_fixtures import MASTER, MemoryLedger, World
+from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
@@ -22,6 +23,7 @@ class Visit:
 
     def __init__(self, world: World) -> None:
         reader = LedgerReader(MemoryLedger(world.counters), world.clock)
+        audit_log = MemoryAuditLog(world.registry)
         policy = Policy(proxy=world.reports.proxy)
         levels = Levels(world.registry, world.counters, world.clock, policy)
         app = create_api(
@@ -30,7 +32,7 @@ class Visit:
             watched=world.watched,
             reported=world.reports,
             console=create_console(
-                world.management, world.reports, reader, levels, world.watched, MASTER
+                world.management, world.reports, reader, levels, audit_log, world.watched, MASTER
             ),
         )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -381,3 +381,16 @@ async def test_what_people_typed_is_no_markup(admin: Visit, api: Api) -> None:
         await admin.see(path, **query)
         assert admin.page.status_code == 200
         assert "<img" not in admin.page.text
+
+
+async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit, api: Api) -> None:
+    """By whom, what, and how it was before; found by what it is about."""
+    _, key = await made(api, key_alias="laptop", rpm_limit=5)
+    await made(api, key_alias="other")
+    await admin.see("/ui/people/key", id=key)
+    await admin.send("/ui/people/key/block", id=key)
+    text = await admin.see("/ui/audit", kind="key", entity_id=key)
+    assert "master key, console change key laptop blocked null blocked true" in text
+    assert "master key, API create key laptop" in text
+    assert "other" not in text
+    assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")

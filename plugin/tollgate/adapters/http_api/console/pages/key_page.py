@@ -13,7 +13,12 @@ from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.mine_page import public_url
 from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.pages.requests_page import named
-from tollgate.adapters.http_api.console.visitors import Administrating, Posted, administrator
+from tollgate.adapters.http_api.console.visitors import (
+    Administrating,
+    Managing,
+    Posted,
+    administrator,
+)
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import keys as wire
@@ -57,7 +62,7 @@ async def key(
 
 
 @router.post("")
-async def update(form: Posted, management: Managed) -> Response:
+async def update(form: Posted, management: Managing) -> Response:
     """Change a key."""
     body = body_of(form, wire.UpdateKey, blank=True, key=id_of(form))
     await management.budgets.check(body.budget_id)
@@ -67,7 +72,7 @@ async def update(form: Posted, management: Managed) -> Response:
 
 @router.post("/new")
 async def create(
-    request: Request, visitor: Administrating, form: Posted, management: Managed
+    request: Request, visitor: Administrating, form: Posted, management: Managing
 ) -> Response:
     """Make a key, and show its secret once."""
     body = body_of(form, wire.GenerateKey, blank=False)
@@ -77,7 +82,7 @@ async def create(
 
 @router.post("/regenerate")
 async def regenerate(
-    request: Request, visitor: Administrating, form: Posted, management: Managed
+    request: Request, visitor: Administrating, form: Posted, management: Managing
 ) -> Response:
     """Give a key a new secret, and show that once."""
     made = await management.keys.regenerate(id_of(form), lambda key, _: key)
@@ -86,28 +91,28 @@ async def regenerate(
 
 
 @router.post("/block")
-async def block(form: Posted, management: Managed) -> Response:
+async def block(form: Posted, management: Managing) -> Response:
     """Stop a key."""
     live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=True))
     return _to(live.entity, "Blocked. Its calls are refused everywhere within a second.")
 
 
 @router.post("/unblock")
-async def unblock(form: Posted, management: Managed) -> Response:
+async def unblock(form: Posted, management: Managing) -> Response:
     """Let a blocked key work again."""
     live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=False))
     return _to(live.entity, "Unblocked. It works again within a second.")
 
 
 @router.post("/reset")
-async def reset(form: Posted, management: Managed) -> Response:
+async def reset(form: Posted, management: Managing) -> Response:
     """Set what a key has spent in its period to nothing."""
     live, _ = await management.keys.reset_spend(id_of(form), 0)
     return _to(live.entity, "Its spend of this period is 0 now. The ledger stays as it is.")
 
 
 @router.post("/delete")
-async def delete(form: Posted, management: Managed) -> Response:
+async def delete(form: Posted, management: Managing) -> Response:
     """Delete a key."""
     await management.keys.delete([id_of(form)])
     return RedirectResponse("/ui/people?show=keys", 303, HEADERS)

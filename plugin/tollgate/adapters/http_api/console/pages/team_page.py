@@ -13,7 +13,12 @@ from fastapi.responses import RedirectResponse
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, Levelled, shown
-from tollgate.adapters.http_api.console.visitors import Administrating, Posted, administrator
+from tollgate.adapters.http_api.console.visitors import (
+    Administrating,
+    Managing,
+    Posted,
+    administrator,
+)
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
@@ -58,7 +63,7 @@ async def branch(
 
 
 @router.post("/new")
-async def create(form: Posted, management: Managed) -> Response:
+async def create(form: Posted, management: Managing) -> Response:
     """Make a team."""
     body = body_of(form, wire.NewTeam, blank=False)
     blank = Team(body.team_id or str(uuid4()))
@@ -67,7 +72,7 @@ async def create(form: Posted, management: Managed) -> Response:
 
 
 @router.post("")
-async def update(form: Posted, management: Managed) -> Response:
+async def update(form: Posted, management: Managing) -> Response:
     """Change a team."""
     body = body_of(form, wire.UpdateTeam, blank=True, team_id=id_of(form))
     live = await management.teams.update(body.team_id, as_seen(form, body.change))
@@ -75,28 +80,28 @@ async def update(form: Posted, management: Managed) -> Response:
 
 
 @router.post("/block")
-async def block(form: Posted, management: Managed) -> Response:
+async def block(form: Posted, management: Managing) -> Response:
     """Stop a team's calls."""
     await management.teams.update(id_of(form), lambda team, _: replace(team, blocked=True))
     return _to(id_of(form), "Blocked. Its calls are refused everywhere within a second.")
 
 
 @router.post("/unblock")
-async def unblock(form: Posted, management: Managed) -> Response:
+async def unblock(form: Posted, management: Managing) -> Response:
     """Let a blocked team work again."""
     await management.teams.update(id_of(form), lambda team, _: replace(team, blocked=False))
     return _to(id_of(form), "Unblocked. It works again within a second.")
 
 
 @router.post("/delete")
-async def delete(form: Posted, management: Managed) -> Response:
+async def delete(form: Posted, management: Managing) -> Response:
     """Delete a team with its keys and memberships."""
     await management.teams.delete([id_of(form)])
     return RedirectResponse("/ui/people", 303, HEADERS)
 
 
 @router.post("/member/add")
-async def add_member(form: Posted, management: Managed) -> Response:
+async def add_member(form: Posted, management: Managing) -> Response:
     """Make somebody a member; who is not known yet becomes a user."""
     body = body_of(form, member_wire.MemberFields, blank=False, team_id=id_of(form))
     user_id = id_of(form, "user_id")
@@ -110,7 +115,7 @@ async def add_member(form: Posted, management: Managed) -> Response:
 
 
 @router.post("/member")
-async def update_member(form: Posted, management: Managed) -> Response:
+async def update_member(form: Posted, management: Managing) -> Response:
     """Change a membership."""
     body = body_of(form, member_wire.UpdateMember, blank=True, team_id=id_of(form))
     change = as_seen(form, body.change)
@@ -119,7 +124,7 @@ async def update_member(form: Posted, management: Managed) -> Response:
 
 
 @router.post("/member/reset")
-async def reset_member(form: Posted, management: Managed) -> Response:
+async def reset_member(form: Posted, management: Managing) -> Response:
     """Set what a member has spent in the period to nothing."""
     found = (await management.teams.entities.get(id_of(form))).entity
     await management.teams.members.reset_spend(found, id_of(form, "user_id"), 0)
@@ -127,7 +132,7 @@ async def reset_member(form: Posted, management: Managed) -> Response:
 
 
 @router.post("/member/remove")
-async def remove_member(form: Posted, management: Managed) -> Response:
+async def remove_member(form: Posted, management: Managing) -> Response:
     """End a membership."""
     await management.teams.members.remove(id_of(form), id_of(form, "user_id"), None)
     return _to(id_of(form), f"{id_of(form, 'user_id')} is no member any more.")

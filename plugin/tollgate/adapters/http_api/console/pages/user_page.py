@@ -11,7 +11,12 @@ from fastapi.responses import RedirectResponse
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, Levelled, shown
-from tollgate.adapters.http_api.console.visitors import Administrating, Posted, administrator
+from tollgate.adapters.http_api.console.visitors import (
+    Administrating,
+    Managing,
+    Posted,
+    administrator,
+)
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.wire import users as wire
 from tollgate.core.entities import User
@@ -48,7 +53,7 @@ async def user(
 
 
 @router.post("/new")
-async def create(form: Posted, management: Managed) -> Response:
+async def create(form: Posted, management: Managing) -> Response:
     """Make a user, without a key."""
     body = body_of(form, wire.UpdateUser, blank=False)
     blank = User(id_of(form, "user_id"))
@@ -57,7 +62,7 @@ async def create(form: Posted, management: Managed) -> Response:
 
 
 @router.post("")
-async def update(form: Posted, management: Managed) -> Response:
+async def update(form: Posted, management: Managing) -> Response:
     """Change a user."""
     body = body_of(form, wire.UpdateUser, blank=True)
     live = await management.users.update(id_of(form), as_seen(form, body.change))
@@ -65,14 +70,14 @@ async def update(form: Posted, management: Managed) -> Response:
 
 
 @router.post("/block")
-async def block(form: Posted, management: Managed) -> Response:
+async def block(form: Posted, management: Managing) -> Response:
     """Stop all calls of a user."""
     await management.users.update(id_of(form), lambda user, _: replace(user, blocked=True))
     return _to(id_of(form), "Blocked. Their calls are refused everywhere within a second.")
 
 
 @router.post("/unblock")
-async def unblock(form: Posted, management: Managed) -> Response:
+async def unblock(form: Posted, management: Managing) -> Response:
     """Let a blocked user work again."""
     await management.users.update(id_of(form), lambda user, _: replace(user, blocked=False))
     return _to(id_of(form), "Unblocked. Their keys work again within a second.")

@@ -1,0 +1,54 @@
+"""The audit log in Valkey: a bounded stream, written by registry.lua with every change."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from valkey.asyncio import Valkey
+
+from tollgate.adapters.valkey.connection.client import store_errors
+from tollgate.adapters.valkey.keys import AUDIT
+from tollgate.core.audit import AuditEntry
+from tollgate.core.errors import BadRequest
+from tollgate.ports import AuditedAt, AuditPage, AuditQuery
+
+# Entries read at once. Most are below a kilobyte.
+_CHUNK = 500
+_CURSOR = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
+_decode = msgspec.json.Decoder(AuditEntry).decode
+
+
+class ValkeyAuditLog:
+    """The port `AuditLog` on Valkey."""
+
+    def __init__(self, client: Valkey) -> None:
+        self._client = client
+
+    async def page(self, query: AuditQuery, count: int, cursor: str | None = None) -> AuditPage:
+        """Return at most `count` entries, the newest first."""
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise BadRequest("cursor is none that a former answer told", "cursor")
+        newest = "+" if cursor is None else f"({cursor}"
+        found: list[tuple[str, AuditEntry]] = []
+        while True:
+            with store_errors():
+                rows: Any = await self._client.xrevrange(AUDIT, newest, "-", count=_CHUNK)
+            for name, row in rows:
+                entry = _decode(row[b"entry"])
+                if _matches(query, entry):
+                    if len(found) == count:
+                        return AuditPage(_dated(found), found[-1][0])
+                    found.append((name.decode(), entry))
+            if len(rows) < _CHUNK:
+                return AuditPage(_dated(found))
+            newest = f"({rows[-1][0].decode()}"
+
+
+def _matches(query: AuditQuery, entry: AuditEntry) -> bool:
+    return query.kind in (None, entry.change.kind) and query.id in (None, entry.change.id)
+
+
+def _dated(found: list[tuple[str, AuditEntry]]) -> tuple[AuditedAt, ...]:
+    return tuple(AuditedAt(int(name.partition("-")[0]) * 1000, entry) for name, entry in found)

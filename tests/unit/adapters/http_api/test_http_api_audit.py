@@ -1,0 +1,123 @@
+"""/audit: every way to change something tells who did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.unit.management_fixtures import MASTER, Api, World
+
+SECRET = "sk-planted-secret-of-a-key"
+MADE: list[tuple[str, dict[str, Any]]] = [
+    ("/user/new", {"user_id": "u", "auto_create_key": False}),
+    ("/team/new", {"team_id": "t", "members_with_roles": [{"user_id": "m", "role": "user"}]}),
+    ("/budget/new", {"budget_id": "b"}),
+    ("/customer/new", {"user_id": "c"}),
+    ("/key/generate", {"key": SECRET, "team_id": "t", "user_id": "u", "max_budget": 3}),
+]
+WRITES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("/key/generate", {}, "create", "key"),
+    ("/key/update", {"key": SECRET, "rpm_limit": 1}, "change", "key"),
+    ("/key/update", {"key": SECRET, "spend": 1}, "spend", "key"),
+    ("/key/block", {"key": SECRET}, "change", "key"),
+    ("/key/unblock", {"key": SECRET}, "change", "key"),
+    ("/key/regenerate", {"key": SECRET}, "change", "key"),
+    (f"/key/{SECRET}/regenerate", {}, "change", "key"),
+    (f"/key/{SECRET}/reset_spend", {"reset_to": 0}, "spend", "key"),
+    ("/key/delete", {"keys": [SECRET]}, "delete", "key"),
+    ("/user/new", {"user_id": "v", "auto_create_key": False}, "create", "user"),
+    ("/user/update", {"user_id": "u", "max_budget": 1}, "change", "user"),
+    ("/user/delete", {"user_ids": ["u"]}, "delete", "user"),
+    ("/team/new", {"team_id": "s"}, "create", "team"),
+    ("/team/update", {"team_id": "t", "max_budget": 1}, "change", "team"),
+    ("/team/block", {"team_id": "t"}, "change", "team"),
+    ("/team/unblock", {"team_id": "t"}, "change", "team"),
+    ("/team/model/add", {"team_id": "t", "models": ["x"]}, "change", "team"),
+    ("/team/member_add", {"team_id": "t", "member": {"user_id": "n", "role": "user"}}, "create", "member"),
+    ("/team/member_update", {"team_id": "t", "user_id": "m", "rpm_limit": 1}, "change", "member"),
+    ("/team/member_delete", {"team_id": "t", "user_id": "m"}, "delete", "member"),
+    ("/team/t/member/m/reset_spend", {"reset_to": 0}, "spend", "member"),
+    ("/team/delete", {"team_ids": ["t"]}, "delete", "team"),
+    ("/budget/new", {"budget_id": "a"}, "create", "budget"),
+    ("/budget/update", {"budget_id": "b", "rpm_limit": 1}, "change", "budget"),
+    ("/budget/delete", {"id": "b"}, "delete", "budget"),
+    ("/customer/new", {"user_id": "d"}, "create", "customer"),
+    ("/customer/update", {"user_id": "c", "max_budget": 1}, "change", "customer"),
+    ("/customer/block", {"user_ids": ["c"]}, "change", "customer"),
+    ("/customer/delete", {"user_ids": ["c"]}, "delete", "customer"),
+    ("/end_user/block", {"user_ids": ["e"]}, "create", "customer"),
+]  # fmt: skip
+
+
+@pytest.fixture
+async def made(api: Api, world: World) -> Callable[[], Awaitable[None]]:
+    """Something of every kind to change."""
+    for path, body in MADE:
+        answer = await api.post(path, body)
+        assert answer.status_code == 200, answer.text
+
+    async def again() -> None:
+        world.registry.audited.clear()
+
+    return again
+
+
+@pytest.mark.parametrize(("path", "body", "action", "kind"), WRITES)
+async def test_every_path_that_changes_something_tells_who_did(
+    api: Api,
+    made: Callable[[], Awaitable[None]],
+    path: str,
+    body: dict[str, Any],
+    action: str,
+    kind: str,
+) -> None:
+    """What, of which kind, and by which key; nobody's change is nobody's."""
+    root = await api.post(
+        "/user/new", {"user_id": "root", "user_role": "proxy_admin", "key_alias": "roots"}
+    )
+    await made()
+    answer = await api.post(path, body, by=root.json()["key"])
+    assert answer.status_code == 200, answer.text
+    entries = (await api.get("/audit")).json()
+    assert (action, kind) in {(each["action"], each["kind"]) for each in entries}
+    assert {each["by"] for each in entries} == {"key roots, user root, API"}
+
+
+def test_no_path_that_takes_a_body_is_missing_above(api: Api) -> None:
+    """Those that change nothing are named."""
+    reads = {"/budget/info", "/spend/calculate", "/team/model/delete", "/customer/unblock"}
+    reads |= {"/import", "/global/import"}
+    document = api.client._transport.app.openapi()  # type: ignore[attr-defined]
+    posts = {path for path, methods in document["paths"].items() if "post" in methods}
+    told = {path.replace(SECRET, "{key}") for path, *_ in WRITES}
+    told = {path.replace("/t/member/m/", "/{team_id}/member/{user_id}/") for path in told}
+    assert posts - told - reads == set()
+
+
+async def test_the_log_is_for_administrators_and_filtered(api: Api) -> None:
+    """By kind and id, in parts."""
+    for number in range(3):
+        await api.post("/customer/new", {"user_id": f"c{number}"})
+    await api.post("/budget/new", {"budget_id": "b"})
+    key = (await api.made())["key"]
+    assert (await api.get("/audit", by=key)).status_code == 401
+    answer = await api.get("/audit", kind="customer", limit="2")
+    assert [each["entity_id"] for each in answer.json()] == ["c2", "c1"]
+    cursor = answer.headers["x-tollgate-next-cursor"]
+    answer = await api.get("/audit", kind="customer", limit="2", cursor=cursor)
+    assert [each["entity_id"] for each in answer.json()] == ["c0"]
+    assert "x-tollgate-next-cursor" not in answer.headers
+    answer = await api.get("/audit", entity_id="b")
+    assert [each["by"] for each in answer.json()] == ["master key, API"]
+    assert (await api.get("/audit", kind="colour")).status_code == 400
+
+
+async def test_the_log_holds_no_secret(
+    api: Api, world: World, made: Callable[[], Awaitable[None]]
+) -> None:
+    """Neither a key's nor the master's."""
+    await api.post("/key/regenerate", {"key": SECRET, "new_key": SECRET + "-2"})
+    told = (await api.get("/audit")).text
+    assert "planted" not in told
+    assert MASTER not in told
