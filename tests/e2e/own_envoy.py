@@ -23,7 +23,7 @@ from tollgate import settings
 from tollgate.envoy_config import Address, Topology, bootstrap
 
 Change = Callable[[dict[str, Any]], None]
-"""Changes the filters of the printed configuration, which it is given by their names."""
+"""Changes filters or clusters of the printed configuration, which it is given by their names."""
 
 
 @dataclass
@@ -89,7 +89,9 @@ def _read(found: Serving) -> None:
 
 
 @asynccontextmanager
-async def own_envoy(served: Serving, change: Change, mode: str = "grpc") -> AsyncIterator[Gateway]:
+async def own_envoy(
+    served: Serving, change: Change, mode: str = "grpc", change_clusters: Change = lambda _: None
+) -> AsyncIterator[Gateway]:
     """Run an Envoy of one's own before it."""
     loaded = settings.load(served.folder / "file.yaml")
     loaded = replace(loaded, tollgate=loaded.tollgate.model_copy(update={"mode": mode}))
@@ -108,6 +110,7 @@ async def own_envoy(served: Serving, change: Change, mode: str = "grpc") -> Asyn
     change(
         {each["name"].rpartition(".")[2]: each["typed_config"] for each in manager["http_filters"]}
     )
+    change_clusters({each["name"]: each for each in document["static_resources"]["clusters"]})
     file = served.folder / f"envoy-{port}.json"
     file.write_text(json.dumps(document), encoding="utf-8")
     keys = {

@@ -243,6 +243,22 @@ async def test_a_key_that_has_nothing_left_sends_no_long_body(tight: Gateway) ->
     line.close()
 
 
+async def test_a_spent_key_sends_one_long_bad_body_to_each_of_two_workers(tight: Gateway) -> None:
+    """It is refused for what it is, before any limit is looked at; the next is not taken."""
+    key = await tight.key(max_budget=0.000_000_001)
+    headers, many = bearer(key), {f"k{number}": 1 for number in range(30_000)}
+    chat = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+    reply = await tight.client.post(f"{tight.url}{CHAT}", json=chat, headers=headers)
+    assert reply.status_code == 200
+    await tight.spend(key)
+    statuses = Counter[int]()
+    for _ in range(20):
+        reply = await tight.client.post(f"{tight.url}{CHAT}", json=many, headers=headers)
+        statuses[reply.status_code] += 1
+    assert statuses.keys() == {400, 401}
+    assert statuses[400] <= 2
+
+
 async def test_a_body_that_drips_is_ended(tight: Gateway) -> None:
     """408 once request_timeout_seconds are over, however regularly bytes come."""
     line = await Line.to(tight)

@@ -16,6 +16,8 @@ import httpx
 import pytest
 from tests.e2e.envoy_lab import Gate, free_port, lab, running_envoy
 from tests.e2e.gateway import CONFIG, bearer, gateway
+from tests.e2e.money_provider import Provider
+from tests.e2e.own_envoy import own_envoy, serving
 
 from tollgate import settings
 from tollgate.envoy_config import Address, Topology, bootstrap
@@ -127,3 +129,72 @@ async def test_a_call_that_reaches_nobody_gives_back_its_slot(tmp_path: Path, mo
         await running.settled()
         assert {each["usage"] for each in await running.records(api_key=key)} == {"none"}
         assert (await running.info(key))["spend"] == 0
+
+
+BREAKER = """
+model_list:
+  - model_name: slow
+    litellm_params:
+      model: openai/slow
+      api_base: http://127.0.0.1:{port}/slow/v1
+      api_key: provider-key
+      input_cost_per_token: 0.000001
+      output_cost_per_token: 0.000002
+general_settings: {{master_key: sk-1234}}
+tollgate:
+"""
+SLOW = {
+    "status": 200,
+    "content_type": "application/json",
+    "body": {
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    },
+    "delay_ms": 3000,
+}
+
+
+def one_call_at_once(clusters: dict[str, Any]) -> None:
+    """Somebody's own circuit breaker before the provider."""
+    for name, cluster in clusters.items():
+        if name.startswith("deployment/"):
+            cluster["circuit_breakers"] = {
+                "thresholds": [{"max_connections": 1, "max_pending_requests": 1}]
+            }
+
+
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+async def test_a_call_that_a_full_breaker_refuses_costs_nothing(tmp_path: Path, mode: str) -> None:
+    """Its slot and its budget are free at once: the next call of its key has both."""
+    async with (
+        Provider(replies={"slow": SLOW}).serving() as provider,
+        serving(tmp_path, BREAKER.format(port=provider.port)) as served,
+        own_envoy(served, lambda _: None, mode, one_call_at_once) as running,
+    ):
+        other = await running.key()
+        key = await running.key(max_parallel_requests=1, max_budget=0.001)
+        body = {
+            "model": "slow",
+            "max_tokens": 100_000,
+            "messages": [{"role": "user", "content": "hi"}],
+        }
+
+        async def call(key: str) -> int:
+            url = f"{running.url}/v1/chat/completions"
+            return (await running.client.post(url, json=body, headers=bearer(key))).status_code
+
+        # One on the only connection, and one that waits for it.
+        others = [asyncio.create_task(call(other)) for _ in range(2)]
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if provider.arrived["slow"]:
+                break
+        await asyncio.sleep(0.5)
+        refused = [await call(key) for _ in range(3)]
+        passed = [await each for each in others]
+        then = await call(key)
+        await running.settled()
+        records = await running.records(api_key=key)
+        assert (refused, passed, then) == ([503] * 3, [200, 200], 200)
+        assert sorted(each["usage"] for each in records) == ["exact", "none", "none", "none"]
+        assert (await running.info(key))["spend"] == 0.000003

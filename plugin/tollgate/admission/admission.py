@@ -55,6 +55,8 @@ from tollgate.ports import Clock, Counters, Directory, SoundLength
 
 _STORE_RETRY_S = 1
 _UNAUTHORIZED = 401
+# From here on Envoy asks for the key before it takes the body (envoy_config/listener).
+_LONG_BODY_BYTES = 128 * 1024
 # Three milliseconds of gzip; longer bodies are inflated in a thread.
 _INFLATED_AT_ONCE = 1024 * 1024
 
@@ -159,11 +161,15 @@ class Admissions:
         endpoint = find_endpoint(path)
         family = family_of_path(path) if endpoint is None else endpoint.dialect.family
         key: Key | None = None
+        asker: Asker | None = None
         try:
             key = await self._callers.authenticate(request.headers, query, family)
-            decision = await self._admit(key, request, path, query, endpoint, family)
+            asker = await self._ask(key, request, path, endpoint, family)
+            decision = await self._admit(asker, key, request, path, query, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
             decision = _refusal_of(error, family)
+            if asker is not None and len(request.body) >= _LONG_BODY_BYTES:
+                await self._early.learn(asker)
         return (
             self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
         )
@@ -221,6 +227,7 @@ class Admissions:
 
     async def _admit(
         self,
+        asker: Asker,
         key: Key | None,
         request: Request,
         path: str,
@@ -229,7 +236,6 @@ class Admissions:
         family: Family,
     ) -> Decision:
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
-        asker = await self._ask(key, request, path, endpoint, family)
         if coding := request.headers.get("content-encoding", ""):
             request = structs.replace(
                 request, body=await self._inflate(request.body, coding, family)

@@ -22,7 +22,11 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import Key
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Accounts, Standing, accounts_bytes
-from tollgate.core.limits.known_refusals import KnownRefusals, find_forbidding
+from tollgate.core.limits.known_refusals import (
+    KnownRefusals,
+    find_exhausted,
+    find_forbidding,
+)
 from tollgate.core.memo import Memo
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import Dialect
@@ -100,6 +104,25 @@ class EarlyRefusals:
         self._known.note_part(
             asker.accounts, reservation.accounts, standing, reservation.admitted_us
         )
+
+    async def learn(self, asker: Asker) -> None:
+        """Ask the store whether a limit refuses every call of the caller, and remember it.
+
+        For callers whose bodies are refused before any limit is looked at: otherwise nobody would
+        ever know that their next body need not be read.
+        """
+        limited = tuple(each for each in asker.accounts if each.limited)
+        if not limited or limited != asker.accounts[: len(limited)]:
+            return
+        now_us = self._clock.now_us()
+        organization = asker.caller.organization or DEFAULT_ORGANIZATION
+        try:
+            told = await self._counters.peek(organization, limited)
+        except StoreUnavailable as error:
+            telemetry.store_failed("admit", error)
+            return
+        if (refusal := find_exhausted(limited, told, now_us)) is not None:
+            self._known.note(asker.accounts, refusal, now_us)
 
     async def _find_forbidden(
         self, caller: Caller, accounts: Accounts, now_us: int

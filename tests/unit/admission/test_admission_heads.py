@@ -6,8 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.desk import SECRET, Desk, refusal
-from tests.make import limit_set
+from tests.desk import SECRET, Desk, People, admission, refusal
+from tests.fakes import FixedClock, MemoryCounters
+from tests.make import limit_set, settlement
+
+from tollgate.core.entities import LimitSet
+from tollgate.core.errors import StoreUnavailable
 
 BEARER = {"authorization": f"Bearer {SECRET}"}
 
@@ -59,3 +63,48 @@ async def test_only_a_401_asks_who_it_is(headers: dict[str, str], asks: bool) ->
     """RFC 9110, 11.6.1."""
     _, _, told = refusal(await Desk().ask(b"{", headers=headers))
     assert ("www-authenticate" in told) == asks
+
+
+LONG_AND_BAD = b"[" + b" " * 200_000 + b"]"
+
+
+class _NoStore(MemoryCounters):
+    async def peek(self, organization: str, accounts: Any) -> Any:
+        raise StoreUnavailable("down")
+
+
+@pytest.mark.parametrize("limits", [limit_set(max_budget_nanousd=10), limit_set(rpm=1)])
+async def test_a_long_body_that_is_refused_shows_that_its_caller_has_nothing_left(
+    limits: LimitSet,
+) -> None:
+    """It is refused before any limit is looked at; the next one is not taken, also by a worker that
+    did not see the limit being reached.
+    """
+    other = Desk()
+    other.key(limits=limits)
+    held = admission(await other.ask()).reservation
+    assert held is not None
+    await other.counters.settle(held, settlement(cost=10))
+    desk = Desk(People(generation=1), clock=other.clock, counters=other.counters)
+    desk.key(limits=limits)
+    assert await desk.ask_head() is None
+    assert refusal(await desk.ask(LONG_AND_BAD))[0] == 400
+    assert await desk.ask_head() is not None
+
+
+async def test_a_long_body_that_is_refused_says_nothing_of_who_has_something_left() -> None:
+    """Nor does a short one ask the store."""
+    desk = Desk()
+    desk.key(limits=limit_set(rpm=2, max_budget_nanousd=1_000_000_000))
+    for body in (LONG_AND_BAD, b"[]"):
+        assert refusal(await desk.ask(body))[0] == 400
+        assert await desk.ask_head() is None
+
+
+async def test_a_store_that_is_down_is_no_reason_to_refuse_a_long_body_otherwise() -> None:
+    """The client reads what is wrong with it."""
+    clock = FixedClock()
+    desk = Desk(clock=clock, counters=_NoStore(clock))
+    desk.key(limits=limit_set(rpm=1))
+    assert refusal(await desk.ask(LONG_AND_BAD))[0] == 400
+    assert await desk.ask_head() is None

@@ -92,6 +92,20 @@ def find_forbidding(accounts: Accounts) -> tuple[int, int] | None:
     return None
 
 
+def find_exhausted(accounts: Accounts, standing: Standing, asked_us: int) -> Standing | None:
+    """Return the refusal that every call meets where accounts stand so; None: some call may pass.
+
+    `standing` has the balances of these accounts, as the store told them without being asked to
+    hold anything. `asked_us`: the time before it was asked.
+    """
+    for number, account in enumerate(accounts):
+        for place in range(len(account.limits)):
+            refused = structs.replace(standing, refused=number, by=place)
+            if _sure_until_us(account, refused, asked_us) > asked_us:
+                return refused
+    return None
+
+
 def _scope(account: Account) -> tuple[str, str, str | None]:
     scope = account.scope
     return scope.kind, scope.id, scope.model
