@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -95,8 +96,11 @@ async def attack_for(attack: Attack, url: str, key: str, seconds: float) -> Coun
     body = attack.body()
     request = _head(url, key, len(body)) + body
 
+    until_s = time.monotonic() + seconds
+
     async def attacker() -> None:
-        while True:
+        # Not for ever: a call that is being ended when its attacker is cancelled ends as usual.
+        while time.monotonic() < until_s:
             pieces = in_pieces(request) if attack.drip_s is None else _drip(request, attack.drip_s)
             replies[await status_of(url, pieces, attack.leaves_s)] += 1
 
