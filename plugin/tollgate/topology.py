@@ -6,6 +6,7 @@ MB: the supervisor runs for months and renders once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -47,6 +48,28 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovery:
+    """Files from which Envoy takes what may change while it runs (file-based xDS).
+
+    `folder` holds them. `secrets`: the file of each provider's key that is not in Envoy's
+    environment, by the name that its credential has.
+    """
+
+    folder: str
+    secrets: Mapping[str, str]
+
+    @property
+    def clusters(self) -> str:
+        """The deployments' clusters (CDS)."""
+        return f"{self.folder}/clusters.json"
+
+    @property
+    def routes(self) -> str:
+        """The route table (RDS)."""
+        return f"{self.folder}/routes.json"
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """The addresses of one gateway.
 
@@ -54,6 +77,7 @@ class Topology:
     - `stand_ins`: how many of the last workers get calls only while no other is alive.
     - `mock`, `envoy_admin`: may be absent.
     - `trust_bundle`: a file of certificate authorities.
+    - `discovery`: None where the whole configuration is in one file.
     """
 
     listen: Address
@@ -64,6 +88,7 @@ class Topology:
     trust_bundle: str = DEFAULT_TRUST_BUNDLE
     workers_http: tuple[Address, ...] = ()
     stand_ins: int = 0
+    discovery: Discovery | None = None
 
 
 class Part(StrEnum):

@@ -301,7 +301,7 @@ def test_an_envoy_that_cannot_run_ends_everything(folder: Path) -> None:
     assert (code, "/nonexistent/envoy: No such file" in complaint, left) == (1, True, [])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_calls_in_flight_finish(gateway: Gateway, number: signal.Signals) -> None:
     """Exit code 0; the call that ran is whole; nothing is left running, no folder, no port."""
     host, _, port = gateway.url.removeprefix("http://").rpartition(":")

@@ -17,6 +17,7 @@ import uvloop
 from tollgate import settings as configuration
 from tollgate.core.errors import TollgateError
 from tollgate.settings import Settings
+from tollgate.snapshot import Snapshot
 
 app = typer.Typer(
     help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False
@@ -63,7 +64,13 @@ def worker(
 
     _run(
         lambda settings: serve_worker(
-            settings, redis, beat, grpc_address, authz_http, native=native
+            settings,
+            redis,
+            beat,
+            grpc_address,
+            authz_http,
+            native=native,
+            snapshot=Snapshot.beside(config),
         ),
         config,
     )
@@ -84,7 +91,8 @@ def admin(
     """Serve the management API, and settle what expired leases left behind."""
     from tollgate.app.admin import serve_admin
 
-    _run(lambda settings: serve_admin(settings, redis, beat, beats, http_address), config)
+    snapshot = Snapshot.beside(config)
+    _run(lambda settings: serve_admin(settings, redis, beat, beats, http_address, snapshot), config)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from tollgate import __version__, telemetry
 from tollgate.adapters.http_api.application import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
-from tollgate.adapters.prices import keep_current
+from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
@@ -28,6 +28,7 @@ from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.app.base import DAY_US, Core, beside, terms
 from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
 from tollgate.metering.metering import Meter
@@ -35,37 +36,62 @@ from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 from tollgate.settings import Settings
+from tollgate.snapshot import Snapshot
 
 _REAP_EVERY_S = 5.0
 
 
 async def serve_admin(
-    settings: Settings, redis_url: str, beat: Path, beats: Path, address: str
+    settings: Settings,
+    redis_url: str,
+    beat: Path,
+    beats: Path,
+    address: str,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """The management API on one address, and the reaper of leases, until told to stop.
 
-    `beat`: the file for our signs of life; `beats`: the folder of the workers'.
+    `beat`: the file for our signs of life; `beats`: the folder of the workers'. `snapshot`: where
+    a changed configuration comes from.
     """
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
-    management = Management.of(registry, core.counters, book, core.clock, settings.master_key)
-    agreed = terms(settings)
     kept_us = settings.tollgate.ledger_days * DAY_US
     ledger = ValkeyLedger(core.client)
-    reports = Reports(
-        registry,
-        core.counters,
-        ledger,
-        core.catalog,
-        core.clock,
-        agreed.policy.proxy,
-        kept_us,
-        agreed.output_limits,
-    )
-    told, watched = settings.tollgate.metrics, GatewayHealth(core, beats)
+
+    def management_by(settings: Settings) -> Management:
+        return Management.of(registry, core.counters, book, core.clock, settings.master_key)
+
+    def reports_by(settings: Settings, catalog: Catalog) -> Reports:
+        agreed = terms(settings)
+        return Reports(
+            registry,
+            core.counters,
+            ledger,
+            catalog,
+            core.clock,
+            agreed.policy.proxy,
+            kept_us,
+            agreed.output_limits,
+        )
+
+    def levels_by(settings: Settings) -> Levels:
+        return Levels(registry, core.counters, core.clock, terms(settings).policy)
+
+    told, watched = settings.tollgate.metrics, GatewayHealth(core, beats, snapshot)
+    management = management_by(settings)
+    reports = reports_by(settings, core.priced.catalog)
     reader = LedgerReader(ledger, core.clock)
     audit_log = ValkeyAuditLog(core.client)
-    levels = Levels(registry, core.counters, core.clock, agreed.policy)
+    console = create_console(
+        management,
+        reports,
+        reader,
+        levels_by(settings),
+        audit_log,
+        watched,
+        settings.master_key,
+    )
     api = create_api(
         management,
         version=__version__,
@@ -73,10 +99,17 @@ async def serve_admin(
         reported=reports,
         metrics_open=told.open,
         audit_log=audit_log,
-        console=create_console(
-            management, reports, reader, levels, audit_log, watched, settings.master_key
-        ),
+        console=console,
     )
+
+    def manage_by(settings: Settings, catalog: Catalog) -> None:
+        for state in (api.state, console.state):
+            state.management = management_by(settings)
+            state.reports = reports_by(settings, catalog)
+        console.state.levels = levels_by(settings)
+        # Another master key signs everybody out.
+        console.state.sessions = Sessions.of(settings.master_key)
+
     # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
     config = uvicorn.Config(
         api,
@@ -89,7 +122,7 @@ async def serve_admin(
     server = _Server(config)
     async with (
         beside(reap(core.meter)),
-        beside(keep_current(core.catalog, core.prices)),
+        beside(core.configuration(manage_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         beside(telemetry.outage.watch(core.probe)),
         beside(watch_evictions(core.pipe)),
@@ -107,15 +140,19 @@ class GatewayHealth:
     and what all count.
     """
 
-    def __init__(self, core: Core, beats: Path) -> None:
+    def __init__(self, core: Core, beats: Path, snapshot: Snapshot | None) -> None:
         self._core = core
         self._beats = beats
+        self._snapshot = snapshot
 
     async def write_to_store(self) -> None:
         await self._core.probe()
 
     def why_nobody_decides(self) -> str | None:
         return why_nobody_serves(self._beats)
+
+    def refused_change(self) -> list[str]:
+        return [] if self._snapshot is None else self._snapshot.refused_faults()
 
     def metrics(self) -> bytes:
         return generate_latest(_all_processes())

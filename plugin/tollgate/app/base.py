@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -16,7 +15,7 @@ from typing import Any
 from valkey.asyncio import Valkey
 
 from tollgate import telemetry
-from tollgate.adapters.prices import PriceBook, known_names, price_of_file
+from tollgate.adapters.prices import price_of_file
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
@@ -25,6 +24,7 @@ from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.counters.outputs import SharedOutputs
 from tollgate.admission.admission import Terms
 from tollgate.admission.hold_waits import HoldWaits
+from tollgate.app.configuration import Configuration, Priced
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import request_id
 from tollgate.core.entities import LimitSet
@@ -53,17 +53,16 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What both processes are built on."""
+    """What both processes are built on. `settings`, `priced`: those of the start."""
 
     settings: Settings
     client: Valkey
     pipe: Pipe
     counters: ValkeyCounters
-    catalog: Catalog
+    priced: Priced
     meter: Meter
     estimates: InputEstimates
     clock: StoreClock
-    prices: PriceBook
     hold_waits: HoldWaits
     outputs: SharedOutputs
 
@@ -77,22 +76,14 @@ class Core:
         counters = ValkeyCounters(
             client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock
         )
-        book = PriceBook(settings.deployments, settings.prices, ours.price_file)
-        catalog = Catalog.of(
-            settings.deployments,
-            book.at(datetime.now(UTC)),
-            book.find_price,
-            known_names,
-            settings.aliases,
-        )
+        priced = Priced.by(settings)
         estimates = InputEstimates()
-        fallback = default_price(settings) if ours.unpriced_models == "default_price" else None
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
         outputs = SharedOutputs(pipe)
         meter = Meter(
             counters,
-            catalog,
-            fallback,
+            priced.catalog,
+            fallback_price(settings),
             estimates,
             ietf=ours.ietf_headers,
             on_settled=hold_waits.settled,
@@ -103,14 +94,25 @@ class Core:
             client,
             pipe,
             counters,
-            catalog,
+            priced,
             meter,
             estimates,
             clock,
-            book,
             hold_waits,
             outputs,
         )
+
+    def configuration(self, admit_by: Callable[[Settings, Catalog], None]) -> Configuration:
+        """The configuration, which may change. `admit_by` puts another one in force."""
+
+        def settle_by(settings: Settings, catalog: Catalog) -> None:
+            ours = settings.tollgate
+            unseen = UnseenOutput(self.outputs, ours.default_output_tokens, ours.client_left)
+            self.meter.reconfigure(
+                catalog, fallback_price(settings), unseen, ietf=ours.ietf_headers
+            )
+
+        return Configuration(self.settings, self.priced, admit_by, settle_by)
 
     async def probe(self) -> None:
         """Write to the store, and take its time. Raises StoreUnavailable."""
@@ -136,6 +138,12 @@ def default_price(settings: Settings) -> Price:
     return price_of_file(
         ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default"
     )
+
+
+def fallback_price(settings: Settings) -> Price | None:
+    """What a call of an unpriced model is charged by; None: nothing."""
+    fallback = settings.tollgate.unpriced_models == "default_price"
+    return default_price(settings) if fallback else None
 
 
 def terms(settings: Settings) -> Terms:

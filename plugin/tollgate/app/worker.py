@@ -19,18 +19,20 @@ from tollgate.adapters.envoy.grpc import serving
 from tollgate.adapters.envoy.grpc.call import Limits, Methods, Server, streaming, unary
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
-from tollgate.adapters.prices import keep_current
 from tollgate.adapters.sound import TaggedSound
 from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.admission.admission import Admissions
+from tollgate.admission.current import CurrentAdmissions
 from tollgate.api_table import api_table
 from tollgate.app.base import Core, beside, new_id, terms
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
+from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
+from tollgate.snapshot import Snapshot
 
 # Envoy sees at once that its health check's connection has ended; until then it would open the
 # access log's stream here again, and lose what it had to tell.
@@ -42,32 +44,51 @@ _COLLECT_AFTER = 20_000
 
 
 async def serve_worker(
-    settings: Settings, redis_url: str, beat: Path, address: str, authz_http: str, *, native: bool
+    settings: Settings,
+    redis_url: str,
+    beat: Path,
+    address: str,
+    authz_http: str,
+    *,
+    native: bool,
+    snapshot: Snapshot | None = None,
 ) -> None:
     """Envoy's three services on one address, and ext_authz over HTTP on another, until told to
     stop.
 
     Both serve in both modes;
-    `native`: which one to expect. `beat`: the file for our signs of life.
+    `native`: which one to expect. `beat`: the file for our signs of life. `snapshot`: where a
+    changed configuration comes from.
     """
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
-    admissions = Admissions(
-        directory,
-        core.counters,
-        core.catalog,
-        terms(settings),
-        core.clock,
-        new_id,
-        core.estimates,
-        core.meter.undo,
-        core.hold_waits,
-        TaggedSound(),
-    )
+    sound = TaggedSound()
+
+    def admissions_by(settings: Settings, catalog: Catalog) -> Admissions:
+        return Admissions(
+            directory,
+            core.counters,
+            catalog,
+            terms(settings),
+            core.clock,
+            new_id,
+            core.estimates,
+            core.meter.undo,
+            core.hold_waits,
+            sound,
+        )
+
+    admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)
-    counts = token_counters(settings.deployments) if settings.tollgate.tokenizer else {}
+    counts = dict(token_counters(settings.deployments)) if settings.tollgate.tokenizer else {}
+
+    def admit_by(settings: Settings, catalog: Catalog) -> None:
+        if settings.tollgate.tokenizer:
+            counts.update(token_counters(settings.deployments))
+        admissions.replace(admissions_by(settings, catalog))
+
     if not native:
         for count in counts.values():
             count("loads its vocabulary now, not while somebody waits")
@@ -81,7 +102,7 @@ async def serve_worker(
     server = _server(settings, address, {**methods, **health.methods})
     async with (
         beside(follow(redis_url, directory)),
-        beside(keep_current(core.catalog, core.prices)),
+        beside(core.configuration(admit_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),

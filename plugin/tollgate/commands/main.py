@@ -7,6 +7,7 @@ when it runs, because `up` and `serve` stay in memory as long as the gateway run
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -104,21 +105,22 @@ def up(
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run the whole gateway: store, workers, management, Envoy."""
-    from tollgate.gateway import supervisor
+    from tollgate.gateway import running, supervisor
     from tollgate.gateway.envoy_program import find_version
 
     with failing_clearly():
         overrides = {
             "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
         }  # fmt: skip
-        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
         if envoy is not None:
-            loaded = _with(loaded, {"envoy_version": find_version(str(envoy))})
+            overrides["envoy_version"] = find_version(str(envoy))
+        load = _loader(overrides, allow_unenforced=allow_unenforced)
+        loaded = _told(load(config))
         programs = (
             supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
         )
-        with supervisor.gateway(loaded, config, programs) as plan:
-            _finish(supervisor.run(plan, _say))
+        with supervisor.gateway(loaded, config, programs, load) as plan:
+            _finish(running.run(plan, _say))
 
 
 @app.command()
@@ -130,13 +132,13 @@ def serve(
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run workers and management only, for an Envoy of your own (see `tollgate envoy-config`)."""
-    from tollgate.gateway import supervisor
+    from tollgate.gateway import running, supervisor
 
     with failing_clearly():
         overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
-        loaded = _loaded(config, overrides, allow_unenforced=allow_unenforced)
-        with supervisor.sidecar(loaded, config) as plan:
-            _finish(supervisor.run(plan, _say))
+        load = _loader(overrides, allow_unenforced=allow_unenforced)
+        with supervisor.sidecar(_told(load(config)), config, load=load) as plan:
+            _finish(running.run(plan, _say))
 
 
 @app.command("envoy-config")
@@ -195,11 +197,15 @@ def rendered(loaded: settings.Settings, what: Part) -> str:
     return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
 
 
-def _loaded(
-    config: Path, overrides: dict[str, Any], *, allow_unenforced: bool
-) -> settings.Settings:
-    """Return the file with command-line overrides, after printing its notices and warnings."""
-    loaded = _with(settings.load(config, allow_unenforced=allow_unenforced), overrides)
+def _loader(
+    overrides: dict[str, Any], *, allow_unenforced: bool
+) -> Callable[[Path], settings.Settings]:
+    """Return what reads a file, with command-line overrides."""
+    return lambda file: _with(settings.load(file, allow_unenforced=allow_unenforced), overrides)
+
+
+def _told(loaded: settings.Settings) -> settings.Settings:
+    """Return the settings, after printing their notices and warnings."""
     for notice in loaded.notices:
         _say(f"notice: {notice}")
     for warning in (*loaded.warnings, *exposure.warnings(loaded)):

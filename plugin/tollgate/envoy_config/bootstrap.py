@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tollgate.envoy_config.clusters import bounds
-from tollgate.envoy_config.clusters.clusters import clusters, secrets
+from tollgate.envoy_config.clusters.clusters import clusters, own_clusters, secrets
 from tollgate.envoy_config.http_filters.inflating import UNBOUNDED
 from tollgate.envoy_config.listener.listener import listener
 from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
@@ -28,15 +28,19 @@ def bounds_of(settings: Settings) -> Json:
 
 def bootstrap(settings: Settings, topology: Topology) -> Json:
     """Return what `envoy -c` takes."""
+    found = clusters if topology.discovery is None else own_clusters
     document: Json = {
         "node": {"id": "tollgate", "cluster": "tollgate"},
         **bounds_of(settings),
         "static_resources": {
             "secrets": secrets(settings),
             "listeners": [listener(settings, topology)],
-            "clusters": clusters(settings, topology),
+            "clusters": found(settings, topology),
         },
     }
+    if topology.discovery is not None:
+        source = {"path_config_source": {"path": topology.discovery.clusters}}
+        document["dynamic_resources"] = {"cds_config": source | {"resource_api_version": "V3"}}
     if topology.envoy_admin is not None:
         # The operator must reach Envoy however many clients there are.
         document["admin"] = {

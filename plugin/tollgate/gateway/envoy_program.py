@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import re
 import subprocess
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from tollgate.core.errors import SettingsError
@@ -25,6 +26,11 @@ _VERSION_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 1.0
 _ACTIVE = r"^http\.tollgate\.downstream_rq_active$"
+_DISCOVERY = (
+    r"^(cluster_manager\.cds|http\.tollgate\.rds\.tollgate)\.(version_text|update_rejected)$"
+    r"|^cluster_manager\.warming_clusters$"
+)
+_STATISTIC = re.compile(r'\.(version_text|update_rejected|warming_clusters): "?(\w*)')
 _CALLS = re.compile(rb"downstream_rq_active: (\d+)")
 # `envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL`
 _VERSION = re.compile(r"version: \w+/((\d+)\.(\d+)[^/]*)/")
@@ -63,6 +69,39 @@ async def answers(admin: Address, path: str) -> bool:
         return (await _ask(admin, "GET", path)).startswith(b"HTTP/1.1 200 ")
     except OSError:
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Discovering:
+    """What Envoy has taken from the files that it watches.
+
+    `rejected`: how many it has refused since its start. `warming`: how many clusters do not serve
+    yet.
+    """
+
+    versions: frozenset[str]
+    rejected: int
+    warming: int
+
+
+async def discovering(admin: Address) -> Discovering:
+    """Ask Envoy how far it is. While it does not answer, it has nothing."""
+    try:
+        told = (await _ask(admin, "GET", f"/stats?filter={quote(_DISCOVERY)}")).decode()
+    except OSError:
+        return Discovering(frozenset(), 0, 0)
+    values: dict[str, list[str]] = {
+        "version_text": [],
+        "update_rejected": [],
+        "warming_clusters": [],
+    }
+    for name, value in _STATISTIC.findall(told):
+        values[name].append(value)
+    return Discovering(
+        frozenset(values["version_text"]),
+        sum(map(int, values["update_rejected"])),
+        sum(map(int, values["warming_clusters"])),
+    )
 
 
 async def drain(admin: Address, seconds: float, hurry: asyncio.Event) -> None:

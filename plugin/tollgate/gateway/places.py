@@ -7,6 +7,7 @@ when it is refused.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -144,3 +145,19 @@ def find_trust_bundle(environment: Mapping[str, str]) -> str | None:
         usual.openssl_cafile,
     )
     return next((each for each in candidates if each and Path(each).is_file()), None)
+
+
+async def answers_ping(path: Path) -> bool:
+    """Whether a store answers at a Unix socket."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        # While it reads its file it answers -LOADING.
+        return await reader.readline() == b"+PONG\r\n"
+    except OSError:
+        return False
+    finally:
+        writer.close()

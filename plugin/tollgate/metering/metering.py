@@ -86,6 +86,14 @@ class Meter:
         self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
         self._settling = Background()
 
+    def reconfigure(
+        self, catalog: Catalog, default_price: Price | None, unseen: UnseenOutput, *, ietf: bool
+    ) -> None:
+        """Settle by these from now on. The catalog has to know the calls in flight."""
+        self._catalog, self._default_price = catalog, default_price
+        self._unseen, self._ietf = unseen, ietf
+        self._other_models = Bounded(1024 * 1024)
+
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
         """Settle a call now, and return the headers that report where limits stand afterwards.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -89,7 +90,7 @@ async def test_a_part_that_ends_before_it_serves_is_told_with_its_last_lines(
 
 
 async def test_the_end_of_a_part_that_is_not_restarted_is_the_end_of_all(running: Running) -> None:
-    made = running.of(part("print('ready', flush=True)"))
+    made = running.of(part("import time; print('ready', flush=True); time.sleep(1)"))
     await made.start()
     assert str(await made.failure()) == "p ended with exit code 0"
 
@@ -114,3 +115,42 @@ async def test_kill_waits_for_nobody(running: Running) -> None:
     await made.start()
     await made.kill()
     assert str(await made._runs["p"].ended()) == "p was killed by SIGKILL"
+
+
+ANSWERS = (
+    "import os, signal\n"
+    "signal.signal(signal.SIGHUP, lambda *_: os.write(1, b'{answer}\\n'))\n"
+    "print('ready', flush=True)\n"
+    "while True: signal.pause()\n"
+)
+
+
+@pytest.mark.parametrize("answer", ["configured", "not configured: no such file"])
+async def test_a_part_that_is_told_of_a_change_answers(running: Running, answer: str) -> None:
+    """Each time that it is told."""
+    told = part(ANSWERS.format(answer=answer))
+    found = running.of(told)
+    await found.start()
+    assert [await found.tell(told, signal.SIGHUP) for _ in range(3)] == [answer] * 3
+
+
+async def test_a_part_that_ends_instead_of_answering_is_not_waited_for(running: Running) -> None:
+    """Its next life reads the change by itself."""
+    told = part(ANSWERS.replace("os.write(1, b'{answer}\\n')", "exit(0)"), restarts=True)
+    found = running.of(told)
+    await found.start()
+    assert await found.tell(told, signal.SIGHUP) == ""
+    await running.until("again")
+
+
+async def test_one_more_part_may_start_and_stops_with_the_others(running: Running) -> None:
+    """One that does not come up is no part."""
+    found = running.of(part(SERVES))
+    await found.start()
+    more = Part("more", (sys.executable, "-c", SERVES), {})
+    await found.start_beside(more, "p")
+    assert "more      ready" in running.said
+    with pytest.raises(PartFailed, match="broken"):
+        await found.start_beside(Part("broken", (sys.executable, "-c", "exit(1)"), {}), "p")
+    await found.stop(asyncio.Event())
+    assert await found.tell(more, signal.SIGHUP) == ""

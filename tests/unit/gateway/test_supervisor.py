@@ -13,7 +13,7 @@ from tests.valkeys import valkey_server
 
 from tollgate import settings
 from tollgate.core.errors import SettingsError
-from tollgate.gateway import supervisor
+from tollgate.gateway import running, supervisor
 from tollgate.gateway.processes import Part
 from tollgate.settings.edge_settings import TlsSettings
 
@@ -104,13 +104,13 @@ def test_a_plan_runs_until_a_part_has_ended() -> None:
     plan = supervisor.Plan(
         ((python("first", SERVES),), (python("last", "print('ready', flush=True)"),)), "all of it"
     )
-    assert supervisor.run(plan, said.append) == "last ended with exit code 0"
+    assert running.run(plan, said.append) == "last ended with exit code 0"
     assert said == ["first     ready", "last      ready", "all of it"]
 
 
 def test_a_part_that_does_not_start_is_told() -> None:
     plan = supervisor.Plan(((python("first", "raise SystemExit(3)"),),), "never")
-    assert supervisor.run(plan, lambda _: None) == "first ended with exit code 3"
+    assert running.run(plan, lambda _: None) == "first ended with exit code 3"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -123,14 +123,14 @@ def test_a_signal_ends_a_plan_in_order(number: signal.Signals) -> None:
         if line == "ready":
             os.kill(os.getpid(), number)
 
-    assert supervisor.run(supervisor.Plan(((python("first", SERVES),),), "ready"), say) is None
+    assert running.run(supervisor.Plan(((python("first", SERVES),),), "ready"), say) is None
     assert said[-1].startswith("stopping")
 
 
 def test_a_store_that_cannot_be_used_ends_a_plan_before_anything_starts(tmp_path: Path) -> None:
     with valkey_server(tmp_path, "--requirepass", "right") as path:
         plan = supervisor.Plan(((python("first", SERVES),),), "never", f"unix://{path}")
-        failure = supervisor.run(plan, lambda _: None)
+        failure = running.run(plan, lambda _: None)
     assert failure is not None
     assert "does not let us in without a password" in failure
 
@@ -145,7 +145,7 @@ def test_who_waits_for_a_store_can_be_told_to_stop(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     plan = supervisor.Plan(((python("first", SERVES),),), "never", f"unix://{tmp_path}/none")
-    assert supervisor.run(plan, say) is None
+    assert running.run(plan, say) is None
     assert [line.split()[0] for line in said] == ["waiting", "stopping:"]
 
 

@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import admitted
-from tollgate.admission.admission import Admissions, Request
+from tollgate.admission.admission import Request
+from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.calls.decision import Admission, Header
 from tollgate.core.envoy_contract import (
@@ -43,7 +44,7 @@ _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
 class Authorization:
     """Envoy's Authorization service."""
 
-    def __init__(self, admissions: Admissions, meter: Meter) -> None:
+    def __init__(self, admissions: Decides, meter: Meter) -> None:
         self._decisions = Decisions(admissions, meter, _GrpcWording())
 
     def check(self, call: Call) -> _Check:

@@ -21,7 +21,8 @@ import httptools
 from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.listening import listen
 from tollgate.adapters.envoy.metadata import edits_text, reservation_text
-from tollgate.admission.admission import Admissions, Request
+from tollgate.admission.admission import Request
+from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.calls.decision import Admission, Header
 from tollgate.core.calls.reservation import Reservation
@@ -54,7 +55,7 @@ _ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
 class AuthorizationOverHttp:
     """Serves Envoy's ext_authz on one address."""
 
-    def __init__(self, admissions: Admissions, meter: Meter, apis: Mapping[str, Api]) -> None:
+    def __init__(self, admissions: Decides, meter: Meter, apis: Mapping[str, Api]) -> None:
         self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis))
         self.connections: set[_EnvoyConnection] = set()
         self.draining = False

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tollgate import telemetry
-from tollgate.admission.admission import Admissions, Request
+from tollgate.admission.admission import Request
+from tollgate.admission.current import Decides
 from tollgate.background import Background
 from tollgate.core.calls.decision import Admission, Header, Refusal
 from tollgate.core.calls.usage import NO_USAGE
@@ -45,7 +46,7 @@ class Decisions:
     we failed to word, is given back.
     """
 
-    def __init__(self, admissions: Admissions, meter: Meter, wording: Wording) -> None:
+    def __init__(self, admissions: Decides, meter: Meter, wording: Wording) -> None:
         self._admissions = admissions
         self._meter = meter
         self._wording = wording

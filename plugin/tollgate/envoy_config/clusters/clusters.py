@@ -121,9 +121,21 @@ _ADMIN_IDLE = timedelta(seconds=4)
 
 def clusters(settings: Settings, topology: Topology) -> list[Json]:
     """Return every cluster that routes and filters refer to."""
-    providers = [_provider(settings, topology, deployment) for deployment in settings.deployments]
+    return [*own_clusters(settings, topology), *provider_clusters(settings, topology)]
+
+
+def own_clusters(settings: Settings, topology: Topology) -> list[Json]:
+    """Return the clusters of Tollgate's own processes.
+
+    Always static: Envoy's gRPC access log takes no other cluster.
+    """
     asked = [_authz(topology)] if settings.tollgate.mode == "native" else []
-    return [plain(each) for each in (_workers(topology), *asked, _admin(topology), *providers)]
+    return [plain(each) for each in (_workers(topology), *asked, _admin(topology))]
+
+
+def provider_clusters(settings: Settings, topology: Topology) -> list[Json]:
+    """The clusters of the deployments, in the file's order."""
+    return [plain(_provider(settings, topology, each)) for each in settings.deployments]
 
 
 def secrets(settings: Settings) -> list[Json]:
@@ -235,13 +247,14 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     name, origin = cluster_name(deployment), Origin.of(deployment.api_base)
     address = Address(host=origin.host, port=origin.port)
     signed = deployment.provider == "bedrock"
+    files = topology.discovery.secrets if topology.discovery is not None else {}
     if origin.host == MOCK_HOST and topology.mock is not None:
         address = topology.mock
     options = HttpProtocolOptions(
         common_http_protocol_options=CommonHttpOptions(idle_timeout=_PROVIDER_IDLE),
         http_filters=[
             *([rewriting(deployment)] if len(chain(settings, deployment)) > 1 else []),
-            *credential_filters(deployment, settings.credentials.get(deployment.id)),
+            *credential_filters(deployment, settings.credentials.get(deployment.id), files),
             reply_headers(deployment),
             http_filter_message("upstream_codec", UpstreamCodec()),
         ],

@@ -7,11 +7,15 @@ its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.core.v3 import (
+    ApiVersion,
+    ConfigSource,
     DataSource,
+    PathConfigSource,
 )
 from envoy_data_plane.envoy.extensions.common.aws.v3 import (
     AwsCredentialProvider,
@@ -141,17 +145,24 @@ def _credential_form(deployment: Deployment) -> CredentialForm:
     return _CREDENTIAL_FORMS.get(deployment.provider, CredentialForm())
 
 
-def credential_filters(deployment: Deployment, credential: Credential | None) -> list[HttpFilter]:
-    """Return the filters that add the credential; a private model server may need none."""
+def credential_filters(
+    deployment: Deployment, credential: Credential | None, files: Mapping[str, str]
+) -> list[HttpFilter]:
+    """Return the filters that add the credential; a private model server may need none.
+
+    `files`: where credentials are that Envoy's environment does not hold.
+    """
     if deployment.pass_credentials:
         return []
     if deployment.provider == "bedrock" and (credential is None or credential.aws):
-        return [http_filter_message("aws_request_signing", _signing(deployment, credential))]
+        return [http_filter_message("aws_request_signing", _signing(deployment, credential, files))]
     if credential is None:
         return []
     form = _credential_form(deployment)
     generic = Generic(
-        credential=SdsSecretConfig(name=credential.variable),
+        credential=SdsSecretConfig(
+            name=credential.variable, sds_config=_discovered(files.get(credential.variable))
+        ),
         header=form.header,
         header_value_prefix=form.prefix,
     )
@@ -163,7 +174,18 @@ def credential_filters(deployment: Deployment, credential: Credential | None) ->
     ]
 
 
-def _signing(deployment: Deployment, credential: Credential | None) -> AwsRequestSigning:
+def _discovered(file: str | None) -> ConfigSource | None:
+    """Where a secret is taken from; None: from the bootstrap's own."""
+    if file is None:
+        return None
+    return ConfigSource(
+        path_config_source=PathConfigSource(path=file), resource_api_version=ApiVersion.V3
+    )
+
+
+def _signing(
+    deployment: Deployment, credential: Credential | None, files: Mapping[str, str]
+) -> AwsRequestSigning:
     """Return AWS Signature Version 4.
 
     Without credentials in the file, Envoy finds them itself: environment, profiles, the machine's
@@ -171,7 +193,12 @@ def _signing(deployment: Deployment, credential: Credential | None) -> AwsReques
     """
     provider = None
     if credential is not None:
-        source = DataSource(environment_variable=credential.variable)
+        file = files.get(credential.variable)
+        source = (
+            DataSource(environment_variable=credential.variable)
+            if file is None
+            else DataSource(filename=file)
+        )
         provider = AwsCredentialProvider(
             # Otherwise Envoy's environment would take precedence.
             custom_credential_provider_chain=True,

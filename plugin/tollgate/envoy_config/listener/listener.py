@@ -37,17 +37,17 @@ from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.filters import http_filters, is_native, router
 from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.local_replies import local_reply_config
-from tollgate.envoy_config.listener.route_table import route_configuration
+from tollgate.envoy_config.listener.route_table import ROUTES, route_configuration
 from tollgate.envoy_config.typed_messages import Json, envoy_address, extension, packed, plain
 from tollgate.settings import Settings, TollgateSettings
-from tollgate.topology import Topology
+from tollgate.topology import Discovery, Topology
 
 
 def listener(settings: Settings, topology: Topology) -> Json:
     """Return the gateway's listener."""
     manager = {
         "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": connection_manager(settings),
+        "typed_config": connection_manager(settings, topology.discovery),
     }
     return {
         "name": bounds.LISTENER,
@@ -89,8 +89,11 @@ def _tls(ours: TollgateSettings) -> Json:
     }
 
 
-def connection_manager(settings: Settings) -> Json:
-    """Return the HTTP connection manager, which a platform team puts into its own listener."""
+def connection_manager(settings: Settings, discovery: Discovery | None = None) -> Json:
+    """Return the HTTP connection manager, which a platform team puts into its own listener.
+
+    `discovery`: where its routes are; None means in it.
+    """
     ours = settings.tollgate
     message = HttpConnectionManager(
         stat_prefix="tollgate",
@@ -118,8 +121,15 @@ def connection_manager(settings: Settings) -> Json:
         message,
         local_reply_config=local_replies(settings),
         http_filters=[*http_filters(settings), router()],
-        route_config=route_configuration(settings),
+        **_routes(settings, discovery),
     )
+
+
+def _routes(settings: Settings, discovery: Discovery | None) -> Json:
+    if discovery is None:
+        return {"route_config": route_configuration(settings)}
+    source = {"path_config_source": {"path": discovery.routes}, "resource_api_version": "V3"}
+    return {"rds": {"route_config_name": ROUTES, "config_source": source}}
 
 
 def local_replies(settings: Settings) -> Json:

@@ -8,6 +8,7 @@ never opens an ext_proc stream.
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -60,6 +61,9 @@ from tollgate.envoy_config.listener import cors
 from tollgate.envoy_config.typed_messages import ADMIN_CLUSTER, Json, overwritten, packed, plain
 from tollgate.settings import Settings, TollgateSettings
 
+ROUTES = "tollgate"
+"""The name of the route table."""
+
 _MANAGEMENT_PREFIXES = (
     "/key/",
     "/user/",
@@ -110,7 +114,7 @@ _SHORT_BODY_BYTES = 128 * 1024
 
 def route_configuration(settings: Settings) -> Json:
     """Return the whole route table."""
-    return {"name": "tollgate", "virtual_hosts": [virtual_host(settings)]}
+    return {"name": ROUTES, "virtual_hosts": [virtual_host(settings)]}
 
 
 def virtual_host(settings: Settings) -> Json:
@@ -120,10 +124,10 @@ def virtual_host(settings: Settings) -> Json:
     """
     deployments = [_deployment(each, settings) for each in settings.deployments]
     unrouted = [_long_body(), _nowhere()]
+    on = switched_on(settings)
     for route in (*deployments, *unrouted):
-        route["typed_per_filter_config"] = switched_on(settings) | route.get(
-            "typed_per_filter_config", {}
-        )
+        # A copy: printed, shared parts would be aliases of each other.
+        route["typed_per_filter_config"] = deepcopy(on) | route.get("typed_per_filter_config", {})
     return {
         "name": "tollgate",
         "domains": ["*"],

@@ -67,7 +67,7 @@ def create_console(
     audit_log: AuditLog,
     watched: Watched,
     master_key: str | None,
-) -> ASGIApp:
+) -> FastAPI:
     """Return the console. `watched`: what the page *Now* tells the health of."""
     console = FastAPI(openapi_url=None, redirect_slashes=False)
     console.state.management = management

@@ -25,6 +25,12 @@ class Watched(Protocol):
         """Return why no worker can decide; None if one can."""
         ...
 
+    def refused_change(self) -> list[str]:
+        """What is wrong with the configuration file since it was changed, a line for each fault;
+        empty: nothing. The configuration before that change is in force.
+        """
+        ...
+
     def metrics(self) -> bytes:
         """Return the metrics of all processes in Prometheus' format."""
         ...
@@ -50,7 +56,11 @@ async def readiness(request: Request) -> JSONResponse:
         return JSONResponse({"status": "unhealthy", "db": "disconnected", "error": str(error)}, 503)
     if (why := watched.why_nobody_decides()) is not None:
         return JSONResponse({"status": "unhealthy", "db": "connected", "error": why}, 503)
-    return JSONResponse({"status": "healthy", "db": "connected"})
+    told: dict[str, object] = {"status": "healthy", "db": "connected"}
+    if faults := watched.refused_change():
+        # Anybody may ask: the places and what would be right there, not the values.
+        told["configuration"] = {"refused": [each.partition(" (got ")[0] for each in faults]}
+    return JSONResponse(told)
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -1,0 +1,100 @@
+"""What Envoy takes from files while it runs: the deployments' clusters, and the route table.
+
+A cluster is named by its content here. So a changed deployment is a new cluster beside the old one,
+and the route table moves to it in one step: no request meets one half of a change. Metrics keep the
+deployment's name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from tollgate.core.envoy_contract import ROUTE_HEADER
+from tollgate.envoy_config.clusters.clusters import provider_clusters
+from tollgate.envoy_config.listener.route_table import route_configuration
+from tollgate.envoy_config.typed_messages import Json
+from tollgate.settings import Settings
+from tollgate.topology import Topology
+
+_CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+_NAMING = ("cluster", "cluster_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Clusters, and the route table that names them."""
+
+    clusters: list[Json]
+    routes: Json
+
+    @classmethod
+    def of(cls, settings: Settings, topology: Topology) -> Discovered:
+        """What these settings need."""
+        names: dict[str, str] = {}
+        clusters = []
+        for cluster in provider_clusters(settings, topology):
+            name = cluster["name"]
+            names[name] = f"{name}@{_version(cluster)}"
+            clusters.append(_renamed(cluster, names) | {"name": names[name], "alt_stat_name": name})
+        return cls(clusters, _renamed(route_configuration(settings), names))
+
+    @classmethod
+    def read(cls, clusters: str, routes: str) -> Discovered:
+        """What two files hold that Envoy reads."""
+        (table,) = _resources(routes)
+        return cls(_resources(clusters), table)
+
+    def beside(self, earlier: Discovered) -> Discovered:
+        """These, with what calls that were admitted earlier still need."""
+        known = {each["name"] for each in self.clusters}
+        old = [each for each in earlier.clusters if each["name"] not in known]
+        (host,) = self.routes["virtual_hosts"]
+        named = {each["name"] for each in host["routes"]}
+        (earlier_host,) = earlier.routes["virtual_hosts"]
+        kept = [
+            each
+            for each in earlier_host["routes"]
+            if each["name"] not in named and _is_deployment(each)
+        ]
+        merged = {**host, "routes": [*kept, *host["routes"]]}
+        return Discovered([*self.clusters, *old], {**self.routes, "virtual_hosts": [merged]})
+
+    def texts(self) -> tuple[str, str]:
+        """The two files, as Envoy reads them. Their version is that of their content."""
+        return _file(_CLUSTER, self.clusters), _file(_ROUTES, [self.routes])
+
+
+def _is_deployment(route: Json) -> bool:
+    return any(each.get("name") == ROUTE_HEADER for each in route["match"].get("headers", ()))
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    """The value with every name of a cluster replaced."""
+    if isinstance(value, dict):
+        return {
+            name: names.get(each, each)
+            if name in _NAMING and isinstance(each, str)
+            else _renamed(each, names)
+            for name, each in value.items()
+        }
+    return [_renamed(each, names) for each in value] if isinstance(value, list) else value
+
+
+def _version(content: object) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _file(kind: str, resources: list[Json]) -> str:
+    typed = [{"@type": kind, **each} for each in resources]
+    return json.dumps({"version_info": _version(resources), "resources": typed})
+
+
+def _resources(text: str) -> list[Json]:
+    return [
+        {name: value for name, value in each.items() if name != "@type"}
+        for each in json.loads(text)["resources"]
+    ]
