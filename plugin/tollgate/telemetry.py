@@ -50,6 +50,11 @@ _UNSEEN = Counter(
 )
 _TOKENS = Counter("tollgate_tokens", "Tokens of settled requests", ["model", "direction"])
 _SPEND = Counter("tollgate_spend_dollars", "Dollars of settled requests", ["model"])
+_CERTAINTY_DOLLARS = Counter(
+    "tollgate_certainty_dollars",
+    "Dollars of settled requests, by how sure the usage is that they were charged for",
+    ["certainty"],
+)
 _UNPRICED = Counter(
     "tollgate_unpriced_parts",
     "Parts of settled requests that have no price of their own: charged as what holds them, or not"
@@ -169,6 +174,7 @@ def publish() -> None:
         _count(_labelled(_TOKENS, model, "input"), input_tokens)
         _count(_labelled(_TOKENS, model, "output"), output_tokens)
         _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
+        _count(_labelled(_CERTAINTY_DOLLARS, certainty), cost_nanousd / 1_000_000_000)
     _settlements.clear()
     _gathered.clear()
     for counter, amount in _counts.items():

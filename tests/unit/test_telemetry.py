@@ -29,6 +29,16 @@ def test_what_requests_counted_is_told_after_publication() -> None:
     assert value("tollgate_spend_dollars_total", model="of this test") == 2
 
 
+def test_dollars_are_told_by_how_sure_their_usage_is() -> None:
+    """Of all models together."""
+    telemetry.publish()
+    before = value("tollgate_certainty_dollars_total", certainty="partial")
+    telemetry.settled("partial", "test", "one", 1, 1, 1_500_000_000)
+    telemetry.settled("partial", "test", "two", 1, 1, 500_000_000)
+    telemetry.publish()
+    assert value("tollgate_certainty_dollars_total", certainty="partial") - before == 2
+
+
 def test_models_beyond_a_thousand_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a wildcard serves them clients choose names, and no series ever goes."""
     monkeypatch.setattr(telemetry, "_models", set())
