@@ -13,7 +13,7 @@ from tollgate.core.audit import AuditEntry, Change
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
-from tollgate.core.limits.accounts import Account, Accounts, Period, Scope, Spend, Standing
+from tollgate.core.limits.accounts import Account, Accounts, Period, Quota, Scope, Spend, Standing
 from tollgate.core.requests.estimate import Lately
 
 
@@ -317,11 +317,14 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Succession:
-    """A budget period of a scope, and the period that replaces it after a change of duration."""
+    """A period of a scope, and the period that replaces it after a change of duration or calendar:
+    of its budget, or of a `limit` that has a counter of its own.
+    """
 
     scope: Scope
     before: Period
     after: Period
+    limit: Quota | None = None
 
 
 class SpendBook(Protocol):

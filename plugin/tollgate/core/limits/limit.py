@@ -44,13 +44,14 @@ class Estimated(Protocol):
 class MeterRow:
     """What there is to know of a meter.
 
-    `noun` is its word in messages, `header` the one in the names of headers (None: no header tells
+    `number` is how the store names it, and never changes. `noun` is its word in messages, `header` the one in the names of headers (None: no header tells
     it), `unit` the parameter of the IETF's headers. `estimated` and `used` say how much of it a
     call may use, and did; the cost of a call is known beside its usage. `estimated_output`: the
     part of the estimate that is output, which may be a guess. `tokens`: calls that use no tokens
     are not limited by it.
     """
 
+    number: int
     noun: str
     header: str | None
     unit: str
@@ -62,8 +63,9 @@ class MeterRow:
 
 METERS: Mapping[Meter, MeterRow] = MappingProxyType(
     {
-        Meter.REQUESTS: MeterRow("requests", "requests", "", lambda _: 1, lambda _: 1),
+        Meter.REQUESTS: MeterRow(1, "requests", "requests", "", lambda _: 1, lambda _: 1),
         Meter.TOKENS: MeterRow(
+            2,
             "tokens",
             "tokens",
             ';qu="tollgate-tokens"',
@@ -73,6 +75,7 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             tokens=True,
         ),
         Meter.INPUT_TOKENS: MeterRow(
+            3,
             "input tokens",
             None,
             ';qu="tollgate-input-tokens"',
@@ -81,6 +84,7 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             tokens=True,
         ),
         Meter.OUTPUT_TOKENS: MeterRow(
+            4,
             "output tokens",
             None,
             ';qu="tollgate-output-tokens"',
@@ -90,6 +94,7 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             tokens=True,
         ),
         Meter.UNCACHED_TOKENS: MeterRow(
+            5,
             "uncached tokens",
             None,
             ';qu="tollgate-uncached-tokens"',
@@ -99,9 +104,9 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             tokens=True,
         ),
         Meter.CALLS: MeterRow(
-            "parallel calls", None, ';qu="concurrent-requests"', lambda _: 1, lambda _: 0
+            6, "parallel calls", None, ';qu="concurrent-requests"', lambda _: 1, lambda _: 0
         ),
-        Meter.USD: MeterRow("dollars", None, "", lambda call: call.cost_nanousd, lambda _: 0),
+        Meter.USD: MeterRow(7, "dollars", None, "", lambda call: call.cost_nanousd, lambda _: 0),
     }
 )
 """Every meter, in the order in which an account's limits are checked."""

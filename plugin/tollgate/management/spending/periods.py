@@ -11,6 +11,7 @@ from typing import Any
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.entities import Budget, Customer, Entity, Key, LimitSet, Member, Team, User
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Scope, ScopeKind
+from tollgate.core.limits.limit import Limit, Recurring
 from tollgate.management.collection import Collection
 from tollgate.ports import Clock, E, Registry, SpendBook, Succession, entity_of
 
@@ -77,7 +78,7 @@ class Periods:
 
     async def _of_budget(self, before: Budget, after: Budget) -> list[_Change]:
         """Everybody who uses a budget, if its periods change."""
-        if not (_changed(before.limits, after.limits) or before.model_limits != after.model_limits):
+        if before.limits == after.limits and before.model_limits == after.model_limits:
             return []
         keys = await self._all(Key, before)
         customers = await self._all(Customer, before)
@@ -127,13 +128,25 @@ def _successions(before: _Scoped, after: _Scoped, now_us: int) -> Iterable[Succe
             if each.model in new
         }
     for model, (old, follower) in limits.items():
+        narrowed = Scope(scope.kind, scope.id, model)
         if _changed(old, follower):
-            periods = [each.spend_period(now_us) for each in (old, follower)]
-            yield Succession(Scope(scope.kind, scope.id, model), *periods)
+            yield Succession(narrowed, old.spend_period(now_us), follower.spend_period(now_us))
+        following = _recurring(follower)
+        for counter, limit in _recurring(old).items():
+            other = following.get(counter)
+            if other is not None and other.window != limit.window:
+                began = limit.in_force(old.budget_since_us, now_us)
+                begins = other.in_force(follower.budget_since_us, now_us)
+                yield Succession(narrowed, began.period, begins.period, begins)
+
+
+def _recurring(limits: LimitSet) -> dict[str, Limit]:
+    """Return the limits that have periods of their own, by counter."""
+    return {each.counter: each for each in limits.limits if isinstance(each.window, Recurring)}
 
 
 def _changed(before: LimitSet, after: LimitSet) -> bool:
-    """Return whether periods may begin at other times."""
+    """Return whether periods of the budget may begin at other times."""
     return any(
         getattr(before, name) != getattr(after, name)
         for name in ("budget_duration", "budget_since_us", "calendar_timezone")

@@ -19,14 +19,23 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.counters.states import LETTERS, States, has_slots, letter_of
-from tollgate.core.limits.accounts import Account, Accounts, Standing
+from tollgate.adapters.valkey.counters.layout import (
+    ANSWER,
+    PERIOD_OF_ITS_OWN,
+    counter_name,
+    kind_of,
+)
+from tollgate.adapters.valkey.counters.states import States
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.limits.accounts import Account, Accounts, Meter, Period, Standing
+from tollgate.core.limits.bucket import units
+from tollgate.core.limits.limit import METERS, MeterRow
 
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
@@ -37,18 +46,18 @@ A turn that follows another without sleeping only reads what has arrived already
 time of its own, and a busy worker reads all that waits before it writes.
 """
 
-_LIMITS = struct.Struct("<8d")
-_ANSWER = struct.Struct("<hc")
+_ANSWER = struct.Struct(ANSWER)
+_USD = METERS[Meter.USD]
 
 
 class Answer(Struct, frozen=True):
     """What the script says of one call: the number of the account that refused (0: none did, -1: no
-    such reservation), and its limit; and where the accounts of its caller stand after all that the
-    run did.
+    such reservation), and of its limit, negative where only holds stand in the way; and where the
+    accounts of its caller stand after all that the run did.
     """
 
     refused: int
-    by: bytes
+    limit: int
     states: States
     accounts: Accounts
     numbers: Sequence[int]
@@ -82,13 +91,14 @@ class Keyed(Struct, frozen=True):
     """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
     where calls at once are not limited.
 
-    `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
+    `meters`: what its limits count, in the order in which its calls tell them. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
     it mostly is.
     """
 
     accounts: Accounts
     keys: tuple[tuple[str, str], ...]
     limits: bytes
+    meters: tuple[MeterRow, ...]
     first: _Numbers
     numbers: tuple[int, ...]
     packed: bytes
@@ -103,10 +113,26 @@ class Keyed(Struct, frozen=True):
             )
             for each in accounts
         )
-        limits = b"".join(_LIMITS.pack(*_limits(each)) for each in accounts)
+        counted = {quota.meter for each in accounts for quota in each.limits} - {Meter.CALLS}
+        meters = [meter for meter in METERS if meter in counted]
+        limits = _limits(accounts, meters)
+        rows = tuple(METERS[each] for each in meters)
         first = _Numbers({}, {})
         numbers = first.add(named)
-        return cls(accounts, named, limits, first, numbers, _packed(numbers))
+        return cls(accounts, named, limits, rows, first, numbers, _packed(numbers))
+
+    def estimates(self, reservation: Reservation) -> list[int]:
+        """Return what a call may use of each meter, and what of that is a guess of its output."""
+        found: list[int] = []
+        for row in self.meters:
+            firm, output = row.estimated(reservation), row.estimated_output(reservation)
+            found += (firm, output) if reservation.guessed else (firm + output, 0)
+        return found
+
+    def used(self, settlement: Settlement) -> list[int]:
+        """Return what a call used of each meter."""
+        cost, usage = settlement.cost_nanousd, settlement.usage
+        return [cost if row is _USD else row.used(usage) for row in self.meters]
 
 
 class Batch:
@@ -124,15 +150,12 @@ class Batch:
     def add(
         self,
         keyed: Keyed,
-        packed: struct.Struct,
         *numbers: int,
         texts: tuple[bytes | str, ...] = (),
     ) -> asyncio.Future[Answer]:
-        """One call more: its numbers as the operation packs them, the caller's first, and its
-        texts.
-        """
+        """One call more: its numbers behind that of its caller, and its texts."""
         caller = self._callers_by_id.get(id(keyed.accounts)) or self._add_caller(keyed)
-        self._calls += packed.pack(caller, *numbers), *texts
+        self._calls += _doubles(1 + len(numbers)).pack(caller, *numbers), *texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, caller))
         return future
@@ -171,11 +194,11 @@ class Batch:
         """Tell everybody who waits."""
         now_us, answers, packed, in_flight = reply
         states = States(now_us, packed, in_flight)
-        for (future, caller), (refused, by) in zip(
+        for (future, caller), (refused, limit) in zip(
             self._waiting, _ANSWER.iter_unpack(answers), strict=True
         ):
             if not future.done():  # its caller was cancelled
-                future.set_result(Answer(refused, by, states, *self._numbers[caller - 1]))
+                future.set_result(Answer(refused, limit, states, *self._numbers[caller - 1]))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""
@@ -270,10 +293,35 @@ def _packed(numbers: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(numbers)}H", *numbers)
 
 
-def _limits(account: Account) -> tuple[int, ...]:
-    period = account.period
-    limits = [-1, -1, -1, -1]
-    for quota in account.limits:
-        limits[LETTERS.index(letter_of(quota))] = quota.amount
-    bounds = (period.previous_us, period.start_us, period.end_us)
-    return (*limits, *bounds, account.passing)
+@lru_cache(maxsize=256)
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}d")
+
+
+def _limits(accounts: Accounts, meters: Sequence[Meter]) -> bytes:
+    """Return accounts' limits as counters.lua reads them."""
+    numbers: list[int] = []
+    bounds: list[int] = []
+    before_bounds = sum(5 + 6 * len(each.limits) for each in accounts)
+    for account in accounts:
+        numbers += (*_bounds(account.period), account.passing, len(account.limits))
+        for quota in account.limits:
+            kind = kind_of(quota)
+            meter = meters.index(quota.meter) + 1 if quota.meter in meters else 0
+            extra = units(quota.seconds) if quota.seconds else 0
+            if kind == PERIOD_OF_ITS_OWN:
+                extra = before_bounds + len(bounds) + 1
+                bounds += _bounds(quota.period)
+            name = counter_name(quota.meter, quota.seconds, quota.duration)
+            given_back = quota.meter is not Meter.REQUESTS
+            numbers += (kind, meter, quota.amount, name, extra, given_back)
+    return _doubles(before_bounds + len(bounds)).pack(*numbers, *bounds)
+
+
+def _bounds(period: Period) -> tuple[int, int, int]:
+    return period.previous_us, period.start_us, period.end_us
+
+
+def has_slots(account: Account) -> bool:
+    """Whether calls in flight are limited."""
+    return any(each.meter is Meter.CALLS for each in account.limits)

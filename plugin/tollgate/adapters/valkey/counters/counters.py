@@ -21,9 +21,9 @@ from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.counters import scripts
-from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed
+from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed, has_slots
+from tollgate.adapters.valkey.counters.layout import NO_STATE, read_state
 from tollgate.adapters.valkey.counters.scripts import Script
-from tollgate.adapters.valkey.counters.states import STATE, has_slots, letter_of
 from tollgate.background import Background
 from tollgate.core.calls import reservation_text as reservations
 from tollgate.core.calls.records import record
@@ -42,11 +42,8 @@ from tollgate.core.memo import Memo
 _NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-# What CALL is in each operation's script.
-_RESERVE, _SETTLE, _PEEK = struct.Struct("<HdddB"), struct.Struct("<HdddBdB"), struct.Struct("<H")
-# HOLDS and HOLD of counters.lua: when the lease of a reservation ends in us, and for how many
-# accounts it holds something.
-_HOLDS, _HOLD_BYTES = struct.Struct("<qH"), 8
+_RESERVATION = struct.Struct("<qH")
+_HOLD_BYTES = 8
 
 
 class ValkeyCounters:
@@ -91,16 +88,9 @@ class ValkeyCounters:
                 lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
             )
         keyed = self._limited[organization].get(reservation.accounts)
-        numbers = (
-            reservation.cost_nanousd,
-            reservation.input_tokens,
-            reservation.output_tokens,
-            reservation.guessed,
-        )
         texts = (reservation.id, reservations.encode(reservation))
-        return _standing(
-            await self._reserving.of(organization).add(keyed, _RESERVE, *numbers, texts=texts)
-        )
+        batch = self._reserving.of(organization)
+        return _standing(await batch.add(keyed, 0, 0, *keyed.estimates(reservation), texts=texts))
 
     async def _list(self, organization: str) -> None:
         try:
@@ -152,9 +142,7 @@ class ValkeyCounters:
         return bool(await self._run(scripts.RENEW, command))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        return _standing(
-            await self._peeking.of(organization).add(Keyed.of(organization, accounts), _PEEK)
-        )
+        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts)))
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
@@ -208,15 +196,14 @@ class ValkeyCounters:
             memo = self._charged[organization] = Memo(
                 partial(Keyed.of, organization), accounts_bytes
             )
-        cost, used_tokens = settlement.cost_nanousd, settlement.usage.total_tokens
-        estimate = (reservation.input_tokens, reservation.output_tokens, reservation.guessed)
         texts = (
             reservation.id,
             _encode(record(reservation, settlement)),
             _line_name(reservation.model),
         )
         batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
-        return batch.add(keyed, _SETTLE, cost, *estimate, used_tokens, tell, texts=texts)
+        numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
+        return batch.add(keyed, settlement.cost_nanousd, tell, *numbers, texts=texts)
 
     def _oldest_ms(self) -> int:
         return max(0, (self._clock.now_us() - self._ledger_us) // 1000)
@@ -297,33 +284,32 @@ def _is_forgotten(error: BaseException) -> bool:
 
 def _reservation(stored: bytes) -> Reservation:
     """A reservation as the script keeps it: when its lease ends, and what it holds, come first."""
-    _, count = _HOLDS.unpack_from(stored)
-    return reservations.decode(stored[_HOLDS.size + count * _HOLD_BYTES :])
+    _, count = _RESERVATION.unpack_from(stored)
+    return reservations.decode(stored[_RESERVATION.size + count * _HOLD_BYTES :])
 
 
 def _lease_end_us(stored: bytes) -> int:
-    end_us: int = _HOLDS.unpack_from(stored)[0]
+    end_us: int = _RESERVATION.unpack_from(stored)[0]
     return end_us
 
 
 def _standing(answer: Answer) -> Standing:
     standing = answer.standing
     if answer.refused > 0:
-        letter = answer.by.decode()
-        account = answer.accounts[answer.refused - 1]
         return structs.replace(
             standing,
             refused=answer.refused - 1,
-            by=[letter_of(each) for each in account.limits].index(letter.lower()),
-            only_held=letter.isupper(),
+            by=abs(answer.limit) - 1,
+            only_held=answer.limit < 0,
         )
     return standing
 
 
 def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
-    _, _, _, used, held, period_us, *_ = STATE.unpack_from(stored) if stored else (0,) * 8
-    lines = (line.partition(b"=") for line in stored[STATE.size :].split(b"\n") if line)
+    state, end = read_state(stored) if stored else (NO_STATE, 0)
+    _, spent, held, start_us = state[:4]
+    lines = (line.partition(b"=") for line in stored[end:].split(b"\n") if line)
     sums = {unquote(name.decode()): int(digits) for name, _, digits in lines}
     return Spend(
-        current(used, period_us, account.period, now_us)[0], held, sum(sums.values()), sums
+        current(spent, start_us, account.period, now_us)[0], held, sum(sums.values()), sums
     )

@@ -1,16 +1,16 @@
-"""The scripts of the counters: each operation's own file after what they share."""
+"""The scripts of the counters, with their constants in place."""
 
 from __future__ import annotations
 
-import re
 from hashlib import sha1
 from importlib.resources import files
+from string import Template
 
 from msgspec import Struct
 
-_CONSTANTS = re.compile(
-    r"^local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = (.*?)(?: --.*)?$", re.MULTILINE
-)
+from tollgate.adapters.valkey.counters.layout import CONSTANTS
+
+OPERATIONS = ("reserve", "settle", "peek", "renew")
 
 
 class Script(Struct, frozen=True):
@@ -20,29 +20,21 @@ class Script(Struct, frozen=True):
     sha: str
 
 
+def rendered(operation: str) -> str:
+    """Return an operation's script as the store runs it.
+
+    Its constants are literals: variables would cost a tenth of a run, because every function binds
+    them anew with every run.
+    """
+    names = ["spend"] if operation == "spend" else ["counters", operation]
+    folder = files("tollgate.adapters.valkey.counters") / "lua"
+    text = "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+    return Template(text).substitute(CONSTANTS)
+
+
 def _script(operation: str) -> Script:
-    folder = files("tollgate.adapters.valkey.counters")
-    texts = [
-        folder.joinpath(name).read_text(encoding="utf-8")
-        for name in ("counters.lua", f"{operation}.lua")
-    ]
-    source = _with_constants_in_place("\n".join(texts)).encode()
+    source = rendered(operation).encode()
     return Script(source, sha1(source, usedforsecurity=False).hexdigest())
 
 
-def _with_constants_in_place(script: str) -> str:
-    """A script whose constants (`local NAMES = LITERALS`, in capitals) are literals where they are
-    used.
-
-    To Lua they are variables, which every function binds anew with every run: a tenth of what a run
-    costs.
-    """
-    literals: dict[str, str] = {}
-    for names, values in _CONSTANTS.findall(script):
-        literals |= zip(names.split(", "), values.split(", "), strict=True)
-    return re.sub(
-        rf"\b({'|'.join(literals)})\b", lambda name: literals[name[0]], _CONSTANTS.sub("", script)
-    )
-
-
-RESERVE, SETTLE, PEEK, RENEW = map(_script, ("reserve", "settle", "peek", "renew"))
+RESERVE, SETTLE, PEEK, RENEW, SPEND = map(_script, (*OPERATIONS, "spend"))

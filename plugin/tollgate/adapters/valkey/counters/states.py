@@ -1,27 +1,20 @@
-"""What a run of a script tells of scopes: their states as the scripts keep them, to where the
-accounts of its callers stand.
-"""
+"""What a run of a script tells of scopes: where the accounts of its callers stand."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 
-from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import (
-    Account,
-    Accounts,
-    Balance,
-    Meter,
-    Quota,
-    Standing,
+from tollgate.adapters.valkey.counters.layout import (
+    SPEND,
+    State,
+    counter_name,
+    find_counter,
+    kind_of,
+    read_state,
 )
+from tollgate.core.limits import bucket, period
+from tollgate.core.limits.accounts import Account, Accounts, Balance, Meter, Quota, Standing
 from tollgate.core.limits.period import current
-
-# STATE of counters.lua: units used of requests, of tokens, tokens held, nano-dollars used, held,
-# start of the period in us, and as of which ms requests and tokens are.
-STATE = struct.Struct("<8q")
-State = tuple[int, int, int, int, int, int, int, int]
 
 
 class States:
@@ -47,11 +40,17 @@ class States:
         found = self._known.get(id(accounts))
         if found is None:
             if not self._states:
-                self._states = list(STATE.iter_unpack(self._packed))
+                self._read()
             found = self._known[id(accounts)] = Standing(
                 self.now_us, tuple(self._balances(accounts, numbers))
             )
         return found
+
+    def _read(self) -> None:
+        packed, offset = self._packed, 0
+        while offset < len(packed):
+            state, offset = read_state(packed, offset)
+            self._states.append(state)
 
     def _balances(self, accounts: Accounts, numbers: Sequence[int]) -> Iterator[Balance]:
         places = iter(numbers)
@@ -61,33 +60,27 @@ class States:
 
 
 def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance:
-    requests, tokens, held_tokens, spent, held, period_us, requests_ms, tokens_ms = state
+    _, spent, held_nanousd, start_us = state[:4]
     if account.period.end_us:
-        spent, period_us = current(spent, period_us, account.period, now_us)
-    levels = {
-        "r": (requests, requests_ms, 0),
-        "t": (tokens, tokens_ms, held_tokens),
-        "p": (calls, 0, calls),
-        "b": (spent, 0, held),
-    }
-    used, holds = [], []
+        spent, start_us = current(spent, start_us, account.period, now_us)
+    used, held = [], []
     for quota in account.limits:
-        amount, at, held_amount = levels[letter_of(quota)]
-        used.append(bucket.level(quota, amount, at, now_us) if quota.seconds else amount)
-        holds.append(held_amount)
-    return Balance(tuple(used), tuple(holds), spent, held, period_us)
+        if quota.seconds:
+            units, hold, at_tick = _find(state, quota)
+            used.append(bucket.level(quota, units, at_tick, now_us))
+            held.append(hold)
+        elif quota.meter is Meter.CALLS:
+            used.append(calls)
+            held.append(calls)
+        elif kind_of(quota) == SPEND:
+            used.append(spent)
+            held.append(held_nanousd)
+        else:
+            amount, hold, began_us = _find(state, quota)
+            used.append(period.level(quota, amount, began_us, now_us))
+            held.append(hold)
+    return Balance(tuple(used), tuple(held), spent, held_nanousd, start_us)
 
 
-LETTERS = "rtpb"
-"""The limits that counters.lua knows, by the letter with which it names the one that refused."""
-_LETTERS = {Meter.REQUESTS: "r", Meter.TOKENS: "t", Meter.CALLS: "p", Meter.USD: "b"}
-
-
-def letter_of(quota: Quota) -> str:
-    """The letter of a limit."""
-    return _LETTERS[quota.meter]
-
-
-def has_slots(account: Account) -> bool:
-    """Whether calls in flight are limited."""
-    return any(each.meter is Meter.CALLS for each in account.limits)
+def _find(state: State, quota: Quota) -> tuple[int, int, int]:
+    return find_counter(state, counter_name(quota.meter, quota.seconds, quota.duration))

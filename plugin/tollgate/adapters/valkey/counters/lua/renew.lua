@@ -9,8 +9,8 @@ local reservation = call('HGET', KEYS[1], id)
 if not reservation then
   return 0
 end
-call('HSET', KEYS[1], id, pack(LEASE, lease_end_us) .. sub(reservation, LEASE_BYTES + 1))
-for number = OWN_KEYS + 1, #KEYS do
+call('HSET', KEYS[1], id, pack('$LEASE', lease_end_us) .. sub(reservation, $LEASE_BYTES + 1))
+for number = $OWN_KEYS + 1, #KEYS do
   call('ZADD', KEYS[number], integer(lease_end_us), id)
 end
 return 1

@@ -1,0 +1,138 @@
+"""How the store keeps counters: the one table of the constants that the scripts and Python share.
+
+docs/decisions/state-of-a-scope.md says why it is laid out so.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota
+from tollgate.core.limits.bucket import tick_ms
+from tollgate.core.limits.duration import parse_duration
+from tollgate.core.limits.limit import EVER, METERS
+
+HEADER, COUNTER = "<BI4I4i8i8", "i8i8i8i8"
+"""Of a scope's state, as Lua's struct library spells it: how many counters follow, what is spent in
+two halves, what is held, and the start of the period in us; then of each counter its name, what is
+used, what is held, and as of when.
+"""
+RESERVATION, HOLD = "<i8H", "i8"
+"""What a reservation begins with: the end of its lease in us, how many meters its caller has, and
+what it holds of the periods' limits of each.
+"""
+ANSWER = "<hh"
+CALL_HEAD = 3
+"""The numbers of a call before those of its meters: its caller, its cost, whether to tell."""
+
+BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = range(1, 6)
+"""The kinds of limits: buckets with ticks of a millisecond and of a second, a limit of the scope's
+spend, a counter with periods of its own, and calls in flight.
+"""
+
+CONSTANTS: Mapping[str, str | int] = MappingProxyType(
+    {
+        "MAX_EXACT": MAX_EXACT,
+        "OWN_KEYS": 2,
+        "OWN_ARGS": 4,
+        "CALL_HEAD": CALL_HEAD,
+        "HEADER": HEADER,
+        "HEADER_BYTES": 25,
+        "COUNTER": COUNTER,
+        "COUNTER_BYTES": 32,
+        "HALF": 2**32,
+        "RESERVATION": RESERVATION,
+        "HOLD": HOLD,
+        "LEASE": "<i8",
+        "LEASE_BYTES": 8,
+        "ANSWER": ANSWER,
+        # A sum of spend: its digits above and below LOW_SIZE.
+        "SUM": "%010d%015d",
+        "SUM_DIGITS": 25,
+        "HIGH_DIGITS": 10,
+        "LOW_SIZE": 10**15,
+        # What is where in a scope.
+        "COUNT": 4,
+        "LOW": 5,
+        "HIGH": 6,
+        "HELD": 7,
+        "PERIOD": 8,
+        "FIRST": 9,
+        # What is where in a counter, after its name.
+        "USED": 1,
+        "HOLDS": 2,
+        "AT": 3,
+        # What is where in an account.
+        "SCOPE": 1,
+        "SLOTS": 2,
+        "LIMITS": 3,
+        "FIRST_LIMIT": 4,
+        "LAST_LIMIT": 5,
+        "ACCOUNT_PERIOD": 6,
+        "PASSING": 7,
+        "BUCKET_MS": BUCKET_MS,
+        "BUCKET_S": BUCKET_S,
+        "SPEND": SPEND,
+        "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
+    }
+)
+"""What a dollar sign and a name stand for in a script."""
+
+# How durations are told apart in a counter's name. Never changed: the store keeps them.
+_UNITS = {"s": 1, "m": 2, "h": 3, "d": 4, "w": 5, "mo": 6}
+_BUCKET, _FOREVER = 7, 8
+_METER_SIZE, _UNIT_SIZE = 2**40, 2**36
+
+
+def kind_of(quota: Quota) -> int:
+    """Return the kind of a limit in force."""
+    if quota.seconds:
+        return BUCKET_MS if tick_ms(quota.seconds) == 1 else BUCKET_S
+    if quota.meter is Meter.CALLS:
+        return LEASE
+    return SPEND if quota.duration is None else PERIOD_OF_ITS_OWN
+
+
+@lru_cache(maxsize=4096)
+def counter_name(meter: Meter, seconds: int, duration: str | None) -> int:
+    """Return the name of the counter of a limit in force: a number that tells its meter and how long
+    its window is. Spend and calls in flight have none, 0.
+    """
+    if seconds:
+        unit, count = _BUCKET, seconds
+    elif duration is None:
+        return 0
+    elif duration == EVER:
+        unit, count = _FOREVER, 0
+    else:
+        parsed = parse_duration(duration)
+        unit, count = _UNITS[parsed.unit], parsed.count
+    return METERS[meter].number * _METER_SIZE + unit * _UNIT_SIZE + count
+
+
+State = tuple[int, ...]
+"""A scope's state: how many counters, spend, held, start of the period; then the counters."""
+NO_STATE: State = (0, 0, 0, 0)
+
+
+@lru_cache(maxsize=256)
+def state_struct(counters: int) -> struct.Struct:
+    """Return what packs the state of a scope with so many counters."""
+    return struct.Struct("<Bqqq" + "qqqq" * counters)
+
+
+def read_state(value: bytes, offset: int = 0) -> tuple[State, int]:
+    """Return the state that stands in a value, and where it ends."""
+    form = state_struct(value[offset])
+    return form.unpack_from(value, offset), offset + form.size
+
+
+def find_counter(state: State, name: int) -> tuple[int, int, int]:
+    """Return what is used, held, and as of when, of a counter; zeros where nothing was counted."""
+    for at in range(4, len(state), 4):
+        if state[at] == name:
+            return state[at + 1], state[at + 2], state[at + 3]
+    return 0, 0, 0
