@@ -36,7 +36,8 @@ PERIODS = {
 
 def quotas() -> st.SearchStrategy[tuple[Quota, ...]]:
     """Limits of every kind and window, several of a meter, each with a counter of its own."""
-    amount = st.one_of(st.integers(0, 12), st.sampled_from([60, 10**6]))
+    # Mostly room for several calls, so that they meet.
+    amount = st.one_of(st.integers(0, 12), st.integers(60, 400), st.just(10**6))
     counted = st.sampled_from([*RATES, Meter.USD])
     one = st.one_of(
         st.builds(Quota, st.sampled_from(RATES), amount, st.sampled_from([1, 60, 3601, 86_400])),
@@ -51,7 +52,7 @@ def quotas() -> st.SearchStrategy[tuple[Quota, ...]]:
     )
     unique = st.lists(
         one,
-        max_size=5,
+        max_size=4,
         unique_by=lambda each: structs.astuple(each)[0:1] + structs.astuple(each)[2:4],
     )
     return unique.map(tuple)
@@ -66,7 +67,7 @@ def accounts() -> st.SearchStrategy[tuple[Account, ...]]:
     one = st.builds(
         Account, st.sampled_from(SCOPES), quotas(), st.one_of(st.just(Period()), period)
     )
-    several = st.lists(one, max_size=4, unique_by=lambda each: each.scope)
+    several = st.lists(one, max_size=3, unique_by=lambda each: each.scope)
     return several.map(lambda found: tuple(sorted(found, key=lambda each: not each.limited)))
 
 
