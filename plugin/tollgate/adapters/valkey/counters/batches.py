@@ -27,7 +27,6 @@ from msgspec import Struct
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.counters.layout import (
     ANSWER,
-    PERIOD_OF_ITS_OWN,
     counter_name,
     kind_of,
 )
@@ -48,6 +47,8 @@ time of its own, and a busy worker reads all that waits before it writes.
 
 _ANSWER = struct.Struct(ANSWER)
 _USD = METERS[Meter.USD]
+_COUNTED_AT_ONCE = {Meter.REQUESTS, Meter.CALLS}
+"""Meters of which a call is one, at once: it tells the script nothing of them."""
 
 
 class Answer(Struct, frozen=True):
@@ -113,7 +114,7 @@ class Keyed(Struct, frozen=True):
             )
             for each in accounts
         )
-        counted = {quota.meter for each in accounts for quota in each.limits} - {Meter.CALLS}
+        counted = {quota.meter for each in accounts for quota in each.limits} - _COUNTED_AT_ONCE
         meters = [meter for meter in METERS if meter in counted]
         limits = _limits(accounts, meters)
         rows = tuple(METERS[each] for each in meters)
@@ -302,24 +303,23 @@ def _limits(accounts: Accounts, meters: Sequence[Meter]) -> bytes:
     """Return accounts' limits as counters.lua reads them."""
     numbers: list[int] = []
     bounds: list[int] = []
-    before_bounds = sum(5 + 6 * len(each.limits) for each in accounts)
+    before_bounds = sum(3 + 5 * len(each.limits) for each in accounts)
+
+    def place_of(period: Period) -> int:
+        if period.end_us == 0:
+            return 0
+        bounds.extend((period.previous_us, period.start_us, period.end_us))
+        return before_bounds + len(bounds) - 2
+
     for account in accounts:
-        numbers += (*_bounds(account.period), account.passing, len(account.limits))
+        numbers += (len(account.limits), account.passing, place_of(account.period))
         for quota in account.limits:
             kind = kind_of(quota)
             meter = meters.index(quota.meter) + 1 if quota.meter in meters else 0
-            extra = units(quota.seconds) if quota.seconds else 0
-            if kind == PERIOD_OF_ITS_OWN:
-                extra = before_bounds + len(bounds) + 1
-                bounds += _bounds(quota.period)
+            extra = units(quota.seconds) if quota.seconds else place_of(quota.period)
             name = counter_name(quota.meter, quota.seconds, quota.duration)
-            given_back = quota.meter is not Meter.REQUESTS
-            numbers += (kind, meter, quota.amount, name, extra, given_back)
+            numbers += (kind, meter, quota.amount, name, extra)
     return _doubles(before_bounds + len(bounds)).pack(*numbers, *bounds)
-
-
-def _bounds(period: Period) -> tuple[int, int, int]:
-    return period.previous_us, period.start_us, period.end_us
 
 
 def has_slots(account: Account) -> bool:

@@ -90,7 +90,7 @@ class ValkeyCounters:
         keyed = self._limited[organization].get(reservation.accounts)
         texts = (reservation.id, reservations.encode(reservation))
         batch = self._reserving.of(organization)
-        return _standing(await batch.add(keyed, 0, 0, *keyed.estimates(reservation), texts=texts))
+        return _standing(await batch.add(keyed, *keyed.estimates(reservation), texts=texts))
 
     async def _list(self, organization: str) -> None:
         try:
@@ -203,7 +203,7 @@ class ValkeyCounters:
         )
         batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
         numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
-        return batch.add(keyed, settlement.cost_nanousd, tell, *numbers, texts=texts)
+        return batch.add(keyed, *numbers, settlement.cost_nanousd, tell, texts=texts)
 
     def _oldest_ms(self) -> int:
         return max(0, (self._clock.now_us() - self._ledger_us) // 1000)

@@ -25,20 +25,20 @@ RESERVATION, HOLD = "<i8H", "i8"
 what it holds of the periods' limits of each.
 """
 ANSWER = "<hh"
-CALL_HEAD = 3
-"""The numbers of a call before those of its meters: its caller, its cost, whether to tell."""
 
-BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = range(1, 6)
+BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = 1, 2, 3, 4, 5
 """The kinds of limits: buckets with ticks of a millisecond and of a second, a limit of the scope's
 spend, a counter with periods of its own, and calls in flight.
 """
+
+MOST_CUT = 128
+"""How many numbers, or counters, a format is cut for; one for more is made."""
 
 CONSTANTS: Mapping[str, str | int] = MappingProxyType(
     {
         "MAX_EXACT": MAX_EXACT,
         "OWN_KEYS": 2,
         "OWN_ARGS": 4,
-        "CALL_HEAD": CALL_HEAD,
         "HEADER": HEADER,
         "HEADER_BYTES": 25,
         "COUNTER": COUNTER,
@@ -73,10 +73,15 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "LAST_LIMIT": 5,
         "ACCOUNT_PERIOD": 6,
         "PASSING": 7,
-        "BUCKET_MS": BUCKET_MS,
         "BUCKET_S": BUCKET_S,
         "SPEND": SPEND,
         "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
+        "LEASE_KIND": LEASE,
+        "MOST": MOST_CUT,
+        "DOUBLES": "<" + "d" * MOST_CUT,
+        "STATE": HEADER + COUNTER * MOST_CUT,
+        "HEADER_SIZE": len(HEADER),
+        "COUNTER_SIZE": len(COUNTER),
     }
 )
 """What a dollar sign and a name stand for in a script."""

@@ -11,10 +11,10 @@
 -- ARGV  1 now in us ('' asks the server)   2 number of scopes   3 the operation's own
 --       4 number of callers   then two for each caller: its limits, and its keys
 --       then the calls, as the operation says
---         limits, doubles: for each account the start of the period before, of the present one, and
---           its end, in us (end 0: never); 1 if the scope is forgotten when idle; how many limits
---           it has; and six numbers for each limit (see below). Behind all accounts stand the
---           three bounds of each limit's own period.
+--         limits, doubles: for each account how many limits it has, 1 if its scope is forgotten when
+--           idle, where the bounds of the period of its spend stand, and five numbers for each limit
+--           (see below). Behind all accounts stand the bounds of periods: the start of the one
+--           before, of the present one, and its end, in us. Place 0: the period never ends.
 --         keys, 16-bit numbers: two for each account, its scope and its slots (0: it has none)
 -- Reply now in us; two 16-bit numbers for each call: the account that refused (0: none did, -1: there
 --       is no such reservation), and its limit, negative where only holds stand in the way; then, as
@@ -36,9 +36,10 @@
 --   $COUNT the number of counters   $LOW, $HIGH spend   $HELD   $PERIOD   from $FIRST on: counters
 -- Places in a counter, after that of its name: $USED, $HOLDS, $AT.
 -- Places in an account: $SCOPE, $SLOTS, $LIMITS, $FIRST_LIMIT, $LAST_LIMIT, $ACCOUNT_PERIOD, $PASSING.
--- A limit's six numbers: its kind, its meter, its amount, its counter's name, one number that its
--- kind needs (of a bucket the ticks of its window, of a period where its bounds stand), and whether
--- a settlement replaces what is held (1) or all was charged at once (0).
+-- A limit's five numbers: its kind; its meter among those of the caller (0: requests, of which a
+-- call is charged one at once, or calls in flight); its amount; its counter (its name in ARGV, then
+-- its place in the scope; 0: none); and of a bucket the ticks of its window, of a counter with
+-- periods of its own where their bounds stand.
 
 local format, sub, find, byte = string.format, string.sub, string.find, string.byte
 local rep, concat = string.rep, table.concat
@@ -57,20 +58,28 @@ local function integer(value)
   return format('%.0f', value)
 end
 
--- Scopes ------------------------------------------------------------------------------------------
+-- Formats of so many numbers alike. Cutting one from a constant costs less than making it.
 
-local scope_count = tonumber(ARGV[2])
-local scopes = {} -- by number
+local function doubles(count)
+  return count <= $MOST and sub('$DOUBLES', 1, 1 + count) or '<' .. rep('d', count)
+end
+
 local state_formats = {} -- by the number of counters
 
 local function state_format(count)
   local found = state_formats[count]
   if not found then
-    found = '$HEADER' .. rep('$COUNTER', count)
+    found = count <= $MOST and sub('$STATE', 1, $HEADER_SIZE + $COUNTER_SIZE * count)
+      or '$HEADER' .. rep('$COUNTER', count)
     state_formats[count] = found
   end
   return found
 end
+
+-- Scopes ------------------------------------------------------------------------------------------
+
+local scope_count = tonumber(ARGV[2])
+local scopes = {} -- by number
 
 local function read_scopes()
   if scope_count > 0 then
@@ -98,10 +107,6 @@ local function packed(scope)
   return state
 end
 
-local function changed(scope)
-  scope[1], scope[2] = true, false
-end
-
 local function write_scopes()
   local written = {}
   for number = 1, scope_count do
@@ -116,24 +121,17 @@ local function write_scopes()
   end
 end
 
--- Where a counter stands in its scope; nil where nothing was ever counted.
-local function find_counter(scope, name)
-  for at = $FIRST, $FIRST + 4 * scope[$COUNT] - 1, 4 do
+-- Where a counter stands in its scope. One that is new counted nothing yet.
+local function counter_of(scope, name)
+  local last = $FIRST + 4 * scope[$COUNT] - 1
+  for at = $FIRST, last, 4 do
     if scope[at] == name then
       return at
     end
   end
-end
-
-local function counter_of(scope, name)
-  local at = find_counter(scope, name)
-  if not at then
-    local count = scope[$COUNT]
-    at = $FIRST + 4 * count
-    scope[$COUNT] = count + 1
-    scope[at], scope[at + $USED], scope[at + $HOLDS], scope[at + $AT] = name, 0, 0, 0
-  end
-  return at
+  scope[$COUNT] = scope[$COUNT] + 1
+  scope[last + 1], scope[last + 2], scope[last + 3], scope[last + 4] = name, 0, 0, 0
+  return last + 1
 end
 
 -- Slots -------------------------------------------------------------------------------------------
@@ -154,14 +152,27 @@ local function accounts_of(caller)
   if not accounts then
     local at = $OWN_ARGS + 2 * caller - 1
     local limits, keys = ARGV[at], ARGV[at + 1]
-    limits = { unpack_struct('<' .. rep('d', #limits / 8), limits) }
+    limits = { unpack_struct(doubles(#limits / 8), limits) }
     keys = { unpack_struct('<' .. rep('H', #keys / 2), keys) }
     accounts = {}
     local first = 1
     for number = 1, (#keys - 1) / 2 do
       local scope, slots = scopes[keys[2 * number - 1]], $OWN_KEYS + scope_count + keys[2 * number]
-      local last = first + 4 + 6 * limits[first + 4]
-      accounts[number] = { scope, KEYS[slots], limits, first + 5, last, first, limits[first + 3] }
+      local last = first + 2 + 5 * limits[first]
+      accounts[number] = {
+        scope, KEYS[slots], limits, first + 3, last, limits[first + 2], limits[first + 1],
+      }
+      local place = $FIRST -- where its next counter stands, unless limits were changed
+      for limit = first + 3, last, 5 do
+        local name = limits[limit + 3]
+        if name > 0 then
+          if scope[place] ~= name then
+            place = counter_of(scope, name)
+          end
+          limits[limit + 3] = place
+          place = place + 4
+        end
+      end
       first = last + 1
     end
     callers[caller] = accounts
@@ -171,9 +182,8 @@ end
 
 -- What a call may use of a limit. A guess takes a quarter of the limit at most, or else a small one
 -- would serve one call at a time. Reservation.asked is its twin.
-local function asked_of(call_numbers, meter, amount)
-  local at = $CALL_HEAD + 2 * meter - 1
-  local asked, guess = call_numbers[at], call_numbers[at + 1]
+local function asked_of(numbers, meter, amount)
+  local asked, guess = numbers[2 * meter], numbers[2 * meter + 1]
   if guess > 0 then
     asked = asked + min(guess, floor(amount / 4))
   end
@@ -182,24 +192,29 @@ end
 
 -- Buckets -----------------------------------------------------------------------------------------
 
--- What is still used of a bucket, whose kind says how long its ticks are.
-local function bucket_level(kind, used, at_tick, amount)
-  local now_tick = kind == $BUCKET_MS and now_ms or now_s
-  if now_tick > at_tick then
-    used = used - (now_tick - at_tick) * amount
+local now_ticks = { now_ms, now_s } -- by kind of bucket
+
+-- What is still used of a bucket.
+local function bucket_level(scope, at, kind, amount)
+  local used, passed = scope[at + $USED], now_ticks[kind] - scope[at + $AT]
+  if passed > 0 then
+    used = used - passed * amount
   end
   return used > 0 and used or 0
 end
 
-local function bucket_hold(call_numbers, meter, amount)
-  return max(1, min(asked_of(call_numbers, meter, amount), amount))
+local function bucket_hold(numbers, meter, amount)
+  local hold = meter == 0 and 1 or asked_of(numbers, meter, amount)
+  if hold > amount then
+    hold = amount
+  end
+  return hold > 1 and hold or 1
 end
 
 local function keep_bucket(scope, at, kind, used)
-  local now_tick = kind == $BUCKET_MS and now_ms or now_s
   scope[at + $USED] = used
-  if now_tick > scope[at + $AT] then
-    scope[at + $AT] = now_tick
+  if now_ticks[kind] > scope[at + $AT] then
+    scope[at + $AT] = now_ticks[kind]
   end
 end
 
@@ -207,14 +222,15 @@ end
 
 -- Where the period around the store's clock began, by the three bounds that stand at a place.
 local function period_start(bounds, at)
+  if at == 0 then
+    return 0
+  end
   local start, finish = bounds[at + 1], bounds[at + 2]
   if now_us < finish then
     return now_us < start and bounds[at] or start
-  elseif finish > 0 then
-    local length = finish - start
-    return finish + floor((now_us - finish) / length) * length
   end
-  return 0
+  local length = finish - start
+  return finish + floor((now_us - finish) / length) * length
 end
 
 -- A period that began since a scope was written starts with nothing spent.
@@ -222,7 +238,6 @@ local function enter_period(scope, account)
   local start = period_start(account[$LIMITS], account[$ACCOUNT_PERIOD])
   if start > scope[$PERIOD] then
     scope[$LOW], scope[$HIGH], scope[$PERIOD] = 0, 0, start
-    changed(scope)
   end
 end
 
@@ -234,14 +249,17 @@ local function spend_level(scope, account)
   return scope[$HIGH] * $HALF + scope[$LOW]
 end
 
--- The counter of a limit's own period, in the period that is now.
-local function current_counter(scope, limits, limit)
-  local at = counter_of(scope, limits[limit + 3])
+-- A limit's own counter starts with nothing used likewise.
+local function enter_counter(scope, at, limits, limit)
   local start = period_start(limits, limits[limit + 4])
   if start > scope[at + $AT] then
     scope[at + $USED], scope[at + $AT] = 0, start
   end
-  return at
+end
+
+-- What is used now of a limit's own counter.
+local function counter_level(scope, at, limits, limit)
+  return period_start(limits, limits[limit + 4]) > scope[at + $AT] and 0 or scope[at + $USED]
 end
 
 -- The answers, and where their scopes stand if somebody asks to be told.

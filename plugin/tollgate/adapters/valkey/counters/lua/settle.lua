@@ -2,9 +2,9 @@
 -- counters.lua.
 --
 -- ARGV  3 oldest ledger time to keep in ms   a call: four
---         numbers, doubles: of its caller, cost, whether to tell where the accounts stand; for each
---         meter of the caller what the call was to use, and what of its output was a guess; then for
---         each meter what it used
+--         numbers, doubles: of its caller; for each meter of the caller what the call was to use, and
+--         what of its output was a guess; then for each meter what it used; its cost, and whether to
+--         tell where the accounts stand
 --         id; text: the ledger record, opaque; model
 
 local settled_now, settled_before = pack('$ANSWER', 0, 0), pack('$ANSWER', -1, 0)
@@ -48,53 +48,52 @@ local function free(slots, id)
 end
 
 -- An entity that was deleted meanwhile took along what its calls held, so no hold goes below 0.
-local function settle_limit(account, limit, id, call_numbers, hold, used)
+local function settle_limits(account, id, numbers, holds, meters)
   local scope, limits = account[$SCOPE], account[$LIMITS]
-  local kind, amount, given_back = limits[limit], limits[limit + 2], limits[limit + 5]
-  if kind <= $BUCKET_S then
-    local at = counter_of(scope, limits[limit + 3])
-    local level = bucket_level(kind, scope[at + $USED], scope[at + $AT], amount)
-    if given_back > 0 then
-      hold = bucket_hold(call_numbers, limits[limit + 1], amount)
-      level = min($MAX_EXACT, max(0, level + (used - hold) * limits[limit + 4]))
-      scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - hold)
+  for limit = account[$FIRST_LIMIT], account[$LAST_LIMIT], 5 do
+    local kind, meter, amount = limits[limit], limits[limit + 1], limits[limit + 2]
+    local at, used = limits[limit + 3], numbers[1 + 2 * meters + meter]
+    if kind <= $BUCKET_S then
+      local level = bucket_level(scope, at, kind, amount)
+      if meter > 0 then
+        local hold = bucket_hold(numbers, meter, amount)
+        level = min($MAX_EXACT, max(0, level + (used - hold) * limits[limit + 4]))
+        scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - hold)
+      end
+      keep_bucket(scope, at, kind, level)
+    elseif kind == $LEASE_KIND then
+      free(account[$SLOTS], id)
+    elseif kind == $SPEND then
+      scope[$HELD] = max(0, scope[$HELD] - holds[meter])
+    else
+      enter_counter(scope, at, limits, limit)
+      if meter > 0 then
+        scope[at + $USED] = min($MAX_EXACT, scope[at + $USED] + used)
+        scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - holds[meter])
+      end
     end
-    keep_bucket(scope, at, kind, level)
-  elseif kind == $SPEND then
-    scope[$HELD] = max(0, scope[$HELD] - hold)
-  elseif kind == $PERIOD_OF_ITS_OWN then
-    local at = current_counter(scope, limits, limit)
-    if given_back > 0 then
-      scope[at + $USED] = min($MAX_EXACT, scope[at + $USED] + used)
-      scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - hold)
-    end
-  else
-    free(account[$SLOTS], id)
   end
 end
 
-local function settle_one(id, reservation, model, call_numbers)
-  local accounts, cost = accounts_of(call_numbers[1]), call_numbers[2]
+local function settle_one(id, reservation, model, numbers)
+  local accounts = accounts_of(numbers[1])
   local _, meters, first = unpack_struct('$RESERVATION', reservation)
   local holds = { unpack_struct('<' .. rep('$HOLD', meters), reservation, first) }
+  local cost, tell = numbers[2 + 3 * meters], numbers[3 + 3 * meters]
   for number = 1, #accounts do
     local account = accounts[number]
-    local scope, limits = account[$SCOPE], account[$LIMITS]
+    local scope = account[$SCOPE]
+    scope[1], scope[2] = true, false
     enter_period(scope, account)
-    for limit = account[$FIRST_LIMIT], account[$LAST_LIMIT], 6 do
-      local meter = limits[limit + 1]
-      local used = call_numbers[$CALL_HEAD + 2 * meters + meter]
-      settle_limit(account, limit, id, call_numbers, holds[meter], used)
-    end
+    settle_limits(account, id, numbers, holds, meters)
     if cost > 0 then
       add_spend(scope, model, cost)
     end
     if account[$PASSING] > 0 then
       passing[scope] = true
     end
-    changed(scope)
   end
-  somebody_asks = somebody_asks or call_numbers[3] > 0
+  somebody_asks = somebody_asks or tell > 0
 end
 
 local ids = {}
@@ -107,7 +106,7 @@ for number, id in ipairs(ids) do
   local at, reservation = first_call + 4 * (number - 1), reservations[number]
   if reservation and not once[id] then
     local numbers = ARGV[at]
-    numbers = { unpack_struct('<' .. rep('d', #numbers / 8), numbers) }
+    numbers = { unpack_struct(doubles(#numbers / 8), numbers) }
     settle_one(id, reservation, ARGV[at + 3], numbers)
     answers[number] = settled_now
     once[id] = true
