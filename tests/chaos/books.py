@@ -10,7 +10,6 @@ up, not a report on it.
 from __future__ import annotations
 
 import json
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,14 +21,12 @@ from tests.load.programs import Tick
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
+from tollgate.adapters.valkey.counters.layout import read_state
 from tollgate.adapters.valkey.keys import organization_keys
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 
 _RESERVATIONS, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
-_SCOPES, _SLOTS = "tollgate:*:scope:*", "tollgate:*:slots:*"
-# Of a scope's value: used and held are the fourth and fifth of eight integers; then comes a line
-# NAME=SUM for each model.
-_USED_AND_HELD, _SUMS_AT = struct.Struct("<24x2q"), 64
+_SCOPES, _SLOTS = "tollgate:*:counters:*", "tollgate:*:slots:*"
 # Whoever still wants to settle a call that is settled has tried by then: the access log waits three
 # seconds for ext_proc.
 _LATE_S = 3.5
@@ -117,11 +114,11 @@ def _records(store: Valkey) -> Iterator[Record]:
 def _scopes(store: Valkey) -> Iterator[_Scope]:
     for key in store.scan_iter(_SCOPES, count=1000):
         value: Any = store.get(key)
-        used, held = _USED_AND_HELD.unpack_from(value)
+        (_, used, held, _, *_), sums_at = read_state(value)
         sums = [
-            int(line.rpartition("=")[2]) for line in value[_SUMS_AT:].decode().split("\n") if line
+            int(line.rpartition("=")[2]) for line in value[sums_at:].decode().split("\n") if line
         ]
-        name = unquote(key.decode().partition(":scope:")[2])
+        name = unquote(key.decode().partition(":counters:")[2])
         yield _Scope(name, used, held, sum(sums))
 
 

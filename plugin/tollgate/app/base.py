@@ -119,9 +119,13 @@ class Core:
         self.clock.learn(await probe(self.pipe))
 
     async def meet_store(self) -> None:
-        """Find out whether it serves, and what time it is there, before anybody asks."""
+        """Find out whether it serves, and what time it is there, before anybody asks.
+
+        Counters that an older version wrote are carried over.
+        """
         try:
             await self.probe()
+            await self.counters.meet_store()
         except StoreUnavailable as error:
             telemetry.store_failed("probe", error)
 

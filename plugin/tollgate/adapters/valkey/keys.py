@@ -2,12 +2,14 @@
 
 Whole keys are built here and nowhere else; scripts take them as KEYS and build none.
 
-    tollgate:{ORG}:scope:SCOPE:ID[@MODEL]  string   buckets, budget and spend of a scope, packed
+    tollgate:{ORG}:counters:SCOPE:ID[@MODEL]  string  buckets, budgets and spend of a scope, packed
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
-    tollgate:{ORG}:reservations            hash     id -> lease end, held amounts, reservation
+    tollgate:{ORG}:holds                   hash     id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                  stream   settled calls: number -> record
     tollgate:organizations                 set      organizations that ever held something
     tollgate:outputs                       hash     deployment -> mean output, mean hidden output
+    tollgate:layout                        string   which version of the layout the counters have
+    tollgate:layout:lock                   string   empty; while an older layout is converted
     tollgate:probe                         string   empty; written by checks, for a minute
     tollgate:{entities}:audit              stream   what was changed, and by whom: entry
     tollgate:{entities}:version            integer  the last version that was given
@@ -36,7 +38,7 @@ correction of spend.
 
 def scope_key(organization: str, scope: Scope) -> str:
     """Return the key of a scope's buckets, budget and spend."""
-    return _scope_key(organization, "scope", scope)
+    return _scope_key(organization, "counters", scope)
 
 
 def slots_key(organization: str, scope: Scope) -> str:
@@ -56,8 +58,15 @@ def _scope_key(organization: str, noun: str, scope: Scope) -> str:
 def organization_keys(organization: str) -> tuple[str, str]:
     """Return the keys of an organization's reservations and ledger, in the order of the scripts."""
     tag = quote(organization, safe="")
-    return f"tollgate:{{{tag}}}:reservations", f"tollgate:{{{tag}}}:ledger"
+    return f"tollgate:{{{tag}}}:holds", f"tollgate:{{{tag}}}:ledger"
 
+
+FIRST_SCOPE, SECOND_SCOPE = b"}:scope:", b"}:counters:"
+FIRST_HOLDS, SECOND_HOLDS = b"}:reservations", b"}:holds"
+"""What version 0.1 named scopes and what is held, and what has taken its place."""
+
+LAYOUT, LAYOUT_LOCK = "tollgate:layout", "tollgate:layout:lock"
+"""Which version of the layout the counters have, and who converts an older one."""
 
 ORGANIZATIONS = "tollgate:organizations"
 """All organizations that may have leases and reservations."""

@@ -92,13 +92,15 @@ class Keyed(Struct, frozen=True):
     """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
     where calls at once are not limited.
 
-    `meters`: what its limits count, in the order in which its calls tell them. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
+    `counted`: the meters of its limits, in the order in which its calls tell them, and `meters`
+    their rows. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
     it mostly is.
     """
 
     accounts: Accounts
     keys: tuple[tuple[str, str], ...]
     limits: bytes
+    counted: tuple[Meter, ...]
     meters: tuple[MeterRow, ...]
     first: _Numbers
     numbers: tuple[int, ...]
@@ -120,7 +122,7 @@ class Keyed(Struct, frozen=True):
         rows = tuple(METERS[each] for each in meters)
         first = _Numbers({}, {})
         numbers = first.add(named)
-        return cls(accounts, named, limits, rows, first, numbers, _packed(numbers))
+        return cls(accounts, named, limits, tuple(meters), rows, first, numbers, _packed(numbers))
 
     def estimates(self, reservation: Reservation) -> list[int]:
         """Return what a call may use of each meter, and what of that is a guess of its output."""

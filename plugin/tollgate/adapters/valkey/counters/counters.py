@@ -22,6 +22,7 @@ from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.counters import scripts
 from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed, has_slots
+from tollgate.adapters.valkey.counters.first_version import carry_over
 from tollgate.adapters.valkey.counters.layout import NO_STATE, read_state
 from tollgate.adapters.valkey.counters.scripts import Script
 from tollgate.background import Background
@@ -92,8 +93,16 @@ class ValkeyCounters:
         batch = self._reserving.of(organization)
         return _standing(await batch.add(keyed, *keyed.estimates(reservation), texts=texts))
 
+    async def meet_store(self) -> None:
+        """Carry over what an older version counted. Raises StoreUnavailable."""
+        try:
+            await carry_over(self._pipe)
+        except ReplyError as error:
+            raise unavailable(error) from error
+
     async def _list(self, organization: str) -> None:
         try:
+            await carry_over(self._pipe)
             await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
             if not self._clock.known:
                 await self._learn_time()

@@ -1,0 +1,131 @@
+"""Counters of version 0.1, carried over in place before anything is counted on a store.
+
+Version 0.1 kept a scope's state in 64 bytes, whatever its limits, and wrote accounts with a column
+for each limit. Its keys have other names, so a conversion that is cut short goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.batches import Keyed
+from tollgate.adapters.valkey.counters.layout import counter_name, state_struct
+from tollgate.adapters.valkey.keys import (
+    FIRST_HOLDS,
+    FIRST_SCOPE,
+    LAYOUT,
+    LAYOUT_LOCK,
+    SECOND_HOLDS,
+    SECOND_SCOPE,
+)
+from tollgate.core.calls import reservation_text
+from tollgate.core.entities import LimitSet
+from tollgate.core.limits.accounts import Account, Meter, Period, Scope
+
+# Units used of requests, of tokens, tokens held, nano-dollars used, held, start of the period in us,
+# and as of which ms requests and tokens are.
+_STATE = struct.Struct("<8q")
+_RESERVATION = struct.Struct("<qH")
+_REQUESTS = counter_name(Meter.REQUESTS, 60, None)
+_TOKENS = counter_name(Meter.TOKENS, 60, None)
+_NOW = b"2"
+# Whoever converts and dies leaves the rest to another after so long.
+_LOCKED_MS = 60_000
+_LOOK_AGAIN_S = 0.05
+_FIELDS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+
+
+async def carry_over(pipe: Pipe) -> None:
+    """Convert what version 0.1 wrote, if nobody has yet; one process does, and others wait for it.
+
+    Raises StoreUnavailable or ReplyError, after which it may be asked again.
+    """
+    while await pipe.call(b"GET", LAYOUT) != _NOW:
+        if await pipe.call(b"SET", LAYOUT_LOCK, b"", b"NX", b"PX", _LOCKED_MS) is not None:
+            await _convert(pipe)
+            await pipe.call(b"SET", LAYOUT, _NOW)
+            await pipe.call(b"DEL", LAYOUT_LOCK)
+        else:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def _convert(pipe: Pipe) -> None:
+    async for key in _keys(pipe, FIRST_SCOPE):
+        if (value := await pipe.call(b"GET", key)) is not None:
+            await _rename(pipe, key, FIRST_SCOPE, SECOND_SCOPE, scope_value(value))
+    async for key in _keys(pipe, FIRST_HOLDS):
+        other = key.replace(FIRST_HOLDS, SECOND_HOLDS, 1)
+        found: Any = await pipe.call(b"HGETALL", key)
+        for name, value in zip(found[::2], found[1::2], strict=True):
+            await pipe.call(b"HSET", other, name, held_value(value))
+        await pipe.call(b"DEL", key)
+
+
+async def _keys(pipe: Pipe, noun: bytes) -> AsyncIterator[bytes]:
+    cursor = b"0"
+    while True:
+        cursor, keys = await pipe.call(
+            b"SCAN", cursor, b"MATCH", b"*" + noun + b"*", b"COUNT", 1000
+        )
+        for key in keys:
+            yield key
+        if cursor == b"0":
+            return
+
+
+async def _rename(pipe: Pipe, key: bytes, noun: bytes, new: bytes, value: bytes) -> None:
+    """Write a value under its new name, with what its key has to live, and only then remove it."""
+    other = key.replace(noun, new, 1)
+    left_ms = await pipe.call(b"PTTL", key)
+    lives = (b"PX", left_ms) if left_ms > 0 else ()
+    await pipe.call(b"SET", other, value, b"NX", *lives)
+    await pipe.call(b"DEL", key)
+
+
+def scope_value(value: bytes) -> bytes:
+    """Return a scope of version 0.1 as it is kept now."""
+    requests, tokens, held_tokens, used, held, start_us, requests_ms, tokens_ms = (
+        _STATE.unpack_from(value)
+    )
+    counters: list[int] = []
+    if requests_ms:
+        counters += (_REQUESTS, requests, 0, requests_ms)
+    if tokens_ms:
+        counters += (_TOKENS, tokens, held_tokens, tokens_ms)
+    count = len(counters) // 4
+    return state_struct(count).pack(count, used, held, start_us, *counters) + value[_STATE.size :]
+
+
+def held_value(value: bytes) -> bytes:
+    """Return a reservation of version 0.1 as it is kept now."""
+    lease_end_us, count = _RESERVATION.unpack_from(value)
+    end = _RESERVATION.size + 8 * count
+    holds = struct.unpack_from(f"<{count}q", value, _RESERVATION.size)
+    fields: list[Any] = msgspec.json.decode(value[end:])
+    accounts = tuple(map(_account, fields[2]))
+    fields[2] = accounts
+    reservation = reservation_text.decode(msgspec.json.encode(fields))
+    # All budgets of a call held the same.
+    money = max(holds, default=0)
+    meters = Keyed.of(reservation.organization, accounts).counted
+    now = [money if meter is Meter.USD else 0 for meter in meters]
+    head = _RESERVATION.pack(lease_end_us, len(now)) + struct.pack(f"<{len(now)}q", *now)
+    return head + reservation_text.encode(reservation).encode()
+
+
+def _account(columns: list[Any]) -> Account:
+    """An account that was a scope, three limits, a budget, its period, and whether it passes."""
+    scope, *rest = columns
+    rest += [None] * (4 - len(rest)) if len(rest) < 4 else []
+    limits = LimitSet(max_budget_nanousd=rest[3])
+    for field, amount in zip(_FIELDS, rest, strict=False):
+        limits = limits.with_amount(field, amount)
+    period = Period(*rest[4]) if len(rest) > 4 else Period()
+    quotas = limits.in_force(0, tokens=True, money=True)
+    return Account(msgspec.convert(scope, Scope), quotas, period, len(rest) > 5 and rest[5])
