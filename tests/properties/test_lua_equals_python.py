@@ -226,6 +226,7 @@ def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step
             pipe = Pipe(valkey_url, timeout_s=5)
             counters = ValkeyCounters(client, pipe, LEASE_US, LEASE_US, clock.us)
             try:
+                await counters.meet_store()
                 return await _history(counters, clock, history)
             finally:
                 await pipe.aclose()
