@@ -18,10 +18,10 @@ from tollgate.admission.callers import Callers, Refused
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
+from tollgate.admission.model_choice import ModelChoice, UnpricedModels
 from tollgate.core.answers import refusals
 from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
 from tollgate.core.answers.wording import Preset
-from tollgate.core.callers.access import Model
 from tollgate.core.callers.credentials import without_key
 from tollgate.core.callers.rules import Caller, KnownAccounts, Policy
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
@@ -37,17 +37,14 @@ from tollgate.core.money.pricing import Price
 from tollgate.core.requests import body
 from tollgate.core.requests import content as reading
 from tollgate.core.requests.catalog import Catalog
-from tollgate.core.requests.dialects import Dialect, Family, error_headers, family_of_path
+from tollgate.core.requests.dialects import Family, error_headers, family_of_path
 from tollgate.core.requests.endpoints import (
     Endpoint,
-    Wire,
     find_dialect,
     find_endpoint,
     find_upstream_path,
     names_model_in_body,
-    paths_of,
     takes_endless,
-    wires_of,
 )
 from tollgate.core.requests.estimate import NOTHING, InputEstimates
 from tollgate.core.requests.inflate import TooLong, check_coding, inflate
@@ -92,7 +89,7 @@ class Terms:
     master_hash: str | None
     policy: Policy
     default_output_tokens: int
-    unpriced_models: Literal["refuse", "free", "default_price"]
+    unpriced_models: UnpricedModels
     default_price: Price
     on_store_error: Literal["refuse", "allow"]
     errors: Preset
@@ -140,6 +137,9 @@ class Admissions:
             estimates, terms.output_limits, terms.default_output_tokens, sound_length
         )
         self._accounts = KnownAccounts(terms.policy)
+        self._choice = ModelChoice(
+            catalog, terms.policy, terms.unpriced_models, terms.default_price
+        )
         self._known = KnownRefusals()
         self._early = EarlyRefusals(
             self._callers,
@@ -244,10 +244,9 @@ class Admissions:
         caller = asker.caller
         if caller.customer_id is None and facts.customer is not None:
             caller = await self._callers.find(key, facts.customer, family)
-        named = _named(endpoint, facts) or self._default_model(dialect)
-        name = self._check_model(caller, _alias(caller, named), family).name
+        name = self._choice.find_model(caller, endpoint, facts, dialect, family)
         identity = self._new_id()
-        deployment = self._deployment(name, endpoint, identity)
+        deployment = self._choice.find_deployment(name, endpoint, identity)
         if facts.endless is not None and not takes_endless(dialect, deployment):
             raise BadRequest(
                 f"The field {facts.endless!r} must be a whole number of at least 0: "
@@ -258,7 +257,7 @@ class Admissions:
             await self._callers.check_passed(request.headers, family)
         estimate = NOTHING
         if not dialect.free:
-            price = self._price(deployment, caller)
+            price = self._choice.find_price(deployment, caller)
             estimate = self._estimator.estimate(request.body, facts, dialect, deployment, price)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
@@ -301,16 +300,6 @@ class Admissions:
         )
         return await self._reserve(asker, caller, reservation, unmetered, family, request.left)
 
-    def _default_model(self, dialect: Dialect) -> str:
-        """Return the model of a request that names none.
-
-        Raises BadRequest if there is no default.
-        """
-        if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
-            message = "The field 'model' is missing; name one of the models that /v1/models lists."
-            raise BadRequest(message, param="model")
-        return dialect.default_model
-
     async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
         """Return the inflated body; a long one is inflated off the event loop."""
         check_coding(coding)
@@ -330,63 +319,6 @@ class Admissions:
                     family, 413, "invalid_request_error", message, code="request_too_large"
                 )
             ) from None
-
-    def _check_model(self, caller: Caller, name: str, family: Family) -> Model:
-        model = self._catalog.model(name)
-        if model is None:
-            message = (
-                f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may"
-                " use."
-            )
-            raise Refused(
-                refusals.refusal(
-                    family,
-                    404,
-                    "invalid_request_error",
-                    message,
-                    param="model",
-                    code="model_not_found",
-                )
-            )
-        if (owner := caller.models.refused_by(model)) is not None:
-            message = (
-                f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists"
-                " those that you may use."
-            )
-            code = f"{owner}_model_access_denied"
-            raise Refused(
-                refusals.refusal(family, 403, "permission_error", message, param="model", code=code)
-            )
-        return model
-
-    def _deployment(self, name: str, endpoint: Endpoint | None, identity: str) -> Deployment:
-        wire = None if endpoint is None else endpoint.wire
-        draw = int(identity[-8:], 16)
-        deployment = self._catalog.choose(name, wire, draw)
-        if deployment is None and endpoint is not None and endpoint.instead is not None:
-            deployment = self._catalog.choose(name, endpoint.instead, draw)
-        if deployment is None:
-            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
-            paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
-            raise BadRequest(
-                f"The model {name!r} is not served here; call it at {paths}.", param="model"
-            )
-        return deployment
-
-    def _price(self, deployment: Deployment, caller: Caller) -> Price | None:
-        price = self._catalog.price(deployment.id, deployment.model_name)
-        if price is not None or self._terms.unpriced_models == "free":
-            return price
-        if self._terms.unpriced_models == "default_price":
-            return self._terms.default_price
-        if self._terms.policy.has_budget(caller, deployment.model_name):
-            raise BadRequest(
-                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its"
-                " deployment input_cost_per_token and output_cost_per_token, or set"
-                " tollgate.unpriced_models.",
-                param="model",
-            )
-        return None
 
     async def _reserve(
         self,
@@ -449,11 +381,6 @@ def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) 
     return refusals.unavailable(family, _STORE_RETRY_S)
 
 
-def _named(endpoint: Endpoint | None, facts: body.Body) -> str | None:
-    """Return the model in the path, else in the body; None if neither names one."""
-    return facts.model if endpoint is None or endpoint.model is None else endpoint.model
-
-
 def _edits(
     raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
 ) -> tuple[Edit, ...]:
@@ -470,12 +397,3 @@ def _edits(
     elif usage.dropped and STREAM_OPTIONS in facts.spans:
         edits = (*edits, body.leave_out(raw, facts, STREAM_OPTIONS))
     return edits if len(edits) < 2 else tuple(sorted(edits, key=lambda each: each.offset))
-
-
-def _alias(caller: Caller, model: str) -> str:
-    """Return the model that a name stands for with this key or team."""
-    for entity in (caller.key, caller.team):
-        for alias, actual in entity.model_aliases if entity is not None else ():
-            if alias == model:
-                return actual
-    return model

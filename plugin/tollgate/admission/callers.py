@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 
 from tollgate.core.answers import refusals
-from tollgate.core.answers.headers import misplaced_bearer
-from tollgate.core.callers.credentials import AUTHORIZATION, OWN_HEADER, find_secret, passed_secrets
+from tollgate.core.callers.authentication import (
+    UNKNOWN_KEY,
+    Objection,
+    hash_of,
+    objection_to_headers,
+    objection_to_key,
+)
+from tollgate.core.callers.credentials import OWN_HEADER, find_secret, passed_secrets
 from tollgate.core.callers.rules import Caller
 from tollgate.core.calls.decision import Refusal
 from tollgate.core.entities import Key
@@ -50,43 +55,14 @@ class Callers:
         """
         secret = find_secret(headers, query)
         if secret is None:
-            if AUTHORIZATION in headers:
-                message = (
-                    "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer `"
-                    " prefix."
-                )
-            else:
-                message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
-            raise Refused(
-                refusals.refusal(family, 401, "auth_error", message, code="invalid_api_key")
-            )
-        key_hash = _hashed(secret)
+            raise _refused(objection_to_headers(headers), family)
+        key_hash = hash_of(secret)
         if key_hash == self._master_hash:
             return None
         key = await self._directory.find_key(key_hash)
-        if key is None:
-            message = "Authentication Error, Invalid API key provided."
-            raise Refused(
-                refusals.refusal(
-                    family, 401, "token_not_found_in_db", message, code="invalid_api_key"
-                )
-            )
-        if key.blocked:
-            message = (
-                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an"
-                " admin."
-            )
-            raise Refused(refusals.refusal(family, 401, "auth_error", message, code="key_blocked"))
-        if key.expires_us is not None and key.expires_us <= self._clock.now_us():
-            raise Refused(
-                refusals.refusal(
-                    family,
-                    401,
-                    "expired_key",
-                    "Authentication Error, Expired Key.",
-                    code="key_expired",
-                )
-            )
+        objection = UNKNOWN_KEY if key is None else objection_to_key(key, self._clock.now_us())
+        if objection is not None:
+            raise _refused(objection, family)
         return key
 
     async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
@@ -95,7 +71,7 @@ class Callers:
         Raises Refused if that credential is a key of ours.
         """
         for secret in passed_secrets(headers):
-            key_hash = _hashed(secret)
+            key_hash = hash_of(secret)
             if (
                 key_hash == self._master_hash
                 or await self._directory.find_key(key_hash) is not None
@@ -150,8 +126,9 @@ class Callers:
         return Caller(key, team, member, user, customer_id, customer)
 
 
-def _hashed(secret: str) -> str:
-    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+def _refused(objection: Objection, family: Family) -> Refused:
+    refusal = refusals.refusal(family, 401, objection.kind, objection.message, code=objection.code)
+    return Refused(refusal)
 
 
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:

@@ -37,6 +37,7 @@ from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
+from tollgate.topology import Address
 
 _REAP_EVERY_S = 5.0
 
@@ -211,10 +212,8 @@ class _Server(uvicorn.Server):
 
 def _bind(address: str) -> dict[str, Any]:
     """Uvicorn's options for `unix:/path` or `host:port`."""
-    if address.startswith("unix:"):
-        return {"uds": address.removeprefix("unix:")}
-    host, _, port = address.rpartition(":")
-    return {"host": host.strip("[]"), "port": int(port)}
+    where = Address.parse(address)
+    return {"uds": where.path} if where.path else {"host": where.host, "port": where.port}
 
 
 async def reap(meter: Meter) -> None:

@@ -33,6 +33,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
+from tollgate.topology import Address
 
 # Envoy sees at once that its health check's connection has ended; until then it would open the
 # access log's stream here again, and lose what it had to tell.
@@ -133,7 +134,7 @@ def _server(settings: Settings, address: str, methods: Methods) -> Server:
     # Fields beside a request's body, and pieces of a reply whatever the largest request is.
     most_bytes = max(ours.max_request_bytes, _LEAST_MESSAGE_BYTES) + _BESIDE_BODY_BYTES
     tls = None
-    on_network = not address.startswith("unix:")
+    on_network = not Address.parse(address).path
     if on_network and ours.serve_grpc_certificate is not None and ours.serve_grpc_key is not None:
         tls = TlsFiles(ours.serve_grpc_certificate, ours.serve_grpc_key, ours.serve_grpc_client_ca)
     return serving.server(

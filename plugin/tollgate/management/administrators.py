@@ -7,10 +7,9 @@ itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
 from hmac import compare_digest
 
+from tollgate.core.callers.authentication import UNKNOWN_KEY, Objection, hash_of, objection_to_key
 from tollgate.core.entities import Key, Role, User
 from tollgate.core.errors import TollgateError
 from tollgate.ports import Clock, Registry, entity_of
@@ -26,6 +25,11 @@ class Denied(TollgateError):
         super().__init__(message)
         self.kind = kind
         self.status = status
+
+
+def denied(objection: Objection) -> Denied:
+    """Return the error for a key that is not accepted."""
+    return Denied(objection.message, objection.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,6 @@ def actor(caller: Caller, door: str) -> str:
     return f"key {key.alias or key.name}{owner}, {door}"
 
 
-def hash_of(secret: str) -> str:
-    """Return the SHA-256 of a key's secret, the only form in which it is stored."""
-    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 class Authenticator:
     """Finds the owner of a secret. Without a `master_key` nobody is the master."""
 
@@ -81,9 +80,10 @@ class Authenticator:
         """The caller whose key's secret has that SHA-256, as the key is now. Raises Denied."""
         (stored,) = await self._registry.get(Key, [key_hash])
         if stored is None:
-            raise Denied("Authentication Error, Invalid API key provided.", "token_not_found_in_db")
+            raise denied(UNKNOWN_KEY)
         key = stored.entity
-        self._check(key)
+        if (objection := objection_to_key(key, self._clock.now_us())) is not None:
+            raise denied(objection)
         user = None
         if key.user_id is not None:
             (found,) = await self._registry.get(User, [key.user_id])
@@ -93,21 +93,3 @@ class Authenticator:
         if user is not None and user.role is Role.ADMIN:
             return Administrator(key)
         return Holder(key, user)
-
-    def _check(self, key: Key) -> None:
-        if key.blocked:
-            raise Denied(
-                "Authentication Error, Key is blocked. Update via `/key/unblock` if you're an"
-                " admin."
-            )
-        now_us = self._clock.now_us()
-        if key.expires_us is not None and key.expires_us <= now_us:
-            raise Denied(
-                f"Authentication Error - Expired Key. Key Expiry time {_shown(key.expires_us)} "
-                f"and current time {_shown(now_us)}",
-                "expired_key",
-            )
-
-
-def _shown(instant_us: int) -> str:
-    return datetime.fromtimestamp(instant_us / 1_000_000, UTC).isoformat()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.entities import Key, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.money.dollars import dollars_of
-from tollgate.management.administrators import hash_of
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams
 from tollgate.management.spending.limits import new_entity, restarted

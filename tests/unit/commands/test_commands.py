@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from tollgate.adapters.http_api import create_api
 from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.main import app as whole
-from tollgate.management.administrators import hash_of
+from tollgate.core.callers.authentication import hash_of
 
 Run = Callable[..., Result]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tollgate.topology import Address
+
 # Envoy opens a connection for each HTTP/1.1 call that finds none free, so a crowd of clients comes
 # as a crowd of connections. Python's own number is 100, and a Unix socket turns away whoever comes
 # beyond it.
@@ -14,9 +16,7 @@ _BACKLOG = 4096
 async def listen(make: Callable[[], asyncio.Protocol], address: str) -> asyncio.Server:
     """Serve a protocol on `unix:/path` or `host:port`; several processes may share a port."""
     loop = asyncio.get_running_loop()
-    if address.startswith("unix:"):
-        return await loop.create_unix_server(make, address.removeprefix("unix:"), backlog=_BACKLOG)
-    host, _, port = address.rpartition(":")
-    return await loop.create_server(
-        make, host.strip("[]"), int(port), reuse_port=True, backlog=_BACKLOG
-    )
+    where = Address.parse(address)
+    if where.path:
+        return await loop.create_unix_server(make, where.path, backlog=_BACKLOG)
+    return await loop.create_server(make, where.host, where.port, reuse_port=True, backlog=_BACKLOG)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from tollgate.core.answers.headers import misplaced_bearer
-from tollgate.core.callers.credentials import AUTHORIZATION, find_secret
+from tollgate.core.callers.authentication import objection_to_headers
+from tollgate.core.callers.credentials import find_secret
 from tollgate.management import Management
-from tollgate.management.administrators import Administrator, Caller, Denied, actor
+from tollgate.management.administrators import Administrator, Caller, Denied, actor, denied
 
 
 def management_of(request: Request) -> Management:
@@ -25,10 +25,8 @@ async def caller_of(request: Request, management: Managed) -> Caller:
     """Return the owner of the request's key. Raises Denied."""
     # Not from the query: there, `key` names the key that a call is about.
     secret = find_secret(request.headers, "")
-    if secret is None and AUTHORIZATION in request.headers:
-        raise Denied("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.")
-    if secret is None and (told := misplaced_bearer(request.headers)):
-        raise Denied(f"Authentication Error, No api key passed in.{told}")
+    if secret is None:
+        raise denied(objection_to_headers(request.headers))
     return await management.callers.authenticate(secret)
 
 

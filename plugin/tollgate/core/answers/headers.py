@@ -8,7 +8,7 @@ datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -223,16 +223,3 @@ def _spend_headers(account: Account, balance: Balance) -> tuple[Header, ...]:
         if quota.meter is Meter.USD and quota.duration is None:
             return spent, Header("x-litellm-key-max-budget", dollars(quota.amount))
     return (spent,)
-
-
-def misplaced_bearer(headers: Mapping[str, str]) -> str:
-    """A sentence about a header that carries a Bearer token and is not Authorization, as the page's
-    own slip; else nothing.
-    """
-    carries = (name for name, value in headers.items() if value[:7].lower() == "bearer ")
-    name = next((name for name in carries if name.lower() != "authorization"), None)
-    return (
-        ""
-        if name is None
-        else f" The header {name!r} carries a Bearer token; its name must be 'Authorization'."
-    )

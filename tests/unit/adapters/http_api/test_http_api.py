@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import Api, World, error_of
 
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
 from tollgate.core.limits.duration import period_at
-from tollgate.management.administrators import hash_of
 from tollgate.management.virtual_keys import blank
 from tollgate.ports import Write
 

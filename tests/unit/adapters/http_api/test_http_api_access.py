@@ -11,9 +11,9 @@ import pytest
 from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
 from tollgate.adapters.http_api.application import create_api
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.entities import Key, Role, User
 from tollgate.core.errors import StoreUnavailable
-from tollgate.management.administrators import hash_of
 from tollgate.ports import Write
 
 
@@ -121,7 +121,7 @@ async def test_a_body_is_json_whatever_its_content_type_says(api: Api) -> None:
         (
             {"Authorization": MASTER},
             "auth_error",
-            "Malformed API Key passed in. Ensure Key has `Bearer ` prefix.",
+            "Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix.",
         ),
         (
             {"Authorization": "Bearer sk-wrong"},

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import Api, World
 
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
-from tollgate.management.administrators import hash_of
 
 SECRET = "sk-own-0123456789abc"
 MAKE: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
-from tollgate.management.administrators import hash_of
 
 ROUTES = [
     ("POST", "/user/new", {}),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from tests.unit.management_fixtures import Api, World, error_of
 
+from tollgate.core.callers.authentication import hash_of
 from tollgate.core.entities import Key
 from tollgate.core.limits.accounts import Scope, ScopeKind
-from tollgate.management.administrators import hash_of
 from tollgate.ports import Write
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")

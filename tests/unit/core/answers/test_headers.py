@@ -8,7 +8,6 @@ from tests.make import DOLLAR, KEY, TEAM, account_of, budget, requests
 from tollgate.core.answers.headers import (
     go_duration,
     ietf_headers,
-    misplaced_bearer,
     standing_headers,
 )
 from tollgate.core.limits import bucket
@@ -162,19 +161,3 @@ def test_a_limit_that_allows_nothing_never_comes_back() -> None:
 def test_without_rates_the_ietfs_headers_are_left_out() -> None:
     """An empty list would be no list."""
     assert ietf_headers((budget(None),), Standing(NOW_US, (Balance(),))) == ()
-
-
-@pytest.mark.parametrize(
-    ("headers", "told"),
-    [
-        (
-            {"autherization": "Bearer sk-1"},
-            " The header 'autherization' carries a Bearer token; its name must be 'Authorization'.",
-        ),
-        ({"authorization": "Bearer sk-1"}, ""),
-        ({"x-api-key": "sk-1"}, ""),
-    ],
-)
-def test_a_misspelt_header_is_found_by_what_it_carries(headers: dict[str, str], told: str) -> None:
-    """The page's own slip."""
-    assert misplaced_bearer(headers) == told

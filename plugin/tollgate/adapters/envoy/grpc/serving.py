@@ -8,6 +8,7 @@ from typing import Literal
 from tollgate.adapters.envoy.grpc.call import Limits, Methods, Server
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
+from tollgate.topology import Address
 
 Transport = Literal["auto", "grpcio", "own"]
 
@@ -30,12 +31,10 @@ def server(
 
 def is_local(address: str) -> bool:
     """Whether only processes of this host can reach an address: `unix:/path` or `host:port`."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
+    where = Address.parse(address)
+    if where.path or where.host == "localhost":
         return True
     try:
-        return ip_address(host).is_loopback
+        return ip_address(where.host).is_loopback
     except ValueError:
         return False

@@ -1,0 +1,133 @@
+"""Choose what serves a request: the model that it means, one of its deployments, and their price."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tollgate.admission.callers import Refused
+from tollgate.core.answers import refusals
+from tollgate.core.callers.rules import Caller, Policy
+from tollgate.core.errors import BadRequest, cut
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.money.pricing import Price
+from tollgate.core.requests.body import Body
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.dialects import Dialect, Family
+from tollgate.core.requests.endpoints import Endpoint, Wire, paths_of, wires_of
+
+UnpricedModels = Literal["refuse", "free", "default_price"]
+"""What happens to calls of a model without a price."""
+
+
+class ModelChoice:
+    """Choices by the catalog. `unpriced` and `default_price` apply to models without a price."""
+
+    def __init__(
+        self, catalog: Catalog, policy: Policy, unpriced: UnpricedModels, default_price: Price
+    ) -> None:
+        self._catalog = catalog
+        self._policy = policy
+        self._unpriced = unpriced
+        self._default_price = default_price
+
+    def find_model(
+        self,
+        caller: Caller,
+        endpoint: Endpoint | None,
+        facts: Body,
+        dialect: Dialect,
+        family: Family,
+    ) -> str:
+        """Return the name of the model that a request means.
+
+        The path names it, or else the body, by the model's name or an alias of the caller's. Raises
+        BadRequest if neither does and there is no default, and Refused if there is no such model or
+        the caller may not use it.
+        """
+        in_path = None if endpoint is None else endpoint.model
+        named = in_path if in_path is not None else facts.model
+        name = _resolve_alias(caller, named or self._default_model(dialect))
+        model = self._catalog.model(name)
+        if model is None:
+            message = (
+                f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may"
+                " use."
+            )
+            raise Refused(
+                refusals.refusal(
+                    family,
+                    404,
+                    "invalid_request_error",
+                    message,
+                    param="model",
+                    code="model_not_found",
+                )
+            )
+        if (owner := caller.models.refused_by(model)) is not None:
+            message = (
+                f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists"
+                " those that you may use."
+            )
+            code = f"{owner}_model_access_denied"
+            raise Refused(
+                refusals.refusal(family, 403, "permission_error", message, param="model", code=code)
+            )
+        return model.name
+
+    def find_deployment(
+        self, name: str, endpoint: Endpoint | None, reservation_id: str
+    ) -> Deployment:
+        """Return a deployment of a model that serves an endpoint, drawn by the reservation's id.
+
+        Raises BadRequest if none does.
+        """
+        wire = None if endpoint is None else endpoint.wire
+        draw = int(reservation_id[-8:], 16)
+        deployment = self._catalog.choose(name, wire, draw)
+        if deployment is None and endpoint is not None and endpoint.instead is not None:
+            deployment = self._catalog.choose(name, endpoint.instead, draw)
+        if deployment is None:
+            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
+            paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
+            raise BadRequest(
+                f"The model {name!r} is not served here; call it at {paths}.", param="model"
+            )
+        return deployment
+
+    def find_price(self, deployment: Deployment, caller: Caller) -> Price | None:
+        """Return the price of a deployment; None if its calls cost nothing.
+
+        Raises BadRequest if it has none and a budget applies.
+        """
+        price = self._catalog.price(deployment.id, deployment.model_name)
+        if price is not None or self._unpriced == "free":
+            return price
+        if self._unpriced == "default_price":
+            return self._default_price
+        if self._policy.has_budget(caller, deployment.model_name):
+            raise BadRequest(
+                f"The model {deployment.model_name!r} has no price, and a budget applies. Give its"
+                " deployment input_cost_per_token and output_cost_per_token, or set"
+                " tollgate.unpriced_models.",
+                param="model",
+            )
+        return None
+
+    def _default_model(self, dialect: Dialect) -> str:
+        """Return the model of a request that names none.
+
+        Raises BadRequest if there is no default.
+        """
+        if dialect.default_model is None or self._catalog.model(dialect.default_model) is None:
+            message = "The field 'model' is missing; name one of the models that /v1/models lists."
+            raise BadRequest(message, param="model")
+        return dialect.default_model
+
+
+def _resolve_alias(caller: Caller, model: str) -> str:
+    """Return the model that a name stands for with this key or team."""
+    for entity in (caller.key, caller.team):
+        for alias, actual in entity.model_aliases if entity is not None else ():
+            if alias == model:
+                return actual
+    return model
