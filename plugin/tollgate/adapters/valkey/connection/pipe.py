@@ -11,11 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
-
-import hiredis
+from time import monotonic
+from typing import Any
 
 from tollgate.adapters.valkey.connection.address import Address, Command, packed, why
+from tollgate.adapters.valkey.connection.store_connection import StoreConnection
 from tollgate.background import Background
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
@@ -55,8 +55,8 @@ class Pipe:
         """
         self._address = Address.of(url)
         self._timeout_s = self._address.timeout_s or timeout_s
-        self._connection: _Connection | None = None
-        self._connecting: asyncio.Task[_Connection] | None = None
+        self._connection: _CallConnection | None = None
+        self._connecting: asyncio.Task[_CallConnection] | None = None
         self._late = Background()
 
     async def call(self, *arguments: str | bytes | int) -> Any:
@@ -96,7 +96,7 @@ class Pipe:
             reply = error
         heard(reply)
 
-    async def _connect(self) -> _Connection:
+    async def _connect(self) -> _CallConnection:
         """Return the connection, opening it once for all who wait."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
@@ -104,18 +104,18 @@ class Pipe:
         # A cancelled caller must not take the connection away from the others.
         return await asyncio.shield(self._connecting)
 
-    def _opened(self, task: asyncio.Task[_Connection]) -> None:
+    def _opened(self, task: asyncio.Task[_CallConnection]) -> None:
         self._connecting = None
         # The waiting callers have been told; if none is left, the exception still counts as
         # retrieved.
         if not task.cancelled() and task.exception() is None:
             self._connection = task.result()
 
-    async def _open(self) -> _Connection:
+    async def _open(self) -> _CallConnection:
         connection = None
         try:
             async with asyncio.timeout(self._address.connect_timeout_s or self._timeout_s):
-                connection = await self._address.dial(lambda: _Connection(self._timeout_s))
+                connection = await self._address.dial(lambda: _CallConnection(self._timeout_s))
                 for command in self._address.login:
                     await connection.call(command)
         except (OSError, ReplyError) as error:
@@ -126,67 +126,52 @@ class Pipe:
         return connection
 
 
-class _Connection(asyncio.Protocol):
-    """One connection: commands out, replies in, in the same order."""
+class _CallConnection(StoreConnection):
+    """A connection for calls: commands out, and each reply to whoever asked first."""
 
     def __init__(self, timeout_s: float) -> None:
+        super().__init__(ReplyError)
         self.lost = False
         self.closed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s
-        self._reader = hiredis.Reader(replyError=ReplyError)
-        self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
-        self._heard_s = 0.0
         self._waiting: deque[tuple[float, Heard]] = deque()
         self._watching = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            asyncio.Transport, transport
-        )  # uvloop's transports share no base class with asyncio's
-
     def call(self, command: Command) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = self.loop.create_future()
         if not self._out:
-            self._loop.call_soon(self.flush)
+            self.loop.call_soon(self.flush)
         self.ask(command, partial(_tell, future))
         return future
 
     def ask(self, command: Command, heard: Heard) -> None:
         """Queue a command for the next `flush`."""
         self._out.append(packed(command))
-        self._waiting.append((self._loop.time(), heard))
+        self._waiting.append((monotonic(), heard))
         if not self._watching:
             self._watching = True
-            self._loop.call_later(self._timeout_s, self._watch)
+            self.loop.call_later(self._timeout_s, self._watch)
 
-    def data_received(self, data: bytes) -> None:
-        self._heard_s = self._loop.time()
-        self._reader.feed(data)
-        try:
-            while (reply := self._reader.gets()) is not False:
-                self._waiting.popleft()[1](reply)
-        except hiredis.ProtocolError as error:
-            self.end(f"it answered what is no reply: {error}")
+    def take(self, reply: Any) -> None:
+        self._waiting.popleft()[1](reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.end(f"the connection was lost: {exc or 'closed by the store'}")
+        super().connection_lost(exc)
         self.closed.set()
 
     def end(self, why: str) -> None:
         """Close the connection and fail all calls that wait for it."""
         self.lost = True
-        if self._transport is not None:
-            self._transport.abort()
+        super().end(why)
         while self._waiting:
             self._waiting.popleft()[1](StoreSilent(why))
 
     def flush(self) -> None:
         """Send the queued commands."""
         out, self._out = self._out, []
-        if out and not self.lost and self._transport is not None:
-            self._transport.write(b"".join(out) if len(out) > 1 else out[0])
+        if out and not self.lost:
+            self.send(b"".join(out) if len(out) > 1 else out[0])
 
     def _watch(self) -> None:
         """Check for silence by one timer per connection, which runs only while calls wait.
@@ -196,10 +181,10 @@ class _Connection(asyncio.Protocol):
         self._watching = bool(self._waiting)
         if not self._waiting:
             return
-        if max(self._heard_s, self._waiting[0][0]) + self._timeout_s < self._loop.time():
+        if max(self.heard_s, self._waiting[0][0]) + self._timeout_s < monotonic():
             self.end(f"no answer within {self._timeout_s:g} s")
         else:
-            self._loop.call_later(self._timeout_s / 2, self._watch)
+            self.loop.call_later(self._timeout_s / 2, self._watch)
 
 
 def _tell(future: asyncio.Future[Any], reply: Any) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol
 
 import hiredis
 
 from tollgate import telemetry
 from tollgate.adapters.valkey.connection.address import Address, Command, packed
+from tollgate.adapters.valkey.connection.store_connection import StoreConnection
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.core.errors import StoreUnavailable
 
@@ -52,55 +53,36 @@ async def follow(url: str, listener: Listener) -> NoReturn:
                     "changes", StoreUnavailable("the store tells of no changes any more")
                 )
         finally:
-            subscription.end()
+            subscription.end("nobody follows it")
         await asyncio.sleep(_RETRY_AFTER_S)
 
 
-class _Subscription(asyncio.Protocol):
+class _Subscription(StoreConnection):
     """One connection. It is lost when it is closed, or silent for longer than a proof is valid."""
 
     def __init__(self, listener: Listener, login: tuple[Command, ...]) -> None:
+        super().__init__()
         self.lost = asyncio.Event()
         self._listener = listener
         self._first = (*login, ("SUBSCRIBE", CHANGES_CHANNEL))
-        self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader()
-        self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._subscribed = False
-        self._heard_s = 0.0
         self._probe = 0
         self._asked_s: dict[bytes, float] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(
-            asyncio.Transport, transport
-        )  # uvloop's transports share no base class with asyncio's
-        self._heard_s = monotonic()
-        self._transport.write(b"".join(map(packed, self._first)))
+        super().connection_made(transport)
+        self.send(b"".join(map(packed, self._first)))
         self._prove()
 
-    def data_received(self, data: bytes) -> None:
-        self._heard_s = monotonic()
-        try:
-            self._reader.feed(data)
-            while (reply := self._reader.gets()) is not False:
-                self._hear(reply)
-        except hiredis.ProtocolError:
-            self.end()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it was lost changes nothing
-        self.end()
-
-    def end(self) -> None:
-        """Close the connection."""
+    def end(self, why: str) -> None:
+        """Give the connection up."""
         self.lost.set()
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        super().end(why)
 
-    def _hear(self, reply: Any) -> None:
+    def take(self, reply: Any) -> None:
         match reply:
             case [b"message", _, reference]:
                 self._listener.changed(reference.decode())
@@ -112,19 +94,19 @@ class _Subscription(asyncio.Protocol):
                 self._subscribed = True
                 self._listener.started()
                 self._prove()
-            case hiredis.ReplyError():  # the login was refused
-                self.end()
+            case hiredis.ReplyError():
+                self.end("the login was refused")
 
     def _prove(self) -> None:
         """Ask for the next proof, unless earlier ones are outstanding."""
         now_s = monotonic()
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is None or now_s - self._heard_s > STALE_AFTER_S:
-            self.end()
+        if now_s - self.heard_s > STALE_AFTER_S:
+            self.end("silence")
             return
         if self._subscribed:
             self._probe += 1
             self._asked_s[b"%d" % self._probe] = now_s
-            self._transport.write(packed(("PING", self._probe)))
-        self._timer = self._loop.call_later(_PROBE_EVERY_S, self._prove)
+            self.send(packed(("PING", self._probe)))
+        self._timer = self.loop.call_later(_PROBE_EVERY_S, self._prove)
