@@ -108,6 +108,9 @@ class FakeWatched:
     def why_nobody_decides(self) -> str | None:
         return self.workers_fault
 
+    def refused_change(self) -> list[str]:
+        return []
+
     def metrics(self) -> bytes:
         return b"tollgate_up 1\n"
 

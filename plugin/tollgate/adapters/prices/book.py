@@ -22,6 +22,7 @@ from tollgate import model_tables, telemetry
 from tollgate.adapters.prices.builtin import listed, named_provider
 from tollgate.adapters.prices.layers import Layers
 from tollgate.core.errors import SettingsError
+from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name, undated
 from tollgate.core.models.wildcards import is_wildcard
@@ -31,7 +32,7 @@ from tollgate.core.money.pricing import Price
 from tollgate.core.requests.catalog import Catalog
 
 _NOTHING = OwnPrice()
-_MOST_OTHERS = 512
+_MOST_OTHERS_BYTES = 1024 * 1024
 _FREE: Costs = {CostName("input"): Decimal(0), CostName("output"): Decimal(0)}
 
 
@@ -52,7 +53,8 @@ class PriceBook:
         self._file = file
         self._read_ns = 0
         self._document: Mapping[str, Any] = {}
-        self._others: dict[tuple[str, str], Price | None] = {}
+        # None stands for no price, which is kept as well.
+        self._others: Bounded[tuple[str, str], tuple[Price | None]] = Bounded(_MOST_OTHERS_BYTES)
         self._read()
 
     def at(self, now: datetime) -> dict[str, Price]:
@@ -71,21 +73,21 @@ class PriceBook:
         """Return the price of another model at a deployment's provider, named by a reply or by a
         wildcard.
 
-        A price that the configuration gives a wildcard applies to everything it serves. At most 512
-        names are kept until the next rebuild.
+        A price that the configuration gives a wildcard applies to everything it serves. Found
+        prices are kept until the next rebuild, within a bound of bytes.
         """
         name = (deployment.id, model)
-        if name not in self._others:
-            if len(self._others) >= _MOST_OTHERS:
-                self._others.clear()
+        known = self._others.get(name)
+        if known is None:
             other = replace(deployment, model=model)
             own = (
                 self._own.get(deployment.id, _NOTHING)
                 if is_wildcard(deployment.model)
                 else _NOTHING
             )
-            self._others[name] = _price_of(other, own, datetime.now(UTC), self._document)
-        return self._others[name]
+            known = (_price_of(other, own, datetime.now(UTC), self._document),)
+            self._others.put(name, known, 1024 + 4 * len(model))
+        return known[0]
 
     def _read(self) -> None:
         """Read the price file if it has changed."""

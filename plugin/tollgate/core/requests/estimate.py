@@ -11,6 +11,7 @@ from math import ceil
 
 from msgspec import Struct
 
+from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name
 
@@ -19,6 +20,7 @@ _LEAST_WEIGHT = 0.05
 _LEAST_TAUGHT_BY = 64  # shorter prompts consist mostly of the provider's own template
 _MEAN_OF = 32  # replies: the mean follows a change in traffic within a few dozen calls
 _MOST_DEPLOYMENTS = 4096
+_LEARNED_BYTES = 512  # what is learned of one, with its name
 
 
 class Estimate(Struct, frozen=True, gc=False):
@@ -77,7 +79,9 @@ class InputEstimates:
     """Estimates of prompts by deployment, with and without tools; at most 8,192 are kept."""
 
     def __init__(self) -> None:
-        self._ratios: dict[tuple[str, bool], tuple[float, int]] = {}
+        self._ratios: Bounded[tuple[str, bool], tuple[float, int]] = Bounded(
+            2 * _MOST_DEPLOYMENTS * _LEARNED_BYTES
+        )
 
     def tokens(self, deployment: str, prompt_tokens: int, *, tools: bool = False) -> int:
         """Return the expected count of a prompt that looks like `prompt_tokens`, at least 1."""
@@ -89,24 +93,25 @@ class InputEstimates:
         if estimated < _LEAST_TAUGHT_BY or counted < 1:
             return
         shape = (deployment, tools)
-        ratio, times = self._ratios.get(shape, (1.0, 0))
-        if not times and len(self._ratios) >= 2 * _MOST_DEPLOYMENTS:
-            del self._ratios[next(iter(self._ratios))]
+        ratio, times = self._ratios.get(shape) or (1.0, 0)
         weight = max(_LEAST_WEIGHT, 1 / (times + 1))
         ratio += weight * ratio * (counted / estimated - 1)
-        self._ratios[shape] = (min(_MOST_RATIO, max(_LEAST_RATIO, ratio)), times + 1)
+        learned = min(_MOST_RATIO, max(_LEAST_RATIO, ratio)), times + 1
+        self._ratios.put(shape, learned, _LEARNED_BYTES)
 
 
 class OutputMeans:
     """Mean output of each deployment's recent replies, and the part that they did not show.
 
     The means stand in for output that nobody could see. The first 32 replies weigh alike; later
-    ones weigh 1/32, so old replies fade. At most 4,096 deployments are kept; the one learned first
-    is dropped first.
+    ones weigh 1/32, so old replies fade. At most 4,096 deployments are kept; the one that
+    learned longest ago is dropped first.
     """
 
     def __init__(self) -> None:
-        self._means: dict[str, tuple[float, float, int]] = {}
+        self._means: Bounded[str, tuple[float, float, int]] = Bounded(
+            _MOST_DEPLOYMENTS * _LEARNED_BYTES
+        )
 
     def lately(self, deployment: str) -> Lately | None:
         """Return the recent means of a deployment; None before its first reply."""
@@ -115,14 +120,12 @@ class OutputMeans:
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
         """Add the output of one reply, as the provider counted it."""
-        output, hidden, count = self._means.get(deployment, (0.0, 0.0, 0))
-        if not count and len(self._means) >= _MOST_DEPLOYMENTS:
-            del self._means[next(iter(self._means))]
+        output, hidden, count = self._means.get(deployment) or (0.0, 0.0, 0)
         if count < _MEAN_OF:
             count += 1
         output += (output_tokens - output) / count
         hidden += (hidden_tokens - hidden) / count
-        self._means[deployment] = (output, hidden, count)
+        self._means.put(deployment, (output, hidden, count), _LEARNED_BYTES)
 
 
 class Lately(Struct, frozen=True, array_like=True, gc=False):

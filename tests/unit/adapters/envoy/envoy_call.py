@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(eq=False)
 class EnvoyCall:
     """The answers that were sent, and whether the call was ended.
 

@@ -13,13 +13,17 @@ from grpc.aio import StreamUnaryCall
 from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, account_of, reservation
+from tests.unit.adapters.envoy.envoy_call import EnvoyCall
 from tests.unit.core.usage.usage_case import table
 
+from tollgate.adapters.envoy import access_log
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.grpc.call import Limits, streaming
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.metadata import reservation_text
 from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Certainty, Usage
+from tollgate.core.envoy_contract import EXT_PROC_NAMESPACE, METERED, SETTLED
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
@@ -247,3 +251,69 @@ async def test_a_long_message_is_settled_to_its_last_entry() -> None:
         await log.counters.reserve(each)
     await log.tell(*(entry(each, usage=OPENAI) for each in calls))
     assert {each.id for each in log.counters.ledger} == {each.id for each in calls}
+
+
+def flagged(told: HTTPAccessLogEntry, *flags: str) -> HTTPAccessLogEntry:
+    """An entry of a call that ext_proc has left flags with."""
+    left = told.common_properties.metadata.filter_metadata[EXT_PROC_NAMESPACE]
+    left.update(dict.fromkeys(flags, True))
+    return told
+
+
+async def test_what_ext_proc_has_settled_is_left_as_it_is() -> None:
+    """It has read the reply; the log knows its length alone."""
+    log = Log()
+    await log.counters.reserve(HELD)
+    await log.tell(flagged(entry(usage=OPENAI), METERED, SETTLED))
+    assert log.counters.ledger == []
+
+
+async def test_what_ext_proc_was_to_settle_and_did_not_is_settled_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its worker has died: the call is charged by what Envoy counted."""
+    monkeypatch.setattr(access_log, "_GRACE_S", 0)
+    log = Log()
+    await log.counters.reserve(HELD)
+    await log.tell(flagged(entry(body_bytes=72), METERED))
+    assert [(each.output_tokens, each.certainty) for each in log.counters.ledger] == [
+        (20, "estimated")
+    ]
+
+
+async def test_what_ext_proc_settles_in_that_while_is_charged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_log, "_GRACE_S", 0)
+    log = Log()
+    await log.counters.reserve(HELD)
+    log.meter.settle_soon(HELD, Usage(3, 4, certainty=Certainty.EXACT), 200, "ext_proc")
+    await log.meter.drain()
+    await log.tell(flagged(entry(body_bytes=72), METERED))
+    assert [(each.output_tokens, each.certainty) for each in log.counters.ledger] == [(4, "exact")]
+
+
+async def test_bytes_that_are_no_message_cost_the_next_one_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log, call = Log(), EnvoyCall()
+    await log.counters.reserve(HELD)
+    door = AccessLog(log.meter, table())
+    stream = door.stream_access_logs(call)
+    stream.received(b"\xff")
+    assert "access log" in caplog.text
+    stream.received(message(entry(usage=OPENAI)).SerializeToString())
+    await door.drain()
+    await log.meter.drain()
+    assert [each.output_tokens for each in log.counters.ledger] == [4]
+    assert not call.closed
+
+
+async def test_streams_end_when_envoy_ends_them_and_when_the_worker_does() -> None:
+    """Each is answered once: it has no other end."""
+    door, calls = AccessLog(Log().meter, table()), [EnvoyCall(), EnvoyCall()]
+    first, _ = [door.stream_access_logs(each) for each in calls]
+    first.ended(whole=True)
+    assert [each.closed for each in calls] == [True, False]
+    door.end_all()
+    assert [(each.closed, each.sent) for each in calls] == [(True, [b""])] * 2

@@ -33,6 +33,21 @@ def test_requests_with_tools_are_learned_apart() -> None:
     assert estimates.tokens("m", 400) == 400
 
 
+def test_names_that_clients_make_up_displace_what_learned_longest_ago() -> None:
+    """A wildcard's deployments are named by clients: what is still in use is kept."""
+    estimates, means = InputEstimates(), OutputMeans()
+    for number in range(20_000):
+        if number % 100 == 0:
+            estimates.learn("m", 400, 800)
+            means.learn("m", 70, 0)
+        estimates.learn(f"made-up/{number}", 400, 800)
+        means.learn(f"made-up/{number}", 70, 0)
+    assert estimates.tokens("m", 400) > 400
+    assert means.lately("m") == Lately(70, 0)
+    assert estimates.tokens("made-up/0", 400) == 400
+    assert means.lately("made-up/0") is None
+
+
 def test_what_is_learned_is_bounded() -> None:
     """However odd the replies, an estimate stays within two fifths and two and a half of the plain
     one.
