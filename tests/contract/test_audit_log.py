@@ -136,11 +136,20 @@ async def test_entries_are_found_by_kind_and_id_in_parts(audited: Audited) -> No
     assert found == ["u4", "u3", "u2", "u1", "u0"]
 
 
+async def test_a_filter_is_for_the_kind_and_the_id_alone(audited: Audited) -> None:
+    """Not for other fields that say the same."""
+    await audited.registry.write(Write(None, User("team", alias="t")))
+    await audited.registry.write(Write(None, Team("t", alias="user")))
+    assert [each.id for each in await audited.changes(AuditQuery("team"))] == ["t"]
+    assert [each.kind for each in await audited.changes(AuditQuery(id="t"))] == ["team"]
+    assert await audited.changes(AuditQuery("user", "t")) == []
+
+
 async def test_more_entries_than_are_read_at_once_are_all_found(store: Valkey) -> None:
     """However few of them match."""
     registry, log = ValkeyRegistry(store), ValkeyAuditLog(store)
     await registry.write(Write(None, Team("first")))
-    await registry.write(*(Write(None, User(f"u{number}")) for number in range(1200)))
+    await registry.write(*(Write(None, User(f"u{number}")) for number in range(4100)))
     page = await log.page(AuditQuery("team"), 10)
     assert [each.entry.change.id for each in page.entries] == ["first"]
     assert page.entries[0].at_us > 1_700_000_000_000_000

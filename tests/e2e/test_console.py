@@ -149,6 +149,7 @@ async def test_every_page_is_for_keyboards_and_screen_readers(
         "/ui/now",
         "/ui/usage?by=user",
         "/ui/models",
+        "/ui/audit",
     ]
     async with browsing(color_scheme=scheme) as page:
         await page.goto(f"{tollgate.url}/ui/sign-in")

@@ -49,7 +49,7 @@ def environment() -> Environment:
     made.filters.update(
         dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
     )
-    made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json)
+    made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json, told=told)
     numbers = count_from(1)
     made.globals.update(query=query, unique=lambda: f"field-{next(numbers)}")
     return made
@@ -118,8 +118,15 @@ def limit_used(level: Level) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Return a value as a form's field holds it."""
+    """Return a value as JSON."""
     return msgspec.json.encode(value).decode()
+
+
+def told(value: Any) -> Any:
+    """Return a value of the audit log without what says nothing."""
+    if not isinstance(value, dict):
+        return value
+    return {name: each for name, each in value.items() if each not in (None, [], {})}
 
 
 def query(**values: object) -> str:

@@ -15,7 +15,7 @@ from tollgate.core.errors import BadRequest
 from tollgate.ports import AuditedAt, AuditPage, AuditQuery
 
 # Entries read at once. Most are below a kilobyte.
-_CHUNK = 500
+_CHUNK = 2_000
 _CURSOR = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _decode = msgspec.json.Decoder(AuditEntry).decode
 
@@ -31,13 +31,17 @@ class ValkeyAuditLog:
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise BadRequest("cursor is none that a former answer told", "cursor")
         newest = "+" if cursor is None else f"({cursor}"
+        # Most entries need not be decoded to see that they do not match.
+        needles = [msgspec.json.encode(each) for each in (query.kind, query.id) if each is not None]
         found: list[tuple[str, AuditEntry]] = []
         while True:
             with store_errors():
                 rows: Any = await self._client.xrevrange(AUDIT, newest, "-", count=_CHUNK)
             for name, row in rows:
-                entry = _decode(row[b"entry"])
-                if _matches(query, entry):
+                text = row[b"entry"]
+                if not all(needle in text for needle in needles):
+                    continue
+                if _matches(query, entry := _decode(text)):
                     if len(found) == count:
                         return AuditPage(_dated(found), found[-1][0])
                     found.append((name.decode(), entry))

@@ -290,7 +290,7 @@ async def test_keys_are_found_by_alias_hash_and_secret(admin: Visit, api: Api) -
     """And nothing is found by what is none of these."""
     secret, key = await made(api, key_alias="alice-laptop")
     await made(api, key_alias="bob")
-    for search in ("LAPTOP", key[:12], secret):
+    for search in ("LAPTOP", "alice-laptop", key[:12], secret):
         text = await admin.see("/ui/people", search=search)
         assert "alice-laptop" in text
         assert "bob" not in text
@@ -392,5 +392,7 @@ async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit,
     text = await admin.see("/ui/audit", kind="key", entity_id=key)
     assert "master key, console change key laptop blocked null blocked true" in text
     assert "master key, API create key laptop" in text
+    assert '"amount":5' in text
+    assert '"calendar_timezone":null' not in text
     assert "other" not in text
     assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")

@@ -76,10 +76,15 @@ async def shown(
 
 
 async def _keys(management: Management, search: str | None, offset: int) -> Page[Any]:
-    """Return keys; with a search, those whose alias or hash holds it, or the one of that secret."""
-    if search is not None and search.startswith(SECRET_PREFIX):
+    """Return keys; with a search, the one of that secret or alias, else those whose alias or hash
+    holds it. Only the last has to look at all keys.
+    """
+    if search is not None:
+        by_secret = search.startswith(SECRET_PREFIX)
+        named = management.keys.live_by_name if by_secret else management.keys.live_by_alias
         try:
-            return Page(((await management.keys.live_by_name(search)).entity,), 1)
+            return Page(((await named(search)).entity,), 1)
         except NotFound:
-            return Page((), 0)
+            if by_secret:
+                return Page((), 0)
     return await management.keys.page(KeyQuery(search=search), offset, PAGE_SIZE)
