@@ -14,8 +14,8 @@ from tollgate.core.audit import AuditEntry
 from tollgate.core.errors import BadRequest
 from tollgate.ports import AuditedAt, AuditPage, AuditQuery
 
-# Entries read at once. Most are below a kilobyte.
-_CHUNK = 2_000
+# The most entries that are read at once. Most are below a kilobyte.
+_LARGEST_CHUNK = 2_000
 _CURSOR = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _decode = msgspec.json.Decoder(AuditEntry).decode
 
@@ -34,9 +34,11 @@ class ValkeyAuditLog:
         # Most entries need not be decoded to see that they do not match.
         needles = [msgspec.json.encode(each) for each in (query.kind, query.id) if each is not None]
         found: list[tuple[str, AuditEntry]] = []
+        # What nothing filters is on the first entries; what is rare is far away.
+        chunk = count + 1
         while True:
             with store_errors():
-                rows: Any = await self._client.xrevrange(AUDIT, newest, "-", count=_CHUNK)
+                rows: Any = await self._client.xrevrange(AUDIT, newest, "-", count=chunk)
             for name, row in rows:
                 text = row[b"entry"]
                 if not all(needle in text for needle in needles):
@@ -45,9 +47,10 @@ class ValkeyAuditLog:
                     if len(found) == count:
                         return AuditPage(_dated(found), found[-1][0])
                     found.append((name.decode(), entry))
-            if len(rows) < _CHUNK:
+            if len(rows) < chunk:
                 return AuditPage(_dated(found))
             newest = f"({rows[-1][0].decode()}"
+            chunk = max(chunk, min(4 * chunk, _LARGEST_CHUNK))
 
 
 def _matches(query: AuditQuery, entry: AuditEntry) -> bool:
