@@ -18,6 +18,7 @@ import yaml
 
 from tollgate import __version__, settings
 from tollgate.commands import budget, customer, key, spend, team, user
+from tollgate.commands.envoys.attach import attach
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
@@ -182,6 +183,7 @@ def check(
             print("\n".join(report.compare_prices(loaded, prices)))
 
 
+app.command("attach")(attach)
 app.command("mock-llm")(mock_llm)
 app.command("import-litellm")(import_litellm)
 app.command("top")(top)

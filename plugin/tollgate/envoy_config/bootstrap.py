@@ -10,9 +10,11 @@ from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 
-# Without it a Python server sees a normal end of an ext_proc stream as a cancellation (Envoy issue
-# 38661).
-_RUNTIME = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True} | UNBOUNDED
+GRACEFUL_CLOSE = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True}
+"""Without it a Python server sees a normal end of an ext_proc stream as a cancellation (Envoy issue
+38661).
+"""
+_RUNTIME = GRACEFUL_CLOSE | UNBOUNDED
 
 
 def bounds_of(settings: Settings) -> Json:

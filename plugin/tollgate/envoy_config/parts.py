@@ -39,10 +39,11 @@ def part(what: Part, settings: Settings) -> object:
     """Return one part, as Envoy reads it. Raises SettingsError for an invalid
     address in the settings.
     """
-    return _MAKERS[what](settings, _beside_serve(settings))
+    return _MAKERS[what](settings, beside_serve(settings))
 
 
-def _beside_serve(settings: Settings) -> Topology:
+def beside_serve(settings: Settings) -> Topology:
+    """Return where an Envoy finds `tollgate serve`."""
     ours = settings.tollgate
     return Topology(
         listen=Address(host=ours.host, port=ours.port),

@@ -1,0 +1,1 @@
+"""Commands for an Envoy of one's own."""

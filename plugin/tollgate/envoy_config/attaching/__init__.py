@@ -1,0 +1,1 @@
+"""Puts Tollgate into an Envoy configuration that somebody has already."""

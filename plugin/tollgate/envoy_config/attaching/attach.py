@@ -1,0 +1,192 @@
+"""Merges Tollgate into somebody's Envoy configuration.
+
+Hosts and routes that are not Tollgate's behave as before: its filters are disabled for them, its
+words are for its own routes, and nothing of a listener or connection manager is set that its owner
+has not asked for.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tollgate.core.envoy_contract import ROUTE_PREFIX
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config.attaching.served_at import FILTER_CONFIG, Domain, PathPrefix
+from tollgate.envoy_config.attaching.their_files import Manager, TheirFiles
+from tollgate.envoy_config.bootstrap import GRACEFUL_CLOSE
+from tollgate.envoy_config.clusters.clusters import clusters, secrets
+from tollgate.envoy_config.http_filters.filters import http_filters
+from tollgate.envoy_config.listener.access_logging import access_log
+from tollgate.envoy_config.listener.listener import early_mutations, local_replies
+from tollgate.envoy_config.parts import beside_serve
+from tollgate.envoy_config.typed_messages import Json, plain
+from tollgate.settings import Settings
+
+_OFF = {
+    "JwtAuthentication": "a key of Tollgate's is no such token",
+    "OAuth2": "clients come with a key",
+    "BasicAuth": "clients come with a key",
+    "ApiKeyAuth": "it does not know Tollgate's keys",
+    "ExtAuthz": "Tollgate decides there",
+    "ExternalProcessor": "one more reader of replies beside Tollgate's loses data",
+    "Decompressor": "beside Tollgate's reader a reply would never end",
+    "CredentialInjector": "each deployment has a credential of its own",
+    "AwsRequestSigning": "each deployment has a credential of its own",
+    "CacheConfig": "a cached reply is no call",
+}
+"""Filters of theirs that are off for Tollgate's routes, by the last word of their type, and why."""
+
+_OURS = f"xds.route_name.startsWith('{ROUTE_PREFIX}')"
+_PERIODIC = "DownstreamPeriodic"
+
+
+@dataclass(slots=True)
+class Attached:
+    """The files as they shall be, by their path, and what their owner has to know."""
+
+    files: dict[Path, Json]
+    before: dict[Path, Json]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> dict[Path, Json]:
+        """Those that differ."""
+        return {path: each for path, each in self.files.items() if each != self.before[path]}
+
+
+def attach(
+    bootstrap: Path, settings: Settings, place: Domain | PathPrefix, listener: str | None = None
+) -> Attached:
+    """Merge Tollgate into a bootstrap, and into the files that it takes routes from.
+
+    Raises SettingsError when that cannot be done.
+    """
+    theirs = TheirFiles.read(bootstrap)
+    managers, taken = theirs.managers(listener), theirs.clusters()
+    found = Attached(theirs.documents, deepcopy(theirs.documents))
+    _check_clusters(bootstrap, taken, settings)
+    for each in managers:
+        _rename_filters(each, settings)
+    tables: list[Json] = []
+    for each in managers:
+        _manager(each, settings, place, found.notes)
+        if not any(each.routes is table for table in tables):
+            tables.append(each.routes)
+            place.put(each.routes, settings, _switched_off(each, found.notes))
+    _resources(theirs.document, settings)
+    return found
+
+
+def _check_clusters(bootstrap: Path, taken: list[str], settings: Settings) -> None:
+    ours = {each["name"] for each in clusters(settings, beside_serve(settings))}
+    if both := ours.intersection(taken):
+        raise SettingsError(
+            f"{bootstrap}: has a cluster {min(both)!r} already; is Tollgate attached to it?"
+        )
+
+
+def _rename_filters(manager: Manager, settings: Settings) -> None:
+    ours = {each["name"] for each in http_filters(settings)}
+    for each in manager.config.get("http_filters") or []:
+        if each.get("name") in ours:
+            each["name"] = _renamed(manager, each["name"])
+
+
+def _renamed(manager: Manager, name: str) -> str:
+    """Another name for a filter of theirs that goes by the name of one of ours.
+
+    Routes address filters by name, so theirs would be configured with ours. What their routes say
+    of it follows.
+    """
+    other = f"{name}.own"
+    hosts = manager.routes.get("virtual_hosts") or []
+    for each in (manager.routes, *hosts, *(r for h in hosts for r in h.get("routes") or [])):
+        own = each.get("typed_per_filter_config") or {}
+        if name in own:
+            own[other] = own.pop(name)
+    return other
+
+
+def _manager(
+    manager: Manager, settings: Settings, place: Domain | PathPrefix, notes: list[str]
+) -> None:
+    config = manager.config
+    theirs = config.get("http_filters") or []
+    if not theirs:
+        raise SettingsError(f"the listener {manager.listener!r}: its http_filters are empty")
+    ours = [*place.filters, *http_filters(settings)]
+    config["http_filters"] = [*theirs[:-1], *ours, theirs[-1]]
+    early = config.get("early_header_mutation_extensions") or []
+    config["early_header_mutation_extensions"] = [plain(early_mutations()), *early]
+    _access_log(config, settings, notes)
+    _local_replies(config, settings)
+
+
+def _switched_off(manager: Manager, notes: list[str]) -> Json:
+    """What their filters are told by our routes."""
+    off: Json = {}
+    for each in manager.config["http_filters"]:
+        kind = str((each.get("typed_config") or {}).get("@type", "")).rpartition(".")[2]
+        if kind in _OFF and not each.get("disabled"):
+            off[each["name"]] = {"@type": FILTER_CONFIG, "disabled": True}
+            notes.append(f"{each['name']} is off for Tollgate's routes: {_OFF[kind]}")
+    return off
+
+
+def _access_log(config: Json, settings: Settings, notes: list[str]) -> None:
+    """Ours beside theirs. Running calls are told of periodically: theirs leave that out."""
+    options = dict(config.get("access_log_options") or {})
+    theirs = config.get("access_log") or []
+    every = f"{settings.tollgate.lease_seconds / 3:g}s"
+    if "access_log_flush_interval" in options or "access_log_flush_interval" in config:
+        notes.append(
+            "access_log_flush_interval stays as it is; it has to be shorter than "
+            f"{settings.tollgate.lease_seconds} s, or long calls are charged as held"
+        )
+    else:
+        config["access_log_options"] = options | {"access_log_flush_interval": every}
+        once = {"log_type_filter": {"types": [_PERIODIC], "exclude": True}}
+        theirs = [each | {"filter": _both(once, each.get("filter"))} for each in theirs]
+    ours = plain(access_log(settings))
+    ours["filter"] = _both(_cel(_OURS), ours.get("filter"))
+    config["access_log"] = [*theirs, ours]
+
+
+def _local_replies(config: Json, settings: Settings) -> None:
+    """Our words for our routes; theirs, and none, for all others."""
+    theirs = config.get("local_reply_config") or {}
+    ours = [
+        each | {"filter": _both(_cel(_OURS), each.get("filter"))}
+        for each in local_replies(settings)["mappers"]
+    ]
+    mappers = [*ours, *(theirs.get("mappers") or [])]
+    config["local_reply_config"] = {**theirs, "mappers": mappers}
+
+
+def _both(first: Json, second: Json | None) -> Json:
+    return first if second is None else {"and_filter": {"filters": [first, second]}}
+
+
+def _cel(expression: str) -> Json:
+    kind = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {"@type": kind, "expression": expression},
+        }
+    }
+
+
+def _resources(document: Json, settings: Settings) -> None:
+    static = document.setdefault("static_resources", {})
+    added = {"clusters": clusters(settings, beside_serve(settings)), "secrets": secrets(settings)}
+    for name, each in added.items():
+        if each:
+            static[name] = [*(static.get(name) or []), *each]
+    runtime = document.setdefault("layered_runtime", {})
+    layers: list[Any] = runtime.get("layers") or []
+    # The first: whatever they have set themselves stands.
+    runtime["layers"] = [{"name": "tollgate", "static_layer": dict(GRACEFUL_CLOSE)}, *layers]

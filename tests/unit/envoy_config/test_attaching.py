@@ -1,0 +1,145 @@
+"""What `tollgate attach` refuses, and what it leaves alone, without an Envoy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from tollgate.commands.main import app
+from tollgate.core.errors import SettingsError
+from tollgate.envoy_config.attaching.attach import Attached, attach
+from tollgate.envoy_config.attaching.served_at import Domain, PathPrefix
+from tollgate.settings import EXAMPLE_FILE, load
+
+_TYPES = "type.googleapis.com/envoy.extensions.filters"
+MANAGER = f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager"
+ROUTER = {"name": "router", "typed_config": {"@type": f"{_TYPES}.http.router.v3.Router"}}
+OURS = Domain("llm.example")
+
+
+def manager(**more: Any) -> dict[str, Any]:
+    """A connection manager with one host."""
+    host = {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}}]}
+    return {
+        "@type": MANAGER,
+        "http_filters": [ROUTER],
+        "route_config": {"virtual_hosts": [host]},
+        **more,
+    }
+
+
+def bootstrap(folder: Path, *managers: dict[str, Any], **static: Any) -> Path:
+    """A file with a listener for each connection manager."""
+    listeners = [
+        {"name": f"l{number}", "filter_chains": [{"filters": [{"typed_config": each}]}]}
+        for number, each in enumerate(managers)
+    ]
+    document = {"static_resources": {"listeners": listeners, **static}}
+    (folder / "envoy.yaml").write_text(yaml.safe_dump(document))
+    return folder / "envoy.yaml"
+
+
+def attached(
+    file: Path, place: Domain | PathPrefix = OURS, listener: str | None = None
+) -> Attached:
+    return attach(file, load(EXAMPLE_FILE), place, listener)
+
+
+def test_only_the_named_listener_changes(tmp_path: Path) -> None:
+    """Of several that speak HTTP one has to be named."""
+    file = bootstrap(tmp_path, manager(), manager())
+    with pytest.raises(SettingsError, match=r"several listeners speak HTTP \(l0, l1\)"):
+        attached(file)
+    found = attached(file, listener="l1")
+    before, after = (
+        each[file]["static_resources"]["listeners"] for each in (found.before, found.files)
+    )
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"http_filters": []}, "http_filters are empty"),
+        ({"route_config": None, "rds": {"config_source": {"ads": {}}}}, "come from a server"),
+        (
+            {"route_config": {"virtual_hosts": [{"name": "own", "domains": ["llm.example"]}]}},
+            "served by 'own' already",
+        ),
+    ],
+)
+def test_what_cannot_be_merged_is_one_sentence(
+    tmp_path: Path, more: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(SettingsError, match=fault):
+        attached(bootstrap(tmp_path, manager(**more)))
+
+
+@pytest.mark.parametrize("path", ["llm", "/", "/a b", '/"', "/llm/"])
+def test_a_prefix_has_to_be_one(path: str) -> None:
+    with pytest.raises(SettingsError, match="no prefix of paths"):
+        PathPrefix(path)
+
+
+def test_it_is_not_attached_twice(tmp_path: Path) -> None:
+    """The second time would double its filters."""
+    file = bootstrap(tmp_path, manager(), clusters=[{"name": "tollgate"}])
+    with pytest.raises(SettingsError, match="has a cluster 'tollgate' already"):
+        attached(file)
+
+
+@pytest.mark.parametrize("place", [OURS, PathPrefix("/llm")])
+def test_envoys_other_spelling_of_fields_is_read(
+    tmp_path: Path, place: Domain | PathPrefix
+) -> None:
+    """JSON of Envoy's own is in camelCase."""
+    told = manager()
+    told["httpFilters"], told["routeConfig"] = told.pop("http_filters"), told.pop("route_config")
+    file = bootstrap(tmp_path, told)
+    (changed,) = attached(file, place).changed.values()
+    (listener,) = changed["static_resources"]["listeners"]
+    config = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    assert "httpFilters" not in config
+    assert config["http_filters"][-1] == ROUTER
+    assert len(config["http_filters"]) > 4
+
+
+def test_a_filter_that_asks_for_another_credential_is_off_and_named(tmp_path: Path) -> None:
+    """For Tollgate's routes alone."""
+    jwt = {
+        "name": "jwt",
+        "typed_config": {"@type": f"{_TYPES}.http.jwt_authn.v3.JwtAuthentication"},
+    }
+    rbac = {"name": "rbac", "typed_config": {"@type": f"{_TYPES}.http.rbac.v3.RBAC"}}
+    file = bootstrap(tmp_path, manager(http_filters=[jwt, rbac, ROUTER]))
+    found = attached(file)
+    assert [each.split()[0] for each in found.notes] == ["jwt"]
+    (listener,) = found.files[file]["static_resources"]["listeners"]
+    table = listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]
+    theirs, ours = table["virtual_hosts"]
+    assert theirs == manager()["route_config"]["virtual_hosts"][0]
+    assert all(each["typed_per_filter_config"]["jwt"]["disabled"] for each in ours["routes"])
+    assert not any("rbac" in each["typed_per_filter_config"] for each in ours["routes"])
+
+
+def test_a_diff_shows_what_is_added(tmp_path: Path) -> None:
+    """And nothing is taken away."""
+    file = bootstrap(tmp_path, manager())
+    done = CliRunner().invoke(app, ["attach", str(file), "--domain", "llm.example", "--diff"])
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 0
+    assert sum(line.startswith("+") for line in lines) > 100
+    assert [line for line in lines if line.startswith("-") and not line.startswith("---")] == []
+
+
+@pytest.mark.parametrize("options", [[], ["--domain", "a", "--path-prefix", "/b"]])
+def test_one_place_has_to_be_named(tmp_path: Path, options: list[str]) -> None:
+    file = bootstrap(tmp_path, manager())
+    done = CliRunner().invoke(app, ["attach", str(file), *options])
+    assert done.exit_code == 1
+    assert "give one of --domain and --path-prefix" in done.stderr
