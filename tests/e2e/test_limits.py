@@ -132,11 +132,61 @@ async def test_the_ietfs_headers_come_when_asked_for(ours: Gateway, stream: bool
     )
 
 
+@pytest.mark.parametrize(
+    ("fields", "error", "said"),
+    [
+        ({"rpd_limit": 1}, "requests", "requests per day (RPD): Limit 1, Used 1, Requested 1"),
+        ({"tpd_limit": 4}, "tokens", "tokens per day (TPD): Limit 4"),
+        (
+            {"limits": [{"meter": "tokens", "amount": 3, "per": "1mo"}]},
+            "tokens",
+            "tokens per month",
+        ),
+        ({"limits": [{"meter": "requests", "amount": 1}]}, "requests", "used up"),
+        (
+            {"limits": [{"meter": "input_tokens", "amount": 1, "per": "1h"}]},
+            "tokens",
+            "input tokens per hour: Limit 1",
+        ),
+        (
+            {"limits": [{"meter": "usd", "amount": 0.01, "per": "1d", "calendar": "Asia/Tokyo"}]},
+            "insufficient_quota",
+            "Max Budget: 0.01 per day",
+        ),
+        (
+            {
+                "max_budget": 100,
+                "budget_limits": [
+                    {"budget_duration": "1d", "max_budget": 0.01},
+                    {"budget_duration": "30d", "max_budget": 50},
+                ],
+            },
+            "insufficient_quota",
+            "Max Budget: 0.01 per day",
+        ),
+    ],
+)
+async def test_limits_of_other_meters_and_windows_hold(
+    ours: Gateway, fields: dict[str, Any], error: str, said: str
+) -> None:
+    """The call that uses them up passes, the next one is told what is used up and until when."""
+    key = await ours.key(**fields)
+    replies = [await ours.chat(key, model="cent", max_tokens=2) for _ in range(3)]
+    assert replies[0].status_code == 200, replies[0].text
+    refused = replies[-1]
+    assert refused.status_code == 429
+    assert refused.json()["error"]["type"] == error
+    assert said in refused.json()["error"]["message"]
+    forever = "used up" in said
+    assert ("retry-after" in refused.headers) != forever
+
+
 async def test_the_whole_proxy_has_limits_of_every_kind(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """They hold for the master key too."""
-    config = CONFIG + "  proxy_rpm_limit: 2\n  proxy_max_parallel_requests: 9\n"
+    limits = "  limits: [{meter: tokens, amount: 1000000, per: 1mo}]\n"
+    config = CONFIG + "  proxy_rpm_limit: 2\n  proxy_max_parallel_requests: 9\n" + limits
     async with gateway(tmp_path_factory.mktemp("proxy"), config) as running:
         key = await running.key()
         replies = [await running.chat(each) for each in (key, MASTER, key)]

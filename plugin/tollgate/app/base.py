@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -197,7 +197,7 @@ def _proxy_limits(settings: Settings) -> LimitSet:
         ("max_parallel_requests", ours.proxy_max_parallel_requests),
     ):
         found = found.with_amount(field, amount)
-    return found
+    return replace(found, limits=(*found.limits, *(each.limit for each in ours.limits)))
 
 
 def _nanousd(dollars: Decimal | None) -> int | None:

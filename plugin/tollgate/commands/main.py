@@ -184,6 +184,19 @@ def check(
 
 
 app.command("attach")(attach)
+@app.command()
+def script(
+    operation: Annotated[
+        str, typer.Argument(help="reserve, settle, peek, renew or spend")
+    ] = "reserve",
+) -> None:
+    """Print a script of the counters as the store runs it."""
+    from tollgate.app.scripts_shown import shown_script
+
+    with failing_clearly():
+        typer.echo(shown_script(operation))
+
+
 app.command("mock-llm")(mock_llm)
 app.command("import-litellm")(import_litellm)
 app.command("top")(top)

@@ -13,7 +13,15 @@ from tollgate.import_litellm.source import Dump
 KINDS = ("budgets", "users", "teams", "members", "customers", "keys")
 """In order of creation: keys and customers refer to their budgets."""
 
-_LIMITS = ("max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests")
+_LIMITS = (
+    "max_budget",
+    "budget_duration",
+    "tpm_limit",
+    "rpm_limit",
+    "tpd_limit",
+    "max_parallel_requests",
+    "budget_limits",
+)
 _MOMENTS = ("created_at", "budget_reset_at")
 _SPEND = ("spend", "model_spend", "model_max_budget")
 _KEY = (

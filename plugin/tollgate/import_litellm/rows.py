@@ -12,7 +12,7 @@ from tollgate.core.money.dollars import MAX_DOLLARS
 
 Row = Mapping[str, Any]
 
-_COUNTS = ("tpm_limit", "rpm_limit", "max_parallel_requests")
+_COUNTS = ("tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests")
 _OBJECTS = (
     "metadata",
     "aliases",

@@ -14,6 +14,7 @@ from tollgate.core.callers.credentials import PAYER_HEADERS
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.settings.grpc_settings import GrpcSettings
+from tollgate.settings.limit_entry import LimitEntry
 
 
 def _payer_header(name: str) -> str:
@@ -109,6 +110,9 @@ class TollgateSettings(GrpcSettings):
     )
     proxy_max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="all calls at once"
+    )
+    limits: tuple[LimitEntry, ...] = Field(
+        (), description="further limits of all calls together (docs/limits.md)"
     )
     ietf_headers: bool = Field(
         default=False, description="also report every limit in `RateLimit` headers (an IETF draft)"

@@ -172,7 +172,6 @@ def test_what_is_not_carried_is_told_by_entity_and_field(gateway: Gateway, file:
     """Nothing is lost in silence."""
     lines = [line for line in gateway.take("--dump", file).stdout.splitlines() if ":" in line]
     assert lines == [
-        "not carried: budgets shared: tpd_limit: not served by Tollgate",
         (
             f"not carried: users krrish: tpm_limit: {2**62} is more than can be counted"
             f" ({MAX_LIMIT}), so no limit"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -204,3 +205,25 @@ def test_no_room_needs_one_that_needs_it(house: str) -> None:
     }
     with_nobody_else = TopologicalSorter(needs)
     with_nobody_else.prepare()  # raises CycleError, which names the rooms
+
+
+WIRE_NAMES = re.compile(r"\b(?:rpm|tpm|rpd|tpd)\b")
+WIRE_ROOMS = (
+    "adapters/http_api/wire/",
+    "core/limits/",
+    "import_litellm/",
+    "adapters/valkey/counters/first_version.py",
+    "adapters/valkey/entities/documents.py",
+)
+
+
+def test_nobody_outside_limits_spells_a_kind_of_limit() -> None:
+    """A kind is a row of core/limits/limit.py; others name it by the field of the wire."""
+    odd = [
+        path.relative_to(ROOT).as_posix()
+        for path in own_files()
+        if path.suffix in {".py", ".lua"}
+        and not path.relative_to(ROOT).as_posix().startswith(WIRE_ROOMS)
+        and WIRE_NAMES.search(path.read_text(encoding="utf-8"))
+    ]
+    assert odd == []

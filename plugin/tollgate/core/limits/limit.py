@@ -288,13 +288,18 @@ _WORDS = {"1m": "min", "60s": "min", "1h": "hour", "1d": "day", "1w": "week", "1
 _UNITS = ((604_800, "w"), (86_400, "d"), (3600, "h"), (60, "m"))
 
 
+def duration_of(seconds: int) -> str:
+    """Return so many seconds as a duration, as `1m` or `90s`."""
+    for size, unit in _UNITS:
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def length_of(quota: Quota) -> str:
     """Return how long the window of a limit in force is, as `1m` or `1mo`; empty: it has no end."""
     if quota.seconds:
-        for seconds, unit in _UNITS:
-            if quota.seconds % seconds == 0:
-                return f"{quota.seconds // seconds}{unit}"
-        return f"{quota.seconds}s"
+        return duration_of(quota.seconds)
     return "" if quota.duration in (None, EVER) else str(quota.duration)
 
 

@@ -109,7 +109,6 @@ async def test_defaults_of_litellm_ask_for_nothing(
         ("key_type", "read_only"),
         ("auto_rotate", True),
         ("allowed_routes", ["/chat"]),
-        ("tpd_limit", 0),
         ("tpm_limit_type", "dynamic"),
         ("temp_budget_increase", 0),
         ("object_permission", {"vector_stores": []}),

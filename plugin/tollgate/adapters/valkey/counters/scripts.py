@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tollgate.adapters.valkey.counters.layout import CONSTANTS
 
-OPERATIONS = ("reserve", "settle", "peek", "renew")
+OPERATIONS = ("reserve", "settle", "peek", "renew", "spend")
 
 
 class Script(Struct, frozen=True):
@@ -37,4 +37,4 @@ def _script(operation: str) -> Script:
     return Script(source, sha1(source, usedforsecurity=False).hexdigest())
 
 
-RESERVE, SETTLE, PEEK, RENEW, SPEND = map(_script, (*OPERATIONS, "spend"))
+RESERVE, SETTLE, PEEK, RENEW, SPEND = map(_script, OPERATIONS)

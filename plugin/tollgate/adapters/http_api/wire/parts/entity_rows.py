@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
+from tollgate.adapters.http_api.wire.parts.general_limits import printed_entries, printed_windows
 from tollgate.adapters.http_api.wire.parts.limits import (
     printed_dollars,
     printed_model_budgets,
@@ -25,6 +26,10 @@ class LimitsRow(ResponseBody):
     max_parallel_requests: int | None
     tpm_limit: int | None
     rpm_limit: int | None
+    tpd_limit: int | None
+    rpd_limit: int | None
+    budget_limits: list[dict[str, Any]]
+    limits: list[dict[str, Any]]
     budget_duration: str | None
     budget_reset_at: PrintedTime | None
     budget_anchor: str
@@ -58,6 +63,8 @@ def printed_limits(limits: LimitSet) -> dict[str, Any]:
     return {
         "max_budget": printed_dollars(limits.max_budget_nanousd),
         **{field: limits.amount(field) for field in KINDS},
+        "budget_limits": printed_windows(limits),
+        "limits": printed_entries(limits),
         "budget_duration": limits.budget_duration,
     }
 
@@ -73,6 +80,14 @@ def limits_row(live: Live[Any]) -> dict[str, Any]:
         "budget_timezone": zone,
         "model_max_budget": printed_model_budgets(entity.model_limits),
         **printed_of_models(entity.model_limits),
+        "limits": [
+            *printed_entries(entity.limits),
+            *(
+                {**entry, "model": each.model}
+                for each in entity.model_limits
+                for entry in printed_entries(each.limits)
+            ),
+        ],
     }
 
 

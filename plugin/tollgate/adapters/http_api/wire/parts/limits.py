@@ -7,19 +7,28 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, patched
+from tollgate.adapters.http_api.wire.parts.general_limits import (
+    BudgetWindow,
+    LimitEntry,
+    check_entries,
+    with_entries,
+    with_windows,
+)
 from tollgate.adapters.http_api.wire.parts.types import (
     Count,
+    DayCount,
     Dollars,
     DurationText,
     Identifier,
     wrong,
 )
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
-from tollgate.core.limits.limit import KINDS
+from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.money.dollars import dollars_of
+from tollgate.management.spending.limits import restarted
 
 _BUDGET = {"max_budget": "max_budget_nanousd", "budget_duration": "budget_duration"}
 
@@ -33,7 +42,22 @@ def _timezone(value: str) -> str:
 Timezone = Annotated[str, AfterValidator(_timezone)]
 
 
-class LimitFields(RequestBody):
+class EntryFields(RequestBody):
+    """Limits in their general form, of an entity and of single models."""
+
+    limits: tuple[LimitEntry, ...] | None = None
+
+    @field_validator("limits")
+    @classmethod
+    def _entries(cls, given: tuple[LimitEntry, ...] | None) -> tuple[LimitEntry, ...] | None:
+        for model in {each.model for each in given or ()}:
+            check_entries([each.limit for each in given or () if each.model == model])
+            if model is not None and not issubclass(cls, ModelLimitFields):
+                raise wrong("these limits are for all models: leave out 'model'")
+        return given
+
+
+class LimitFields(EntryFields):
     """The limits of an entity.
 
     `budget_anchor` and `budget_timezone` are ours: where periods begin (see core.duration).
@@ -43,13 +67,27 @@ class LimitFields(RequestBody):
     budget_duration: DurationText | None = None
     tpm_limit: Count | None = None
     rpm_limit: Count | None = None
+    tpd_limit: DayCount | None = None
+    rpd_limit: DayCount | None = None
     max_parallel_requests: Count | None = None
+    budget_limits: tuple[BudgetWindow, ...] | None = None
     budget_anchor: Literal["rolling", "calendar"] | None = None
     budget_timezone: Timezone | None = None
+
+    @field_validator("budget_limits")
+    @classmethod
+    def _windows(cls, given: tuple[BudgetWindow, ...] | None) -> tuple[BudgetWindow, ...] | None:
+        check_entries([each.limit for each in given or ()])
+        return given
 
     def limits_over(self, limits: LimitSet) -> LimitSet:
         """The limits that these fields make of others."""
         limits = with_amounts(patched(limits, self, _BUDGET), self)
+        if "limits" in self.model_fields_set:
+            entries = [each.limit for each in self.limits or () if each.model is None]
+            limits = with_entries(limits, entries)
+        if "budget_limits" in self.model_fields_set:
+            limits = with_windows(limits, [each.limit for each in self.budget_limits or ()])
         zone = limits.calendar_timezone
         if "budget_timezone" in self.model_fields_set and zone is not None:
             zone = self.budget_timezone or "UTC"
@@ -86,7 +124,7 @@ class ModelBudget(RequestBody):
 ModelBudgets = dict[Identifier, Annotated[ModelBudget, BeforeValidator(_as_object)]]
 
 
-class ModelLimitFields(RequestBody):
+class ModelLimitFields(EntryFields):
     """Limits for single models.
 
     Each field that is given replaces what it said before of all models.
@@ -106,9 +144,21 @@ class ModelLimitFields(RequestBody):
                 _replace_each(found, field, getattr(self, name) or {})
         if "model_max_budget" in self.model_fields_set:
             self._set_budgets(found, self.model_max_budget or {}, now_us)
+        if "limits" in self.model_fields_set:
+            self._set_entries(found, now_us)
         return tuple(
             ModelLimits(model, limits) for model, limits in found.items() if limits.limited
         )
+
+    def _set_entries(self, found: dict[str, LimitSet], now_us: int) -> None:
+        """Replace every model's limits that have no field of their own."""
+        entries: dict[str, list[Limit]] = {model: [] for model in found}
+        for each in self.limits or ():
+            if each.model is not None:
+                entries.setdefault(each.model, []).append(each.limit)
+        for model, limits in entries.items():
+            before = found.get(model, NO_LIMITS)
+            found[model] = restarted(before, with_entries(before, limits), now_us)
 
     def _set_budgets(
         self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int

@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from tollgate.core.errors import BadRequest
-from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.limits.bucket import MAX_LIMIT, most_amount
 from tollgate.core.limits.duration import RIGHT, parse_duration
 from tollgate.core.money.dollars import MAX_DOLLARS, nanousd_of
 
@@ -47,16 +47,24 @@ def _nanousd(value: object) -> int:
     return nanousd_of(dollars)
 
 
-def _count(value: object) -> int:
+def _whole(value: object, most: int) -> int:
     whole = (
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
         and value % 1 == 0
     )
-    if not isinstance(value, int | float) or not whole or not 0 <= value <= MAX_LIMIT:
-        raise wrong(f"must be a whole number from 0 to {MAX_LIMIT}")
+    if not isinstance(value, int | float) or not whole or not 0 <= value <= most:
+        raise wrong(f"must be a whole number from 0 to {most}")
     return int(value)
+
+
+def _count(value: object) -> int:
+    return _whole(value, MAX_LIMIT)
+
+
+def _day_count(value: object) -> int:
+    return _whole(value, most_amount(86_400))
 
 
 def _identifier(value: str) -> str:
@@ -92,6 +100,11 @@ def _object_text(value: object) -> str:
 
 Dollars = Annotated[int, PlainValidator(_nanousd), WithJsonSchema({"type": "number", "minimum": 0})]
 """Dollars on the wire, integer nano-dollars inside."""
+
+DayCount = Annotated[
+    int, PlainValidator(_day_count), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+"""A limit a day."""
 
 Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 """A limit: requests, tokens, or calls at once."""

@@ -1,7 +1,7 @@
 -- What the scripts of the counters begin with: reserve, settle, peek and renew follow it.
 --
 -- One run is one operation, on as many calls as came together: each call sees what those before it
--- did. A run reads all, checks all, then writes all. `tollgate explain --script reserve` prints a
+-- did. A run reads all, checks all, then writes all. `tollgate script reserve` prints a
 -- script as the store runs it: names that begin with a dollar sign are constants, which
 -- counters/layout.py puts in their places. core/limits/bucket.py, period.py and lease.py hold the
 -- same arithmetic, and tests/properties/test_lua_equals_python.py compares the two.

@@ -1,0 +1,36 @@
+"""An entry of `tollgate.limits`: a limit of all calls together."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
+
+from tollgate.core.callers.limit_entries import limit_of_entry
+from tollgate.core.errors import BadRequest
+from tollgate.core.limits.accounts import Meter
+from tollgate.core.limits.limit import Limit
+
+
+class LimitEntry(BaseModel):
+    """A limit in its general form; docs/limits.md describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    meter: Meter
+    amount: float
+    per: str | None = None
+    calendar: str | None = None
+
+    _limit: Limit = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _countable(self) -> LimitEntry:
+        try:
+            self._limit = limit_of_entry(self.meter, self.amount, self.per, self.calendar)
+        except BadRequest as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def limit(self) -> Limit:
+        """The limit that it describes."""
+        return self._limit

@@ -1,0 +1,123 @@
+"""Limits in every spelling, over the management API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.management_fixtures import Api, error_of
+
+DAY = {"meter": "usd", "amount": 5, "per": "1d", "calendar": "Europe/Berlin"}
+MONTH = {"meter": "tokens", "amount": 2_000_000, "per": "1mo"}
+SUPPLY = {"meter": "uncached_tokens", "amount": 10}
+HOUR = {"meter": "input_tokens", "amount": 9, "per": "1h"}
+
+
+async def test_limits_are_printed_as_they_were_given(api: Api) -> None:
+    """In the order in which they are checked, those of a single model with its name."""
+    narrowed = {**MONTH, "model": "gpt-4o"}
+    made = await api.made(limits=[DAY, narrowed, SUPPLY, HOUR], rpd_limit=7, tpd_limit=8)
+    row = await api.info(made["key"])
+    assert row["limits"] == [HOUR, SUPPLY, {**DAY, "amount": 5.0}, narrowed]
+    assert (row["rpd_limit"], row["tpd_limit"], row["rpm_limit"]) == (7, 8, None)
+    assert row["budget_limits"] == []
+
+
+async def test_an_entry_that_means_a_field_sets_it(api: Api) -> None:
+    """One limit has one place, however it is spelled; the others of the list are replaced whole."""
+    made = await api.made(rpm_limit=3, limits=[{"meter": "tokens", "amount": 4, "per": "60s"}, DAY])
+    row = await api.info(made["key"])
+    assert (row["rpm_limit"], row["tpm_limit"], len(row["limits"])) == (3, 4, 1)
+    await api.post("/key/update", {"key": made["key"], "limits": []})
+    row = await api.info(made["key"])
+    assert (row["rpm_limit"], row["tpm_limit"], row["limits"]) == (3, 4, [])
+
+
+async def test_several_budgets_stand_beside_the_one_that_spend_counts_against(api: Api) -> None:
+    """LiteLLM's `budget_limits`; null takes them away."""
+    windows = [
+        {"budget_duration": "1d", "max_budget": 5.0},
+        {"budget_duration": "30d", "max_budget": 100.0},
+    ]
+    made = await api.made(
+        max_budget=9, budget_limits=[{**windows[0], "reset_at": None}, windows[1]]
+    )
+    row = await api.info(made["key"])
+    assert (row["budget_limits"], row["max_budget"]) == (windows, 9.0)
+    await api.post("/key/update", {"key": made["key"], "budget_limits": None})
+    row = await api.info(made["key"])
+    assert (row["budget_limits"], row["limits"], row["max_budget"]) == ([], [], 9.0)
+
+
+async def test_every_noun_takes_limits(api: Api) -> None:
+    """Members too, for all models."""
+    asked: dict[str, Any] = {"limits": [HOUR], "tpd_limit": 8}
+    for path, body in (
+        ("/user/new", {"user_id": "u", **asked}),
+        ("/team/new", {"team_id": "t", **asked}),
+        ("/customer/new", {"user_id": "c", **asked}),
+        ("/budget/new", {"budget_id": "b", **asked}),
+    ):
+        answer = await api.post(path, body)
+        assert answer.status_code == 200, answer.text
+        if path in ("/customer/new", "/budget/new"):
+            assert (answer.json()["limits"], answer.json()["tpd_limit"]) == ([HOUR], 8)
+    member = {"member": {"role": "user", "user_id": "u"}, "team_id": "t", **asked}
+    answer = await api.post("/team/member_add", member)
+    assert answer.status_code == 200, answer.text
+    info = (await api.get("/team/info", team_id="t")).json()
+    assert info["team_info"]["limits"] == [HOUR]
+    assert [each["litellm_budget_table"]["limits"] for each in info["team_memberships"]] == [[HOUR]]
+    refused = await api.post(
+        "/team/member_update", {"team_id": "t", "user_id": "u", "limits": [{**HOUR, "model": "m"}]}
+    )
+    assert refused.status_code == 400
+    assert "for all models" in error_of(refused)["message"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"meter": "words", "amount": 1}, "'requests'"),
+        ({"meter": "tokens"}, "amount"),
+        ({"meter": "tokens", "amount": 1.5}, "whole number from 0"),
+        ({"meter": "tokens", "amount": -1}, "whole number from 0"),
+        ({"meter": "tokens", "amount": 10**12, "per": "1d"}, "from 0 to 104249991374"),
+        ({"meter": "usd", "amount": -1}, "number of dollars from 0"),
+        ({"meter": "usd", "amount": 10**9}, "number of dollars from 0"),
+        ({"meter": "tokens", "amount": 1, "per": "1y"}, "such as 30s"),
+        ({"meter": "calls", "amount": 1, "per": "1d"}, "leave out 'per'"),
+        ({"meter": "usd", "amount": 1, "calendar": "UTC"}, "needs a 'per'"),
+        ({"meter": "usd", "amount": 1, "per": "1d", "calendar": "Mars"}, "no time zone"),
+        ({"meter": "usd", "amount": 1, "per": "1d", "calendar": "../etc"}, "no time zone"),
+        ({"meter": "usd", "amount": 1, "mode": "shadow"}, "mode"),
+        ({"meter": "usd", "amount": 1, "strict": True}, "strict"),
+        ({"meter": "usd", "amount": 1, "alert_at": [0.8]}, "alert_at"),
+        ({"meter": "usd", "amount": 1, "limit": 2}, "limit"),
+    ],
+)
+async def test_a_bad_entry_is_refused_with_what_would_be_right(
+    api: Api, entry: dict[str, Any], said: str
+) -> None:
+    """By field; nothing is made."""
+    answer = await api.post("/key/generate", {"limits": [entry]})
+    assert answer.status_code == 400
+    assert "limits" in str(error_of(answer))
+    assert said in error_of(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        [HOUR, {**HOUR, "per": "3600s"}],
+        [DAY, {**DAY, "calendar": "UTC"}],
+        [{"meter": "tokens", "amount": 1, "per": f"{n + 1}s"} for n in range(17)],
+    ],
+)
+async def test_a_limit_is_named_once_and_there_are_not_too_many(
+    api: Api, limits: list[dict[str, Any]]
+) -> None:
+    """Two of one meter and length would share a counter."""
+    answer = await api.post("/key/generate", {"limits": limits})
+    assert answer.status_code == 400
+    assert "limits" in str(error_of(answer))
