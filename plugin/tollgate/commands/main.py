@@ -184,6 +184,8 @@ def check(
 
 
 app.command("attach")(attach)
+
+
 @app.command()
 def script(
     operation: Annotated[
