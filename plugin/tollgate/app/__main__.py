@@ -95,5 +95,13 @@ def admin(
     _run(lambda settings: serve_admin(settings, redis, beat, beats, http_address, snapshot), config)
 
 
+@app.command("recorder")
+def recorder(config: Config, redis: StoreUrl, beat: Beat) -> None:
+    """Record what was settled in the database of the history."""
+    from tollgate.app.recorder import serve_recorder
+
+    _run(lambda settings: serve_recorder(settings, redis, beat), config)
+
+
 if __name__ == "__main__":
     app()

@@ -32,6 +32,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
 from tollgate.metering.metering import Meter
+from tollgate.ports import History
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
@@ -98,6 +99,7 @@ async def serve_admin(
         version=__version__,
         watched=watched,
         reported=reports,
+        history=find_history(settings),
         metrics_open=told.open,
         audit_log=audit_log,
         console=console,
@@ -134,6 +136,17 @@ async def serve_admin(
             await server.serve()
         await core.meter.drain()
     await core.close()
+
+
+def find_history(settings: Settings) -> History | None:
+    """Return the history that the recorder keeps; None where no database is configured."""
+    url = settings.tollgate.history_url
+    if url is None:
+        return None
+    from tollgate.adapters.history.database import open_database
+    from tollgate.adapters.history.history import SqlHistory
+
+    return SqlHistory(open_database(url))
 
 
 class GatewayHealth:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from tollgate.commands.explain import explain
 from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
-from tollgate.commands.printing.tables import show
+from tollgate.commands.printing.tables import show, write_csv
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)
@@ -36,7 +37,29 @@ _LOGS = (
     "user",
     "end_user",
 )
+_SUMS = (
+    "group",
+    "requests",
+    "failures",
+    "prompt_tokens",
+    "completion_tokens",
+    "spend",
+    "nanousd",
+)
 _DAYS = ("startTime", "spend", "models", "users")
+
+
+class Group(StrEnum):
+    """What the history sums up by."""
+
+    KEY = "key"
+    TEAM = "team"
+    USER = "user"
+    CUSTOMER = "customer"
+    MEMBER = "member"
+    ORGANIZATION = "organization"
+    MODEL = "model"
+    DAY = "day"
 
 
 @app.command()
@@ -108,3 +131,24 @@ def days(
         as_json=as_json,
         columns=_DAYS,
     )
+
+
+@app.command()
+def by(
+    group: Annotated[Group, typer.Argument(help="what to sum up by")],
+    since: Day = None,
+    until: Day = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print comma-separated values")] = False,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was spent by key, team, user, customer, member, organization, model or day, from the
+    history that `tollgate.history_url` names.
+    """
+    query = {"group_by": group.value, "start_date": since, "end_date": until}
+    sums = get(url, master_key, "/global/spend/report", query)
+    if as_csv:
+        write_csv(sums, _SUMS)
+    else:
+        show(sums, as_json=as_json, columns=_SUMS)

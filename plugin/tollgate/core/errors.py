@@ -6,8 +6,9 @@ TollgateError
 ├── NotFound            a management call names an entity that does not exist
 │   └── UnknownModel    a client names a model that does not exist, or that it may not use
 ├── Conflict            an entity exists already, or was changed concurrently
-└── StoreUnavailable    the store did not answer in time
-    └── StoreSilent     after it was asked, so the outcome is unknown
+├── StoreUnavailable    the store did not answer in time
+│   └── StoreSilent     after it was asked, so the outcome is unknown
+└── HistoryUnavailable  the database of the history did not do what it was asked
 """
 
 from __future__ import annotations
@@ -65,3 +66,7 @@ class StoreSilent(StoreUnavailable):
 
     It is unknown whether it did, or will do, what it was asked.
     """
+
+
+class HistoryUnavailable(TollgateError):
+    """The database of the history did not answer or refused; a later attempt may succeed."""

@@ -182,6 +182,12 @@ class _Gateway:
             hurried=signal.SIGINT if command == "worker" else None,
         )
 
+    def recorder(self, redis_url: str) -> list[Part]:
+        """The process that keeps the history; none without a database for it."""
+        if self.settings.tollgate.history_url is None:
+            return []
+        return [self._app("recorder", "recorder", redis_url, note="keeps the history")]
+
     def mock(self, address: Address) -> Part:
         """The built-in provider."""
         argv = (*self.programs.mock, "--unix-path", address.path)
@@ -261,6 +267,7 @@ def gateway(
         middle = [
             *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
+            *own.recorder(redis_url),
         ]
         live.parts = tuple(middle)
         assert topology.mock is not None
@@ -328,6 +335,7 @@ def sidecar(
         parts = [
             *own.workers((grpc,) * count, (native,) * count, redis_url),
             own.admin(http, redis_url),
+            *own.recorder(redis_url),
         ]
         live.parts = tuple(parts)
         ready = f"ready: grpc {grpc}, native {native}, http {http}"

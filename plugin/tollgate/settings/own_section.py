@@ -155,3 +155,12 @@ class TollgateSettings(GrpcSettings):
         600, ge=1, description="a provider that sends nothing for this long has failed"
     )
     ledger_days: int = Field(30, ge=1, description="how long settled records are kept")
+    history_url: str | None = Field(
+        None,
+        description="database that keeps what was settled for longer: `sqlite:///PATH` or `postgresql://...`",
+    )
+    history_days: int | None = Field(
+        None,
+        ge=1,
+        description="how long the history keeps single records; default for ever, and sums always",
+    )

@@ -26,7 +26,7 @@ from tollgate.adapters.http_api.routes import (
     users,
 )
 from tollgate.management import Management
-from tollgate.ports import AuditLog
+from tollgate.ports import AuditLog, History
 from tollgate.reporting.reports import Reports
 
 
@@ -36,6 +36,7 @@ def create_api(
     version: str,
     watched: health.Watched,
     reported: Reports | None = None,
+    history: History | None = None,
     metrics_open: bool = False,
     audit_log: AuditLog | None = None,
     console: ASGIApp | None = None,
@@ -45,6 +46,7 @@ def create_api(
     `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and
     models.
 
+    `history`: what /global/spend/report sums up, if a database keeps one.
     `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
     answers at /ui.
     """
@@ -79,6 +81,7 @@ def create_api(
     api.include_router(customers.router, prefix="/customer")
     if reported is not None:
         api.state.reports = reported
+        api.state.history = history
         api.include_router(reports.router)
         api.include_router(explain.router)
         api.include_router(models.router)

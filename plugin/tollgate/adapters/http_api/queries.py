@@ -14,7 +14,7 @@ from tollgate.core.errors import BadRequest, NotFound
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.management import Management
 from tollgate.management.virtual_keys import as_hash
-from tollgate.ports import LedgerQuery
+from tollgate.ports import LedgerQuery, SpendGroup, SpendQuery
 from tollgate.reporting.reports import MOST_RECORDS
 
 MAX_PAGE = 1_000_000_000
@@ -87,6 +87,17 @@ class LogFilters:
             return (await management.keys.live_by_name(name)).entity.id
         except NotFound:
             return as_hash(name)  # records of a deleted key stay, under its hash
+
+
+def history_query(group: SpendGroup, first: date | None, last: date | None) -> SpendQuery:
+    """Return the query for whole days of UTC, both included. Raises BadRequest."""
+    if first is not None and last is not None and last < first:
+        raise BadRequest("end_date must not be before start_date", "end_date")
+    return SpendQuery(
+        group,
+        None if first is None else _midnight_us(first),
+        None if last is None else _midnight_us(last) + _DAY_US - 1,
+    )
 
 
 class ProvidersRoute(APIRoute):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +25,13 @@ def show(answer: Any, *, as_json: bool, columns: Sequence[str] = ()) -> None:
         _print_fields([(name, _shown(value)) for name, value in answer.items()])
     else:
         typer.echo(_shown(answer))
+
+
+def write_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Print some columns of objects as RFC 4180 comma-separated values, with a header."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows([row.get(column) for column in columns] for row in rows)
 
 
 def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

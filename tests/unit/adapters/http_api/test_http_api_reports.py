@@ -390,3 +390,10 @@ async def test_a_model_is_told_by_its_public_name(api: Api) -> None:
     made = await api.made(models=["gpt-4o"])
     answer = await api.get("/model_group/info", by=made["key"], model_group="unpriced")
     assert answer.status_code == 404
+
+
+async def test_a_report_needs_a_history(api: Api) -> None:
+    """Without a database there is none, and the answer names the setting."""
+    answer = await api.get("/global/spend/report", group_by="key")
+    assert (answer.status_code, "tollgate.history_url" in answer.text) == (400, True)
+    assert (await api.get("/global/spend/report", group_by="colour")).status_code == 400

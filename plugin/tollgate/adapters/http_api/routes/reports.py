@@ -13,9 +13,11 @@ from tollgate.adapters.http_api.queries import (
     COMPLETE_FROM,
     NEXT_CURSOR,
     TOTAL_COUNT,
+    Day,
     ListLimit,
     LogFilters,
     PageNumber,
+    history_query,
 )
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import reports as wire
@@ -25,6 +27,7 @@ from tollgate.adapters.http_api.wire.parts.types import printed_time
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.ranking import Ranking
+from tollgate.ports import History, SpendGroup
 from tollgate.reporting.reports import MOST_RECORDS, Reports
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
@@ -130,3 +133,22 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
         spend=dollars_of(spend.used_nanousd),
         max_budget=printed_dollars(reports.proxy.max_budget_nanousd),
     )
+
+
+@router.get("/global/spend/report")
+async def spend_report(
+    _: Admin,
+    request: Request,
+    group_by: SpendGroup,
+    start_date: Day = None,
+    end_date: Day = None,
+) -> list[wire.SpendSumRow]:
+    """What each key, team, user, customer, member, organization, model or day used, from the
+    history: the greatest spend first, days in their order. Requests count on the day of UTC on
+    which they were admitted.
+    """
+    history: History | None = request.app.state.history
+    if history is None:
+        raise BadRequest("no history is kept; tollgate.history_url names a database for it")
+    query = history_query(group_by, start_date, end_date)
+    return [wire.spend_sum(query.group, each) for each in await history.sums(query)]

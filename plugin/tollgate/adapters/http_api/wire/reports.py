@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
@@ -11,7 +12,7 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import dollars_of
-from tollgate.ports import Settled
+from tollgate.ports import Settled, SpendGroup, SpendSum
 from tollgate.reporting.reports import DaySum, find_payer
 
 _BYTES_PER_TOKEN = 3  # a rough mean over English text and code
@@ -150,3 +151,31 @@ def day(summed: DaySum) -> SpendDay:
 
 def _in_dollars(sums: Mapping[str, int]) -> dict[str, float]:
     return {name: dollars_of(nanousd) for name, nanousd in sums.items()}
+
+
+class SpendSumRow(ResponseBody):
+    """What one group used. `group`: an id, a model, or a day; `nanousd` is exact."""
+
+    group: str
+    requests: int
+    failures: int
+    prompt_tokens: int
+    completion_tokens: int
+    spend: float
+    nanousd: int
+
+
+def spend_sum(group: SpendGroup, summed: SpendSum) -> SpendSumRow:
+    """Return a sum of the history, with its day printed."""
+    name = summed.group
+    if group is SpendGroup.DAY:
+        name = datetime.fromtimestamp(int(name) * 3600, UTC).date().isoformat()
+    return SpendSumRow(
+        group=name,
+        requests=summed.requests,
+        failures=summed.failures,
+        prompt_tokens=summed.input_tokens,
+        completion_tokens=summed.output_tokens,
+        spend=dollars_of(summed.cost_nanousd),
+        nanousd=summed.cost_nanousd,
+    )

@@ -1,0 +1,75 @@
+"""The database: its engine, its schema, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from tollgate.core.errors import HistoryUnavailable, SettingsError
+
+_SERVED = {"sqlite": None, "postgresql": "psycopg"}
+_BUSY_TIMEOUT_MS = 10_000
+
+
+def open_database(url: str) -> Engine:
+    """Return an engine for a URL; the folder of an SQLite file is made.
+
+    Raises SettingsError for a URL or a database that is not served.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError("tollgate.history_url: is no URL of a database") from error
+    kind = parsed.get_backend_name()
+    if kind not in _SERVED:
+        raise SettingsError(f"tollgate.history_url: {kind} is not served; use sqlite or postgresql")
+    if (driver := _SERVED[kind]) is not None:
+        parsed = parsed.set(drivername=f"{kind}+{driver}")
+    elif parsed.database:
+        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        engine = create_engine(parsed, pool_pre_ping=True)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise SettingsError(
+            "tollgate.history_url: needs the extra `postgres`: pip install 'envoy-tollgate[postgres]'"
+        ) from error
+    if kind == "sqlite":
+        event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to this version's. Raises HistoryUnavailable."""
+    config = Config()
+    config.set_main_option("script_location", "tollgate.adapters.history:migrations")
+    with database_errors(), engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _set_pragmas(connection: Any, _: object) -> None:
+    # Write-ahead logging: readers do not wait for the recorder. A power cut may take the last
+    # transactions with it; they are recorded again from the ledger, whose position they held.
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Map what can go wrong with the database to HistoryUnavailable."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        told = getattr(error, "orig", None) or error
+        raise HistoryUnavailable(f"{type(told).__name__}: {told}") from error
