@@ -259,6 +259,20 @@ async def test_a_member_is_limited_and_set_back(admin: Visit, api: Api, world: W
     assert "$0.00 of $3.00" in admin.text
 
 
+async def test_a_members_field_that_is_left_empty_keeps_its_limit(admin: Visit, api: Api) -> None:
+    """The form does not show what was set before."""
+    await api.post(
+        "/team/new", {"team_id": "t", "members_with_roles": [{"user_id": "bob", "role": "user"}]}
+    )
+    for given in ({"max_budget_in_team": "3"}, {"rpm_limit": "7"}):
+        await admin.see("/ui/people/team", id="t")
+        await admin.send(
+            "/ui/people/team/member", **posted(admin, "/ui/people/team/member") | given
+        )
+        assert "Saved: bob" in admin.text
+    assert "of $3.00" in await admin.see("/ui/people/team", id="t")
+
+
 async def test_the_tree_has_members_and_their_keys_below_a_team(admin: Visit, api: Api) -> None:
     """And keys of nobody beside them."""
     await api.post(

@@ -116,8 +116,8 @@ async def add_member(form: Posted, management: Managing) -> Response:
 
 @router.post("/member")
 async def update_member(form: Posted, management: Managing) -> Response:
-    """Change a membership."""
-    body = body_of(form, member_wire.UpdateMember, blank=True, team_id=id_of(form))
+    """Change a membership. The form shows no values, so a field left empty stays as it is."""
+    body = body_of(form, member_wire.UpdateMember, blank=False, team_id=id_of(form))
     change = as_seen(form, body.change)
     await management.teams.members.change_part(body.team_id, body.user_id, None, change)
     return _to(body.team_id, f"Saved: {body.user_id}.")
