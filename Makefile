@@ -1,27 +1,27 @@
-# make run     the gateway on 127.0.0.1:4000, with a provider that needs no key
-# make test    everything that runs on a fresh machine
-# make fuzz    a minute of made-up replies, bodies and HTTP/2 clients each (FUZZ_SECONDS)
-# make h2spec  our HTTP/2 against the conformance tests of h2spec (needs Go)
-# make envoys  a good part of the end-to-end tests with each older Envoy that is supported
-# make chaos   every part is killed under load: what that does to the money; hostile tenants beside a good one: what they
-#              cost it (tests/chaos/RESULTS.md)
-# make check   format, lint, types, architecture, generated files current
-# make bench   what Tollgate costs, against Envoy alone: tables, and tests/load/RESULTS.md (needs wrk and h2load)
-# make bench-quick    in a minute: did my change make it worse than the run before?
-# make bench-peers    the same load on Envoy's local rate limit and on Go's rate limit service (needs Go)
-# make bench-litellm  the same load on LiteLLM, in an environment of its own that is thrown away
+# make run      the gateway on 127.0.0.1:4000, with a provider that needs no key
+# make test     everything that runs on a fresh machine
+# make check    format, lint, types, architecture, generated files current
+# make fuzz     a minute each of generated replies, bodies and HTTP/2 clients (FUZZ_SECONDS)
+# make h2spec   our HTTP/2 server against the h2spec conformance tests (needs Go)
+# make envoys   many of the end-to-end tests with each older Envoy that is supported
+# make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
+#               (tests/chaos/RESULTS.md)
+# make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
+# make bench-quick    in a minute: did a change make it slower than the run before?
+# make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
+# make bench-litellm  the same load on LiteLLM, in a temporary environment
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What dependencies pull in is pinned there.
+# Pins of indirect dependencies.
 CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
 .PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos envoys fuzz h2spec
 
-# exec: Ctrl-C goes to Tollgate alone, which stops its parts in order.
+# exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
 	@exec $(BIN)/tollgate up $(ARGS)
 
@@ -41,7 +41,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-# Generated, and committed: `make check` fails when they are not current.
+# Generated and committed; `make check` fails if they are not current.
 proto: $(VENV)/dev
 	$(BIN)/python proto/generate.py
 
@@ -67,7 +67,7 @@ chaos: $(VENV)/run
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz
-# What is found is written there as crash-*: it becomes a test before it is mended.
+# Findings are written there as crash-*; each becomes a test before it is fixed.
 fuzz: $(VENV)/dev
 	$(PIP) $(CONSTRAINTS) -e '.[dev,fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/seeds.py $(FUZZ_FOLDER)
@@ -76,7 +76,7 @@ fuzz: $(VENV)/dev
 	    -verbosity=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_FOLDER)/ $(FUZZ_FOLDER)/$$target || exit 1; \
 	done
 
-# Its module has no go.mod for its later versions; this is the newest that Go installs.
+# Later versions lack a go.mod; this is the newest that Go can install.
 H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 h2spec: $(VENV)/dev
 	GOBIN=$(abspath $(VENV))/go go install $(H2SPEC)

@@ -80,7 +80,9 @@ def refused_by(standing: Standing, *accounts: Account) -> tuple[int, Meter] | No
 
 
 def reservation(identity: str, *accounts: Account, tokens: int = 30, cost: int = 50) -> Reservation:
-    """A call that is estimated at so many tokens, ten of them its input, and so many nano-dollars."""
+    """A call that is estimated at so many tokens, ten of them its input, and so many
+    nano-dollars.
+    """
     return Reservation(
         id=identity,
         organization=DEFAULT_ORGANIZATION,

@@ -1,3 +1,3 @@
 """Tollgate: budgets and rate limits for LLM traffic behind Envoy."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

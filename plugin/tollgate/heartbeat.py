@@ -72,4 +72,6 @@ def why_nobody_serves(folder: Path) -> str | None:
     ]
     if not beats:
         return "no worker gives a sign of life"
-    return None if any(not beat.trouble for beat in beats) else beats[0].trouble
+    if any(not beat.trouble for beat in beats):
+        return None
+    return beats[0].trouble

@@ -339,7 +339,9 @@ def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> N
 
 
 def not_recorded(error: Exception) -> None:
-    """Log that the recorder could not go on; it tries again, and the ledger keeps what it missed."""
+    """Log that the recorder could not go on; it tries again, and the ledger keeps what
+    it missed.
+    """
     _log.warning("the history is behind the ledger, and is tried again: %s", error)
 
 

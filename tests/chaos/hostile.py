@@ -156,7 +156,15 @@ def _result(attack: Attack, mode: str, seconds: float, watch: Watch) -> Result:
         before = tenant.call_while(_for(seconds))
         idle = _memory(stage)
         most = dict(idle)
-        argv = (sys.executable, "-m", "tests.chaos.attacks", attack.name, stage.gateway.url, keys[attack.who], str(seconds))  # fmt: skip
+        argv = (
+            sys.executable,
+            "-m",
+            "tests.chaos.attacks",
+            attack.name,
+            stage.gateway.url,
+            keys[attack.who],
+            str(seconds),
+        )
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as attacker:
 
             def going() -> bool:
@@ -221,9 +229,10 @@ def table(title: str, results: Iterable[Result]) -> Table:
         *sizes, "error", "kept",
     )  # fmt: skip
     note = (
-        "Replies to the attackers by status; 0: none. Latencies, failed calls and the error of what was charged are the good tenant's, "
-        "who calls one after the other. MB: the largest process before, and at most during the attack. Kept: the ledger is the spend of "
-        "each scope, nothing is left held, each call is settled once."
+        "Replies to the attackers by status; 0: none. Latencies, failed calls and the error of what"
+        " was charged are the good tenant's, who calls one after the other. MB: the largest process"
+        " before, and at most during the attack. Kept: the ledger is the spend of each scope,"
+        " nothing is left held, each call is settled once."
     )
     return Table(title, columns, tuple(map(_row, results)), note)
 
@@ -236,8 +245,10 @@ def _row(result: Result) -> tuple[str, ...]:
         for idle, most in (result.memory[group] for group in _MEASURED)
     )
     return (
-        result.attack, result.mode, replies, before.ms(50), during.ms(50), before.ms(99), during.ms(99),
-        f"{before.failed + during.failed:,}", *sizes, percent(result.comparison.error), "NO" if result.faults else "yes",
+        result.attack, result.mode, replies, before.ms(50), during.ms(50), before.ms(99),
+        during.ms(99),
+        f"{before.failed + during.failed:,}", *sizes, percent(result.comparison.error),
+        "NO" if result.faults else "yes",
     )  # fmt: skip
 
 

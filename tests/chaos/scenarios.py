@@ -70,7 +70,9 @@ def _envoy(stage: Stage) -> None:
 
 
 def _gateway(stage: Stage) -> None:
-    """The supervisor is killed and takes everything with it; it is started again on the same state."""
+    """The supervisor is killed and takes everything with it; it is started again on the
+    same state.
+    """
     stage.end_of_gateway(lambda: kill(stage.gateway.pid))
     stage.start_gateway()
 

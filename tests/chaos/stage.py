@@ -69,7 +69,15 @@ class Stage:
 
     def start_provider(self) -> None:
         """At the same port each time."""
-        argv = (sys.executable, "-m", "tests.chaos.provider", "--port", str(self._provider_port), "--tally", str(self.folder / "tally"))  # fmt: skip
+        argv = (
+            sys.executable,
+            "-m",
+            "tests.chaos.provider",
+            "--port",
+            str(self._provider_port),
+            "--tally",
+            str(self.folder / "tally"),
+        )
         self.provider_pid, _ = self._resources.enter_context(
             running(argv, self.folder / "provider.log", said_ready)
         )
@@ -154,7 +162,8 @@ def _configuration(provider_port: int) -> str:
 def _store(folder: Path) -> Iterator[tuple[int, str]]:
     socket = folder / "store.sock"
     options = {
-        "port": "0", "unixsocket": str(socket), "dir": str(folder), "save": "", "appendonly": "yes", "appendfsync": "everysec",
+        "port": "0", "unixsocket": str(socket), "dir": str(folder), "save": "", "appendonly": "yes",
+        "appendfsync": "everysec",
         "loglevel": "warning",
     }  # fmt: skip
     argv = (

@@ -108,8 +108,10 @@ def table(title: str, results: Iterable[Result]) -> Table:
 def _row(result: Result) -> tuple[str, ...]:
     found = result.comparison
     return (
-        result.scenario, result.mode, f"{result.calls:,}", f"{result.failed:,}", f"{found.served_nanousd:,}", f"{found.charged_nanousd:,}",
-        percent(found.error), f"{found.wrong_calls:,}", *(_share(found, name) for name in CERTAINTIES), f"{result.left:,}",
+        result.scenario, result.mode, f"{result.calls:,}", f"{result.failed:,}",
+        f"{found.served_nanousd:,}", f"{found.charged_nanousd:,}",
+        percent(found.error), f"{found.wrong_calls:,}",
+        *(_share(found, name) for name in CERTAINTIES), f"{result.left:,}",
         "NO" if result.faults else "yes",
     )  # fmt: skip
 

@@ -206,7 +206,9 @@ async def test_a_budget_starts_anew_at_the_second(bench: Bench) -> None:
 
 
 async def test_a_budget_that_slept_for_periods_is_in_the_current_one(bench: Bench) -> None:
-    """Nothing needs to run at a reset: after three periods of silence the count is in the fourth."""
+    """Nothing needs to run at a reset: after three periods of silence the count is in
+    the fourth.
+    """
     start = bench.clock.us
     account = budget(100, period=Period(start - 10_000_000, start, start + 10_000_000))
     bench.advance(35)

@@ -200,7 +200,9 @@ async def test_what_was_used_longest_ago_is_forgotten_first(
 async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
     directory: CachedDirectory, registry: CountingRegistry
 ) -> None:
-    """The key's own limit wins; a budget brings its own duration, counted from the key's creation."""
+    """The key's own limit wins; a budget brings its own duration, counted from the
+    key's creation.
+    """
     budget = Budget(
         "b",
         limit_set(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
@@ -335,7 +337,9 @@ async def test_who_is_not_let_in_hears_nothing_and_asks_again(
 
 
 async def test_a_lost_subscription_is_made_anew(store: Valkey, valkey_url: str) -> None:
-    """When the connection is cut, the directory starts again with nothing, and proofs come again."""
+    """When the connection is cut, the directory starts again with nothing, and proofs
+    come again.
+    """
     directory = CachedDirectory(ValkeyRegistry(store))
     async with following(valkey_url, directory) as heard:
         await heard.starts.get()

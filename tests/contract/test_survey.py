@@ -1,4 +1,6 @@
-"""The store at the door: real servers that cannot be used, or that may forget, and one behind TLS."""
+"""The store at the door: real servers that cannot be used, or that may forget, and one
+behind TLS.
+"""
 
 from __future__ import annotations
 

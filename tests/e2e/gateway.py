@@ -1,4 +1,6 @@
-"""A whole gateway as a user starts it, `tollgate up` on a file of ours, and short ways to use it."""
+"""A whole gateway as a user starts it, `tollgate up` on a file of ours, and short ways
+to use it.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ model_list:
   - model_name: fast
     litellm_params: {model: openai/gpt-4o-mini, api_base: http://mock-llm/v1, api_key: provider-key}
   - model_name: claude
-    litellm_params: {model: anthropic/claude-sonnet-4-5, api_base: http://mock-llm, api_key: anthropic-key}
+    litellm_params: {model: anthropic/claude-sonnet-4-5, api_base: http://mock-llm,
+        api_key: anthropic-key}
   - model_name: embed
-    litellm_params: {model: openai/text-embedding-3-small, api_base: http://mock-llm/v1, api_key: provider-key}
+    litellm_params: {model: openai/text-embedding-3-small, api_base: http://mock-llm/v1,
+        api_key: provider-key}
   - model_name: cent # a hundredth of a dollar for each token of output
     litellm_params:
       model: openai/made-up

@@ -88,7 +88,9 @@ async def _skip_body(reader: asyncio.StreamReader, head: str) -> None:
 
 
 def _pieces(reply: Mapping[str, Any]) -> Iterable[bytes | float | dict[str, str]]:
-    """What goes over the wire: bytes, seconds to wait, and `{"cut": "close"}` where it ends early."""
+    """What goes over the wire: bytes, seconds to wait, and `{"cut": "close"}` where it
+    ends early.
+    """
     status, headers = reply["status"], dict(reply.get("headers", {}))
     if reply.get("content_type") is not None:
         headers["content-type"] = reply["content_type"]

@@ -54,7 +54,8 @@ MEMBER_ADD = """
 curl -X POST 'http://0.0.0.0:4000/team/member_add' \\
 -H 'Authorization: Bearer sk-1234' \\
 -H 'Content-Type: application/json' \\
--d '{"team_id": "e8d1460f-846c-45d7-9b43-55f3cc52ac32", "max_budget_in_team": 0.000000000001, "member": {"role": "user", "user_id": "ishaan"}}'
+-d '{"team_id": "e8d1460f-846c-45d7-9b43-55f3cc52ac32", "max_budget_in_team": 0.000000000001,
+    "member": {"role": "user", "user_id": "ishaan"}}'
 """
 
 MEMBER_KEY = """
@@ -187,7 +188,7 @@ curl --location 'http://0.0.0.0:4000/user/new' \\
 --header 'Authorization: Bearer sk-1234' \\
 --header 'Content-Type: application/json' \\
 --data '{"user_id": "krrish@berri.ai", "max_parallel_requests": 10, "tpm_limit": 20, "rpm_limit": 4}' 
-"""  # noqa: W291 - the page's own
+"""  # noqa: E501, W291 - the page's own
 
 KEY_RATES = """
 curl --location 'http://0.0.0.0:4000/key/generate' \\

@@ -26,7 +26,8 @@ model_list:
     litellm_params: {model: openai/gpt-5, api_base: http://mock-llm/v1}
   - model_name: llama3
     litellm_params:
-      {model: openai/llama3, api_base: http://mock-llm/v1, input_cost_per_token: 1e-6, output_cost_per_token: 1e-6}
+      {model: openai/llama3, api_base: http://mock-llm/v1, input_cost_per_token: 1e-6,
+          output_cost_per_token: 1e-6}
   - model_name: azure-gpt-3.5
     litellm_params:
       model: openai/gpt-3.5-turbo

@@ -258,7 +258,9 @@ async def calls_a_model(gateway: Gateway, host: str) -> Iterable[object]:
 async def test_own_traffic_stays_and_models_are_called(
     stage: Stage, tmp_path: Path, name: str, mode: str, place: tuple[str, str]
 ) -> None:
-    """The owner's clients see the same bytes as before; Tollgate's are refused, served and charged."""
+    """The owner's clients see the same bytes as before; Tollgate's are refused, served
+    and charged.
+    """
     ports = free_port(), free_port()
     bootstrap = stage.written(name, ports, tmp_path)
     async with running_envoy(bootstrap, ports[0], keys()):

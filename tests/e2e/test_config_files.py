@@ -36,7 +36,8 @@ environment_variables:
   OPENAI_BASE_URL: http://127.0.0.1:{openai}/v1
   ANTHROPIC_API_BASE: http://127.0.0.1:{anthropic}
 model_list:
-  - {{model_name: "openai/*", litellm_params: {{model: "openai/*"}}, model_info: {{access_groups: [labs]}}}}
+  - {{model_name: "openai/*", litellm_params: {{model: "openai/*"}},
+      model_info: {{access_groups: [labs]}}}}
   - {{model_name: "anthropic/*", litellm_params: {{model: "anthropic/*"}}}}
   - {{model_name: "*", litellm_params: {{model: "openai/*", api_key: sk-rest}}}}
   - {{model_name: openai/gpt-4.1, litellm_params: {{model: openai/the-one-that-we-host}}}}

@@ -143,7 +143,17 @@ async def test_without_a_key_nothing_of_the_body_is_waited_for(
         assert (shown["error"]["code"], shown["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
-@pytest.mark.parametrize("name", ["x-litellm-api-key", "authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x-litellm-api-key",
+        "authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "ocp-apim-subscription-key",
+    ],
+)
 async def test_a_key_in_any_header_is_looked_at(tight: Gateway, name: str) -> None:
     """Tollgate, not Envoy, says that it is none."""
     reply = await tight.client.post(tight.url + CHAT, json={}, headers={name: "Bearer sk-none"})
@@ -191,7 +201,10 @@ async def test_metrics_ask_for_an_admins_key_or_have_a_port_of_their_own(tight: 
 
 
 async def test_what_needs_no_key_is_served_without_one(tight: Gateway) -> None:
-    found = {path: (await tight.client.get(tight.url + path)).status_code for path in ("/health/liveliness", "/docs", "/openapi.json")}  # fmt: skip
+    found = {
+        path: (await tight.client.get(tight.url + path)).status_code
+        for path in ("/health/liveliness", "/docs", "/openapi.json")
+    }
     assert set(found.values()) == {200}, found
 
 
@@ -328,7 +341,10 @@ async def test_streams_of_a_connection_are_bounded(tight: Gateway) -> None:
     head = await line.reader.readexactly(9)
     payload = await line.reader.readexactly(int.from_bytes(head[:3], "big"))
     line.close()
-    told = {int.from_bytes(payload[at : at + 2], "big"): int.from_bytes(payload[at + 2 : at + 6], "big") for at in range(0, len(payload), 6)}  # fmt: skip
+    told = {
+        int.from_bytes(payload[at : at + 2], "big"): int.from_bytes(payload[at + 2 : at + 6], "big")
+        for at in range(0, len(payload), 6)
+    }
     assert (head[3], told[3]) == (4, TIGHT["max_streams_per_connection"])
 
 
@@ -444,8 +460,15 @@ async def test_http_1_0_is_served(tight: Gateway) -> None:
 async def test_head_is_answered(tight: Gateway) -> None:
     """Without a body, whatever the path is."""
     key = await tight.key()
-    replies = {path: await tight.client.head(tight.url + path, headers=bearer(key)) for path in ("/v1/models", "/health/liveliness", CHAT)}  # fmt: skip
-    assert {path: each.status_code for path, each in replies.items()} == {"/v1/models": 200, "/health/liveliness": 200, CHAT: 405}  # fmt: skip
+    replies = {
+        path: await tight.client.head(tight.url + path, headers=bearer(key))
+        for path in ("/v1/models", "/health/liveliness", CHAT)
+    }
+    assert {path: each.status_code for path, each in replies.items()} == {
+        "/v1/models": 200,
+        "/health/liveliness": 200,
+        CHAT: 405,
+    }
     assert {each.content for each in replies.values()} == {b""}
 
 
@@ -470,12 +493,15 @@ async def test_each_refusal_has_an_id(tight: Gateway) -> None:
 @pytest.mark.parametrize(
     ("request_text", "status", "words"),
     [
-        (b"GET /v1/realtime HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", 403, "no WebSocket"),
+        (b"GET /v1/realtime HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\n"
+         b"connection: upgrade\r\nupgrade: websocket\r\n\r\n", 403, "no WebSocket"),
         (b"GARBAGE\r\n\r\n", 400, "not valid HTTP"),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "not valid HTTP"),
         (b"GET /%00 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "not valid HTTP"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"x" * 70_000 + b"\r\n\r\n", 431, "headers are too long"),
-        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 150 + b"\r\n", 431, "headers are too long"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"x" * 70_000 + b"\r\n\r\n", 431,
+         "headers are too long"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 150 + b"\r\n", 431,
+         "headers are too long"),
     ],
 )  # fmt: skip
 async def test_what_envoy_does_not_take_is_the_clients_error_with_a_sentence(

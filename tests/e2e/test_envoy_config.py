@@ -73,7 +73,8 @@ async def test_the_clients_key_never_reaches_the_provider(gateway: Lab) -> None:
     """The provider gets its own key, once, and nothing of the client's."""
     key = "sk-virtual"
     await send(
-        gateway, "/v1/messages", test_route="beta", authorization=f"Bearer {key}", x_api_key=key, api_key=key,
+        gateway, "/v1/messages", test_route="beta", authorization=f"Bearer {key}", x_api_key=key,
+        api_key=key,
         x_goog_api_key=key, cookie=key,
     )  # fmt: skip
     (seen,) = gateway.provider.seen
@@ -377,9 +378,12 @@ async def test_a_long_reply_is_heard_of_while_it_runs(gateway: Lab) -> None:
 
 
 THEIRS = [
-    {"match": {"path": "/theirs/named"}, "name": "theirs", "direct_response": {"status": 401, "body": {"inline_string": "their words"}}},
-    {"match": {"path": "/theirs/unnamed"}, "direct_response": {"status": 503, "body": {"inline_string": "their words"}}},
-    {"match": {"path": "/theirs/page"}, "direct_response": {"status": 404, "body": {"inline_string": "their words"}},
+    {"match": {"path": "/theirs/named"}, "name": "theirs",
+    "direct_response": {"status": 401, "body": {"inline_string": "their words"}}},
+    {"match": {"path": "/theirs/unnamed"},
+    "direct_response": {"status": 503, "body": {"inline_string": "their words"}}},
+    {"match": {"path": "/theirs/page"}, "direct_response": {"status": 404,
+    "body": {"inline_string": "their words"}},
      "response_headers_to_add": [{"header": {"key": "content-type", "value": "text/html"}}]},
     {"match": {"path": "/theirs/server"}, "route": {"cluster": "tollgate_admin"}},
 ]  # fmt: skip

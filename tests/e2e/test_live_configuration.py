@@ -195,7 +195,9 @@ async def test_a_bad_change_is_refused_whole_and_told(
 async def test_a_signal_looks_at_the_file_and_a_worker_that_died_comes_back_with_it(
     live: Live,
 ) -> None:
-    """SIGHUP ends nothing. What a worker starts with is what is in force, not a file that is wrong."""
+    """SIGHUP ends nothing. What a worker starts with is what is in force, not a file
+    that is wrong.
+    """
     from tests.e2e.test_workers import worker_pids
 
     running = live.gateway

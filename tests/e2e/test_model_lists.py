@@ -14,7 +14,8 @@ MORE = """
   - model_name: openai/x
     litellm_params: {model: openai/x, api_base: http://mock-llm/v1, api_key: provider-key}
   - model_name: flash
-    litellm_params: {model: gemini/gemini-2.5-flash, api_base: http://mock-llm, api_key: provider-key}
+    litellm_params: {model: gemini/gemini-2.5-flash, api_base: http://mock-llm,
+        api_key: provider-key}
   - model_name: small
     litellm_params: {model: ollama/llama3, api_base: http://mock-llm}
 general_settings:"""

@@ -41,7 +41,9 @@ MODES = ["grpc", "native"]
 async def main(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
-    """The page's gateway, with its models; `proxy_budget_rescheduler_*` are as the page sets them."""
+    """The page's gateway, with its models; `proxy_budget_rescheduler_*` are as the page
+    sets them.
+    """
     async with gateway(tmp_path_factory.mktemp("page"), CONFIG, "--mode", request.param) as running:
         yield running
 
@@ -362,7 +364,9 @@ async def test_a_users_rates_persist_across_their_keys(main: Gateway) -> None:
 
 
 async def test_a_keys_rates_are_its_own(main: Gateway) -> None:
-    """The answer names a user who was made up for it; each of the three limits refuses by itself."""
+    """The answer names a user who was made up for it; each of the three limits refuses
+    by itself.
+    """
     made = (await curl(main, page.KEY_RATES)).json()
     assert made["key"].startswith("sk-")
     assert made["user_id"] is not None

@@ -20,17 +20,22 @@ _PRICE = "input_cost_per_token: 0.000001, output_cost_per_token: 0.000002"
 CONFIG = f"""
 model_list:
   - model_name: oa
-    litellm_params: {{model: openai/real, api_base: "http://mock-llm/v1", api_key: k-openai, {_PRICE}}}
+    litellm_params: {{model: openai/real, api_base: "http://mock-llm/v1", api_key: k-openai,
+        {_PRICE}}}
   - model_name: az
-    litellm_params: {{model: azure/real, api_base: "http://mock-llm", api_key: k-azure, api_version: 2024-10-21, {_PRICE}}}
+    litellm_params: {{model: azure/real, api_base: "http://mock-llm", api_key: k-azure,
+        api_version: 2024-10-21, {_PRICE}}}
   - model_name: an
-    litellm_params: {{model: anthropic/real, api_base: "http://mock-llm", api_key: k-anthropic, {_PRICE}}}
+    litellm_params: {{model: anthropic/real, api_base: "http://mock-llm", api_key: k-anthropic,
+        {_PRICE}}}
   - model_name: ge
     litellm_params: {{model: gemini/real, api_base: "http://mock-llm", api_key: k-gemini, {_PRICE}}}
   - model_name: ve
-    litellm_params: {{model: vertex_ai/real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, {_PRICE}}}
+    litellm_params: {{model: vertex_ai/real, api_base: "http://mock-llm", api_key: k-vertex,
+        vertex_project: ours, {_PRICE}}}
   - model_name: vg
-    litellm_params: {{model: vertex_ai/gemini-real, api_base: "http://mock-llm", api_key: k-vertex, vertex_project: ours, vertex_location: here, {_PRICE}}}
+    litellm_params: {{model: vertex_ai/gemini-real, api_base: "http://mock-llm", api_key: k-vertex,
+        vertex_project: ours, vertex_location: here, {_PRICE}}}
   - model_name: be
     litellm_params:
       model: bedrock/amazon.real-v1:0
@@ -47,7 +52,8 @@ model_list:
   - model_name: pool
     litellm_params: {{model: openai/real, api_base: "http://127.0.0.1:9/v1", {_PRICE}}}
   - model_name: pool
-    litellm_params: {{model: openai/real, api_base: "http://mock-llm/v1", api_key: k-second, weight: 0, {_PRICE}}}
+    litellm_params: {{model: openai/real, api_base: "http://mock-llm/v1", api_key: k-second,
+        weight: 0, {_PRICE}}}
 general_settings: {{master_key: sk-1234}}
 tollgate: {{workers: 2, unknown_paths: allow}}
 """
@@ -79,47 +85,68 @@ class Case:
 SSE, LINES, AWS = "text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream"
 CASES = [
     Case("chat", "/v1/chat/completions", {"model": "oa", **CHAT}),
-    Case("chat stream", "/chat/completions", {"model": "oa", "stream": True, **CHAT}, content_type=SSE, upstream="/v1/chat/completions"),
+    Case("chat stream", "/chat/completions", {"model": "oa", "stream": True, **CHAT},
+     content_type=SSE, upstream="/v1/chat/completions"),
     Case("completion", "/v1/completions", {"model": "oa", "prompt": TEXT}),
-    Case("completion stream", "/v1/completions", {"model": "oa", "prompt": TEXT, "stream": True}, content_type=SSE),
+    Case("completion stream", "/v1/completions", {"model": "oa", "prompt": TEXT, "stream": True},
+     content_type=SSE),
     Case("embedding", "/v1/embeddings", {"model": "oa", "input": TEXT}, output=0),
     Case("response", "/v1/responses", {"model": "oa", "input": TEXT}),
-    Case("response stream", "/v1/responses", {"model": "oa", "input": TEXT, "stream": True}, content_type=SSE),
-    Case("response cut by its limit", "/v1/responses", {"model": "oa", "input": TEXT, "stream": True, "max_output_tokens": 5},
+    Case("response stream", "/v1/responses", {"model": "oa", "input": TEXT, "stream": True},
+     content_type=SSE),
+    Case("response cut by its limit", "/v1/responses",
+     {"model": "oa", "input": TEXT, "stream": True, "max_output_tokens": 5},
          output=5, content_type=SSE),
     Case("picture", "/v1/images/generations", {"model": "oa", "prompt": TEXT}, output=1056),
-    Case("picture stream", "/v1/images/generations", {"model": "oa", "prompt": TEXT, "stream": True}, output=1056, content_type=SSE),
+    Case("picture stream", "/v1/images/generations",
+     {"model": "oa", "prompt": TEXT, "stream": True}, output=1056, content_type=SSE),
     Case("transcription", "/v1/audio/transcriptions", {}, input=50, form={"model": "oa"}),
-    Case("transcription stream", "/v1/audio/transcriptions", {}, input=50, content_type=SSE, form={"model": "oa", "stream": "true"}),
-    Case("speech events", "/v1/audio/speech", {"model": "oa", "input": TEXT, "stream_format": "sse"}, output=50, content_type=SSE),
+    Case("transcription stream", "/v1/audio/transcriptions", {}, input=50, content_type=SSE,
+     form={"model": "oa", "stream": "true"}),
+    Case("speech events", "/v1/audio/speech",
+     {"model": "oa", "input": TEXT, "stream_format": "sse"}, output=50, content_type=SSE),
     Case("azure", "/openai/deployments/az/chat/completions?api-version=1", CHAT,
          upstream="/openai/deployments/real/chat/completions?api-version=1"),
-    Case("azure stream", "/openai/deployments/az/chat/completions?api-version=1", {"stream": True, **CHAT}, content_type=SSE,
+    Case("azure stream", "/openai/deployments/az/chat/completions?api-version=1",
+     {"stream": True, **CHAT}, content_type=SSE,
          upstream="/openai/deployments/real/chat/completions?api-version=1"),
     Case("azure by openai's path", "/v1/chat/completions", {"model": "az", **CHAT},
          upstream="/openai/deployments/real/chat/completions?api-version=2024-10-21"),
     Case("message", "/v1/messages", {"model": "an", "max_tokens": 99, **CHAT}),
-    Case("message stream", "/v1/messages", {"model": "an", "max_tokens": 99, "stream": True, **CHAT}, content_type=SSE),
+    Case("message stream", "/v1/messages",
+     {"model": "an", "max_tokens": 99, "stream": True, **CHAT}, content_type=SSE),
     Case("claude for openai's clients", "/v1/chat/completions", {"model": "an", **CHAT}),
-    Case("claude for openai's clients, stream", "/v1/chat/completions", {"model": "an", "stream": True, **CHAT}, content_type=SSE),
-    Case("gemini for openai's clients", "/v1/chat/completions", {"model": "ge", **CHAT}, upstream="/v1beta/openai/chat/completions"),
+    Case("claude for openai's clients, stream", "/v1/chat/completions",
+     {"model": "an", "stream": True, **CHAT}, content_type=SSE),
+    Case("gemini for openai's clients", "/v1/chat/completions", {"model": "ge", **CHAT},
+     upstream="/v1beta/openai/chat/completions"),
     Case("vertex for openai's clients", "/v1/chat/completions", {"model": "vg", **CHAT},
          upstream="/v1/projects/ours/locations/here/endpoints/openapi/chat/completions"),
-    Case("openai for azure's clients", "/openai/deployments/oa/chat/completions?api-version=2024-10-21", CHAT, upstream="/v1/chat/completions"),
-    Case("gemini", "/v1beta/models/ge:generateContent", CONTENTS, upstream="/v1beta/models/real:generateContent"),
-    Case("gemini stream", "/v1beta/models/ge:streamGenerateContent?alt=sse", CONTENTS, content_type=SSE,
+    Case("openai for azure's clients",
+         "/openai/deployments/oa/chat/completions?api-version=2024-10-21", CHAT,
+         upstream="/v1/chat/completions"),
+    Case("gemini", "/v1beta/models/ge:generateContent", CONTENTS,
+     upstream="/v1beta/models/real:generateContent"),
+    Case("gemini stream", "/v1beta/models/ge:streamGenerateContent?alt=sse", CONTENTS,
+     content_type=SSE,
          upstream="/v1beta/models/real:streamGenerateContent?alt=sse"),
-    Case("gemini array", "/v1beta/models/ge:streamGenerateContent", CONTENTS, upstream="/v1beta/models/real:streamGenerateContent"),
+    Case("gemini array", "/v1beta/models/ge:streamGenerateContent", CONTENTS,
+     upstream="/v1beta/models/real:streamGenerateContent"),
     Case("vertex", f"{VERTEX}/google/models/ve:generateContent", CONTENTS,
          upstream="/v1/projects/ours/locations/europe-west1/publishers/google/models/real:generateContent"),
-    Case("vertex embedding", f"{VERTEX}/google/models/ve:predict", {"instances": [{"content": TEXT}]}, output=0,
+    Case("vertex embedding", f"{VERTEX}/google/models/ve:predict",
+     {"instances": [{"content": TEXT}]}, output=0,
          upstream="/v1/projects/ours/locations/europe-west1/publishers/google/models/real:predict"),
-    Case("claude on vertex", f"{VERTEX}/anthropic/models/ve:streamRawPredict", {"stream": True, "max_tokens": 99, **CHAT}, content_type=SSE,
+    Case("claude on vertex", f"{VERTEX}/anthropic/models/ve:streamRawPredict",
+     {"stream": True, "max_tokens": 99, **CHAT}, content_type=SSE,
          upstream="/v1/projects/ours/locations/europe-west1/publishers/anthropic/models/real:streamRawPredict"),
     Case("converse", "/model/be/converse", CONVERSE, upstream="/model/amazon.real-v1%3A0/converse"),
-    Case("converse stream", "/model/be/converse-stream", CONVERSE, content_type=AWS, upstream="/model/amazon.real-v1%3A0/converse-stream"),
-    Case("invoke", "/model/be/invoke", {"max_tokens": 99, **CHAT}, upstream="/model/amazon.real-v1%3A0/invoke"),
-    Case("invoke stream", "/model/be/invoke-with-response-stream", {"max_tokens": 99, **CHAT}, content_type=AWS,
+    Case("converse stream", "/model/be/converse-stream", CONVERSE, content_type=AWS,
+     upstream="/model/amazon.real-v1%3A0/converse-stream"),
+    Case("invoke", "/model/be/invoke", {"max_tokens": 99, **CHAT},
+     upstream="/model/amazon.real-v1%3A0/invoke"),
+    Case("invoke stream", "/model/be/invoke-with-response-stream", {"max_tokens": 99, **CHAT},
+     content_type=AWS,
          upstream="/model/amazon.real-v1%3A0/invoke-with-response-stream"),
     Case("cohere", "/v2/chat", {"model": "co", **CHAT}),
     Case("cohere stream", "/v2/chat", {"model": "co", "stream": True, **CHAT}, content_type=SSE),

@@ -21,21 +21,28 @@ from tests.e2e.gateway import MASTER, Gateway, bearer, gateway
 CONFIG = """
 model_list:
   - model_name: gpt-4o
-    litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{port}/v1", api_key: provider-key}}
+    litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{port}/v1",
+        api_key: provider-key}}
   - model_name: cheap
-    litellm_params: {{model: openai/cheap, api_base: "http://127.0.0.1:{port}/v1", api_key: provider-key}}
+    litellm_params: {{model: openai/cheap, api_base: "http://127.0.0.1:{port}/v1",
+        api_key: provider-key}}
   - model_name: small
     litellm_params: {{model: ollama/small, api_base: "http://127.0.0.1:{port}"}}
   - model_name: claude
-    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}", api_key: provider-key}}
+    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}",
+        api_key: provider-key}}
   - model_name: flash
-    litellm_params: {{model: gemini/gemini-2.5-flash, api_base: "http://127.0.0.1:{port}", api_key: provider-key}}
+    litellm_params: {{model: gemini/gemini-2.5-flash, api_base: "http://127.0.0.1:{port}",
+        api_key: provider-key}}
   - model_name: whisper
-    litellm_params: {{model: openai/whisper-1, api_base: "http://127.0.0.1:{port}/v1", api_key: provider-key}}
+    litellm_params: {{model: openai/whisper-1, api_base: "http://127.0.0.1:{port}/v1",
+        api_key: provider-key}}
   - model_name: theirs
-    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}", pass_credentials: true}}
+    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}",
+        pass_credentials: true}}
 general_settings: {{master_key: sk-1234}}
-tollgate: {{workers: 1, unpriced_models: default_price, max_request_bytes: 2000000, pass_client_headers: [openai-project]}}
+tollgate: {{workers: 1, unpriced_models: default_price, max_request_bytes: 2000000,
+    pass_client_headers: [openai-project]}}
 """
 ANSWER = (
     b'{"id":"x","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"finish_reason":"stop",'

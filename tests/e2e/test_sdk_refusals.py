@@ -24,7 +24,8 @@ from tests.e2e.gateway import CONFIG, Gateway, gateway
 
 GEMINI = """
   - model_name: flash
-    litellm_params: {model: gemini/gemini-2.5-flash, api_base: http://mock-llm, api_key: provider-key}
+    litellm_params: {model: gemini/gemini-2.5-flash, api_base: http://mock-llm,
+        api_key: provider-key}
 general_settings:"""
 HI: Any = [{"role": "user", "content": "hi"}]
 # Limits that refuse the first call, and what the message says of each. LiteLLM's page words a spent

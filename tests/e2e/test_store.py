@@ -24,7 +24,9 @@ HI = {"model": "cent", "messages": [{"role": "user", "content": "hi"}]}
 
 @contextmanager
 def valkey_process(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A Valkey that a test may kill or stop; what it knew is there again when it is started anew."""
+    """A Valkey that a test may kill or stop; what it knew is there again when it is
+    started anew.
+    """
     socket = folder / "own.sock"
     options = [
         "--port",

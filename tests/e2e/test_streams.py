@@ -54,7 +54,9 @@ async def test_a_client_that_asked_for_usage_gets_it(tollgate: Gateway) -> None:
 
 @pytest.mark.parametrize("split", [1, 7, 64])
 async def test_events_may_be_split_anywhere(tollgate: Gateway, split: int) -> None:
-    """Pieces that respect no event boundary change neither what the client sees nor what it pays."""
+    """Pieces that respect no event boundary change neither what the client sees nor
+    what it pays.
+    """
     key = await tollgate.key()
     _, found = await events(tollgate, key, CENT, {"x-mock-split": str(split), "x-mock-chunks": "5"})
     assert (

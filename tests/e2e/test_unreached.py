@@ -25,7 +25,9 @@ from tollgate.envoy_config import Address, Topology, bootstrap
 
 @dataclass
 class Answering:
-    """ext_authz over HTTP that answers as the test says, and keeps Envoy's names for the requests."""
+    """ext_authz over HTTP that answers as the test says, and keeps Envoy's names for
+    the requests.
+    """
 
     head: bytes
     names: list[str] = field(default_factory=list)

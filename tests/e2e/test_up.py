@@ -35,7 +35,9 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running `tollgate up`, in a temporary folder of its own that its processes can be told by."""
+    """A running `tollgate up`, in a temporary folder of its own that its processes can
+    be told by.
+    """
 
     process: subprocess.Popen[str]
     folder: Path

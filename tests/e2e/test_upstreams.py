@@ -26,11 +26,14 @@ pytestmark = pytest.mark.filterwarnings(
 _FILE = """
 model_list:
   - model_name: azure
-    litellm_params: {{model: azure/dep, api_base: "http://127.0.0.1:{provider}", api_key: os.environ/AZURE}}
+    litellm_params: {{model: azure/dep, api_base: "http://127.0.0.1:{provider}",
+        api_key: os.environ/AZURE}}
   - model_name: gemini
-    litellm_params: {{model: gemini/g, api_base: "http://127.0.0.1:{provider}/v1beta", api_key: os.environ/GEMINI}}
+    litellm_params: {{model: gemini/g, api_base: "http://127.0.0.1:{provider}/v1beta",
+        api_key: os.environ/GEMINI}}
   - model_name: cohere
-    litellm_params: {{model: cohere/command, api_base: "http://127.0.0.1:{provider}", api_key: os.environ/COHERE}}
+    litellm_params: {{model: cohere/command, api_base: "http://127.0.0.1:{provider}",
+        api_key: os.environ/COHERE}}
   - model_name: bedrock-own
     litellm_params:
       model: bedrock/amazon.nova
@@ -39,9 +42,11 @@ model_list:
       aws_access_key_id: os.environ/ELSEWHERE
       aws_secret_access_key: os.environ/ELSEWHERE
   - model_name: bedrock
-    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:{provider}", aws_region_name: us-east-1}}
+    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:{provider}",
+        aws_region_name: us-east-1}}
   - model_name: bedrock-key
-    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:{provider}", api_key: os.environ/BEDROCK}}
+    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:{provider}",
+        api_key: os.environ/BEDROCK}}
   - model_name: tls
     litellm_params: {{model: openai/m, api_base: "https://localhost:TLS/v1"}}
   - model_name: tls-other-name
@@ -49,24 +54,33 @@ model_list:
   - model_name: tls-unknown-authority
     litellm_params: {{model: openai/m, api_base: "https://localhost:SELF_SIGNED/v1"}}
   - model_name: pool
-    litellm_params: {{model: openai/m, api_base: "http://127.0.0.1:FIRST/one/v1", api_key: os.environ/ONE}}
+    litellm_params: {{model: openai/m, api_base: "http://127.0.0.1:FIRST/one/v1",
+        api_key: os.environ/ONE}}
   - model_name: pool
     litellm_params: {{model: openai/m, api_base: "http://127.0.0.1:{closed}/two"}}
   - model_name: pool
-    litellm_params: {{model: openai/m, api_base: "http://localhost:{provider}/three/v1", api_key: os.environ/THREE}}
+    litellm_params: {{model: openai/m, api_base: "http://localhost:{provider}/three/v1",
+        api_key: os.environ/THREE}}
   - model_name: pool # another model upstream: it takes over from nobody, and nobody from it
     litellm_params: {{model: openai/other, api_base: "http://127.0.0.1:FIRST/v1"}}
   - model_name: aws-pool
-    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:FIRST", aws_region_name: us-west-2}}
+    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://127.0.0.1:FIRST",
+        aws_region_name: us-west-2}}
   - model_name: aws-pool
-    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://localhost:{provider}/x", aws_region_name: us-east-1}}
+    litellm_params: {{model: bedrock/amazon.nova, api_base: "http://localhost:{provider}/x",
+        aws_region_name: us-east-1}}
 general_settings: {{master_key: sk-1234}}
 tollgate: {{max_request_bytes: 6000000}}
 """
-_AWS = "[default]\naws_access_key_id=AKIDOWN\naws_secret_access_key=own/secret\naws_session_token=tok\n"
+_AWS = (
+    "[default]\naws_access_key_id=AKIDOWN\n"
+    "aws_secret_access_key=own/secret\naws_session_token=tok\n"
+)
 _ENVIRONMENT = {
-    "AZURE": "k-azure", "GEMINI": "k-gemini", "COHERE": "k-cohere", "BEDROCK": "k-bedrock", "ONE": "k-one", "THREE": "k-three",
-    "AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env/secret", "TOLLGATE_AWS_CREDENTIALS_3": _AWS,
+    "AZURE": "k-azure", "GEMINI": "k-gemini", "COHERE": "k-cohere", "BEDROCK": "k-bedrock",
+    "ONE": "k-one", "THREE": "k-three",
+    "AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env/secret",
+    "TOLLGATE_AWS_CREDENTIALS_3": _AWS,
 }  # fmt: skip
 
 
@@ -116,7 +130,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     name = ["-addext", "subjectAltName=DNS:localhost", "-subj", "/CN=localhost"]
     for command in (
         [*new, "-subj", "/CN=lab authority", "-keyout", "ca.key", "-out", "ca.pem"],
-        [*new, *name, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "good.key", "-out", "good.pem",
+        [*new, *name, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "good.key", "-out",
+        "good.pem",
          "-addext", "basicConstraints=critical,CA:FALSE"],
         [*new, *name, "-keyout", "self.key", "-out", "self.pem"],
     ):  # fmt: skip

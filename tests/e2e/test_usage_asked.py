@@ -19,9 +19,11 @@ model_list:
   - model_name: openai
     litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{port}/v1", api_key: k}}
   - model_name: mistral
-    litellm_params: {{model: mistral/mistral-small, api_base: "http://127.0.0.1:{port}/v1", api_key: k, {price}}}
+    litellm_params: {{model: mistral/mistral-small, api_base: "http://127.0.0.1:{port}/v1",
+        api_key: k, {price}}}
   - model_name: perplexity
-    litellm_params: {{model: perplexity/sonar, api_base: "http://127.0.0.1:{port}/v1", api_key: k, {price}}}
+    litellm_params: {{model: perplexity/sonar, api_base: "http://127.0.0.1:{port}/v1", api_key: k,
+        {price}}}
   - model_name: dropped
     litellm_params:
       model: openai/gpt-4o
@@ -38,7 +40,8 @@ WORDS = (
 )
 USAGE = (
     b"data:"
-    b' {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
+    b' {"id":"c","object":"chat.completion.chunk",'
+    b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":12,"completion_tokens":9,"total_tokens":21}}\n\n'
 )
 DONE = b"data: [DONE]\n\n"

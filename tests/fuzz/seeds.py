@@ -1,4 +1,6 @@
-"""Write the bodies of the usage tests as seeds: fuzzing finds more from what makes sense already."""
+"""Write the bodies of the usage tests as seeds: fuzzing finds more from what makes
+sense already.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ BODIES = [
         b' \\"x\\""}],"stream":true,"n":2,"max_tokens":5,"user":"u"}'
     ),
     (
-        b' {"stream_options":{"include_obfuscation":true},"metadata":{"user_id":"u"},"model":"a","temperature":0.5,"stop":[[],{}]}\n'
+        b' {"stream_options":{"include_obfuscation":true},"metadata":{"user_id":"u"},'
+        b'"model":"a","temperature":0.5,"stop":[[],{}]}\n'
     ),
     (
         b"--xYz\r\nContent-Disposition: form-data;"

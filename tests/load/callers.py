@@ -17,7 +17,8 @@ from tests.load.systems import MASTER
 _MANY = 1_000_000
 _MODELS = ("gpt-4o", "embed")
 _RPM, _TPM, _PARALLEL, _BUDGET = (
-    {"rpm_limit": 100 * _MANY}, {"tpm_limit": 1000 * _MANY}, {"max_parallel_requests": _MANY}, {"max_budget": _MANY},
+    {"rpm_limit": 100 * _MANY}, {"tpm_limit": 1000 * _MANY}, {"max_parallel_requests": _MANY},
+    {"max_budget": _MANY},
 )  # fmt: skip
 _MODEL_RPM = {"model_rpm_limit": dict.fromkeys(_MODELS, 100 * _MANY)}
 _MODEL_TPM = {"model_tpm_limit": dict.fromkeys(_MODELS, 1000 * _MANY)}

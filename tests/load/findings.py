@@ -54,7 +54,9 @@ class Findings:
         )
 
     def over_alone(self, series: Series, value: Callable[[Sample], float]) -> Spread | None:
-        """A figure as a multiple of Envoy alone's, round by round; None: Envoy alone was not asked."""
+        """A figure as a multiple of Envoy alone's, round by round; None: Envoy alone
+        was not asked.
+        """
         alone = self.find(series.scenario.name, ENVOY_ALONE)
         if alone is None or series.system == ENVOY_ALONE:
             return None

@@ -1,5 +1,5 @@
-"""Clients that read while they send, as whoever is refused before the body does: each goes on with a
-new connection once it has a status.
+"""Clients that read while they send, as whoever is refused before the body does: each goes on with
+a new connection once it has a status.
 
 A program of its own: `python -m tests.load.hasty URL REQUEST_FILE CLIENTS SECONDS`, where the file
 holds the bytes of one HTTP/1.1 request. It prints one line of JSON.

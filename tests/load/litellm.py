@@ -115,7 +115,8 @@ def comparison(found: Sequence[Sequence[Series]]) -> Table:
         rows += [_row(series, other) for series in gateways]
         rows.append((*_measured(other), *[""] * 5))
     columns = (
-        "load", "system", "a second", "p50 ms", "CPU us a request", "times less CPU", "Tollgate's own: us", "times less", "times the rate", "kept"
+        "load", "system", "a second", "p50 ms", "CPU us a request", "times less CPU",
+        "Tollgate's own: us", "times less", "times the rate", "kept"
     )  # fmt: skip
     note = (
         "CPU: of the gateway as a whole, Tollgate's with Envoy and the store; then of Tollgate's"

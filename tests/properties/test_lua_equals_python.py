@@ -107,7 +107,9 @@ def reserve(name: str, held: tuple[Account, ...], tokens: int, cost: int, guesse
 
 
 def reserve_together(held: tuple[Account, ...], cost: int) -> Step:
-    """Calls that come up at once are one run of the script: later ones meet what earlier ones took."""
+    """Calls that come up at once are one run of the script: later ones meet what
+    earlier ones took.
+    """
 
     async def step(counters: Counters, clock: FixedClock, known: dict[str, Reservation]) -> object:
         calls = [

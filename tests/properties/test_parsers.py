@@ -299,7 +299,8 @@ def form_case(random: Random) -> Case:
     for name in dict.fromkeys(chosen) if random.random() < 0.9 else chosen:
         written = wrong_name(random, name) if random.random() < 0.05 else name
         boundary = "REAL" if random.random() < 0.98 else random.choice(["FAKE", "REAL ", "REALLY"])
-        text += f"--{boundary}{end}{pick(random, PARTS, 4, 0.8).format(name=written)}{end}{end}{pick(random, TEXTS, 4, 0.7)}{end}"
+        head = pick(random, PARTS, 4, 0.8).format(name=written)
+        text += f"--{boundary}{end}{head}{end}{end}{pick(random, TEXTS, 4, 0.7)}{end}"
     text += "--REAL--" + (
         end if random.random() < 0.9 else random.choice(["", "epilogue", "\r\nmore\r\n--REAL--"])
     )

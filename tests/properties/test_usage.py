@@ -39,10 +39,14 @@ ENCODINGS = ["gzip", "deflate", "br", "zstd", "other"]
 
 # Bytes that mean something to some machine, so that garbage gets past its first look.
 SYLLABLES = [
-    b"data: ", b"data:", b"event: x\n", b": comment\n", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n", b"\r", b"[DONE]", b'{"usage":', b'"usage"',
-    b'"usage":null', b'{"prompt_tokens":3,"completion_tokens":4}', b'"prompt_tokens":', b'"choices":[]', b'"model":"m"', b"{", b"}", b"[", b"]",
-    b",", b":", b'"', b"\\", b'\\"', b"null", b"-1", b"1.5", b"12", b"1e400", b"true", b'"done":true', b'{"type":"message_stop"}',
-    b'{"type":"message_delta","usage":{"output_tokens":5}}', b'{"usageMetadata":{"promptTokenCount":9}}', b"\xff", b"\xc3\xa9", b" ",
+    b"data: ", b"data:", b"event: x\n", b": comment\n", b"\n", b"\n\n", b"\r\n", b"\r\n\r\n", b"\r",
+    b"[DONE]", b'{"usage":', b'"usage"',
+    b'"usage":null', b'{"prompt_tokens":3,"completion_tokens":4}', b'"prompt_tokens":',
+    b'"choices":[]', b'"model":"m"', b"{", b"}", b"[", b"]",
+    b",", b":", b'"', b"\\", b'\\"', b"null", b"-1", b"1.5", b"12", b"1e400", b"true",
+    b'"done":true', b'{"type":"message_stop"}',
+    b'{"type":"message_delta","usage":{"output_tokens":5}}',
+    b'{"usageMetadata":{"promptTokenCount":9}}', b"\xff", b"\xc3\xa9", b" ",
     b"\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 ]  # fmt: skip
 garbage = st.lists(st.sampled_from(SYLLABLES) | st.binary(max_size=4), max_size=40).map(b"".join)
@@ -212,7 +216,9 @@ def test_scanning_finds_what_decoding_finds(case: Case) -> None:
     "text", [b"x", b'{"choices":[{"index":', b'{"done":1}\n', b'data: {"usage":{}}\n\n']
 )
 def test_memory_is_bounded(text: bytes, content_type: str) -> None:
-    """However much comes, no more is kept than one document of the size that is kept, and a little."""
+    """However much comes, no more is kept than one document of the size that is kept,
+    and a little.
+    """
     chunk = text * (65_536 // len(text))
     read = UsageReader(APIS["openai.chat"], content_type)
     tracemalloc.start()

@@ -20,7 +20,9 @@ class TaggedSound:
         except (TinyTagException, ValueError, OverflowError, ArithmeticError, LookupError):
             # A damaged upload is measured by its size instead.
             return None
-        return duration if duration is not None and duration > 0 else None
+        if duration is not None and duration > 0:
+            return duration
+        return None
 
 
 class _Part(RawIOBase):

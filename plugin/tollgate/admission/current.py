@@ -20,7 +20,8 @@ class Decides(Protocol):
 class CurrentAdmissions:
     """The admissions of the configuration in force.
 
-    A call is decided whole by those that it met: nothing of it is by the one, the rest by the other.
+    A call is decided whole by those that it met: nothing of it is by the one, the rest by the
+    other.
     """
 
     def __init__(self, first: Admissions) -> None:

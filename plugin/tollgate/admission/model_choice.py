@@ -1,4 +1,6 @@
-"""Choose what serves a request: the model that it means, one of its deployments, and their price."""
+"""Choose what serves a request: the model that it means, one of its deployments, and
+their price.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The command line of the processes.
+"""Define the command line of the processes.
 
-Each command imports its own module only when it runs: a worker has no use for the admin server's.
+Each command imports its own module only when it runs: a worker must not load the admin server's.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path)
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     try:
-        # Whoever started us has judged the file.
+        # The supervisor has already validated the file.
         uvloop.run(serve(configuration.load(config, allow_unenforced=True)))
     except TollgateError as error:
         raise SystemExit(str(error)) from error
 
 
 Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
-# Not on the command line: a password in it would be everybody's to read.
+# Not a command-line argument, since everybody could read a password in it.
 StoreUrl = Annotated[str, typer.Option(envvar="TOLLGATE_STORE_URL", help="the store's URL")]
 Beat = Annotated[Path, typer.Option("--beat", help="the file for our signs of life")]
 
 
 @app.callback()
 def main() -> None:
-    """A part of a gateway; `tollgate up` starts all of them."""
+    """Run a part of a gateway; `tollgate up` starts all of them."""
 
 
 @app.command("worker")
@@ -88,7 +88,7 @@ def admin(
         str, typer.Option("--http", help="where to serve: unix:/path or host:port")
     ],
 ) -> None:
-    """Serve the management API, and settle what expired leases left behind."""
+    """Serve the management API, and settle expired leases."""
     from tollgate.app.admin import serve_admin
 
     snapshot = Snapshot.beside(config)

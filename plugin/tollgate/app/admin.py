@@ -1,6 +1,6 @@
-"""`admin` serves people.
+"""Run `admin`, the process that serves people.
 
-It runs until it is told to stop, finishes what it has begun, and leaves.
+It runs until it is told to stop, finishes what it has begun, and exits.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ async def serve_admin(
         # Another master key signs everybody out.
         console.state.sessions = Sessions.of(settings.master_key)
 
-    # Envoy writes the date, and by uvicorn's own its headers are made anew each second.
+    # Envoy writes the date; with uvicorn's own, default headers would be rebuilt every second.
     config = uvicorn.Config(
         api,
         **_bind(address),
@@ -150,8 +150,8 @@ def find_history(settings: Settings) -> History | None:
 
 
 class GatewayHealth:
-    """What /health and /metrics tell of: the store, the workers in a folder of their signs of life,
-    and what all count.
+    """What /health and /metrics report on: the store, the workers by their signs of life, and the
+    counts of all processes.
     """
 
     def __init__(self, core: Core, beats: Path, snapshot: Snapshot | None) -> None:
@@ -180,8 +180,8 @@ def _all_processes() -> CollectorRegistry:
 
 @contextmanager
 def metrics_served(address: str | None) -> Iterator[None]:
-    """Tell the metrics to whoever asks at `host:port`, by a thread of prometheus-client's own;
-    None: nowhere.
+    """Serve metrics without a key at `host:port`, in a thread of
+    prometheus-client; None: nowhere.
     """
     if address is None:
         yield
@@ -197,7 +197,7 @@ def metrics_served(address: str | None) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which says `ready` as our other parts do.
+    """Uvicorn, printing `ready` as our other processes do.
 
     It stops by itself on SIGTERM and SIGINT.
     """
@@ -213,9 +213,7 @@ class _Server(uvicorn.Server):
             print("ready", flush=True)
 
     async def main_loop(self) -> None:
-        """Until it is told to stop; uvicorn's own loop would look ten times a second whether it
-        was.
-        """
+        """Wait until told to stop; uvicorn's own loop would poll ten times a second."""
         await self._told_to_stop.wait()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -224,13 +222,13 @@ class _Server(uvicorn.Server):
 
 
 def _bind(address: str) -> dict[str, Any]:
-    """Uvicorn's options for `unix:/path` or `host:port`."""
+    """Return uvicorn's options for `unix:/path` or `host:port`."""
     where = Address.parse(address)
     return {"uds": where.path} if where.path else {"host": where.host, "port": where.port}
 
 
 async def reap(meter: Meter) -> None:
-    """Charge what leases left behind, for ever."""
+    """Charge expired leases, forever."""
     while True:
         try:
             await meter.settle_expired()

@@ -1,4 +1,4 @@
-"""What both processes are built on: the store, the prices, and the use case that both need."""
+"""Build what both processes need: the store, the prices, and settlement."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from tollgate.settings import Settings
 DAY_US = 86_400_000_000
 
 
-# Ids have to differ, not to be secret: asking the kernel for each would be a system call. Its seed
-# is from there.
+# Ids must be unique, not secret: asking the kernel for each would be a system call. The seed comes
+# from the kernel.
 _random = Random()
 
 
 def new_id() -> str:
-    """An id for a reservation."""
+    """Return an id for a reservation."""
     return request_id(time.time_ns() // 1000, _random.getrandbits(64))
 
 
@@ -68,7 +68,7 @@ class Core:
 
     @classmethod
     def of(cls, settings: Settings, redis_url: str) -> Core:
-        """Store, prices and the use case that both need."""
+        """Build store, prices and the use case that both need."""
         ours = settings.tollgate
         timeout_s = ours.store_timeout_ms / 1000
         client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
@@ -115,7 +115,7 @@ class Core:
         return Configuration(self.settings, self.priced, admit_by, settle_by)
 
     async def probe(self) -> None:
-        """Write to the store, and take its time. Raises StoreUnavailable."""
+        """Write to the store and take its time. Raises StoreUnavailable."""
         self.clock.learn(await probe(self.pipe))
 
     async def meet_store(self) -> None:
@@ -130,14 +130,14 @@ class Core:
             telemetry.store_failed("probe", error)
 
     async def close(self) -> None:
-        """End the connections to the store."""
+        """Close the connections to the store."""
         await self.outputs.close()
         await self.pipe.aclose()
         await self.client.aclose()
 
 
 def default_price(settings: Settings) -> Price:
-    """What an unpriced model costs under `unpriced_models: default_price`."""
+    """Return the price of an unpriced model under `unpriced_models: default_price`."""
     ours = settings.tollgate
     return price_of_file(
         ours.default_input_cost_per_token, ours.default_output_cost_per_token, "default"
@@ -151,7 +151,7 @@ def fallback_price(settings: Settings) -> Price | None:
 
 
 def terms(settings: Settings) -> Terms:
-    """The configuration's word on admission."""
+    """Return what the configuration says about admission."""
     limits, ours = settings.litellm, settings.tollgate
     return Terms(
         max_request_bytes=ours.max_request_bytes,
@@ -175,7 +175,7 @@ def terms(settings: Settings) -> Terms:
 
 @asynccontextmanager
 async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
-    """Run something beside the block, and end it with the block."""
+    """Run a coroutine beside the block, and cancel it at the end of the block."""
     task = asyncio.create_task(coroutine)
     try:
         yield

@@ -103,7 +103,9 @@ class Configuration:
             print(await self.take_in(snapshot), flush=True)
 
     async def take_in(self, snapshot: Snapshot) -> str:
-        """Take in the files of a snapshot, and say whether that could be done. Else nothing changes."""
+        """Take in the files of a snapshot, and say whether that could be done. Else
+        nothing changes.
+        """
         try:
             in_force = await asyncio.to_thread(self._load, snapshot.in_force)
             coming = await asyncio.to_thread(self._load, snapshot.coming)

@@ -1,4 +1,4 @@
-"""The store, before the processes that rest on it are started, and what may happen to it later."""
+"""Check the store before the processes start, and watch it afterwards."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _LOOK_EVERY_S = 10.0
 
 
 def check_url(url: str) -> None:
-    """Raise SettingsError, with one sentence, when a store's URL cannot be used."""
+    """Raise SettingsError, with one sentence, for a URL that cannot be used."""
     Address.of(url)
 
 
 async def meet_store(url: str, say: Callable[[str], None]) -> None:
-    """Wait for the store, and say what it risks. Raises SettingsError when it cannot be used."""
+    """Wait for the store and print its risks. Raises SettingsError if it cannot be used."""
     for risk in await survey(url, say):
         say(f"warning: {risk}")
 
 
 async def watch_evictions(pipe: Pipe) -> None:
-    """Tell, for ever, when the store drops keys for want of memory."""
+    """Report, forever, when the store evicts keys for lack of memory."""
     before = None
     while True:
         try:

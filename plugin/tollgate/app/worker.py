@@ -1,6 +1,6 @@
-"""`worker` serves Envoy.
+"""Run `worker`, the process that serves Envoy.
 
-It runs until it is told to stop, finishes what it has begun, and leaves.
+It runs until it is told to stop, finishes what it has begun, and exits.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
 from tollgate.topology import Address
 
-# Envoy sees at once that its health check's connection has ended; until then it would open the
-# access log's stream here again, and lose what it had to tell.
+# Envoy sees at once that its health check's connection has closed. Until then it would reopen the
+# access log's stream here, and lose what it sends.
 _NOTICED_S = 0.5
 _LEAST_MESSAGE_BYTES = 16 * 1024 * 1024
 _BESIDE_BODY_BYTES = 1024 * 1024
-# So many more objects made than freed; Python's own number is 700.
+# Net new objects that trigger a collection; Python's default is 700.
 _COLLECT_AFTER = 20_000
 
 
@@ -129,9 +129,10 @@ async def serve_worker(
 
 
 def _server(settings: Settings, address: str, methods: Methods) -> Server:
-    """What serves gRPC on an address."""
+    """Return the server that speaks gRPC on an address."""
     ours = settings.tollgate
-    # Fields beside a request's body, and pieces of a reply whatever the largest request is.
+    # Room for fields beside a request's body, and for pieces of a reply whatever the largest
+    # request is.
     most_bytes = max(ours.max_request_bytes, _LEAST_MESSAGE_BYTES) + _BESIDE_BODY_BYTES
     tls = None
     on_network = not Address.parse(address).path
@@ -161,10 +162,10 @@ async def _cut(hurry: asyncio.Event, door: AuthorizationOverHttp, server: Server
 
 
 def _collect_less() -> None:
-    """What is there when requests begin stays for ever, and requests leave few cycles behind:
-    looking for them as often as Python does took 8 % of a worker's time.
+    """Freeze start-up objects and raise the threshold of the cyclic collector.
 
-    Most objects are freed without it.
+    The default threshold cost 8 % of a worker's CPU. Most objects are freed by reference counts,
+    and requests leave few cycles behind.
     """
     gc.collect()
     gc.freeze()

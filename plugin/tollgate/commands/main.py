@@ -111,7 +111,8 @@ def up(
 
     with failing_clearly():
         overrides = {
-            "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir, "redis_url": redis_url
+            "host": host, "port": port, "mode": mode, "workers": workers, "state_dir": state_dir,
+            "redis_url": redis_url
         }  # fmt: skip
         if envoy is not None:
             overrides["envoy_version"] = find_version(str(envoy))

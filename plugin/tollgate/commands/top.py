@@ -62,11 +62,9 @@ class CounterRates:
         if not buckets or buckets[-1][1] <= 0:
             return "-"
         bound = next(bound for bound, rate in buckets if rate >= share * buckets[-1][1])
-        return (
-            f"<= {bound * 1000:g} ms"
-            if bound != float("inf")
-            else f"> {buckets[-2][0] * 1000:g} ms"
-        )
+        if bound != float("inf"):
+            return f"<= {bound * 1000:g} ms"
+        return f"> {buckets[-2][0] * 1000:g} ms"
 
     def _rates(self) -> dict[Series, float]:
         # A restarted process counts from zero: no rate is better than a negative one.

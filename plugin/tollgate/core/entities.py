@@ -50,7 +50,9 @@ class LimitSet:
         )
 
     def amount(self, field: str) -> int | None:
-        """Return the amount of the limit that has this field of its own; None: it is not limited."""
+        """Return the amount of the limit that has this field of its own; None: it
+        is not limited.
+        """
         counter = KINDS[field].counter
         return next((each.amount for each in self.limits if each.counter == counter), None)
 

@@ -45,7 +45,9 @@ NO_CLUSTER_HEADER: Final = "x-tollgate-cluster"
 """Never set: a route that takes its cluster from this header leads nowhere."""
 
 KEY_CHECK_EXTENSION: Final = "tollgate"
-"""The context extension that Envoy sets to KEY_CHECK in grpc mode, as KEY_CHECK_HEADER in native."""
+"""The context extension that Envoy sets to KEY_CHECK in grpc mode, as
+KEY_CHECK_HEADER in native.
+"""
 KEY_CHECK: Final = "key"
 
 # Names of HTTP filters, by which routes switch them on. Envoy's own names are kept for filters

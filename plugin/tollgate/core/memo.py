@@ -37,7 +37,9 @@ class Bounded(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """Return the value, or None if it is not cached."""
         found = self.entries.get(key)
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        return found[0]
 
     def touch(self, key: K) -> None:
         """Mark a cached entry as the newest."""

@@ -1,12 +1,11 @@
 """What older Envoys lack. Each place that needs something new asks here, and renders what is there.
 
-| since | what | older ones |
-|---|---|---|
-| 1.40 | `clear_route_cache_headers` of ext_authz | clear the route cache after each decision |
-| 1.40 | `priority_group` cluster specifier | do not fail over between deployments |
-| 1.40 | `aws_eventstream_parser` | leave event streams to ext_proc in native mode |
-| 1.38 | native mode: 1.37 has no `sse_to_metadata`, and words refusals of its own | refuse to render it |
-| 1.38 | `allow_content_length_header` of ext_proc | send a changed reply without its length |
+| since | what | older ones | |---|---|---| | 1.40 | `clear_route_cache_headers` of ext_authz |
+clear the route cache after each decision | | 1.40 | `priority_group` cluster specifier | do not
+fail over between deployments | | 1.40 | `aws_eventstream_parser` | leave event streams to ext_proc
+in native mode | | 1.38 | native mode: 1.37 has no `sse_to_metadata`, and words refusals of its own
+| refuse to render it | | 1.38 | `allow_content_length_header` of ext_proc | send a changed reply
+without its length |
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The processes of a gateway: what runs them, and where they listen."""
+"""Run the processes of a gateway, and decide where they listen."""

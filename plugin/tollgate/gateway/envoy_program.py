@@ -1,6 +1,4 @@
-"""Envoy as a program that runs: which version it is, whether it serves, and how it is drained
-before it ends.
-"""
+"""Control a running Envoy: its version, whether it serves, and draining before it stops."""
 
 from __future__ import annotations
 
@@ -17,9 +15,10 @@ from tollgate.topology import Address
 OLDEST, NEWEST = (1, 37), (1, 40)
 """The Envoys that a configuration is rendered for; a later one takes that of the newest."""
 LAST_WORDS_SECONDS = 1.1
-"""The access log is flushed every 200 ms, and what is in it when Envoy ends is lost.
+"""Time for the last entries of the access log, which is flushed every 200 ms.
 
-An ext_proc stream may take a second to close: Envoy 1.40 crashes when it is ended before that.
+Envoy loses entries that it has not flushed when it stops. An ext_proc stream may take a second to
+close: Envoy 1.40 crashes if it is stopped before that.
 """
 
 _VERSION_SECONDS = 10.0
@@ -64,7 +63,7 @@ def find_version(program: str) -> str:
 
 
 async def answers(admin: Address, path: str) -> bool:
-    """Whether Envoy's admin interface answers a path with a success."""
+    """Return whether Envoy's admin interface answers a path with success."""
     try:
         return (await _ask(admin, "GET", path)).startswith(b"HTTP/1.1 200 ")
     except OSError:
@@ -105,13 +104,13 @@ async def discovering(admin: Address) -> Discovering:
 
 
 async def drain(admin: Address, seconds: float, hurry: asyncio.Event) -> None:
-    """Take no new connections and let calls end: for so many seconds, or until `hurry` is set.
+    """Accept no new connections and let calls end, for at most `seconds` or until `hurry` is set.
 
-    Connections are closed with their next reply. Afterwards the access log has told of all calls.
+    Connections close with their next reply. Afterwards the access log has reported all calls.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     with contextlib.suppress(OSError):
-        # Without it a connection that is kept alive could bring one call after the other.
+        # Otherwise a kept-alive connection could bring one call after the other.
         await _ask(admin, "POST", "/healthcheck/fail")
         await _ask(admin, "POST", "/drain_listeners")
         while asyncio.get_running_loop().time() < deadline and not hurry.is_set():
@@ -123,22 +122,23 @@ async def drain(admin: Address, seconds: float, hurry: asyncio.Event) -> None:
 
 
 async def _active_calls(admin: Address) -> int:
-    """The calls under way."""
+    """Return the number of calls in flight."""
     told = _CALLS.search(await _ask(admin, "GET", f"/stats?filter={quote(_ACTIVE)}"))
     return 0 if told is None else int(told[1])
 
 
 async def _ask(admin: Address, method: str, path: str) -> bytes:
-    """Ask Envoy's admin interface on its socket.
+    """Ask Envoy's admin interface on its socket; return the raw answer.
 
-    The answer as it came; the connection ends with it.
-
-    A client library would be 6 MB for this, in a process that stays.
+    A client library would take 6 MB in a process that stays.
     """
     async with asyncio.timeout(_ANSWER_SECONDS):
         reader, writer = await asyncio.open_unix_connection(admin.path)
         try:
-            head = f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            head = (
+                f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection:"
+                " close\r\n\r\n"
+            )
             writer.write(head.encode())
             return await reader.read()
         finally:

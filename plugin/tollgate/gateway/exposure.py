@@ -1,5 +1,6 @@
-"""What a configuration leaves open to people who can reach the machine: `tollgate check` and a
-start say it.
+"""Report what a configuration leaves open to people who can reach the machine.
+
+Shown by `tollgate check` and at each start.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ _MAKE_A_KEY = "set a random one, such as `openssl rand -hex 24` prints"
 
 
 def warnings(settings: Settings) -> list[str]:
-    """One line for each open door, with what closes it.
+    """Return one line for each open door, with the remedy.
 
-    None where only this machine reaches the gateway and its store.
+    Empty if only this machine reaches the gateway and its store.
     """
     return [
         *_master_key(settings),
@@ -28,9 +29,9 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def is_local(host: str) -> bool:
-    """Whether an address is reached from this machine only.
+    """Return whether an address is reachable from this machine only.
 
-    A name other than localhost may be anybody's.
+    Any name other than localhost may be public.
     """
     try:
         return ip_address(host.strip("[]")).is_loopback
@@ -59,14 +60,16 @@ def _store(url: str | None) -> Iterator[str]:
         return
     if not is_local(parts.hostname or "localhost"):
         yield (
-            f"tollgate.redis_url: the store at {parts.hostname} has no password, so whoever reaches it can change "
-            "keys and spend: set `requirepass` or a user there, and write redis://:PASSWORD@HOST"
+            f"tollgate.redis_url: the store at {parts.hostname} has no password, so whoever reaches"
+            " it can change keys and spend: set `requirepass` or a user there, and write"
+            " redis://:PASSWORD@HOST"
         )
 
 
 def _metrics(ours: TollgateSettings) -> Iterator[str]:
     if ours.metrics.open and not is_local(ours.host):
         yield (
-            f"tollgate.metrics.open: whoever reaches {ours.host} reads dollars by model at /metrics: leave it off, so that "
-            "it asks for an admin's key, or give monitoring a port of its own with tollgate.metrics.address"
+            f"tollgate.metrics.open: whoever reaches {ours.host} reads dollars by model at"
+            " /metrics: leave it off, so that it asks for an admin's key, or give monitoring a"
+            " port of its own with tollgate.metrics.address"
         )

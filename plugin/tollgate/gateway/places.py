@@ -1,8 +1,7 @@
-"""What a gateway takes of the machine before anything starts: its port, its state folder, a folder
-for sockets, the system's certificates.
+"""Claim what a gateway needs of the machine: its port, state folder, socket folder, certificates.
 
-Each is taken or refused with one sentence (SettingsError), so that nothing has to be cleaned up
-when it is refused.
+Each is claimed or refused with one sentence (SettingsError) before anything starts, so that nothing
+has to be cleaned up.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from pathlib import Path
 from tollgate.core.errors import SettingsError
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address
 
-# The shortest limit of the systems that we run on (macOS: 104 bytes with the final zero).
+# The shortest limit of the supported systems (macOS: 104 bytes with the final zero).
 _LONGEST_SOCKET_PATH = 103
 _LONGEST_SOCKET_NAME = "/envoy-admin.sock"
 _FOLDER_PREFIX = "tollgate-"
-# The file by which a folder's owner is known to live.
+# The file whose lock shows that a folder's owner is alive.
 _OWNER = "owner"
-# Fedora and RHEL, SUSE, Alpine and macOS; Debian's comes first.
+# Fedora and RHEL, SUSE, Alpine and macOS; Debian's path is tried first.
 _TRUST_BUNDLES = (
     DEFAULT_TRUST_BUNDLE,
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -38,9 +37,9 @@ _TRUST_BUNDLES = (
 
 
 def claim_address(host: str, port: int, option: str) -> Address:
-    """The address to listen on, as numbers; port 0 becomes a free one.
+    """Return the address to listen on, in numbers; port 0 becomes a free port.
 
-    Raises SettingsError, naming `option`, when it cannot be had.
+    Raises SettingsError, naming `option`, if it cannot be used.
     """
     try:
         family, _, _, _, where = socket.getaddrinfo(
@@ -51,7 +50,7 @@ def claim_address(host: str, port: int, option: str) -> Address:
             f"{host} is not an address of this machine: {error.strerror}"
         ) from error
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Without it a port is refused for a minute after its last connection.
+        # Otherwise a port is refused for a minute after its last connection.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(where)
@@ -60,7 +59,8 @@ def claim_address(host: str, port: int, option: str) -> Address:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise SettingsError(
-                    f"port {port} on {host} is in use: stop the program that uses it, or choose another with {option}"
+                    f"port {port} on {host} is in use: stop the program that uses it, or choose"
+                    f" another with {option}"
                 ) from error
             raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from error
         bound = probe.getsockname()
@@ -69,9 +69,9 @@ def claim_address(host: str, port: int, option: str) -> Address:
 
 @contextmanager
 def state_folder(path: Path) -> Iterator[int]:
-    """Own the folder; gives the lock's descriptor.
+    """Own the folder for the duration of the block; yields the lock's descriptor.
 
-    Who holds it open owns the folder, so a store that outlives us keeps it.
+    Whoever holds the descriptor open owns the folder, so a store that outlives us keeps it.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,7 +83,8 @@ def state_folder(path: Path) -> Iterator[int]:
     except OSError as error:
         os.close(descriptor)
         raise SettingsError(
-            f"the state folder {path} is in use by another Tollgate: stop that one, or choose another with --state-dir"
+            f"the state folder {path} is in use by another Tollgate: stop that one, or choose"
+            " another with --state-dir"
         ) from error
     try:
         yield descriptor
@@ -93,9 +94,9 @@ def state_folder(path: Path) -> Iterator[int]:
 
 @contextmanager
 def socket_folder() -> Iterator[Path]:
-    """A folder for Unix sockets, which nobody else may enter; gone at the end.
+    """Provide a folder for Unix sockets that nobody else may enter, and remove it at the end.
 
-    Removes those that earlier gateways left behind when they were killed.
+    Also removes the folders of earlier gateways that were killed.
     """
     name = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
     if len(os.fsencode(f"{name}{_LONGEST_SOCKET_NAME}")) > _LONGEST_SOCKET_PATH:
@@ -111,9 +112,10 @@ def socket_folder() -> Iterator[Path]:
 
 
 def _own(folder: Path) -> int:
-    """Lock the folder for as long as this process lives; returns the lock's descriptor.
+    """Lock the folder for the lifetime of this process; return the lock's descriptor.
 
-    The file gets its name once it is locked, so nobody finds it unlocked while its owner starts.
+    The lock file gets its name only once it is locked, so nobody finds it unlocked while its owner
+    starts.
     """
     new = folder / f"{_OWNER}.new"
     descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -125,7 +127,7 @@ def _own(folder: Path) -> int:
 def _remove_orphans(folder: Path) -> None:
     """Remove the socket folders in `folder` whose owner is gone.
 
-    Those of other users cannot be opened.
+    Folders of other users cannot be opened and stay.
     """
     for lock in folder.glob(f"{_FOLDER_PREFIX}*/{_OWNER}"):
         with suppress(OSError), lock.open("rb") as file:
@@ -134,8 +136,8 @@ def _remove_orphans(folder: Path) -> None:
 
 
 def find_trust_bundle(environment: Mapping[str, str]) -> str | None:
-    """The file of the system's certificate authorities, if there is one; SSL_CERT_FILE names
-    another.
+    """Return the file of the system's certificate authorities, if any;
+    SSL_CERT_FILE overrides it.
     """
     usual = ssl.get_default_verify_paths()
     candidates = (

@@ -1,7 +1,7 @@
-"""Runs other programs as parts of one whole: starts them in order, waits until each serves,
-restarts or ends, stops them in order.
+"""Run programs as parts of one whole: start in order, wait until ready, restart or fail, stop in
+order.
 
-It knows no part by name: what a part is, is said by whoever makes it (supervisor.py).
+No part is known by name here; supervisor.py defines them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _START_SECONDS = 30.0
 _PROBE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
-# A part that ran for this long before it died starts again after the first pause.
+# A part that ran this long before it died is restarted after the shortest pause.
 _STABLE_SECONDS = 30.0
-# A part that gave no sign of life at so many looks in a row hangs. Looks are counted, not seconds:
-# when the whole machine was asleep, nobody hangs.
+# A part that gives no sign of life at this many checks in a row hangs. Checks are counted instead
+# of seconds, because a machine that was suspended must not count as a hang.
 _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_IN_VAIN = 6
 # A part takes in a configuration within a second.
@@ -44,14 +44,15 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 class Part:
     """One program.
 
-    `probe`: asked again and again until it says that the part serves; None: the part prints a line
-    that begins with `ready`.
-    `restarts`: it is started again when it dies; otherwise its end ends everything. `quiet`: its
-    output is kept, and shown only when it fails. `drain`: what to do before it is told to stop,
-    quickly once the event is set. `hurried`: the signal that makes it cut what it lets end, if it
-    knows one. `orphaned`: the signal it gets when we are killed (Linux).
-    `pulse`: tells something else each time while the part is well; one that stays the same for some
-    seconds hangs, and is killed.
+    - `probe`: called until it reports that the part serves; None: the part prints a line that
+      begins with `ready`.
+    - `restarts`: the part is restarted when it dies; otherwise its end stops everything.
+    - `quiet`: output is kept, and shown only on failure.
+    - `drain`: runs before the part is told to stop, and hurries once its event is set.
+    - `hurried`: the signal that makes the part cut its calls instead of letting them end, if any.
+    - `orphaned`: the signal that the part gets when we are killed (Linux).
+    - `pulse`: returns a different value each time while the part is well; a part whose value stays
+      the same for some seconds hangs, and is killed.
     """
 
     name: str
@@ -70,12 +71,12 @@ class Part:
 
 
 class PartFailed(TollgateError):
-    """A part did not start, or has ended: the message is a sentence, and its last output."""
+    """A part did not start, or has ended. The message is a sentence plus its last output."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """One life of a part."""
+    """One run of a part."""
 
     part: Part
     process: asyncio.subprocess.Process
@@ -85,7 +86,7 @@ class _Run:
     readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ended(self) -> PartFailed:
-        """Wait for the end, and say how it came."""
+        """Wait for the end and return how it came about."""
         code = await self.process.wait()
         # Its children may hold the pipes open.
         await asyncio.wait(self.readers, timeout=1)
@@ -100,9 +101,7 @@ class _Run:
 
 
 class Processes:
-    """The parts, in stages: those of one stage start and stop together, later stages rest on
-    earlier ones.
-    """
+    """Parts in stages: those of one stage start and stop together, and rest on earlier stages."""
 
     def __init__(self, stages: Sequence[Sequence[Part]], say: Callable[[str], None]) -> None:
         self._stages = [list(stage) for stage in stages]
@@ -112,9 +111,9 @@ class Processes:
         self._failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
-        """Start stage after stage.
+        """Start stage by stage.
 
-        Raises PartFailed when a part does not come up; then stop() is still due.
+        Raises PartFailed if a part does not become ready; stop() must still be called.
         """
         for stage in self._stages:
             runs = [await self._spawn(part) for part in stage]
@@ -169,9 +168,9 @@ class Processes:
         return await asyncio.shield(self._failure)
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Stop the last stage first; each part gets its grace, then SIGKILL.
+        """Stop the last stage first; each part gets its grace period, then SIGKILL.
 
-        `hurry` ends their draining.
+        `hurry` ends draining.
         """
         await _cancel(self._keepers)
         for stage in reversed(self._stages):
@@ -179,7 +178,7 @@ class Processes:
             await asyncio.gather(*(_stop(run, hurry) for run in running))
 
     async def kill(self) -> None:
-        """Stop everything at once."""
+        """Kill everything immediately."""
         await _cancel(self._keepers)
         for run in self._runs.values():
             _signal(run, signal.SIGKILL)
@@ -196,7 +195,8 @@ class Processes:
                 stderr=subprocess.PIPE,
                 limit=_LONGEST_LINE_BYTES,
                 pass_fds=part.keep_open,
-                # Ctrl-C reaches the whole terminal group; who stops when is our decision.
+                # Ctrl-C reaches the whole process group of the terminal, but the order of stopping
+                # is ours.
                 start_new_session=True,
                 preexec_fn=_before_it_runs(part),
             )
@@ -211,7 +211,7 @@ class Processes:
         return run
 
     async def _until_ready(self, run: _Run) -> None:
-        """Wait until the part serves. Raises PartFailed when it ends or takes too long."""
+        """Wait until the part is ready. Raises PartFailed if it ends or takes too long."""
         ready = asyncio.create_task(_ready(run))
         ended = asyncio.create_task(run.process.wait())
         try:
@@ -250,7 +250,7 @@ class Processes:
                 self._say(_line(part, "ready", "again"))
 
     async def _end_of(self, run: _Run) -> PartFailed:
-        """Wait until a part has ended, by itself or because it hung and was killed for it."""
+        """Wait until a part has ended, by itself or because it hung and was killed."""
         watching = asyncio.create_task(self._kill_when_it_hangs(run))
         try:
             return await run.ended()
@@ -299,12 +299,12 @@ async def _ready(run: _Run) -> None:
 
 
 async def _read(run: _Run, stream: asyncio.StreamReader) -> None:
-    """Take what the part prints, until it closes the pipe: a full pipe would stop it."""
+    """Read what the part prints until it closes the pipe, since a full pipe would block it."""
     while True:
         try:
             raw = await stream.readline()
         except ValueError:
-            continue  # A line longer than the limit; the reader has dropped it.
+            continue  # A line beyond the limit; the reader has dropped it.
         if not raw:
             return
         line = raw.decode(errors="replace").rstrip()
@@ -354,7 +354,7 @@ async def _cancel(
 
 
 def _before_it_runs(part: Part) -> Callable[[], None] | None:
-    """What the child does before it becomes the program."""
+    """Return what the child does before it becomes the program."""
     if _LIBC is None:
         return None
     libc, parent = _LIBC, os.getpid()

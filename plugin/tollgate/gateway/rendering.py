@@ -85,7 +85,7 @@ def _in_child(complaint: Path, write: Callable[[], None]) -> int:
         code = _FAILED
         try:
             code = _attempt(complaint, write)
-        finally:  # it must not go on as its parent
+        finally:  # the child must not continue as its parent
             os._exit(code)
     return child
 

@@ -1,8 +1,8 @@
-"""`tollgate up` and `tollgate serve`: which parts a gateway has, in which order they start, and
-what ends them.
+"""Define `tollgate up` and `tollgate serve`: the parts of a gateway, their order, and what stops
+them.
 
-Start: the store; workers, admin server and mock provider; Envoy. Stop: the other way round, so that
-Envoy drains first and the store writes last.
+Start: the store; workers, admin server and mock provider; Envoy. Stop: in the opposite order, so
+that Envoy drains first and the store writes last.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ from tollgate.settings import load as load_settings
 from tollgate.settings.deployment_entries import AWS_VARIABLES
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Discovery, Topology
 
-# A worker is told by its environment, which only its owner may read: every process's arguments are
-# public.
+# Workers get it by their environment, which only its owner may read; process arguments are public.
 _STORE_URL = "TOLLGATE_STORE_URL"
 # Beside the time that calls under way get: to settle them and close.
 _APP_GRACE_SECONDS = 12.0
@@ -46,7 +45,7 @@ _APP_GRACE_SECONDS = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """How the parts' programs are called. Tests put others in their place."""
+    """The command lines of the parts' programs; tests replace them."""
 
     app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
     mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
@@ -82,27 +81,26 @@ class _Gateway:
 
     @property
     def beats(self) -> Path:
-        """Where each worker leaves its signs of life."""
+        """Return the folder where workers leave their signs of life."""
         return self.folder / "beats"
 
     @property
     def worker_count(self) -> int:
-        """How many workers share the calls, unless the settings say: one for two cores, since Envoy
-        takes as much as they do.
+        """Return the number of workers: one for two cores, unless the settings say otherwise.
 
-        On two cores two workers cost a fifth more than one, for no call more: what comes in crowds
-        comes in half as large ones.
+        Envoy takes as much CPU as they do. On two cores, two workers cost a fifth more than one
+        without serving more calls, because concurrent calls form smaller batches.
         """
         return self.settings.tollgate.workers or max(1, _cores() // 2)
 
     @property
     def stand_in_count(self) -> int:
-        """A worker that is alone by default has another beside it, for when it dies."""
+        """Return the number of stand-ins: a lone default worker has one, for when it dies."""
         return 1 if self.settings.tollgate.workers is None and self.worker_count == 1 else 0
 
     @property
     def bare_environment(self) -> dict[str, str]:
-        """Nothing but what a program needs to run: no secret of anybody's."""
+        """Return an environment with only what a program needs to run, and no secrets."""
         return {
             name: self.environment[name]
             for name in ("PATH", "LANG", "TMPDIR")
@@ -111,7 +109,7 @@ class _Gateway:
 
     @property
     def app_environment(self) -> dict[str, str]:
-        """Ours, without the providers' keys: only Envoy needs those."""
+        """Return our environment without the providers' keys, which only Envoy needs."""
         hidden = {credential.variable for credential in self.settings.credentials.values()}
         return {name: value for name, value in self.environment.items() if name not in hidden}
 
@@ -130,7 +128,9 @@ class _Gateway:
         }
 
     def store(self, resources: ExitStack) -> tuple[str, list[Part]]:
-        """The store's URL, and the part that serves it: none where the settings name a store."""
+        """Return the store's URL, and the part that serves it: none if the
+        settings name a store.
+        """
         ours = self.settings.tollgate
         if ours.redis_url is not None:
             check_url(ours.redis_url)
@@ -147,27 +147,29 @@ class _Gateway:
         redis_url: str,
         stand_ins: int = 0,
     ) -> list[Part]:
-        """One process per address; `http`: where each takes ext_authz over HTTP.
+        """Return one process per address; `http`: where each serves ext_authz over HTTP.
 
         Both modes are served at once. `stand_ins`: as in Topology.
         """
         mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
+        first_stand_in = len(addresses) - stand_ins
         return [
             self._app(
-                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http", str(authz), *mode,
-                note="takes over when the other dies" if number >= len(addresses) - stand_ins else "",
+                f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http",
+                str(authz), *mode,
+                note="takes over when another dies" if number >= first_stand_in else "",
             )
             for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
         ]  # fmt: skip
 
     def admin(self, address: Address, redis_url: str) -> Part:
-        """The management API."""
+        """Return the management API."""
         return self._app(
             "admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats)
         )
 
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
-        # The workers' own folder: who looks there for workers finds nobody else.
+        # The workers' own folder, so that looking for workers there finds nobody else.
         beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
         common = ("--config", str(self.live.snapshot.in_force), "--beat", str(beat))
         return Part(
@@ -189,7 +191,7 @@ class _Gateway:
         return [self._app("recorder", "recorder", redis_url, note="keeps the history")]
 
     def mock(self, address: Address) -> Part:
-        """The built-in provider."""
+        """Return the built-in provider."""
         argv = (*self.programs.mock, "--unix-path", address.path)
         return Part(
             "mock-llm",
@@ -200,7 +202,7 @@ class _Gateway:
         )
 
     def envoy(self, topology: Topology, admin: Address, folder: Path) -> Part:
-        """Envoy, with its configuration in a file of its own."""
+        """Return Envoy, with its configuration in a file of its own."""
         file = folder / "envoy.json"
         file.touch(mode=0o600)
         write_bootstrap(file, self.settings, topology)
@@ -292,7 +294,9 @@ def gateway(
 
 
 def _scheme(ours: TollgateSettings) -> str:
-    """The scheme that clients call the gateway by. Raises SettingsError for TLS without its files."""
+    """The scheme that clients call the gateway by. Raises SettingsError for TLS
+    without its files.
+    """
     if ours.tls is None:
         return "http"
     if (unreadable := ours.tls.unreadable()) is not None:
@@ -307,7 +311,7 @@ def sidecar(
     programs: Programs | None = None,
     load: Callable[[Path], Settings] = load_settings,
 ) -> Iterator[Plan]:
-    """The parts of `tollgate serve`: the same without Envoy and the mock provider.
+    """Yield the parts of `tollgate serve`: the same without Envoy and the mock provider.
 
     Raises SettingsError like gateway().
     """
@@ -324,11 +328,12 @@ def sidecar(
         for name, address in (("serve_grpc", grpc), ("serve_native", native)):
             if address.path and own.worker_count > 1:
                 raise SettingsError(
-                    f"tollgate.{name}: {address} can be served by one worker only: set tollgate.workers to 1, or name host:port"
+                    f"tollgate.{name}: {address} can be served by one worker only: set"
+                    " tollgate.workers to 1, or name host:port"
                 )
         redis_url, store = own.store(resources)
-        # The workers share one port, and the kernel spreads Envoy's connections over them: a
-        # stand-in gets its share. A path has one worker.
+        # The workers share one port, and the kernel spreads Envoy's connections over them,
+        # including a stand-in. A path has one worker.
         count = (
             own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         )
@@ -343,8 +348,8 @@ def sidecar(
 
 
 def _with_metrics(folder: Path) -> Mapping[str, str]:
-    """Our environment, and where the workers count for the admin server to sum (prometheus-client's
-    multiprocess mode).
+    """Return our environment plus the folder where workers count (prometheus-client's multiprocess
+    mode).
     """
     counts = folder / "metrics"
     counts.mkdir()
@@ -353,7 +358,7 @@ def _with_metrics(folder: Path) -> Mapping[str, str]:
 
 
 def _cores() -> int:
-    """The cores that we may use, which in a container are often fewer than the machine has."""
+    """Return the cores available to us, in a container often fewer than the machine has."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -363,13 +368,14 @@ def _trust_bundle(settings: Settings) -> str:
     found = find_trust_bundle(os.environ)
     if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
         raise SettingsError(
-            "no certificate authorities were found: install ca-certificates, or name it in SSL_CERT_FILE"
+            "no certificate authorities were found: install ca-certificates, or name it in"
+            " SSL_CERT_FILE"
         )
     return found or DEFAULT_TRUST_BUNDLE
 
 
 def _claim_metrics(settings: Settings) -> None:
-    """See whether the metrics' own address can be had, if they have one."""
+    """Check that the metrics' own address can be used, if they have one."""
     if (address := settings.tollgate.metrics.address) is not None:
         where = Address.parse(address)
         if where.path or not where.port:

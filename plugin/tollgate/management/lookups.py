@@ -45,7 +45,9 @@ async def imply_teams(
 async def organization_of(registry: Registry, member: Member) -> str:
     """Return the organization of a member's counters: that of the team."""
     team = entity_of((await registry.get(Team, [member.team_id]))[0])
-    return DEFAULT_ORGANIZATION if team is None else team.organization
+    if team is None:
+        return DEFAULT_ORGANIZATION
+    return team.organization
 
 
 async def removals(registry: Registry, owner: User | Team) -> list[Write]:

@@ -127,7 +127,9 @@ class Members(Noun[Member]):
         if new.user_id is not None:
             (stored,) = await self.registry.get(User, [new.user_id])
             return stored
-        return None if new.email is None else await self.registry.find_named(User, new.email)
+        if new.email is None:
+            return None
+        return await self.registry.find_named(User, new.email)
 
     def _new_user(self, new: NewMember) -> User:
         user = User(new.user_id or str(uuid4()), email=new.email)

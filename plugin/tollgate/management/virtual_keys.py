@@ -213,7 +213,9 @@ class Keys:
         if key.team_id is None or key.organization != DEFAULT_ORGANIZATION:
             return key
         (team,) = await self._registry.get(Team, [key.team_id])
-        return key if team is None else replace(key, organization=team.entity.organization)
+        if team is None:
+            return key
+        return replace(key, organization=team.entity.organization)
 
 
 def blank(secret: str, now_us: int) -> Key:
@@ -243,7 +245,9 @@ def shown_name(secret: str) -> str:
 
 def as_hash(name: str) -> str:
     """Return the hash of a key that is named by its secret or its hash."""
-    return hash_of(name) if name.startswith(SECRET_PREFIX) else name
+    if name.startswith(SECRET_PREFIX):
+        return hash_of(name)
+    return name
 
 
 def _fits(key: Key, query: KeyQuery) -> bool:

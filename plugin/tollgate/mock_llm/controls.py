@@ -71,7 +71,9 @@ class _Whole:
     def parse(self, value: bytes) -> int | None:
         # bytes.isdigit knows ASCII digits only; the length bounds what int() gets.
         number = int(value) if value.isdigit() and len(value) <= 10 else -1
-        return number if self.least <= number <= self.most else None
+        if self.least <= number <= self.most:
+            return number
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,9 @@ def route_of(method: bytes, path: bytes) -> Route:
     """
     if route := _EXACT.get((method, path)):
         return route
-    return _find_by_model(path) if method == b"POST" else _UNKNOWN
+    if method == b"POST":
+        return _find_by_model(path)
+    return _UNKNOWN
 
 
 def _find_by_model(path: bytes) -> Route:

@@ -201,8 +201,12 @@ def _levels(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
 
 
 def _budget_id(entity: Limited) -> str | None:
-    return entity.budget_id if isinstance(entity, Key | Customer) else None
+    if not isinstance(entity, Key | Customer):
+        return None
+    return entity.budget_id
 
 
 def _organization(entity: Limited) -> str:
-    return DEFAULT_ORGANIZATION if isinstance(entity, Member) else entity.organization
+    if isinstance(entity, Member):
+        return DEFAULT_ORGANIZATION
+    return entity.organization

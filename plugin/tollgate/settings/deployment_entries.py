@@ -98,11 +98,15 @@ def _compatible_model(deployment: Deployment) -> str | None:
     """
     model = deployment.model
     if deployment.provider == "bedrock":
-        return model if "openai." in model or "*" in model else None
+        if "openai." in model or "*" in model:
+            return model
+        return None
     if deployment.provider == "vertex_ai":
         placed = deployment.vertex_project and deployment.vertex_location
         google = model.startswith(("gemini", "google/", "*"))
-        return f"google/{model.removeprefix('google/')}" if placed and google else None
+        if placed and google:
+            return f"google/{model.removeprefix('google/')}"
+        return None
     return model
 
 
@@ -246,7 +250,9 @@ def _api_base(
 
 def _value(environment: Environment, variables: tuple[str, ...]) -> str | None:
     variable = environment.first_set(variables)
-    return None if variable is None else environment[variable]
+    if variable is None:
+        return None
+    return environment[variable]
 
 
 def _add_credential(
@@ -275,7 +281,9 @@ def _find_credential(
     given = {name: text for name in AWS_CREDENTIALS if (text := getattr(params, name))}
     if not given:
         usual = environment.first_set(defaults.key_variables(provider))
-        return None if usual is None else Credential(*environment.origin(usual))
+        if usual is None:
+            return None
+        return Credential(*environment.origin(usual))
     found = {name: _text(text, environment) for name, text in given.items()}
     # Workers do not get the providers' keys, so a missing variable is no fault here; `up` reports
     # it.
@@ -291,4 +299,6 @@ def _find_credential(
 
 def _text(text: str, environment: Environment) -> str | None:
     variable = variable_of(text)
-    return text if variable is None else environment.get(variable)
+    if variable is None:
+        return text
+    return environment.get(variable)

@@ -18,7 +18,9 @@ _PROGRAMS_OWN = re.compile(
 def variable_of(text: str) -> str | None:
     """Return the variable that a text refers to; None if the text is a plain value."""
     match = _REFERENCE.match(text)
-    return None if match is None else match[1]
+    if match is None:
+        return None
+    return match[1]
 
 
 class Environment(Mapping[str, str]):
@@ -48,7 +50,9 @@ class Environment(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         variable, value = self.origin(name)
-        return self._outside[variable] if value is None else value
+        if value is None:
+            return self._outside[variable]
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._outside, **self._inside})
@@ -57,7 +61,9 @@ class Environment(Mapping[str, str]):
         return len({**self._outside, **self._inside})
 
     def origin(self, name: str) -> tuple[str, str | None]:
-        """Return the variable that a name finally refers to, and its value if the file contains it."""
+        """Return the variable that a name finally refers to, and its value if the
+        file contains it.
+        """
         passed: set[str] = set()
         while name in self._inside and name not in passed:
             passed.add(name)

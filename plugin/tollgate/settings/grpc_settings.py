@@ -11,7 +11,9 @@ from tollgate.settings.edge_settings import EdgeSettings
 
 
 class GrpcSettings(EdgeSettings):
-    """Which server speaks gRPC, and what a peer may demand of it. Every field has a safe default."""
+    """Which server speaks gRPC, and what a peer may demand of it. Every field has
+    a safe default.
+    """
 
     grpc_server: Literal["auto", "grpcio", "own"] = Field(
         "auto",

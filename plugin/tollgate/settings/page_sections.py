@@ -93,7 +93,9 @@ class LitellmParams(PricedSection):
     @classmethod
     def _as_it_is_written(cls, value: object) -> object:
         """Undo YAML's reading of a bare 2024-10-21 as a date."""
-        return value.isoformat() if isinstance(value, date) else value
+        if isinstance(value, date):
+            return value.isoformat()
+        return value
 
 
 class ModelInfo(PricedSection):
@@ -154,7 +156,9 @@ class ModelAlias(BaseModel):
 
 
 def _alias(value: object) -> object:
-    return {"model": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"model": value}
+    return value
 
 
 class RouterSettings(PageSection):

@@ -59,7 +59,9 @@ def read_section(
             if not (isinstance(each.get("input"), str) and variable_of(each["input"])):
                 faults.append(_fault(where, each))
         return None
-    return None if unset else section
+    if unset:
+        return None
+    return section
 
 
 def look_up(value: Any, where: str, environment: Environment, faults: Faults) -> Any:
@@ -112,7 +114,9 @@ def _fault(where: str, error: Any) -> str:
 def _words(error: Any) -> str:
     kind, bounds = error["type"], error.get("ctx", {})
     if kind.startswith(_NUMBERS):
-        return "must be a number" if not kind.startswith("int_") else "must be a whole number"
+        if not kind.startswith("int_"):
+            return "must be a number"
+        return "must be a whole number"
     if kind == "greater_than_equal":
         return f"must be a number from {bounds['ge']} up"
     message: str = error["msg"]

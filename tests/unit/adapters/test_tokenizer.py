@@ -108,7 +108,9 @@ def test_openai_s_models_have_their_vocabularies(
 
 
 def test_who_asks_for_it_without_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything starts, as of any setting that cannot be had; who does not ask needs nothing."""
+    """Before anything starts, as of any setting that cannot be had; who does not ask
+    needs nothing.
+    """
     monkeypatch.setattr(own_section, "find_spec", lambda _: None)
     assert not TollgateSettings().tokenizer
     with pytest.raises(ValidationError, match=r"needs the extra `tokenizer`: pip install"):

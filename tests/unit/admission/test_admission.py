@@ -90,7 +90,9 @@ async def test_a_blocked_or_expired_key_may_not_pass(changes: dict[str, Any], me
 async def test_bad_requests_are_refused_and_charged_nothing(
     asked: dict[str, Any], status: int, code: str | None
 ) -> None:
-    """Each gets its status in OpenAI's shape, and the next good request finds its limit untouched."""
+    """Each gets its status in OpenAI's shape, and the next good request finds its limit
+    untouched.
+    """
     desk = Desk()
     desk.key(limits=limit_set(rpm=1))
     found, body, _ = refusal(await desk.ask(**asked))
@@ -197,8 +199,8 @@ async def test_a_spent_request_limit_says_which_and_when() -> None:
     assert body["error"]["code"] == "rate_limit_exceeded"
     assert body["error"]["type"] == "requests"
     assert (
-        "key sk-...test on requests per min (RPM): Limit 2, Used 2, Requested 1. Please try again in 30s."
-        in body["error"]["message"]
+        "key sk-...test on requests per min (RPM): Limit 2, Used 2, Requested 1. Please try again"
+        " in 30s." in body["error"]["message"]
     )
     assert (headers["retry-after"], headers["retry-after-ms"]) == ("30", "30000")
     assert "x-should-retry" not in headers
@@ -269,8 +271,10 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
     status, body, headers = refusal(await desk.ask())
     assert status == 401
     assert body == {
-        "detail": "Authentication Error, ExceededTokenBudget: Current spend for token: 0.0; Max Budget for Token: 0.0. "
-        "Key sk-...test, reset at 2027-01-15T08:00:20Z.",
+        "detail": (
+            "Authentication Error, ExceededTokenBudget: Current spend for token: 0.0; Max Budget"
+            " for Token: 0.0. Key sk-...test, reset at 2027-01-15T08:00:20Z."
+        ),
         "error": {
             "message": body["detail"],
             "type": "budget_exceeded",
@@ -288,8 +292,10 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             Preset.PAGE,
             401,
             {
-                "message": "Budget has been exceeded: User ishaan3 has exceeded their budget. "
-                "Current spend: 0.0; Max Budget: 0.0; never reset.",
+                "message": (
+                    "Budget has been exceeded: User ishaan3 has exceeded their budget. "
+                    "Current spend: 0.0; Max Budget: 0.0; never reset."
+                ),
                 "type": "auth_error",
                 "param": "None",
                 "code": 401,
@@ -299,7 +305,10 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             Preset.OPENAI,
             429,
             {
-                "message": "The budget of customer ishaan3 is spent: never reset. Current spend: 0.0; Max Budget: 0.0.",
+                "message": (
+                    "The budget of customer ishaan3 is spent: never reset. Current spend: 0.0; Max"
+                    " Budget: 0.0."
+                ),
                 "type": "insufficient_quota",
                 "param": None,
                 "code": "insufficient_quota",
@@ -309,7 +318,10 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             Preset.LITELLM,
             422,
             {
-                "message": "Budget has been exceeded! End User=ishaan3 Current cost: 0.0, Max budget: 0.0, never reset.",
+                "message": (
+                    "Budget has been exceeded! End User=ishaan3 Current cost: 0.0, Max budget: 0.0,"
+                    " never reset."
+                ),
                 "type": "budget_exceeded",
                 "param": None,
                 "code": "422",

@@ -26,7 +26,9 @@ NOT_ENVOYS_TO_CHANGE = ("CHECK_METHOD", "PROCESS_METHOD", "ACCESS_LOG_METHOD")
 
 
 def words() -> dict[str, str]:
-    """Another word for each text of the contract, of which none is a part of another or of Envoy's."""
+    """Another word for each text of the contract, of which none is a part of another or
+    of Envoy's.
+    """
     prefix = "zz-ours-"
     found = {}
     for name, value in vars(envoy_contract).items():

@@ -61,7 +61,9 @@ class SmallEnvoy:
         self.routes: list[Json] = manager["route_config"]["virtual_hosts"][0]["routes"]
 
     def cleaned(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """A client's headers after those that are not for it to set were removed, and others set."""
+        """A client's headers after those that are not for it to set were removed, and
+        others set.
+        """
         prefixes = [
             each["prefix"]
             for each in every(self.manager["early_header_mutation_extensions"], "key_matcher")

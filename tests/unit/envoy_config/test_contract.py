@@ -1,5 +1,5 @@
-"""The contract between Envoy's configuration, its Lua and our doors: each side takes every word from
-it, and needs the other to do so.
+"""The contract between Envoy's configuration, its Lua and our doors: each side takes every word
+from it, and needs the other to do so.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def rendered() -> Any:
 
 @pytest.fixture(scope="module")
 def changed() -> Any:
-    """What is rendered where every word of the contract is another, and what becomes of requests."""
+    """What is rendered where every word of the contract is another, and what becomes of
+    requests.
+    """
     return changed_contract.told()
 
 
@@ -118,7 +120,9 @@ def test_only_what_doors_tell_each_other_is_not_in_the_configuration(changed: An
 async def test_a_word_that_only_envoy_changes_is_missed(
     name: str, usual: Any, changed: Any, tmp_path: Path
 ) -> None:
-    """Something becomes of requests that did not before; and nothing, where our doors do not care."""
+    """Something becomes of requests that did not before; and nothing, where our doors
+    do not care.
+    """
     became = await outcome(in_our_words(changed[0], but=name), tmp_path)
     assert (became == usual) == (name in WITHIN_ENVOY)
 

@@ -179,9 +179,7 @@ def test_each_worker_is_an_endpoint() -> None:
     ]
 
 
-def test_whether_a_worker_lives_is_asked_at_its_own_http_address_and_only_where_there_are_several() -> (
-    None
-):
+def test_a_workers_health_is_asked_at_its_own_http_address_if_there_are_several() -> None:
     cluster, *_ = clusters(load(EXAMPLE_FILE), TOPOLOGY)
     members = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     asked = [each["endpoint"]["health_check_config"]["address"] for each in members]

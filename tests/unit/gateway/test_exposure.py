@@ -37,7 +37,8 @@ def test_a_master_key_that_others_can_guess_is_named_where_they_reach_it(
 
 @pytest.mark.parametrize(
     ("key", "host"),
-    [("sk-1234", "127.0.0.1"), ("sk-1234", "127.0.0.2"), ("sk-1234", "::1"), ("sk-1234", "localhost"), (LONG, "0.0.0.0"), (None, "0.0.0.0")],
+    [("sk-1234", "127.0.0.1"), ("sk-1234", "127.0.0.2"), ("sk-1234", "::1"),
+    ("sk-1234", "localhost"), (LONG, "0.0.0.0"), (None, "0.0.0.0")],
 )  # fmt: skip
 def test_nothing_is_said_of_a_key_that_nobody_can_guess_or_try(
     tmp_path: Path, key: str | None, host: str
@@ -57,7 +58,8 @@ def test_a_store_without_a_password_on_the_network_is_named(tmp_path: Path, url:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://:p@store/0", "redis://store/0?password=p", "redis://127.0.0.1", "redis://localhost:1", "unix:///run/v.sock"],
+    ["redis://:p@store/0", "redis://store/0?password=p", "redis://127.0.0.1", "redis://localhost:1",
+    "unix:///run/v.sock"],
 )  # fmt: skip
 def test_nothing_is_said_of_a_store_with_a_password_or_of_this_machine(
     tmp_path: Path, url: str

@@ -57,7 +57,9 @@ def narrowed_scope(entity: Any, model: str | None) -> Scope:
 async def test_a_change_of_the_duration_keeps_what_was_spent(
     world: World, before: str | None, after: str | None
 ) -> None:
-    """From any to any other, of a key, a user, a team and a customer; the next period starts anew."""
+    """From any to any other, of a key, a user, a team and a customer; the next period
+    starts anew.
+    """
     management = world.management
     made: list[tuple[Any, Any]] = [
         ((await management.keys.create(lasting(before))).live.entity, management.keys),

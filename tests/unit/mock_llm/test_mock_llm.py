@@ -1,4 +1,6 @@
-"""The mock provider's three APIs over real sockets: their shapes, and the honesty of their usage."""
+"""The mock provider's three APIs over real sockets: their shapes, and the honesty of
+their usage.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ async def test_a_reply_to_head_has_no_body(address: str) -> None:
 
 
 async def test_the_reply_tells_what_reached_the_mock(client: httpx.AsyncClient) -> None:
-    """Target, host, credential and a hash of the body come back as headers, the model in the body."""
+    """Target, host, credential and a hash of the body come back as headers, the model
+    in the body.
+    """
     content = b'{"model":"m-\xc3\xa9",  "messages":[]}'
     headers = {"authorization": "Bearer sk-9", "host": "provider.example"}
     reply = await client.post(f"{CHAT}?a=b", content=content, headers=headers)
@@ -212,7 +214,9 @@ async def test_a_chunked_request_body_is_read(address: str) -> None:
 
 
 async def test_what_is_no_http_is_refused_after_what_was(address: str) -> None:
-    """Requests before the broken bytes are answered; then comes a 400, and the connection closes."""
+    """Requests before the broken bytes are answered; then comes a 400, and the
+    connection closes.
+    """
     reply = await exchange(
         address, request(CHAT, {**HI, "stream": True}, close=False) + b"nonsense\r\n\r\n"
     )

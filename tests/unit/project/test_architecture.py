@@ -152,7 +152,9 @@ def test_a_supervisor_imports_nothing_that_is_needed_once() -> None:
 
 
 SAME_NAME_IN = ("routes", "wire", "commands")
-"""Folders that hold one file for each noun; in all others a file name stands once in the package."""
+"""Folders that hold one file for each noun; in all others a file name stands once in
+the package.
+"""
 MOST_FILES = 14
 
 

@@ -175,7 +175,8 @@ def test_nothing_is_added_to_what_was_not_measured() -> None:
 def test_what_a_limit_costs_the_store_is_the_slope_over_all_callers() -> None:
     """However many limits each of them has."""
     found = findings(
-        series(UNLIMITED, GRPC, 1, store_us=10), series(KEY_LIMITED, GRPC, 1, store_us=18), series(ALL_LIMITS, GRPC, 1, store_us=30)
+        series(UNLIMITED, GRPC, 1, store_us=10), series(KEY_LIMITED, GRPC, 1, store_us=18),
+        series(ALL_LIMITS, GRPC, 1, store_us=30)
     )  # fmt: skip
     line = found.store_line(GRPC)
     assert line is not None

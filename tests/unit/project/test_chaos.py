@@ -1,4 +1,6 @@
-"""The pure parts of `make chaos`: what was charged against what was served, and what clients ask."""
+"""The pure parts of `make chaos`: what was charged against what was served, and what
+clients ask.
+"""
 
 from __future__ import annotations
 

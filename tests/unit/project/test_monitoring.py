@@ -1,4 +1,6 @@
-"""What a platform team watches: README names every metric, and rules and panels ask for no other."""
+"""What a platform team watches: README names every metric, and rules and panels ask for
+no other.
+"""
 
 from __future__ import annotations
 

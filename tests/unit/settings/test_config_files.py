@@ -90,7 +90,8 @@ model_list:
   - {model_name: a, litellm_params: {model: openai/x, api_base: os.environ/NOWHERE}}
   - {model_name: b, litellm_params: {model: openai/x, weight: -1}}
   - {model_name: c, litellm_params: {model: openai/x, api_base: "ftp://h"}}
-  - {model_name: d, litellm_params: {model: openai/x, input_cost_per_token: much}, model_info: {output_cost_per_token: -1}}
+  - {model_name: d, litellm_params: {model: openai/x, input_cost_per_token: much},
+      model_info: {output_cost_per_token: -1}}
   - {litellm_params: {model: openai/x}}
   - text
 litellm_settings: {max_budget: ten dollars, max_end_user_budget: -1}
@@ -195,7 +196,8 @@ environment_variables:
   LITELLM_MASTER_KEY: sk-inside
   NUMBER: 3
 model_list:
-  - {model_name: m, litellm_params: {model: openai/x, api_base: os.environ/AGAIN, api_key: os.environ/KEY, weight: os.environ/NUMBER}}
+  - {model_name: m, litellm_params: {model: openai/x, api_base: os.environ/AGAIN,
+      api_key: os.environ/KEY, weight: os.environ/NUMBER}}
 """,
         OUTSIDE="http://h/v1",
         KEY="sk-outside",
@@ -438,7 +440,8 @@ def test_what_a_router_does_is_told_where_it_is_not_served(tmp_path: Path) -> No
         """
 model_list:
   - {model_name: m, litellm_params: {model: openai/gpt-4o, rpm: 600, weight: 3, max_retries: "2"}}
-router_settings: {routing_strategy: simple-shuffle, num_retries: "2", cooldown_time: 30, fallbacks: [{m: [n]}]}
+router_settings: {routing_strategy: simple-shuffle, num_retries: "2", cooldown_time: 30,
+    fallbacks: [{m: [n]}]}
 litellm_settings: {context_window_fallbacks: [{m: [n]}]}
 """,
         LITELLM_MASTER_KEY="sk-a",
@@ -498,8 +501,10 @@ def test_callbacks_and_guardrails_are_told(tmp_path: Path) -> None:
         tmp_path,
         """
 guardrails:
-  - {guardrail_name: always, litellm_params: {guardrail: presidio, mode: pre_call, default_on: true, base: os.environ/P}}
-  - {guardrail_name: asked, litellm_params: {guardrail: lakera_v2, mode: during_call, api_key: os.environ/L}}
+  - {guardrail_name: always, litellm_params: {guardrail: presidio, mode: pre_call,
+      default_on: true, base: os.environ/P}}
+  - {guardrail_name: asked, litellm_params: {guardrail: lakera_v2, mode: during_call,
+      api_key: os.environ/L}}
 callback_settings: {otel: {message_logging: false}}
 litellm_settings: {callbacks: [prometheus], success_callback: [s3]}
 """,
@@ -524,7 +529,8 @@ model_list:
     litellm_params: {model: openai/x}
     model_info: {input_cost_per_token: 0.000001, output_cost_per_token: 0.000004}
   - model_name: both
-    litellm_params: {model: openai/x, input_cost_per_token: 0.000001, output_cost_per_token: 0.000002}
+    litellm_params: {model: openai/x, input_cost_per_token: 0.000001,
+        output_cost_per_token: 0.000002}
     model_info: {input_cost_per_token: 0.5, output_cost_per_token: 0.5}
   - model_name: own
     litellm_params: {model: openai/x}
@@ -541,9 +547,12 @@ def test_a_base_model_is_priced_whoever_serves_it(tmp_path: Path) -> None:
         tmp_path,
         """
 model_list:
-  - {model_name: sonnet, litellm_params: {model: openai/hub}, model_info: {base_model: anthropic/claude-sonnet-4-5}}
-  - {model_name: 4o, litellm_params: {model: hosted_vllm/y, api_base: "http://h"}, model_info: {base_model: openai/gpt-4o}}
-  - {model_name: lost, litellm_params: {model: openai/hub}, model_info: {base_model: openai/nobodys-model}}
+  - {model_name: sonnet, litellm_params: {model: openai/hub},
+      model_info: {base_model: anthropic/claude-sonnet-4-5}}
+  - {model_name: 4o, litellm_params: {model: hosted_vllm/y, api_base: "http://h"},
+      model_info: {base_model: openai/gpt-4o}}
+  - {model_name: lost, litellm_params: {model: openai/hub},
+      model_info: {base_model: openai/nobodys-model}}
 """,
     )
     assert prices(found) == {"sonnet": ("3", "15"), "4o": ("2.5", "10")}

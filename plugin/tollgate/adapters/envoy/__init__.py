@@ -1,3 +1,1 @@
-"""Envoy's doors in `grpc` mode: ext_authz before the request, ext_proc on the reply, the access log
-after everything.
-"""
+"""Serve Envoy: ext_authz before a request, ext_proc on its reply, the access log at its end."""

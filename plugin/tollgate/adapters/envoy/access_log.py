@@ -1,10 +1,10 @@
-"""The last door: Envoy's gRPC access log.
+"""Serve Envoy's gRPC access log, the last report on a call.
 
-Whatever is still held when a request has ended is settled here, and a call that still runs says so
-by its periodic entry, which renews its lease. In native mode every request is settled here.
+Whatever is still held at the end of a request is settled here. The periodic entry of a running call
+renews its lease. In native mode every request is settled here.
 
-It knows of every request how it ended: whether it reached the provider, whether the reply came
-whole, and how long it was.
+The log reports how each request ended: whether it reached the provider, whether the reply was
+complete, and how long it was.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from tollgate.pb.access_log_pb2 import (
 )
 
 # ext_proc settles a reply that it has seen within milliseconds of its end, and knows more than the
-# log does; only if its worker died is there something left after this.
+# log does. Only if its worker died is anything left after this time.
 _GRACE_S = 3.0
-# So many entries are settled before others get their turn: a message may hold hundreds.
+# Entries settled in one turn of the event loop: a message may hold hundreds.
 _AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details:
-# any other word for a reply of the provider's says how it was cut.
+# any other value for a provider's reply says how it was cut.
 _WHOLE = "via_upstream"
 _BY = "access_log"
 
@@ -48,7 +48,7 @@ _BY = "access_log"
 class AccessLog:
     """Envoy's AccessLogService.
 
-    What one message tells is settled together, so that the store is asked once for many calls.
+    The entries of one message are settled together, with one store call for many requests.
     """
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
@@ -58,37 +58,33 @@ class AccessLog:
         self._settling = Background()
 
     def stream_access_logs(self, call: Call) -> _Stream:
-        """The method StreamAccessLogs."""
+        """Begin a call of the method StreamAccessLogs."""
         self._streams.add(call)
         return _Stream(self, call)
 
     def hear(self, message: StreamAccessLogsMessage) -> None:
-        """Settle what one message tells of."""
+        """Settle the requests that one message reports."""
         self._settling.start(self._hear(message.http_logs.log_entry))
 
     def end(self, call: Call) -> None:
-        """End a stream of Envoy's."""
+        """End a stream."""
         if call in self._streams:
             self._streams.discard(call)
             call.answer(StreamAccessLogsResponse().SerializeToString())
 
     def end_all(self) -> None:
-        """End the streams.
-
-        They have no end of their own, so whoever waits for it waits in vain; Envoy goes on with
-        another worker.
-        """
+        """End the streams, which have no end of their own; Envoy continues with another worker."""
         for call in list(self._streams):
             self.end(call)
 
     async def drain(self) -> None:
-        """Wait for what was begun."""
+        """Wait for settlements under way."""
         await self._settling.drain()
 
     async def _hear(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
         for at in range(0, len(entries), _AT_ONCE):
             if at:
-                await asyncio.sleep(0)  # whoever waits for admission comes in between
+                await asyncio.sleep(0)  # lets waiting admissions run in between
             self._hear_some(entries[at : at + _AT_ONCE])
 
     def _hear_some(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
@@ -99,7 +95,7 @@ class AccessLog:
                 reservation = find_reservation(entry.common_properties.metadata)
                 runs = entry.common_properties.access_log_type == DownstreamPeriodic
                 if reservation is None:
-                    # One that runs may have its answer any moment.
+                    # A running request may get its answer any moment.
                     if not runs and (stream_id := entry.request.request_headers.get(STREAM_HEADER)):
                         unanswered.add(stream_id)
                 elif runs:
@@ -114,9 +110,9 @@ class AccessLog:
             self._settling.start(self._meter.give_back(unanswered))
 
     def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
-        """A request's end, with what it used.
+        """Return the end of a request with its usage.
 
-        None: somebody else settles it, or this log does in a while.
+        None if somebody else settles it, or this log does later.
         """
         metadata = entry.common_properties.metadata
         if has_flag(metadata, SETTLED):
@@ -138,7 +134,7 @@ class AccessLog:
 
 
 class _Stream:
-    """One call of StreamAccessLogs: as long as Envoy runs."""
+    """One call of StreamAccessLogs, which lasts as long as Envoy runs."""
 
     __slots__ = ("_call", "_log")
 
@@ -159,7 +155,7 @@ class _Stream:
 
 
 def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
-    """The end of a call whose reply nobody read, or not to its end: by what Envoy counted."""
+    """Return the end of a call whose reply was not read to its end, by Envoy's byte counts."""
     response = entry.response
     status, whole = response.response_code.value, response.response_code_details == _WHOLE
     seen_tokens = _seen(reservation, response).output_tokens if status else 0
@@ -175,9 +171,9 @@ def _read_natively(
     fields: Mapping[str, object],
     response: HTTPResponseProperties,
 ) -> Ended:
-    """The end of a call whose reply Envoy's own filters read.
+    """Return the end of a call whose reply Envoy's own filters read.
 
-    Of what was not told, the output is taken from the reply's length.
+    An unreported output is estimated from the reply's length.
     """
     complete, status = response.response_code_details == _WHOLE, response.response_code.value
     reading = reader.read(
@@ -201,7 +197,7 @@ def _read_natively(
 def _seen(
     reservation: Reservation, response: HTTPResponseProperties, *, error: bool = False
 ) -> Seen:
-    """What a reply of that length may have shown."""
+    """Return what a reply of that length may have shown."""
     return seen_in(
         reservation.dialect, response.response_body_bytes, stream=reservation.stream, error=error
     )

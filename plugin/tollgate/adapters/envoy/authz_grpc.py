@@ -1,6 +1,6 @@
-"""The first door: ext_authz over gRPC, with body.
+"""Serve ext_authz over gRPC, with body.
 
-Protobuf to Request, Decision to protobuf, nothing else.
+Converts protobuf to Request and Decision to protobuf, nothing else.
 """
 
 from __future__ import annotations
@@ -48,12 +48,15 @@ class Authorization:
         self._decisions = Decisions(admissions, meter, _GrpcWording())
 
     def check(self, call: Call) -> _Check:
-        """The method Check."""
+        """Begin a call of the method Check."""
         return _Check(self._decisions, call)
 
 
 class _Check:
-    """One call of Check. Nobody tells it that it ended: that the answer does not go out does."""
+    """One call of Check.
+
+    Its end is not signalled; it shows only when the answer cannot be sent.
+    """
 
     __slots__ = ("_call", "_decisions")
 
@@ -98,8 +101,8 @@ class _GrpcWording:
             status=_OK,
             ok_response=OkHttpResponse(
                 headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-                # Applied after ext_proc's on the way back: what settlement knew wins over what
-                # admission knew.
+                # Applied after ext_proc's headers on the way back, so settled values take
+                # precedence over those of admission.
                 response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
             ),
             dynamic_metadata=admitted(admission.reservation, admission.edits),
@@ -119,7 +122,7 @@ class _GrpcWording:
 
 
 def _routing(admission: Admission) -> list[Header]:
-    """What tells Envoy where to send the request, and whether it has edits."""
+    """Return the headers that tell Envoy where to route the request, and whether it has edits."""
     found = [Header(ROUTE_HEADER, route_value(admission.deployment))]
     if admission.path is not None:
         found.append(Header(":path", admission.path))

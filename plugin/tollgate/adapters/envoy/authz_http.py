@@ -1,11 +1,9 @@
-"""The first door in native mode: ext_authz over HTTP/1.1, with body.
+"""Serve ext_authz over HTTP/1.1 in native mode, with body.
 
-A request's head and body to Request, Decision to a response.
-
-Not on a web framework or server: Envoy is the only client, it sends one request after the other on
-each connection, and what a server does beyond that would cost more than the decision. What a
-response says to Envoy rather than to the client stands in headers that the configuration
-(envoy_config/http_filters/native_usage.py) takes for itself.
+Converts a request's head and body to Request, and Decision to a response. No web framework: Envoy
+is the only client and sends requests one after the other, so a server's other features would cost
+more than the decision. Response headers meant for Envoy rather than the client are taken out by the
+configuration (envoy_config/http_filters/native_usage.py).
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ class AuthorizationOverHttp:
         self._server = await listen(partial(_EnvoyConnection, self), address)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new connections, answer what was asked, and close."""
+        """Accept no new connections, answer pending requests, and close."""
         if self._server is None:
             return
         self._server.close()
@@ -77,7 +75,7 @@ class AuthorizationOverHttp:
 
 
 class _HttpWording:
-    """Decisions as responses whose headers Envoy takes for itself, or hands to the client."""
+    """Words decisions as responses whose headers Envoy keeps, or passes to the client."""
 
     def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
         self.key_may_pass = _response(HTTPStatus.OK, ())
@@ -102,8 +100,8 @@ class _HttpWording:
                 if reservation.hide_usage:
                     changes.append(_line(HIDE, HIDDEN))
             else:
-                # ext_proc may tell the same headers settled; Envoy adds those of an HTTP ext_authz
-                # without looking.
+                # ext_proc may set the same headers with settled values; Envoy adds those of an HTTP
+                # ext_authz without checking.
                 changes.append(
                     _line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers))
                 )
@@ -116,7 +114,7 @@ class _HttpWording:
         return _response(TUNNELLED_STATUSES.get(status, status), lines, body)
 
     def _reader(self, asked: Request, admission: Admission, reservation: Reservation) -> str | None:
-        """The filter of Envoy's that reads all of the reply; None: there is none."""
+        """Return the Envoy filter that reads the whole reply; None if there is none."""
         served = self._meter.deployment(reservation)
         return self._reaches[reservation.dialect].reader(
             admission.plain or asked.body,
@@ -129,14 +127,14 @@ class _HttpWording:
 
 
 class _EnvoyConnection(asyncio.Protocol):
-    """One of Envoy's connections: requests one after the other."""
+    """One of Envoy's connections, with one request after the other."""
 
     def __init__(self, door: AuthorizationOverHttp) -> None:
         self._door = door
         self._transport: asyncio.Transport | None = None
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        # The parser calls it for each header, so it is no function of Python's.
+        # Called by the parser for each header; a Python function would cost more.
         self.on_header = self._headers.__setitem__
         self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
@@ -174,7 +172,7 @@ class _EnvoyConnection(asyncio.Protocol):
         if not self._headers:
             self.answer(_ALIVE)
             return
-        # As the other mode has them, where Envoy sends headers as text: ids may be in any script.
+        # Decoded as in grpc mode, where Envoy sends headers as text: ids may be in any script.
         headers = {
             name.decode("latin-1"): value.decode("utf-8", "replace")
             for name, value in self._headers.items()
@@ -193,13 +191,13 @@ class _EnvoyConnection(asyncio.Protocol):
         self._door.decisions.decide(asked, self.answer, key_alone=key_alone)
 
     def left(self) -> bool:
-        """Whether nobody waits for a response any more: Envoy closes the connection when its client
+        """Return whether nobody waits for a response: Envoy closes the connection when its client
         leaves.
         """
         return self._transport is None or self._transport.is_closing()
 
     def answer(self, response: bytes) -> bool:
-        """Send a response. False: nobody waits for it any more."""
+        """Send a response. Return False if nobody waits for it."""
         self._busy = False
         if self._transport is None or self.left():
             return False
@@ -210,7 +208,7 @@ class _EnvoyConnection(asyncio.Protocol):
         return True
 
     def close_when_idle(self) -> None:
-        """While the process ends: close, unless a decision is being made."""
+        """Close at shutdown, once no decision is pending."""
         if self._door.draining and not self._busy:
             self._close()
 

@@ -1,4 +1,4 @@
-"""What both doors of admission do alike, whichever protocol Envoy asks in."""
+"""Decide about Envoy's requests, for both protocols of ext_authz."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ _SETTLED_BY = "ext_authz"
 _JSON_BODY = Header("content-type", "application/json")
 
 Answer = Callable[[bytes], bool]
-"""Sends an answer to Envoy. False: nobody waits for it any more."""
+"""Sends an answer to Envoy; returns False if nobody waits for it."""
 
 
 class Wording(Protocol):
-    """Decisions in the words of one protocol."""
+    """Words decisions in one protocol."""
 
     key_may_pass: bytes
-    """The answer to the question for the key alone: Envoy may take the body, and ask again."""
+    """The answer to a key check: Envoy may take the body and ask again."""
 
     def admitted(self, asked: Request, admission: Admission) -> bytes:
-        """A request that may pass."""
+        """Return the answer for an admitted request."""
         ...
 
     def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:
-        """A request that may not. The headers describe the body, too."""
+        """Return the answer for a refused request; the headers include those of the body."""
         ...
 
 
 class Decisions:
     """Decides about Envoy's requests, each in a task of its own.
 
-    The client may leave, or Envoy's patience end, while the store holds something for a request.
-    What is held for a request that gets no answer, or one that
-    we failed to word, is given back.
+    The client may leave, or Envoy may time out, while the store holds something. Holds of a request
+    whose answer could not be worded or delivered are given back.
     """
 
     def __init__(self, admissions: Decides, meter: Meter, wording: Wording) -> None:
@@ -53,18 +52,18 @@ class Decisions:
         self._deciding = Background()
 
     def decide(self, asked: Request, answer: Answer, *, key_alone: bool) -> None:
-        """Answer one request. `key_alone`: its body has not come."""
+        """Answer one request. `key_alone`: its body has not been sent."""
         self._deciding.start(
             self._check_key(asked, answer) if key_alone else self._admit(asked, answer)
         )
 
     def fail(self, path: str, answer: Answer) -> None:
-        """Answer that deciding itself failed, and log the exception that is being handled."""
+        """Answer that the decision failed, and log the current exception."""
         telemetry.failed(_SETTLED_BY)
         answer(self._refused(_internal_error(path)))
 
     async def drain(self, grace_s: float) -> None:
-        """Wait for decisions that are being made, at most `grace_s` seconds."""
+        """Wait for pending decisions, at most `grace_s` seconds."""
         await self._deciding.drain(grace_s)
 
     async def _check_key(self, asked: Request, answer: Answer) -> None:

@@ -1,12 +1,11 @@
-"""The second door: ext_proc. It reads a reply's usage as it passes, and settles at its end.
+"""Serve ext_proc: read a reply's usage as it passes, and settle at its end.
 
-A JSON reply within a bound is held until it is settled, so that its headers tell the truth.
-Everything else passes at once, one answer for each piece. Any processing mode of Envoy's will do:
-messages about the request are answered with nothing to change.
+A JSON reply within a bound is held until it is settled, so that its headers report settled values.
+Everything else passes immediately, one answer per piece. Any processing mode of Envoy works:
+messages about the request are answered without changes.
 
-Envoy lets replies through when Tollgate does not answer. So a stream that ends before its reply
-did is settled here only where it is certain that the reply ended with it; otherwise the access log
-settles.
+Envoy lets replies pass when Tollgate does not answer. A stream that ends before its reply is
+therefore settled here only if the reply certainly ended with it; otherwise the access log settles.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from tollgate.pb.ext_proc_pb2 import (
 )
 
 _BUFFER_BOUND = 256 * 1024
-# In this mode only what an answer holds goes on.
+# In this mode only what an answer contains is passed on.
 _DUPLEX: Final = ProcessingMode.FULL_DUPLEX_STREAMED
 _BodyMode: TypeAlias = ProcessingMode.BodySendMode.ValueType
 
@@ -60,7 +59,7 @@ def _encoded(**members: object) -> bytes:
     return response.SerializeToString()
 
 
-# What is said of messages that leave nothing to change.
+# Answers to messages that need no change.
 _UNCHANGED: Final = {
     "request_headers": _encoded(request_headers=HeadersResponse()),
     "request_body": _encoded(request_body=BodyResponse()),
@@ -74,7 +73,7 @@ _PASS_END: Final = _encoded(response_body=BodyResponse(), dynamic_metadata=SETTL
 _TRAILERS: Final = _encoded(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED_FLAG)
 
 Answer = bytes | Coroutine[None, None, bytes]
-"""An answer to Envoy, or what waits for the store first."""
+"""An answer to Envoy, or a coroutine that waits for the store first."""
 
 
 class ExternalProcessor:
@@ -83,28 +82,30 @@ class ExternalProcessor:
     def __init__(
         self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]
     ) -> None:
-        """`counts`: how to count a text's tokens, by deployment id, where a tokenizer is known."""
+        """Prepare to serve. `counts`: token counters by deployment id, where a
+        tokenizer is known.
+        """
         self._meter = meter
         self._apis = apis
         self._counts = counts
         self._answering = Background()
 
     def process(self, call: Call) -> _Stream:
-        """The method Process."""
+        """Begin a call of the method Process."""
         return _Stream(self, call)
 
     def reply(self, reservation: Reservation, *, tells: bool, body_mode: _BodyMode) -> _Reply:
-        """Return the reply to a request that was let through.
+        """Return the reply to an admitted request.
 
-        `tells`: whether its headers say where limits stand. `body_mode`: Envoy's own, unless it is
-        told another.
+        `tells`: whether its headers report where limits stand. `body_mode`: Envoy's mode, unless
+        overridden.
         """
         count = self._counts.get(reservation.deployment)
         api = self._apis[reservation.dialect]
         return _Reply(reservation, self._meter, api, count, tells=tells, body_mode=body_mode)
 
     def answer_later(self, call: Call, coming: Coroutine[None, None, bytes]) -> None:
-        """Answer when the store has."""
+        """Answer once the store has."""
 
         async def answer() -> None:
             try:
@@ -133,9 +134,7 @@ class _Stream:
     def received(self, message: bytes) -> None:
         try:
             answer = self._answer(ProcessingRequest.FromString(message))
-        except (
-            Exception
-        ):  # an outer edge: whatever it is, Envoy gets an answer and the log the traceback
+        except Exception:  # an outer edge: Envoy gets an answer, and the log the traceback
             telemetry.failed("ext_proc")
             answer = None
         if answer is None:
@@ -146,15 +145,15 @@ class _Stream:
             self._door.answer_later(self._call, answer)
 
     def ended(self, *, whole: bool) -> None:
-        # Also when the client left, the provider broke off, or Envoy waits for us no more: then no
-        # last piece has come.
+        # Reached without a last piece if the client left, the provider broke off, or Envoy timed
+        # out.
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.ended(whole=whole)
-        self._call.close()  # closing cleanly lets the reply pass untouched
+        self._call.close()  # closing cleanly lets the reply pass unchanged
 
     def _answer(self, request: ProcessingRequest) -> Answer | None:
-        """None: there is nothing to meter, or no more."""
+        """Return the answer; None if there is nothing (more) to meter."""
         kind = request.WhichOneof("request")
         if kind == "response_body":
             return self._body(request.response_body)
@@ -166,18 +165,25 @@ class _Stream:
         if kind == "response_trailers":
             if self._reply is not None:
                 return self._reply.on_trailers()
-            return _UNCHANGED[kind] if self._body_mode == _DUPLEX else None
+            if self._body_mode != _DUPLEX:
+                return None
+            return _UNCHANGED[kind]
         if kind == "request_body" and self._duplex_request:
             body = request.request_body
             return _encoded(request_body=_streamed(body.body, end=body.end_of_stream))
-        return b"" if kind is None else _UNCHANGED[kind]
+        if kind is None:
+            return b""
+        return _UNCHANGED[kind]
 
     def _headers(self, request: ProcessingRequest) -> Answer | None:
         metadata = request.metadata_context
         reservation = find_reservation(metadata)
         if reservation is None:
-            return _UNCHANGED["response_headers"] if self._body_mode == _DUPLEX else None
-        # Where Envoy's own filters were to read it, ext_authz has told how limits stand.
+            if self._body_mode != _DUPLEX:
+                return None
+            return _UNCHANGED["response_headers"]
+        # Where Envoy's own filters were to read the reply, ext_authz has already reported the
+        # limits.
         tells = find_meter(metadata) is None
         self._reply = self._door.reply(reservation, tells=tells, body_mode=self._body_mode)
         return self._reply.on_headers(request.response_headers)
@@ -212,7 +218,7 @@ class _Reply:
         self._reader: UsageReader | None = None
         self._status = 0
         self._buffered = False
-        # Whether Envoy shows no more of it than its buffer takes (BUFFERED_PARTIAL).
+        # Whether Envoy shows no more of the reply than its buffer holds (BUFFERED_PARTIAL).
         self._in_part = body_mode == ProcessingMode.BUFFERED_PARTIAL
         self._begun = False
         self._body_bytes = 0
@@ -222,7 +228,7 @@ class _Reply:
         headers = {each.key: each.raw_value.decode("latin-1") for each in message.headers.headers}
         self._status = int(headers.get(":status", "0"))
         if message.end_of_stream or self._status >= 400:
-            # Nothing to read: an error says nothing of usage, and costs nothing.
+            # An error reports no usage and costs nothing, so there is nothing to read.
             return self._settled_headers()
         content_type = headers.get("content-type", "")
         self._reader = UsageReader(
@@ -233,7 +239,7 @@ class _Reply:
             headers=headers,
             count=self._count,
         )
-        # The stream becomes shorter by the event that is hidden.
+        # Hiding an event shortens the stream.
         removed = ("content-length",) if self._reservation.hide_usage else ()
         if self._duplex:
             return _headers(removed=removed, metadata=METERED_FLAG)
@@ -249,13 +255,15 @@ class _Reply:
 
     def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
-            return self._passed(message)  # an error's body, which Envoy was not asked for
+            return self._passed(message)  # an error's body, which was not requested from Envoy
         chunk = message.body
         self._begun = True
         self._body_bytes += len(chunk)
         passed = self._reader.feed(chunk)
         if not message.end_of_stream:
-            return _PASS if passed is chunk and not self._duplex else self._replaced(passed)
+            if passed is chunk and not self._duplex:
+                return _PASS
+            return self._replaced(passed)
         rest = self._reader.finish()
         if self._buffered:
             return self._settled_body()
@@ -273,12 +281,12 @@ class _Reply:
         return _TRAILERS
 
     def ended(self, *, whole: bool) -> None:
-        """Settle a reply whose last piece did not come.
+        """Settle a reply whose last piece did not arrive.
 
-        It has ended where it said so itself, and was cut where Envoy closed the stream after some
-        of it. Where Envoy gave the stream up (`whole` is false: nobody answered in time), sent no
-        body although it was asked to, or no more of it than its buffer takes, the client may have
-        the rest: the access log knows.
+        It is complete if the reply itself said so, and cut if Envoy closed the stream after some of
+        it. The access log settles instead if Envoy gave the stream up (`whole` is false: no answer
+        in time), sent no body although asked to, or showed only what its buffer holds: the client
+        may have the rest.
         """
         if self._settled:
             return
@@ -287,10 +295,12 @@ class _Reply:
             self._settle_soon(complete=said_so)
 
     def _passed(self, message: HttpBody) -> bytes:
-        return self._replaced(message.body, end=message.end_of_stream) if self._duplex else _PASS
+        if self._duplex:
+            return self._replaced(message.body, end=message.end_of_stream)
+        return _PASS
 
     def _replaced(self, body: bytes, *, end: bool = False) -> bytes:
-        """An answer that puts other bytes in the place of a piece."""
+        """Return an answer that replaces a piece by other bytes."""
         if self._duplex:
             response = _streamed(body, end=end)
         else:
@@ -307,9 +317,7 @@ class _Reply:
         return answer()
 
     def _settled_body(self) -> Answer:
-        """The answer to a held body: its headers, which have waited with it, tell where things
-        stand now.
-        """
+        """Return the answer to a held body, whose headers now report settled values."""
         settling = self._settle()
 
         async def answer() -> bytes:
@@ -321,7 +329,9 @@ class _Reply:
         return answer()
 
     def _told(self, headers: tuple[Header, ...]) -> tuple[Header, ...]:
-        return headers if self._tells else tuple(each for each in headers if each.name == COST)
+        if self._tells:
+            return headers
+        return tuple(each for each in headers if each.name == COST)
 
     def _settle(self) -> Coroutine[None, None, tuple[Header, ...]]:
         self._settled = True
@@ -344,23 +354,21 @@ class _Reply:
         return Ended(self._reservation, usage, self._status, "ext_proc", hidden, lacks)
 
     def _body_mode(self, content_type: str, content_length: str | None) -> _BodyMode:
-        """Whether to hold a reply, for its headers.
+        """Return whether to hold a reply for the sake of its headers.
 
-        One of unknown length is held as far as Envoy's buffer goes, and then passes.
+        A reply of unknown length is held as far as Envoy's buffer goes, and then passes.
         """
         if not self._tells or not content_type.startswith("application/json"):
             return ProcessingMode.STREAMED
         if content_length is None:
             return ProcessingMode.BUFFERED_PARTIAL
-        return (
-            ProcessingMode.BUFFERED
-            if int(content_length) <= _BUFFER_BOUND
-            else ProcessingMode.STREAMED
-        )
+        if int(content_length) <= _BUFFER_BOUND:
+            return ProcessingMode.BUFFERED
+        return ProcessingMode.STREAMED
 
 
 def _streamed(body: bytes, *, end: bool) -> BodyResponse:
-    """A piece in FULL_DUPLEX_STREAMED."""
+    """Return a piece in FULL_DUPLEX_STREAMED."""
     streamed = StreamedBodyResponse(body=body, end_of_stream=end)
     return BodyResponse(
         response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed))

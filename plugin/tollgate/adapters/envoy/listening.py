@@ -1,4 +1,4 @@
-"""Where Envoy's connections come in."""
+"""Listen for Envoy's connections."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from tollgate.topology import Address
 
-# Envoy opens a connection for each HTTP/1.1 call that finds none free, so a crowd of clients comes
-# as a crowd of connections. Python's own number is 100, and a Unix socket turns away whoever comes
-# beyond it.
+# Envoy opens a connection for each HTTP/1.1 call that finds none idle, so a crowd of clients
+# becomes a crowd of connections. With Python's default of 100, a Unix socket would reject the rest.
 _BACKLOG = 4096
 
 

@@ -1,5 +1,6 @@
-"""The dynamic metadata that a request carries between Envoy's filters: state travels with it, never
-in a process.
+"""Read and write the dynamic metadata that a request carries between Envoy's filters.
+
+The state of a request travels with it, never in a process.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct | None:
-    """What ext_authz leaves for the others: the reservation as one string, and the edits as
-    another.
+    """Return what ext_authz leaves for the other filters: reservation and edits,
+    one string each.
     """
     if reservation is None and not edits:
         return None
@@ -44,29 +45,33 @@ def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct
 
 
 def edits_text(edits: tuple[Edit, ...]) -> str:
-    """The edits as Lua reads them: offset, how many bytes to delete, and the hexadecimal bytes to
-    insert; then the next.
+    """Return the edits in the form that Lua reads: offset, bytes to delete, inserted bytes in
+    hexadecimal.
     """
     return "".join(f"{each.offset},{each.delete},{each.insert.encode().hex()};" for each in edits)
 
 
 def reservation_text(reservation: Reservation) -> str:
-    """The reservation as a header's value: JSON that is ASCII without control characters.
+    """Return the reservation as a header value: ASCII JSON without control characters.
 
     Ids may be in any script.
     """
     text = reservations.encode(reservation)
-    # JSON has escaped all control characters but this one.
-    return text if text.isascii() and "\x7f" not in text else _UNPRINTABLE.sub(_escaped, text)
+    # JSON escapes every control character except this one.
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _UNPRINTABLE.sub(_escaped, text)
 
 
 def find_reservation(metadata: Metadata) -> Reservation | None:
-    """The reservation of a request; None for one that was refused, or is none of ours."""
+    """Return the reservation of a request; None if it was refused or is not ours."""
     namespaces = metadata.filter_metadata
     if AUTHZ_FILTER not in namespaces:
         return None
     fields = namespaces[AUTHZ_FILTER].fields
-    return reservations.decode(fields[RESERVATION].string_value) if RESERVATION in fields else None
+    if RESERVATION not in fields:
+        return None
+    return reservations.decode(fields[RESERVATION].string_value)
 
 
 def _escaped(match: re.Match[str]) -> str:
@@ -75,19 +80,21 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def find_meter(metadata: Metadata) -> str | None:
-    """Who reads the reply: the name of an API whose usage Envoy itself reads; None: ext_proc does."""
+    """Return the API whose usage Envoy itself reads; None if ext_proc reads the reply."""
     fields = metadata.filter_metadata[AUTHZ_FILTER].fields
     meter = fields[METER_HEADER].string_value if METER_HEADER in fields else READ_BY_EXT_PROC
-    return None if meter == READ_BY_EXT_PROC else api_name(meter)
+    if meter == READ_BY_EXT_PROC:
+        return None
+    return api_name(meter)
 
 
 def usage_fields(metadata: Metadata) -> dict[str, object]:
-    """What Envoy's own filters found of usage."""
+    """Return the usage that Envoy's own filters found."""
     namespaces = metadata.filter_metadata
     if USAGE_NAMESPACE not in namespaces:
         return {}
     fields, found = namespaces[USAGE_NAMESPACE].fields, {}
-    for name in fields:  # its items() would go through a generator of Python's
+    for name in fields:  # items() would go through a Python generator
         value = fields[name]
         if (kind := value.WhichOneof("kind")) is not None:
             found[name] = getattr(value, kind)
@@ -105,6 +112,6 @@ SETTLED_FLAG: Final = _flag(SETTLED)
 
 
 def has_flag(metadata: Metadata, name: str) -> bool:
-    """Whether ext_proc left that flag."""
+    """Return whether ext_proc set that flag."""
     namespaces = metadata.filter_metadata
     return EXT_PROC_NAMESPACE in namespaces and name in namespaces[EXT_PROC_NAMESPACE].fields

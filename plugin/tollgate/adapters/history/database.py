@@ -38,7 +38,8 @@ def open_database(url: str) -> Engine:
         engine = create_engine(parsed, pool_pre_ping=True)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(
-            "tollgate.history_url: needs the extra `postgres`: pip install 'envoy-tollgate[postgres]'"
+            "tollgate.history_url: needs the extra `postgres`: pip install"
+            " 'envoy-tollgate[postgres]'"
         ) from error
     if kind == "sqlite":
         event.listen(engine, "connect", _set_pragmas)

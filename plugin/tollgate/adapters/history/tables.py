@@ -1,7 +1,7 @@
 """The tables of the history. `migrations/` makes them; a test compares the two.
 
-Money is integer nano-dollars. A sum of one hour stays below 2^63 of them, some nine thousand million
-dollars.
+Money is integer nano-dollars. A sum of one hour stays below 2^63 of them, some nine thousand
+million dollars.
 """
 
 from __future__ import annotations

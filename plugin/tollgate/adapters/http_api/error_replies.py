@@ -114,14 +114,14 @@ def fault(found: Mapping[str, Any], place: Sequence[Any]) -> str:
     name = ".".join(map(str, place)) or "the body"
     if found["type"] == "extra_forbidden":
         served = place[-1] not in NOT_SERVED
-        return (
-            f"{name} is not a field of this request"
-            if served
-            else (f"{name} is a field of LiteLLM that Tollgate does not serve; leave it out")
-        )
-    right = _RIGHT.get(found["type"], found["msg"])
+        if served:
+            return f"{name} is not a field of this request"
+        return f"{name} is a field of LiteLLM that Tollgate does not serve; leave it out"
+    right: str = _RIGHT.get(found["type"], found["msg"])
     if found["type"] == "missing" or not place:
-        return f"{name} {right}" if place or found["type"] != "wrong" else right
+        if place or found["type"] != "wrong":
+            return f"{name} {right}"
+        return right
     shown = repr(found.get("input"))
     if len(shown) > _LONGEST_SHOWN:
         shown = shown[:_LONGEST_SHOWN] + "..."

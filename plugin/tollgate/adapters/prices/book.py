@@ -162,7 +162,9 @@ def _price_of(
     ):
         if costs:
             layers.put(name, costs)
-    return layers.price() if layers.rows else None
+    if not layers.rows:
+        return None
+    return layers.price()
 
 
 def _listed(provider: str, model: str, deployment: Deployment, now: datetime) -> Layers:

@@ -125,7 +125,9 @@ def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:
 
 
 def known_names(deployment: Deployment) -> tuple[str, ...]:
-    """Return the models that the table lists for a deployment's provider, by the names it accepts."""
+    """Return the models that the table lists for a deployment's provider, by the
+    names it accepts.
+    """
     own = _PROVIDERS.get(deployment.provider, deployment.provider)
     # The table's names for these providers are not the names used in calls.
     found = [

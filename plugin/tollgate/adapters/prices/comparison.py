@@ -57,7 +57,9 @@ def _rate(price: Price, name: CostName) -> Decimal | None:
         each for each in reversed(tiers) if each.above_input_tokens <= name.above_input_tokens
     )
     femtousd: int | None = getattr(rates, name.kind)
-    return None if femtousd is None else _dollars(femtousd)
+    if femtousd is None:
+        return None
+    return _dollars(femtousd)
 
 
 def _dollars(femtousd: int) -> Decimal:

@@ -72,7 +72,9 @@ def compare_prices(settings: Settings, file: Path) -> list[str]:
 
 
 def _asked(dollars: Decimal | None) -> str:
-    return "none" if dollars is None else f"{dollars.normalize():f}"
+    if dollars is None:
+        return "none"
+    return f"{dollars.normalize():f}"
 
 
 def _model(
@@ -93,11 +95,9 @@ def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) 
     credential = settings.credentials.get(model.id)
     if credential is None:
         usual = key_variables(model.provider)
-        return (
-            f"no key ({usual[0]} is not set)"
-            if model.provider in API_BASES and usual and model.provider not in KEYLESS
-            else "no key"
-        )
+        if model.provider in API_BASES and usual and model.provider not in KEYLESS:
+            return f"no key ({usual[0]} is not set)"
+        return "no key"
     if credential.value is not None:
         return "key in the file"
     return f"key in {credential.variable}" + (
@@ -135,11 +135,9 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
         and not price.free
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
     ]
-    return (
-        ["parts without a price, charged as text and reported as unpriced:", *_table(rows)]
-        if rows
-        else []
-    )
+    if not rows:
+        return []
+    return ["parts without a price, charged as text and reported as unpriced:", *_table(rows)]
 
 
 def _unknown_base_models(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
@@ -169,7 +167,9 @@ def _limits(settings: Settings) -> list[str]:
 
 
 def _per(duration: str | None) -> str:
-    return "in all, never reset" if duration is None else f"every {duration}"
+    if duration is None:
+        return "in all, never reset"
+    return f"every {duration}"
 
 
 def _store(settings: Settings) -> str:

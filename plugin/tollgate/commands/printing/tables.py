@@ -16,7 +16,9 @@ _GAP = "  "
 
 
 def show(answer: Any, *, as_json: bool, columns: Sequence[str] = ()) -> None:
-    """Print an answer: as JSON, a list as a table of the given columns, anything else line by line."""
+    """Print an answer: as JSON, a list as a table of the given columns, anything
+    else line by line.
+    """
     if as_json:
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     elif isinstance(answer, list) and columns and all(isinstance(row, dict) for row in answer):

@@ -137,7 +137,9 @@ def _again(quota: Quota, wait_ms: int | None, *, only_held: bool) -> str:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
     if wait_ms is not None:
         return f"Please try again in {wait_ms / 1000:g}s."
-    return "The limit allows none." if quota.amount == 0 else "The quota is used up."
+    if quota.amount == 0:
+        return "The limit allows none."
+    return "The quota is used up."
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:

@@ -50,7 +50,9 @@ class Crossed:
     def whose(self) -> str:
         """The scope as a message names it."""
         shown = "the proxy" if self.scope is ScopeKind.PROXY else f"{self.scope.value} {self.name}"
-        return shown if self.model is None else f"{shown} for model {self.model}"
+        if self.model is None:
+            return shown
+        return f"{shown} for model {self.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ def rate_reached(
     """
     if preset is Preset.LITELLM:
         descriptor = "api_key" if crossed.scope is ScopeKind.KEY else crossed.scope.value
-        message = f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type: {_NOUNS.get(meter, meter.value)}. {message}"
+        message = (
+            f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type:"
+            f" {_NOUNS.get(meter, meter.value)}. {message}"
+        )
         return Worded(
             429, message, error_body(family, 429, "throttling_error", message, code="429")
         )
@@ -97,8 +102,9 @@ _NOUNS = {Meter.CALLS: "max_parallel_requests", Meter.USD: "max_budget"}
 def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     if crossed.scope is ScopeKind.KEY and crossed.model is None:
         message = (
-            f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent}; "
-            f"Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name}, {crossed.resets}."
+            f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent};"
+            f" Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name},"
+            f" {crossed.resets}."
         )
         # The SDKs show `error` and nothing else of a body.
         error = {
@@ -110,11 +116,20 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
         return 401, message, {"detail": message, "error": error}
     facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}"
     if crossed.scope is ScopeKind.MEMBER:
-        message = f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts}, {crossed.resets}."
+        message = (
+            f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts},"
+            f" {crossed.resets}."
+        )
     elif crossed.scope in (ScopeKind.CUSTOMER, ScopeKind.USER) and crossed.model is None:
-        message = f"Budget has been exceeded: User {crossed.name} has exceeded their budget. {facts}; {crossed.resets}."
+        message = (
+            f"Budget has been exceeded: User {crossed.name} has exceeded their budget. {facts};"
+            f" {crossed.resets}."
+        )
     else:
-        message = f"Budget has been exceeded: {crossed.whose} has exceeded its budget. {facts}; {crossed.resets}."
+        message = (
+            f"Budget has been exceeded: {crossed.whose} has exceeded its budget. {facts};"
+            f" {crossed.resets}."
+        )
     return (
         401,
         message,
@@ -123,7 +138,10 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 
 
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    message = f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}."
+    message = (
+        f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent};"
+        f" Max Budget: {crossed.limit}{crossed.window}."
+    )
     error = {
         "message": message,
         "type": "insufficient_quota",
@@ -141,7 +159,10 @@ def _litellm(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     }.get(crossed.scope, f"{crossed.scope.value.capitalize()}=")
     named = f"{noun}{crossed.name} " if noun else ""
     narrowed = f"Model={crossed.model} " if crossed.model is not None else ""
-    message = f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget: {crossed.limit}{crossed.window}, {crossed.resets}."
+    message = (
+        f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget:"
+        f" {crossed.limit}{crossed.window}, {crossed.resets}."
+    )
     return (
         422,
         message,

@@ -72,7 +72,9 @@ def _secret_of(name: str, value: str) -> str:
         return value
     if value[: len(_BEARER)].lower() == _BEARER:
         return value[len(_BEARER) :].strip()
-    return value.strip() if name == OWN_HEADER else ""
+    if name != OWN_HEADER:
+        return ""
+    return value.strip()
 
 
 def _members(query: str) -> Iterator[tuple[str, str]]:
@@ -95,7 +97,9 @@ def without_key(target: str) -> str:
     ]
     if len(kept) == len(members):
         return target
-    return f"{path}?{'&'.join(kept)}" if kept else path
+    if kept:
+        return f"{path}?{'&'.join(kept)}"
+    return path
 
 
 def passed_headers(own_header: str) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ def customer_of_value(place: str, value: Any) -> str | None:
             param=place,
         )
     identity = checked_id(value, f"field {place!r}", param=place)
-    return without_session(identity) if place == _AGENT_PLACE else identity
+    if place == _AGENT_PLACE:
+        return without_session(identity)
+    return identity
 
 
 def checked_id(value: str, where: str, param: str | None = None) -> str:

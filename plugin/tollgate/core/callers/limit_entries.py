@@ -1,5 +1,5 @@
-"""Limits in their general form, `{"meter": "usd", "amount": 5, "per": "1d", "calendar": ...}`, as the
-management API and the configuration take them.
+"""Limits in their general form, `{"meter": "usd", "amount": 5, "per": "1d", "calendar": ...}`, as
+the management API and the configuration take them.
 """
 
 from __future__ import annotations

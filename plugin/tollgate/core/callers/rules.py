@@ -45,7 +45,9 @@ class Caller(Struct, frozen=True):
     @property
     def organization(self) -> str | None:
         """Whose counters the request touches."""
-        return self.key.organization if self.key else None
+        if not self.key:
+            return None
+        return self.key.organization
 
     @property
     def models(self) -> AllowedModels:

@@ -43,7 +43,9 @@ def _short(struct: Struct) -> list[Any]:
 def _short_value(value: Any) -> Any:
     if isinstance(value, Struct):
         return _short(value)
-    return [_short_value(each) for each in value] if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_short_value(each) for each in value]
+    return value
 
 
 _decode_accounts = msgspec.json.Decoder(tuple[Account, ...]).decode

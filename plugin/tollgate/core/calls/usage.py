@@ -93,11 +93,9 @@ class Told(Counts, frozen=True, gc=False):
     """Counts of a call, plus everything in the reply that affects its price.
 
     - `passes`: runs of models billed separately. The counts include them; the remainder is billed
-      as the
-      call's own.
+      as the call's own.
     - `reply_model`, `service_tier`: as the reply names them. A non-default speed, such as
-      Anthropic's
-      `fast`, is given as `service_tier`.
+      Anthropic's `fast`, is given as `service_tier`.
     - `geography`: where the call ran, if reported (Anthropic's `us`).
     - `provisioned`: served by throughput paid by the month, so tokens cost nothing.
     - `told_nanousd`: the cost that the provider reports; None if absent or unreadable.

@@ -21,4 +21,6 @@ def algorithm_of(quota: Quota) -> Algorithm:
     """Return the module that counts a limit: a bucket, a period's counter, or leases."""
     if quota.seconds:
         return bucket
-    return lease if quota.meter is Meter.CALLS else period
+    if quota.meter is Meter.CALLS:
+        return lease
+    return period

@@ -2,10 +2,10 @@
 limit's seconds.
 
 A bucket stores what is used, so an untouched one needs no record and a raised limit gives room at
-once. Time passes in ticks: milliseconds for windows up to an hour, seconds for longer ones. The unit
-is one part of an amount by the ticks of its window, so an amount of L refills exactly L units a tick
-and no division rounds. What is held is part of what is used, in whole amounts. The scripts of the
-store hold the same arithmetic; a differential test compares them.
+once. Time passes in ticks: milliseconds for windows up to an hour, seconds for longer ones. The
+unit is one part of an amount by the ticks of its window, so an amount of L refills exactly L units
+a tick and no division rounds. What is held is part of what is used, in whole amounts. The scripts
+of the store hold the same arithmetic; a differential test compares them.
 """
 
 # Every algorithm is asked alike (see algorithms.py), whether it needs all that it is told or not.
@@ -20,7 +20,9 @@ _LONGEST_OF_MILLISECONDS = 3600
 
 def tick_ms(seconds: int) -> int:
     """Return how long a tick of a window of so many seconds is."""
-    return 1 if seconds <= _LONGEST_OF_MILLISECONDS else 1000
+    if seconds <= _LONGEST_OF_MILLISECONDS:
+        return 1
+    return 1000
 
 
 def units(seconds: int) -> int:
@@ -73,7 +75,9 @@ def remaining(quota: Quota, used: int, held: int = 0) -> int:
     """Return the whole amounts left; 0 while the bucket is in debt."""
     size = units(quota.seconds)
     left = (quota.amount * size - used) // size
-    return left if left > 0 else 0
+    if left <= 0:
+        return 0
+    return left
 
 
 def reset_ms(quota: Quota, used: int) -> int:

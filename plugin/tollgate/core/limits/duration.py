@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import FOREVER, Period
 
-RIGHT = "a whole number above 0 and one of s, m, h, d, w, mo (such as 30s, 30m, 30h, 30d, 1w, 1mo), or hourly, daily, weekly, monthly"
+RIGHT = (
+    "a whole number above 0 and one of s, m, h, d, w, mo (such as 30s, 30m, 30h, 30d, 1w, 1mo), or"
+    " hourly, daily, weekly, monthly"
+)
 
 # LiteLLM's words for common periods (its documentation: "budget_duration").
 _WORDS = {"hourly": "1h", "daily": "1d", "weekly": "1w", "monthly": "1mo"}

@@ -131,7 +131,9 @@ def _sure_until_us(account: Account, standing: Standing, asked_us: int) -> int:
         return 0
     # By the store's clock, which may be another.
     end_us = quota.period.end_us
-    return asked_us + end_us - standing.now_us if end_us else MAX_EXACT
+    if end_us:
+        return asked_us + end_us - standing.now_us
+    return MAX_EXACT
 
 
 def _aged(accounts: Accounts, standing: Standing, passed_us: int) -> Standing:
@@ -150,4 +152,6 @@ def _aged(accounts: Accounts, standing: Standing, passed_us: int) -> Standing:
 
 
 def _drained(quota: Quota, used: int, passed_us: int) -> int:
-    return bucket.level(quota, used, 0, passed_us) if quota.seconds else used
+    if quota.seconds:
+        return bucket.level(quota, used, 0, passed_us)
+    return used

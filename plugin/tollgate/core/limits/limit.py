@@ -44,11 +44,11 @@ class Estimated(Protocol):
 class MeterRow:
     """What there is to know of a meter.
 
-    `number` is how the store names it, and never changes. `noun` is its word in messages, `header` the one in the names of headers (None: no header tells
-    it), `unit` the parameter of the IETF's headers. `estimated` and `used` say how much of it a
-    call may use, and did; the cost of a call is known beside its usage. `estimated_output`: the
-    part of the estimate that is output, which may be a guess. `tokens`: calls that use no tokens
-    are not limited by it.
+    `number` is how the store names it, and never changes. `noun` is its word in messages, `header`
+    the one in the names of headers (None: no header tells it), `unit` the parameter of the IETF's
+    headers. `estimated` and `used` say how much of it a call may use, and did; the cost of a call
+    is known beside its usage. `estimated_output`: the part of the estimate that is output, which
+    may be a guess. `tokens`: calls that use no tokens are not limited by it.
     """
 
     number: int

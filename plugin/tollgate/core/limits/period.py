@@ -29,17 +29,22 @@ def period_start_us(period: Period, now_us: int) -> int:
 
 
 def current(used: int, stored_start_us: int, period: Period, now_us: int) -> tuple[int, int]:
-    """Return what is used as of now, and where its period began: a new one starts with nothing used.
+    """Return what is used as of now, and where its period began: a new one starts with nothing
+    used.
 
     Holds stay, since their calls still run. Periods only move forward: a clock that goes back does
     not give a spent budget back.
     """
     start = period_start_us(period, now_us)
-    return (0, start) if start > stored_start_us else (used, stored_start_us)
+    if start > stored_start_us:
+        return (0, start)
+    return (used, stored_start_us)
 
 
 def level(quota: Quota, used: int, start_us: int, now_us: int) -> int:
-    """Return what is used now of a counter that had `used` in the period that began at `start_us`."""
+    """Return what is used now of a counter that had `used` in the period that
+    began at `start_us`.
+    """
     return current(used, start_us, quota.period, now_us)[0]
 
 

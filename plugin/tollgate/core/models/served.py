@@ -33,4 +33,6 @@ def _base(name: str) -> str:
     base = _DATED.sub("", last)
     # A name like gemini-2.5 has no vendor before its dot.
     head, dot, _ = base.partition(".")
-    return _PLACE.sub("", base) if dot and not any(map(str.isdigit, head)) else base
+    if dot and not any(map(str.isdigit, head)):
+        return _PLACE.sub("", base)
+    return base

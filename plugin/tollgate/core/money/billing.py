@@ -94,7 +94,9 @@ def cost_nanousd(usage: Usage, price: Price) -> int:
 
 
 def _service_tier(usage: Usage, price: Price) -> tuple[str, str]:
-    """Return the priced service tier (empty for the ordinary one), and the tier that lacks prices."""
+    """Return the priced service tier (empty for the ordinary one), and the tier
+    that lacks prices.
+    """
     if usage.service_tier is None:
         return "", ""
     told = usage.service_tier.lower().removeprefix(_TRAFFIC)

@@ -21,8 +21,7 @@ class PriceRow:
 
     - `providers`: LiteLLM's names; empty means all.
     - `costs`: dollars by kind (a field of core.money.pricing.Rates) and by the input above which
-      they
-      apply. `bounds`: the fields of Rates that are no prices.
+      they apply. `bounds`: the fields of Rates that are no prices.
     - `tiers`: multipliers of token prices by service tier; `geographies`: by where a call ran;
       `regional`: at endpoints bound to a region.
     - `same_as`: service tiers that share another tier's prices.

@@ -70,7 +70,9 @@ class Rates:
 
     @property
     def hold_output(self) -> int:
-        """Return the rate at which an output token is held; models without text output write media."""
+        """Return the rate at which an output token is held; models without text
+        output write media.
+        """
         return self.output or self.output_image or self.output_audio or self.output_video or 0
 
 

@@ -214,9 +214,9 @@ def _check_deferred(values: dict[Place, Any], places: Places) -> None:
     for place in places.deferred:
         if values.get(place, False) is not False:
             raise BadRequest(
-                f"The field {place!r} must be false here: the usage of a deferred answer is reported "
-                "when it is fetched, where this gateway cannot charge it. "
-                "Stream the answer, or wait for it.",
+                f"The field {place!r} must be false here: the usage of a deferred answer is"
+                " reported when it is fetched, where this gateway cannot charge it. Stream the"
+                " answer, or wait for it.",
                 param=place,
             )
 
@@ -231,7 +231,9 @@ def _limit(values: dict[Place, Any], places: Places) -> tuple[int | None, Place 
                 endless = place
             elif greatest is None or limit > greatest:
                 greatest = limit
-    return (greatest, None) if endless is None else (None, endless)
+    if endless is None:
+        return (greatest, None)
+    return (None, endless)
 
 
 def _choices(values: dict[Place, Any], places: Places) -> int:
@@ -253,7 +255,9 @@ def _integer(place: Place, value: object, least: int) -> int:
 
 
 def _customer(values: dict[Place, Any], places: Places) -> str | None:
-    """Return the first customer that is named, in the order of the places; each must be a valid id."""
+    """Return the first customer that is named, in the order of the places; each
+    must be a valid id.
+    """
     found = None
     for place in places.customer:
         if place in values:
@@ -274,4 +278,6 @@ def spoken_characters(raw: bytes, body: Body) -> int:
     """Return the number of characters that a body asks to be spoken."""
     span = body.spans.get("input")
     text = None if span is None else _decode(raw[slice(*span)])
-    return len(text) if isinstance(text, str) else 0
+    if not isinstance(text, str):
+        return 0
+    return len(text)

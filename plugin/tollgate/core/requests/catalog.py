@@ -125,7 +125,9 @@ class Catalog:
         if model is not None and not is_wildcard(name):
             return model
         wildcard = self.wildcards.find_wildcard(name)
-        return None if wildcard is None else Model(name, self.models[wildcard].groups)
+        if wildcard is None:
+            return None
+        return Model(name, self.models[wildcard].groups)
 
     def listed(self) -> Iterator[tuple[str, Model]]:
         """Yield the names to show in lists, each with its model.
@@ -142,7 +144,9 @@ class Catalog:
                 yield name, model
 
     def _known_names(self, wildcard: str) -> list[str]:
-        """Return the known names that a wildcard serves, or the wildcard itself if none are known."""
+        """Return the known names that a wildcard serves, or the wildcard itself if
+        none are known.
+        """
         deployment = self.by_name[wildcard][0]
         names: list[str] = []
         if wildcard.count("*") == deployment.model.count("*"):
@@ -166,9 +170,9 @@ class Catalog:
         if found is not None and not is_wildcard(name):
             return found
         wildcard = self.wildcards.find_wildcard(name)
-        return (
-            () if wildcard is None else tuple(_named(each, name) for each in self.by_name[wildcard])
-        )
+        if wildcard is None:
+            return ()
+        return tuple(_named(each, name) for each in self.by_name[wildcard])
 
     def choose(self, name: str, wire: Wire | None, draw: int) -> Deployment | None:
         """Choose a deployment of the model on a wire (None: any wire) by weight.
@@ -187,7 +191,9 @@ class Catalog:
             else bisect_right(serving.shares, draw % serving.shares[-1])
         )
         deployment = serving.deployments[at]
-        return deployment if deployment.model_name == name else _named(deployment, name)
+        if deployment.model_name == name:
+            return deployment
+        return _named(deployment, name)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
         """Return whether every call of every model costs money.
@@ -209,7 +215,9 @@ class Catalog:
     def price_of_model(self, deployment_id: str, model: str) -> Price | None:
         """Return what another model costs at a deployment's provider; None if unknown."""
         deployment = self.by_id.get(deployment_id)
-        return None if deployment is None else self.find_price(deployment, model)
+        if deployment is None:
+            return None
+        return self.find_price(deployment, model)
 
     def trusts(self, deployment_id: str) -> bool:
         """Return whether the cost that a deployment's replies report is the amount charged."""
@@ -226,11 +234,9 @@ class Catalog:
     def deployment(self, deployment_id: str, name: str) -> Deployment | None:
         """Return a deployment as it serves a public name."""
         deployment = self.by_id.get(deployment_id)
-        return (
-            deployment
-            if deployment is None or deployment.model_name == name
-            else _named(deployment, name)
-        )
+        if deployment is None or deployment.model_name == name:
+            return deployment
+        return _named(deployment, name)
 
 
 def _serves(deployment: Deployment, wire: Wire | None) -> bool:
@@ -238,7 +244,9 @@ def _serves(deployment: Deployment, wire: Wire | None) -> bool:
 
     None: of paths that nobody knows, which a compatible endpoint has not.
     """
-    return not deployment.compatible if wire is None else wire in wires_of(deployment)
+    if wire is None:
+        return not deployment.compatible
+    return wire in wires_of(deployment)
 
 
 def _named(deployment: Deployment, name: str) -> Deployment:

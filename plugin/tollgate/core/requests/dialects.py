@@ -313,9 +313,13 @@ _FAMILIES = re.compile("|".join(f"(?P<{family.value}>{path})" for family, path i
 
 
 def family_of_path(path: str) -> Family:
-    """Return the error format that a client of this path reads, whether or not the path is known."""
+    """Return the error format that a client of this path reads, whether or not the
+    path is known.
+    """
     match = _FAMILIES.match(path)
-    return Family.OPENAI if match is None or match.lastgroup is None else Family(match.lastgroup)
+    if match is None or match.lastgroup is None:
+        return Family.OPENAI
+    return Family(match.lastgroup)
 
 
 # Anthropic's error types by status.

@@ -199,8 +199,10 @@ _NOT_SERVED = tuple(
     for shape, reason in (
         (
             r"/realtime(/|$)|:BidiGenerateContent|\.GenerativeService\.Bidi",
-            "Realtime sessions are not served here: "
-            "their usage is reported on a connection that this gateway does not read.",
+            (
+                "Realtime sessions are not served here: "
+                "their usage is reported on a connection that this gateway does not read."
+            ),
         ),
         (
             r"/(batches|files|uploads)(/|$)|:(asyncBatch\w+|batchGenerateContent)$",
@@ -272,7 +274,9 @@ def find_dialect(path: str) -> Dialect:
     parts = _folded(path).split("/")[-_MOST_PARTS:]
     for start in range(len(parts)):
         if found := _find_in_any_case("/" + "/".join(parts[start:])):
-            return dialects.OPENAI_OTHER if found.dialect.free else found.dialect
+            if found.dialect.free:
+                return dialects.OPENAI_OTHER
+            return found.dialect
     return dialects.OPENAI_OTHER
 
 
@@ -336,7 +340,9 @@ def _find_in_any_case(path: str) -> Endpoint | None:
         model = quote(path[start:end], safe="@")
         written = f"{low[:start]}{model}{low[end : match.start('action')]}{action}"
         known = _find_as_written(written)
-        return None if known is None else structs.replace(known, path=written)
+        if known is None:
+            return None
+        return structs.replace(known, path=written)
     return None
 
 
@@ -351,10 +357,16 @@ def paths_of(wire: Wire) -> str:
     """Return the paths of a wire, for a message that says where a model can be reached."""
     shapes = {
         Wire.AZURE: "/openai/deployments/{model}/chat/completions",
-        Wire.GEMINI: "/v1beta/models/{model}:generateContent, /v1beta/models/{model}:streamGenerateContent, "
-        "/v1beta/interactions",
-        Wire.VERTEX: "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent",
-        Wire.BEDROCK: "/model/{model}/converse, /model/{model}/converse-stream, /model/{model}/invoke",
+        Wire.GEMINI: (
+            "/v1beta/models/{model}:generateContent, /v1beta/models/{model}:streamGenerateContent, "
+            "/v1beta/interactions"
+        ),
+        Wire.VERTEX: (
+            "/v1/projects/{project}/locations/{location}/publishers/{publisher}/models/{model}:generateContent"
+        ),
+        Wire.BEDROCK: (
+            "/model/{model}/converse, /model/{model}/converse-stream, /model/{model}/invoke"
+        ),
         Wire.COMPATIBLE: "/v1/chat/completions",
     }
     if wire in shapes:
@@ -411,7 +423,9 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
         path = _placed(path, deployment)
     mark = "?" if query else mark
     changed = f"{path}{mark}{query}"
-    return None if changed == target else changed
+    if changed == target:
+        return None
+    return changed
 
 
 def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment) -> tuple[str, str]:

@@ -53,9 +53,9 @@ _OF_CLAUDES_TOOLS = 346
 
 def hidden_tokens(deployment: Deployment) -> int:
     """Return the tokens that a provider adds to a prompt with tools and counts."""
-    return (
-        _OF_CLAUDES_TOOLS if parse_model_name(deployment.known_as).bare.startswith("claude") else 0
-    )
+    if not parse_model_name(deployment.known_as).bare.startswith("claude"):
+        return 0
+    return _OF_CLAUDES_TOOLS
 
 
 # Sound whose format states no length counts as speech at 48 kbit/s. A header cannot claim a length
@@ -71,7 +71,9 @@ def sound_seconds(told: float | None, size: int) -> int:
     Taken from the file's header (`told`), else from its size in bytes, else one minute.
     """
     if told is None:
-        return ceil(size / _BYTES_A_SECOND) if size else _SECONDS_UNKNOWN
+        if size:
+            return ceil(size / _BYTES_A_SECOND)
+        return _SECONDS_UNKNOWN
     return ceil(max(told, size / _MOST_BYTES_A_SECOND))
 
 
@@ -116,7 +118,9 @@ class OutputMeans:
     def lately(self, deployment: str) -> Lately | None:
         """Return the recent means of a deployment; None before its first reply."""
         known = self._means.get(deployment)
-        return None if known is None else Lately(round(known[0]), round(known[1]))
+        if known is None:
+            return None
+        return Lately(round(known[0]), round(known[1]))
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
         """Add the output of one reply, as the provider counted it."""

@@ -101,7 +101,9 @@ def folded(name: str) -> str:
     U+212A for k): Java's equalsIgnoreCase, for one, also maps U+0130 and U+0131 to i.
     """
     name = name.partition("\0")[0]
-    return name.lower() if name.isascii() else name.upper().casefold().replace("\u0307", "")
+    if name.isascii():
+        return name.lower()
+    return name.upper().casefold().replace("\u0307", "")
 
 
 class Names:

@@ -119,13 +119,17 @@ def _media_tokens(raw: bytes, start: int, end: int) -> int:
         return decoded // _BYTES_OF_FILM
     if kind == 3:
         return decoded // _BYTES_OF_DOCUMENT
-    return _OF_OPAQUE if kind == 4 else _OF_PICTURE
+    if kind == 4:
+        return _OF_OPAQUE
+    return _OF_PICTURE
 
 
 def _text_bytes(raw: bytes, start: int, end: int) -> int:
     """Return the bytes of text; an escaped \\uXXXX counts as three, its usual UTF-8 length."""
     first = _ESCAPE.search(raw, start, end)
-    return end - start if first is None else end - start - 3 * raw.count(b"\\u", first.start(), end)
+    if first is None:
+        return end - start
+    return end - start - 3 * raw.count(b"\\u", first.start(), end)
 
 
 def _bytes_per_token(raw: bytes, start: int, end: int, *, escaped: bool) -> float:

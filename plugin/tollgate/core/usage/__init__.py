@@ -2,7 +2,7 @@
 
 Sans-IO: feed bytes, ask for usage; no file or socket is read here.
 
-  reader.py    the public face: one UsageReader per reply, which picks a machine by type and first byte
+  reader.py    the public face: one UsageReader per reply
   reading.py   the result: what the reply reported and what it showed
   output.py    names under which an API's replies hold output; seen.py counts it
   counts.py    values as whole counts; tally.py merges what several documents report

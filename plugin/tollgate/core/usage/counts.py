@@ -38,7 +38,9 @@ def count(field: Field, value: object) -> int | None:
     if value is None:
         return None
     other = _OTHER_UNITS.get(field)
-    return _whole(value) if other is None else other(value)
+    if other is None:
+        return _whole(value)
+    return other(value)
 
 
 def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None:
@@ -53,7 +55,9 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
     if not counts:
         return None
     total = sum(counts)
-    return DAMAGED if DAMAGED in counts or total > MAX_EXACT else total
+    if DAMAGED in counts or total > MAX_EXACT:
+        return DAMAGED
+    return total
 
 
 def extract(api: Api, base: object) -> Counts:
@@ -107,12 +111,16 @@ def _whole(value: object) -> int:
     elif type(value) is str:
         value = _digits(value)
     # isinstance would accept a boolean as an integer.
-    return value if type(value) is int and 0 <= value <= MAX_EXACT else DAMAGED
+    if type(value) is int and 0 <= value <= MAX_EXACT:
+        return value
+    return DAMAGED
 
 
 def _digits(text: str) -> int:
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else DAMAGED
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+        return int(text)
+    return DAMAGED
 
 
 def _seconds(value: object) -> int:
@@ -143,7 +151,9 @@ def _nanousd(value: object) -> int | None:
 
 def _ticks(value: object) -> int | None:
     ticks = _whole(value)
-    return None if ticks == DAMAGED else (ticks + _TICKS_PER_NANO // 2) // _TICKS_PER_NANO
+    if ticks == DAMAGED:
+        return None
+    return (ticks + _TICKS_PER_NANO // 2) // _TICKS_PER_NANO
 
 
 def _flag(value: object) -> int:

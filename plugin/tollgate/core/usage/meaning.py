@@ -128,7 +128,9 @@ def _searches(counts: Mapping[Field, int]) -> int:
         return told
     if Field.SEARCHES in counts or Field.SEARCH_CALLS in counts:
         calls = counts.get(Field.SEARCH_CALLS, 0) - counts.get(Field.PAGE_VISITS, 0)
-        return 0 if Field.SEARCHES in counts else max(0, calls)
+        if Field.SEARCHES in counts:
+            return 0
+        return max(0, calls)
     return max(counts.get(Field.GROUNDED, 0), counts.get(Field.CITED, 0))
 
 
@@ -145,11 +147,9 @@ def _inclusive(counts: Mapping[Field, int]) -> _Found:
         rest = total - (known or 0)
         if rest < 0:
             return input_tokens, output_tokens, reasoning, False
-        return (
-            (rest, known, reasoning, True)
-            if input_tokens is None
-            else (known, rest, reasoning, True)
-        )
+        if input_tokens is None:
+            return (rest, known, reasoning, True)
+        return (known, rest, reasoning, True)
     if input_tokens is None or output_tokens is None:
         return input_tokens, output_tokens, reasoning, True
     # Gemini and xAI, in OpenAI's shape, omit reasoning from completion_tokens but not from

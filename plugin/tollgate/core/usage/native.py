@@ -60,7 +60,9 @@ _NO_TEXT = frozenset({"openai.embeddings", "gemini.embed", "vertex.predict"})
 
 def reader_name(api_name: str, framing: Framing) -> str:
     """Return the name of the filter that reads an API's replies in one framing."""
-    return f"{api_name}{_SSE}" if framing is Framing.SSE else api_name
+    if framing is Framing.SSE:
+        return f"{api_name}{_SSE}"
+    return api_name
 
 
 def api_name(reader: str) -> str:
@@ -167,4 +169,6 @@ def readable(path: Path, framing: Framing) -> Names | None:
     if framing is Framing.BODY:
         return path.plain
     first = path.steps[0]
-    return None if first.each else (first.name,)
+    if first.each:
+        return None
+    return (first.name,)

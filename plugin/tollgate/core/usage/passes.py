@@ -31,7 +31,9 @@ def passes_of(api: Api, items: Sequence[object]) -> tuple[Pass, ...] | None:
         return None
     found = [_pass(api, each) for each in items]
     passes = tuple(each for each in found if each is not None)
-    return passes if len(passes) == len(found) else None
+    if len(passes) != len(found):
+        return None
+    return passes
 
 
 def _pass(api: Api, item: object) -> Pass | None:
@@ -46,7 +48,9 @@ def _pass(api: Api, item: object) -> Pass | None:
 
 
 def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= _MOST_NAME_CHARACTERS else None
+    if isinstance(value, str) and 0 < len(value) <= _MOST_NAME_CHARACTERS:
+        return value
+    return None
 
 
 def image_pass(counts: Mapping[Field, int], model: str | None) -> Pass | None:

@@ -190,7 +190,9 @@ def _why_unread(api: Api) -> str:
         return "whose events come packed in base64"
     if api.name in _RARE:
         return "which are rare"
-    return "which are long" if api.name in _LONG_REPLIES else "which may count in lists"
+    if api.name in _LONG_REPLIES:
+        return "which are long"
+    return "which may count in lists"
 
 
 def _by_words(reach: Reach) -> dict[tuple[bytes, ...], list[Framing]]:
@@ -228,7 +230,9 @@ def _framing_of_stream(api: Api, query: str) -> Framing | None:
     if api.name.endswith("_stream"):
         return Framing.EVENT_STREAM
     array = _streams_an_array(api) and "alt=sse" not in query
-    return None if array else Framing.SSE
+    if array:
+        return None
+    return Framing.SSE
 
 
 def _streams_an_array(api: Api) -> bool:

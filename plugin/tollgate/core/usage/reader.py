@@ -131,7 +131,9 @@ class UsageReader:
 
     def finish(self) -> bytes:
         """End the body; return what the client has not seen yet."""
-        return b"" if self._machine is None else self._machine.finish()
+        if self._machine is None:
+            return b""
+        return self._machine.finish()
 
     def usage(self) -> Usage | None:
         """Return what the reply has reported so far; None if nothing."""
@@ -139,7 +141,9 @@ class UsageReader:
 
     @property
     def seen_output_tokens(self) -> int:
-        """Return the output tokens that have passed: rough, unless the model's tokenizer is known."""
+        """Return the output tokens that have passed: rough, unless the model's
+        tokenizer is known.
+        """
         self._look()
         return self._shown.seen().output_tokens
 

@@ -215,7 +215,9 @@ class Shown:
         return end
 
     def _go_on(self, piece: bytes) -> int:
-        """Continue a string from an earlier piece; return where it ends, or -1 if not in this one."""
+        """Continue a string from an earlier piece; return where it ends, or -1 if
+        not in this one.
+        """
         data = self._tail + piece
         match = _STRING_REST.match(data)
         end = match.end() if match is not None else 0
@@ -319,4 +321,6 @@ def _member(document: dict[str, msgspec.Raw], names: Names) -> bytes | None:
             document = msgspec.json.decode(document[name], type=dict[str, msgspec.Raw])
         except (KeyError, msgspec.MsgspecError):
             return None
-    return b'"%b":%b' % (last.encode(), bytes(document[last])) if last in document else None
+    if last not in document:
+        return None
+    return b'"%b":%b' % (last.encode(), bytes(document[last]))

@@ -39,8 +39,8 @@ class Domain:
         for each in hosts:
             if self.name in each.get("domains", ()):
                 raise SettingsError(
-                    f"the host {self.name} is served by {each.get('name')!r} already: name another, "
-                    "or use --path-prefix"
+                    f"the host {self.name} is served by {each.get('name')!r} already: name another,"
+                    " or use --path-prefix"
                 )
         host = virtual_host(settings)
         host["domains"] = [self.name] if "*" in self.name else [self.name, f"{self.name}:*"]

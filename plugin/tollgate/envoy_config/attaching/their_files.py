@@ -96,7 +96,9 @@ class TheirFiles:
         return [] if path is None else self._document(path).get("resources") or []
 
     def _routes(self, manager: Json) -> Json:
-        """The route table of a connection manager. Raises SettingsError where nobody can change it."""
+        """The route table of a connection manager. Raises SettingsError where nobody
+        can change it.
+        """
         if isinstance(manager.get("route_config"), dict):
             table: Json = manager["route_config"]
             return table

@@ -31,7 +31,10 @@ _HEAP_CONFIG = (
     "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
 )
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
-_CONNECTIONS_CONFIG = "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+_CONNECTIONS_CONFIG = (
+    "type.googleapis.com/envoy.extensions.resource_monitors"
+    ".downstream_connections.v3.DownstreamConnectionsConfig"
+)
 # By the share of memory in use: first what nobody notices, last what everybody does.
 _ACTIONS = (
     ("shrink_heap", 0.8),

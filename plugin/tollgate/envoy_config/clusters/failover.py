@@ -56,7 +56,9 @@ def failing_over(members: tuple[Deployment, ...]) -> Json:
     would not do: Envoy 1.40 then runs the filters of that cluster instead of the called member's.
     """
     specifier = {
-        "@type": "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier",
+        "@type": (
+            "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"
+        ),
         "priority_groups": [
             {"name": each.id, "clusters": [{"cluster_name": cluster_name(each), "weight": 1}]}
             for each in members

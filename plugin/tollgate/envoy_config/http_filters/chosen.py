@@ -86,16 +86,16 @@ def metadata_above_zero(namespace: str, key: str) -> Json:
 
 def any_of(*predicates: Json) -> Json:
     """Match if one of several predicates does."""
-    return (
-        predicates[0] if len(predicates) == 1 else {"or_matcher": {"predicate": list(predicates)}}
-    )
+    if len(predicates) == 1:
+        return predicates[0]
+    return {"or_matcher": {"predicate": list(predicates)}}
 
 
 def all_of(*predicates: Json) -> Json:
     """Match if each of several predicates does."""
-    return (
-        predicates[0] if len(predicates) == 1 else {"and_matcher": {"predicate": list(predicates)}}
-    )
+    if len(predicates) == 1:
+        return predicates[0]
+    return {"and_matcher": {"predicate": list(predicates)}}
 
 
 def not_(predicate: Json) -> Json:

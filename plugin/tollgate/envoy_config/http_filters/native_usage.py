@@ -94,7 +94,10 @@ _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", 
 # Headers that resemble Authorization: the refusal of such a request mentions them.
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = (RESERVATION, EDITS, TARGET, HIDE, HELD, METER_HEADER)
-_FRAMES = "type.googleapis.com/envoy.extensions.filters.http.aws_eventstream_parser.v3.AwsEventstreamParser"
+_FRAMES = (
+    "type.googleapis.com/envoy.extensions.filters.http"
+    ".aws_eventstream_parser.v3.AwsEventstreamParser"
+)
 _SSE = "type.googleapis.com/envoy.extensions.filters.http.sse_to_metadata.v3.SseToMetadata"
 _JSON = "type.googleapis.com/envoy.extensions.filters.http.json_to_metadata.v3.JsonToMetadata"
 _PARSER = "type.googleapis.com/envoy.extensions.content_parsers.json.v3.JsonContentParser"

@@ -95,11 +95,9 @@ _OPTIONS = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIO
 
 
 def _like(origin: str) -> StringMatcher:
-    return (
-        StringMatcher(safe_regex=RegexMatcher(regex=".*"))
-        if origin == _ANY
-        else StringMatcher(exact=origin)
-    )
+    if origin == _ANY:
+        return StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+    return StringMatcher(exact=origin)
 
 
 def _preflight(origin: str) -> Json:

@@ -61,7 +61,8 @@ _REPLIES = (
         403,
         "invalid_request_error",
         "upgrade_not_supported",
-        "This gateway serves no WebSocket and no other upgrade; call the API over plain HTTP (%RESPONSE_CODE_DETAILS%).",
+        "This gateway serves no WebSocket and no other upgrade; call the API over plain HTTP"
+        " (%RESPONSE_CODE_DETAILS%).",
     ),
     _LocalReply(
         404,
@@ -91,7 +92,8 @@ _REPLIES = (
         503,
         "server_error",
         "service_unavailable",
-        "The model's provider, or the gateway's limiter, could not be reached, or is overloaded (%RESPONSE_CODE_DETAILS%).",
+        "The model's provider, or the gateway's limiter, could not be reached, or is overloaded"
+        " (%RESPONSE_CODE_DETAILS%).",
     ),
     _LocalReply(
         504,

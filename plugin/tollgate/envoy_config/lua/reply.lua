@@ -1,18 +1,21 @@
--- Native mode, on the way back. `held`: headers that ext_proc may have told better. `hide`: the event with usage, which only Tollgate
--- asked for, is cut out of the stream.
+-- Change replies in native mode.
+--
+-- `held`: headers for the client, unless ext_proc has already set them with settled values.
+-- `hide`: remove the event with usage, which only Tollgate asked for, from the stream.
 local function is_hidden(event)
   return event:find('"choices"%s*:%s*%[%s*%]') and event:find('"usage"%s*:%s*{')
 end
 
--- The hidden event is a few hundred bytes long; what is longer is not worth holding.
+-- The hidden event is a few hundred bytes long, so anything longer need not be held back.
 local function may_become_hidden(rest)
   local size = #rest
   if size > 16384 then return false end
   return rest:sub(1, 7) == ("data: {"):sub(1, size) or rest:sub(1, 6) == ("data:{"):sub(1, size)
 end
 
--- The whole events of a text but the hidden one, and the beginning of an event that is not whole yet. A beginning that cannot
--- become the hidden event passes; one that could is lost if the stream ends in it, as SSE has it: an event ends with an empty line.
+-- Return the complete events of a text without the hidden one, and an incomplete last event.
+-- An incomplete event that cannot become the hidden one passes. One that could is lost if the stream
+-- ends there, as SSE defines it: an event ends with an empty line.
 local function shown(text)
   if text:sub(-2) == "\n\n" and not is_hidden(text) then return text, "" end
   local kept, from = {}, 1
@@ -36,7 +39,7 @@ local function hide(handle)
     kept, rest = shown(rest .. came)
     if kept ~= came then chunk:setBytes(kept) end
   end
-  -- Envoy's own filter reads no event that no empty line ends.
+  -- Envoy's own filter ignores a last event without an empty line after it.
   local told = rest:match("^data:%s*({.*)")
   if told and told:find('"usage"%s*:%s*{') then
     handle:streamInfo():dynamicMetadata():set("@USAGE_NAMESPACE@", "@UNFINISHED_EVENT@", told)
@@ -53,7 +56,8 @@ function envoy_on_response(handle)
     end
     return
   end
-  if said["@HIDE@"] and (headers:get("content-type") or ""):find("^text/event%-stream") and not headers:get("content-encoding") then
+  local is_stream = (headers:get("content-type") or ""):find("^text/event%-stream")
+  if said["@HIDE@"] and is_stream and not headers:get("content-encoding") then
     headers:remove("content-length")
     hide(handle)
   end

@@ -1,5 +1,6 @@
--- Writes a request for the deployment that an attempt goes to. The headers of one attempt are those of
--- the next, so the original path is kept beside them, and the previous attempt's credential is removed.
+-- Rewrite a request for the deployment of the current attempt. The next attempt starts with the
+-- headers of this one, so the original path is kept in metadata, and the credential of the previous
+-- attempt is removed.
 jit.off() -- as in request.lua
 local PREFIX, AUTHORITY = @PREFIX@, @AUTHORITY@
 local CREDENTIALS = { @CREDENTIALS@ }

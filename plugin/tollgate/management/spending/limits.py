@@ -1,4 +1,6 @@
-"""Where budget periods are counted from: the entity's creation, or the last change of a duration."""
+"""Where budget periods are counted from: the entity's creation, or the last change
+of a duration.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,12 @@ def restarted(before: LimitSet, after: LimitSet, now_us: int) -> LimitSet:
 
 
 def _calendar(limit: Limit) -> str | None:
-    return limit.window.calendar if isinstance(limit.window, Recurring) else None
+    if not isinstance(limit.window, Recurring):
+        return None
+    return limit.window.calendar
 
 
 def _since_us(limit: Limit) -> int:
-    return limit.window.since_us if isinstance(limit.window, Recurring) else 0
+    if not isinstance(limit.window, Recurring):
+        return 0
+    return limit.window.since_us

@@ -24,7 +24,9 @@ _KINDS = {
 }
 _Scoped = Key | User | Team | Member | Customer
 _Change = tuple[str, _Scoped, _Scoped]
-"""An organization, and one of its entities with the limits that it has in effect, before and after."""
+"""An organization, and one of its entities with the limits that it has in effect,
+before and after.
+"""
 
 
 def scope_of(entity: _Scoped) -> Scope:

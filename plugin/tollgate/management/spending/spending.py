@@ -141,7 +141,9 @@ class Spending:
             await self._book.forget(name, [*models, *narrowed])
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
-        """Each entity with the limits that it has in effect: those of a budget where it has none."""
+        """Each entity with the limits that it has in effect: those of a budget
+        where it has none.
+        """
         names = sorted(
             {name for each in entities if (name := getattr(each, "budget_id", None)) is not None}
         )

@@ -22,8 +22,14 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 
-_MESSAGE = b'{"id":"msg_%b","type":"message","role":"assistant","model":%b,"content":%b,"stop_reason":%b,"stop_sequence":null%b}'
-_USAGE = b',"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d,"service_tier":"standard"}'
+_MESSAGE = (
+    b'{"id":"msg_%b","type":"message","role":"assistant","model":%b,"content":%b,'
+    b'"stop_reason":%b,"stop_sequence":null%b}'
+)
+_USAGE = (
+    b',"usage":{"input_tokens":%d,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,'
+    b'"output_tokens":%d,"service_tier":"standard"}'
+)
 
 
 class _Body(Struct):
@@ -95,4 +101,6 @@ def _input_tokens(body: _Body) -> int:
 
 
 def _stop_reason(said: MockAnswer) -> bytes:
-    return b'"max_tokens"' if said.truncated else b'"end_turn"'
+    if said.truncated:
+        return b'"max_tokens"'
+    return b'"end_turn"'

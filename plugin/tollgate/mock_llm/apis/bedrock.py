@@ -122,7 +122,9 @@ def _usage(call: MockCall, body: _Body, said: MockAnswer) -> bytes:
 
 
 def _stop(said: MockAnswer) -> bytes:
-    return b"max_tokens" if said.truncated else b"end_turn"
+    if said.truncated:
+        return b"max_tokens"
+    return b"end_turn"
 
 
 def _chunk(event: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,6 @@
-"""Cohere's dialect: chat, its stream, embed and rerank, and its errors (Cohere API reference, v2)."""
+"""Cohere's dialect: chat, its stream, embed and rerank, and its errors (Cohere API
+reference, v2).
+"""
 
 from __future__ import annotations
 

@@ -103,7 +103,9 @@ def moderations(call: MockCall) -> Reply:
 
 def _usage(call: MockCall, tokens: int, output_tokens: int, details: bytes) -> bytes:
     usage = _USAGE % (tokens, output_tokens, tokens + output_tokens, details)
-    return b"," + usage if call.controls.usage else b""
+    if not call.controls.usage:
+        return b""
+    return b"," + usage
 
 
 def _body(call: MockCall) -> _Body:

@@ -38,7 +38,10 @@ _VECTOR = [0.125, -0.25, 0.5, -0.125, 0.25, -0.5, 0.0625, 0.75]
 _VECTOR_JSON = encode(_VECTOR)
 # The official Python SDK asks for this by default: little-endian 32-bit floats.
 _VECTOR_BASE64 = encode(b64encode(struct.pack(f"<{len(_VECTOR)}f", *_VECTOR)).decode())
-_MODELS = b'{"object":"list","data":[{"id":"tollgate-mock","object":"model","created":0,"owned_by":"tollgate"}]}'
+_MODELS = (
+    b'{"object":"list","data":'
+    b'[{"id":"tollgate-mock","object":"model","created":0,"owned_by":"tollgate"}]}'
+)
 
 _ERROR_TYPES = {429: "requests", 401: "authentication_error", 403: "permission_error"}
 _ERROR_CODES = {429: "rate_limit_exceeded", 401: "invalid_api_key"}
@@ -195,21 +198,28 @@ def _stream(form: _Form, start: bytes, said: MockAnswer, choices: int, usage: by
 
 
 def _finish(said: MockAnswer) -> bytes:
-    return b"length" if said.truncated else b"stop"
+    if said.truncated:
+        return b"length"
+    return b"stop"
 
 
 def _choices(n: object) -> int:
-    return min(n, _MOST_CHOICES) if is_count(n) and n else 1
+    if is_count(n) and n:
+        return min(n, _MOST_CHOICES)
+    return 1
 
 
 def _inputs(value: Any) -> list[Any]:
     """Return the prompts of a field with one or many, each text or a list of token numbers."""
-    many = isinstance(value, list) and value and not is_count(value[0])
-    return value if many else [value]
+    if isinstance(value, list) and value and not is_count(value[0]):
+        return value
+    return [value]
 
 
 def _tokens_of(inputs: list[Any]) -> int:
     """Return the tokens of all inputs; a token number counts as one."""
     numbers = sum(sum(map(is_count, each)) for each in inputs if isinstance(each, list))
     prompt_bytes = text_bytes(inputs)
-    return numbers + input_tokens(prompt_bytes) if prompt_bytes or not numbers else numbers
+    if prompt_bytes or not numbers:
+        return numbers + input_tokens(prompt_bytes)
+    return numbers

@@ -45,7 +45,9 @@ def responses(call: MockCall) -> Reply:
     said = answer(call.controls, (body.max_output_tokens,))
     message = _Message(f"msg_{call.id}".encode(), said)
     whole = _response(call, body, said, message.whole)
-    return _stream(call, body, message, whole) if body.stream is True else whole
+    if body.stream is True:
+        return _stream(call, body, message, whole)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class _Message:
     @property
     def status(self) -> bytes:
         """Return the item's final status, equal to the reply's."""
-        return b"incomplete" if self.said.truncated else b"completed"
+        if self.said.truncated:
+            return b"incomplete"
+        return b"completed"
 
     @property
     def begun(self) -> bytes:

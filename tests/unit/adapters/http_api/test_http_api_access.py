@@ -206,7 +206,9 @@ async def test_an_ordinary_key_reads_its_own_info_and_nothing_else(api: Api) -> 
 
 
 async def test_the_reference_needs_nothing_from_elsewhere(api: Api) -> None:
-    """Neither scripts nor styles nor fonts: it works where nothing but the gateway can be reached."""
+    """Neither scripts nor styles nor fonts: it works where nothing but the gateway can
+    be reached.
+    """
     page = (await api.client.get("/docs")).text
     assert "openapi.json" in page
     assert re.findall(r"https?:|//[a-z]|src=|@import|<link", page) == []

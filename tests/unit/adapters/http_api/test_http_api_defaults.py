@@ -13,27 +13,30 @@ from tests.unit.management_fixtures import Api, error_of
 LIMITS = (
     "max_budget max_parallel_requests tpm_limit rpm_limit tpd_limit budget_duration budget_limits"
 )
-KEY = f"""{LIMITS} key_alias duration user_id team_id agent_id budget_fallbacks model_rpm_limit model_tpm_limit
-    mcp_rpm_limit tag_rpm_limit guardrails policies prompts blocked object_permission default_estimated_output_tokens
-    default_estimated_output_tokens_per_model budget_id end_user_budget_id tags disable_global_guardrails
-    enable_prompt_caching throttle_on_budget_exceeded enforced_params allowed_passthrough_routes
-    denied_passthrough_routes allowed_vector_store_indexes rpm_limit_type tpm_limit_type router_settings
-    access_group_ids soft_budget send_invite_email rotation_interval organization_id project_id"""
+KEY = f"""{LIMITS} key_alias duration user_id team_id agent_id budget_fallbacks model_rpm_limit
+    model_tpm_limit mcp_rpm_limit tag_rpm_limit guardrails policies prompts blocked
+    object_permission default_estimated_output_tokens default_estimated_output_tokens_per_model
+    budget_id end_user_budget_id tags disable_global_guardrails enable_prompt_caching
+    throttle_on_budget_exceeded enforced_params allowed_passthrough_routes
+    denied_passthrough_routes allowed_vector_store_indexes rpm_limit_type tpm_limit_type
+    router_settings access_group_ids soft_budget send_invite_email rotation_interval
+    organization_id project_id"""
 EMPTY_LISTS = {name: [] for name in ("models", "allowed_cache_controls", "allowed_routes")}
 EMPTY_OBJECTS = {
     name: {} for name in ("metadata", "config", "permissions", "model_max_budget", "aliases")
 }
-TEAM = f"""{LIMITS} team_alias organization_id team_member_permissions metadata soft_budget router_settings
-    access_group_ids default_team_member_models model_aliases model_max_budget tags guardrails policies prompts
-    object_permission allowed_passthrough_routes denied_passthrough_routes disable_global_guardrails require_trace_id
-    secret_manager_settings model_rpm_limit rpm_limit_type tpm_limit_type model_tpm_limit
-    default_estimated_output_tokens default_estimated_output_tokens_per_model mcp_rpm_limit team_member_budget
-    team_member_rpm_limit team_member_tpm_limit team_member_key_duration team_member_budget_duration
-    team_member_model_max_budget allowed_vector_store_indexes enforced_batch_output_expires_after
-    enforced_file_expires_after"""
+TEAM = f"""{LIMITS} team_alias organization_id team_member_permissions metadata soft_budget
+    router_settings access_group_ids default_team_member_models model_aliases model_max_budget
+    tags guardrails policies prompts object_permission allowed_passthrough_routes
+    denied_passthrough_routes disable_global_guardrails require_trace_id secret_manager_settings
+    model_rpm_limit rpm_limit_type tpm_limit_type model_tpm_limit
+    default_estimated_output_tokens default_estimated_output_tokens_per_model mcp_rpm_limit
+    team_member_budget team_member_rpm_limit team_member_tpm_limit team_member_key_duration
+    team_member_budget_duration team_member_model_max_budget allowed_vector_store_indexes
+    enforced_batch_output_expires_after enforced_file_expires_after"""
 USER = f"{KEY} user_email user_alias user_role teams sso_user_id organizations password"
-CUSTOMER = f"""{LIMITS} budget_id soft_budget model_max_budget budget_reset_at alias spend allowed_model_region
-    default_model models object_permission"""
+CUSTOMER = f"""{LIMITS} budget_id soft_budget model_max_budget budget_reset_at alias spend
+    allowed_model_region default_model models object_permission"""
 BUDGET = f"{LIMITS} soft_budget model_max_budget budget_reset_at"
 
 

@@ -302,7 +302,9 @@ async def test_a_cost_that_nobody_knows_is_400(api: Api, body: dict[str, Any]) -
 
 
 async def test_models_are_those_that_the_caller_may_use(api: Api) -> None:
-    """All for an administrator; for a key what key, team and user lists allow, groups among them."""
+    """All for an administrator; for a key what key, team and user lists allow, groups
+    among them.
+    """
     await api.post("/team/new", {"team_id": "t", "models": ["gpt-*"]})
     by_group, by_team = await api.made(models=["beta-models"]), await api.made(team_id="t")
     found = [await ok(api.get("/v1/models", by=key)) for key in (by_group["key"], by_team["key"])]

@@ -39,7 +39,9 @@ from tollgate.model_tables import output_limits
     ],
 )
 def test_a_name_is_taken_apart(name: str, parsed: ModelName) -> None:
-    """The vendor's own name stands in all of them, beside regions, vendors, versions and variants."""
+    """The vendor's own name stands in all of them, beside regions, vendors, versions
+    and variants.
+    """
     assert parse_model_name(name) == parsed
 
 

@@ -105,7 +105,10 @@ def test_null_fields_are_absent_ones() -> None:
 
 def test_renaming_the_model_leaves_every_other_byte() -> None:
     """Key order, white space, big integers and escapes stay as the client wrote them."""
-    original = b'{ "seed": 9007199254740993, "messages": [{"content": "\\u00e9 \xc3\xa9"}],\n "model" : "gpt-4o" }'
+    original = (
+        b'{ "seed": 9007199254740993, "messages": [{"content": "\\u00e9 \xc3\xa9"}],\n "model" :'
+        b' "gpt-4o" }'
+    )
     changed = edited(original, (body.rename_model(body.read(original), 'we"ird'),))
     assert original.replace(b'"gpt-4o"', b'"we\\"ird"') == changed
 

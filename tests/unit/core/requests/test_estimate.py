@@ -15,7 +15,9 @@ from tollgate.core.requests.estimate import (
 
 
 def test_an_estimate_learns_from_what_the_provider_counted() -> None:
-    """A model that counts three quarters of what its prompts look like is soon held for about that."""
+    """A model that counts three quarters of what its prompts look like is soon held for
+    about that.
+    """
     estimates = InputEstimates()
     assert estimates.tokens("m", 400) == 400
     for _ in range(20):

@@ -34,7 +34,9 @@ def form(*parts: bytes) -> bytes:
 
 
 def test_the_fields_that_decide_are_read() -> None:
-    """Model, stream, number, customer and prompt; a file is none of them, whatever its bytes are."""
+    """Model, stream, number, customer and prompt; a file is none of them, whatever its
+    bytes are.
+    """
     parts = [
         field("model", "whisper-1"),
         SOUND,

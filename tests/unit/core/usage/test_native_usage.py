@@ -217,7 +217,9 @@ def test_some_providers_and_models_tell_in_lists_whatever_they_are_asked(
 
 
 def test_a_stream_that_was_cut_tells_what_it_had_told() -> None:
-    """Anthropic tells its input first: that is all of the output's count that is known to be early."""
+    """Anthropic tells its input first: that is all of the output's count that is known
+    to be early.
+    """
     reader = READERS["anthropic.messages"]
     start = {"message.usage": '{"input_tokens":12,"output_tokens":1}', "message.model": "claude"}
     cut = reader.read(start, {}, see_nothing, stream=True, complete=False)

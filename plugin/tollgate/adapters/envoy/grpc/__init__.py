@@ -1,8 +1,7 @@
-"""gRPC for Envoy and for any other peer: calls by their method's path, messages as bytes.
+"""Serve gRPC to Envoy and any other peer: calls by method path, messages as bytes.
 
-Two transports serve the same methods (calls.py), and a service knows neither:
+Two transports serve the same methods (call.py), and services know neither:
 
-    own.py over http2.py   for a Unix socket or a loopback address, whose only client is the Envoy
-    of this host
+    own.py over http2.py   for a Unix socket or a loopback address, used only by this host's Envoy
     library.py             grpcio, for a network address: TLS, keepalive, reflection
 """

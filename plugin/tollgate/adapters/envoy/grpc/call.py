@@ -1,6 +1,6 @@
-"""What a gRPC service sees of a call, whichever transport carries it.
+"""Define what a gRPC service sees of a call, whichever transport carries it.
 
-Receivers are called in turn on the event loop, as messages come, and need no task unless they wait.
+Receivers are called on the event loop as messages arrive, and need no task unless they wait.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 
 class Status(IntEnum):
-    """google.rpc.Code, as far as it is said here."""
+    """The codes of google.rpc.Code that are used here."""
 
     OK = 0
     INVALID_ARGUMENT = 3
@@ -28,12 +28,12 @@ class Receiver(Protocol):
     """What a call does with its messages."""
 
     def received(self, message: bytes) -> None:
-        """One message has come."""
+        """Take one message."""
 
     def ended(self, *, whole: bool) -> None:
-        """No more will come: the client has said all (`whole`), or it has left.
+        """Take the end of messages: the client has finished (`whole`), or it has left.
 
-        Not called once we have ended the call.
+        Not called after we have ended the call.
         """
 
 
@@ -41,29 +41,29 @@ class Call(Protocol):
     """One call, as its receiver answers it."""
 
     def left(self) -> bool:
-        """Whether the client waits for no answer any more."""
+        """Return whether the client no longer waits for answers."""
         ...
 
     def send(self, message: bytes) -> bool:
-        """Send one answer. False: nobody waits for it any more."""
+        """Send one answer. Return False if nobody waits for it."""
         ...
 
     def answer(self, message: bytes) -> bool:
-        """Send the last answer, or the only one, and end the call with it.
+        """Send the last or only answer and end the call.
 
-        False: nobody waits for it any more.
+        Returns False if nobody waits for it.
         """
         ...
 
     def close(self, status: int = Status.OK, why: str = "") -> bool:
-        """End the call, with a sentence where it failed. False: it has ended before."""
+        """End the call, with a sentence if it failed. Return False if it had already ended."""
         ...
 
 
 class Method(Struct, frozen=True):
     """How calls of one path begin.
 
-    `unary`: of one message and one answer; its receiver need not look whether the message came.
+    `unary`: one message and one answer; the receiver need not check that the message arrived.
     """
 
     begin: Callable[[Call], Receiver]
@@ -71,23 +71,23 @@ class Method(Struct, frozen=True):
 
 
 def unary(begin: Callable[[Call], Receiver]) -> Method:
-    """A method of one message and one answer."""
+    """Return a method with one message and one answer."""
     return Method(begin, unary=True)
 
 
 def streaming(begin: Callable[[Call], Receiver]) -> Method:
-    """A method of any number of messages, or of answers."""
+    """Return a method with any number of messages or answers."""
     return Method(begin, unary=False)
 
 
 Methods = Mapping[str, Method]
-"""By path: `/package.Service/Method`."""
+"""Methods by path: `/package.Service/Method`."""
 
 
 class Limits(Struct, frozen=True):
-    """What one client may make us keep.
+    """What one client can make us keep.
 
-    `message_bytes`: of one message, inflated; `streams`: calls at once on one connection.
+    `message_bytes`: one message, inflated. `streams`: calls at once on one connection.
     """
 
     message_bytes: int = 33 * 1024 * 1024
@@ -101,4 +101,4 @@ class Server(Protocol):
         """Listen on `unix:/path` or `host:port`; several processes may share a port."""
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new calls, let those that are open end, and close."""
+        """Accept no new calls, let open ones end, and close."""

@@ -1,4 +1,4 @@
-"""HTTP/2's frames (RFC 9113, sections 4 and 6): their numbers, and how they are packed."""
+"""Define HTTP/2 frames (RFC 9113, sections 4 and 6): their codes and their encoding."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEAD: Final = Struct(">IBI")  # length and type, flags, stream
 SETTING: Final = Struct(">HI")
 NUMBER: Final = Struct(">I")
 LARGEST: Final = 2**31 - 1
-"""Of stream identifiers and flow-control windows."""
+"""The largest stream identifier and flow-control window."""
 DEFAULT_WINDOW: Final = 65_535
 DEFAULT_FRAME_BYTES: Final = 16_384
 LARGEST_FRAME_BYTES: Final = 2**24 - 1
@@ -64,8 +64,8 @@ class ConnectionFailed(Exception):
 
 
 class StreamFailed(Exception):
-    """A stream error (section 5.4.2): the stream is reset with this code, and the connection goes
-    on.
+    """A stream error (section 5.4.2): the stream is reset with this code; the
+    connection continues.
     """
 
     def __init__(self, stream: int, code: ErrorCode) -> None:
@@ -75,12 +75,12 @@ class StreamFailed(Exception):
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame."""
+    """Return one frame."""
     return HEAD.pack(len(payload) << 8 | kind, flags, stream) + payload
 
 
 def unpadded(flags: int, payload: bytes) -> bytes:
-    """The payload of a DATA or HEADERS frame without its padding."""
+    """Return the payload of a DATA or HEADERS frame without padding."""
     if not flags & PADDED:
         return payload
     if not payload or payload[0] >= len(payload):
@@ -89,9 +89,8 @@ def unpadded(flags: int, payload: bytes) -> bytes:
 
 
 def field_block(flags: int, payload: bytes) -> bytes:
-    """The part of a header block that a HEADERS frame holds.
-
-    Priorities say nothing (RFC 9113, section 5.3).
+    """Return the part of a header block in a HEADERS frame; its priority is
+    ignored (section 5.3).
     """
     payload = unpadded(flags, payload)
     if not flags & WITH_PRIORITY:
@@ -102,7 +101,7 @@ def field_block(flags: int, payload: bytes) -> bytes:
 
 
 def number(payload: bytes, size: int) -> int:
-    """The payload of a frame that holds one number, of so many bytes."""
+    """Return the payload of a frame that contains one number of `size` bytes."""
     if len(payload) != size:
         raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "a frame is of the wrong length")
     return int.from_bytes(payload, "big") & LARGEST

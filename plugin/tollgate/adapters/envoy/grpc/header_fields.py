@@ -1,6 +1,4 @@
-"""The header fields of a request, as far as they matter (RFC 9113, section 8; grpc.io, "gRPC over
-HTTP2").
-"""
+"""Validate the header fields of a request (RFC 9113, section 8; grpc.io, "gRPC over HTTP2")."""
 
 from __future__ import annotations
 
@@ -11,18 +9,18 @@ from msgspec import Struct
 
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 _NEEDED: Final = frozenset({b":method", b":scheme", b":path"})
-# They belong to one connection of HTTP/1.1 (section 8.2.2).
+# Connection-specific fields of HTTP/1.1 (section 8.2.2).
 _CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 
 
 class Malformed(Exception):
-    """The fields make no request: a stream error of type PROTOCOL_ERROR (section 8.1.1)."""
+    """The fields are no valid request: a stream error of type PROTOCOL_ERROR (section 8.1.1)."""
 
 
 class Request(Struct, frozen=True):
-    """A request's head. `length`: of its body in bytes, -1 where it does not say."""
+    """A request's head. `length`: of its body in bytes, or -1 if not given."""
 
     path: str
     encoding: str
@@ -51,7 +49,7 @@ def request_of(fields: Iterable[tuple[bytes, bytes]]) -> Request:
 
 
 def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:
-    """Trailers hold no pseudo-header field. Raises Malformed."""
+    """Check that trailers contain no pseudo-header field. Raises Malformed."""
     for name, value in fields:
         if name.startswith(b":"):
             raise Malformed(name)

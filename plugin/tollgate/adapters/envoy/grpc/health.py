@@ -38,15 +38,16 @@ class Health:
 
     @property
     def methods(self) -> dict[str, Method]:
-        """What is served, by path."""
+        """Return the served methods by path."""
         return {
             f"/{SERVICE}/Check": unary(lambda call: _Check(self, call)),
             f"/{SERVICE}/Watch": streaming(lambda call: _Watch(self, call)),
         }
 
     def drain(self) -> None:
-        """Tell from now on that new calls should go elsewhere; who watches is told, and need not be
-        waited for.
+        """Report from now on that new calls should go elsewhere, and notify watchers.
+
+        Watching calls need not be waited for.
         """
         self._draining = True
         for each in tuple(self._watchers):
@@ -54,36 +55,38 @@ class Health:
             each.close()
 
     def status(self, service: str) -> int:
-        """Of one service, or of the whole ("")."""
+        """Return the status of one service, or of the whole ("")."""
         if service not in self._services:
             return SERVICE_UNKNOWN
-        return NOT_SERVING if self._draining or self._trouble() else SERVING
+        if self._draining or self._trouble():
+            return NOT_SERVING
+        return SERVING
 
     def watched(self, watch: _Watch) -> bool:
-        """Tell a call of every change. False: it drains, or too many watch."""
+        """Register a call for changes. Return False if we drain, or if too many watch."""
         if self._draining or len(self._watchers) >= _MOST_WATCHERS:
             return False
         self._watchers.add(watch)
         return True
 
     def left(self, watch: _Watch) -> None:
-        """Tell it no more."""
+        """Unregister a call."""
         self._watchers.discard(watch)
 
     def tell_watchers(self) -> None:
-        """Tell those for whom something has changed."""
+        """Notify watchers whose status has changed."""
         for each in tuple(self._watchers):
             each.tell()
 
     async def keep_telling(self) -> NoReturn:
-        """Look for ever whether something has changed, while somebody watches."""
+        """Check for changes, forever, while somebody watches."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             self.tell_watchers()
 
 
 class _Check:
-    """One question."""
+    """One call of Check."""
 
     __slots__ = ("_call", "_health")
 
@@ -105,9 +108,9 @@ class _Check:
 
 
 class _Watch:
-    """One subscription.
+    """One call of Watch.
 
-    An unknown service is told as such, and may become known (the protocol has it so).
+    An unknown service is reported as such and may become known later, as the protocol defines.
     """
 
     __slots__ = ("_call", "_health", "_service", "_told")
@@ -128,11 +131,11 @@ class _Watch:
         self.tell()
 
     def ended(self, *, whole: bool) -> None:
-        # one that has said all goes on listening; one that has left is found when it is to be told
+        # A half-closed call still listens; one that has left is found at the next notification.
         pass
 
     def tell(self) -> None:
-        """Tell the status, unless it is what was told last."""
+        """Send the status, unless it equals the last one sent."""
         status = self._health.status(self._service)
         if self._call.left():
             self._health.left(self)
@@ -147,7 +150,7 @@ class _Watch:
 
 
 def _service(call: Call, message: bytes) -> str | None:
-    """The service that is asked about. None: that was no question, and the call has ended."""
+    """Return the requested service; None for an invalid request, whose call has ended."""
     try:
         return HealthCheckRequest.FromString(message).service
     except DecodeError:

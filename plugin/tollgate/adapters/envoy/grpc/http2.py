@@ -1,8 +1,8 @@
-"""The server's end of one HTTP/2 connection (RFC 9113): what comes in, frame by frame.
+"""Implement the server side of one HTTP/2 connection (RFC 9113): incoming frames.
 
-Ours, not a library's: grpcio spends 285 us on a unary call and 71 us on a message of a stream (700
-bytes, sixteen at once), in threads that wake each other and in tasks; this spends 23 and 15. It can
-be short because its clients push nothing and priorities say nothing.
+Not a library: grpcio spends 285 us on a unary call and 71 us on a message of a stream (700 bytes,
+sixteen at once), in threads that wake each other and in tasks; this spends 23 and 15. It can be
+short because its clients receive no server push and priorities may be ignored.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from tollgate.adapters.envoy.grpc.header_fields import (
 from tollgate.adapters.envoy.grpc.sending import Sender
 from tollgate.adapters.envoy.grpc.streams import Carried, Stream, Streams
 
-# What a client may send before it hears that we have taken it; half of it is given back at once.
+# The connection's flow-control window; half of it is returned at a time.
 _WINDOW: Final = 16 * 1024 * 1024
 _HALF_WINDOW: Final = _WINDOW // 2
-# Of one stream: the next call must not wait behind a body of megabytes that is on its way already.
+# A stream's flow-control window: the next call must not wait behind megabytes that are under way.
 _STREAM_WINDOW: Final = 512 * 1024
 _HALF_STREAM_WINDOW: Final = _STREAM_WINDOW // 2
 _MOST_FIELD_BYTES: Final = 64 * 1024
@@ -63,11 +63,11 @@ Opened = Callable[["Connection", int, Request], Carried]
 class Connection(asyncio.Protocol):
     """One connection.
 
-    `opened` gets the connection, a stream's identifier and its request, and gives what the stream
-    carries.
-
-    `most_streams`: at once; `header_table_bytes`: HPACK's table. Without one, equal blocks of
-    fields mean the same, and each is read once.
+    - `opened`: called with the connection, a stream's identifier and its request; returns what the
+      stream carries.
+    - `most_streams`: streams at once.
+    - `header_table_bytes`: size of HPACK's dynamic table. Without one, equal header blocks have
+      equal meaning, and each is decoded once.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._streams = Streams()
         self._sender = Sender(self._streams, self._give_credit)
         self._open_block: tuple[int, int, bytes] | None = (
-            None  # flags, stream, and fields that CONTINUATION goes on with
+            None  # flags, stream and fields of a header block that CONTINUATION completes
         )
         self._unacknowledged = 0
         self.send = self._sender.send
@@ -121,13 +121,13 @@ class Connection(asyncio.Protocol):
         self._closed(self)
 
     def pause_writing(self) -> None:
-        """The client does not take what we send: read no more that we would have to answer."""
+        """Stop reading, since the client does not take what we send."""
         transport = self._sender.transport
         if transport is not None and not transport.is_closing():
             transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Resume reading."""
         transport = self._sender.transport
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
@@ -141,23 +141,23 @@ class Connection(asyncio.Protocol):
             self._sender.fail(ErrorCode.COMPRESSION_ERROR)
 
     async def drain(self) -> None:
-        """Ask the client to begin no more streams here, and wait for those that are open, or that
-        it had begun before it heard.
+        """Send GOAWAY, and wait for streams that are open or were begun before the
+        client saw it.
         """
         self._sender.go_away(LARGEST)
         await self._streams.until_none_is_open()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         if self._sender.transport is not None:
             self._sender.transport.close()
 
     def carries(self, identifier: int) -> bool:
-        """Whether a stream is open."""
+        """Return whether a stream is open."""
         return identifier in self._streams.open
 
     # Frames
-    # --------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _read(self, data: bytes) -> None:
         at = 0
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
             self._on_continuation(flags, stream, payload)
         elif (
             on_other := self._on_other.get(kind)
-        ) is not None:  # kinds that are newer than we are ignored (section 5.5)
+        ) is not None:  # unknown frame types are ignored (section 5.5)
             on_other(flags, stream, payload)
 
     def _on_data(self, flags: int, stream: int, payload: bytes) -> None:
@@ -223,20 +223,20 @@ class Connection(asyncio.Protocol):
         if state.remaining >= 0:
             _check_length(stream, state, len(payload), ended)
         if ended:
-            state.half_closed = True  # an answer may come of the data already
+            state.half_closed = True  # the data may already trigger an answer
         if payload:
             cast("Carried", state.carried).data(payload)
         if ended:
             state.end()
 
     def _on_late_data(self, stream: int) -> None:
-        """Data of a stream that is closed, at least for the client."""
+        """Handle DATA on a stream that the client has closed."""
         self._streams.check_not_idle(stream)
         if stream not in self._streams.reset:
             raise StreamFailed(stream, ErrorCode.STREAM_CLOSED)
 
     def _give_credit(self) -> None:
-        """Let the client send on, after answers had been waiting for it."""
+        """Return flow-control credit that was withheld while answers waited."""
         if self._unacknowledged >= _HALF_WINDOW:
             self._sender.acknowledge(0, self._unacknowledged)
             self._unacknowledged = 0
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
         elif stream in self._streams.reset:
             self._decoder.decode(
                 block, raw=True
-            )  # it says nothing any more, but may change the decoder's table
+            )  # the stream is closed, but the block may change the decoder's table
         elif stream in self._streams.closed:
             raise ConnectionFailed(ErrorCode.STREAM_CLOSED, "a stream that is closed goes on")
         else:
@@ -289,9 +289,9 @@ class Connection(asyncio.Protocol):
             state.end()
 
     def _request(self, block: bytes) -> Request:
-        """What a block of fields asks for.
+        """Return the request of a header block.
 
-        Envoy's hardly differ, and without a table the same bytes mean the same.
+        Envoy's blocks hardly differ; without a dynamic table, equal bytes have equal meaning.
         """
         request = request_of(self._decoder.decode(block, raw=True))
         if (
@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):
         self._sender.flush()
 
     def _set(self, name: int, value: int) -> None:
-        """Heed a setting of the client's; those that are newer than we are ignored."""
+        """Apply a client setting; unknown ones are ignored."""
         if name == frames.INITIAL_WINDOW_SIZE:
             self._sender.set_initial_window(value)
         elif name == frames.MAX_FRAME_SIZE:
@@ -374,7 +374,7 @@ class Connection(asyncio.Protocol):
 
 
 def _check_length(stream: int, state: Stream, size: int, ended: int) -> None:
-    """A body is as long as its content-length says (section 8.1.1)."""
+    """Check that a body has the length of its content-length (section 8.1.1)."""
     state.remaining -= size
     if state.remaining < 0 or (ended and state.remaining):
         raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR)

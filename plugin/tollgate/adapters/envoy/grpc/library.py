@@ -1,7 +1,6 @@
-"""The transport for a network: grpcio's server, with TLS, keepalive and reflection.
+"""Serve gRPC on a network with grpcio: TLS, keepalive and reflection.
 
-Its messages come as bytes, and everything of ours runs on the one event loop, as with the other
-transport.
+Messages are bytes, and all our code runs on the one event loop, as with the other transport.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.core.errors import SettingsError
 
 Context = Any  # grpc.aio.ServicerContext, which the library types by its own messages
-# A client that is gone without a word is noticed after both; pings of a client's own are allowed as
-# often as Envoy's.
+# A silently vanished client is detected after both times; clients may send pings as often as
+# Envoy's.
 _KEEPALIVE_MS: Final = 60_000
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
 _LEAST_PING_INTERVAL_MS: Final = 10_000
-# A cancellation reads as an end, and is told as what it is a moment later.
+# A cancellation first looks like a normal end, and is reported as such only a moment later.
 _CANCELLATION_S: Final = 0.01
 _MOST_UNSENT_BYTES: Final = 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -70,19 +69,21 @@ class LibraryServer:
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new calls, let those that are open end, and close."""
+        """Accept no new calls, let open ones end, and close."""
         await self._server.stop(grace_s)
 
 
 def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials that follow the files: certificates are renewed while the server runs."""
+    """Return credentials that follow the files, so that certificates are renewed
+    without a restart.
+    """
     stamps = tls.stamps()
 
     def read() -> grpc.ServerCertificateConfiguration:
         certificate, key, client_ca = tls.read()
         return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
 
-    # None: as before (which its types do not know).
+    # None means unchanged, which the library's types do not allow for.
     def renewed() -> Any:
         nonlocal stamps
         try:
@@ -99,7 +100,7 @@ def _credentials(tls: TlsFiles) -> grpc.ServerCredentials:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    """Methods as the library calls them, made once."""
+    """Methods in the library's form, built once."""
 
     def __init__(self, methods: Methods) -> None:
         self._handlers = {path: _handler(method) for path, method in methods.items()}
@@ -128,7 +129,7 @@ def _unary(method: Method) -> Callable[[AsyncIterator[bytes], Context], Awaitabl
         receiver.received(message)
         if not call.left():
             receiver.ended(whole=True)
-        ending = await call.ending  # a client that leaves cancels it
+        ending = await call.ending  # cancelled if the client leaves
         if ending.status != Status.OK:
             await context.abort(_CODES[ending.status], ending.why)
         return ending.message
@@ -156,26 +157,24 @@ def _streaming(method: Method) -> Callable[[AsyncIterator[bytes], Context], Awai
 
 
 async def _read(context: Context, call: _StreamingCall, receiver: Receiver) -> None:
-    """Give a call's messages to its receiver, none before the answers to those before have been
-    taken.
-    """
+    """Pass a call's messages to its receiver, each after the answers to earlier ones were taken."""
     try:
         while not call.closed:
             message = await context.read()
             if message is grpc.aio.EOF:
-                await asyncio.sleep(_CANCELLATION_S)  # in which it would cancel this
+                await asyncio.sleep(_CANCELLATION_S)  # a cancellation would arrive within this time
                 call.said_all = True
                 receiver.ended(whole=True)
                 return
             receiver.received(message)
             await call.room()
-    except Exception:  # an outer edge: the client is told, and the log gets the traceback
+    except Exception:  # an outer edge: the client gets an error, and the log the traceback
         telemetry.failed("grpc")
         call.close(Status.INTERNAL, "unexpected error")
 
 
 class _Ending(Struct, frozen=True):
-    """How a call of one answer ends."""
+    """The end of a call with one answer."""
 
     message: bytes = b""
     status: int = Status.OK
@@ -183,7 +182,7 @@ class _Ending(Struct, frozen=True):
 
 
 class _UnaryCall:
-    """A call of one message and one answer."""
+    """A call with one message and one answer."""
 
     def __init__(self, ending: asyncio.Future[_Ending]) -> None:
         self.ending = ending
@@ -208,9 +207,9 @@ class _UnaryCall:
 
 
 class _StreamingCall:
-    """A call of any number of messages.
+    """A call with any number of messages.
 
-    `said_all`: by the client; `closed`: by us; `over`: nobody waits any more.
+    `said_all`: the client has finished. `closed`: we have ended it. `over`: nobody waits any more.
     """
 
     def __init__(self) -> None:
@@ -244,7 +243,7 @@ class _StreamingCall:
         return True
 
     async def next(self) -> bytes | None:
-        """The next answer to send; None: there will be no more."""
+        """Return the next answer to send; None after the last one."""
         while not self._unsent:
             if self.closed:
                 return None

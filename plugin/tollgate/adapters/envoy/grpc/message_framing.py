@@ -1,5 +1,6 @@
-"""Messages in the body of a call, each with its length before it (grpc.io, "gRPC over HTTP2";
-"Compression in gRPC").
+"""Frame messages in the body of a call, each prefixed by its length.
+
+See grpc.io, "gRPC over HTTP2" and "Compression in gRPC".
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ PREFIX_BYTES: Final = 5
 _GZIP_BITS, _ZLIB_BITS = (
     31,
     15,
-)  # zlib's window bits: with a header of gzip's, or of zlib's own (HTTP's "deflate")
+)  # zlib's window bits, with a gzip header or with zlib's own (HTTP's "deflate")
 _WINDOW_BITS: Final = {"gzip": _GZIP_BITS, "deflate": _ZLIB_BITS}
 ACCEPTED: Final = "identity,deflate,gzip"
-"""What grpc-accept-encoding says."""
+"""The value of grpc-accept-encoding."""
 
 
 class MessageRefused(Exception):
-    """A message that is not taken: the call ends with this status."""
+    """A message is refused: the call ends with this status."""
 
     def __init__(self, status: Status, why: str) -> None:
         super().__init__(why)
@@ -28,14 +29,12 @@ class MessageRefused(Exception):
 
 
 def framed(message: bytes) -> bytes:
-    """A message as it is sent: never compressed, since it goes to another process of the same
-    machine or network.
-    """
+    """Return a message as sent, uncompressed, since it stays on the same machine or network."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def inflated(message: bytes, encoding: str, most_bytes: int) -> bytes:
-    """A message that came compressed. Raises MessageRefused; never makes more than `most_bytes`."""
+    """Return an inflated message of at most `most_bytes`. Raises MessageRefused."""
     if encoding in ("", "identity"):
         raise MessageRefused(
             Status.INTERNAL, "a message is compressed, and grpc-encoding does not say how"
@@ -58,7 +57,7 @@ def inflated(message: bytes, encoding: str, most_bytes: int) -> bytes:
 
 
 def too_long(size: int, most_bytes: int) -> MessageRefused:
-    """The refusal of a message of at least so many bytes."""
+    """Return the refusal of a message of at least `size` bytes."""
     return MessageRefused(
         Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes is longer than {most_bytes}"
     )

@@ -1,4 +1,4 @@
-"""The transport for Envoy on the same host: gRPC over our own HTTP/2 (grpc.io, "gRPC over HTTP2")."""
+"""Serve gRPC to Envoy on the same host, over our own HTTP/2 (grpc.io, "gRPC over HTTP2")."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ from tollgate.adapters.envoy.listening import listen
 
 
 def _literal(name: str, value: bytes) -> bytes:
-    """A field that nobody need remember, both its name and its value as they are (RFC 7541, section
-    6.2.2).
-    """
+    """Return a literal header field without indexing (RFC 7541, section 6.2.2)."""
     return b"\0" + bytes((len(name),)) + name.encode() + _integer(len(value)) + value
 
 
 def _integer(value: int) -> bytes:
-    """A length with a prefix of seven bits (RFC 7541, section 5.1)."""
+    """Return a length as an integer with a seven-bit prefix (RFC 7541, section 5.1)."""
     if value < 127:
         return bytes((value,))
     out, value = bytearray((127,)), value - 127
@@ -38,7 +36,7 @@ def _integer(value: int) -> bytes:
     return bytes((*out, value))
 
 
-# A static name or name and value stand by their index (RFC 7541, appendix A).
+# Indexed fields of the static table (RFC 7541, appendix A).
 _STATUS_200: Final = b"\x88"
 _CONTENT_TYPE: Final = b"\x0f\x10\x10application/grpc"
 _FIELDS: Final = _STATUS_200 + _CONTENT_TYPE
@@ -48,7 +46,7 @@ _LONGEST_WHY: Final = 300
 
 
 class OwnCall:
-    """One call: HTTP/2's pieces to messages, and the answers back."""
+    """One call: DATA frames to messages, and answers back."""
 
     __slots__ = (
         "_begun",
@@ -76,12 +74,12 @@ class OwnCall:
         self._encoding = encoding
         self._most_bytes = most_bytes
         self._receiver: Receiver | None = None
-        self._pieces: list[bytes] = []  # of a message that is not whole, with its prefix
+        self._pieces: list[bytes] = []  # of an incomplete message, with its prefix
         self._held = self._wanted = 0
         self._begun = self._heard = self._unary = False
 
     def begin(self, method: Method) -> None:
-        """Give it to its method."""
+        """Start the call with its method."""
         self._unary = method.unary
         self._receiver = method.begin(self)
 
@@ -106,8 +104,9 @@ class OwnCall:
         return self._connection.send(self._stream, fields, framed(message), _TRAILERS_OK)
 
     def data(self, data: bytes) -> None:
-        """A piece of the request's body: messages, each after a byte that says whether it is
-        compressed and four of its length.
+        """Take a piece of the request's body.
+
+        Each message follows a byte that says whether it is compressed, and four bytes of length.
         """
         if self._receiver is None:
             return
@@ -150,7 +149,7 @@ class OwnCall:
         self._receiver.received(message)
 
     def _refuse(self, refused: MessageRefused) -> None:
-        """End the call, which nobody has to be told but the receiver."""
+        """End the call with a refusal, which only the receiver needs to hear of."""
         receiver = self._receiver
         self._pieces.clear()
         self.close(refused.status, str(refused))
@@ -158,7 +157,7 @@ class OwnCall:
             receiver.ended(whole=False)
 
     def end(self, *, whole: bool) -> None:
-        """Nothing more comes."""
+        """Take the end of the request."""
         receiver = self._receiver
         if receiver is None:
             return
@@ -186,7 +185,7 @@ class OwnServer:
         self._server = await listen(self._connection, address)
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new connections, let the calls that are open end, and close."""
+        """Accept no new connections, let open calls end, and close."""
         if self._server is None:
             return
         self._server.close()
@@ -218,4 +217,6 @@ def _failure(status: int, why: str) -> bytes:
     # grpc-message is percent-encoded (grpc.io, "gRPC over HTTP2", Responses).
     said = quote(why[:_LONGEST_WHY], safe=" !#$&'()*+,/:;=?@[]\"<>\\^`{|}~").encode()
     trailers = _literal("grpc-status", str(int(status)).encode()) + _literal("grpc-message", said)
-    return trailers + _ACCEPT_ENCODING if status == Status.UNIMPLEMENTED else trailers
+    if status == Status.UNIMPLEMENTED:
+        return trailers + _ACCEPT_ENCODING
+    return trailers

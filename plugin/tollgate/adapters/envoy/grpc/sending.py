@@ -1,4 +1,4 @@
-"""What leaves on one HTTP/2 connection, as far as the client's flow-control windows let it (RFC
+"""Send on one HTTP/2 connection within the client's flow-control windows (RFC
 9113, section 5.2).
 """
 
@@ -27,8 +27,8 @@ from tollgate.adapters.envoy.grpc.frames import (
 )
 from tollgate.adapters.envoy.grpc.streams import Stream, Streams
 
-# Beyond the first, answers that nobody takes keep the client from sending more; beyond the second
-# they end the connection.
+# Unsent answers beyond the first bound withhold credit from the client; beyond the second they end
+# the connection.
 _CONGESTED_BYTES: Final = 1024 * 1024
 _MOST_UNSENT_BYTES: Final = 64 * 1024 * 1024
 
@@ -36,7 +36,7 @@ _MOST_UNSENT_BYTES: Final = 64 * 1024 * 1024
 class Sender:
     """The sending half of a connection.
 
-    `transport`: None before it is made and once it has ended.
+    `transport`: None before the connection is made and after it has ended.
     """
 
     def __init__(self, streams: Streams, relieved: Callable[[], None]) -> None:
@@ -50,16 +50,15 @@ class Sender:
 
     @property
     def congested(self) -> bool:
-        """Whether much waits for credit of the client's.
-
-        `relieved` is called when it no longer does.
+        """Return whether much is waiting for the client's credit; `relieved` is
+        called when that ends.
         """
         return self._unsent > _CONGESTED_BYTES
 
     def send(self, identifier: int, fields: bytes, body: bytes, trailers: bytes) -> bool:
-        """Send part of a response: blocks of fields may be empty, and trailers end the stream.
+        """Send part of a response. Header blocks may be empty; trailers end the stream.
 
-        False: nobody waits for it any more.
+        Returns False if nobody waits for it.
         """
         stream = self._streams.open.get(identifier)
         if stream is None or self.transport is None:
@@ -94,11 +93,11 @@ class Sender:
             self.transport.write(data)
 
     def acknowledge(self, identifier: int, size: int) -> None:
-        """Give flow-control credit back: of a stream, or of the connection (0)."""
+        """Return flow-control credit for a stream, or for the connection (0)."""
         self.write(frame(WINDOW_UPDATE, 0, identifier, NUMBER.pack(size)))
 
     def credit(self, identifier: int, more: int) -> None:
-        """The client gives credit: for a stream, or for the connection (0)."""
+        """Take the client's credit for a stream, or for the connection (0)."""
         if identifier == 0:
             self._window += more
             if not more or self._window > LARGEST:
@@ -118,7 +117,7 @@ class Sender:
             self._streams.check_not_idle(identifier)
 
     def set_initial_window(self, size: int) -> None:
-        """The client sets the window of its streams, of those too that are open (section 6.9.2)."""
+        """Apply the client's initial window to all streams, including open ones (section 6.9.2)."""
         if size > LARGEST:
             raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "a window is too large")
         for stream in self._streams.open.values():
@@ -130,19 +129,19 @@ class Sender:
         self.initial_window = size
 
     def flush(self) -> None:
-        """Send what is unsent of all streams, as far as the windows go."""
+        """Send what is unsent on all streams, as far as the windows allow."""
         for identifier, stream in list(self._streams.open.items()):
             if stream.unsent:
                 self._flush(identifier, stream)
 
     def reset(self, identifier: int, code: ErrorCode) -> None:
-        """End one stream with an error."""
+        """Reset a stream with an error."""
         self.lose(identifier)
         self._streams.reset.append(identifier)
         self.write(frame(RST_STREAM, 0, identifier, NUMBER.pack(code)))
 
     def lose(self, identifier: int) -> None:
-        """Forget a stream, if it is open, whose response nobody waits for any more."""
+        """Forget an open stream whose response nobody waits for."""
         if identifier in self._streams.open:
             stream = self._streams.close(identifier)
             self._unsent -= len(stream.unsent)
@@ -150,11 +149,13 @@ class Sender:
                 stream.carried.end(whole=False)
 
     def go_away(self, last: int, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
-        """Tell the client to open no more streams, and which is the last that may be answered."""
+        """Send GOAWAY: the client must open no more streams, and `last` is the last that may be
+        answered.
+        """
         self.write(frame(GOAWAY, 0, 0, NUMBER.pack(last) + NUMBER.pack(code)))
 
     def fail(self, code: ErrorCode) -> None:
-        """End the connection, and say why; nothing more is sent."""
+        """End the connection with an error; nothing more is sent."""
         self.go_away(self._streams.last, code)
         transport, self.transport = self.transport, None
         if transport is not None:
@@ -175,9 +176,10 @@ class Sender:
             self._relieved()
 
     def _last_frames(self, identifier: int, stream: Stream, trailers: bytes) -> list[bytes]:
-        """What ends a stream.
+        """Return the frames that end a stream.
 
-        One that the client has not ended itself is reset: we need no more of it (section 8.1).
+        A stream that the client has not ended is reset, since the rest of it is not needed (section
+        8.1).
         """
         self._streams.close(identifier)
         last = [frame(HEADERS, END_HEADERS | END_STREAM, identifier, trailers)]

@@ -1,4 +1,4 @@
-"""Which transport serves an address."""
+"""Choose the transport that serves an address."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Transport = Literal["auto", "grpcio", "own"]
 def server(
     transport: Transport, address: str, methods: Methods, limits: Limits, tls: TlsFiles | None
 ) -> Server:
-    """A server of methods for an address.
+    """Return a server of methods for an address.
 
-    `auto`: what only this host can reach is served by our own, all else by grpcio.
+    `auto`: our own for addresses that only this host can reach, grpcio for all others.
     """
     own = transport == "own" or (transport == "auto" and tls is None and is_local(address))
     if own:
         return OwnServer(methods, limits)
-    # It takes 20 MB of a worker's memory, which one that serves this host alone need not have.
+    # Takes 20 MB of memory, which a worker that serves only this host saves.
     from tollgate.adapters.envoy.grpc.library import LibraryServer
 
     return LibraryServer(methods, limits, tls)
 
 
 def is_local(address: str) -> bool:
-    """Whether only processes of this host can reach an address: `unix:/path` or `host:port`."""
+    """Return whether only this host can reach an address: `unix:/path` or `host:port`."""
     where = Address.parse(address)
     if where.path or where.host == "localhost":
         return True

@@ -1,6 +1,4 @@
-"""The streams of one HTTP/2 connection, and what is remembered of those that are closed (RFC 9113,
-section 5.1).
-"""
+"""Track the streams of one HTTP/2 connection, including closed ones (RFC 9113, section 5.1)."""
 
 from __future__ import annotations
 
@@ -10,8 +8,7 @@ from typing import Final, Protocol
 
 from tollgate.adapters.envoy.grpc.frames import ConnectionFailed, ErrorCode
 
-# Frames of a stream that we reset may be on their way still; of how many such streams that is
-# remembered.
+# Frames of a reset stream may still be under way; so many reset streams are remembered.
 _REMEMBERED_STREAMS: Final = 1024
 
 
@@ -19,21 +16,21 @@ class Carried(Protocol):
     """What a stream carries, as the connection sees it."""
 
     def data(self, data: bytes) -> None:
-        """A piece of the request's body has come."""
+        """Take a piece of the request's body."""
 
     def end(self, *, whole: bool) -> None:
-        """Nothing more comes: the request is whole, or it is lost and nobody waits for an answer.
+        """Take the end: the request is complete, or lost so that nobody waits for an answer.
 
         Called once.
         """
 
 
 class Stream:
-    """One stream that is open, or half-closed by the client.
+    """A stream that is open, or half-closed by the client.
 
-    `unacknowledged`: bytes whose flow-control credit was not given back; `remaining`: of the body
-    by its content-length, -1 where it does not say; `unsent`, `trailers`: what waits for credit of
-    the client's.
+    - `unacknowledged`: bytes whose flow-control credit was not returned yet.
+    - `remaining`: bytes of the body still expected by content-length; -1 without one.
+    - `unsent`, `trailers`: what waits for the client's credit.
     """
 
     __slots__ = (
@@ -56,17 +53,19 @@ class Stream:
         self.trailers = b""
 
     def end(self) -> None:
-        """The client has said all."""
+        """Take the end of the client's half."""
         self.half_closed = True
         if self.carried is not None:
             self.carried.end(whole=True)
 
 
 class Streams:
-    """By identifier: `open`, those that carry something; `reset`, those that we have ended before
-    the client did; `closed`, all that were open lately.
+    """Streams by identifier.
 
-    `last`: the highest that the client has used; `none_open`: set whenever there is none.
+    - `open`: those that carry something. `reset`: those that we ended before the client did.
+      `closed`: recently open ones.
+    - `last`: the highest identifier that the client has used.
+    - `none_open`: set whenever none is open.
     """
 
     def __init__(self) -> None:
@@ -77,7 +76,7 @@ class Streams:
         self.none_open = asyncio.Event()
 
     def close(self, identifier: int) -> Stream:
-        """Take one from those that are open."""
+        """Close an open stream and return it."""
         stream = self.open.pop(identifier)
         self.closed.append(identifier)
         if not self.open:
@@ -90,7 +89,7 @@ class Streams:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "a stream that nobody opened")
 
     async def until_none_is_open(self) -> None:
-        """Wait for the end of all that are open, and of those that are opened meanwhile."""
+        """Wait for the end of all open streams, including those opened meanwhile."""
         while self.open:
             self.none_open.clear()
             await self.none_open.wait()

@@ -77,7 +77,9 @@ def dollars(nanousd: int | None) -> str:
 
 def exact_dollars(nanousd: int | None) -> str:
     """Print an amount to the nano-dollar."""
-    return "-" if nanousd is None else f"${Decimal(nanousd) / NANO:,.9f}"
+    if nanousd is None:
+        return "-"
+    return f"${Decimal(nanousd) / NANO:,.9f}"
 
 
 def moment(instant_us: int | None) -> str:
@@ -132,4 +134,6 @@ def told(value: Any) -> Any:
 def query(**values: object) -> str:
     """Return the query of a link, without what says nothing."""
     given = {name: value for name, value in values.items() if value not in (None, "")}
-    return f"?{urlencode(given)}" if given else ""
+    if not given:
+        return ""
+    return f"?{urlencode(given)}"

@@ -159,4 +159,6 @@ def own_path(path: str) -> str:
     """Return a path of the console that a query names, or the first page for anything else."""
     parts = urlsplit(path)
     ours = parts.path.startswith("/ui/") and not (parts.scheme or parts.netloc)
-    return path if ours and "\\" not in path and path.isprintable() else "/ui"
+    if ours and "\\" not in path and path.isprintable():
+        return path
+    return "/ui"

@@ -40,7 +40,9 @@ async def info(end_user_id: str, management: Administered) -> wire.CustomerRow:
     """Return a customer and its spend; unregistered ones too, once calls have named them."""
     live, registered = await management.customers.find_seen(end_user_id)
     (row,) = await _rows(management, [live])
-    return row if registered else row.model_copy(update={"registered": False})
+    if registered:
+        return row
+    return row.model_copy(update={"registered": False})
 
 
 @router.get("/list")

@@ -165,4 +165,6 @@ def explanation(settled: Settled) -> Explanation:
 def _exact(femtousd: int) -> str:
     """Return nano-dollars with their exact fraction."""
     whole, rest = divmod(femtousd, FEMTO_PER_NANO)
-    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") if rest else str(whole)
+    if rest:
+        return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+    return str(whole)

@@ -56,7 +56,9 @@ class MemberFields(LimitFields):
 
 
 def _as_list(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return [value]
+    return value
 
 
 class AddMembers(MemberFields):

@@ -60,7 +60,9 @@ class NewUserTeam(RequestBody):
 
 
 def _as_team(value: object) -> object:
-    return {"team_id": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"team_id": value}
+    return value
 
 
 class NewUser(UserFields):

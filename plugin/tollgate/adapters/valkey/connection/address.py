@@ -130,13 +130,17 @@ def why(error: OSError) -> str:
         return "no answer in time"
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
-    return os.strerror(error.errno) if error.errno else str(error)
+    if error.errno:
+        return os.strerror(error.errno)
+    return str(error)
 
 
 def _shown(url: str) -> str:
     """Return the beginning of a URL: what follows may be a password."""
     scheme, separator, _ = url.partition("://")
-    return repr(scheme + separator) if separator else "no scheme"
+    if not separator:
+        return "no scheme"
+    return repr(scheme + separator)
 
 
 def _database(parts: SplitResult, given: Mapping[str, str]) -> int:

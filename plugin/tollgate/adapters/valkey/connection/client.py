@@ -55,11 +55,9 @@ def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
     if address.path:
         return UnixDomainSocketConnection, {"path": address.path}
     place = {"host": address.host, "port": address.port}
-    return (
-        (Connection, place)
-        if address.tls is None
-        else (_TlsConnection, {**place, "tls": address.tls})
-    )
+    if address.tls is None:
+        return (Connection, place)
+    return (_TlsConnection, {**place, "tls": address.tls})
 
 
 @contextmanager

@@ -28,11 +28,9 @@ def unavailable(error: Exception) -> StoreUnavailable:
     """Return a failed command as StoreUnavailable, in the store's words without
     the script location.
     """
-    return (
-        error
-        if isinstance(error, StoreUnavailable)
-        else StoreUnavailable(str(error).partition(" script: ")[0])
-    )
+    if isinstance(error, StoreUnavailable):
+        return error
+    return StoreUnavailable(str(error).partition(" script: ")[0])
 
 
 Heard = Callable[[Any], None]

@@ -93,8 +93,8 @@ class Keyed(Struct, frozen=True):
     where calls at once are not limited.
 
     `counted`: the meters of its limits, in the order in which its calls tell them, and `meters`
-    their rows. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the first of, as
-    it mostly is.
+    their rows. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the
+    first of, as it mostly is.
     """
 
     accounts: Accounts

@@ -28,8 +28,8 @@ from tollgate.core.calls import reservation_text
 from tollgate.core.entities import LimitSet
 from tollgate.core.limits.accounts import Account, Meter, Period, Scope
 
-# Units used of requests, of tokens, tokens held, nano-dollars used, held, start of the period in us,
-# and as of which ms requests and tokens are.
+# Units used of requests, of tokens, tokens held, nano-dollars used, held, start of the period in
+# us, and as of which ms requests and tokens are.
 _STATE = struct.Struct("<8q")
 _RESERVATION = struct.Struct("<qH")
 _REQUESTS = counter_name(Meter.REQUESTS, 60, None)

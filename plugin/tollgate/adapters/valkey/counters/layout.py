@@ -103,8 +103,8 @@ def kind_of(quota: Quota) -> int:
 
 @lru_cache(maxsize=4096)
 def counter_name(meter: Meter, seconds: int, duration: str | None) -> int:
-    """Return the name of the counter of a limit in force: a number that tells its meter and how long
-    its window is. Spend and calls in flight have none, 0.
+    """Return the name of the counter of a limit in force: a number that tells its meter and how
+    long its window is. Spend and calls in flight have none, 0.
     """
     if seconds:
         unit, count = _BUCKET, seconds

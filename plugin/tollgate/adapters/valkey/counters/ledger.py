@@ -57,7 +57,9 @@ _Chunk = list[tuple[_Place, bytes]]
 
 
 class _Span(NamedTuple):
-    """A part of a stream, in milliseconds of settlement, both included; `newest` None: to its end."""
+    """A part of a stream, in milliseconds of settlement, both included; `newest` None:
+    to its end.
+    """
 
     oldest: int
     newest: int | None

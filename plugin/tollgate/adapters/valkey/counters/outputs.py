@@ -57,7 +57,9 @@ class SharedOutputs(OwnOutputs):
     async def lately(self, deployment: str) -> Lately | None:
         try:
             text = await self._ask(b"HGET", OUTPUTS, deployment)
-            return self.own(deployment) if text is None else _decode(text)
+            if text is None:
+                return self.own(deployment)
+            return _decode(text)
         except StoreUnavailable as error:
             telemetry.store_failed("outputs", error)
         except msgspec.DecodeError:

@@ -32,7 +32,9 @@ class ValkeySpendBook:
             await self._correct(keys=[place], args=["set", start_us, spent, CHANGES_CHANNEL])
 
     async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
-        """Let what is spent in periods that are current stay spent in those that take their place."""
+        """Let what is spent in periods that are current stay spent in those that
+        take their place.
+        """
         with store_errors():
             now_us = await self._now_us()
             pipeline = self._client.pipeline(transaction=False)

@@ -48,7 +48,9 @@ class CachedDirectory:
     @property
     def generation(self) -> int | None:
         """Return the number of changes heard; None while they may be missed."""
-        return self._changes if self.is_fresh else None
+        if not self.is_fresh:
+            return None
+        return self._changes
 
     async def find_key(self, key_hash: str) -> Key | None:
         """Return the key whose secret has that SHA-256, with the limits of its budget."""

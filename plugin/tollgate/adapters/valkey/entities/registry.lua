@@ -1,17 +1,17 @@
--- Change entities: every instruction is checked before the first is carried out, so all of them happen or none.
+-- Change entities: all instructions are checked before the first is executed, so all happen or none.
 --
 -- KEYS[1]  counter of versions; KEYS[1 + i] is the key of instruction i
 -- ARGV[1]  channel of changes; then four arguments per instruction: what, a, b, c
---            put     a = version it must have now (0: none), b = document, c = KIND:ID to announce
---            drop    a = version it must have now,                         c = KIND:ID to announce
---            claim   a = id that takes a unique name (nobody else may have it)
---            release a = id that gives it back (ignored when somebody else has it)
+--            put     a = required current version (0: none), b = document, c = KIND:ID to publish
+--            drop    a = required current version,                         c = KIND:ID to publish
+--            claim   a = id that takes a unique name, which must be free or its own
+--            release a = id that gives a name back (ignored if it belongs to another)
 --            list    a = id, b = score
 --            unlist  a = id
---            unused  the list must be empty
---            exists  there must be such a document
---            note    a = entries that the stream keeps at least, b = entry
--- Reply    0, or the number of the first instruction that did not fit; then nothing was changed
+--            unused  requires an empty list
+--            exists  requires the document
+--            note    a = least number of entries that the stream keeps, b = entry to append
+-- Reply    0, or the number of the first instruction whose condition failed; then nothing changed
 
 local count = #KEYS - 1
 
@@ -31,7 +31,8 @@ for i = 1, count do
       -- A release earlier in the same change frees the name for its next owner.
       local freed = false
       for j = 1, i - 1 do
-        freed = freed or (argument(j, 1) == 'release' and KEYS[1 + j] == key and argument(j, 2) == owner)
+        local releases = argument(j, 1) == 'release' and KEYS[1 + j] == key
+        freed = freed or (releases and argument(j, 2) == owner)
       end
       if not freed then
         return i
@@ -44,7 +45,8 @@ for i = 1, count do
   elseif what == 'exists' then
     local there = redis.call('EXISTS', key) == 1
     for j = 1, i - 1 do
-      there = there or (argument(j, 1) == 'put' and KEYS[1 + j] == key) -- it is made in the same change
+      -- It may be created in the same change.
+      there = there or (argument(j, 1) == 'put' and KEYS[1 + j] == key)
     end
     if not there then
       return i

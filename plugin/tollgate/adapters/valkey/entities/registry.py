@@ -189,4 +189,6 @@ def _budget_checks(write: Write) -> Iterator[_Instruction]:
 
 
 def _budget_of(entity: Entity | None) -> str | None:
-    return entity.budget_id if isinstance(entity, Key | Customer) else None
+    if not isinstance(entity, Key | Customer):
+        return None
+    return entity.budget_id

@@ -116,7 +116,9 @@ class Events:
         if not rest:
             return b""
         seen = rest if self._looked else self._read_events(rest)
-        return seen if self._hide else b""
+        if not self._hide:
+            return b""
+        return seen
 
     def look(self) -> None:
         """Read the incomplete event too, since the client has seen that much of it."""
@@ -146,7 +148,9 @@ class Events:
         whole = self._read_events(whole)
         if len(self._rest) > MAX_KEPT_BYTES:
             whole += self._begin_long()
-        return whole if self._hide else data
+        if self._hide:
+            return whole
+        return data
 
     def _read_events(self, events: bytes) -> bytes:
         """Count what events show and parse those that report something.
@@ -166,7 +170,9 @@ class Events:
             elif not self._read_event(event):
                 seen.append(event)
             start = end
-        return events if not self._hide or len(b"".join(seen)) == size else b"".join(seen)
+        if not self._hide or len(b"".join(seen)) == size:
+            return events
+        return b"".join(seen)
 
     def _read_event(self, event: bytes) -> bool:
         """Parse one event. Return True for a usage event that the client did not ask for."""

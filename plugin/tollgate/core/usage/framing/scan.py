@@ -64,7 +64,9 @@ class Scanner:
         """Return the documents that ended since the last call, plus what is known of the current
         one.
         """
-        return self.take() if self._document is None else [*self.take(), self._document]
+        if self._document is None:
+            return self.take()
+        return [*self.take(), self._document]
 
     def feed(self, chunk: bytes) -> None:
         """Read a chunk. Never raises, whatever it contains."""
@@ -168,7 +170,9 @@ class Scanner:
         wanted, node = self._stack[-1]
         if isinstance(node, list):
             return wanted
-        return None if self._key is None else wanted.get(self._key)
+        if self._key is None:
+            return None
+        return wanted.get(self._key)
 
     def _string(self, raw: bytes) -> None:
         text = _text(raw)
@@ -195,7 +199,9 @@ def _text(raw: bytes) -> str:
     if len(raw) > MAX_TOKEN_BYTES:
         return ""
     text = _scalar(b'"' + raw + b'"') if b"\\" in raw else None
-    return text if isinstance(text, str) else raw.decode("utf-8", "replace")
+    if isinstance(text, str):
+        return text
+    return raw.decode("utf-8", "replace")
 
 
 def _scalar(raw: bytes) -> object:

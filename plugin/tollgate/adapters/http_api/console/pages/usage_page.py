@@ -123,7 +123,9 @@ def measured(sums: LedgerSums, measure: Measure) -> int:
 
 def printed(value: float, measure: Measure) -> str:
     """Print a value of a measure."""
-    return dollars(int(value)) if measure == "spend" else count(value)
+    if measure == "spend":
+        return dollars(int(value))
+    return count(value)
 
 
 def _dated(filters: LogFilters, today: date) -> LogFilters:
@@ -150,7 +152,9 @@ def _columns(
     filters: LogFilters,
     measure: Measure,
 ) -> Iterator[Column]:
-    """Return a column for each day: a piece for each group that is shown, and one for all others."""
+    """Return a column for each day: a piece for each group that is shown, and one
+    for all others.
+    """
     assert filters.start_date is not None
     assert filters.end_date is not None
     hidden = [each for each in sums.groups if each not in shown]
@@ -159,7 +163,9 @@ def _columns(
 
         def value(group: str, day: date = day) -> int:
             cell = sums.cells.get((day, group))
-            return 0 if cell is None else measured(cell, measure)
+            if cell is None:
+                return 0
+            return measured(cell, measure)
 
         pieces = [(names.get(each, each), value(each)) for each in shown]
         pieces.append((_OTHERS, sum(map(value, hidden))))
@@ -171,4 +177,6 @@ def _columns(
 
 def _inert(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{text}"
+    return text

@@ -53,7 +53,9 @@ class LimitEntry(RequestBody):
 
 
 class BudgetWindow(RequestBody):
-    """An entry of LiteLLM's `budget_limits`. `reset_at` follows from the duration and is ignored."""
+    """An entry of LiteLLM's `budget_limits`. `reset_at` follows from the duration and
+    is ignored.
+    """
 
     max_budget: Dollars
     budget_duration: DurationText

@@ -102,7 +102,9 @@ class LimitFields(EntryFields):
 
 def _as_object(value: object) -> object:
     # The page's form is a bare number of dollars; LiteLLM's later form is an object.
-    return value if isinstance(value, dict) else {"max_budget": value}
+    if isinstance(value, dict):
+        return value
+    return {"max_budget": value}
 
 
 class ModelBudget(RequestBody):
@@ -209,7 +211,9 @@ def _replace_each(
 
 def printed_dollars(nanousd: int | None) -> float | None:
     """An amount, as a float of dollars."""
-    return None if nanousd is None else dollars_of(nanousd)
+    if nanousd is None:
+        return None
+    return dollars_of(nanousd)
 
 
 def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
@@ -228,7 +232,9 @@ def printed_model_budgets(limits: tuple[ModelLimits, ...]) -> dict[str, Any]:
 
 
 def printed_of_models(limits: tuple[ModelLimits, ...]) -> dict[str, dict[str, int]]:
-    """The limits for models that have fields of their own, `model_rpm_limit` and `model_tpm_limit`."""
+    """The limits for models that have fields of their own, `model_rpm_limit` and
+    `model_tpm_limit`.
+    """
     return {
         name: {
             each.model: amount

@@ -89,7 +89,9 @@ def _duration(value: str) -> str:
 
 def _lifetime(value: object) -> object:
     # LiteLLM's older way to say that a key never expires.
-    return None if value == "-1" else value
+    if value == "-1":
+        return None
+    return value
 
 
 def _object_text(value: object) -> str:
