@@ -6,20 +6,21 @@
 -- counters/layout.py puts in their places. core/limits/bucket.py, period.py and lease.py hold the
 -- same arithmetic, and tests/properties/test_lua_equals_python.py compares the two.
 --
--- KEYS  reservations and ledger of an organization, then scopes, then slots. Each stands there once;
---       callers name them by number.
+-- KEYS  reservations and ledger of an organization, then scopes, then slots. Each stands there
+--       once; callers name them by number.
 -- ARGV  1 now in us ('' asks the server)   2 number of scopes   3 the operation's own
 --       4 number of callers   then two for each caller: its limits, and its keys
 --       then the calls, as the operation says
---         limits, doubles: for each account how many limits it has, 1 if its scope is forgotten when
---           idle, where the bounds of the period of its spend stand, and five numbers for each limit
---           (see below). Behind all accounts stand the bounds of periods: the start of the one
---           before, of the present one, and its end, in us. Place 0: the period never ends.
+--         limits, doubles: for each account how many limits it has, 1 if its scope is forgotten
+--           when idle, where the bounds of the period of its spend stand, and five numbers for each
+--           limit (see below). Behind all accounts stand the bounds of periods: the start of the
+--           one before, of the present one, and its end, in us. Place 0: the period never ends.
 --         keys, 16-bit numbers: two for each account, its scope and its slots (0: it has none)
--- Reply now in us; two 16-bit numbers for each call: the account that refused (0: none did, -1: there
---       is no such reservation), and its limit, negative where only holds stand in the way; then, as
---       they are when all calls are done, the scopes' states in one string, and an array of the
---       calls in flight of each of the slots. The last two are empty where nobody asks to be told.
+-- Reply now in us; two 16-bit numbers for each call: the account that refused (0: none did, -1:
+--       there is no such reservation), and its limit, negative where only holds stand in the way;
+--       then, as they are when all calls are done, the scopes' states in one string, and an array
+--       of the calls in flight of each of the slots. The last two are empty where nobody asks to be
+--       told.
 --
 -- A scope is a string: its state, then for each model a line `NAME=SUM` of what was ever spent on
 -- it. The state is a header (how many counters follow; nano-dollars spent, in two halves of 32
@@ -35,7 +36,8 @@
 --   1 whether it was changed   2 its state as a string (false: not packed yet)   3 its lines
 --   $COUNT the number of counters   $LOW, $HIGH spend   $HELD   $PERIOD   from $FIRST on: counters
 -- Places in a counter, after that of its name: $USED, $HOLDS, $AT.
--- Places in an account: $SCOPE, $SLOTS, $LIMITS, $FIRST_LIMIT, $LAST_LIMIT, $ACCOUNT_PERIOD, $PASSING.
+-- Places in an account: $SCOPE, $SLOTS, $LIMITS, $FIRST_LIMIT, $LAST_LIMIT, $ACCOUNT_PERIOD,
+-- $PASSING.
 -- A limit's five numbers: its kind; its meter among those of the caller (0: requests, of which a
 -- call is charged one at once, or calls in flight); its amount; its counter (its name in ARGV, then
 -- its place in the scope; 0: none); and of a bucket the ticks of its window, of a counter with
@@ -62,6 +64,11 @@ end
 
 local function doubles(count)
   return count <= $MOST and sub('$DOUBLES', 1, 1 + count) or '<' .. rep('d', count)
+end
+
+-- Of a reservation: the end of its lease, how many meters there are, what it holds of each.
+local function reservation_format(meters)
+  return sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
 end
 
 local state_formats = {} -- by the number of counters

@@ -1,4 +1,5 @@
--- Keep the lease of a call that still runs. It follows counters.lua, of whose callers there are none.
+-- Keep the lease of a call that still runs. It follows counters.lua, of whose callers there are
+-- none.
 --
 -- KEYS  reservations, ledger, then the call's slots
 -- ARGV  2, 4 zero   3 how long a lease is in us   5 reservation id

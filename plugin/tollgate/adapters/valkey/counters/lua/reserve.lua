@@ -5,8 +5,8 @@
 --         what of its output is a guess
 --         id; text: the reservation, opaque
 --
--- A reservation is kept as the end of its lease in us, how many meters its caller has, what it holds
--- of the periods' limits of each, and its text.
+-- A reservation is kept as the end of its lease in us, how many meters its caller has, what it
+-- holds of the periods' limits of each, and its text.
 
 local admitted = pack('$ANSWER', 0, 0)
 local lease_end_us = now_us + ARGV[3]
@@ -22,9 +22,9 @@ local function take(slots, id)
 end
 
 -- Whether a limit of a period refuses: 0 if it does not, 1 if it does, -1 if it would not were all
--- that is held given back. It refuses when nothing is left: a call holds what is left at most, and of
--- all limits of a meter no more than the tightest has left, or else a caller with a cent to spend
--- would lock a budget that all share.
+-- that is held given back. It refuses when nothing is left: a call holds what is left at most, and
+-- of all limits of a meter no more than the tightest has left, or else a caller with a cent to
+-- spend would lock a budget that all share.
 local function period_refuses(meter, amount, used, held, numbers)
   local left = amount - used - held
   if left <= 0 then
@@ -36,8 +36,8 @@ local function period_refuses(meter, amount, used, held, numbers)
   return 0
 end
 
--- The first limit that refuses, as its account's number and its own there, negative if the call would
--- fit once all that is held were given back; nil: none does.
+-- The first limit that refuses, as its account's number and its own there, negative if the call
+-- would fit once all that is held were given back; nil: none does.
 local function find_refusing(accounts, numbers)
   for number = 1, #accounts do
     local account = accounts[number]
@@ -112,8 +112,7 @@ local function reserve_one(id, numbers)
   for meter = 1, meters do
     holds[meter] = holds[meter] or 0
   end
-  local form = '$RESERVATION' .. rep('$HOLD', meters)
-  return admitted, pack(form, lease_end_us, meters, unpack(holds, 1, meters))
+  return admitted, pack(reservation_format(meters), lease_end_us, meters, unpack(holds, 1, meters))
 end
 
 local reservations = {}

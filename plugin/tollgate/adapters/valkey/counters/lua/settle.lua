@@ -2,9 +2,9 @@
 -- counters.lua.
 --
 -- ARGV  3 oldest ledger time to keep in ms   a call: four
---         numbers, doubles: of its caller; for each meter of the caller what the call was to use, and
---         what of its output was a guess; then for each meter what it used; its cost, and whether to
---         tell where the accounts stand
+--         numbers, doubles: of its caller; for each meter of the caller what the call was to use,
+--         and what of its output was a guess; then for each meter what it used; its cost, and
+--         whether to tell where the accounts stand
 --         id; text: the ledger record, opaque; model
 
 local settled_now, settled_before = pack('$ANSWER', 0, 0), pack('$ANSWER', -1, 0)
@@ -77,8 +77,8 @@ end
 
 local function settle_one(id, reservation, model, numbers)
   local accounts = accounts_of(numbers[1])
-  local _, meters, first = unpack_struct('$RESERVATION', reservation)
-  local holds = { unpack_struct('<' .. rep('$HOLD', meters), reservation, first) }
+  local meters = (#numbers - 4) / 3
+  local holds = { select(3, unpack_struct(reservation_format(meters), reservation)) }
   local cost, tell = numbers[2 + 3 * meters], numbers[3 + 3 * meters]
   for number = 1, #accounts do
     local account = accounts[number]

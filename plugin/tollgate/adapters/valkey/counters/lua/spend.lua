@@ -8,8 +8,6 @@
 --         place
 --         2 start of the period that was current in us   3 start of the one that follows
 --         4 name of the counter; 0: the scope's spend
---       1 `forget`: counters of limits that are gone
---         2 their names, doubles
 
 local value = redis.call('GET', KEYS[1]) or struct.pack('$HEADER', 0, 0, 0, 0, 0)
 local count = string.byte(value)
@@ -46,32 +44,12 @@ local function carry_counter(before, after, name)
   end
 end
 
-local function forget(names)
-  local kept = { unpack(state, 1, FIRST - 1) }
-  for at = FIRST, #state, 4 do
-    if not names[state[at]] then
-      for place = at, at + 3 do
-        kept[#kept + 1] = state[place]
-      end
-    end
-  end
-  kept[1] = (#kept - FIRST + 1) / 4
-  state = kept
-end
-
 if ARGV[1] == 'set' then
   set(tonumber(ARGV[2]), ARGV[3])
-elseif ARGV[1] == 'carry' and ARGV[4] == '0' then
+elseif ARGV[4] == '0' then
   carry_spend(tonumber(ARGV[2]), tonumber(ARGV[3]))
-elseif ARGV[1] == 'carry' then
-  carry_counter(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 else
-  local names = {}
-  for _, name in ipairs({ struct.unpack('<' .. string.rep('d', #ARGV[2] / 8), ARGV[2]) }) do
-    names[name] = true
-  end
-  forget(names)
+  carry_counter(tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]))
 end
-form = '$HEADER' .. string.rep('$COUNTER', state[1])
 redis.call('SET', KEYS[1], struct.pack(form, unpack(state)) .. lines, 'KEEPTTL')
 return 0
