@@ -22,7 +22,8 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
 from tollgate.core.errors import HistoryUnavailable, SettingsError
-from tollgate.ports import Settled, SpendGroup, SpendQuery, SpendSum, StreamedRecords
+from tollgate.history_ports import SpendGroup, SpendQuery, SpendSum, StreamedRecords
+from tollgate.ports import Settled
 from tollgate.reporting.recording import Recorder
 
 NOON_US = 1_800_014_400_000_000  # 2027-01-15T12:00Z

@@ -17,7 +17,8 @@ import pytest_asyncio
 from tests.e2e.envoy_lab import free_port
 from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
 
-from tollgate.core.requests.dialects import Family, error_type
+from tollgate.core.answers.error_shapes import error_type
+from tollgate.core.requests.dialects import Family
 
 TIGHT = {
     "request_timeout_seconds": 3,

@@ -20,6 +20,7 @@ from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
 from tollgate.admission.model_choice import ModelChoice, UnpricedModels
 from tollgate.core.answers import refusals
+from tollgate.core.answers.error_shapes import error_headers
 from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.credentials import without_key
@@ -37,17 +38,15 @@ from tollgate.core.money.pricing import Price
 from tollgate.core.requests import body
 from tollgate.core.requests import content as reading
 from tollgate.core.requests.catalog import Catalog
-from tollgate.core.requests.dialects import Family, error_headers, family_of_path
-from tollgate.core.requests.endpoints import (
-    Endpoint,
-    find_dialect,
-    find_endpoint,
+from tollgate.core.requests.dialects import Family, family_of_path
+from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
+from tollgate.core.requests.estimate import NOTHING, InputEstimates
+from tollgate.core.requests.inflate import TooLong, check_coding, inflate
+from tollgate.core.requests.upstream_path import (
     find_upstream_path,
     names_model_in_body,
     takes_endless,
 )
-from tollgate.core.requests.estimate import NOTHING, InputEstimates
-from tollgate.core.requests.inflate import TooLong, check_coding, inflate
 from tollgate.ports import Clock, Counters, Directory, SoundLength
 
 _STORE_RETRY_S = 1

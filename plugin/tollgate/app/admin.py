@@ -30,9 +30,9 @@ from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
+from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.metering.metering import Meter
-from tollgate.ports import History
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader

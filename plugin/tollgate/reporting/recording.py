@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from tollgate import telemetry
 from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
-from tollgate.ports import Clock, History, LedgerStream
+from tollgate.history_ports import History, LedgerStream
+from tollgate.ports import Clock
 
 _IDLE_S = 0.25
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)

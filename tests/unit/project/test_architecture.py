@@ -229,3 +229,16 @@ def test_nobody_outside_limits_spells_a_kind_of_limit() -> None:
         and WIRE_NAMES.search(path.read_text(encoding="utf-8"))
     ]
     assert odd == []
+
+
+MOST_LINES = 400
+
+
+def test_a_file_is_read_in_one_sitting() -> None:
+    """A longer one holds two things."""
+    counted = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in own_files()
+        if path.suffix in {".py", ".lua"}
+    }
+    assert [(name, count) for name, count in counted.items() if count > MOST_LINES] == []

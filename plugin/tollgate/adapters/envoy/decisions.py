@@ -10,9 +10,10 @@ from tollgate import telemetry
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.background import Background
+from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.calls.decision import Admission, Header, Refusal
 from tollgate.core.calls.usage import NO_USAGE
-from tollgate.core.requests.dialects import error_body, family_of_path
+from tollgate.core.requests.dialects import family_of_path
 from tollgate.metering.metering import Meter
 
 _CLIENT_CLOSED, _FAILED = 499, 500

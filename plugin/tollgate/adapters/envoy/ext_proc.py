@@ -17,6 +17,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
+from tollgate.adapters.envoy.header_mutations import header_mutation
 from tollgate.adapters.envoy.metadata import (
     METERED_FLAG,
     SETTLED_FLAG,
@@ -32,12 +33,10 @@ from tollgate.core.usage import Api, UsageReader
 from tollgate.core.usage.native import hidden_tokens
 from tollgate.core.usage.reading import NOTHING_READ
 from tollgate.metering.metering import Ended, Meter, used
-from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_proc_pb2 import (
     BodyMutation,
     BodyResponse,
     CommonResponse,
-    HeaderMutation,
     HeadersResponse,
     HttpBody,
     HttpHeaders,
@@ -321,7 +320,7 @@ class _Reply:
         settling = self._settle()
 
         async def answer() -> bytes:
-            common = CommonResponse(header_mutation=_mutation(self._told(await settling)))
+            common = CommonResponse(header_mutation=header_mutation(self._told(await settling)))
             return _encoded(
                 response_body=BodyResponse(response=common), dynamic_metadata=SETTLED_FLAG
             )
@@ -375,20 +374,6 @@ def _streamed(body: bytes, *, end: bool) -> BodyResponse:
     )
 
 
-def _mutation(headers: Iterable[Header], removed: Iterable[str] = ()) -> HeaderMutation:
-    action = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
-    return HeaderMutation(
-        set_headers=[
-            HeaderValueOption(
-                header=HeaderValue(key=each.name, raw_value=each.value.encode()),
-                append_action=action,
-            )
-            for each in headers
-        ],
-        remove_headers=removed,
-    )
-
-
 def _headers(
     headers: Iterable[Header] = (),
     removed: Iterable[str] = (),
@@ -396,7 +381,7 @@ def _headers(
     metadata: Struct,
     override: ProcessingMode | None = None,
 ) -> bytes:
-    common = CommonResponse(header_mutation=_mutation(headers, removed))
+    common = CommonResponse(header_mutation=header_mutation(headers, removed))
     return _encoded(
         response_headers=HeadersResponse(response=common),
         mode_override=override,

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tollgate.adapters.history.database import database_errors, migrate
 from tollgate.adapters.history.tables import HOURLY_SUMS, POSITIONS, RECORDS
-from tollgate.ports import SpendGroup, SpendQuery, SpendSum, StreamedRecords
+from tollgate.history_ports import SpendGroup, SpendQuery, SpendSum, StreamedRecords
 
 T = TypeVar("T")
 _HOUR_US = 3_600_000_000

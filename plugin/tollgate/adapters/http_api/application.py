@@ -25,8 +25,9 @@ from tollgate.adapters.http_api.routes import (
     teams,
     users,
 )
+from tollgate.history_ports import History
 from tollgate.management import Management
-from tollgate.ports import AuditLog, History
+from tollgate.ports import AuditLog
 from tollgate.reporting.reports import Reports
 
 

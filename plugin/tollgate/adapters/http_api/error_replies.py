@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from tollgate import telemetry
 from tollgate.adapters.http_api.queries import ProvidersRoute
 from tollgate.adapters.http_api.wire.parts.not_served import NOT_SERVED
+from tollgate.core.answers.error_shapes import error_body, error_headers
 from tollgate.core.errors import (
     BadRequest,
     Conflict,
@@ -25,7 +26,7 @@ from tollgate.core.errors import (
     TollgateError,
     UnknownModel,
 )
-from tollgate.core.requests.dialects import Family, error_body, error_headers, family_of_path
+from tollgate.core.requests.dialects import Family, family_of_path
 from tollgate.management.administrators import Denied
 
 _log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from fastapi.routing import APIRoute
 
 from tollgate.core.errors import BadRequest, NotFound
 from tollgate.core.limits.accounts import ScopeKind
+from tollgate.history_ports import SpendGroup, SpendQuery
 from tollgate.management import Management
 from tollgate.management.virtual_keys import as_hash
-from tollgate.ports import LedgerQuery, SpendGroup, SpendQuery
+from tollgate.ports import LedgerQuery
 from tollgate.reporting.reports import MOST_RECORDS
 
 MAX_PAGE = 1_000_000_000

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.answers.headers import dollars
 from tollgate.core.answers.wording import Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.callers.rules import Caller
@@ -20,7 +21,7 @@ from tollgate.core.limits import bucket, period
 from tollgate.core.limits.accounts import Account, Meter, Quota, ScopeKind, Standing
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS, described
-from tollgate.core.requests.dialects import Family, error_body
+from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
 
 # A call in flight may end at any moment, and gives back then what it held.

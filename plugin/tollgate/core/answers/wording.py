@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
+from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.limits.accounts import Meter, ScopeKind
 from tollgate.core.limits.limit import METERS
-from tollgate.core.requests.dialects import Family, error_body
+from tollgate.core.requests.dialects import Family
 
 
 class Preset(StrEnum):

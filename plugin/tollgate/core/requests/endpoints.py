@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from msgspec import Struct, structs
 
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests import dialects
-from tollgate.core.requests.dialects import Dialect, Family
+from tollgate.core.requests.dialects import Dialect
 
 
 class Wire(StrEnum):
@@ -47,9 +47,6 @@ _WIRES: dict[str, frozenset[Wire]] = {
     "ollama_chat": frozenset({Wire.OLLAMA, Wire.OPENAI}),
     "vertex_ai": frozenset({Wire.VERTEX}),
 }
-_TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
-# OpenAI-compatible providers whose address may point anywhere.
-_MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
 _OPENAI_ONLY = frozenset({Wire.OPENAI})
 _COMPATIBLE_ONLY = frozenset({Wire.COMPATIBLE})
 
@@ -181,9 +178,6 @@ _SHAPES = (
 # The one Vertex path on which the body names the model:
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
 _VERTEX_COUNT = ("count-tokens", "rawPredict")
-_VERTEX_PLACE = re.compile(
-    r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)"
-)
 # Most rounds of percent-decoding, and how many trailing parts are compared with known paths.
 _MOST_ENCODINGS = 3
 _MOST_PARTS = 12
@@ -346,13 +340,6 @@ def _find_in_any_case(path: str) -> Endpoint | None:
     return None
 
 
-def names_model_in_body(endpoint: Endpoint | None, deployment: Deployment) -> bool:
-    """Whether the deployment's provider reads the model's name from the body."""
-    if endpoint is None or endpoint.model is None:
-        return True
-    return endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment)
-
-
 def paths_of(wire: Wire) -> str:
     """Return the paths of a wire, for a message that says where a model can be reached."""
     shapes = {
@@ -386,76 +373,3 @@ def metered_apis(wire: Wire) -> tuple[str, ...]:
         dialect for each, _, actions in _SHAPES if each is wire for dialect in actions.values()
     ]
     return tuple(dict.fromkeys(dialect.api for dialect in (*named, *shaped) if not dialect.free))
-
-
-def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:
-    """Return whether the deployment's server reads a negative output limit as "unlimited".
-
-    Documented by Ollama (https://docs.ollama.com/modelfile, num_predict), LM Studio
-    (https://lmstudio.ai/docs/developer/openai-compat) and llama.cpp's server
-    (tools/server/README.md, n_predict). Assumed for custom addresses, where any server may run.
-    """
-    if dialect.family is not Family.OPENAI or deployment.provider in _TAKE_ENDLESS:
-        return True
-    host = urlsplit(deployment.api_base).hostname or ""
-    return deployment.provider in _MAYBE_OWN and not f".{host}".endswith(".openai.com")
-
-
-def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) -> str | None:
-    """Return the upstream path and query if they differ from the client's, else None.
-
-    The model is renamed, a Vertex project and location become the deployment's, and OpenAI's paths
-    become those of a provider that keeps them elsewhere. Envoy adds the path of `api_base` itself.
-    """
-    path, mark, query = target.partition("?")
-    path = endpoint.path or normal_path(path)
-    if endpoint.wire is Wire.OPENAI:
-        path, query = _own_path(endpoint, path, query, deployment)
-    elif endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment):
-        path, query, mark = f"/v1{endpoint.rest}", _without_version(query), ""
-    elif endpoint.model is not None:
-        name = endpoint.model if deployment.model == endpoint.model else deployment.model
-        encoded = (
-            path[endpoint.start : endpoint.end] if name == endpoint.model else quote(name, safe="@")
-        )
-        path = path[: endpoint.start] + encoded + path[endpoint.end :]
-    if endpoint.wire is Wire.VERTEX:
-        path = _placed(path, deployment)
-    mark = "?" if query else mark
-    changed = f"{path}{mark}{query}"
-    if changed == target:
-        return None
-    return changed
-
-
-def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment) -> tuple[str, str]:
-    if deployment.provider in ("ollama", "ollama_chat"):
-        return f"/v1{endpoint.rest}", query
-    if deployment.provider != "azure":
-        return path, query
-    # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: the v1 surface
-    # takes the deployment's name as its model.
-    if deployment.api_version is None or endpoint.dialect is dialects.OPENAI_RESPONSES:
-        return f"/openai/v1{endpoint.rest}", query
-    version = f"api-version={quote(deployment.api_version)}"
-    if "api-version=" in query:
-        version = ""
-    return f"/openai/deployments/{quote(deployment.model, safe='')}{endpoint.rest}", "&".join(
-        filter(None, (query, version))
-    )
-
-
-def _without_version(query: str) -> str:
-    """The query of a client of Azure's without the version of Azure's API."""
-    return "&".join(each for each in query.split("&") if not each.startswith("api-version="))
-
-
-def _placed(path: str, deployment: Deployment) -> str:
-    """Return the path with the deployment's project and location.
-
-    A project chosen by the client would put the call on somebody else's bill.
-    """
-    places = {"projects": deployment.vertex_project, "locations": deployment.vertex_location}
-    return _VERTEX_PLACE.sub(
-        lambda match: places[path[: match.start() - 1].rpartition("/")[2]] or match[0], path
-    )

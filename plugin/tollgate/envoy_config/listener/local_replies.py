@@ -32,8 +32,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 from envoy_data_plane.google.protobuf import Struct
 
+from tollgate.core.answers.error_shapes import error_body, error_headers
 from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, ROUTE_PREFIX
-from tollgate.core.requests.dialects import FAMILY_PATHS, Family, error_body, error_headers
+from tollgate.core.requests.dialects import FAMILY_PATHS, Family
 from tollgate.envoy_config.typed_messages import Json, plain
 
 

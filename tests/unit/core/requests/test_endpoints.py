@@ -8,14 +8,8 @@ import pytest
 
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.dialects import family_of_path
-from tollgate.core.requests.endpoints import (
-    Wire,
-    find_endpoint,
-    find_upstream_path,
-    paths_of,
-    takes_endless,
-    wires_of,
-)
+from tollgate.core.requests.endpoints import Wire, find_endpoint, paths_of, wires_of
+from tollgate.core.requests.upstream_path import find_upstream_path, takes_endless
 
 PATHS = [
     ("/v1/chat/completions", "openai.chat", "openai", None),

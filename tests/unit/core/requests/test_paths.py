@@ -14,13 +14,8 @@ from tests.make import limit_set
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import LimitSet
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.requests.endpoints import (
-    Wire,
-    find_dialect,
-    find_endpoint,
-    find_upstream_path,
-    why_not_served,
-)
+from tollgate.core.requests.endpoints import Wire, find_dialect, find_endpoint, why_not_served
+from tollgate.core.requests.upstream_path import find_upstream_path
 
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 OPENAI = Deployment("o", "o", "openai", "gpt-4o", "http://mock-llm")

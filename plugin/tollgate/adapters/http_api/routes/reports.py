@@ -26,8 +26,8 @@ from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import printed_time
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
+from tollgate.history_ports import History, SpendGroup
 from tollgate.management.spending.ranking import Ranking
-from tollgate.ports import History, SpendGroup
 from tollgate.reporting.reports import MOST_RECORDS, Reports
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)

@@ -12,7 +12,8 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import dollars_of
-from tollgate.ports import Settled, SpendGroup, SpendSum
+from tollgate.history_ports import SpendGroup, SpendSum
+from tollgate.ports import Settled
 from tollgate.reporting.reports import DaySum, find_payer
 
 _BYTES_PER_TOKEN = 3  # a rough mean over English text and code
