@@ -33,6 +33,32 @@ async def test_an_entry_that_means_a_field_sets_it(api: Api) -> None:
     assert (row["rpm_limit"], row["tpm_limit"], row["limits"]) == (3, 4, [])
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"limits": [DAY], "budget_limits": [{"budget_duration": "1d", "max_budget": 9}]},
+        {"rpm_limit": 3, "limits": [{"meter": "requests", "amount": 4, "per": "1m"}]},
+        {"tpd_limit": 3, "limits": [{"meter": "tokens", "amount": 4, "per": "24h"}]},
+    ],
+)
+async def test_two_amounts_for_one_window_are_refused(api: Api, fields: dict[str, Any]) -> None:
+    """One of them would be lost, perhaps the stricter one; the same amount twice is one limit."""
+    answer = await api.post("/key/generate", fields)
+    assert answer.status_code == 400
+    assert "of one window differently" in error_of(answer)["message"]
+
+
+async def test_what_is_printed_can_be_sent_back(api: Api) -> None:
+    """Some limits are printed in two spellings."""
+    made = await api.made(
+        rpm_limit=3, limits=[DAY], budget_limits=[{"budget_duration": "7d", "max_budget": 9}]
+    )
+    row = await api.info(made["key"])
+    told = {name: row[name] for name in ("rpm_limit", "limits", "budget_limits")}
+    await api.post("/key/update", {"key": made["key"], **told})
+    assert (await api.info(made["key"]))["limits"] == row["limits"]
+
+
 async def test_several_budgets_stand_beside_the_one_that_spend_counts_against(api: Api) -> None:
     """LiteLLM's `budget_limits`; null takes them away."""
     windows = [

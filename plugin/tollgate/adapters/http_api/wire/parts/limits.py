@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, patched
 from tollgate.adapters.http_api.wire.parts.general_limits import (
@@ -26,7 +33,7 @@ from tollgate.adapters.http_api.wire.parts.types import (
     wrong,
 )
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
-from tollgate.core.limits.limit import KINDS, Limit
+from tollgate.core.limits.limit import KINDS, METERS, Limit
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.limits import restarted
 
@@ -79,6 +86,24 @@ class LimitFields(EntryFields):
     def _windows(cls, given: tuple[BudgetWindow, ...] | None) -> tuple[BudgetWindow, ...] | None:
         check_entries([each.limit for each in given or ()])
         return given
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        """Refuse two amounts for one counter: one of them would be lost without a word."""
+        said = [
+            (Limit(kind.meter, amount, kind.window), kind.field)
+            for kind in KINDS.values()
+            if (amount := getattr(self, kind.field, None)) is not None
+        ]
+        said += [(each.limit, "limits") for each in self.limits or () if each.model is None]
+        said += [(each.limit, "budget_limits") for each in self.budget_limits or ()]
+        known: dict[str, tuple[Limit, str]] = {}
+        for limit, field in said:
+            other, first = known.setdefault(limit.counter, (limit, field))
+            if other != limit:
+                noun = METERS[limit.meter].noun
+                raise wrong(f"{first} and {field} limit the {noun} of one window differently")
+        return self
 
     def limits_over(self, limits: LimitSet) -> LimitSet:
         """The limits that these fields make of others."""
