@@ -25,10 +25,15 @@ SOURCES := plugin tests proto
 run: $(VENV)/run
 	@exec $(BIN)/tollgate up $(ARGS)
 
-# Tests wait more than they compute: two processes need little more than half the time of one.
-TEST_PROCESSES ?= 2
+# End-to-end tests wait more than they compute: two processes need little more than half the time of
+# one. The others share one process, whose clocks nobody else disturbs.
 test: $(VENV)/dev
-	$(BIN)/pytest -q -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
+ifdef ARGS
+	$(BIN)/pytest -q $(ARGS)
+else
+	$(BIN)/pytest -q --ignore=tests/e2e
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
+endif
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check $(SOURCES)

@@ -71,7 +71,7 @@ async def test_openai_raises_its_own_exceptions(tollgate: Gateway) -> None:
         with pytest.raises(openai.NotFoundError):
             await unlimited.chat.completions.create(model="gpt-9", messages=HI)  # type: ignore[arg-type]
         with pytest.raises(openai.BadRequestError):
-            await unlimited.chat.completions.create(model="claude", messages=HI)  # type: ignore[arg-type]
+            await unlimited.responses.create(model="claude", input="hi")
         with pytest.raises(openai.AuthenticationError):
             await client.with_options(api_key="sk-no").chat.completions.create(
                 model="gpt-4o", messages=HI

@@ -185,12 +185,14 @@ async def test_a_call_that_a_full_breaker_refuses_costs_nothing(tmp_path: Path, 
             url = f"{running.url}/v1/chat/completions"
             return (await running.client.post(url, json=body, headers=bearer(key))).status_code
 
-        # One on the only connection, and one that waits for it.
-        others = [asyncio.create_task(call(other)) for _ in range(2)]
+        # One on the only connection, and then one that waits for it: two at once would both wait
+        # for the connection to be made, and only one may.
+        others = [asyncio.create_task(call(other))]
         for _ in range(100):
             await asyncio.sleep(0.05)
             if provider.arrived["slow"]:
                 break
+        others.append(asyncio.create_task(call(other)))
         await asyncio.sleep(0.5)
         refused = [await call(key) for _ in range(3)]
         passed = [await each for each in others]

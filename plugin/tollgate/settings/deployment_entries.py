@@ -61,9 +61,10 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
         )
         if not deployment.pass_credentials:
             _add_credential(found, deployment, params, environment)
+    # Last: the variables of written keys are numbered by the entries of the file alone.
+    for deployment in tuple(found.deployments):
         if (beside := _compatible(deployment)) is not None:
             _add_beside(found, deployment, beside)
-            taken.add(beside.id)
     return found
 
 

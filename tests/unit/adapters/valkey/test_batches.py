@@ -12,7 +12,6 @@ from tollgate.adapters.valkey.counters.batches import MOST_CALLS, QUIET_TURNS, B
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
-_CALL = struct.Struct("<H")
 _NOBODY = Keyed.of("default", ())
 
 
@@ -25,7 +24,7 @@ class Store:
 
     def call(self, count: int = 1, organization: str = "default") -> None:
         for _ in range(count):
-            self.batches.of(organization).add(_NOBODY, _CALL)
+            self.batches.of(organization).add(_NOBODY)
 
     def answer(self, organization: str = "default") -> None:
         self.batches.returned(organization)
@@ -125,8 +124,8 @@ async def test_a_batch_names_each_key_of_its_callers_once_and_nobody_elses() -> 
     second = Keyed.of("default", (requests(5, PROXY), parallel(1, TEAM)))
     together, alone = Batch(), Batch()
     for keyed in (first, second, first):
-        together.add(keyed, _CALL)
-    alone.add(first, _CALL)
+        together.add(keyed)
+    alone.add(first)
     assert (len(together.keys()), together.scope_count) == (5, 3)
     assert (alone.keys(), alone.scope_count) == ((*together.keys()[:2], together.keys()[3]), 2)
     # Two of each caller's arguments are its limits and its keys: of scopes and slots, by number.
