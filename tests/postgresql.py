@@ -22,12 +22,13 @@ def postgresql_server() -> Iterator[str]:
     found = find_spec("pgserver")
     assert found is not None
     assert found.submodule_search_locations is not None
-    programs = Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+    package = Path(found.submodule_search_locations[0])
     folder = Path(tempfile.mkdtemp(prefix="tg-pg-"))
-    if _UNPRIVILEGED:
-        os.chown(folder, 65534, 65534)
     data = folder / "data"
     try:
+        if _UNPRIVILEGED:
+            package = _copied(package, folder)
+        programs = package / "pginstall" / "bin"
         _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync")
         options = ("-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off")
         with subprocess.Popen(
@@ -44,6 +45,16 @@ def postgresql_server() -> Iterator[str]:
                 server.terminate()
     finally:
         shutil.rmtree(folder)
+
+
+def _copied(package: Path, folder: Path) -> Path:
+    """Copy the package where another user may run it: root's own folders may be closed to all."""
+    os.chown(folder, 65534, 65534)
+    libraries = package.with_name(f"{package.name}.libs")
+    for each in (package / "pginstall", libraries):
+        if each.exists():
+            shutil.copytree(each, folder / each.relative_to(package.parent), symlinks=True)
+    return folder / package.name
 
 
 def _run(program: Path, *arguments: object) -> None:
