@@ -214,8 +214,12 @@ async def own_traffic(name: str, ports: tuple[int, int], folder: Path) -> list[o
             reply = await client.get(f"http://127.0.0.1:{ports[1]}/second")
             seen.append((reply.status_code, reply.text))
     if name == "replies":
-        await asyncio.sleep(1.5)  # Envoy writes its log once a second
-        lines = (folder / "access.log").read_text(encoding="utf-8").splitlines()
+        lines: list[str] = []
+        for _ in range(60):  # Envoy writes its log now and then
+            await asyncio.sleep(0.25)
+            lines = (folder / "access.log").read_text(encoding="utf-8").splitlines()
+            if len(lines) >= len(OWN_TRAFFIC[name]):
+                break
         seen.append([line for line in lines if "/llm" not in line and "/v1" not in line])
         (folder / "access.log").unlink()
     return seen
