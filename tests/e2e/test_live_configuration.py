@@ -220,4 +220,5 @@ async def test_a_signal_looks_at_the_file_and_a_worker_that_died_comes_back_with
     while len(set(worker_pids(running.process.pid)) - old) < len(old):  # noqa: ASYNC110 - likewise
         await asyncio.sleep(0.05)
     await becomes(200, ask)
-    assert (await running.chat(key, model="kept")).status_code == 200
+    # One worker serves by now; the other may still be starting.
+    await becomes(200, lambda: running.chat(key, model="kept"))
