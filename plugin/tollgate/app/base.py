@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -186,18 +186,10 @@ async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
 
 
 def _proxy_limits(settings: Settings) -> LimitSet:
-    """The limits of all calls together."""
-    page, ours = settings.litellm, settings.tollgate
-    found = LimitSet(
-        max_budget_nanousd=_nanousd(page.max_budget), budget_duration=page.budget_duration
-    )
-    for field, amount in (
-        ("rpm_limit", ours.proxy_rpm_limit),
-        ("tpm_limit", ours.proxy_tpm_limit),
-        ("max_parallel_requests", ours.proxy_max_parallel_requests),
-    ):
-        found = found.with_amount(field, amount)
-    return replace(found, limits=(*found.limits, *(each.limit for each in ours.limits)))
+    """Return the limits of all calls together; one that is said twice counts once."""
+    page = settings.litellm
+    limits = {limit.counter: limit for limit, _ in settings.tollgate.limits_of_all()}
+    return LimitSet(tuple(limits.values()), _nanousd(page.max_budget), page.budget_duration)
 
 
 def _nanousd(dollars: Decimal | None) -> int | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.credentials import PAYER_HEADERS
+from tollgate.core.callers.limit_entries import find_contradiction
 from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.settings.grpc_settings import GrpcSettings
 from tollgate.settings.limit_entry import LimitEntry
@@ -164,3 +166,18 @@ class TollgateSettings(GrpcSettings):
         ge=1,
         description="how long the history keeps single records; default for ever, and sums always",
     )
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        if (contradiction := find_contradiction(self.limits_of_all())) is not None:
+            raise ValueError(contradiction)
+        return self
+
+    def limits_of_all(self) -> list[tuple[Limit, str]]:
+        """Return the limits of all calls together, each with the field that says it."""
+        said = [
+            (Limit(kind.meter, amount, kind.window), f"proxy_{field}")
+            for field, kind in KINDS.items()
+            if (amount := getattr(self, f"proxy_{field}", None)) is not None
+        ]
+        return [*said, *((each.limit, "limits") for each in self.limits)]

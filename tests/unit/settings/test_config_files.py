@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tollgate.adapters.prices import PriceBook
+from tollgate.app.base import terms
 from tollgate.commands.printing import report
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import Address, Topology
@@ -640,3 +641,32 @@ def test_what_no_vendor_serves_to_openais_clients_is_served_one_way(
 ) -> None:
     """By its own API alone; Vertex' address names a project."""
     assert len(deployment(tmp_path, params).deployments) == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        (
+            'proxy_rpm_limit: 5, limits: [{meter: requests, amount: 9, per: "1m"}]',
+            "tollgate: proxy_rpm_limit and limits limit the requests of one window differently",
+        ),
+        (
+            "limits: [{meter: tokens, amount: 5, per: 1d}, {meter: tokens, amount: 9, per: 24h}]",
+            "tollgate: limits and limits limit the tokens of one window differently",
+        ),
+    ],
+)
+def test_two_amounts_for_one_window_of_all_calls_are_a_fault(
+    tmp_path: Path, ours: str, expected: str
+) -> None:
+    """Both would count with the same counter, each call twice."""
+    assert [line.partition(" (got")[0] for line in faults(tmp_path, f"tollgate: {{{ours}}}")] == [
+        expected
+    ]
+
+
+def test_a_limit_of_all_calls_that_is_said_twice_is_one(tmp_path: Path) -> None:
+    """However it is spelled."""
+    twice = 'proxy_rpm_limit: 5, limits: [{meter: requests, amount: 5, per: "1m"}]'
+    policy = terms(read(tmp_path, f"tollgate: {{{twice}}}")).policy
+    assert [each.amount for each in policy.proxy.limits] == [5]

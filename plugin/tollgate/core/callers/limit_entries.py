@@ -5,6 +5,7 @@ the management API and the configuration take them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,6 +13,7 @@ from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.limit import (
+    METERS,
     Bucket,
     Forever,
     InFlight,
@@ -40,6 +42,21 @@ def limit_of_entry(
         _check_calendar(per, calendar)
     window = window_of(meter, per, calendar)
     return Limit(meter, _amount(meter, amount, window), window)
+
+
+def find_contradiction(said: Iterable[tuple[Limit, str]]) -> str | None:
+    """Return a sentence about two amounts for one counter; None if there are none.
+
+    `said`: each limit with the field that says it. One counter holds one amount, so the other,
+    perhaps the stricter one, would be lost.
+    """
+    known: dict[str, tuple[Limit, str]] = {}
+    for limit, field in said:
+        other, first = known.setdefault(limit.counter, (limit, field))
+        if other != limit:
+            noun = METERS[limit.meter].noun
+            return f"{first} and {field} limit the {noun} of one window differently"
+    return None
 
 
 def _check_calendar(per: str | None, calendar: str) -> None:

@@ -147,3 +147,22 @@ async def test_a_limit_is_named_once_and_there_are_not_too_many(
     answer = await api.post("/key/generate", {"limits": limits})
     assert answer.status_code == 400
     assert "limits" in str(error_of(answer))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model_rpm_limit": {"gpt-4o": 5}},
+        {"model_max_budget": {"gpt-4o": {"max_budget": 1, "rpm_limit": 5}}},
+    ],
+)
+async def test_two_amounts_for_one_window_of_a_model_are_refused(
+    api: Api, fields: dict[str, Any]
+) -> None:
+    """Another model may have another amount."""
+    entry = {"meter": "requests", "amount": 9, "per": "1m", "model": "gpt-4o"}
+    answer = await api.post("/key/generate", {**fields, "limits": [entry]})
+    assert answer.status_code == 400
+    assert "of one window differently" in error_of(answer)["message"]
+    made = await api.made(**fields, limits=[{**entry, "model": "fast"}])
+    assert (await api.info(made["key"]))["limits"] == []

@@ -32,8 +32,9 @@ from tollgate.adapters.http_api.wire.parts.types import (
     Identifier,
     wrong,
 )
+from tollgate.core.callers.limit_entries import find_contradiction
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
-from tollgate.core.limits.limit import KINDS, METERS, Limit
+from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.limits import restarted
 
@@ -97,12 +98,8 @@ class LimitFields(EntryFields):
         ]
         said += [(each.limit, "limits") for each in self.limits or () if each.model is None]
         said += [(each.limit, "budget_limits") for each in self.budget_limits or ()]
-        known: dict[str, tuple[Limit, str]] = {}
-        for limit, field in said:
-            other, first = known.setdefault(limit.counter, (limit, field))
-            if other != limit:
-                noun = METERS[limit.meter].noun
-                raise wrong(f"{first} and {field} limit the {noun} of one window differently")
+        if (contradiction := find_contradiction(said)) is not None:
+            raise wrong(contradiction)
         return self
 
     def limits_over(self, limits: LimitSet) -> LimitSet:
@@ -160,6 +157,30 @@ class ModelLimitFields(EntryFields):
     model_max_budget: ModelBudgets | None = None
     model_rpm_limit: dict[Identifier, Count] | None = None
     model_tpm_limit: dict[Identifier, Count] | None = None
+
+    @model_validator(mode="after")
+    def _said_once_of_models(self) -> Self:
+        """Refuse two amounts for one counter of a model likewise."""
+        for model in {each.model for each in self.limits or () if each.model is not None}:
+            said = [(each.limit, "limits") for each in self.limits or () if each.model == model]
+            said += self._said_in_fields(model)
+            if (contradiction := find_contradiction(said)) is not None:
+                raise wrong(f"{contradiction}, for the model {model!r}")
+        return self
+
+    def _said_in_fields(self, model: str) -> list[tuple[Limit, str]]:
+        """Return a model's limits that have a field of their own, each with the field."""
+        budget = (self.model_max_budget or {}).get(model, _NO_BUDGET)
+        said = []
+        for kind in KINDS.values():
+            # model_rpm_limit and model_tpm_limit win over the entries of model_max_budget.
+            field = _OF_MODELS.get(kind.field, "model_max_budget")
+            own = {} if field == "model_max_budget" else getattr(self, field) or {}
+            if model not in own:
+                own, field = {model: getattr(budget, kind.field, None)}, "model_max_budget"
+            if own[model] is not None:
+                said.append((Limit(kind.meter, own[model], kind.window), field))
+        return said
 
     def model_limits_over(
         self, before: tuple[ModelLimits, ...], now_us: int
