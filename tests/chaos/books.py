@@ -123,7 +123,7 @@ def _scopes(store: Valkey) -> Iterator[_Scope]:
 
 
 def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator[str]:
-    """The invariants of design section 5 that a store shows."""
+    """The invariants of money that a store shows."""
     if len({record.id for record in records}) < len(records):
         yield "a reservation was settled twice"
     owed: defaultdict[str, int] = defaultdict(int)

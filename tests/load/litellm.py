@@ -32,7 +32,7 @@ from tests.load.watch import Watch
 
 _SCENARIOS = (JSON_1, JSON_32, UNLIMITED)
 _INSTALL_S = 900
-# Design section 12: how many times less CPU a request takes than LiteLLM's.
+# How many times less CPU a request must take than LiteLLM's.
 _ASKED = {"grpc": 10, "native": 60}
 
 

@@ -1,4 +1,4 @@
-"""What older Envoys lack. Each place that needs something new asks here, and renders what is there.
+"""Know what older Envoys lack: code that renders a newer feature asks here first.
 
 | since | what | older ones | |---|---|---| | 1.40 | `clear_route_cache_headers` of ext_authz |
 clear the route cache after each decision | | 1.40 | `priority_group` cluster specifier | do not
@@ -21,12 +21,12 @@ _FILTERS = {Framing.EVENT_STREAM: "1.40"}
 
 
 def has(ours: TollgateSettings, since: str) -> bool:
-    """Return whether the Envoy that is rendered for has what is new in a version."""
+    """Return whether the configured Envoy is at least of a version."""
     return _minor(ours.envoy_version) >= _minor(since)
 
 
 def reads(ours: TollgateSettings, framing: Framing) -> bool:
-    """Return whether it has a filter that reads replies of that framing."""
+    """Return whether that Envoy has a filter that reads replies of that framing."""
     since = _FILTERS.get(framing)
     return since is None or has(ours, since)
 

@@ -69,7 +69,10 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
 
 
 def _compatible(deployment: Deployment) -> Deployment | None:
-    """The same model at its vendor's endpoint for clients of OpenAI's; None: it has none there."""
+    """Return the same model at its vendor's OpenAI-compatible endpoint.
+
+    None if the vendor has no such endpoint, or does not serve the model there.
+    """
     path = defaults.COMPATIBLE_PATHS.get(deployment.provider)
     model = _compatible_model(deployment)
     if path is None or model is None:
@@ -93,7 +96,7 @@ def _compatible(deployment: Deployment) -> Deployment | None:
 
 
 def _compatible_model(deployment: Deployment) -> str | None:
-    """The model's name at that endpoint; None: it does not serve the model.
+    """Return the model's name at that endpoint; None if it does not serve the model.
 
     Bedrock's serves OpenAI's models, Vertex' Google's, which it wants to be named so.
     """
@@ -112,7 +115,7 @@ def _compatible_model(deployment: Deployment) -> str | None:
 
 
 def _add_beside(found: Deployed, deployment: Deployment, beside: Deployment) -> None:
-    """Let the same model be served a second way, by the same key and at the same price."""
+    """Add a second deployment of a model, with the same key and price."""
     found.deployments.append(beside)
     price = found.prices[deployment.id]
     found.prices[beside.id] = replace(price, base_model=price.base_model or beside.base_model)

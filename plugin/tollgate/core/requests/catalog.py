@@ -240,9 +240,9 @@ class Catalog:
 
 
 def _serves(deployment: Deployment, wire: Wire | None) -> bool:
-    """Whether calls of a wire may go to a deployment.
+    """Return whether calls of a wire may go to a deployment.
 
-    None: of paths that nobody knows, which a compatible endpoint has not.
+    `wire` None stands for an unknown path: a compatible endpoint serves known ones only.
     """
     if wire is None:
         return not deployment.compatible

@@ -1,4 +1,4 @@
-"""How a path, and a model in it, are written for the deployment that gets the call."""
+"""Rewrite a client's path, and the model in it, for the deployment that gets the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VERTEX_PLACE = re.compile(
 
 
 def names_model_in_body(endpoint: Endpoint | None, deployment: Deployment) -> bool:
-    """Whether the deployment's provider reads the model's name from the body."""
+    """Return whether the deployment's provider reads the model's name from the body."""
     if endpoint is None or endpoint.model is None:
         return True
     return endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment)
@@ -85,7 +85,7 @@ def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment)
 
 
 def _without_version(query: str) -> str:
-    """The query of a client of Azure's without the version of Azure's API."""
+    """Return the query without `api-version`, which only Azure reads."""
     return "&".join(each for each in query.split("&") if not each.startswith("api-version="))
 
 

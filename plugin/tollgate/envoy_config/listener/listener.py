@@ -64,7 +64,10 @@ def listener(settings: Settings, topology: Topology) -> Json:
 
 
 def _tls(ours: TollgateSettings) -> Json:
-    """TLS of the listener, if the file has a certificate; HTTP/2 is offered, HTTP/3 is not."""
+    """Return the listener's TLS transport socket; nothing if no certificate is configured.
+
+    Clients may negotiate HTTP/2, but not HTTP/3.
+    """
     if ours.tls is None:
         return {}
     certificate = TlsCertificate(
