@@ -1,7 +1,7 @@
 """The names and values that pass between Envoy's configuration, its Lua and our services.
 
 Each stands here once. `envoy_config/` renders them, Lua files name them by placeholders
-(`@EDITS@`), and `adapters/envoy/` reads and writes them. Envoy of one release may run beside
+(`$EDITS`), and `adapters/envoy/` reads and writes them. Envoy of one release may run beside
 workers of the next, so a change of a value is a change of the protocol.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from betterproto2 import Casing, Message
@@ -31,7 +32,6 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core import envoy_contract as contract
-from tollgate.core.placeholders import fill
 from tollgate.settings import TollgateSettings
 from tollgate.topology import Address
 
@@ -82,7 +82,7 @@ def lua(*names: str) -> Json:
 def lua_message(*names: str, **values: str) -> Lua:
     """Return the same as a message. Placeholders are names of the contract, or of `values`."""
     source = "".join((_LUA / f"{each}.lua").read_text(encoding="utf-8") for each in names)
-    filled = fill(source, {**_CONTRACT, **values})
+    filled = Template(source).substitute(_CONTRACT, **values)
     return Lua(default_source_code=DataSource(inline_string=filled))
 
 

@@ -18,6 +18,7 @@ from tests.unit.envoy_config.changed_contract import HEALTH, STATUSES
 
 import tollgate
 from tollgate.core import envoy_contract
+from tollgate.envoy_config import typed_messages
 from tollgate.pb import access_log_pb2, ext_authz_pb2, ext_proc_pb2
 
 PACKAGE = Path(tollgate.__file__).parent
@@ -245,3 +246,16 @@ def test_no_word_of_the_contract_stands_twice() -> None:
         quoted = re.findall(r'"([^"\n]*)"', path.read_text(encoding="utf-8"))
         found += [(path.name, 0, text) for text in quoted if text in in_our_rooms]
     assert not found, found
+
+
+def test_a_placeholder_without_a_word_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lua would run with the placeholder's own name instead."""
+    (tmp_path / "odd.lua").write_text('local said = get("$NOBODY")')
+    (tmp_path / "open.lua").write_text('local said = get("$")')
+    monkeypatch.setattr(typed_messages, "_LUA", tmp_path)
+    with pytest.raises(KeyError, match="NOBODY"):
+        typed_messages.lua("odd")
+    with pytest.raises(ValueError, match="placeholder"):
+        typed_messages.lua("open")

@@ -1,6 +1,6 @@
 -- Takes the prefix under which Tollgate is served off the path of a call. The route stays the one
 -- that the whole path has found.
-local PREFIX = @PREFIX@
+local PREFIX = $PREFIX
 function envoy_on_request(handle)
   local headers = handle:headers()
   local path = headers:get(":path")

@@ -42,22 +42,22 @@ local function hide(handle)
   -- Envoy's own filter ignores a last event without an empty line after it.
   local told = rest:match("^data:%s*({.*)")
   if told and told:find('"usage"%s*:%s*{') then
-    handle:streamInfo():dynamicMetadata():set("@USAGE_NAMESPACE@", "@UNFINISHED_EVENT@", told)
+    handle:streamInfo():dynamicMetadata():set("$USAGE_NAMESPACE", "$UNFINISHED_EVENT", told)
   end
 end
 
 function envoy_on_response(handle)
-  local said = handle:streamInfo():dynamicMetadata():get("@AUTHZ_FILTER@")
+  local said = handle:streamInfo():dynamicMetadata():get("$AUTHZ_FILTER")
   if not said then return end
   local headers = handle:headers()
-  if said["@HELD@"] then
-    for name, value in said["@HELD@"]:gmatch("([^=;]+)=([^;]*);") do
+  if said["$HELD"] then
+    for name, value in said["$HELD"]:gmatch("([^=;]+)=([^;]*);") do
       if not headers:get(name) then headers:add(name, value) end
     end
     return
   end
   local is_stream = (headers:get("content-type") or ""):find("^text/event%-stream")
-  if said["@HIDE@"] and is_stream and not headers:get("content-encoding") then
+  if said["$HIDE"] and is_stream and not headers:get("content-encoding") then
     headers:remove("content-length")
     hide(handle)
   end
