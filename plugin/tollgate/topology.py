@@ -91,7 +91,7 @@ class Topology:
     discovery: Discovery | None = None
 
 
-class Part(StrEnum):
+class ConfigPart(StrEnum):
     """The part of the configuration to print: the whole file, or a section for an existing one."""
 
     BOOTSTRAP = "bootstrap"

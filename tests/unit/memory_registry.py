@@ -7,7 +7,7 @@ from copy import copy
 from itertools import count
 from typing import Any
 
-from tollgate.adapters.valkey.entities.documents import KINDS, reference
+from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference
 from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
 from tollgate.core.errors import Conflict
@@ -44,7 +44,9 @@ class MemoryRegistry:
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
         """What there is of those ids."""
-        return [self.entities.get(f"{KINDS[kind].name}:{identity}") for identity in identities]
+        return [
+            self.entities.get(f"{ENTITY_KINDS[kind].name}:{identity}") for identity in identities
+        ]
 
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
         """The one entity of that unique name."""
@@ -58,7 +60,9 @@ class MemoryRegistry:
         if owner is not None:
             field = {User: "user_id", Team: "team_id", Budget: "budget_id"}[type(owner)]
             found = [each for each in found if getattr(each, field) == owner.id]
-        found.sort(key=lambda each: (each.created_us, KINDS[kind].identity(each)), reverse=True)
+        found.sort(
+            key=lambda each: (each.created_us, ENTITY_KINDS[kind].identity(each)), reverse=True
+        )
         return Page(tuple(found[offset : offset + count]), len(found))
 
     async def write(self, *writes: Write) -> None:
@@ -77,7 +81,7 @@ class MemoryRegistry:
 
     def _change(self, write: Write) -> None:
         entity: Any = write.after or (write.before.entity if write.before else None)
-        kind, name = KINDS[type(entity)], reference(entity)
+        kind, name = ENTITY_KINDS[type(entity)], reference(entity)
         stored = self.entities.get(name)
         if (stored.version if stored else 0) != (write.before.version if write.before else 0):
             identity = kind.identity(entity)
@@ -116,7 +120,8 @@ class MemoryRegistry:
             (
                 each
                 for each in self.entities.values()
-                if isinstance(each.entity, kind) and KINDS[kind].unique_name(each.entity) == name
+                if isinstance(each.entity, kind)
+                and ENTITY_KINDS[kind].unique_name(each.entity) == name
             ),
             None,
         )

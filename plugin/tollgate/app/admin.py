@@ -32,7 +32,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.history_ports import History
 from tollgate.management import Management
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
@@ -227,7 +227,7 @@ def _bind(address: str) -> dict[str, Any]:
     return {"uds": where.path} if where.path else {"host": where.host, "port": where.port}
 
 
-async def reap(meter: Meter) -> None:
+async def reap(meter: Metering) -> None:
     """Charge expired leases, forever."""
     while True:
         try:

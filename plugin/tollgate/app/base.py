@@ -33,7 +33,7 @@ from tollgate.core.money.dollars import nanousd_of
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.metering.unseen import UnseenOutput
 from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
@@ -60,7 +60,7 @@ class Core:
     pipe: Pipe
     counters: ValkeyCounters
     priced: Priced
-    meter: Meter
+    meter: Metering
     estimates: InputEstimates
     clock: StoreClock
     hold_waits: HoldWaits
@@ -80,7 +80,7 @@ class Core:
         estimates = InputEstimates()
         hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
         outputs = SharedOutputs(pipe)
-        meter = Meter(
+        meter = Metering(
             counters,
             priced.catalog,
             fallback_price(settings),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from tollgate import telemetry
-from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError
 from tollgate.adapters.valkey.connection.survey import evicted, survey
 from tollgate.core.errors import StoreUnavailable
@@ -16,7 +16,7 @@ _LOOK_EVERY_S = 10.0
 
 def check_url(url: str) -> None:
     """Raise SettingsError, with one sentence, for a URL that cannot be used."""
-    Address.of(url)
+    StoreAddress.of(url)
 
 
 async def meet_store(url: str, say: Callable[[str], None]) -> None:

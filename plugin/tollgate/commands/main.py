@@ -24,7 +24,7 @@ from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
 from tollgate.commands.top import top
 from tollgate.gateway import exposure
-from tollgate.topology import Part
+from tollgate.topology import ConfigPart
 
 app = typer.Typer(
     help="Budgets and rate limits for LLM traffic, beside Envoy.",
@@ -148,8 +148,8 @@ def envoy_config(
     config: ConfigOption = settings.EXAMPLE_FILE,
     mode: ModeOption = None,
     what: Annotated[
-        Part, typer.Option(help="the whole file, or a part for a file of your own")
-    ] = Part.BOOTSTRAP,
+        ConfigPart, typer.Option(help="the whole file, or a part for a file of your own")
+    ] = ConfigPart.BOOTSTRAP,
     envoy_version: Annotated[
         settings.EnvoyVersion | None, typer.Option(help="of your Envoy; default that of the file")
     ] = None,
@@ -205,7 +205,7 @@ app.command("import-litellm")(import_litellm)
 app.command("top")(top)
 
 
-def rendered(loaded: settings.Settings, what: Part) -> str:
+def rendered(loaded: settings.Settings, what: ConfigPart) -> str:
     """Return the configuration as YAML, for an Envoy beside `tollgate serve`.
 
     Raises SettingsError for an invalid address.

@@ -49,7 +49,7 @@ _SUMS = (
 _DAYS = ("startTime", "spend", "models", "users")
 
 
-class Group(StrEnum):
+class GroupedBy(StrEnum):
     """What the history sums up by."""
 
     KEY = "key"
@@ -135,7 +135,7 @@ def days(
 
 @app.command()
 def by(
-    group: Annotated[Group, typer.Argument(help="what to sum up by")],
+    group: Annotated[GroupedBy, typer.Argument(help="what to sum up by")],
     since: Day = None,
     until: Day = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="print comma-separated values")] = False,

@@ -18,24 +18,24 @@ from tollgate.envoy_config.listener.listener import (
 from tollgate.envoy_config.listener.route_table import virtual_host
 from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
-from tollgate.topology import Address, Part, Topology
+from tollgate.topology import Address, ConfigPart, Topology
 
-_MAKERS: dict[Part, Callable[[Settings, Topology], object]] = {
-    Part.BOOTSTRAP: bootstrap,
-    Part.LISTENER: listener,
-    Part.CONNECTION_MANAGER: lambda settings, _: connection_manager(settings),
-    Part.FILTERS: lambda settings, _: http_filters(settings),
-    Part.VIRTUAL_HOST: lambda settings, _: virtual_host(settings),
-    Part.CLUSTERS: clusters,
-    Part.SECRETS: lambda settings, _: secrets(settings),
-    Part.ACCESS_LOG: lambda settings, _: [plain(access_log(settings))],
-    Part.LOCAL_REPLIES: lambda settings, _: local_replies(settings),
-    Part.EARLY_MUTATIONS: lambda *_: [plain(early_mutations())],
-    Part.BOUNDS: lambda settings, _: bounds_of(settings),
+_MAKERS: dict[ConfigPart, Callable[[Settings, Topology], object]] = {
+    ConfigPart.BOOTSTRAP: bootstrap,
+    ConfigPart.LISTENER: listener,
+    ConfigPart.CONNECTION_MANAGER: lambda settings, _: connection_manager(settings),
+    ConfigPart.FILTERS: lambda settings, _: http_filters(settings),
+    ConfigPart.VIRTUAL_HOST: lambda settings, _: virtual_host(settings),
+    ConfigPart.CLUSTERS: clusters,
+    ConfigPart.SECRETS: lambda settings, _: secrets(settings),
+    ConfigPart.ACCESS_LOG: lambda settings, _: [plain(access_log(settings))],
+    ConfigPart.LOCAL_REPLIES: lambda settings, _: local_replies(settings),
+    ConfigPart.EARLY_MUTATIONS: lambda *_: [plain(early_mutations())],
+    ConfigPart.BOUNDS: lambda settings, _: bounds_of(settings),
 }
 
 
-def part(what: Part, settings: Settings) -> object:
+def part(what: ConfigPart, settings: Settings) -> object:
     """Return one part, as Envoy reads it. Raises SettingsError for an invalid
     address in the settings.
     """

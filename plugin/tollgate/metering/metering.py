@@ -55,7 +55,7 @@ class Ended(Struct, frozen=True):
     most_shown_tokens: int = 0
 
 
-class Meter:
+class Metering:
     """Settles reservations.
 
     Every method is idempotent and may be called from any worker: the first settlement wins.

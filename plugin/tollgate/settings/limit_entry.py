@@ -10,7 +10,7 @@ from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.limit import Limit
 
 
-class LimitEntry(BaseModel):
+class LimitSetting(BaseModel):
     """A limit in its general form; docs/limits.md describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,7 +23,7 @@ class LimitEntry(BaseModel):
     _limit: Limit = PrivateAttr()
 
     @model_validator(mode="after")
-    def _countable(self) -> LimitEntry:
+    def _countable(self) -> LimitSetting:
         try:
             self._limit = limit_of_entry(self.meter, self.amount, self.per, self.calendar)
         except BadRequest as error:

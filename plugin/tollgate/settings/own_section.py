@@ -16,7 +16,7 @@ from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.settings.grpc_settings import GrpcSettings
-from tollgate.settings.limit_entry import LimitEntry
+from tollgate.settings.limit_entry import LimitSetting
 
 
 def _payer_header(name: str) -> str:
@@ -113,7 +113,7 @@ class TollgateSettings(GrpcSettings):
     proxy_max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="all calls at once"
     )
-    limits: tuple[LimitEntry, ...] = Field(
+    limits: tuple[LimitSetting, ...] = Field(
         (), description="further limits of all calls together (docs/limits.md)"
     )
     ietf_headers: bool = Field(

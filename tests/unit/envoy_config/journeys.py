@@ -42,7 +42,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.envoy_config.listener.listener import connection_manager
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.pb.access_log_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessage
 from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
 from tollgate.pb.ext_proc_pb2 import ProcessingRequest, ProcessingResponse
@@ -135,7 +135,7 @@ class Journey:
 
     async def outcome(self) -> Json:
         self.counters = MemoryCounters(FixedClock())
-        self.meter = Meter(self.counters, Catalog.of((), {}), None, InputEstimates())
+        self.meter = Metering(self.counters, Catalog.of((), {}), None, InputEstimates())
         self.decision = JOURNEYS[self.name]
         self.deciding = Deciding(self.decision)
         self.http = AuthorizationOverHttp(self.deciding, self.meter, APIS)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.core.usage.reading import NOTHING_READ, Reading, Seen
-from tollgate.metering.metering import Ended, Meter, used, used_unseen
+from tollgate.metering.metering import Ended, Metering, used, used_unseen
 
 PRICE = Price(
     "test", (Rates(1_000_000, 2_000_000, 1_000_000, 1_000_000, 1_000_000),)
@@ -33,11 +33,11 @@ HELD = reservation(
 )  # estimated at 10 in and 20 out
 
 
-async def meter_of(*reservations: Reservation) -> tuple[Meter, MemoryCounters]:
+async def meter_of(*reservations: Reservation) -> tuple[Metering, MemoryCounters]:
     counters = MemoryCounters(FixedClock())
     for each in reservations:
         await counters.reserve(each)
-    return Meter(counters, CATALOG, None, InputEstimates()), counters
+    return Metering(counters, CATALOG, None, InputEstimates()), counters
 
 
 def partial(input_tokens: int, output_tokens: int, **kinds: Any) -> Usage:
@@ -179,7 +179,7 @@ async def test_a_settlement_that_the_store_missed_is_tried_again() -> None:
     """The reply goes out with its cost; the settlement follows when the store is back."""
     counters = _Flaky(FixedClock())
     await counters.reserve(HELD)
-    meter = Meter(counters, CATALOG, None, InputEstimates())
+    meter = Metering(counters, CATALOG, None, InputEstimates())
     assert [h.name for h in await meter.settle(Ended(HELD, EXACT, 200, "test"))] == [
         "x-litellm-response-cost"
     ]
@@ -201,7 +201,7 @@ async def test_a_cancelled_reply_does_not_cancel_its_settlement() -> None:
     """Envoy may cancel the stream at any moment; what was used is still charged."""
     counters = _Slow(FixedClock())
     await counters.reserve(HELD)
-    meter = Meter(counters, CATALOG, None, InputEstimates())
+    meter = Metering(counters, CATALOG, None, InputEstimates())
     reply = asyncio.create_task(meter.settle(Ended(HELD, EXACT, 200, "test")))
     await asyncio.sleep(0)
     reply.cancel()
@@ -236,7 +236,9 @@ async def charge(
     catalog = Catalog.of(
         (deployment,), prices, lambda _, model: PRICE if model == "other" else None
     )
-    await Meter(counters, catalog, None, InputEstimates()).settle(Ended(HELD, usage, 200, "test"))
+    await Metering(counters, catalog, None, InputEstimates()).settle(
+        Ended(HELD, usage, 200, "test")
+    )
     record = counters.ledger[-1]
     return record.cost_nanousd, record.certainty, record.bill.cost_nanousd
 
@@ -314,5 +316,7 @@ async def test_what_was_measured_of_the_request_is_charged_where_the_reply_does_
     counters = MemoryCounters(FixedClock())
     await counters.reserve(held)
     catalog = Catalog.of((), {"gpt-4o": price})
-    await Meter(counters, catalog, None, InputEstimates()).settle(Ended(held, usage, 200, "test"))
+    await Metering(counters, catalog, None, InputEstimates()).settle(
+        Ended(held, usage, 200, "test")
+    )
     assert (counters.ledger[-1].cost_nanousd, counters.ledger[-1].certainty) == charged

@@ -178,6 +178,17 @@ def test_a_module_has_its_file_name_for_itself() -> None:
     assert [found for found in places.values() if len(found) > 1] == []
 
 
+def test_a_public_class_has_its_name_for_itself() -> None:
+    """One meaning a name; a private one is read where it stands."""
+    places: dict[str, list[str]] = {}
+    for path in own_files():
+        if path.suffix == ".py":
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
 def test_a_folder_is_read_in_one_sitting() -> None:
     """At most 14 files: a folder that needs more holds two things."""
     counted = Counter(

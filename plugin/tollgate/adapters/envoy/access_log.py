@@ -25,7 +25,7 @@ from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.native import hidden_tokens, seen_in, told_error
 from tollgate.core.usage.reading import Seen
-from tollgate.metering.metering import Ended, Meter, used, used_unseen
+from tollgate.metering.metering import Ended, Metering, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
     HTTPAccessLogEntry,
@@ -51,7 +51,7 @@ class AccessLog:
     The entries of one message are settled together, with one store call for many requests.
     """
 
-    def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
+    def __init__(self, meter: Metering, apis: Mapping[str, Api]) -> None:
         self._meter = meter
         self._readers = {name: FieldReader(api) for name, api in apis.items()}
         self._streams: set[Call] = set()

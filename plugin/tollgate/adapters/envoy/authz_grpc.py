@@ -25,7 +25,7 @@ from tollgate.core.envoy_contract import (
     STREAM_HEADER,
     route_value,
 )
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.pb.common_pb2 import HeaderValue, HeaderValueOption
 from tollgate.pb.ext_authz_pb2 import (
     CheckRequest,
@@ -44,7 +44,7 @@ _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
 class Authorization:
     """Envoy's Authorization service."""
 
-    def __init__(self, admissions: Decides, meter: Meter) -> None:
+    def __init__(self, admissions: Decides, meter: Metering) -> None:
         self._decisions = Decisions(admissions, meter, _GrpcWording())
 
     def check(self, call: Call) -> _Check:

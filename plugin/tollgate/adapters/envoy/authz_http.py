@@ -45,7 +45,7 @@ from tollgate.core.envoy_contract import (
 )
 from tollgate.core.usage import Api
 from tollgate.core.usage.reach import reach_of
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 
 _ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
 
@@ -53,7 +53,7 @@ _ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
 class AuthorizationOverHttp:
     """Serves Envoy's ext_authz on one address."""
 
-    def __init__(self, admissions: Decides, meter: Meter, apis: Mapping[str, Api]) -> None:
+    def __init__(self, admissions: Decides, meter: Metering, apis: Mapping[str, Api]) -> None:
         self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis))
         self.connections: set[_EnvoyConnection] = set()
         self.draining = False
@@ -77,7 +77,7 @@ class AuthorizationOverHttp:
 class _HttpWording:
     """Words decisions as responses whose headers Envoy keeps, or passes to the client."""
 
-    def __init__(self, meter: Meter, apis: Mapping[str, Api]) -> None:
+    def __init__(self, meter: Metering, apis: Mapping[str, Api]) -> None:
         self.key_may_pass = _response(HTTPStatus.OK, ())
         self._meter = meter
         self._reaches = {name: reach_of(api) for name, api in apis.items()}

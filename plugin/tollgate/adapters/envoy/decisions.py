@@ -14,7 +14,7 @@ from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.calls.decision import Admission, Header, Refusal
 from tollgate.core.calls.usage import NO_USAGE
 from tollgate.core.requests.dialects import family_of_path
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 
 _CLIENT_CLOSED, _FAILED = 499, 500
 _SETTLED_BY = "ext_authz"
@@ -46,7 +46,7 @@ class Decisions:
     whose answer could not be worded or delivered are given back.
     """
 
-    def __init__(self, admissions: Decides, meter: Meter, wording: Wording) -> None:
+    def __init__(self, admissions: Decides, meter: Metering, wording: Wording) -> None:
         self._admissions = admissions
         self._meter = meter
         self._wording = wording

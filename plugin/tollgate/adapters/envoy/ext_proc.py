@@ -32,7 +32,7 @@ from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api, UsageReader
 from tollgate.core.usage.native import hidden_tokens
 from tollgate.core.usage.reading import NOTHING_READ
-from tollgate.metering.metering import Ended, Meter, used
+from tollgate.metering.metering import Ended, Metering, used
 from tollgate.pb.ext_proc_pb2 import (
     BodyMutation,
     BodyResponse,
@@ -79,7 +79,7 @@ class ExternalProcessor:
     """Envoy's ExternalProcessor service."""
 
     def __init__(
-        self, meter: Meter, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]
+        self, meter: Metering, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]
     ) -> None:
         """Prepare to serve. `counts`: token counters by deployment id, where a
         tokenizer is known.
@@ -201,7 +201,7 @@ class _Reply:
     def __init__(
         self,
         reservation: Reservation,
-        meter: Meter,
+        meter: Metering,
         api: Api,
         count: Callable[[str], int] | None,
         *,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from tollgate.adapters.prices import PriceBook, differences, read_price_file
-from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.api_table import api_table
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.deployment import Deployment
@@ -176,7 +176,7 @@ def _store(settings: Settings) -> str:
     ours = settings.tollgate
     if ours.redis_url is None:
         return f"embedded, state in {ours.state_dir}"
-    return f"the Valkey or Redis at {Address.of(ours.redis_url)}"
+    return f"the Valkey or Redis at {StoreAddress.of(ours.redis_url)}"
 
 
 def _native(settings: Settings) -> Iterator[tuple[str, str]]:

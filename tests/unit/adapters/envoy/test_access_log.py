@@ -28,7 +28,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
     HTTPAccessLogEntry,
@@ -84,7 +84,7 @@ class Log:
     def __init__(self) -> None:
         self.clock = FixedClock()
         self.counters = MemoryCounters(self.clock)
-        self.meter = Meter(self.counters, CATALOG, None, InputEstimates())
+        self.meter = Metering(self.counters, CATALOG, None, InputEstimates())
 
     async def tell(self, *entries: HTTPAccessLogEntry) -> None:
         """Hear one message, and settle."""
@@ -230,7 +230,7 @@ async def test_a_stream_ends_when_the_worker_is_to_end(tmp_path: Path) -> None:
     """Envoy's has no end of its own; what it had told is settled."""
     counters = Telling(FixedClock())
     await counters.reserve(HELD)
-    door = AccessLog(Meter(counters, CATALOG, None, InputEstimates()), table())
+    door = AccessLog(Metering(counters, CATALOG, None, InputEstimates()), table())
     server = OwnServer({"/log": streaming(door.stream_access_logs)}, Limits())
     await server.start(f"unix:{tmp_path / 'log.sock'}")
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'log.sock'}") as channel:

@@ -19,7 +19,7 @@ from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refu
 from tollgate.core.envoy_contract import KEY_CHECK, KEY_CHECK_EXTENSION
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.pb.common_pb2 import HeaderValueOption, Metadata
 from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
 
@@ -50,7 +50,7 @@ async def decided(
         EnvoyCall(gone=gone),
         Deciding(decision),
     )
-    meter = Meter(counters, Catalog.of((), {}), None, InputEstimates())
+    meter = Metering(counters, Catalog.of((), {}), None, InputEstimates())
     await counters.reserve(HELD)
     receiver = Authorization(deciding, meter).check(call)  # type: ignore[arg-type]
     receiver.received(message)

@@ -29,7 +29,7 @@ from tollgate.core.envoy_contract import (
 )
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 
 CHAT = "/v1/chat/completions"
 HELD = reservation("r1", tokens(1000))
@@ -58,7 +58,7 @@ async def opened(
     folder: Path, decision: Decision, *, waits: bool = False, fails: bool = False
 ) -> AsyncIterator[Door]:
     counters = MemoryCounters(FixedClock())
-    meter = Meter(counters, Catalog.of((), {}), None, InputEstimates())
+    meter = Metering(counters, Catalog.of((), {}), None, InputEstimates())
     deciding, socket = Deciding(None if fails else decision), folder / "authz.sock"
     if waits:
         deciding.may_go_on.clear()

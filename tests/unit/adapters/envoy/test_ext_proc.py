@@ -24,7 +24,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Meter
+from tollgate.metering.metering import Metering
 from tollgate.pb.ext_proc_pb2 import (
     HttpBody,
     HttpHeaders,
@@ -64,7 +64,7 @@ class Door:
     ) -> None:
         self.call = EnvoyCall()
         self.counters = MemoryCounters(FixedClock())
-        self.meter = Meter(self.counters, CATALOG, None, InputEstimates())
+        self.meter = Metering(self.counters, CATALOG, None, InputEstimates())
         self.stream = ExternalProcessor(self.meter, table(), {}).process(self.call)  # type: ignore[arg-type]
         self._held = held
         self._meter = meter

@@ -16,7 +16,7 @@ from tollgate.core.calls.usage import Pass, Usage
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
-from tollgate.metering.metering import Ended, Meter
+from tollgate.metering.metering import Ended, Metering
 
 NOW_US = 1_800_000_000_000_000
 ID = request_id(NOW_US, 7)
@@ -36,7 +36,7 @@ async def settled(world: World, usage: Usage, price: Price | None) -> int:
     prices = {} if price is None else {"gpt-4o": price}
     held = reservation(ID, budget(None, KEY))
     await world.counters.reserve(held)
-    meter = Meter(world.counters, Catalog.of((), prices), None, InputEstimates())
+    meter = Metering(world.counters, Catalog.of((), prices), None, InputEstimates())
     await meter.settle(Ended(held, usage, 200, "test"))
     return world.counters.ledger[-1].cost_nanousd
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.core.errors import SettingsError
 
@@ -27,7 +27,7 @@ from tollgate.core.errors import SettingsError
 )
 def test_a_url_says_where_the_store_is(url: str, place: str, database: int) -> None:
     """As the client library's URLs do."""
-    address = Address.of(url)
+    address = StoreAddress.of(url)
     assert (str(address), address.database) == (place, database)
     assert (address.tls is not None) == url.startswith("rediss")
 
@@ -44,7 +44,7 @@ def test_a_url_says_where_the_store_is(url: str, place: str, database: int) -> N
 )
 def test_what_a_new_connection_says_first(url: str, login: tuple[tuple[str, ...], ...]) -> None:
     """Percent-encoding is undone, once."""
-    assert Address.of(url).login == login
+    assert StoreAddress.of(url).login == login
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_a_new_connection_says_first(url: str, login: tuple[tuple[str, ...]
 def test_what_is_no_url_is_refused_in_one_sentence(url: str, told: str) -> None:
     """By whoever reads it."""
     with pytest.raises(SettingsError) as refused:
-        Address.of(url)
+        StoreAddress.of(url)
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
     with pytest.raises(SettingsError):
@@ -91,7 +91,7 @@ def test_what_is_no_url_is_refused_in_one_sentence(url: str, told: str) -> None:
 )
 def test_no_message_holds_the_password(url: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        Address.of(url)
+        StoreAddress.of(url)
     assert "hush" not in str(refused.value)
 
 
@@ -108,7 +108,7 @@ def test_options_of_tls_say_how_the_store_is_verified(
     options: str, mode: ssl.VerifyMode, checks: bool
 ) -> None:
     """Fully, unless they say otherwise."""
-    tls = Address.of("rediss://h" + options).tls
+    tls = StoreAddress.of("rediss://h" + options).tls
     assert tls is not None
     assert (tls.verify_mode, tls.check_hostname) == (mode, checks)
 
@@ -116,11 +116,11 @@ def test_options_of_tls_say_how_the_store_is_verified(
 def test_authorities_of_ones_own_replace_the_systems(tmp_path: Path) -> None:
     """Whoever names one trusts that one."""
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    tls = Address.of(f"rediss://h?ssl_ca_certs={tmp_path}/ca.pem").tls
+    tls = StoreAddress.of(f"rediss://h?ssl_ca_certs={tmp_path}/ca.pem").tls
     assert tls is not None
     assert len(tls.get_ca_certs()) == 1
 
 
 def test_timeouts_of_the_url_are_seconds() -> None:
-    address = Address.of("redis://h?socket_timeout=1.5&socket_connect_timeout=3")
+    address = StoreAddress.of("redis://h?socket_timeout=1.5&socket_connect_timeout=3")
     assert (address.timeout_s, address.connect_timeout_s) == (1.5, 3)

@@ -19,7 +19,7 @@ class Malformed(Exception):
     """The fields are no valid request: a stream error of type PROTOCOL_ERROR (section 8.1.1)."""
 
 
-class Request(Struct, frozen=True):
+class RequestHead(Struct, frozen=True):
     """A request's head. `length`: of its body in bytes, or -1 if not given."""
 
     path: str
@@ -27,7 +27,7 @@ class Request(Struct, frozen=True):
     length: int
 
 
-def request_of(fields: Iterable[tuple[bytes, bytes]]) -> Request:
+def request_of(fields: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     """Read the fields of a request. Raises Malformed."""
     pseudo: dict[bytes, bytes] = {}
     encoding, length, regular = "", -1, False
@@ -45,7 +45,7 @@ def request_of(fields: Iterable[tuple[bytes, bytes]]) -> Request:
             length = _length(value)
     if not pseudo.keys() >= _NEEDED or not pseudo[b":path"]:
         raise Malformed("a pseudo-header field is missing")
-    return Request(pseudo[b":path"].decode("latin-1"), encoding, length)
+    return RequestHead(pseudo[b":path"].decode("latin-1"), encoding, length)
 
 
 def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:

@@ -40,7 +40,7 @@ from tollgate.adapters.envoy.grpc.frames import (
 )
 from tollgate.adapters.envoy.grpc.header_fields import (
     Malformed,
-    Request,
+    RequestHead,
     check_trailers,
     request_of,
 )
@@ -57,7 +57,7 @@ _MOST_FIELD_BYTES: Final = 64 * 1024
 _KNOWN_BLOCKS, _KNOWN_BLOCK_BYTES = 1024, 1024
 _WRITE_BUFFER_BYTES: Final = 1024 * 1024
 
-Opened = Callable[["Connection", int, Request], Carried]
+Opened = Callable[["Connection", int, RequestHead], Carried]
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._greeted = False
         self._decoder = Decoder(max_header_list_size=_MOST_FIELD_BYTES)
-        self._requests: dict[bytes, Request] = {}
+        self._requests: dict[bytes, RequestHead] = {}
         self._streams = Streams()
         self._sender = Sender(self._streams, self._give_credit)
         self._open_block: tuple[int, int, bytes] | None = (
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
         if flags & END_STREAM and stream in self._streams.open:
             state.end()
 
-    def _request(self, block: bytes) -> Request:
+    def _request(self, block: bytes) -> RequestHead:
         """Return the request of a header block.
 
         Envoy's blocks hardly differ; without a dynamic table, equal bytes have equal meaning.

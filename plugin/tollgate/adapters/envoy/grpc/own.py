@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from tollgate.adapters.envoy.grpc.call import Limits, Method, Methods, Receiver, Status
-from tollgate.adapters.envoy.grpc.header_fields import Request
+from tollgate.adapters.envoy.grpc.header_fields import RequestHead
 from tollgate.adapters.envoy.grpc.http2 import Connection
 from tollgate.adapters.envoy.grpc.message_framing import (
     ACCEPTED,
@@ -204,7 +204,7 @@ class OwnServer:
         self._connections.add(connection)
         return connection
 
-    def _open(self, connection: Connection, stream: int, request: Request) -> OwnCall:
+    def _open(self, connection: Connection, stream: int, request: RequestHead) -> OwnCall:
         call = OwnCall(connection, stream, request.encoding, self._limits.message_bytes)
         if (method := self._methods.get(request.path)) is None:
             call.close(Status.UNIMPLEMENTED, f"no method {request.path}")

@@ -45,7 +45,7 @@ _VERIFICATION = {
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-class Address(Struct, frozen=True):
+class StoreAddress(Struct, frozen=True):
     """A store's URL.
 
     `path`: of a Unix socket; empty means host and port. `timeout_s`, `connect_timeout_s`: None if
@@ -63,7 +63,7 @@ class Address(Struct, frozen=True):
     tls: ssl.SSLContext | None = None
 
     @classmethod
-    def of(cls, url: str) -> Address:
+    def of(cls, url: str) -> StoreAddress:
         """Parse a URL. Raises SettingsError, whose message does not contain the password."""
         try:
             parts = urlsplit(url)

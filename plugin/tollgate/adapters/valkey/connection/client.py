@@ -13,7 +13,7 @@ from valkey.asyncio.retry import Retry
 from valkey.backoff import NoBackoff
 from valkey.exceptions import ValkeyError
 
-from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.core.errors import StoreUnavailable
 
 
@@ -31,7 +31,7 @@ def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
     A command that takes longer than `timeout_s` fails. The library retries nothing: `reserve` is
     not idempotent, and a waiting caller needs an answer. Raises SettingsError.
     """
-    address = Address.of(url)
+    address = StoreAddress.of(url)
     timeout_s = address.timeout_s or timeout_s
     kind, place = _place(address)
     pool = BlockingConnectionPool(
@@ -50,7 +50,7 @@ def connect(url: str, timeout_s: float, connections: int = 64) -> Valkey:
     return client
 
 
-def _place(address: Address) -> tuple[type[Any], Mapping[str, Any]]:
+def _place(address: StoreAddress) -> tuple[type[Any], Mapping[str, Any]]:
     """Return the library's class of connection, and its arguments."""
     if address.path:
         return UnixDomainSocketConnection, {"path": address.path}

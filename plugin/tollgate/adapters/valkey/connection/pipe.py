@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from tollgate.adapters.valkey.connection.address import Address, Command, packed, why
+from tollgate.adapters.valkey.connection.address import Command, StoreAddress, packed, why
 from tollgate.adapters.valkey.connection.store_connection import StoreConnection
 from tollgate.background import Background
 from tollgate.core.errors import StoreSilent, StoreUnavailable
@@ -51,7 +51,7 @@ class Pipe:
 
         Raises SettingsError for an invalid URL.
         """
-        self._address = Address.of(url)
+        self._address = StoreAddress.of(url)
         self._timeout_s = self._address.timeout_s or timeout_s
         self._connection: _CallConnection | None = None
         self._connecting: asyncio.Task[_CallConnection] | None = None

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 
-from tollgate.adapters.valkey.connection.address import Address
+from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError
 from tollgate.adapters.valkey.connection.probe import probe
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
@@ -36,7 +36,7 @@ async def survey(url: str, say: Say) -> list[str]:
     `say` is told what is being waited for. Raises SettingsError with one sentence if the store
     cannot be used.
     """
-    address, pipe = Address.of(url), Pipe(url, _PATIENCE_S)
+    address, pipe = StoreAddress.of(url), Pipe(url, _PATIENCE_S)
     try:
         await _answer(address, pipe, say)
         info = await _info(pipe)
@@ -54,7 +54,7 @@ async def evicted(pipe: Pipe) -> int:
     return int((await _info(pipe, "stats")).get("evicted_keys", "0"))
 
 
-async def _answer(address: Address, pipe: Pipe, say: Say) -> None:
+async def _answer(address: StoreAddress, pipe: Pipe, say: Say) -> None:
     said_s, loop = -_SAY_AGAIN_S, asyncio.get_running_loop()
     while True:
         try:
@@ -68,7 +68,7 @@ async def _answer(address: Address, pipe: Pipe, say: Say) -> None:
         await asyncio.sleep(_ASK_AGAIN_S)
 
 
-def _passing(address: Address, error: Exception) -> str:
+def _passing(address: StoreAddress, error: Exception) -> str:
     """Return what is being waited for. Raises SettingsError if waiting cannot help."""
     # A refused login appears as the cause of a failed connection.
     cause = error.__cause__ if isinstance(error, StoreUnavailable) and error.__cause__ else error
@@ -112,7 +112,7 @@ def _find_fault(info: Mapping[str, str]) -> str | None:
     return None
 
 
-async def _check_rights(address: Address, pipe: Pipe) -> None:
+async def _check_rights(address: StoreAddress, pipe: Pipe) -> None:
     """Try every operation that is needed. Raises SettingsError with the store's own words."""
     try:
         await probe(pipe)

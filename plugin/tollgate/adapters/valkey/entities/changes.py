@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 import hiredis
 
 from tollgate import telemetry
-from tollgate.adapters.valkey.connection.address import Address, Command, packed
+from tollgate.adapters.valkey.connection.address import Command, StoreAddress, packed
 from tollgate.adapters.valkey.connection.store_connection import StoreConnection
 from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
 from tollgate.core.errors import StoreUnavailable
@@ -40,7 +40,7 @@ async def follow(url: str, listener: Listener) -> NoReturn:
 
     While the store is unreachable nothing is reported, and proofs expire.
     """
-    address = Address.of(url)
+    address = StoreAddress.of(url)
     while True:
         subscription = _Subscription(listener, address.login)
         try:

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from tollgate.adapters.valkey.entities.cache import Cache, Kept
-from tollgate.adapters.valkey.entities.documents import KINDS
+from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS
 from tollgate.adapters.valkey.entities.resolve import resolve
 from tollgate.core.entities import Customer, Key, Member, Team, User
 from tollgate.core.errors import StoreUnavailable
@@ -103,7 +103,7 @@ class CachedDirectory:
         return self._clock_s() < self._fresh_until_s
 
     async def _find_entity(self, kind: type[E], identity: str) -> E | None:
-        reference = f"{KINDS[kind].name}:{identity}"
+        reference = f"{ENTITY_KINDS[kind].name}:{identity}"
         if self.is_fresh and (kept := self._cache.get(reference)) is not None:
             entity: E | None = kept.entity
             return entity

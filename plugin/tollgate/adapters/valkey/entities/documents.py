@@ -14,7 +14,7 @@ from tollgate.ports import E
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EntityKind:
     """What the store needs to know about one kind of entity.
 
     `exists` and `taken` are LiteLLM's messages for an id or a name in use.
@@ -27,36 +27,36 @@ class Kind:
     taken: str = ""
 
 
-KINDS: dict[type[Entity], Kind] = {
-    Key: Kind(
+ENTITY_KINDS: dict[type[Entity], EntityKind] = {
+    Key: EntityKind(
         "key",
         lambda key: key.hash,
         "this key exists already",
         lambda key: key.alias,
         "Key with alias '{}' already exists. Unique key aliases across all keys are required.",
     ),
-    User: Kind(
+    User: EntityKind(
         "user",
         lambda user: user.id,
         "User with id {} already exists",
         lambda user: user.email,
         "User with email {} already exists",
     ),
-    Team: Kind(
+    Team: EntityKind(
         "team", lambda team: team.id, "Team id = {} already exists. Please use a different team id."
     ),
-    Member: Kind("member", lambda member: member.id, "User already in team. Member: {}"),
-    Customer: Kind(
+    Member: EntityKind("member", lambda member: member.id, "User already in team. Member: {}"),
+    Customer: EntityKind(
         "customer",
         lambda customer: customer.id,
         "Customer already exists, passed user_id={}. Please pass a new user_id.",
     ),
-    Budget: Kind("budget", lambda budget: budget.id, "Budget with id '{}' already exists."),
+    Budget: EntityKind("budget", lambda budget: budget.id, "Budget with id '{}' already exists."),
 }
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS: dict[type[Entity], msgspec.json.Decoder[Any]] = {
-    kind: msgspec.json.Decoder(kind) for kind in KINDS
+    kind: msgspec.json.Decoder(kind) for kind in ENTITY_KINDS
 }
 
 
@@ -94,13 +94,13 @@ def _carried_over(value: Any) -> Any:
 
 def reference(entity: Entity) -> str:
     """Return `KIND:ID`, which is published when the entity changes."""
-    kind = KINDS[type(entity)]
+    kind = ENTITY_KINDS[type(entity)]
     return f"{kind.name}:{kind.identity(entity)}"
 
 
 def listings(entity: Entity) -> list[str]:
     """Return the indexes that contain an entity."""
-    kind = KINDS[type(entity)].name
+    kind = ENTITY_KINDS[type(entity)].name
     places = [entities_index(kind)]
     if isinstance(entity, Key | Member):
         if entity.user_id is not None:

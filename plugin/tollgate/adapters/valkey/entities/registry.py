@@ -13,7 +13,13 @@ import msgspec
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
-from tollgate.adapters.valkey.entities.documents import KINDS, decode, encode, listings, reference
+from tollgate.adapters.valkey.entities.documents import (
+    ENTITY_KINDS,
+    decode,
+    encode,
+    listings,
+    reference,
+)
 from tollgate.adapters.valkey.keys import (
     AUDIT,
     CHANGES_CHANNEL,
@@ -61,7 +67,7 @@ class ValkeyRegistry:
 
     async def get(self, kind: type[E], identities: Sequence[str]) -> list[Stored[E] | None]:
         """Return the entities with those ids, in order, in one round trip."""
-        name = KINDS[kind].name
+        name = ENTITY_KINDS[kind].name
         with store_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for identity in identities:
@@ -75,7 +81,7 @@ class ValkeyRegistry:
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
         """Return the entity with this unique name."""
         with store_errors():
-            identity: Any = await self._client.get(name_key(KINDS[kind].name, name))
+            identity: Any = await self._client.get(name_key(ENTITY_KINDS[kind].name, name))
         if identity is None:
             return None
         (stored,) = await self.get(kind, [identity.decode()])
@@ -85,11 +91,11 @@ class ValkeyRegistry:
         self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
     ) -> Page[E]:
         """Return a part of a list, newest first."""
-        name = KINDS[kind].name
+        name = ENTITY_KINDS[kind].name
         index = (
             entities_index(name)
             if owner is None
-            else owned_index(KINDS[type(owner)].name, owner.id, name)
+            else owned_index(ENTITY_KINDS[type(owner)].name, owner.id, name)
         )
         with store_errors():
             async with self._client.pipeline(transaction=True) as pipeline:
@@ -130,7 +136,7 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
     """Yield a change line by line: the document, the unique name, the indexes."""
     before: Entity | None = None if write.before is None else write.before.entity
     entity: Any = write.after or before
-    kind = KINDS[type(entity)]
+    kind = ENTITY_KINDS[type(entity)]
     identity = kind.identity(entity)
     key, version = (
         entity_key(kind.name, identity),
@@ -172,7 +178,7 @@ def _budget_checks(write: Write) -> Iterator[_Instruction]:
     before: Entity | None = None if write.before is None else write.before.entity
     if isinstance(before, Budget) and write.after is None:
         for kind in (Key, Customer):
-            index = owned_index("budget", before.id, KINDS[kind].name)
+            index = owned_index("budget", before.id, ENTITY_KINDS[kind].name)
             yield _Instruction(index, "unused", misfit=f"budget {before.id} is in use")
     after = write.after
     if (
@@ -180,7 +186,7 @@ def _budget_checks(write: Write) -> Iterator[_Instruction]:
         and after.budget_id is not None
         and after.budget_id != _budget_of(before)
     ):
-        key = entity_key(KINDS[Budget].name, after.budget_id)
+        key = entity_key(ENTITY_KINDS[Budget].name, after.budget_id)
         yield _Instruction(
             key,
             "exists",
