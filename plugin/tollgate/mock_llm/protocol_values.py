@@ -31,6 +31,10 @@ class MockCall:
     body: bytes
     controls: Controls
 
+    def told(self, usage: bytes) -> bytes:
+        """Return the usage of the reply, or nothing where the request asks for none."""
+        return usage * self.controls.usage
+
 
 @dataclass(frozen=True, slots=True)
 class MockStream:

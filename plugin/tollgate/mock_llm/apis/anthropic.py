@@ -52,7 +52,7 @@ def messages(call: MockCall) -> Reply:
     if body.stream is True:
         return _stream(call, body, said)
     content = b'[{"type":"text","text":"%b"}]' % said.text
-    usage = _USAGE % (_input_tokens(body), said.words) if call.controls.usage else b""
+    usage = call.told(_USAGE % (_input_tokens(body), said.words))
     return _MESSAGE % (call.id.encode(), model_json(body.model), content, _stop_reason(said), usage)
 
 
@@ -70,11 +70,10 @@ def error(status: int, message: str, request_id: str) -> bytes:
 
 
 def _stream(call: MockCall, body: _Body, said: MockAnswer) -> MockStream:
-    shown = call.controls.usage
     # The start reports a small output count; the delta's cumulative count overrides it.
-    start_usage = _USAGE % (_input_tokens(body), min(1, said.words)) if shown else b""
+    start_usage = call.told(_USAGE % (_input_tokens(body), min(1, said.words)))
     message = _MESSAGE % (call.id.encode(), model_json(body.model), b"[]", b"null", start_usage)
-    delta_usage = b',"usage":{"output_tokens":%d}' % said.words if shown else b""
+    delta_usage = call.told(b',"usage":{"output_tokens":%d}' % said.words)
     delta = b'{"stop_reason":%b,"stop_sequence":null}' % _stop_reason(said)
     word = _event(
         b"content_block_delta", b',"index":0,"delta":{"type":"text_delta","text":"%b"}' % said.word

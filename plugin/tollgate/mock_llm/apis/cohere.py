@@ -61,13 +61,13 @@ def embed(call: MockCall) -> Reply:
     return b'{"id":"%b","embeddings":{"float":[%b]}%b}' % (
         call.id.encode(),
         vectors,
-        billed if call.controls.usage else b"",
+        call.told(billed),
     )
 
 
 def rerank(call: MockCall) -> Reply:
     """POST /v2/rerank: one search unit."""
-    billed = b',"meta":{"billed_units":{"search_units":1}}' if call.controls.usage else b""
+    billed = call.told(b',"meta":{"billed_units":{"search_units":1}}')
     return b'{"id":"%b","results":[{"index":0,"relevance_score":0.5}]%b}' % (
         call.id.encode(),
         billed,

@@ -90,7 +90,7 @@ class _Generation:
         )
         return b'{"candidates":[%b],%b"modelVersion":%b,"responseId":"%b"}' % (
             b",".join(candidates),
-            usage if self.call.controls.usage else b"",
+            self.call.told(usage),
             _model(self.call.path),
             self.call.id.encode(),
         )
@@ -140,7 +140,7 @@ def predict(call: MockCall) -> Reply:
     body = decode(_DECODER, call.body)
     count = b',"statistics":{"truncated":false,"token_count":%d}'
     counts = [
-        count % input_tokens(text_bytes(each)) if call.controls.usage else b""
+        call.told(count % input_tokens(text_bytes(each)))
         for each in (body.instances if isinstance(body.instances, list) else [])
     ]
     return b'{"predictions":[%b]}' % b",".join(

@@ -47,11 +47,7 @@ def embed(call: MockCall) -> Reply:
     """POST /api/embed: a vector for each input."""
     body = decode(_DECODER, call.body)
     inputs = body.input if isinstance(body.input, list) else [body.input]
-    count = (
-        b',"prompt_eval_count":%d' % input_tokens(text_bytes(inputs))
-        if call.controls.usage
-        else b""
-    )
+    count = call.told(b',"prompt_eval_count":%d' % input_tokens(text_bytes(inputs)))
     return b'{"model":%b,"embeddings":[%b]%b}' % (
         model_json(body.model),
         b",".join([b"[0.5,-0.5]"] * len(inputs)),
@@ -72,7 +68,7 @@ def _reply(call: MockCall, form: bytes) -> Reply:
     start = b'{"model":%b,"created_at":"2027-01-01T00:00:00Z",' % model_json(body.model)
     # Ollama omits a count of zero.
     output = b',"eval_count":%d' % said.words if said.words else b""
-    counts = b',"prompt_eval_count":%d%b' % (tokens, output) if call.controls.usage else b""
+    counts = call.told(b',"prompt_eval_count":%d%b' % (tokens, output))
     end = b',"done":true,"done_reason":"%b"%b}' % (b"length" if said.truncated else b"stop", counts)
     if body.stream is False:
         return start + form % said.text + end

@@ -125,11 +125,7 @@ def embeddings(call: MockCall) -> Reply:
         for i in range(len(inputs))
     )
     tokens = _tokens_of(inputs)
-    usage = (
-        b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
-        if call.controls.usage
-        else b""
-    )
+    usage = call.told(b',"usage":{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens))
     return b'{"object":"list","data":[%b],"model":%b%b}' % (rows, model_json(body.model), usage)
 
 
