@@ -16,7 +16,7 @@ from tollgate.commands.main import rendered
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
 from tollgate.envoy_config.clusters.clusters import clusters
-from tollgate.envoy_config.parts import Part
+from tollgate.envoy_config.parts import ConfigPart
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load
 
@@ -66,7 +66,7 @@ def socket_of(cluster: Any) -> Any:
 def test_the_committed_configuration_is_current(mode: str) -> None:
     """envoy/grpc.yaml and envoy/native.yaml are what `make envoy` writes."""
     settings = in_mode(load(ENVOY_FOLDER / "settings.yaml"), mode)
-    assert (ENVOY_FOLDER / f"{mode}.yaml").read_text() == rendered(settings, Part.BOOTSTRAP)
+    assert (ENVOY_FOLDER / f"{mode}.yaml").read_text() == rendered(settings, ConfigPart.BOOTSTRAP)
 
 
 @pytest.mark.parametrize("mode", ["grpc", "native"])
@@ -220,7 +220,7 @@ def beside_serve(folder: Path, **ours: str) -> Any:
     file.write_text(json.dumps({"tollgate": ours}))
     return {
         each["name"]: each
-        for each in yaml.safe_load(rendered(in_mode(load(file), "native"), Part.CLUSTERS))
+        for each in yaml.safe_load(rendered(in_mode(load(file), "native"), ConfigPart.CLUSTERS))
     }
 
 
@@ -263,6 +263,8 @@ def test_envoy_accepts_workers_by_name(tmp_path: Path) -> None:
     (tmp_path / "file.yaml").write_text(
         json.dumps({"tollgate": {"reach_grpc": "localhost:5001", "reach_http": "localhost:1"}})
     )
-    (tmp_path / "envoy.yaml").write_text(rendered(load(tmp_path / "file.yaml"), Part.BOOTSTRAP))
+    (tmp_path / "envoy.yaml").write_text(
+        rendered(load(tmp_path / "file.yaml"), ConfigPart.BOOTSTRAP)
+    )
     command = [*Programs().envoy, "--mode", "validate", "-c", str(tmp_path / "envoy.yaml")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
