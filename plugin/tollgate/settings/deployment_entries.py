@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from urllib.parse import urlsplit
 
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.models.makers import maker_of
+from tollgate.core.models.makers import maker_of, patterns_of_makers
 from tollgate.core.models.stream_usage import StreamUsage
 from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.settings import provider_defaults as defaults
@@ -43,7 +45,7 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
     """Build the deployments; one without a known address is left out."""
     found = Deployed()
     taken: set[str] = set()
-    for entry in entries:
+    for entry in chain.from_iterable(map(_by_provider, entries)):
         where = f"model_list: {entry.model_name}"
         try:
             deployment = _deployment(entry, environment, _free_id(entry, taken), found.notices)
@@ -66,6 +68,32 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
         if (beside := _compatible(deployment)) is not None:
             _add_beside(found, deployment, beside)
     return found
+
+
+def _by_provider(entry: ModelEntry) -> Iterator[ModelEntry]:
+    """Yield an entry for each provider that a caller may name, where the model is `*` alone.
+
+    LiteLLM infers the provider of such a call from the model that it asks for, `PROVIDER/MODEL` or
+    the name of a model of a known maker: https://docs.litellm.ai/docs/wildcard_routing. A name of
+    no known maker is OpenAI's. An address or a key of its own makes it one provider's entry.
+    """
+    params = entry.litellm_params
+    whoever = params.model == "*" and entry.model_name.count("*") == 1
+    if not whoever or params.api_base or params.api_key or params.custom_llm_provider:
+        yield entry
+        return
+    named = [(f"{provider}/*", f"{provider}/*") for provider in defaults.NAMED_BY_CALLERS]
+    made = [
+        (pattern, f"{maker}/{pattern}")
+        for maker, pattern in patterns_of_makers()
+        if maker != "openai"
+    ]
+    for name, model in [*named, *made, ("*", "openai/*")]:
+        yield replace(
+            entry,
+            model_name=entry.model_name.replace("*", name),
+            litellm_params=params.model_copy(update={"model": model}),
+        )
 
 
 def _compatible(deployment: Deployment) -> Deployment | None:

@@ -37,6 +37,13 @@ TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 KEYLESS = frozenset({"bedrock", "ollama", "ollama_chat"})
 """Providers without an API key: calls are signed, or the server is one's own."""
 
+NAMED_BY_CALLERS = tuple(
+    each for each in API_BASES if each not in KEYLESS | {"text-completion-openai", "vertex_ai"}
+)
+"""Providers that an entry with the model `*` serves: their address needs no region, project or
+server of one's own.
+"""
+
 COMPATIBLE_PATHS = {
     # https://platform.claude.com/docs/en/api/openai-sdk
     "anthropic": "/v1",

@@ -15,6 +15,7 @@ from tollgate.adapters.prices import PriceBook
 from tollgate.app.base import terms
 from tollgate.commands.printing import report
 from tollgate.core.errors import SettingsError
+from tollgate.core.models.wildcards import Wildcards, fill
 from tollgate.envoy_config import Address, Topology
 from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.settings import Credential, Settings, load
@@ -578,6 +579,40 @@ def test_a_wildcard_has_one_cluster_and_each_model_its_own_price(tmp_path: Path)
     names = [each["name"] for each in clusters(found, TOPOLOGY)]
     assert [each for each in names if each.startswith("deployment/")] == ["deployment/openai/*"]
     assert "each model's own price" in "\n".join(report.describe(found, {}))
+
+
+WHOEVER = "model_list: [{{model_name: '{}', litellm_params: {{model: '*'{}}}}}]"
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [
+        ("anthropic/claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
+        ("claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
+        ("gemini-2.5-flash", ("gemini", "gemini-2.5-flash")),
+        ("groq/llama-3.3-70b-versatile", ("groq", "llama-3.3-70b-versatile")),
+        ("grok-4", ("xai", "grok-4")),
+        ("gpt-4o-mini", ("openai", "gpt-4o-mini")),
+        ("openai/gpt-4o-mini", ("openai", "gpt-4o-mini")),
+        ("nobodys-model", ("openai", "nobodys-model")),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "our/"])
+def test_a_model_that_is_a_star_goes_to_the_provider_that_callers_name(
+    tmp_path: Path, before: str, asked: str, served: tuple[str, str]
+) -> None:
+    """By its prefix, or by who makes it; what nobody is known to make is OpenAI's."""
+    found = read(tmp_path, WHOEVER.format(f"{before}*", ""))
+    name = Wildcards(each.model_name for each in found.deployments).find_wildcard(before + asked)
+    assert name is not None
+    first = next(each for each in found.deployments if each.model_name == name)
+    assert (first.provider, fill(name, before + asked, first.model)) == served
+
+
+def test_a_model_that_is_a_star_with_an_address_is_one_server(tmp_path: Path) -> None:
+    """It takes whatever is asked for."""
+    found = read(tmp_path, WHOEVER.format("*", ", api_base: 'http://h/v1', api_key: k"))
+    assert [(each.model_name, each.model) for each in found.deployments] == [("*", "*")]
 
 
 def prices(settings: Settings) -> dict[str, tuple[str, str]]:

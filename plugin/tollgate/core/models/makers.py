@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from tollgate.core.models.model_names import parse_model_name
@@ -39,16 +40,18 @@ _BEDROCK = re.compile(
 )
 
 
+def patterns_of_makers() -> Iterator[tuple[str, str]]:
+    """Yield each maker with a pattern of its models' names."""
+    for maker, names in _MAKERS:
+        for each in names.split():
+            yield maker, each
+
+
 def maker_of(model: str) -> str | None:
     """Return the provider that makes a model, by LiteLLM's name; None if unknown."""
     if _BEDROCK.fullmatch(model.lower()):
         return "bedrock"
     bare = parse_model_name(model).bare
     return next(
-        (
-            maker
-            for maker, names in _MAKERS
-            if any(fnmatchcase(bare, each) for each in names.split())
-        ),
-        None,
+        (maker for maker, pattern in patterns_of_makers() if fnmatchcase(bare, pattern)), None
     )
