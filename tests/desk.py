@@ -17,7 +17,17 @@ from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission, Decision, Refusal
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.entities import Customer, Key, Member, Team, User
+from tollgate.core.entities import (
+    Customer,
+    Key,
+    LimitSet,
+    Member,
+    Organization,
+    OrganizationMember,
+    Team,
+    User,
+)
+from tollgate.core.limits.accounts import Account, Scope
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.money.pricing import Price, Rates
@@ -42,6 +52,8 @@ class People:
     teams: dict[str, Team] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+    organizations: dict[str, Organization] = field(default_factory=dict)
+    organization_members: dict[str, OrganizationMember] = field(default_factory=dict)
     generation: int | None = None
 
     async def find_key(self, key_hash: str) -> Key | None:
@@ -58,6 +70,14 @@ class People:
 
     async def find_customer(self, customer_id: str) -> Customer | None:
         return self.customers.get(customer_id)
+
+    async def find_organization(self, organization_id: str) -> Organization | None:
+        return self.organizations.get(organization_id)
+
+    async def find_organization_member(
+        self, organization_id: str, user_id: str
+    ) -> OrganizationMember | None:
+        return self.organization_members.get(f"{organization_id}/{user_id}")
 
 
 @dataclass
@@ -97,6 +117,15 @@ class Desk:
         self.people.keys[hashed(SECRET)] = replace(Key(hashed(SECRET), "sk-...test"), **changes)
         if self.people.generation is not None:
             self.people.generation += 1
+
+    def with_policy(self, **limits: LimitSet) -> Terms:
+        """The terms, with limits that the configuration gives."""
+        return replace(self.terms, policy=replace(self.terms.policy, **limits))
+
+    async def spent(self, organization: str, scope: Scope) -> int:
+        """What was ever spent of a scope, as seen from an organization."""
+        (spend,) = await self.counters.spend(organization, (Account(scope),))
+        return int(spend.total_nanousd)
 
     def limit_outputs(self, rows: Sequence[tuple[Sequence[str], int]]) -> None:
         """Let these be the most that models can write: patterns of names, and tokens."""

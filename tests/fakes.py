@@ -21,6 +21,7 @@ from tollgate.core.limits.accounts import (
     Scope,
     Spend,
     Standing,
+    place_of,
 )
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS
@@ -77,7 +78,7 @@ class MemoryCounters:
 
     def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
         for each in scopes:
-            self._scopes.pop((organization, each), None)
+            self._scopes.pop(_counted(organization, each), None)
 
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
@@ -201,7 +202,7 @@ class MemoryCounters:
         ][:100]
 
     def scope(self, organization: str, account: Account) -> _Scope:
-        return self._scopes[organization, account.scope]
+        return self._scopes[_counted(organization, account.scope)]
 
     def _enter_period(self, scope: _Scope, account: Account) -> None:
         scope.used, scope.period_start_us = current(
@@ -226,6 +227,11 @@ class MemoryCounters:
             used.append(level[0])
             held.append(level[1])
         return Balance(tuple(used), tuple(held), spent, scope.held, start_us)
+
+
+def _counted(organization: str, scope: Scope) -> tuple[str, Scope]:
+    """A scope by the place of its counters, whoever calls."""
+    return place_of(organization, scope), Scope(scope.kind, scope.id, scope.model)
 
 
 def _name(quota: Quota) -> object:

@@ -12,7 +12,17 @@ from typing import Any, Generic, Protocol, TypeVar
 from tollgate.core.audit import AuditEntry, Change
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.entities import (
+    Budget,
+    Customer,
+    Entity,
+    Key,
+    Member,
+    Organization,
+    OrganizationMember,
+    Team,
+    User,
+)
 from tollgate.core.limits.accounts import Account, Accounts, Period, Quota, Scope, Spend, Standing
 from tollgate.core.requests.estimate import Lately
 
@@ -120,8 +130,18 @@ class Directory(Protocol):
         """Return the registered customer with that id, or None."""
         ...
 
+    async def find_organization(self, organization_id: str) -> Organization | None:
+        """Return the organization with that id, or None."""
+        ...
 
-E = TypeVar("E", Key, User, Team, Member, Customer, Budget)
+    async def find_organization_member(
+        self, organization_id: str, user_id: str
+    ) -> OrganizationMember | None:
+        """Return the user as a member of the organization, or None."""
+        ...
+
+
+E = TypeVar("E", Key, User, Team, Member, Customer, Budget, Organization, OrganizationMember)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +176,10 @@ class Page(Generic[E]):
     total: int
 
 
+Owner = User | Team | Budget | Organization
+"""Whom entities of other kinds belong to."""
+
+
 class Registry(Protocol):
     """The entities, for management. Errors are core.errors.StoreUnavailable."""
 
@@ -169,12 +193,11 @@ class Registry(Protocol):
         """Return the entity with this unique name: a key's alias, a user's e-mail address."""
         ...
 
-    async def page(
-        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
-    ) -> Page[E]:
+    async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:
         """Return a part of all entities of a kind, or of those that belong to `owner`.
 
-        Keys and members belong to a user and a team, keys and customers to a budget.
+        Keys and members belong to a user and a team, members of organizations to a user and their
+        organization, keys, customers and organizations to a budget.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import structs
 from tests.contract.conftest import LEASE_US
 from tests.make import account_of, refused_by, reservation, settlement
 from valkey.asyncio import Valkey
@@ -103,3 +104,27 @@ async def test_a_store_that_comes_late_is_converted_before_anything_is_held(
     used_up = account_of(KEY.scope, budget_nanousd=100)
     refused = await counters.reserve(reservation("next", used_up))
     assert refused_by(refused, used_up) == (0, Meter.USD)
+
+
+async def test_users_and_customers_of_version_0_2_span_organizations(
+    store: Valkey, pipe: Pipe
+) -> None:
+    """What their calls used in the place of an organization counts for the calls of all."""
+    user, team = Scope(ScopeKind.USER, "u"), Scope(ScopeKind.TEAM, "t")
+    limited = (account_of(user, budget_nanousd=500), account_of(team, budget_nanousd=500))
+    counters = ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US)
+    for number, organization in enumerate(("acme", "globex")):
+        call = structs.replace(reservation(f"c{number}", *limited), organization=organization)
+        await counters.reserve(call)
+        await counters.settle(call, settlement(cost=100))
+    # As version 0.2 named it.
+    shared = keys.scope_key("acme", user)
+    await store.rename(shared, shared.replace("{proxy}", "{acme}"))
+    await store.set(keys.LAYOUT, "2")
+    await ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US).meet_store()
+    spent = {
+        scope: [spend.total_nanousd]
+        for scope in (user, team)
+        for spend in await counters.spend("globex", (Account(scope),))
+    }
+    assert spent == {user: [200], team: [100]}

@@ -9,13 +9,14 @@ from typing import Any
 
 from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference
 from tollgate.core.audit import AuditEntry, Change, changes_of
-from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
+from tollgate.core.entities import BUDGETED, Budget, Entity
 from tollgate.core.errors import Conflict
 from tollgate.ports import (
     AuditedAt,
     AuditPage,
     AuditQuery,
     E,
+    Owner,
     Page,
     Stored,
     Write,
@@ -52,13 +53,11 @@ class MemoryRegistry:
         """The one entity of that unique name."""
         return self._named(kind, name)
 
-    async def page(
-        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
-    ) -> Page[E]:
+    async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:
         """A part of a list, newest first."""
         found = [each.entity for each in self.entities.values() if isinstance(each.entity, kind)]
         if owner is not None:
-            field = {User: "user_id", Team: "team_id", Budget: "budget_id"}[type(owner)]
+            field = f"{ENTITY_KINDS[type(owner)].name}_id"
             found = [each for each in found if getattr(each, field) == owner.id]
         found.sort(
             key=lambda each: (each.created_us, ENTITY_KINDS[kind].identity(each)), reverse=True
@@ -113,7 +112,7 @@ class MemoryRegistry:
             raise Conflict(f"budget_id={budget_id} does not exist; make it with /budget/new")
 
     def _uses(self, entity: Any, budget_id: str) -> bool:
-        return isinstance(entity, Key | Customer) and entity.budget_id == budget_id
+        return isinstance(entity, BUDGETED) and entity.budget_id == budget_id
 
     def _named(self, kind: type[Entity], name: str) -> Stored[Any] | None:
         return next(

@@ -29,7 +29,7 @@ from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refu
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Standing
+from tollgate.core.limits.accounts import Standing
 from tollgate.core.limits.known_refusals import KnownRefusals
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
@@ -268,7 +268,7 @@ class Admissions:
         )
         reservation = Reservation(
             id=identity,
-            organization=caller.organization or DEFAULT_ORGANIZATION,
+            organization=caller.place,
             accounts=self._accounts.find(
                 caller, name, now_us, tokens=not dialect.free, money=estimate.money
             ),

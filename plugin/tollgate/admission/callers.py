@@ -15,7 +15,8 @@ from tollgate.core.callers.authentication import (
 from tollgate.core.callers.credentials import OWN_HEADER, find_secret, passed_secrets
 from tollgate.core.callers.rules import Caller
 from tollgate.core.calls.decision import Refusal
-from tollgate.core.entities import Key
+from tollgate.core.entities import Key, Organization, OrganizationMember, Team
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.memo import Bounded
 from tollgate.core.requests.dialects import Family
 from tollgate.ports import Clock, Directory
@@ -108,6 +109,7 @@ class Callers:
         return caller
 
     async def _look_up(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
+        """Return everybody whose limits apply. Raises Refused if one of them is blocked."""
         directory = self._directory
         customer = await directory.find_customer(customer_id) if customer_id is not None else None
         if customer is not None and customer.blocked:
@@ -123,7 +125,26 @@ class Callers:
         member = None
         if key.team_id is not None and key.user_id is not None:
             member = await directory.find_member(key.team_id, key.user_id)
-        return Caller(key, team, member, user, customer_id, customer)
+        organization, employee = await self._find_organization(key, team, family)
+        return Caller(key, team, member, user, customer_id, customer, organization, employee)
+
+    async def _find_organization(
+        self, key: Key, team: Team | None, family: Family
+    ) -> tuple[Organization | None, OrganizationMember | None]:
+        """Return the organization of a key, which is its team's, and its user as a member of it.
+
+        One that nobody made has no limits, but its spend is recorded. Raises Refused if it is
+        blocked.
+        """
+        name = key.organization if team is None else team.organization
+        if name == DEFAULT_ORGANIZATION:
+            return None, None
+        organization = await self._directory.find_organization(name) or Organization(name)
+        if organization.blocked:
+            raise Refused(_blocked(family, "Organization", name))
+        if key.user_id is None:
+            return organization, None
+        return organization, await self._directory.find_organization_member(name, key.user_id)
 
 
 def _refused(objection: Objection, family: Family) -> Refused:
@@ -134,7 +155,7 @@ def _refused(objection: Objection, family: Family) -> Refused:
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:
     """Return the refusal for a blocked entity, in LiteLLM's words."""
     kind = noun.lower()
-    path = "/user/update" if kind == "user" else f"/{kind}/unblock"
+    path = f"/{kind}/update" if kind in ("user", "organization") else f"/{kind}/unblock"
     message = (
         f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an"
         " admin."

@@ -21,7 +21,7 @@ from tollgate.core.calls.decision import Refusal
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import Key
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Accounts, Standing, accounts_bytes
+from tollgate.core.limits.accounts import Accounts, Standing, accounts_bytes
 from tollgate.core.limits.known_refusals import (
     KnownRefusals,
     find_exhausted,
@@ -115,7 +115,7 @@ class EarlyRefusals:
         if not limited or limited != asker.accounts[: len(limited)]:
             return
         now_us = self._clock.now_us()
-        organization = asker.caller.organization or DEFAULT_ORGANIZATION
+        organization = asker.caller.place
         try:
             told = await self._counters.peek(organization, limited)
         except StoreUnavailable as error:
@@ -136,7 +136,7 @@ class EarlyRefusals:
             return None
         limited = tuple(each for each in accounts if each.limited)
         try:
-            told = await self._counters.peek(caller.organization or DEFAULT_ORGANIZATION, limited)
+            told = await self._counters.peek(caller.place, limited)
         except StoreUnavailable as error:
             # The outage policy is applied when the whole request is decided.
             telemetry.store_failed("admit", error)
@@ -148,7 +148,7 @@ class EarlyRefusals:
     def _refusal(
         self, caller: Caller, accounts: Accounts, standing: Standing, dialect: Dialect, now_us: int
     ) -> Refusal:
-        organization = caller.organization or DEFAULT_ORGANIZATION
+        organization = caller.place
         asked = Reservation("", organization, accounts, now_us, dialect.api, _NO_MODEL, "", 0, 0)
         headers = standing_headers(accounts, standing, dialect.family, _NO_MODEL)
         if self._ietf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from enum import StrEnum
@@ -55,13 +56,18 @@ def changes_of(pairs: Iterable[tuple[Entity | None, Entity | None]]) -> list[Cha
     for before, after in pairs:
         entity = after or before
         if entity is not None:
-            place = type(entity).__name__.lower(), entity.id
+            place = kind_name(type(entity)), entity.id
             old, new = found.get(place, (None, None))
             found[place] = before or old, after or new
     return [
         _change(kind, identity, before, after)
         for (kind, identity), (before, after) in found.items()
     ]
+
+
+def kind_name(kind: type[Entity]) -> str:
+    """Return what the audit log calls a kind of entity, as `organization_member`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
 def _change(kind: str, identity: str, before: Entity | None, after: Entity | None) -> Change:

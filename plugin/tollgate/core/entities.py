@@ -140,11 +140,17 @@ class Key:
     allowed_cache_controls: tuple[str, ...] = ()
     updated_us: int = 0
     first_hash: str | None = None
+    home: str | None = None
 
     @property
     def id(self) -> str:
         """What counters and ledger know the key by: it stays when the secret is regenerated."""
         return self.first_hash or self.hash
+
+    @property
+    def place(self) -> str:
+        """The organization in whose place the counters are: the first one, however it moves."""
+        return self.home or self.organization
 
 
 class Role(StrEnum):
@@ -173,6 +179,11 @@ class User:
     created_us: int = 0
     updated_us: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where the counters are; they span organizations, so any name of one finds them."""
+        return DEFAULT_ORGANIZATION
+
 
 @dataclass(frozen=True, slots=True)
 class Team:
@@ -197,6 +208,12 @@ class Team:
     created_us: int = 0
     updated_us: int = 0
     implied: bool = False
+    home: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The organization in whose place the counters are: the first one, however it moves."""
+        return self.home or self.organization
 
 
 class MemberRole(StrEnum):
@@ -217,6 +234,7 @@ class Member:
     limits: LimitSet = NO_LIMITS
     created_us: int = 0
     updated_us: int = 0
+    model_limits: tuple[ModelLimits, ...] = ()
 
     @property
     def id(self) -> str:
@@ -240,6 +258,11 @@ class Customer:
     created_us: int = 0
     updated_us: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where the counters are; they span organizations, so any name of one finds them."""
+        return DEFAULT_ORGANIZATION
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -256,4 +279,61 @@ class Budget:
     updated_us: int = 0
 
 
-Entity = Key | User | Team | Member | Customer | Budget
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization: teams, keys and users that share limits."""
+
+    id: str
+    alias: str | None = None
+    models: tuple[str, ...] = ()
+    limits: LimitSet = NO_LIMITS
+    model_limits: tuple[ModelLimits, ...] = ()
+    budget_id: str | None = None
+    soft_budget_nanousd: int | None = None
+    blocked: bool = False
+    metadata: str = "{}"
+    created_us: int = 0
+    updated_us: int = 0
+
+    @property
+    def place(self) -> str:
+        """The organization in whose place the counters are."""
+        return self.id
+
+
+class OrganizationRole(StrEnum):
+    """A user's part in an organization, in LiteLLM's words."""
+
+    ADMIN = "org_admin"
+    USER = "internal_user"
+    USER_VIEWER = "internal_user_viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationMember:
+    """A user in an organization."""
+
+    organization_id: str
+    user_id: str
+    role: OrganizationRole = OrganizationRole.USER
+    limits: LimitSet = NO_LIMITS
+    model_limits: tuple[ModelLimits, ...] = ()
+    created_us: int = 0
+    updated_us: int = 0
+
+    @property
+    def id(self) -> str:
+        """`organization/user`: an organization's id holds no slash."""
+        return f"{self.organization_id}/{self.user_id}"
+
+    @property
+    def place(self) -> str:
+        """The organization in whose place the counters are."""
+        return self.organization_id
+
+
+Budgeted = Key | Customer | Organization
+"""Entities that may take their limits from a budget."""
+BUDGETED = (Key, Customer, Organization)
+
+Entity = Key | User | Team | Member | Customer | Budget | Organization | OrganizationMember

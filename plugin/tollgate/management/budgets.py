@@ -5,12 +5,14 @@ itself spends nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from tollgate.core.entities import Budget, Customer, Key
+from tollgate.core.audit import kind_name
+from tollgate.core.entities import BUDGETED, Budget, Budgeted, Key
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.nouns import Noun
 from tollgate.management.spending.spending import Live, Spending
-from tollgate.ports import Clock, Registry, Write
+from tollgate.ports import Clock, Page, Registry, Write
 
 _MOST_NAMED = 5  # of each kind, in an error
 
@@ -69,9 +71,15 @@ class Budgets(Noun[Budget]):
 
     async def _users_of(self, budget: Budget) -> str:
         """Return the users of a budget in words; empty if there are none."""
-        keys = await self.registry.page(Key, budget, 0, _MOST_NAMED)
-        customers = await self.registry.page(Customer, budget, 0, _MOST_NAMED)
-        named = [f"key {each.alias or each.name}" for each in keys.entities]
-        named += [f"customer {each.id}" for each in customers.entities]
-        more = keys.total + customers.total - len(named)
+        named, total = list[str](), 0
+        kind: Any
+        for kind in BUDGETED:
+            page: Page[Any] = await self.registry.page(kind, budget, 0, _MOST_NAMED)
+            named += [f"{kind_name(kind)} {_shown(each)}" for each in page.entities]
+            total += page.total
+        more = total - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _shown(entity: Budgeted) -> str:
+    return entity.alias or entity.name if isinstance(entity, Key) else entity.id

@@ -87,11 +87,11 @@ class Imports:
         if isinstance(entity, Member):
             (stored,) = await self._registry.get(Team, [entity.team_id])
             team = entity_of(stored)
-            organization = organization if team is None else team.organization
+            organization = organization if team is None else team.place
             # A member's period may be that of the limits which the team gives.
             entity = find_member_of(team, entity, entity.user_id) or entity
         else:
-            organization = entity.organization
+            organization = entity.place
         if carried.spend_nanousd:
             await self._spending.correct(Live(entity), carried.spend_nanousd, organization)
         if carried.model_spend_nanousd:

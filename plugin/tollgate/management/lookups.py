@@ -43,11 +43,11 @@ async def imply_teams(
 
 
 async def organization_of(registry: Registry, member: Member) -> str:
-    """Return the organization of a member's counters: that of the team."""
+    """Return the organization in whose place a member's counters are: the team's."""
     team = entity_of((await registry.get(Team, [member.team_id]))[0])
     if team is None:
         return DEFAULT_ORGANIZATION
-    return team.organization
+    return team.place
 
 
 async def removals(registry: Registry, owner: User | Team) -> list[Write]:

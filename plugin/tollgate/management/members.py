@@ -82,7 +82,7 @@ class Members(Noun[Member]):
             find_member_of(team, member, member.user_id) or member
             for member in reversed(await self.entities.all(Team(team.id)))
         ]
-        return await self.spending.live(found, team.organization)
+        return await self.spending.live(found, team.place)
 
     async def change_part(
         self,
@@ -111,7 +111,7 @@ class Members(Noun[Member]):
         """Lower a member's spend in the current period; return the member and the former spend."""
         stored = await self.entities.get(f"{team.id}/{user_id}")
         member = find_member_of(team, stored.entity, user_id) or stored.entity
-        (live,) = await self.spending.live([member], team.organization)
+        (live,) = await self.spending.live([member], team.place)
         spent = live.spend.used_nanousd
         if to_nanousd > spent:
             raise BadRequest(
@@ -119,8 +119,8 @@ class Members(Noun[Member]):
                 f" ({dollars_of(spent)})",
                 "reset_to",
             )
-        await self.spending.correct(live, to_nanousd, team.organization)
-        (live,) = await self.spending.live([member], team.organization)
+        await self.spending.correct(live, to_nanousd, team.place)
+        (live,) = await self.spending.live([member], team.place)
         return live, spent
 
     async def _find_user(self, new: NewMember) -> Stored[User] | None:

@@ -35,7 +35,7 @@ class Noun(Generic[E]):
         except Conflict as conflict:
             raise BadRequest(str(conflict)) from conflict
         if spend_nanousd:
-            await self.spending.correct(Live(entity), spend_nanousd, _organization(entity))
+            await self.spending.correct(Live(entity), spend_nanousd, _place(entity))
         return await self.live_one(entity)
 
     def made(self, blank: E, change: Callable[[E, int], E]) -> E:
@@ -60,7 +60,7 @@ class Noun(Generic[E]):
         except Conflict as conflict:
             raise BadRequest(str(conflict)) from conflict
         if spend_nanousd is not None:
-            await self.spending.correct(Live(entity), spend_nanousd, _organization(entity))
+            await self.spending.correct(Live(entity), spend_nanousd, _place(entity))
         return await self.live_one(entity)
 
     async def change(self, identity: str, change: Callable[[E, int], E]) -> E:
@@ -108,6 +108,6 @@ class Noun(Generic[E]):
         return live
 
 
-def _organization(entity: Any) -> str:
-    organization: str = entity.organization
-    return organization
+def _place(entity: Any) -> str:
+    place: str = entity.place
+    return place

@@ -109,6 +109,4 @@ class Teams(Noun[Team]):
             each.user_id for each in removed if isinstance(each, Member) and each.team_id == team.id
         }
         await self.spending.forget([team, *keys])
-        await self.spending.forget(
-            [Member(team.id, user) for user in sorted(users)], team.organization
-        )
+        await self.spending.forget([Member(team.id, user) for user in sorted(users)], team.place)

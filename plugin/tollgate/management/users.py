@@ -70,7 +70,7 @@ class Users(Noun[User]):
         named = [*(each.team_id for each in memberships), None if key is None else key.team_id]
         await imply_teams(self.registry, named, user.organization, now_us)
         if spend_nanousd:
-            await self.spending.correct(Live(user), spend_nanousd, user.organization)
+            await self.spending.correct(Live(user), spend_nanousd, user.place)
         return await self.live_one(user), None if key is None else Made(secret, Live(key))
 
     async def info(self, user_id: str) -> UserInfo:

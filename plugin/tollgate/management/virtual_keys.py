@@ -86,7 +86,7 @@ class Keys:
             await self.spending.forget([key])
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
-            await self.spending.correct(Live(key), spend_nanousd, key.organization)
+            await self.spending.correct(Live(key), spend_nanousd, key.place)
         return Made(secret, await self._live(key))
 
     async def live_by_name(self, name: str) -> Live[Key]:
@@ -122,7 +122,7 @@ class Keys:
             raise BadRequest(str(conflict), "key_alias") from conflict
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd is not None:
-            await self.spending.correct(Live(key), spend_nanousd, key.organization)
+            await self.spending.correct(Live(key), spend_nanousd, key.place)
         return await self._live(key)
 
     async def delete(self, names: Sequence[str], aliases: Sequence[str] = ()) -> list[str]:
@@ -176,7 +176,7 @@ class Keys:
                 f"reset_to ({dollars_of(to_nanousd)}) must be <= max_budget ({dollars_of(limit)})",
                 "reset_to",
             )
-        await self.spending.correct(live, to_nanousd, live.entity.organization)
+        await self.spending.correct(live, to_nanousd, live.entity.place)
         return await self._live(live.entity), spent
 
     async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:

@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
-from tollgate.core.callers.rules import Policy
-from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
+from tollgate.core.callers.rules import Caller, Policy, scopes_of
+from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_of
+from tollgate.core.entities import (
+    BUDGETED,
+    Budget,
+    Customer,
+    Key,
+    LimitSet,
+    Member,
+    Organization,
+    OrganizationMember,
+    Team,
+    User,
+)
 from tollgate.core.limits import bucket
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
@@ -20,19 +32,10 @@ from tollgate.core.limits.accounts import (
     Meter,
     Quota,
     Scope,
-    ScopeKind,
 )
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.ports import Clock, Counters, Registry, entity_of
 
-Limited = Key | User | Team | Member | Customer
-_KINDS: dict[type[Limited], ScopeKind] = {
-    Key: ScopeKind.KEY,
-    User: ScopeKind.USER,
-    Team: ScopeKind.TEAM,
-    Member: ScopeKind.MEMBER,
-    Customer: ScopeKind.CUSTOMER,
-}
 _US_PER_HOUR = 3_600_000_000
 
 
@@ -91,17 +94,14 @@ class Levels:
         `organization`: of members, whose team tells it.
         """
         in_effect = await self._with_budgets(entities)
-        owned = [(organization or _organization(each), _limits(each)) for each in in_effect]
+        owned = [(organization or _place(each), _limits(each)) for each in in_effect]
         return await self._read(owned)
 
     async def of_key(self, key: Key) -> list[Level]:
         """Return the levels of all scopes that calls of a key meet, the widest first."""
-        user, team, member = await self._around(key)
-        place = key.organization
-        entities = [each for each in (team, member, user, key) if each is not None]
-        owned = [(place, [(Scope(ScopeKind.PROXY, "proxy"), self._policy.proxy)])]
-        owned += [(place, _limits(each)) for each in await self._with_budgets(entities)]
-        return [level for levels in await self._read(owned) for level in levels]
+        caller = await self._caller_of(key)
+        found = await self._read([(caller.place, list(scopes_of(caller, self._policy)))])
+        return found[0]
 
     async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:
         """Return the limits of dollars that will be used up first at the rate of the last hour.
@@ -111,7 +111,7 @@ class Levels:
         now_us, found = self._clock.now_us(), []
         for levels in await self.of(await self._payers(list(last_hour))):
             for level in levels:
-                rate = last_hour.get(f"{level.scope.kind.value}:{level.scope.id}", 0)
+                rate = last_hour.get(f"{level.scope.kind}:{level.scope.id}", 0)
                 if level.quota.meter is Meter.USD and level.scope.model is None and rate > 0:
                     wait_us = max(0, level.remaining) * _US_PER_HOUR // rate
                     if level.resets_us is None or now_us + wait_us < level.resets_us:
@@ -146,14 +146,14 @@ class Levels:
         budgets = {name: entity_of(each) for name, each in zip(names, stored, strict=True)}
         return [
             with_budget(each, budgets[each.budget_id])
-            if isinstance(each, Key | Customer) and each.budget_id is not None
+            if isinstance(each, BUDGETED) and each.budget_id is not None
             else each
             for each in entities
         ]
 
-    async def _around(self, key: Key) -> tuple[User | None, Team | None, Member | None]:
-        """Return whose limits apply to a key's calls beside its own."""
-        user = team = member = None
+    async def _caller_of(self, key: Key) -> Caller:
+        """Return a key with all whose limits apply to its calls."""
+        user = team = member = organization = employee = None
         if key.user_id is not None:
             user = entity_of((await self._registry.get(User, [key.user_id]))[0])
         if key.team_id is not None:
@@ -161,14 +161,28 @@ class Levels:
         if key.team_id is not None and key.user_id is not None:
             (stored,) = await self._registry.get(Member, [f"{key.team_id}/{key.user_id}"])
             member = find_member_of(team, entity_of(stored), key.user_id)
-        return user, team, member
+        name = key.organization if team is None else team.organization
+        if name != DEFAULT_ORGANIZATION:
+            organization = entity_of((await self._registry.get(Organization, [name]))[0])
+            if key.user_id is not None:
+                place = f"{name}/{key.user_id}"
+                employee = entity_of((await self._registry.get(OrganizationMember, [place]))[0])
+        budgeted: list[Any] = await self._with_budgets([key, *filter(None, [organization])])
+        return Caller(
+            budgeted[0],
+            team,
+            member,
+            user,
+            organization=budgeted[1] if organization else None,
+            organization_member=employee,
+        )
 
     async def _payers(self, names: Sequence[str]) -> list[Limited]:
         """Return those of some payers who are registered, but for members."""
         found: list[Limited] = []
         kind: Any
-        for kind in (Team, User, Customer, Key):
-            prefix = f"{_KINDS[kind].value}:"
+        for kind in (Organization, Team, User, Customer, Key):
+            prefix = f"{KINDS_OF[kind].value}:"
             ids = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
             if ids:
                 stored = await self._registry.get(kind, ids)
@@ -178,10 +192,9 @@ class Levels:
 
 def _limits(entity: Limited) -> list[tuple[Scope, LimitSet]]:
     """Return the limits of an entity, in all and of single models."""
-    kind = _KINDS[type(entity)]
-    found = [(Scope(kind, entity.id), entity.limits)]
-    if not isinstance(entity, Member):
-        found += [(Scope(kind, entity.id, each.model), each.limits) for each in entity.model_limits]
+    scope = scope_of(entity)
+    found = [(scope, entity.limits)]
+    found += [(scope.narrowed(each.model), each.limits) for each in entity.model_limits]
     return found
 
 
@@ -201,12 +214,8 @@ def _levels(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
 
 
 def _budget_id(entity: Limited) -> str | None:
-    if not isinstance(entity, Key | Customer):
-        return None
-    return entity.budget_id
+    return entity.budget_id if isinstance(entity, BUDGETED) else None
 
 
-def _organization(entity: Limited) -> str:
-    if isinstance(entity, Member):
-        return DEFAULT_ORGANIZATION
-    return entity.organization
+def _place(entity: Limited) -> str:
+    return DEFAULT_ORGANIZATION if isinstance(entity, Member) else entity.place

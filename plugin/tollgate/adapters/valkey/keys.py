@@ -18,9 +18,9 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
     tollgate:{entities}:of:OWNER:ID:KIND   zset     ids of those of a user, team or budget
     tollgate:{entities}:name:KIND:NAME     string   id of the entity that has a unique name
 
-The braces are a cluster hash tag: one organization's decision touches one slot. The proxy's own
-limits span organizations and therefore have a slot of their own; so have entities, since one change
-may touch several.
+The braces are a cluster hash tag: one organization's decision touches one slot. What spans
+organizations (the proxy, users, customers) is in the slot of `proxy`; entities have one of their
+own, since one change may touch several.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import quote
 
-from tollgate.core.limits.accounts import Scope, ScopeKind
+from tollgate.core.limits.accounts import Scope, place_of
 
 CHANGES_CHANNEL = "tollgate:changes"
 """Channel on which writers publish `KIND:ID` of every changed entity, and `spend` after a
@@ -47,8 +47,8 @@ def slots_key(organization: str, scope: Scope) -> str:
 
 
 def _scope_key(organization: str, noun: str, scope: Scope) -> str:
-    tag = "proxy" if scope.kind is ScopeKind.PROXY else quote(organization, safe="")
-    place = f"{scope.kind.value}:{quote(scope.id, safe='')}"
+    tag = quote(place_of(organization, scope), safe="")
+    place = f"{scope.kind}:{quote(scope.id, safe='')}"
     if scope.model is not None:
         place += f"@{quote(scope.model, safe='')}"
     return f"tollgate:{{{tag}}}:{noun}:{place}"

@@ -89,14 +89,14 @@ def _told(accounts: Accounts) -> _Told:
     keys = [
         number
         for number, account in enumerate(accounts)
-        if account.scope.kind is ScopeKind.KEY and account.scope.model is None
+        if account.scope.kind == ScopeKind.KEY and account.scope.model is None
     ]
     return _Told(tuple(rates), keys[0] if keys else None)
 
 
 def _find_place_of_key(accounts: Accounts, places: Sequence[_Place]) -> _Place | None:
     """Return the key's shortest rate; the limit for this model alone stands behind the key's."""
-    found = [each for each in places if accounts[each.account].scope.kind is ScopeKind.KEY]
+    found = [each for each in places if accounts[each.account].scope.kind == ScopeKind.KEY]
     return max(found, key=lambda each: (each.account, -each.quota.seconds)) if found else None
 
 
@@ -152,7 +152,7 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
                 continue
             noun = "parallel" if in_flight else quota.meter.value.replace("_", "-")
             window = "" if quota.seconds in (0, _MINUTE) else f"-{length_of(quota)}"
-            name = f'"{account.scope.kind.value}{narrowed}-{noun}{window}"'
+            name = f'"{account.scope.kind}{narrowed}-{noun}{window}"'
             parameters = f";w={quota.seconds}" if rated else ""
             policies.append(f"{name};q={quota.amount}{parameters}{METERS[quota.meter].unit}")
             state = _ietf_rate(quota, used) if rated else f"r={lease.remaining(quota, used, used)}"

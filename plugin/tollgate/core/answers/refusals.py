@@ -95,7 +95,7 @@ def over_limit(
     if algorithm_of(quota) is period and wait_ms is not None and not standing.only_held:
         # An SDK that tries again before the period ends is refused again.
         retry = (*retry, _NO_RETRY)
-    reason = f"{account.scope.kind.value}_{_REASONS.get(quota.meter, quota.meter.value)}"
+    reason = f"{account.scope.kind}_{_REASONS.get(quota.meter, quota.meter.value)}"
     return Refusal(worded.status, reason, worded.message, worded.body, (*headers, *retry))
 
 
@@ -157,7 +157,7 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
         reset = datetime.fromtimestamp(quota.period.end_us / 1_000_000, UTC)
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     name = scope.id
-    if scope.kind is ScopeKind.KEY and caller.key is not None:
+    if scope.kind == ScopeKind.KEY and caller.key is not None:
         name = caller.key.alias or caller.key.name
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""

@@ -39,7 +39,7 @@ class Crossed:
     `window`: of a budget that has one of its own, as ` per day`; it stands behind the limit.
     """
 
-    scope: ScopeKind
+    scope: str
     name: str
     model: str | None
     spent: str
@@ -50,7 +50,9 @@ class Crossed:
     @property
     def whose(self) -> str:
         """The scope as a message names it."""
-        shown = "the proxy" if self.scope is ScopeKind.PROXY else f"{self.scope.value} {self.name}"
+        shown = f"{self.scope.replace('_', ' ')} {self.name}"
+        if self.scope == ScopeKind.PROXY:
+            shown = "the proxy"
         if self.model is None:
             return shown
         return f"{shown} for model {self.model}"
@@ -82,7 +84,7 @@ def rate_reached(
     The page shows none, so it is OpenAI's.
     """
     if preset is Preset.LITELLM:
-        descriptor = "api_key" if crossed.scope is ScopeKind.KEY else crossed.scope.value
+        descriptor = "api_key" if crossed.scope == ScopeKind.KEY else crossed.scope
         message = (
             f"Rate limit exceeded for {descriptor}: {crossed.name}. Limit type:"
             f" {_NOUNS.get(meter, meter.value)}. {message}"
@@ -101,7 +103,7 @@ _NOUNS = {Meter.CALLS: "max_parallel_requests", Meter.USD: "max_budget"}
 
 
 def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    if crossed.scope is ScopeKind.KEY and crossed.model is None:
+    if crossed.scope == ScopeKind.KEY and crossed.model is None:
         message = (
             f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent};"
             f" Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name},"
@@ -116,7 +118,7 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
         }
         return 401, message, {"detail": message, "error": error}
     facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}"
-    if crossed.scope is ScopeKind.MEMBER:
+    if crossed.scope == ScopeKind.MEMBER:
         message = (
             f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts},"
             f" {crossed.resets}."
@@ -154,10 +156,10 @@ def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 
 def _litellm(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     noun = {
-        ScopeKind.PROXY: "",
-        ScopeKind.MEMBER: "TeamMember=",
-        ScopeKind.CUSTOMER: "End User=",
-    }.get(crossed.scope, f"{crossed.scope.value.capitalize()}=")
+        ScopeKind.PROXY.value: "",
+        ScopeKind.MEMBER.value: "TeamMember=",
+        ScopeKind.CUSTOMER.value: "End User=",
+    }.get(crossed.scope, f"{crossed.scope.title().replace('_', '')}=")
     named = f"{noun}{crossed.name} " if noun else ""
     narrowed = f"Model={crossed.model} " if crossed.model is not None else ""
     message = (

@@ -1,6 +1,7 @@
 """Decide which models a caller may use, from lists of names, access groups and wildcards.
 
-Key, team, member, user and customer may each have a list; all of them must allow the model.
+Organization, key, team, member, user and customer may each have a list; all of them must allow the
+model.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ class AllowedModels(Struct, frozen=True):
     user: tuple[str, ...] = ()
     member: tuple[str, ...] = ()
     customer: tuple[str, ...] = ()
+    organization: tuple[str, ...] = ()
 
     def refused_by(self, model: Model) -> str | None:
-        """Return whose list refuses the model: `key`, `team`, `member`, `user` or `customer`.
+        """Return whose list refuses the model: `key`, `team`, `member`, `user`, `organization` or
+        `customer`.
 
         None means that all allow it.
         """
@@ -49,6 +52,8 @@ class AllowedModels(Struct, frozen=True):
             return "member"
         if self.user and not _allows(self.user, model, team):
             return "user"
+        if self.organization and not _allows(self.organization, model, team):
+            return "organization"
         if self.customer and not _allows(self.customer, model, team):
             return "customer"
         return None

@@ -1,17 +1,17 @@
-"""Apply inherited limits: a key's or customer's from its budget, a member's from the team."""
+"""Apply inherited limits: an entity's from its budget, a member's from the team."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TypeVar
 
-from tollgate.core.entities import NO_LIMITS, Budget, Customer, Key, Member, Team
+from tollgate.core.entities import NO_LIMITS, Budget, Budgeted, Member, Team
 
-K = TypeVar("K", bound=Key | Customer)
+K = TypeVar("K", bound=Budgeted)
 
 
 def with_budget(entity: K, budget: Budget | None) -> K:
-    """Return the key or customer with the budget's limits where it has none of its own."""
+    """Return the entity with the budget's limits where it has none of its own."""
     if budget is None:
         return entity
     own = {each.model for each in entity.model_limits}

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import Struct
 
 from tollgate.core.callers.access import AllowedModels
+from tollgate.core.callers.scopes import Limited, scope_from
 from tollgate.core.entities import (
     NO_LIMITS,
     Customer,
     Key,
     LimitSet,
     Member,
-    ModelLimits,
+    Organization,
+    OrganizationMember,
     Team,
     User,
 )
 from tollgate.core.limits.accounts import (
+    DEFAULT_ORGANIZATION,
     MAX_EXACT,
     Account,
     Accounts,
@@ -27,6 +30,8 @@ from tollgate.core.limits.accounts import (
     accounts_bytes,
 )
 from tollgate.core.memo import Bounded
+
+PROXY = Scope(ScopeKind.PROXY, "proxy")
 
 
 class Caller(Struct, frozen=True):
@@ -41,13 +46,13 @@ class Caller(Struct, frozen=True):
     user: User | None = None
     customer_id: str | None = None
     customer: Customer | None = None
+    organization: Organization | None = None
+    organization_member: OrganizationMember | None = None
 
     @property
-    def organization(self) -> str | None:
-        """Whose counters the request touches."""
-        if not self.key:
-            return None
-        return self.key.organization
+    def place(self) -> str:
+        """The organization in whose place the key's counters, holds and ledger are."""
+        return self.key.place if self.key else DEFAULT_ORGANIZATION
 
     @property
     def models(self) -> AllowedModels:
@@ -58,6 +63,7 @@ class Caller(Struct, frozen=True):
             user=self.user.models if self.user else (),
             member=self.member.models if self.member else (),
             customer=self.customer.models if self.customer else (),
+            organization=self.organization.models if self.organization else (),
         )
 
 
@@ -72,7 +78,7 @@ class Policy:
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
-        return any(limits.has_budget for _, limits in _scopes(caller, self, model))
+        return any(limits.has_budget for _, limits in scopes_of(caller, self, model))
 
 
 def accounts(
@@ -89,9 +95,9 @@ def accounts(
     )
     found = [
         Account(scope, passing=True)
-        if walk_in and scope.kind is ScopeKind.CUSTOMER
+        if walk_in and scope.kind == ScopeKind.CUSTOMER
         else _account(scope, limits, now_us, tokens, money)
-        for scope, limits in _scopes(caller, policy, model)
+        for scope, limits in scopes_of(caller, policy, model)
     ]
     return (
         *(each for each in found if each.limited),
@@ -146,34 +152,47 @@ def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: b
     return Account(scope, quotas, limits.spend_period(now_us))
 
 
-def _scopes(caller: Caller, policy: Policy, model: str) -> Iterator[tuple[Scope, LimitSet]]:
-    """Every scope that the request belongs to, with its limits.
-
-    An entity narrowed to the model follows the entity.
-    """
-    yield Scope(ScopeKind.PROXY, "proxy"), policy.proxy
-    if team := caller.team:
-        yield from _entity(ScopeKind.TEAM, team.id, team.limits, team.model_limits, model)
-    if member := caller.member:
-        yield Scope(ScopeKind.MEMBER, member.id), member.limits
-    if user := caller.user:
-        yield from _entity(ScopeKind.USER, user.id, user.limits, user.model_limits, model)
-    if caller.customer_id is not None:
-        if customer := caller.customer:
-            limits = customer.limits.or_else(policy.customer)
-            yield from _entity(
-                ScopeKind.CUSTOMER, customer.id, limits, customer.model_limits, model
-            )
-        else:
-            yield Scope(ScopeKind.CUSTOMER, caller.customer_id), policy.customer
-    if key := caller.key:
-        yield from _entity(ScopeKind.KEY, key.id, key.limits, key.model_limits, model)
-
-
-def _entity(
-    kind: ScopeKind, identity: str, limits: LimitSet, narrowed: tuple[ModelLimits, ...], model: str
+def scopes_of(
+    caller: Caller, policy: Policy, model: str | None = None
 ) -> Iterator[tuple[Scope, LimitSet]]:
-    yield Scope(kind, identity), limits
-    for each in narrowed:
-        if each.model == model:
-            yield Scope(kind, identity, model), each.limits
+    """Yield every scope that a request for a model belongs to, with its limits.
+
+    An entity narrowed to the model follows the entity; without a model, to each that it names.
+    """
+    yield PROXY, policy.proxy
+    place = caller.place
+    if organization := caller.organization:
+        yield from _narrowed(
+            scope_from(organization, organization.place, place), organization, model
+        )
+    if employee := caller.organization_member:
+        yield from _narrowed(scope_from(employee, employee.place, place), employee, model)
+    if team := caller.team:
+        yield from _narrowed(scope_from(team, team.place, place), team, model)
+    if member := caller.member:
+        team_place = place if team is None else team.place
+        yield from _narrowed(scope_from(member, team_place, place), member, model)
+    if user := caller.user:
+        yield from _narrowed(Scope(ScopeKind.USER, user.id), user, model)
+    if caller.customer_id is not None:
+        yield from _of_customer(caller.customer_id, caller.customer, policy, model)
+    if key := caller.key:
+        yield from _narrowed(Scope(ScopeKind.KEY, key.id), key, model)
+
+
+def _of_customer(
+    customer_id: str, customer: Customer | None, policy: Policy, model: str | None
+) -> Iterator[tuple[Scope, LimitSet]]:
+    scope = Scope(ScopeKind.CUSTOMER, customer_id)
+    if customer is None:
+        yield scope, policy.customer
+    else:
+        in_effect = replace(customer, limits=customer.limits.or_else(policy.customer))
+        yield from _narrowed(scope, in_effect, model)
+
+
+def _narrowed(scope: Scope, entity: Limited, model: str | None) -> Iterator[tuple[Scope, LimitSet]]:
+    yield scope, entity.limits
+    for each in entity.model_limits:
+        if model is None or each.model == model:
+            yield scope.narrowed(each.model), each.limits

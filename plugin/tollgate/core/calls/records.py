@@ -54,7 +54,7 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
 
 def _names(accounts: Accounts) -> tuple[str, ...]:
     return tuple(
-        f"{each.scope.kind.value}:{each.scope.id}" for each in accounts if each.scope.model is None
+        f"{each.scope.kind}:{each.scope.id}" for each in accounts if each.scope.model is None
     )
 
 

@@ -24,11 +24,28 @@ class ScopeKind(StrEnum):
 
     PROXY = "proxy"
     ORGANIZATION = "organization"
+    ORGANIZATION_MEMBER = "organization_member"
     TEAM = "team"
     MEMBER = "member"
     USER = "user"
     CUSTOMER = "customer"
     KEY = "key"
+
+
+_WITHIN_ORGANIZATION = frozenset(
+    {
+        ScopeKind.ORGANIZATION,
+        ScopeKind.ORGANIZATION_MEMBER,
+        ScopeKind.TEAM,
+        ScopeKind.MEMBER,
+        ScopeKind.KEY,
+    }
+)
+
+
+def spans_organizations(kind: str) -> bool:
+    """Whether a scope of this kind counts the calls of every organization together."""
+    return kind not in _WITHIN_ORGANIZATION
 
 
 class Meter(StrEnum):
@@ -48,11 +65,34 @@ class Meter(StrEnum):
 
 
 class Scope(Struct, frozen=True, array_like=True, gc=False):
-    """One entity, or one entity narrowed to one model. A member's id is `team/user`."""
+    """One entity, or one entity narrowed to one model. A member's id is `team/user`.
 
-    kind: ScopeKind
+    `kind` is a `ScopeKind`. `home` is the organization in whose place the counters are, if it is
+    not that of the caller (see `place_of`).
+    """
+
+    kind: str
     id: str
     model: str | None = None
+    home: str | None = None
+
+    def narrowed(self, model: str) -> Scope:
+        """Return the scope for calls of one model."""
+        return Scope(self.kind, self.id, model, self.home)
+
+
+EVERYWHERE = "proxy"
+"""The place of counters that span organizations."""
+
+
+def place_of(organization: str, scope: Scope) -> str:
+    """Return where a scope's counters are: an organization's place, or the one of all.
+
+    `organization`: the caller's place. Everything in one place is decided in one atomic operation.
+    """
+    if spans_organizations(scope.kind):
+        return EVERYWHERE
+    return scope.home or organization
 
 
 class Period(Struct, frozen=True, array_like=True, gc=False):

@@ -9,29 +9,17 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
-from tollgate.core.entities import Budget, Customer, Entity, Key, LimitSet, Member, Team, User
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Scope, ScopeKind
+from tollgate.core.callers.scopes import Limited, scope_of
+from tollgate.core.entities import BUDGETED, Budget, Entity, Key, LimitSet, Member, Team
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.limits.limit import Limit, Recurring
 from tollgate.management.collection import Collection
 from tollgate.ports import Clock, E, Registry, SpendBook, Succession, entity_of
 
-_KINDS = {
-    Key: ScopeKind.KEY,
-    User: ScopeKind.USER,
-    Team: ScopeKind.TEAM,
-    Member: ScopeKind.MEMBER,
-    Customer: ScopeKind.CUSTOMER,
-}
-_Scoped = Key | User | Team | Member | Customer
-_Change = tuple[str, _Scoped, _Scoped]
+_Change = tuple[str, Limited, Limited]
 """An organization, and one of its entities with the limits that it has in effect,
 before and after.
 """
-
-
-def scope_of(entity: _Scoped) -> Scope:
-    """Return whose counters an entity's are."""
-    return Scope(_KINDS[type(entity)], entity.id)
 
 
 class Periods:
@@ -62,11 +50,11 @@ class Periods:
             team = entity_of((await self._registry.get(Team, [before.team_id]))[0])
             if change := _member_change(before.user_id, (before, after), (team, team)):
                 yield change
-        elif isinstance(before, Key | Customer):
+        elif isinstance(before, BUDGETED):
             old, new = [await self._with_budget(each) for each in (before, after)]
-            yield before.organization, old, new
+            yield before.place, old, new
         else:
-            yield before.organization, before, after
+            yield before.place, before, after
         if isinstance(before, Team) and before.member_limits != after.member_limits:
             for user_id, member in (await self._members(before)).items():
                 if change := _member_change(user_id, (member, member), (before, after)):
@@ -82,13 +70,14 @@ class Periods:
         """Everybody who uses a budget, if its periods change."""
         if before.limits == after.limits and before.model_limits == after.model_limits:
             return []
-        keys = await self._all(Key, before)
-        customers = await self._all(Customer, before)
-        return [
-            (each.organization, with_budget(each, before), with_budget(each, after))
-            for several in (keys, customers)
-            for each in several
-        ]
+        kind: Any
+        found: list[_Change] = []
+        for kind in BUDGETED:
+            users: list[Any] = await self._all(kind, before)
+            found += [
+                (each.place, with_budget(each, before), with_budget(each, after)) for each in users
+            ]
+        return found
 
     async def _members(self, team: Team) -> dict[str, Member | None]:
         """Return a team's members by user, and None for its keys' users whom nobody made one.
@@ -116,21 +105,20 @@ def _member_change(
     )
     if old is None or new is None:
         return None
-    return DEFAULT_ORGANIZATION if teams[0] is None else teams[0].organization, old, new
+    return DEFAULT_ORGANIZATION if teams[0] is None else teams[0].place, old, new
 
 
-def _successions(before: _Scoped, after: _Scoped, now_us: int) -> Iterable[Succession]:
+def _successions(before: Limited, after: Limited, now_us: int) -> Iterable[Succession]:
     scope = scope_of(before)
     limits: dict[str | None, tuple[LimitSet, LimitSet]] = {None: (before.limits, after.limits)}
-    if not (isinstance(before, Member) or isinstance(after, Member)):
-        new = {each.model: each.limits for each in after.model_limits}
-        limits |= {
-            each.model: (each.limits, new[each.model])
-            for each in before.model_limits
-            if each.model in new
-        }
+    new = {each.model: each.limits for each in after.model_limits}
+    limits |= {
+        each.model: (each.limits, new[each.model])
+        for each in before.model_limits
+        if each.model in new
+    }
     for model, (old, follower) in limits.items():
-        narrowed = Scope(scope.kind, scope.id, model)
+        narrowed = scope if model is None else scope.narrowed(model)
         if _changed(old, follower):
             yield Succession(narrowed, old.spend_period(now_us), follower.spend_period(now_us))
         following = _recurring(follower)

@@ -11,9 +11,10 @@ from typing import Any, Generic
 
 from tollgate.core.audit import Action, Change
 from tollgate.core.callers.inherit import with_budget
-from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team, User
-from tollgate.core.limits.accounts import Account, Scope, Spend
-from tollgate.management.spending.periods import Periods, scope_of
+from tollgate.core.callers.scopes import Limited, scope_of
+from tollgate.core.entities import BUDGETED, Budget, LimitSet, Member
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, Spend
+from tollgate.management.spending.periods import Periods
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
 NOTHING = Spend(0, 0, 0, {})
@@ -51,8 +52,9 @@ class Spending:
             self._account(limits, entity) for limits, entity in await self._limits(entities)
         ]
         places: defaultdict[str, list[int]] = defaultdict(list)
+        entity: Any
         for number, entity in enumerate(entities):
-            places[organization or _organization(entity)].append(number)
+            places[organization or _place(entity)].append(number)
         spends: list[Spend] = [NOTHING] * len(entities)
         for name, numbers in places.items():
             found = await self._counters.spend(name, tuple(accounts[number] for number in numbers))
@@ -64,21 +66,8 @@ class Spending:
         ]
 
     async def unregistered(self, scope: Scope) -> Spend:
-        """Return what calls in the name of somebody whom nobody registered spent, in all
-        organizations.
-        """
-        found = NOTHING
-        for name in await self._counters.organizations():
-            (spend,) = await self._counters.spend(name, (Account(scope),))
-            by_model = dict(found.by_model_nanousd)
-            for model, nanousd in spend.by_model_nanousd.items():
-                by_model[model] = by_model.get(model, 0) + nanousd
-            found = Spend(
-                found.used_nanousd + spend.used_nanousd,
-                found.held_nanousd + spend.held_nanousd,
-                found.total_nanousd + spend.total_nanousd,
-                by_model,
-            )
+        """Return what calls in the name of somebody whom nobody registered spent."""
+        (found,) = await self._counters.spend(DEFAULT_ORGANIZATION, (Account(scope),))
         return found
 
     async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
@@ -88,7 +77,7 @@ class Spending:
 
     async def correct_models(
         self,
-        entity: Key | User | Team | Customer,
+        entity: Limited,
         by_model_nanousd: Mapping[str, int],
         organization: str,
     ) -> None:
@@ -96,7 +85,7 @@ class Spending:
         scope = scope_of(entity)
         for each in entity.model_limits:
             if (nanousd := by_model_nanousd.get(each.model)) is not None:
-                account = self._account_of(Scope(scope.kind, scope.id, each.model), each.limits)
+                account = self._account_of(scope.narrowed(each.model), each.limits)
                 await self._set(organization, account, nanousd)
 
     async def _set(self, organization: str, account: Account, nanousd: int) -> None:
@@ -107,38 +96,32 @@ class Spending:
         told = {} if scope.model is None else {"model": scope.model}
         change = Change(
             Action.SPEND,
-            scope.kind.value,
+            scope.kind,
             scope.id,
             before={"spend_nanousd": before.used_nanousd, **told},
             after={"spend_nanousd": nanousd, **told},
         )
         await self._registry.note(change)
 
-    async def forget(
-        self, entities: Sequence[Key | User | Team | Member | Customer], organization: str = ""
-    ) -> None:
+    async def forget(self, entities: Sequence[Limited], organization: str = "") -> None:
         """Remove what entities that are deleted have spent and used, in all and of each model.
 
         `organization`: of members, whose team tells it.
         """
         by_organization: defaultdict[str, dict[Scope, set[str]]] = defaultdict(dict)
         for each in entities:
-            place = organization or _organization(each)
-            limited = (
-                () if isinstance(each, Member) else (limits.model for limits in each.model_limits)
-            )
-            by_organization[place][scope_of(each)] = set(limited)
-        for name, models in by_organization.items():
+            place = organization or _place(each)
+            models = {limits.model for limits in each.model_limits}
+            by_organization[place][scope_of(each)] = models
+        for name, models_of in by_organization.items():
             # Limits of a budget, and those that were there before, are for models that were called.
-            spends = await self._counters.spend(name, tuple(map(Account, models)))
-            for scope, spend in zip(models, spends, strict=True):
-                models[scope].update(spend.by_model_nanousd)
+            spends = await self._counters.spend(name, tuple(map(Account, models_of)))
+            for scope, spend in zip(models_of, spends, strict=True):
+                models_of[scope].update(spend.by_model_nanousd)
             narrowed = [
-                Scope(scope.kind, scope.id, model)
-                for scope, each in models.items()
-                for model in each
+                scope.narrowed(model) for scope, models in models_of.items() for model in models
             ]
-            await self._book.forget(name, [*models, *narrowed])
+            await self._book.forget(name, [*models_of, *narrowed])
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget
@@ -156,7 +139,7 @@ class Spending:
         found = []
         for entity in entities:
             limits: LimitSet = entity.limits
-            if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+            if isinstance(entity, BUDGETED) and entity.budget_id is not None:
                 limits = with_budget(entity, budgets[entity.budget_id]).limits
             found.append((limits, entity))
         return found
@@ -168,6 +151,7 @@ class Spending:
         return Account(scope, period=limits.spend_period(self._clock.now_us()))
 
 
-def _organization(entity: Any) -> str:
-    organization: str = entity.organization
-    return organization
+def _place(entity: Limited) -> str:
+    if isinstance(entity, Member):
+        raise TypeError("a member is counted in the place of its team")
+    return entity.place

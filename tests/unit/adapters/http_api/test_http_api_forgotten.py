@@ -51,10 +51,10 @@ async def test_counters_go_with_their_entity(
     for scope in SCOPES:
         await world.spend(scope, 30_000)
     assert (await api.post(path, body)).status_code == 200
-    left = {scope.kind.value for scope in SCOPES if await world.spent(scope)}
-    assert left == {scope.kind.value for scope in SCOPES} - gone
+    left = {scope.kind for scope in SCOPES if await world.spent(scope)}
+    assert left == {scope.kind for scope in SCOPES} - gone
     await make(api)
-    assert {scope.kind.value for scope in SCOPES if await world.spent(scope)} == left
+    assert {scope.kind for scope in SCOPES if await world.spent(scope)} == left
 
 
 async def test_a_secret_that_is_used_again_starts_at_nothing(api: Api, world: World) -> None:

@@ -8,7 +8,16 @@ from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import PrintedTime
 from tollgate.ports import AuditedAt
 
-EntityKind = Literal["key", "user", "team", "member", "customer", "budget"]
+EntityKind = Literal[
+    "key",
+    "user",
+    "team",
+    "member",
+    "customer",
+    "budget",
+    "organization",
+    "organization_member",
+]
 
 
 class AuditRow(ResponseBody):

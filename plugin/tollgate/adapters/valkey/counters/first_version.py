@@ -1,12 +1,15 @@
-"""Counters of version 0.1, carried over in place before anything is counted on a store.
+"""Counters of former versions, carried over in place before anything is counted on a store.
 
 Version 0.1 kept a scope's state in 64 bytes, whatever its limits, and wrote accounts with a column
 for each limit. Its keys have other names, so a conversion that is cut short goes on where it was.
+Version 0.2 counted users and customers in the place of the caller's organization, now they span
+organizations.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +29,7 @@ from tollgate.adapters.valkey.keys import (
 )
 from tollgate.core.calls import reservation_text
 from tollgate.core.entities import LimitSet
-from tollgate.core.limits.accounts import Account, Meter, Period, Scope
+from tollgate.core.limits.accounts import EVERYWHERE, Account, Meter, Period, Scope, ScopeKind
 
 # Units used of requests, of tokens, tokens held, nano-dollars used, held, start of the period in
 # us, and as of which ms requests and tokens are.
@@ -34,21 +37,25 @@ _STATE = struct.Struct("<8q")
 _RESERVATION = struct.Struct("<qH")
 _REQUESTS = counter_name(Meter.REQUESTS, 60, None)
 _TOKENS = counter_name(Meter.TOKENS, 60, None)
-_NOW = b"2"
+_SECOND, _NOW = b"2", b"3"
 # Whoever converts and dies leaves the rest to another after so long.
 _LOCKED_MS = 60_000
 _LOOK_AGAIN_S = 0.05
+_OF_ORGANIZATION = re.compile(rb"tollgate:\{([^}]*)\}:(?=counters:|slots:)")
 _FIELDS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
 
 
 async def carry_over(pipe: Pipe) -> None:
-    """Convert what version 0.1 wrote, if nobody has yet; one process does, and others wait for it.
+    """Convert what former versions wrote, if nobody has yet; one process does, and others wait for
+    it.
 
     Raises StoreUnavailable or ReplyError, after which it may be asked again.
     """
-    while await pipe.call(b"GET", LAYOUT) != _NOW:
+    while (found := await pipe.call(b"GET", LAYOUT)) != _NOW:
         if await pipe.call(b"SET", LAYOUT_LOCK, b"", b"NX", b"PX", _LOCKED_MS) is not None:
-            await _convert(pipe)
+            if found != _SECOND:
+                await _convert(pipe)
+            await _gather(pipe)
             await pipe.call(b"SET", LAYOUT, _NOW)
             await pipe.call(b"DEL", LAYOUT_LOCK)
         else:
@@ -65,6 +72,20 @@ async def _convert(pipe: Pipe) -> None:
         for name, value in zip(found[::2], found[1::2], strict=True):
             await pipe.call(b"HSET", other, name, held_value(value))
         await pipe.call(b"DEL", key)
+
+
+async def _gather(pipe: Pipe) -> None:
+    """Move counters of users and customers from the place of an organization to that of all.
+
+    Of somebody who was counted in several organizations, the counters found first are kept.
+    """
+    for kind in (ScopeKind.USER, ScopeKind.CUSTOMER):
+        async for key in _keys(pipe, f":{kind}:".encode()):
+            match = _OF_ORGANIZATION.match(key)
+            if match is not None and match[1] != EVERYWHERE.encode():
+                other = b"tollgate:{%b}:%b" % (EVERYWHERE.encode(), key[match.end() :])
+                if not await pipe.call(b"RENAMENX", key, other):
+                    await pipe.call(b"DEL", key)
 
 
 async def _keys(pipe: Pipe, noun: bytes) -> AsyncIterator[bytes]:

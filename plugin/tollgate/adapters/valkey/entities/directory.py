@@ -14,7 +14,15 @@ from typing import Any
 from tollgate.adapters.valkey.entities.cache import Cache, Kept
 from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS
 from tollgate.adapters.valkey.entities.resolve import resolve
-from tollgate.core.entities import Customer, Key, Member, Team, User
+from tollgate.core.entities import (
+    Customer,
+    Key,
+    Member,
+    Organization,
+    OrganizationMember,
+    Team,
+    User,
+)
 from tollgate.core.errors import StoreUnavailable
 from tollgate.ports import E, Registry
 
@@ -73,6 +81,16 @@ class CachedDirectory:
     async def find_customer(self, customer_id: str) -> Customer | None:
         """Return the customer with that id, with the limits of its budget."""
         return await self._find_entity(Customer, customer_id)
+
+    async def find_organization(self, organization_id: str) -> Organization | None:
+        """Return the organization with that id, with the limits of its budget."""
+        return await self._find_entity(Organization, organization_id)
+
+    async def find_organization_member(
+        self, organization_id: str, user_id: str
+    ) -> OrganizationMember | None:
+        """Return the user as a member of the organization."""
+        return await self._find_entity(OrganizationMember, f"{organization_id}/{user_id}")
 
     # Called by `changes.follow`.
 

@@ -9,7 +9,19 @@ from typing import Any
 import msgspec
 
 from tollgate.adapters.valkey.keys import entities_index, owned_index
-from tollgate.core.entities import NO_LIMITS, Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.entities import (
+    BUDGETED,
+    NO_LIMITS,
+    Budget,
+    Customer,
+    Entity,
+    Key,
+    Member,
+    Organization,
+    OrganizationMember,
+    Team,
+    User,
+)
 from tollgate.ports import E
 
 
@@ -52,6 +64,16 @@ ENTITY_KINDS: dict[type[Entity], EntityKind] = {
         "Customer already exists, passed user_id={}. Please pass a new user_id.",
     ),
     Budget: EntityKind("budget", lambda budget: budget.id, "Budget with id '{}' already exists."),
+    Organization: EntityKind(
+        "organization",
+        lambda organization: organization.id,
+        "Organization already exists, passed organization_id={}.",
+    ),
+    OrganizationMember: EntityKind(
+        "organization_member",
+        lambda member: member.id,
+        "User already in organization. Member: {}",
+    ),
 }
 
 _ENCODER = msgspec.json.Encoder()
@@ -107,6 +129,9 @@ def listings(entity: Entity) -> list[str]:
             places.append(owned_index("user", entity.user_id, kind))
         if entity.team_id is not None:
             places.append(owned_index("team", entity.team_id, kind))
-    if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+    if isinstance(entity, OrganizationMember):
+        places.append(owned_index("user", entity.user_id, kind))
+        places.append(owned_index("organization", entity.organization_id, kind))
+    if isinstance(entity, BUDGETED) and entity.budget_id is not None:
         places.append(owned_index("budget", entity.budget_id, kind))
     return places

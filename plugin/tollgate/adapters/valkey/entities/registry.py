@@ -30,9 +30,9 @@ from tollgate.adapters.valkey.keys import (
     owned_index,
 )
 from tollgate.core.audit import AuditEntry, Change, changes_of
-from tollgate.core.entities import Budget, Customer, Entity, Key, Team, User
+from tollgate.core.entities import BUDGETED, Budget, Entity
 from tollgate.core.errors import Conflict
-from tollgate.ports import E, Page, Stored, Write, entity_of
+from tollgate.ports import E, Owner, Page, Stored, Write, entity_of
 
 _SCRIPT = (
     files("tollgate.adapters.valkey.entities").joinpath("registry.lua").read_text(encoding="utf-8")
@@ -87,9 +87,7 @@ class ValkeyRegistry:
         (stored,) = await self.get(kind, [identity.decode()])
         return stored
 
-    async def page(
-        self, kind: type[E], owner: User | Team | Budget | None, offset: int, count: int
-    ) -> Page[E]:
+    async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:
         """Return a part of a list, newest first."""
         name = ENTITY_KINDS[kind].name
         index = (
@@ -177,12 +175,12 @@ def _budget_checks(write: Write) -> Iterator[_Instruction]:
     """
     before: Entity | None = None if write.before is None else write.before.entity
     if isinstance(before, Budget) and write.after is None:
-        for kind in (Key, Customer):
+        for kind in BUDGETED:
             index = owned_index("budget", before.id, ENTITY_KINDS[kind].name)
             yield _Instruction(index, "unused", misfit=f"budget {before.id} is in use")
     after = write.after
     if (
-        isinstance(after, Key | Customer)
+        isinstance(after, BUDGETED)
         and after.budget_id is not None
         and after.budget_id != _budget_of(before)
     ):
@@ -195,6 +193,6 @@ def _budget_checks(write: Write) -> Iterator[_Instruction]:
 
 
 def _budget_of(entity: Entity | None) -> str | None:
-    if not isinstance(entity, Key | Customer):
+    if not isinstance(entity, BUDGETED):
         return None
     return entity.budget_id

@@ -6,7 +6,7 @@ from typing import Any
 
 from tollgate.adapters.valkey.entities.cache import Kept
 from tollgate.core.callers.inherit import find_member_of, with_budget
-from tollgate.core.entities import Budget, Customer, Key, Member, Team
+from tollgate.core.entities import BUDGETED, Budget, Member, Team
 from tollgate.ports import E, Registry, entity_of
 
 
@@ -20,7 +20,7 @@ async def resolve(registry: Registry, kind: type[E], identity: str) -> Kept[Any]
         return Kept(
             find_member_of(entity_of(team), entity, user_id), frozenset({f"team:{team_id}"})
         )
-    if isinstance(entity, Key | Customer) and entity.budget_id is not None:
+    if isinstance(entity, BUDGETED) and entity.budget_id is not None:
         (budget,) = await registry.get(Budget, [entity.budget_id])
         return Kept(
             with_budget(entity, entity_of(budget)), frozenset({f"budget:{entity.budget_id}"})

@@ -142,7 +142,7 @@ async def _within(team_id: str, management: Management, levels: Levels) -> dict[
     """Return a team, its members and its newest keys, each with where their limits stand."""
     live = await management.teams.live_by_id(team_id)
     members = await management.teams.members.of_team(live.entity)
-    organization = live.entity.organization
+    organization = live.entity.place
     member_levels = await levels.of([each.entity for each in members], organization)
     keys = await management.keys.page(KeyQuery(team_id=team_id), 0, PAGE_SIZE)
     of_keys = (await shown(management, levels, keys.entities))["rows"]
