@@ -74,6 +74,7 @@ _TABLE = Counter(
     "Dollars by the table of prices, of requests whose reply told its own",
     ["model"],
 )
+_RENEWED = Counter("tollgate_leases_renewed", "Leases that reports of running calls extended")
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _ADMISSION_SECONDS = Histogram(
@@ -81,6 +82,12 @@ _ADMISSION_SECONDS = Histogram(
 )
 _STORE_SECONDS = Histogram(
     "tollgate_store_seconds", "Time of a store operation, its way there and back", buckets=_BUCKETS
+)
+_ENVOYS = Gauge(
+    "tollgate_envoy_access_logs",
+    "Access log streams that Envoys keep open to the workers, by Envoy's version",
+    ["version"],
+    multiprocess_mode="livesum",
 )
 # A gauge, because only gauges keep the workers apart when the admin server sums them.
 _DECISIONS = Gauge(
@@ -293,6 +300,21 @@ def unseen(reservation_id: str) -> None:
             reservation_id,
             _unseen_line.times,
         )
+
+
+def renewed() -> None:
+    """Record a lease that a running call's report has extended."""
+    _count(_RENEWED)
+
+
+def access_log_opened(version: str) -> None:
+    """Record that an Envoy of some version has opened its access log's stream."""
+    _ENVOYS.labels(version).inc()
+
+
+def access_log_closed(version: str) -> None:
+    """Record the end of such a stream."""
+    _ENVOYS.labels(version).dec()
 
 
 def unpriced(parts: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from tollgate import telemetry
-from tollgate.admission.callers import Callers, Refused
+from tollgate.admission.callers import Callers, Late, Refused
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
@@ -167,6 +167,8 @@ class Admissions:
             decision = await self._admit(asker, key, request, path, query, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
             decision = _refusal_of(error, family)
+            if isinstance(error, Late):
+                await error.wait()
             if asker is not None and len(request.body) >= _LONG_BODY_BYTES:
                 await self._early.learn(asker)
         return (

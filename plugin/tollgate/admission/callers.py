@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from tollgate.core.answers import refusals
@@ -18,6 +19,7 @@ from tollgate.core.calls.decision import Refusal
 from tollgate.core.entities import Key, Organization, OrganizationMember, Team
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.memo import Bounded
+from tollgate.core.models.probe_model import LATE_S
 from tollgate.core.requests.dialects import Family
 from tollgate.ports import Clock, Directory
 
@@ -30,6 +32,14 @@ class Refused(Exception):
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
+
+
+class Late(Refused):
+    """Carries a refusal that is told only after a time in which Envoy should have given up."""
+
+    async def wait(self) -> None:
+        """Wait for that time."""
+        await asyncio.sleep(LATE_S)
 
 
 class Callers:

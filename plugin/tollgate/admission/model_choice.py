@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tollgate.admission.callers import Refused
+from tollgate.admission.callers import Late, Refused
 from tollgate.core.answers import refusals
 from tollgate.core.callers.rules import Caller, Policy
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.probe_model import LATE_PROBE_MODEL, is_probe
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.body import Body
 from tollgate.core.requests.catalog import Catalog
@@ -19,6 +20,8 @@ from tollgate.core.requests.endpoints import Endpoint, Wire, paths_of, wires_of
 
 UnpricedModels = Literal["refuse", "free", "default_price"]
 """What happens to calls of a model without a price."""
+
+_LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envoy waits for one."
 
 
 class ModelChoice:
@@ -51,6 +54,10 @@ class ModelChoice:
         name = _resolve_alias(caller, named or self._default_model(dialect))
         model = self._catalog.model(name)
         if model is None:
+            if is_probe(name) and name in caller.models.key:
+                if name == LATE_PROBE_MODEL:
+                    raise Late(refusals.refusal(family, 404, "invalid_request_error", _LATE))
+                return name
             message = (
                 f"The model {cut(name)!r} does not exist. GET /v1/models lists those that you may"
                 " use."

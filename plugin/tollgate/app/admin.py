@@ -26,6 +26,7 @@ from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.app.base import DAY_US, Core, beside, terms
+from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.requests.catalog import Catalog
@@ -103,6 +104,7 @@ async def serve_admin(
         metrics_open=told.open,
         audit_log=audit_log,
         console=console,
+        diagnosed=DiagnosisFacts(settings, redis_url, core.pipe, _all_processes),
     )
 
     def manage_by(settings: Settings, catalog: Catalog) -> None:

@@ -47,7 +47,7 @@ class Priced:
     def by(cls, settings: Settings) -> Priced:
         """Those of some settings."""
         file = settings.tollgate.price_file
-        return cls.of(settings.deployments, settings.prices, file, settings.aliases)
+        return cls.of(settings.routed, settings.prices, file, settings.aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +138,14 @@ class Configuration:
         return _Read(text, settings, Priced.by(settings))
 
     def _keep(self, settings: Settings) -> None:
-        self._deployments |= {
-            each.id: (each, settings.prices[each.id]) for each in settings.deployments
-        }
+        self._deployments |= {each.id: (each, settings.prices[each.id]) for each in settings.routed}
 
     def _known_to_settlement(self, read: tuple[_Read, ...]) -> Priced:
         in_force, *others = read
         found: dict[str, tuple[Deployment, OwnPrice]] = dict(self._deployments)
         for each in (*others, in_force):
-            found |= {d.id: (d, each.settings.prices[d.id]) for d in each.settings.deployments}
-        if len(found) == len(in_force.settings.deployments):
+            found |= {d.id: (d, each.settings.prices[d.id]) for d in each.settings.routed}
+        if len(found) == len(in_force.settings.routed):
             return in_force.priced
         return Priced.of(
             tuple(deployment for deployment, _ in found.values()),

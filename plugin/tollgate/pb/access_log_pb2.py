@@ -27,7 +27,7 @@ from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb
 from tollgate.pb import common_pb2 as tollgate_dot_pb_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctollgate/pb/access_log.proto\x12\x1a\x65nvoy.service.accesslog.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18tollgate/pb/common.proto\"\x1a\n\x18StreamAccessLogsResponse\"\xd1\x01\n\x17StreamAccessLogsMessage\x12[\n\thttp_logs\x18\x02 \x01(\x0b\x32H.envoy.service.accesslog.v3.StreamAccessLogsMessage.HTTPAccessLogEntries\x1aY\n\x14HTTPAccessLogEntries\x12\x41\n\tlog_entry\x18\x01 \x03(\x0b\x32..envoy.service.accesslog.v3.HTTPAccessLogEntry\"\xc0\x01\n\x0f\x41\x63\x63\x65ssLogCommon\x12@\n\x1dtime_to_last_upstream_tx_byte\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08metadata\x18\x11 \x01(\x0b\x32\x15.tollgate.pb.Metadata\x12\x42\n\x0f\x61\x63\x63\x65ss_log_type\x18! \x01(\x0e\x32).envoy.service.accesslog.v3.AccessLogType\"\xae\x01\n\x15HTTPRequestProperties\x12^\n\x0frequest_headers\x18\r \x03(\x0b\x32\x45.envoy.service.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa4\x02\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x1b\n\x13response_body_bytes\x18\x03 \x01(\x04\x12\x61\n\x10response_headers\x18\x04 \x03(\x0b\x32G.envoy.service.accesslog.v3.HTTPResponseProperties.ResponseHeadersEntry\x12\x1d\n\x15response_code_details\x18\x06 \x01(\t\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe6\x01\n\x12HTTPAccessLogEntry\x12\x46\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32+.envoy.service.accesslog.v3.AccessLogCommon\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32\x31.envoy.service.accesslog.v3.HTTPRequestProperties\x12\x44\n\x08response\x18\x04 \x01(\x0b\x32\x32.envoy.service.accesslog.v3.HTTPResponseProperties*\x9c\x01\n\rAccessLogType\x12\n\n\x06NotSet\x10\x00\x12\x18\n\x14TcpUpstreamConnected\x10\x01\x12\x0f\n\x0bTcpPeriodic\x10\x02\x12\x14\n\x10TcpConnectionEnd\x10\x03\x12\x13\n\x0f\x44ownstreamStart\x10\x04\x12\x16\n\x12\x44ownstreamPeriodic\x10\x05\x12\x11\n\rDownstreamEnd\x10\x06\x32\x93\x01\n\x10\x41\x63\x63\x65ssLogService\x12\x7f\n\x10StreamAccessLogs\x12\x33.envoy.service.accesslog.v3.StreamAccessLogsMessage\x1a\x34.envoy.service.accesslog.v3.StreamAccessLogsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctollgate/pb/access_log.proto\x12\x1a\x65nvoy.service.accesslog.v3\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x18tollgate/pb/common.proto\"\x1a\n\x18StreamAccessLogsResponse\"\xe3\x02\n\x17StreamAccessLogsMessage\x12R\n\nidentifier\x18\x01 \x01(\x0b\x32>.envoy.service.accesslog.v3.StreamAccessLogsMessage.Identifier\x12[\n\thttp_logs\x18\x02 \x01(\x0b\x32H.envoy.service.accesslog.v3.StreamAccessLogsMessage.HTTPAccessLogEntries\x1aY\n\x14HTTPAccessLogEntries\x12\x41\n\tlog_entry\x18\x01 \x03(\x0b\x32..envoy.service.accesslog.v3.HTTPAccessLogEntry\x1a<\n\nIdentifier\x12.\n\x04node\x18\x01 \x01(\x0b\x32 .envoy.service.accesslog.v3.Node\"L\n\x0fSemanticVersion\x12\x14\n\x0cmajor_number\x18\x01 \x01(\r\x12\x14\n\x0cminor_number\x18\x02 \x01(\r\x12\r\n\x05patch\x18\x03 \x01(\r\"L\n\x0c\x42uildVersion\x12<\n\x07version\x18\x01 \x01(\x0b\x32+.envoy.service.accesslog.v3.SemanticVersion\"R\n\x04Node\x12J\n\x18user_agent_build_version\x18\x08 \x01(\x0b\x32(.envoy.service.accesslog.v3.BuildVersion\"\xc0\x01\n\x0f\x41\x63\x63\x65ssLogCommon\x12@\n\x1dtime_to_last_upstream_tx_byte\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x08metadata\x18\x11 \x01(\x0b\x32\x15.tollgate.pb.Metadata\x12\x42\n\x0f\x61\x63\x63\x65ss_log_type\x18! \x01(\x0e\x32).envoy.service.accesslog.v3.AccessLogType\"\xae\x01\n\x15HTTPRequestProperties\x12^\n\x0frequest_headers\x18\r \x03(\x0b\x32\x45.envoy.service.accesslog.v3.HTTPRequestProperties.RequestHeadersEntry\x1a\x35\n\x13RequestHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa4\x02\n\x16HTTPResponseProperties\x12\x33\n\rresponse_code\x18\x01 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x1b\n\x13response_body_bytes\x18\x03 \x01(\x04\x12\x61\n\x10response_headers\x18\x04 \x03(\x0b\x32G.envoy.service.accesslog.v3.HTTPResponseProperties.ResponseHeadersEntry\x12\x1d\n\x15response_code_details\x18\x06 \x01(\t\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe6\x01\n\x12HTTPAccessLogEntry\x12\x46\n\x11\x63ommon_properties\x18\x01 \x01(\x0b\x32+.envoy.service.accesslog.v3.AccessLogCommon\x12\x42\n\x07request\x18\x03 \x01(\x0b\x32\x31.envoy.service.accesslog.v3.HTTPRequestProperties\x12\x44\n\x08response\x18\x04 \x01(\x0b\x32\x32.envoy.service.accesslog.v3.HTTPResponseProperties*\x9c\x01\n\rAccessLogType\x12\n\n\x06NotSet\x10\x00\x12\x18\n\x14TcpUpstreamConnected\x10\x01\x12\x0f\n\x0bTcpPeriodic\x10\x02\x12\x14\n\x10TcpConnectionEnd\x10\x03\x12\x13\n\x0f\x44ownstreamStart\x10\x04\x12\x16\n\x12\x44ownstreamPeriodic\x10\x05\x12\x11\n\rDownstreamEnd\x10\x06\x32\x93\x01\n\x10\x41\x63\x63\x65ssLogService\x12\x7f\n\x10StreamAccessLogs\x12\x33.envoy.service.accesslog.v3.StreamAccessLogsMessage\x1a\x34.envoy.service.accesslog.v3.StreamAccessLogsResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,26 +38,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_options = b'8\001'
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._loaded_options = None
   _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_ACCESSLOGTYPE']._serialized_start=1291
-  _globals['_ACCESSLOGTYPE']._serialized_end=1447
+  _globals['_ACCESSLOGTYPE']._serialized_start=1677
+  _globals['_ACCESSLOGTYPE']._serialized_end=1833
   _globals['_STREAMACCESSLOGSRESPONSE']._serialized_start=150
   _globals['_STREAMACCESSLOGSRESPONSE']._serialized_end=176
   _globals['_STREAMACCESSLOGSMESSAGE']._serialized_start=179
-  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=388
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=299
-  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=388
-  _globals['_ACCESSLOGCOMMON']._serialized_start=391
-  _globals['_ACCESSLOGCOMMON']._serialized_end=583
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=586
-  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=760
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=707
-  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=760
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=763
-  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1055
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=1001
-  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1055
-  _globals['_HTTPACCESSLOGENTRY']._serialized_start=1058
-  _globals['_HTTPACCESSLOGENTRY']._serialized_end=1288
-  _globals['_ACCESSLOGSERVICE']._serialized_start=1450
-  _globals['_ACCESSLOGSERVICE']._serialized_end=1597
+  _globals['_STREAMACCESSLOGSMESSAGE']._serialized_end=534
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_start=383
+  _globals['_STREAMACCESSLOGSMESSAGE_HTTPACCESSLOGENTRIES']._serialized_end=472
+  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_start=474
+  _globals['_STREAMACCESSLOGSMESSAGE_IDENTIFIER']._serialized_end=534
+  _globals['_SEMANTICVERSION']._serialized_start=536
+  _globals['_SEMANTICVERSION']._serialized_end=612
+  _globals['_BUILDVERSION']._serialized_start=614
+  _globals['_BUILDVERSION']._serialized_end=690
+  _globals['_NODE']._serialized_start=692
+  _globals['_NODE']._serialized_end=774
+  _globals['_ACCESSLOGCOMMON']._serialized_start=777
+  _globals['_ACCESSLOGCOMMON']._serialized_end=969
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_start=972
+  _globals['_HTTPREQUESTPROPERTIES']._serialized_end=1146
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_start=1093
+  _globals['_HTTPREQUESTPROPERTIES_REQUESTHEADERSENTRY']._serialized_end=1146
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_start=1149
+  _globals['_HTTPRESPONSEPROPERTIES']._serialized_end=1441
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_start=1387
+  _globals['_HTTPRESPONSEPROPERTIES_RESPONSEHEADERSENTRY']._serialized_end=1441
+  _globals['_HTTPACCESSLOGENTRY']._serialized_start=1444
+  _globals['_HTTPACCESSLOGENTRY']._serialized_end=1674
+  _globals['_ACCESSLOGSERVICE']._serialized_start=1836
+  _globals['_ACCESSLOGSERVICE']._serialized_end=1983
 # @@protoc_insertion_point(module_scope)

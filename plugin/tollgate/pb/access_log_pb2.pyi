@@ -89,21 +89,116 @@ class StreamAccessLogsMessage(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Identifier(_message.Message):
+        """In the first message of a stream."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NODE_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def node(self) -> Global___Node: ...
+        def __init__(
+            self,
+            *,
+            node: Global___Node | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
     HTTP_LOGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identifier(self) -> Global___StreamAccessLogsMessage.Identifier: ...
     @_builtins.property
     def http_logs(self) -> Global___StreamAccessLogsMessage.HTTPAccessLogEntries: ...
     def __init__(
         self,
         *,
+        identifier: Global___StreamAccessLogsMessage.Identifier | None = ...,
         http_logs: Global___StreamAccessLogsMessage.HTTPAccessLogEntries | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["http_logs", b"http_logs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["http_logs", b"http_logs", "identifier", b"identifier"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_logs", b"http_logs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_logs", b"http_logs", "identifier", b"identifier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamAccessLogsMessage: _TypeAlias = StreamAccessLogsMessage  # noqa: Y015
+
+@_typing.final
+class SemanticVersion(_message.Message):
+    """envoy/type/v3/semantic_version.proto"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAJOR_NUMBER_FIELD_NUMBER: _builtins.int
+    MINOR_NUMBER_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    major_number: _builtins.int
+    minor_number: _builtins.int
+    patch: _builtins.int
+    def __init__(
+        self,
+        *,
+        major_number: _builtins.int = ...,
+        minor_number: _builtins.int = ...,
+        patch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["major_number", b"major_number", "minor_number", b"minor_number", "patch", b"patch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SemanticVersion: _TypeAlias = SemanticVersion  # noqa: Y015
+
+@_typing.final
+class BuildVersion(_message.Message):
+    """envoy/config/core/v3/base.proto"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def version(self) -> Global___SemanticVersion: ...
+    def __init__(
+        self,
+        *,
+        version: Global___SemanticVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildVersion: _TypeAlias = BuildVersion  # noqa: Y015
+
+@_typing.final
+class Node(_message.Message):
+    """envoy/config/core/v3/base.proto"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_AGENT_BUILD_VERSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def user_agent_build_version(self) -> Global___BuildVersion: ...
+    def __init__(
+        self,
+        *,
+        user_agent_build_version: Global___BuildVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["user_agent_build_version", b"user_agent_build_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_agent_build_version", b"user_agent_build_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Node: _TypeAlias = Node  # noqa: Y015
 
 @_typing.final
 class AccessLogCommon(_message.Message):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tollgate.core.errors import SettingsError, cut
+from tollgate.core.models.probe_model import PROBE
 from tollgate.core.models.wildcards import Wildcards
 from tollgate.core.requests.catalog import Alias
 from tollgate.settings.deployment_entries import Deployed, deploy
@@ -27,7 +28,7 @@ from tollgate.settings.page_sections import (
     SettingsFile,
 )
 from tollgate.settings.sections import Faults, look_up, read_section
-from tollgate.settings.validated import Settings
+from tollgate.settings.validated import PROBE_PRICE, Settings
 
 _MASTER_KEY = "LITELLM_MASTER_KEY"
 _ENTRY = ("model_name", "litellm_params", "model_info")
@@ -170,7 +171,7 @@ def _settings(
         tollgate=_with_limits(file),
         deployments=tuple(deployed.deployments),
         credentials=deployed.credentials,
-        prices=deployed.prices,
+        prices={**deployed.prices, PROBE.id: PROBE_PRICE},
         aliases={name: each for name, each in aliases.items() if name not in lost},
         notices=tuple(notices),
         warnings=tuple(deployed.warnings),

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.money.costs import OwnPrice
+from tollgate.core.models.probe_model import PROBE
+from tollgate.core.money.costs import CostName, OwnPrice
 from tollgate.core.requests.catalog import Alias
 from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import LitellmSettings
 
 MOCK_HOST = "mock-llm"
 """Host name in `api_base` that selects the built-in provider, which `tollgate up` then starts."""
+
+_PROBE_DOLLARS = Decimal("0.000000001")
+PROBE_PRICE = OwnPrice({CostName("input"): _PROBE_DOLLARS, CostName("output"): _PROBE_DOLLARS})
+"""A nano-dollar for each token: what a probe costs is seen in the ledger, and hardly elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,11 @@ class Settings:
     def entries(self) -> tuple[Deployment, ...]:
         """The deployments that the file names, without those that come with them."""
         return tuple(each for each in self.deployments if not each.compatible)
+
+    @property
+    def routed(self) -> tuple[Deployment, ...]:
+        """The deployments that Envoy has routes for: the file's, and that of probes."""
+        return (*self.deployments, PROBE)
 
     @property
     def uses_mock(self) -> bool:

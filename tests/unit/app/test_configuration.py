@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from tollgate.app.configuration import Configuration, Priced
+from tollgate.core.models.probe_model import PROBE
 from tollgate.core.requests.catalog import Catalog
 from tollgate.settings import Settings, load
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
@@ -44,11 +45,11 @@ class Process:
         self.snapshot.propose(document(*models, **ours))
 
     def admit_by(self, settings: Settings, catalog: Catalog) -> None:
-        assert {each.model_name for each in settings.deployments} == set(catalog.by_name)
-        self.admits.append(set(catalog.by_name))
+        assert {each.model_name for each in settings.deployments} == set(catalog.models)
+        self.admits.append(set(catalog.models))
 
     def settle_by(self, _: Settings, catalog: Catalog) -> None:
-        self.settles.append(set(catalog.by_id))
+        self.settles.append(set(catalog.by_id) - {PROBE.id})
 
 
 async def test_what_comes_is_settled_before_it_is_admitted_and_what_went_for_ever(

@@ -577,7 +577,10 @@ def test_a_wildcard_has_one_cluster_and_each_model_its_own_price(tmp_path: Path)
         "model_list: [{model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}}]",
     )
     names = [each["name"] for each in clusters(found, TOPOLOGY)]
-    assert [each for each in names if each.startswith("deployment/")] == ["deployment/openai/*"]
+    assert [each for each in names if each.startswith("deployment/")] == [
+        "deployment/openai/*",
+        "deployment/tollgate-probe",
+    ]
     assert "each model's own price" in "\n".join(report.describe(found, {}))
 
 

@@ -30,6 +30,7 @@ from tollgate.pb.access_log_pb2 import (
     DownstreamPeriodic,
     HTTPAccessLogEntry,
     HTTPResponseProperties,
+    Node,
     StreamAccessLogsMessage,
     StreamAccessLogsResponse,
 )
@@ -134,13 +135,17 @@ class AccessLog:
 
 
 class _Stream:
-    """One call of StreamAccessLogs, which lasts as long as Envoy runs."""
+    """One call of StreamAccessLogs, which lasts as long as Envoy runs.
 
-    __slots__ = ("_call", "_log")
+    `_version`: Envoy's, from the first message; empty until then.
+    """
+
+    __slots__ = ("_call", "_log", "_version")
 
     def __init__(self, log: AccessLog, call: Call) -> None:
         self._log = log
         self._call = call
+        self._version = ""
 
     def received(self, message: bytes) -> None:
         try:
@@ -148,10 +153,21 @@ class _Stream:
         except DecodeError:
             telemetry.failed("access log")
             return
+        if not self._version and told.HasField("identifier"):
+            self._version = _version(told.identifier.node)
+            telemetry.access_log_opened(self._version)
         self._log.hear(told)
 
     def ended(self, *, whole: bool) -> None:
+        if self._version:
+            telemetry.access_log_closed(self._version)
         self._log.end(self._call)
+
+
+def _version(node: Node) -> str:
+    """Return the version of an Envoy, such as 1.40.0."""
+    version = node.user_agent_build_version.version
+    return f"{version.major_number}.{version.minor_number}.{version.patch}"
 
 
 def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:

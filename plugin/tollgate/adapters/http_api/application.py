@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
+from tollgate.adapters.http_api import diagnosis, reference
 from tollgate.adapters.http_api import error_replies as errors
-from tollgate.adapters.http_api import reference
 from tollgate.adapters.http_api.console.console_app import ConsoleBeside
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
@@ -41,6 +41,7 @@ def create_api(
     metrics_open: bool = False,
     audit_log: AuditLog | None = None,
     console: ASGIApp | None = None,
+    diagnosed: diagnosis.Diagnosed | None = None,
 ) -> FastAPI:
     """The management API.
 
@@ -49,7 +50,7 @@ def create_api(
 
     `history`: what /global/spend/report sums up, if a database keeps one.
     `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
-    answers at /ui.
+    answers at /ui. `diagnosed`: what `tollgate doctor` asks.
     """
     api = FastAPI(
         title="Tollgate",
@@ -90,6 +91,9 @@ def create_api(
     if audit_log is not None:
         api.state.audit_log = audit_log
         api.include_router(audits.router)
+    if diagnosed is not None:
+        api.state.diagnosed = diagnosed
+        api.include_router(diagnosis.router)
     if console is not None:
         api.add_middleware(ConsoleBeside, console=console)
     api.add_middleware(PathsAsKnown)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from tollgate.core.models.probe_model import is_probe
+
 LONGEST_NAME = 300
 """A longer name matches no wildcard. Clients choose these names, and limits and spend are kept
 under them.
@@ -36,6 +38,7 @@ class Wildcards:
             or len(name) > LONGEST_NAME
             or is_wildcard(name)
             or not name.isprintable()
+            or is_probe(name)
         ):
             return None
         return next((each for each in self._names if _pattern(each).fullmatch(name)), None)

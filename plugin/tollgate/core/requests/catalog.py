@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from tollgate.core.callers.access import Model
 from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.probe_model import is_probe
 from tollgate.core.models.wildcards import Wildcards, fill, is_wildcard
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.endpoints import Wire, wires_of
@@ -56,8 +57,9 @@ class Serving:
 class Catalog:
     """Deployments by public name, by id, and by name and wire; models by name.
 
-    Public names may contain `*` (core/models/wildcards.py). `prices` omits deployments without a
-    known price. Prices are the only part that ever changes.
+    Public names may contain `*` (core/models/wildcards.py). `models` omits the model of probes
+    (core/models/probe_model.py), `prices` deployments without a known price. Prices are the only
+    part that ever changes.
     """
 
     by_name: Mapping[str, tuple[Deployment, ...]]
@@ -91,6 +93,7 @@ class Catalog:
         models = {
             name: Model(name, frozenset(group for each in several for group in each.access_groups))
             for name, several in by_name.items()
+            if not is_probe(name)
         }
         serving = {
             (name, wire): Serving.of(tuple(each for each in several if _serves(each, wire)))

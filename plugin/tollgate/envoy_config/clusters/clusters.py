@@ -58,6 +58,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.envoy_contract import HEALTH_REQUEST, HEALTH_RESPONSE
 from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.probe_model import PROBE_HOST
 from tollgate.envoy_config.clusters.bounds import PROVIDER_BUFFER_BYTES
 from tollgate.envoy_config.clusters.failover import chain
 from tollgate.envoy_config.clusters.upstream import (
@@ -135,7 +136,7 @@ def own_clusters(settings: Settings, topology: Topology) -> list[Json]:
 
 def provider_clusters(settings: Settings, topology: Topology) -> list[Json]:
     """The clusters of the deployments, in the file's order."""
-    return [plain(_provider(settings, topology, each)) for each in settings.deployments]
+    return [plain(_provider(settings, topology, each)) for each in settings.routed]
 
 
 def secrets(settings: Settings) -> list[Json]:
@@ -250,8 +251,13 @@ def _provider(settings: Settings, topology: Topology, deployment: Deployment) ->
     files = topology.discovery.secrets if topology.discovery is not None else {}
     if origin.host == MOCK_HOST and topology.mock is not None:
         address = topology.mock
+    ours = origin.host == PROBE_HOST
+    if ours:
+        address = topology.admin
     options = HttpProtocolOptions(
-        common_http_protocol_options=CommonHttpOptions(idle_timeout=_PROVIDER_IDLE),
+        common_http_protocol_options=CommonHttpOptions(
+            idle_timeout=_ADMIN_IDLE if ours else _PROVIDER_IDLE
+        ),
         http_filters=[
             *([rewriting(deployment)] if len(chain(settings, deployment)) > 1 else []),
             *credential_filters(deployment, settings.credentials.get(deployment.id), files),

@@ -27,9 +27,7 @@ def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
         # No other deployment may receive its clients' credentials.
         return (deployment,)
     alike = [
-        each
-        for each in settings.deployments
-        if _kind(settings, each) == _kind(settings, deployment)
+        each for each in settings.routed if _kind(settings, each) == _kind(settings, deployment)
     ]
     at = alike.index(deployment)
     return (*alike[at:], *alike[:at])

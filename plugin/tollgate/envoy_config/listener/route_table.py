@@ -122,7 +122,7 @@ def virtual_host(settings: Settings) -> Json:
 
     The filters run only for calls of models, whichever route those match first.
     """
-    deployments = [_deployment(each, settings) for each in settings.deployments]
+    deployments = [_deployment(each, settings) for each in settings.routed]
     unrouted = [_long_body(), _nowhere()]
     on = switched_on(settings)
     for route in (*deployments, *unrouted):

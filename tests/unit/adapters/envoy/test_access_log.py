@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from grpc.aio import StreamUnaryCall
 from msgspec import structs
+from prometheus_client import REGISTRY
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, account_of, reservation
 from tests.unit.adapters.envoy.envoy_call import EnvoyCall
@@ -317,3 +318,22 @@ async def test_streams_end_when_envoy_ends_them_and_when_the_worker_does() -> No
     assert [each.closed for each in calls] == [True, False]
     door.end_all()
     assert [(each.closed, each.sent) for each in calls] == [(True, [b""])] * 2
+
+
+async def test_the_versions_of_envoys_are_counted_while_their_streams_are_open() -> None:
+    """The first message of a stream tells the version; later ones do not."""
+    door, call = AccessLog(Log().meter, table()), EnvoyCall()
+    stream, told = door.stream_access_logs(call), message()
+    version = told.identifier.node.user_agent_build_version.version
+    version.major_number, version.minor_number, version.patch = 1, 39, 7
+
+    def counted() -> float | None:
+        name = "tollgate_envoy_access_logs"
+        return REGISTRY.get_sample_value(name, {"version": "1.39.7"})
+
+    stream.received(told.SerializeToString())
+    stream.received(message().SerializeToString())
+    assert counted() == 1
+    stream.ended(whole=True)
+    assert counted() == 0
+    await door.drain()
