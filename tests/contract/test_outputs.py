@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.outputs import PUBLISHED_AFTER_S, SharedOutputs
 from tollgate.adapters.valkey.keys import OUTPUTS
@@ -67,7 +68,7 @@ async def test_another_versions_entry_is_passed_over(store: Valkey, pipe: Pipe) 
 
 async def test_while_the_store_is_down_a_worker_knows_what_it_has_seen() -> None:
     """And settles by that."""
-    book = SharedOutputs(Pipe("redis://127.0.0.1:1/0", 0.1))
+    book = SharedOutputs(open_pipe("redis://127.0.0.1:1/0", 0.1))
     book.learn("d", 9, 1)
     await asyncio.sleep(3 * PUBLISHED_AFTER_S)
     assert await book.lately("d") == Lately(9, 1)

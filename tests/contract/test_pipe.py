@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError
 from tollgate.core.errors import StoreSilent, StoreUnavailable
 
@@ -48,7 +49,7 @@ async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(
 
 async def test_a_store_that_is_not_there_is_unavailable() -> None:
     """For each call, at once; and the pipe is not spoiled by it."""
-    pipe = Pipe("unix:///nowhere/at/all.sock", timeout_s=1)
+    pipe = open_pipe("unix:///nowhere/at/all.sock", timeout_s=1)
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="cannot connect"):
             await pipe.call("PING")
@@ -69,7 +70,7 @@ async def silent(tmp_path: Path) -> AsyncIterator[str]:
 
 async def test_a_store_that_does_not_answer_is_unavailable_after_the_timeout(silent: str) -> None:
     """Nobody waits for ever."""
-    pipe = Pipe(silent, timeout_s=0.05)
+    pipe = open_pipe(silent, timeout_s=0.05)
     with pytest.raises(StoreSilent, match="no answer within"):
         await pipe.call("PING")
 
@@ -84,7 +85,7 @@ async def test_silence_is_found_after_a_time_without_calls_too(tmp_path: Path) -
         writer.write(b"+PONG\r\n")
 
     server = await asyncio.start_unix_server(answer_once, tmp_path / "once.sock")
-    pipe = Pipe(f"unix://{tmp_path}/once.sock", timeout_s=0.05)
+    pipe = open_pipe(f"unix://{tmp_path}/once.sock", timeout_s=0.05)
     assert await pipe.call("PING") == b"PONG"
     await asyncio.sleep(0.2)
     with pytest.raises(StoreSilent, match="no answer within"):
@@ -96,12 +97,12 @@ async def test_silence_is_found_after_a_time_without_calls_too(tmp_path: Path) -
 async def test_a_password_and_a_database_are_used(store: Valkey, valkey_url: str) -> None:
     """As the URL names them."""
     await store.execute_command("ACL", "SETUSER", "bob", "on", ">secret", "~*", "+@all")
-    pipe = Pipe(valkey_url.replace("unix://", "unix://bob:secret@") + "?db=3", timeout_s=5)
+    pipe = open_pipe(valkey_url.replace("unix://", "unix://bob:secret@") + "?db=3", timeout_s=5)
     await pipe.call("SET", "here", "1")
     assert b"db=3" in await pipe.call("CLIENT", "INFO")
     assert b"user=bob" in await pipe.call("CLIENT", "INFO")
     await pipe.aclose()
-    wrong = Pipe(valkey_url.replace("unix://", "unix://bob:wrong@"), timeout_s=5)
+    wrong = open_pipe(valkey_url.replace("unix://", "unix://bob:wrong@"), timeout_s=5)
     with pytest.raises(StoreUnavailable, match="WRONGPASS"):
         await wrong.call("PING")
     await wrong.aclose()

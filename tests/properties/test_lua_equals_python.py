@@ -13,7 +13,7 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, TEAM, reservation
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters, limited
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Usage
@@ -225,7 +225,7 @@ def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step
     async def on_valkey() -> list[object]:
         clock = FixedClock(START_US)
         async with Valkey.from_url(valkey_url) as client:
-            pipe = Pipe(valkey_url, timeout_s=5)
+            pipe = open_pipe(valkey_url, timeout_s=5)
             counters = ValkeyCounters(client, pipe, LEASE_US, LEASE_US, clock.us)
             try:
                 await counters.meet_store()

@@ -18,6 +18,7 @@ from tollgate import telemetry
 from tollgate.adapters.prices import price_of_file
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.connection.probe import probe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
@@ -71,7 +72,7 @@ class Core:
         """Build store, prices and the use case that both need."""
         ours = settings.tollgate
         timeout_s = ours.store_timeout_ms / 1000
-        client, pipe = connect(redis_url, timeout_s), Pipe(redis_url, timeout_s)
+        client, pipe = connect(redis_url, timeout_s), open_pipe(redis_url, timeout_s)
         clock = StoreClock()
         counters = ValkeyCounters(
             client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock

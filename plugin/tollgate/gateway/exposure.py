@@ -58,9 +58,11 @@ def _store(url: str | None) -> Iterator[str]:
     parts = urlsplit(url)
     if parts.scheme == "unix" or parts.password or parse_qs(parts.query).get("password"):
         return
-    if not is_local(parts.hostname or "localhost"):
+    hosts = [urlsplit(f"//{each}").hostname or "localhost" for each in parts.netloc.split(",")]
+    far = [each for each in hosts if not is_local(each)]
+    if far:
         yield (
-            f"tollgate.redis_url: the store at {parts.hostname} has no password, so whoever reaches"
+            f"tollgate.redis_url: the store at {far[0]} has no password, so whoever reaches"
             " it can change keys and spend: set `requirepass` or a user there, and write"
             " redis://:PASSWORD@HOST"
         )

@@ -48,8 +48,10 @@ def test_nothing_is_said_of_a_key_that_nobody_can_guess_or_try(
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://store.internal/0", "redis://10.0.0.9:6380", "rediss://user@store:6379/1"]
-)
+    "url",
+    ["redis://store.internal/0", "redis://10.0.0.9:6380", "rediss://user@store:6379/1",
+    "valkey+sentinel://127.0.0.1:1,far:2/main"],
+)  # fmt: skip
 def test_a_store_without_a_password_on_the_network_is_named(tmp_path: Path, url: str) -> None:
     """TLS alone asks nobody who they are."""
     (line,) = warnings(loaded(tmp_path, redis_url=url))
@@ -59,7 +61,7 @@ def test_a_store_without_a_password_on_the_network_is_named(tmp_path: Path, url:
 @pytest.mark.parametrize(
     "url",
     ["redis://:p@store/0", "redis://store/0?password=p", "redis://127.0.0.1", "redis://localhost:1",
-    "unix:///run/v.sock"],
+    "unix:///run/v.sock", "valkey+sentinel://127.0.0.1:1,localhost:2/main"],
 )  # fmt: skip
 def test_nothing_is_said_of_a_store_with_a_password_or_of_this_machine(
     tmp_path: Path, url: str

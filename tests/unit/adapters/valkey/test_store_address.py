@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tollgate.adapters.valkey.connection.address import StoreAddress
+from tollgate.adapters.valkey.connection.address import StoreAddress, StoreKind
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.core.errors import SettingsError
 
@@ -30,6 +30,28 @@ def test_a_url_says_where_the_store_is(url: str, place: str, database: int) -> N
     address = StoreAddress.of(url)
     assert (str(address), address.database) == (place, database)
     assert (address.tls is not None) == url.startswith("rediss")
+
+
+def test_sentinels_are_named_with_the_primary_that_they_watch() -> None:
+    """The user is the primary's, and the sentinels' own stands in options."""
+    address = StoreAddress.of(
+        "valkeys+sentinel://bob:pw@s1,s2:7,[::1]:8/main/3?sentinel_username=u&sentinel_password=p"
+    )
+    assert str(address) == "main of the sentinels s1:26379, s2:7, ::1:8"
+    assert [str(each) for each in address.sentinels] == ["s1:26379", "s2:7", "::1:8"]
+    assert {each.login for each in address.sentinels} == {(("AUTH", "u", "p"),)}
+    primary = address.at("h", 1)
+    assert (str(primary), primary.login) == ("h:1", (("AUTH", "bob", "pw"), ("SELECT", 3)))
+    assert primary.tls is not None
+    assert {each.tls for each in address.sentinels} == {primary.tls}
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey", "rediss", "valkeys"])
+def test_nodes_of_a_cluster_are_named_side_by_side(scheme: str) -> None:
+    address = StoreAddress.of(f"{scheme}+cluster://bob:p%2Cw@h1,h2:7")
+    assert (address.kind, address.seeds) == (StoreKind.CLUSTER, (("h1", 6379), ("h2", 7)))
+    assert address.login == (("AUTH", "bob", "p,w"),)
+    assert (address.tls is not None) == (scheme in ("rediss", "valkeys"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +76,13 @@ def test_what_a_new_connection_says_first(url: str, login: tuple[tuple[str, ...]
         ("", "begins with no scheme"),
         ("h:6379", "begins with no scheme"),
         ("http://h:1", "begins with 'http://'"),
-        ("redis+sentinel://h:1", "begins with 'redis+sentinel://'"),
+        ("redis+proxy://h:1", "begins with 'redis+proxy://'"),
+        ("unix+cluster://h:1", "begins with 'unix+cluster://'"),
+        ("valkey+sentinel://h:1", "names sentinels, but not the primary"),
+        ("valkey+cluster://h:1/2", "names the database 2; a cluster has the database 0 only"),
+        ("valkey://h:1,i:2", "names several servers"),
+        ("valkey://h?sentinel_password=p", "option 'sentinel_password', which valkey:// does not"),
+        ("valkey+cluster://h,i?db=one", "names the database 'one'"),
         ("redis://h:port", "the store's URL is none: "),
         ("redis://h:99999", "the store's URL is none: "),
         ("redis://[::1", "the store's URL is none: "),

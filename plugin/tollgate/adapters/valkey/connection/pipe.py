@@ -1,27 +1,26 @@
-"""Carry many concurrent calls over one connection; calls of one loop turn leave in one write.
-
-Used for the two calls that every request makes. The client library takes 113 us of CPU for a call
-(its pool, locks and timers; 27 in pipelines of sixteen), this takes 40, and 10 when sixteen come
-together. Everything else except notifications of changes (changes.py) uses the library.
-"""
+"""Define what carries commands to the store, whichever servers it consists of."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
-from functools import partial
-from time import monotonic
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
-from tollgate.adapters.valkey.connection.address import Command, StoreAddress, packed, why
-from tollgate.adapters.valkey.connection.store_connection import StoreConnection
-from tollgate.background import Background
-from tollgate.core.errors import StoreSilent, StoreUnavailable
+from tollgate.adapters.valkey.connection.address import Command
+from tollgate.core.errors import StoreUnavailable
 
 
 class ReplyError(Exception):
     """An error reply of the store; the first word of the message is its kind."""
+
+    @property
+    def word(self) -> str:
+        """Return the kind of the error."""
+        return str(self).partition(" ")[0]
+
+    @property
+    def demoted(self) -> bool:
+        """Return whether a replica refuses a write; older servers put it into a script's error."""
+        return "READONLY" in str(self)
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
@@ -39,156 +38,36 @@ the outcome is unknown.
 """
 
 
-class Pipe:
-    """Calls over one connection, opened when needed and reopened when lost.
+class Pipe(Protocol):
+    """Commands to the store.
 
-    If calls wait and nothing arrives for `timeout_s`, all of them fail with an unknown outcome. A
-    store that is slow under load, but answers, is not considered down.
+    `is_cluster`: keys with different hash tags may be on different servers. All keys of a command
+    have one hash tag.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Prepare a pipe to the store of a URL; a timeout in the URL takes precedence.
-
-        Raises SettingsError for an invalid URL.
-        """
-        self._address = StoreAddress.of(url)
-        self._timeout_s = self._address.timeout_s or timeout_s
-        self._connection: _CallConnection | None = None
-        self._connecting: asyncio.Task[_CallConnection] | None = None
-        self._late = Background()
+    @property
+    def is_cluster(self) -> bool: ...
 
     async def call(self, *arguments: str | bytes | int) -> Any:
-        """Run one command.
+        """Run one command, in a cluster where its first key is.
 
         Raises StoreUnavailable (StoreSilent, once it was sent), or ReplyError if the store refuses
         it.
         """
-        connection = self._connection
-        if connection is None or connection.lost:
-            connection = await self._connect()
-        return await connection.call(arguments)
+        ...
 
     def start(self, command: Command, heard: Heard) -> None:
-        """Run a command and pass its reply to `heard`, without a future.
+        """Run a command and pass its reply to `heard`, without a future."""
+        ...
 
-        For commands that have already waited in a batch: sent immediately if there is a connection,
-        and no task is woken.
-        """
-        connection = self._connection
-        if connection is None or connection.lost:
-            self._late.start(self._start_late(command, heard))
-        else:
-            connection.ask(command, heard)
-            connection.flush()
+    async def everywhere(self, *arguments: str | bytes | int) -> list[Any]:
+        """Run a command on each primary, and return their replies. Raises as `call` does."""
+        ...
+
+    def keys(self, pattern: bytes) -> AsyncIterator[bytes]:
+        """Yield every key that matches, each at least once. Raises as `call` does."""
+        ...
 
     async def aclose(self) -> None:
-        """Close the connection; waiting calls fail."""
-        if self._connection is not None:
-            self._connection.end("closed")
-            await self._connection.closed.wait()
-
-    async def _start_late(self, command: Command, heard: Heard) -> None:
-        try:
-            reply = await self.call(*command)
-        except (ReplyError, StoreUnavailable) as error:
-            reply = error
-        heard(reply)
-
-    async def _connect(self) -> _CallConnection:
-        """Return the connection, opening it once for all who wait."""
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(self._open())
-            self._connecting.add_done_callback(self._opened)
-        # A cancelled caller must not take the connection away from the others.
-        return await asyncio.shield(self._connecting)
-
-    def _opened(self, task: asyncio.Task[_CallConnection]) -> None:
-        self._connecting = None
-        # The waiting callers have been told; if none is left, the exception still counts as
-        # retrieved.
-        if not task.cancelled() and task.exception() is None:
-            self._connection = task.result()
-
-    async def _open(self) -> _CallConnection:
-        connection = None
-        try:
-            async with asyncio.timeout(self._address.connect_timeout_s or self._timeout_s):
-                connection = await self._address.dial(lambda: _CallConnection(self._timeout_s))
-                for command in self._address.login:
-                    await connection.call(command)
-        except (OSError, ReplyError) as error:
-            if connection is not None:
-                connection.end("not let in")
-            told = str(error) if isinstance(error, ReplyError) else why(error)
-            raise StoreUnavailable(f"cannot connect: {told}") from error
-        return connection
-
-
-class _CallConnection(StoreConnection):
-    """A connection for calls: commands out, and each reply to whoever asked first."""
-
-    def __init__(self, timeout_s: float) -> None:
-        super().__init__(ReplyError)
-        self.lost = False
-        self.closed = asyncio.Event()
-        self._timeout_s = timeout_s
-        self._out: list[bytes] = []
-        self._waiting: deque[tuple[float, Heard]] = deque()
-        self._watching = False
-
-    def call(self, command: Command) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = self.loop.create_future()
-        if not self._out:
-            self.loop.call_soon(self.flush)
-        self.ask(command, partial(_tell, future))
-        return future
-
-    def ask(self, command: Command, heard: Heard) -> None:
-        """Queue a command for the next `flush`."""
-        self._out.append(packed(command))
-        self._waiting.append((monotonic(), heard))
-        if not self._watching:
-            self._watching = True
-            self.loop.call_later(self._timeout_s, self._watch)
-
-    def take(self, reply: Any) -> None:
-        self._waiting.popleft()[1](reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.closed.set()
-
-    def end(self, why: str) -> None:
-        """Close the connection and fail all calls that wait for it."""
-        self.lost = True
-        super().end(why)
-        while self._waiting:
-            self._waiting.popleft()[1](StoreSilent(why))
-
-    def flush(self) -> None:
-        """Send the queued commands."""
-        out, self._out = self._out, []
-        if out and not self.lost:
-            self.send(b"".join(out) if len(out) > 1 else out[0])
-
-    def _watch(self) -> None:
-        """Check for silence by one timer per connection, which runs only while calls wait.
-
-        A timer for each call would cost more; silence is detected at most half a timeout late.
-        """
-        self._watching = bool(self._waiting)
-        if not self._waiting:
-            return
-        if max(self.heard_s, self._waiting[0][0]) + self._timeout_s < monotonic():
-            self.end(f"no answer within {self._timeout_s:g} s")
-        else:
-            self.loop.call_later(self._timeout_s / 2, self._watch)
-
-
-def _tell(future: asyncio.Future[Any], reply: Any) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if isinstance(reply, Exception):
-        future.set_exception(reply)
-    else:
-        future.set_result(reply)
+        """Close all connections; waiting calls fail."""
+        ...

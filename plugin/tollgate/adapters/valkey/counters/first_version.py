@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -63,10 +62,10 @@ async def carry_over(pipe: Pipe) -> None:
 
 
 async def _convert(pipe: Pipe) -> None:
-    async for key in _keys(pipe, FIRST_SCOPE):
+    async for key in pipe.keys(b"*" + FIRST_SCOPE + b"*"):
         if (value := await pipe.call(b"GET", key)) is not None:
             await _rename(pipe, key, FIRST_SCOPE, SECOND_SCOPE, scope_value(value))
-    async for key in _keys(pipe, FIRST_HOLDS):
+    async for key in pipe.keys(b"*" + FIRST_HOLDS + b"*"):
         other = key.replace(FIRST_HOLDS, SECOND_HOLDS, 1)
         found: Any = await pipe.call(b"HGETALL", key)
         for name, value in zip(found[::2], found[1::2], strict=True):
@@ -80,24 +79,12 @@ async def _gather(pipe: Pipe) -> None:
     Of somebody who was counted in several organizations, the counters found first are kept.
     """
     for kind in (ScopeKind.USER, ScopeKind.CUSTOMER):
-        async for key in _keys(pipe, f":{kind}:".encode()):
+        async for key in pipe.keys(f"*:{kind}:*".encode()):
             match = _OF_ORGANIZATION.match(key)
             if match is not None and match[1] != EVERYWHERE.encode():
                 other = b"tollgate:{%b}:%b" % (EVERYWHERE.encode(), key[match.end() :])
                 if not await pipe.call(b"RENAMENX", key, other):
                     await pipe.call(b"DEL", key)
-
-
-async def _keys(pipe: Pipe, noun: bytes) -> AsyncIterator[bytes]:
-    cursor = b"0"
-    while True:
-        cursor, keys = await pipe.call(
-            b"SCAN", cursor, b"MATCH", b"*" + noun + b"*", b"COUNT", 1000
-        )
-        for key in keys:
-            yield key
-        if cursor == b"0":
-            return
 
 
 async def _rename(pipe: Pipe, key: bytes, noun: bytes, new: bytes, value: bytes) -> None:
