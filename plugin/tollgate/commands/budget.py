@@ -30,7 +30,10 @@ _COLUMNS = (
 def new(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Create a budget."""
+    """Create a budget.
+
+    Example: `tollgate budget new free-tier max_budget=1 budget_duration=1d`
+    """
     show(post(url, master_key, "/budget/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -38,7 +41,10 @@ def new(
 def info(
     budget_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Show budgets."""
+    """Show budgets.
+
+    Example: `tollgate budget info free-tier`
+    """
     answer = post(url, master_key, "/budget/info", {"budgets": ids_of(budget_ids, _ID)})
     show(answer, as_json=as_json, columns=_COLUMNS)
 
@@ -47,7 +53,10 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a budget and everything that uses it; null clears a field."""
+    """Change a budget and everything that uses it; null clears a field.
+
+    Example: `tollgate budget update free-tier max_budget=2`
+    """
     show(post(url, master_key, "/budget/update", body_of(given, _ID)), as_json=as_json)
 
 
@@ -58,6 +67,8 @@ def delete(
     """Delete an unused budget.
 
     A budget in use is refused, and its keys and customers are named.
+
+    Example: `tollgate budget delete free-tier`
     """
     show(post(url, master_key, "/budget/delete", {"id": id_of(budget_id, _ID)}), as_json=as_json)
 
@@ -66,5 +77,8 @@ def delete(
 def list_budgets(
     url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """List budgets, newest first."""
+    """List budgets, newest first.
+
+    Example: `tollgate budget list`
+    """
     show(get(url, master_key, "/budget/list"), as_json=as_json, columns=_COLUMNS)

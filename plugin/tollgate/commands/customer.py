@@ -34,7 +34,10 @@ _COLUMNS = (
 def new(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Register a customer."""
+    """Register a customer.
+
+    Example: `tollgate customer new acme max_budget=50`
+    """
     show(post(url, master_key, "/customer/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -42,7 +45,10 @@ def new(
 def info(
     user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Show a customer and its spend."""
+    """Show a customer and its spend.
+
+    Example: `tollgate customer info acme`
+    """
     show(
         get(url, master_key, "/customer/info", {"end_user_id": id_of(user_id, _ID)}),
         as_json=as_json,
@@ -53,7 +59,10 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a customer; null clears a field."""
+    """Change a customer; null clears a field.
+
+    Example: `tollgate customer update acme max_budget=null`
+    """
     show(post(url, master_key, "/customer/update", body_of(given, _ID)), as_json=as_json)
 
 
@@ -61,7 +70,10 @@ def update(
 def delete(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Delete customers."""
+    """Delete customers.
+
+    Example: `tollgate customer delete acme`
+    """
     show(
         post(url, master_key, "/customer/delete", {"user_ids": ids_of(user_ids, _ID)}),
         as_json=as_json,
@@ -72,7 +84,10 @@ def delete(
 def block(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Block customers; takes effect everywhere within a second."""
+    """Block customers; takes effect everywhere within a second.
+
+    Example: `tollgate customer block acme`
+    """
     show(
         post(url, master_key, "/customer/block", {"user_ids": ids_of(user_ids, _ID)}),
         as_json=as_json,
@@ -83,7 +98,10 @@ def block(
 def unblock(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Unblock customers."""
+    """Unblock customers.
+
+    Example: `tollgate customer unblock acme`
+    """
     show(
         post(url, master_key, "/customer/unblock", {"user_ids": ids_of(user_ids, _ID)}),
         as_json=as_json,
@@ -98,6 +116,9 @@ def list_customers(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """List customers, newest first."""
+    """List customers, newest first.
+
+    Example: `tollgate customer list`
+    """
     answer = get(url, master_key, "/customer/list", {"page": page, "page_size": size})
     show(answer, as_json=as_json, columns=_COLUMNS)

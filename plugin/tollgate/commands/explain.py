@@ -23,7 +23,10 @@ def explain(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what one request used, the price that applied, and the arithmetic."""
+    """Show what one request used, the price that applied, and the arithmetic.
+
+    Example: `tollgate spend explain 6f1c0a9e`
+    """
     query = {"request_id": request_id, "organization_id": organization_id}
     answer = get(url, master_key, "/spend/explain", query)
     if as_json:

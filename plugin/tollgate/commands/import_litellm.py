@@ -51,6 +51,8 @@ def import_litellm(
     """Import keys (by hash), users, teams, customers, budgets, limits and spend from LiteLLM.
 
     Running it again is safe.
+
+    Example: `tollgate import-litellm --url http://litellm:4000 --dry-run`
     """
     from tollgate.import_litellm.source import read_file, read_server
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
 
@@ -10,13 +11,17 @@ from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, 
 from tollgate.commands.printing.tables import show
 from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
-app = typer.Typer(help="Virtual keys, each named by its secret or its hash.", no_args_is_help=True)
+app = typer.Typer(
+    help="Virtual keys, each named by its alias, its secret or its hash.", no_args_is_help=True
+)
 
 _ID = "key"
 Fields = Annotated[list[str] | None, words()]
 Words = Annotated[list[str], words("KEY")]
 Name = Annotated[str, words("KEY", fields=False)]
 Names = Annotated[list[str], words("KEY...", fields=False)]
+# LiteLLM and Tollgate make secrets that begin so; a hash is SHA-256.
+_SECRET_OR_HASH = re.compile(r"sk-.*|[0-9a-f]{64}", re.DOTALL)
 _COLUMNS = (
     "token",
     "key_name",
@@ -38,7 +43,10 @@ def generate(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a key. Its secret is printed once."""
+    """Create a key. Its secret is printed once.
+
+    Example: `tollgate key generate key_alias=bob max_budget=5 budget_duration=30d`
+    """
     show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
 
 
@@ -46,8 +54,12 @@ def generate(
 def info(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Show a key, its limits and its spend."""
-    answer = get(url, master_key, "/key/info", {"key": id_of(key, _ID)})
+    """Show a key, its limits and its spend.
+
+    Example: `tollgate key info bob`
+    """
+    name = _named(url, master_key, id_of(key, _ID))
+    answer = get(url, master_key, "/key/info", {"key": name})
     show(answer if as_json else part(answer, "info"), as_json=as_json)
 
 
@@ -55,8 +67,12 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a key; null clears a field."""
-    show(post(url, master_key, "/key/update", body_of(given, _ID)), as_json=as_json)
+    """Change a key; null clears a field.
+
+    Example: `tollgate key update bob rpm_limit=60 max_budget=null`
+    """
+    body = _named_in(url, master_key, body_of(given, _ID))
+    show(post(url, master_key, "/key/update", body), as_json=as_json)
 
 
 @app.command()
@@ -66,32 +82,48 @@ def delete(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete keys: all of them, or none if one is unknown."""
-    show(post(url, master_key, "/key/delete", {"keys": ids_of(keys, _ID)}), as_json=as_json)
+    """Delete keys: all of them, or none if one is unknown.
+
+    Example: `tollgate key delete bob`
+    """
+    names = [_named(url, master_key, each) for each in ids_of(keys, _ID)]
+    show(post(url, master_key, "/key/delete", {"keys": names}), as_json=as_json)
 
 
 @app.command()
 def block(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Block a key; takes effect everywhere within a second."""
-    show(post(url, master_key, "/key/block", {"key": id_of(key, _ID)}), as_json=as_json)
+    """Block a key; takes effect everywhere within a second.
+
+    Example: `tollgate key block bob`
+    """
+    name = _named(url, master_key, id_of(key, _ID))
+    show(post(url, master_key, "/key/block", {"key": name}), as_json=as_json)
 
 
 @app.command()
 def unblock(
     key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Unblock a key."""
-    show(post(url, master_key, "/key/unblock", {"key": id_of(key, _ID)}), as_json=as_json)
+    """Unblock a key.
+
+    Example: `tollgate key unblock bob`
+    """
+    name = _named(url, master_key, id_of(key, _ID))
+    show(post(url, master_key, "/key/unblock", {"key": name}), as_json=as_json)
 
 
 @app.command()
 def regenerate(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Give a key a new secret; spend and limits stay."""
-    show(post(url, master_key, "/key/regenerate", body_of(given, _ID)), as_json=as_json)
+    """Give a key a new secret; spend and limits stay.
+
+    Example: `tollgate key regenerate bob`
+    """
+    body = _named_in(url, master_key, body_of(given, _ID))
+    show(post(url, master_key, "/key/regenerate", body), as_json=as_json)
 
 
 @app.command("list")
@@ -104,7 +136,10 @@ def list_keys(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """List keys, newest first."""
+    """List keys, newest first.
+
+    Example: `tollgate key list --team-id search`
+    """
     query = {
         "user_id": user_id,
         "team_id": team_id,
@@ -114,3 +149,16 @@ def list_keys(
     }
     answer = get(url, master_key, "/key/list", query)
     show(answer if as_json else part(answer, "keys"), as_json=as_json, columns=_COLUMNS)
+
+
+def _named_in(url: str, master_key: str | None, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a request with its key by secret or hash."""
+    return {**body, _ID: _named(url, master_key, str(body[_ID]))} if _ID in body else body
+
+
+def _named(url: str, master_key: str | None, given: str) -> str:
+    """Return the hash of the key with that alias, or what is given if it is no alias of any."""
+    if _SECRET_OR_HASH.fullmatch(given):
+        return given
+    found = part(get(url, master_key, "/key/list", {"key_alias": given, "size": 2}), "keys")
+    return str(found[0]) if isinstance(found, list) and len(found) == 1 else given

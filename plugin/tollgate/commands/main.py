@@ -29,7 +29,6 @@ from tollgate.topology import ConfigPart
 app = typer.Typer(
     help="Budgets and rate limits for LLM traffic, beside Envoy.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for _noun in (key, user, team, customer, budget, spend):
@@ -105,7 +104,10 @@ def up(
     ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Run the whole gateway: store, workers, management, Envoy."""
+    """Run the whole gateway: store, workers, management, Envoy.
+
+    Example: `tollgate up --config gateway.yaml --mode native`
+    """
     from tollgate.gateway import running, supervisor
     from tollgate.gateway.envoy_program import find_version
 
@@ -133,7 +135,10 @@ def serve(
     redis_url: RedisOption = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Run workers and management only, for an Envoy of your own (see `tollgate envoy-config`)."""
+    """Run workers and management only, for an Envoy of your own (see `tollgate envoy-config`).
+
+    Example: `tollgate serve --config gateway.yaml --redis-url redis://cache:6379`
+    """
     from tollgate.gateway import running, supervisor
 
     with failing_clearly():
@@ -158,6 +163,8 @@ def envoy_config(
     """Print Envoy's configuration for `tollgate serve`, as YAML.
 
     It contains no provider key: Envoy reads those from its environment.
+
+    Example: `tollgate envoy-config --config gateway.yaml --envoy-version 1.38 > envoy.yaml`
     """
     with failing_clearly():
         loaded = settings.load(config, allow_unenforced=allow_unenforced)
@@ -174,7 +181,10 @@ def check(
     ] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
-    """Explain a configuration file; exit with 1 and one line per fault if it cannot be used."""
+    """Explain a configuration file; exit with 1 and one line per fault if it cannot be used.
+
+    Example: `tollgate check gateway.yaml`
+    """
     from tollgate.commands.printing import report
 
     with failing_clearly():
@@ -193,7 +203,10 @@ def script(
         str, typer.Argument(help="reserve, settle, peek, renew or spend")
     ] = "reserve",
 ) -> None:
-    """Print a script of the counters as the store runs it."""
+    """Print a script of the counters as the store runs it.
+
+    Example: `tollgate script settle`
+    """
     from tollgate.app.scripts_shown import shown_script
 
     with failing_clearly():

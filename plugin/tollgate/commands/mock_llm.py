@@ -26,6 +26,8 @@ def mock_llm(
 ) -> None:
     """Run a provider that invents its answers and counts them correctly: OpenAI, Anthropic and
     Gemini, JSON and streams.
+
+    Example: `tollgate mock-llm --port 9000`
     """
     from tollgate.mock_llm import MockOptions, serve
 

@@ -64,19 +64,28 @@ class GroupedBy(StrEnum):
 
 @app.command()
 def total(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """Show what the whole proxy has spent in its current period."""
+    """Show what the whole proxy has spent in its current period.
+
+    Example: `tollgate spend total`
+    """
     show(get(url, master_key, "/global/spend"), as_json=as_json)
 
 
 @app.command()
 def keys(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """List keys by spend, highest first."""
+    """List keys by spend, highest first.
+
+    Example: `tollgate spend keys`
+    """
     show(get(url, master_key, "/spend/keys"), as_json=as_json, columns=_KEYS)
 
 
 @app.command()
 def users(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
-    """List users by spend, highest first."""
+    """List users by spend, highest first.
+
+    Example: `tollgate spend users`
+    """
     show(get(url, master_key, "/spend/users"), as_json=as_json, columns=_USERS)
 
 
@@ -101,7 +110,10 @@ def logs(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """List settled requests, latest first."""
+    """List settled requests, latest first.
+
+    Example: `tollgate spend logs --team-id search --start 2026-11-01`
+    """
     filters = {
         "api_key": key,
         "user_id": user_id,
@@ -125,7 +137,10 @@ def days(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show sums by day, newest first."""
+    """Show sums by day, newest first.
+
+    Example: `tollgate spend days 2026-11-01 2026-11-07`
+    """
     show(
         get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}),
         as_json=as_json,
@@ -145,6 +160,8 @@ def by(
 ) -> None:
     """What was spent by key, team, user, customer, member, organization, model or day, from the
     history that `tollgate.history_url` names.
+
+    Example: `tollgate spend by team --since 2026-11-01 --csv`
     """
     query = {"group_by": group.value, "start_date": since, "end_date": until}
     sums = get(url, master_key, "/global/spend/report", query)

@@ -39,7 +39,10 @@ def new(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a team."""
+    """Create a team.
+
+    Example: `tollgate team new search max_budget=100 budget_duration=1mo`
+    """
     show(post(url, master_key, "/team/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -47,7 +50,10 @@ def new(
 def info(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Show a team, its members and its keys."""
+    """Show a team, its members and its keys.
+
+    Example: `tollgate team info search`
+    """
     show(get(url, master_key, "/team/info", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -55,7 +61,10 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a team; null clears a field."""
+    """Change a team; null clears a field.
+
+    Example: `tollgate team update search rpm_limit=600`
+    """
     show(post(url, master_key, "/team/update", body_of(given, _ID)), as_json=as_json)
 
 
@@ -63,7 +72,10 @@ def update(
 def delete(
     team_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Delete teams with their keys and memberships."""
+    """Delete teams with their keys and memberships.
+
+    Example: `tollgate team delete search`
+    """
     show(
         post(url, master_key, "/team/delete", {"team_ids": ids_of(team_ids, _ID)}), as_json=as_json
     )
@@ -73,7 +85,10 @@ def delete(
 def block(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Block a team; takes effect everywhere within a second."""
+    """Block a team; takes effect everywhere within a second.
+
+    Example: `tollgate team block search`
+    """
     show(post(url, master_key, "/team/block", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -81,7 +96,10 @@ def block(
 def unblock(
     team_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Unblock a team."""
+    """Unblock a team.
+
+    Example: `tollgate team unblock search`
+    """
     show(post(url, master_key, "/team/unblock", {"team_id": id_of(team_id, _ID)}), as_json=as_json)
 
 
@@ -93,7 +111,10 @@ def member_add(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a user to a team; max_budget_in_team=... is the budget within the team."""
+    """Add a user to a team; max_budget_in_team=... is the budget within the team.
+
+    Example: `tollgate team member-add search bob max_budget_in_team=10`
+    """
     body = body_of(given, _ID, _USER_ID)
     named = {name: body.pop(name) for name in (_USER_ID, "user_email") if name in body}
     body["member"] = {"role": body.pop("role", role), **named}
@@ -107,7 +128,10 @@ def member_update(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a membership; null clears a field."""
+    """Change a membership; null clears a field.
+
+    Example: `tollgate team member-update search bob max_budget_in_team=20`
+    """
     show(
         post(url, master_key, "/team/member_update", body_of(given, _ID, _USER_ID)), as_json=as_json
     )
@@ -117,7 +141,10 @@ def member_update(
 def member_delete(
     given: Member, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """End a membership."""
+    """End a membership.
+
+    Example: `tollgate team member-delete search bob`
+    """
     show(
         post(url, master_key, "/team/member_delete", body_of(given, _ID, _USER_ID)), as_json=as_json
     )
@@ -127,5 +154,8 @@ def member_delete(
 def list_teams(
     url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """List teams, newest first."""
+    """List teams, newest first.
+
+    Example: `tollgate team list`
+    """
     show(get(url, master_key, "/team/list"), as_json=as_json, columns=_COLUMNS)

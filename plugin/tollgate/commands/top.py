@@ -124,7 +124,10 @@ def top(
     ] = 0,
     master_key: MasterKey = None,
 ) -> None:
-    """Show requests, tokens and dollars a second, latencies and refusals, live."""
+    """Show requests, tokens and dollars a second, latencies and refusals, live.
+
+    Example: `tollgate top --every 5`
+    """
     with failing_clearly():
         _watch(lambda: _read(url.rstrip("/") + "/metrics", master_key), every, times)
 

@@ -37,7 +37,10 @@ def new(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a user, and a key for them."""
+    """Create a user, and a key for them.
+
+    Example: `tollgate user new user_id=bob max_budget=20`
+    """
     show(post(url, master_key, "/user/new", body_of(given, _ID)), as_json=as_json)
 
 
@@ -45,7 +48,10 @@ def new(
 def info(
     user_id: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Show a user with their keys and teams."""
+    """Show a user with their keys and teams.
+
+    Example: `tollgate user info bob`
+    """
     show(get(url, master_key, "/user/info", {"user_id": id_of(user_id, _ID)}), as_json=as_json)
 
 
@@ -53,7 +59,10 @@ def info(
 def update(
     given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Change a user; null clears a field."""
+    """Change a user; null clears a field.
+
+    Example: `tollgate user update bob tpm_limit=100000`
+    """
     show(post(url, master_key, "/user/update", body_of(given, _ID)), as_json=as_json)
 
 
@@ -61,7 +70,10 @@ def update(
 def delete(
     user_ids: Names, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
 ) -> None:
-    """Delete users with their keys and memberships."""
+    """Delete users with their keys and memberships.
+
+    Example: `tollgate user delete bob`
+    """
     show(
         post(url, master_key, "/user/delete", {"user_ids": ids_of(user_ids, _ID)}), as_json=as_json
     )
@@ -75,6 +87,9 @@ def list_users(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """List users, newest first."""
+    """List users, newest first.
+
+    Example: `tollgate user list --json`
+    """
     answer = get(url, master_key, "/user/list", {"page": page, "page_size": size})
     show(answer if as_json else part(answer, "users"), as_json=as_json, columns=_COLUMNS)

@@ -81,6 +81,21 @@ def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
     }
 
 
+def test_a_key_is_named_by_its_alias(run: Run) -> None:
+    """A name that no key has stays what it is, and is told as unknown."""
+    made = json.loads(run("key", "generate", "key_alias=by-alias", "--json").stdout)
+    shown = json.loads(run("key", "info", "by-alias", "--json").stdout)
+    assert shown["info"]["token"] == hash_of(made["key"])
+    changed = json.loads(run("key", "update", "by-alias", "rpm_limit=3", "--json").stdout)
+    assert changed["rpm_limit"] == 3
+    assert json.loads(run("key", "block", "by-alias", "--json").stdout)["blocked"] is True
+    assert json.loads(run("key", "unblock", "by-alias", "--json").stdout)["blocked"] is False
+    renewed = json.loads(run("key", "regenerate", "by-alias", "--json").stdout)
+    assert renewed["key"] != made["key"]
+    assert run("key", "delete", "by-alias").exit_code == 0
+    assert run("key", "info", "by-alias").exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

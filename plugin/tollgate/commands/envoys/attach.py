@@ -47,6 +47,8 @@ def attach(
     """Print your Envoy's configuration with Tollgate in it; your hosts and routes stay as they are.
 
     Start `tollgate serve` with the same file, then Envoy with what is printed.
+
+    Example: `tollgate attach envoy.yaml --config gateway.yaml --path-prefix /v1 --diff`
     """
     from tollgate.envoy_config.attaching.attach import attach as merge
     from tollgate.envoy_config.attaching.served_at import Domain, PathPrefix
