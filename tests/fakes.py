@@ -102,7 +102,6 @@ class MemoryCounters:
 
     def _hold(self, account: Account, reservation: Reservation, holds: _Holds) -> None:
         scope, now_us = self.scope(reservation.organization, account), self.clock.us
-        self._enter_period(scope, account)
         for quota in account.limits:
             at_admission = quota.meter is Meter.REQUESTS
             if quota.meter is Meter.CALLS:
@@ -145,19 +144,19 @@ class MemoryCounters:
             used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
             if quota.meter is Meter.CALLS:
                 scope.slots.pop(reservation.id, None)
+            elif quota.meter is Meter.REQUESTS:
+                pass  # counted at admission
             elif quota.seconds:
                 counter = _drained(scope, quota, now_us)
-                if quota.meter is not Meter.REQUESTS:
-                    hold = bucket.hold(quota, reservation.asked(quota))
-                    counter.used = bucket.charged(quota, counter.used, used - hold)
-                    counter.held = max(0, counter.held - hold)
+                hold = bucket.hold(quota, reservation.asked(quota))
+                counter.used = bucket.charged(quota, counter.used, used - hold)
+                counter.held = max(0, counter.held - hold)
             elif quota.duration is None:
                 scope.held = max(0, scope.held - hold)
             else:
                 counter = _current(scope, quota, now_us)
-                if quota.meter is not Meter.REQUESTS:
-                    counter.used = min(MAX_EXACT, counter.used + used)
-                    counter.held = max(0, counter.held - hold)
+                counter.used = min(MAX_EXACT, counter.used + used)
+                counter.held = max(0, counter.held - hold)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         return [await self.settle(*each) is not None for each in calls]

@@ -25,7 +25,15 @@ from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.keys import scope_key
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Balance, Meter, Period, Scope, ScopeKind
+from tollgate.core.limits.accounts import (
+    Account,
+    Balance,
+    Meter,
+    Period,
+    Quota,
+    Scope,
+    ScopeKind,
+)
 
 USER = Scope(ScopeKind.USER, "u1")
 CUSTOMER = Scope(ScopeKind.CUSTOMER, "c1")
@@ -53,6 +61,32 @@ async def test_a_refused_request_changes_nothing(bench: Bench) -> None:
     assert refused_by(refused, *accounts) == (1, Meter.CALLS)
     assert before == await bench.counters.peek("default", accounts)
     assert await bench.counters.settle(reservation("second", *accounts), settlement()) is None
+
+
+async def test_a_call_refused_beside_others_leaves_nothing_behind(bench: Bench) -> None:
+    """Calls that are decided together: one that its last limit refuses gives back what it took of
+    the limits before, and one that is admitted keeps all of it.
+    """
+    month = Period(0, bench.clock.us - 5_000_000, bench.clock.us + 10**13)
+    taken = (
+        *account_of(TEAM, rpm=5, tpm=1000).limits,
+        Quota(Meter.REQUESTS, 50, 0, "1mo", month),
+        Quota(Meter.TOKENS, 5000, 0, "1mo", month),
+        Quota(Meter.CALLS, 9),
+        Quota(Meter.USD, 10 * DOLLAR),
+    )
+    poor, rich = Account(TEAM, taken), (Account(TEAM, taken), requests(1))
+    standings = await asyncio.gather(
+        *(bench.counters.reserve(reservation(f"r{n}", *rich, tokens=40)) for n in range(3))
+    )
+    assert [each.refused for each in standings] == [None, 1, 1]
+    [one] = (await bench.counters.peek("default", (poor,))).balances
+    assert one.held == (0, 40, 0, 40, 1, 50)
+    assert one.used[2:] == (1, 0, 1, 0)
+    assert [bucket.remaining(*each) for each in zip(taken[:2], one.used[:2], strict=True)] == [
+        4,
+        960,
+    ]
 
 
 async def test_a_refusal_names_the_first_limit_that_did_not_fit(bench: Bench) -> None:

@@ -6,9 +6,16 @@ import asyncio
 import struct
 
 import pytest
-from tests.make import TEAM, parallel, requests
+from tests.make import TEAM, parallel, requests, tokens
 
-from tollgate.adapters.valkey.counters.batches import MOST_CALLS, QUIET_TURNS, Batch, Batches, Keyed
+from tollgate.adapters.valkey.counters.batches import (
+    MOST_CALLS,
+    MOST_NUMBERS,
+    QUIET_TURNS,
+    Batch,
+    Batches,
+    Keyed,
+)
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -128,10 +135,37 @@ async def test_a_batch_names_each_key_of_its_callers_once_and_nobody_elses() -> 
     alone.add(first)
     assert (len(together.keys()), together.scope_count) == (5, 3)
     assert (alone.keys(), alone.scope_count) == ((*together.keys()[:2], together.keys()[3]), 2)
-    # Two of each caller's arguments are its limits and its keys: of scopes and slots, by number.
-    numbers = [
-        struct.unpack("<4H", each)
-        for each in together.arguments()[2:5:2]
-        if isinstance(each, bytes)
+    # Of each caller's accounts, scope and slots by number.
+    _, names, *_ = together.arguments()
+    assert struct.unpack("<8H", names) == (1, 0, 2, 1, 1, 0, 3, 2)
+
+
+async def test_each_call_says_where_its_caller_stands_among_limits_and_names() -> None:
+    """Limits of all callers come in one string, and so do names; a caller comes once."""
+    first = Keyed.of("default", (requests(5, PROXY), parallel(1)))
+    second = Keyed.of("default", (tokens(5, PROXY),))
+    batch = Batch()
+    for keyed, numbers in ((first, (7,)), (second, (8, 9)), (first, (6,))):
+        batch.add(keyed, *numbers, texts=("id",))
+    limits, _, calls, *texts = batch.arguments()
+    assert limits == first.limits + second.limits
+    behind = len(first.limits) // 8 + 1
+    assert struct.unpack("<10d", calls) == (1, 1, 7, behind, 5, 8, 9, 1, 1, 6)
+    assert texts == ["id"] * 3
+
+
+async def test_a_batch_whose_callers_have_many_limits_is_full_early(store: Store) -> None:
+    """The script's stack takes the limits of all its callers at once, and has a bound."""
+    callers = [
+        tuple(tokens(5, Scope(ScopeKind.KEY, f"k{caller}-{n}")) for n in range(100))
+        for caller in range(9)
     ]
-    assert numbers == [(1, 0, 2, 1), (1, 0, 3, 2)]
+    numbers = len(Keyed.of("default", callers[0]).limits) // 8
+    for accounts in callers:
+        store.batches.of("default").add(Keyed.of("default", accounts))
+    most = -(-MOST_NUMBERS // numbers)
+    assert store.runs == [most]
+    await turns(5)
+    store.answer()
+    await turns(1 + QUIET_TURNS)
+    assert store.runs == [most, len(callers) - most]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -44,6 +44,9 @@ QUIET_TURNS = 2
 A turn that follows another without sleeping only reads what has arrived already, so this costs no
 time of its own, and a busy worker reads all that waits before it writes.
 """
+
+MOST_NUMBERS = 4096
+"""Of a run's limits; a batch with more is full. Lua's stack takes 8,000 at once."""
 
 _ANSWER = struct.Struct(ANSWER)
 _USD = METERS[Meter.USD]
@@ -93,8 +96,8 @@ class Keyed(Struct, frozen=True):
     where calls at once are not limited.
 
     `counted`: the meters of its limits, in the order in which its calls tell them, and `meters`
-    their rows. `first`, `numbers`, `packed`: what they come to in a batch that this caller is the
-    first of, as it mostly is.
+    their rows. `first`, `numbers`: what the keys come to in a batch that this caller is the first
+    of, as it mostly is.
     """
 
     accounts: Accounts
@@ -104,7 +107,6 @@ class Keyed(Struct, frozen=True):
     meters: tuple[MeterRow, ...]
     first: _Numbers
     numbers: tuple[int, ...]
-    packed: bytes
 
     @classmethod
     def of(cls, organization: str, accounts: Accounts) -> Keyed:
@@ -122,7 +124,7 @@ class Keyed(Struct, frozen=True):
         rows = tuple(METERS[each] for each in meters)
         first = _Numbers({}, {})
         numbers = first.add(named)
-        return cls(accounts, named, limits, tuple(meters), rows, first, numbers, _packed(numbers))
+        return cls(accounts, named, limits, tuple(meters), rows, first, numbers)
 
     def estimates(self, reservation: Reservation) -> list[int]:
         """Return what a call may use of each meter, and what of that is a guess of its output."""
@@ -143,12 +145,16 @@ class Batch:
 
     def __init__(self) -> None:
         self._waiting: list[tuple[asyncio.Future[Answer], int]] = []
-        self._calls: list[bytes | str] = []
-        self._callers: list[bytes] = []
-        self._numbers: list[tuple[Accounts, Sequence[int]]] = []
+        self._calls: list[int] = []
+        self._texts: list[bytes | str] = []
+        self._limits: list[bytes] = []
+        self._names: list[int] = []
+        self._callers: list[tuple[Accounts, Sequence[int]]] = []
         self._known = _Numbers({}, {})
-        # By the identity of the accounts, which `_numbers` keeps.
-        self._callers_by_id: dict[int, int] = {}
+        # By the identity of the accounts, which `_callers` keeps: the number of the caller, where
+        # it stands among the limits, and where among the names.
+        self._places: dict[int, tuple[int, int, int]] = {}
+        self._limit_count = 0
 
     def add(
         self,
@@ -156,29 +162,37 @@ class Batch:
         *numbers: int,
         texts: tuple[bytes | str, ...] = (),
     ) -> asyncio.Future[Answer]:
-        """One call more: its numbers behind that of its caller, and its texts."""
-        caller = self._callers_by_id.get(id(keyed.accounts)) or self._add_caller(keyed)
-        self._calls += _doubles(1 + len(numbers)).pack(caller, *numbers), *texts
+        """Add one call: its numbers behind those of its caller, and its texts."""
+        caller, *places = self._places.get(id(keyed.accounts)) or self._add_caller(keyed)
+        self._calls += *places, *numbers
+        self._texts += texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, caller))
         return future
 
-    def _add_caller(self, keyed: Keyed) -> int:
-        if self._numbers:
+    def _add_caller(self, keyed: Keyed) -> tuple[int, int, int]:
+        if self._callers:
             numbers = self._known.add(keyed.keys)
-            packed = _packed(numbers)
         else:
             self._known = _Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
-            numbers, packed = keyed.numbers, keyed.packed
-        self._callers += keyed.limits, packed
-        self._numbers.append((keyed.accounts, numbers))
-        caller = self._callers_by_id[id(keyed.accounts)] = len(self._numbers)
-        return caller
+            numbers = keyed.numbers
+        places = len(self._callers), self._limit_count + 1, len(self._names) + 1
+        self._places[id(keyed.accounts)] = places
+        self._callers.append((keyed.accounts, numbers))
+        self._limits.append(keyed.limits)
+        self._limit_count += len(keyed.limits) // 8
+        self._names += numbers
+        return places
 
     @property
     def size(self) -> int:
         """How many calls came together."""
         return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no further call."""
+        return len(self._waiting) >= MOST_CALLS or self._limit_count >= MOST_NUMBERS
 
     def keys(self) -> tuple[str, ...]:
         """The keys that its callers name by number: the scopes, then the slots."""
@@ -189,9 +203,15 @@ class Batch:
         """How many of its keys are scopes."""
         return len(self._known.scopes)
 
-    def arguments(self) -> tuple[int | bytes | str, ...]:
-        """How many callers there are, those, and the calls."""
-        return len(self._numbers), *self._callers, *self._calls
+    def arguments(self) -> tuple[bytes | str, ...]:
+        """The limits of its callers, their names, and the calls, as counters.lua reads them."""
+        names, calls = self._names, self._calls
+        return (
+            b"".join(self._limits),
+            struct.pack(f"<{len(names)}H", *names),
+            struct.pack(f"<{len(calls)}d", *calls),
+            *self._texts,
+        )
 
     def answer(self, reply: Sequence[Any]) -> None:
         """Tell everybody who waits."""
@@ -201,7 +221,7 @@ class Batch:
             self._waiting, _ANSWER.iter_unpack(answers), strict=True
         ):
             if not future.done():  # its caller was cancelled
-                future.set_result(Answer(refused, limit, states, *self._numbers[caller - 1]))
+                future.set_result(Answer(refused, limit, states, *self._callers[caller]))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""
@@ -248,7 +268,7 @@ class _Queue:
     def batch(self) -> Batch:
         """Find the batch that takes the next call; a full one leaves whatever is at the store."""
         batch = self._batch
-        if batch is not None and batch.size >= MOST_CALLS:
+        if batch is not None and batch.full:
             self._leave(batch)
             batch = None
         if batch is None:
@@ -292,36 +312,28 @@ class _Queue:
         self._send(batch)
 
 
-def _packed(numbers: Sequence[int]) -> bytes:
-    return struct.pack(f"<{len(numbers)}H", *numbers)
-
-
-@lru_cache(maxsize=256)
-def _doubles(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}d")
-
-
 def _limits(accounts: Accounts, meters: Sequence[Meter]) -> bytes:
-    """Return accounts' limits as counters.lua reads them."""
-    numbers: list[int] = []
+    """Return a caller's limits as counters.lua reads them."""
+    numbers: list[int] = [len(accounts), len(meters)]
     bounds: list[int] = []
-    before_bounds = sum(3 + 5 * len(each.limits) for each in accounts)
+    before_bounds = 2 + sum(3 + 5 * len(each.limits) for each in accounts)
 
-    def place_of(period: Period) -> int:
+    def distance(period: Period) -> int:
+        """How far behind the next numbers the bounds of a period stand; 0: it never ends."""
         if period.end_us == 0:
             return 0
         bounds.extend((period.previous_us, period.start_us, period.end_us))
-        return before_bounds + len(bounds) - 2
+        return before_bounds + len(bounds) - 3 - len(numbers)
 
     for account in accounts:
-        numbers += (len(account.limits), account.passing, place_of(account.period))
+        numbers += (len(account.limits), account.passing, distance(account.period))
         for quota in account.limits:
             kind = kind_of(quota)
             meter = meters.index(quota.meter) + 1 if quota.meter in meters else 0
-            extra = units(quota.seconds) if quota.seconds else place_of(quota.period)
+            extra = units(quota.seconds) if quota.seconds else distance(quota.period)
             name = counter_name(quota.meter, quota.seconds, quota.duration)
             numbers += (kind, meter, quota.amount, name, extra)
-    return _doubles(before_bounds + len(bounds)).pack(*numbers, *bounds)
+    return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
 
 
 def has_slots(account: Account) -> bool:

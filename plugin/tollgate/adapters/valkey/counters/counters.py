@@ -147,7 +147,9 @@ class ValkeyCounters:
             if has_slots(each)
         ]
         names = (*keys.organization_keys(organization), *slots)
-        command = self._command(scripts.RENEW, names, 0, self._lease_us, 0, reservation.id)
+        command = self._command(
+            scripts.RENEW, names, 0, self._lease_us, b"", b"", b"", reservation.id
+        )
         return bool(await self._run(scripts.RENEW, command))
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:

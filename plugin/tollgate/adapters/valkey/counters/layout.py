@@ -31,14 +31,16 @@ BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = 1, 2, 3, 4, 5
 spend, a counter with periods of its own, and calls in flight.
 """
 
-MOST_CUT = 128
-"""How many numbers, or counters, a format is cut for; one for more is made."""
+MOST_CUT = 2048
+"""How many numbers a format is cut for; one for more is made."""
+MOST_COUNTERS = 255
+"""How many counters a scope can have: their number is a byte."""
 
 CONSTANTS: Mapping[str, str | int] = MappingProxyType(
     {
         "MAX_EXACT": MAX_EXACT,
         "OWN_KEYS": 2,
-        "OWN_ARGS": 4,
+        "OWN_ARGS": 6,
         "HEADER": HEADER,
         "HEADER_BYTES": 25,
         "COUNTER": COUNTER,
@@ -50,37 +52,38 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "LEASE": "<i8",
         "LEASE_BYTES": 8,
         "ANSWER": ANSWER,
+        # Two answers, as they are packed.
+        "NOBODY": r"\0\0\0\0",
+        "NO_RESERVATION": r"\255\255\0\0",
         # A sum of spend: its digits above and below LOW_SIZE.
         "SUM": "%010d%015d",
         "SUM_DIGITS": 25,
         "HIGH_DIGITS": 10,
         "LOW_SIZE": 10**15,
         # What is where in a scope.
-        "COUNT": 4,
-        "LOW": 5,
-        "HIGH": 6,
-        "HELD": 7,
-        "PERIOD": 8,
-        "FIRST": 9,
+        "CHANGED": 1,
+        "LIVES_MS": 2,
+        "LINES": 3,
+        "MODEL": 4,
+        "CHARGE": 5,
+        "COUNT": 6,
+        "LOW": 7,
+        "HIGH": 8,
+        "HELD": 9,
+        "PERIOD": 10,
+        "FIRST": 11,
         # What is where in a counter, after its name.
         "USED": 1,
         "HOLDS": 2,
         "AT": 3,
-        # What is where in an account.
-        "SCOPE": 1,
-        "SLOTS": 2,
-        "LIMITS": 3,
-        "FIRST_LIMIT": 4,
-        "LAST_LIMIT": 5,
-        "ACCOUNT_PERIOD": 6,
-        "PASSING": 7,
         "BUCKET_S": BUCKET_S,
         "SPEND": SPEND,
         "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
         "LEASE_KIND": LEASE,
         "MOST": MOST_CUT,
         "DOUBLES": "<" + "d" * MOST_CUT,
-        "STATE": HEADER + COUNTER * MOST_CUT,
+        "SHORTS": "<" + "H" * MOST_CUT,
+        "STATE": HEADER + COUNTER * MOST_COUNTERS,
         "HEADER_SIZE": len(HEADER),
         "COUNTER_SIZE": len(COUNTER),
     }

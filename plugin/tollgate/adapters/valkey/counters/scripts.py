@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tollgate.adapters.valkey.counters.layout import CONSTANTS
 
+_FILES = {"spend": ["spend"], "renew": ["counters", "renew"]}
 OPERATIONS = ("reserve", "settle", "peek", "renew", "spend")
 
 
@@ -26,7 +27,7 @@ def rendered(operation: str) -> str:
     Its constants are literals: variables would cost a tenth of a run, because every function binds
     them anew with every run.
     """
-    names = ["spend"] if operation == "spend" else ["counters", operation]
+    names = _FILES.get(operation, ["counters", operation, "reply"])
     folder = files("tollgate.adapters.valkey.counters") / "lua"
     text = "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
     return Template(text).substitute(CONSTANTS)

@@ -1,21 +1,26 @@
--- What the scripts of the counters begin with: reserve, settle, peek and renew follow it.
+-- What the scripts of the counters begin with: reserve, settle, peek or renew follow it, and behind
+-- these (renew aside) reply.lua.
 --
 -- One run is one operation, on as many calls as came together: each call sees what those before it
--- did. A run reads all, checks all, then writes all. `tollgate script reserve` prints a
--- script as the store runs it: names that begin with a dollar sign are constants, which
--- counters/layout.py puts in their places. core/limits/bucket.py, period.py and lease.py hold the
--- same arithmetic, and tests/properties/test_lua_equals_python.py compares the two.
+-- did. A run reads all, decides, then writes all. `tollgate script reserve` prints a script as the
+-- store runs it: names that begin with a dollar sign are constants, which counters/layout.py puts
+-- in their places. core/limits/bucket.py, period.py and lease.py hold the same arithmetic, and
+-- tests/properties/test_lua_equals_python.py compares the two.
 --
 -- KEYS  reservations and ledger of an organization, then scopes, then slots. Each stands there
 --       once; callers name them by number.
 -- ARGV  1 now in us ('' asks the server)   2 number of scopes   3 the operation's own
---       4 number of callers   then two for each caller: its limits, and its keys
---       then the calls, as the operation says
---         limits, doubles: for each account how many limits it has, 1 if its scope is forgotten
---           when idle, where the bounds of the period of its spend stand, and five numbers for each
---           limit (see below). Behind all accounts stand the bounds of periods: the start of the
---           one before, of the present one, and its end, in us. Place 0: the period never ends.
---         keys, 16-bit numbers: two for each account, its scope and its slots (0: it has none)
+--       4 limits, doubles: of one caller behind the other how many accounts it has and how many
+--         meters; for each account how many limits it has, 1 if its scope is forgotten when idle,
+--         and the period of its spend; five numbers for each limit (see below). Behind all of a
+--         caller's accounts stand the bounds of their periods: the start of the one before, of the
+--         present one, and its end, in us. A period is told by how far behind these numbers its
+--         bounds stand; 0: it never ends.
+--       5 names, 16-bit numbers: two for each account of each caller, its scope and its slots (0:
+--         it has none)
+--       6 calls, doubles: where a call's caller stands among the limits, and where among the names;
+--         then as the operation says
+--       then the calls' texts, as the operation says
 -- Reply now in us; two 16-bit numbers for each call: the account that refused (0: none did, -1:
 --       there is no such reservation), and its limit, negative where only holds stand in the way;
 --       then, as they are when all calls are done, the scopes' states in one string, and an array
@@ -29,24 +34,24 @@
 -- A counter appears when its limit first counts something.
 --
 -- Integers only, below 2^53: spend may be more, so its halves are added up apart. What costs most
--- is calls of functions in C, arrays that grow, and functions that are made: so each key is read,
--- unpacked, packed and written once, and a caller's limits are one array.
+-- are calls of functions (of C's above all), functions that are made (each with all that it binds),
+-- arrays that grow, and strings (each is hashed): so all numbers of a kind come in one string, each
+-- key is read, unpacked, packed and written once, loops go through flat arrays, and what stands in
+-- one place only is no function.
 
 -- Places in a scope, as an array.
---   1 whether it was changed   2 its state as a string (false: not packed yet)   3 its lines
+--   $CHANGED whether it was   $LIVES_MS how long it lives when idle (0: for ever)   $LINES
+--   $MODEL of the last calls charged to it (false: none was), and what they $CHARGE beside its lines
 --   $COUNT the number of counters   $LOW, $HIGH spend   $HELD   $PERIOD   from $FIRST on: counters
 -- Places in a counter, after that of its name: $USED, $HOLDS, $AT.
--- Places in an account: $SCOPE, $SLOTS, $LIMITS, $FIRST_LIMIT, $LAST_LIMIT, $ACCOUNT_PERIOD,
--- $PASSING.
 -- A limit's five numbers: its kind; its meter among those of the caller (0: requests, of which a
--- call is charged one at once, or calls in flight); its amount; its counter (its name in ARGV, then
--- its place in the scope; 0: none); and of a bucket the ticks of its window, of a counter with
--- periods of its own where their bounds stand.
+-- call is charged one at once, or calls in flight); its amount; the name of its counter (0: it has
+-- none); and of a bucket the ticks of its window, of a counter with periods of its own its period.
 
 local format, sub, find, byte = string.format, string.sub, string.find, string.byte
-local rep, concat = string.rep, table.concat
-local floor, min, max = math.floor, math.min, math.max
+local rep, concat, floor = string.rep, table.concat, math.floor
 local pack, unpack_struct, call = struct.pack, struct.unpack, redis.call
+local KEYS, ARGV = KEYS, ARGV
 
 local now_us = tonumber(ARGV[1])
 if not now_us then
@@ -56,233 +61,128 @@ end
 local now_ms = floor(now_us / 1000)
 local now_s = floor(now_ms / 1000)
 
-local function integer(value)
-  return format('%.0f', value)
+-- All numbers of a string, and behind them its end. Cutting a format from a constant costs less
+-- than making it.
+local function numbers_in(packed, many, one, size)
+  local count = #packed / size
+  local form = count <= $MOST and sub(many, 1, 1 + count) or '<' .. rep(one, count)
+  return { unpack_struct(form, packed) }
 end
 
--- Formats of so many numbers alike. Cutting one from a constant costs less than making it.
-
-local function doubles(count)
-  return count <= $MOST and sub('$DOUBLES', 1, 1 + count) or '<' .. rep('d', count)
-end
-
--- Of a reservation: the end of its lease, how many meters there are, what it holds of each.
-local function reservation_format(meters)
-  return sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
-end
-
-local state_formats = {} -- by the number of counters
-
-local function state_format(count)
-  local found = state_formats[count]
-  if not found then
-    found = count <= $MOST and sub('$STATE', 1, $HEADER_SIZE + $COUNTER_SIZE * count)
-      or '$HEADER' .. rep('$COUNTER', count)
-    state_formats[count] = found
-  end
-  return found
-end
+local limits = numbers_in(ARGV[4], '$DOUBLES', 'd', 8)
+local names = numbers_in(ARGV[5], '$SHORTS', 'H', 2)
+local calls = numbers_in(ARGV[6], '$DOUBLES', 'd', 8)
 
 -- Scopes ------------------------------------------------------------------------------------------
 
 local scope_count = tonumber(ARGV[2])
 local scopes = {} -- by number
+local state_formats = {} -- by the number of counters
 
-local function read_scopes()
-  if scope_count > 0 then
-    scopes = call('MGET', unpack(KEYS, $OWN_KEYS + 1, $OWN_KEYS + scope_count))
-    for number = 1, scope_count do
-      local value = scopes[number]
-      if value then
-        local count = byte(value)
-        local lines = sub(value, $HEADER_BYTES + count * $COUNTER_BYTES + 1)
-        scopes[number] = { false, false, lines, unpack_struct(state_format(count), value) }
-      else
-        scopes[number] = { false, false, '', 0, 0, 0, 0, 0 }
-      end
-    end
-  end
-end
-
-local function packed(scope)
-  local state = scope[2]
-  if not state then
-    local count = scope[$COUNT]
-    state = pack(state_format(count), unpack(scope, $COUNT, $FIRST + 4 * count - 1))
-    scope[2] = state
-  end
-  return state
-end
-
-local function write_scopes()
-  local written = {}
+if scope_count > 0 then
+  scopes = call('MGET', unpack(KEYS, $OWN_KEYS + 1, $OWN_KEYS + scope_count))
   for number = 1, scope_count do
-    local scope = scopes[number]
-    if scope[1] then
-      written[#written + 1] = KEYS[$OWN_KEYS + number]
-      written[#written + 1] = packed(scope) .. scope[3]
+    local value = scopes[number]
+    if value then
+      local count = byte(value)
+      local form = state_formats[count]
+      if not form then
+        form = sub('$STATE', 1, $HEADER_SIZE + $COUNTER_SIZE * count)
+        state_formats[count] = form
+      end
+      local lines = sub(value, $HEADER_BYTES + count * $COUNTER_BYTES + 1)
+      scopes[number] = { false, 0, lines, false, 0, unpack_struct(form, value) }
+    else
+      scopes[number] = { false, 0, '', false, 0, 0, 0, 0, 0, 0 }
     end
-  end
-  if #written > 0 then
-    call('MSET', unpack(written))
   end
 end
 
--- Where a counter stands in its scope. One that is new counted nothing yet.
-local function counter_of(scope, name)
-  local last = $FIRST + 4 * scope[$COUNT] - 1
-  for at = $FIRST, last, 4 do
-    if scope[at] == name then
-      return at
+-- Where a counter stands in its scope. One that is new counted nothing yet. Counters mostly stand
+-- in the order of the limits, so callers look at the next one first.
+local function place_of(scope, name)
+  local behind = $FIRST + 4 * scope[$COUNT]
+  for place = $FIRST, behind - 4, 4 do
+    if scope[place] == name then
+      return place
     end
   end
   scope[$COUNT] = scope[$COUNT] + 1
-  scope[last + 1], scope[last + 2], scope[last + 3], scope[last + 4] = name, 0, 0, 0
-  return last + 1
+  scope[behind], scope[behind + 1], scope[behind + 2], scope[behind + 3] = name, 0, 0, 0
+  return behind
 end
 
 -- Slots -------------------------------------------------------------------------------------------
 
-local flying = {} -- by key: calls in flight, as far as they are known
+local flying = {} -- by number of the slots: calls in flight, as far as they are known
 
 local function in_flight(slots)
-  flying[slots] = flying[slots] or call('ZCOUNT', slots, '(' .. integer(now_us), '+inf')
-  return flying[slots]
-end
-
--- Callers -----------------------------------------------------------------------------------------
-
-local callers = {} -- accounts by the number of their caller, as far as they were asked for
-
-local function accounts_of(caller)
-  local accounts = callers[caller]
-  if not accounts then
-    local at = $OWN_ARGS + 2 * caller - 1
-    local limits, keys = ARGV[at], ARGV[at + 1]
-    limits = { unpack_struct(doubles(#limits / 8), limits) }
-    keys = { unpack_struct('<' .. rep('H', #keys / 2), keys) }
-    accounts = {}
-    local first = 1
-    for number = 1, (#keys - 1) / 2 do
-      local scope, slots = scopes[keys[2 * number - 1]], $OWN_KEYS + scope_count + keys[2 * number]
-      local last = first + 2 + 5 * limits[first]
-      accounts[number] = {
-        scope, KEYS[slots], limits, first + 3, last, limits[first + 2], limits[first + 1],
-      }
-      local place = $FIRST -- where its next counter stands, unless limits were changed
-      for limit = first + 3, last, 5 do
-        local name = limits[limit + 3]
-        if name > 0 then
-          if scope[place] ~= name then
-            place = counter_of(scope, name)
-          end
-          limits[limit + 3] = place
-          place = place + 4
-        end
-      end
-      first = last + 1
-    end
-    callers[caller] = accounts
+  local count = flying[slots]
+  if not count then
+    count = call('ZCOUNT', KEYS[$OWN_KEYS + scope_count + slots], format('(%d', now_us), '+inf')
+    flying[slots] = count
   end
-  return accounts
+  return count
 end
 
--- What a call may use of a limit. A guess takes a quarter of the limit at most, or else a small one
--- would serve one call at a time. Reservation.asked is its twin.
-local function asked_of(numbers, meter, amount)
-  local asked, guess = numbers[2 * meter], numbers[2 * meter + 1]
+-- Limits ------------------------------------------------------------------------------------------
+
+-- What the call whose numbers begin at a place may use of a limit. A guess takes a quarter of the
+-- limit at most, or else a small one would serve one call at a time. Reservation.asked is its twin.
+local function asked_of(at, meter, amount)
+  local asked, guess = calls[at + 2 * meter], calls[at + 2 * meter + 1]
   if guess > 0 then
-    asked = asked + min(guess, floor(amount / 4))
+    if 4 * guess > amount then
+      guess = (amount - amount % 4) / 4
+    end
+    asked = asked + guess
   end
   return asked
 end
 
--- Buckets -----------------------------------------------------------------------------------------
-
-local now_ticks = { now_ms, now_s } -- by kind of bucket
-
--- What is still used of a bucket.
-local function bucket_level(scope, at, kind, amount)
-  local used, passed = scope[at + $USED], now_ticks[kind] - scope[at + $AT]
-  if passed > 0 then
-    used = used - passed * amount
-  end
-  return used > 0 and used or 0
-end
-
-local function bucket_hold(numbers, meter, amount)
-  local hold = meter == 0 and 1 or asked_of(numbers, meter, amount)
+-- What it holds of a bucket: all of a small one at most, so that it passes when it is alone.
+local function bucket_hold(at, meter, amount)
+  local hold = asked_of(at, meter, amount)
   if hold > amount then
     hold = amount
   end
   return hold > 1 and hold or 1
 end
 
-local function keep_bucket(scope, at, kind, used)
-  scope[at + $USED] = used
-  if now_ticks[kind] > scope[at + $AT] then
-    scope[at + $AT] = now_ticks[kind]
+-- Bring a bucket up to now, and return what is still used of it.
+local function drain(scope, place, kind, amount)
+  local now, used = kind == $BUCKET_S and now_s or now_ms, scope[place + $USED]
+  local passed = now - scope[place + $AT]
+  if passed > 0 then
+    used = used - passed * amount
+    if used < 0 then
+      used = 0
+    end
+    scope[place + $USED], scope[place + $AT] = used, now
   end
+  return used
 end
 
--- Periods -----------------------------------------------------------------------------------------
-
--- Where the period around the store's clock began, by the three bounds that stand at a place.
-local function period_start(bounds, at)
-  if at == 0 then
-    return 0
-  end
-  local start, finish = bounds[at + 1], bounds[at + 2]
+-- Where the period around the store's clock began, whose bounds stand at a place.
+local function period_start(bounds)
+  local start, finish = limits[bounds + 1], limits[bounds + 2]
   if now_us < finish then
-    return now_us < start and bounds[at] or start
+    return now_us < start and limits[bounds] or start
   end
   local length = finish - start
   return finish + floor((now_us - finish) / length) * length
 end
 
--- A period that began since a scope was written starts with nothing spent.
-local function enter_period(scope, account)
-  local start = period_start(account[$LIMITS], account[$ACCOUNT_PERIOD])
-  if start > scope[$PERIOD] then
-    scope[$LOW], scope[$HIGH], scope[$PERIOD] = 0, 0, start
-  end
-end
-
--- What is spent now. Above 2^53 it is near enough: no budget is as great.
-local function spend_level(scope, account)
-  if period_start(account[$LIMITS], account[$ACCOUNT_PERIOD]) > scope[$PERIOD] then
-    return 0
-  end
-  return scope[$HIGH] * $HALF + scope[$LOW]
-end
-
--- A limit's own counter starts with nothing used likewise.
-local function enter_counter(scope, at, limits, limit)
-  local start = period_start(limits, limits[limit + 4])
-  if start > scope[at + $AT] then
-    scope[at + $USED], scope[at + $AT] = 0, start
-  end
-end
-
--- What is used now of a limit's own counter.
-local function counter_level(scope, at, limits, limit)
-  return period_start(limits, limits[limit + 4]) > scope[at + $AT] and 0 or scope[at + $USED]
-end
-
--- The answers, and where their scopes stand if somebody asks to be told.
-local function reply(answers, tell)
-  local states, calls = {}, {}
-  if tell then
-    for number = 1, scope_count do
-      states[number] = packed(scopes[number])
-    end
-    for number = $OWN_KEYS + scope_count + 1, #KEYS do
-      calls[#calls + 1] = in_flight(KEYS[number])
+-- Bring a counter with periods of its own up to now, and return what is used of it: a period that
+-- began meanwhile starts with nothing used.
+local function enter_period(scope, place, limit)
+  local distance = limits[limit + 4]
+  if distance > 0 then
+    local start = period_start(limit + distance)
+    if start > scope[place + $AT] then
+      scope[place + $USED], scope[place + $AT] = 0, start
+      return 0
     end
   end
-  return { now_us, concat(answers), concat(states), calls }
+  return scope[place + $USED]
 end
-
-local first_call = $OWN_ARGS + 2 * ARGV[4] + 1
-local answers = {}
-read_scopes()

@@ -1,135 +1,174 @@
 -- Hold what every limit of a call asks for, or nothing. It follows counters.lua.
 --
--- ARGV  3 how long a lease is in us   a call: three
---         numbers, doubles: of its caller; for each meter of the caller what the call may use, and
---         what of its output is a guess
---         id; text: the reservation, opaque
+-- ARGV  3 how long a lease is in us
+--       6 of a call: for each meter of the caller what it may use, and what of its output is a
+--         guess
+--       texts of a call: its id; the reservation, opaque
 --
 -- A reservation is kept as the end of its lease in us, how many meters its caller has, what it
 -- holds of the periods' limits of each, and its text.
 
-local admitted = pack('$ANSWER', 0, 0)
 local lease_end_us = now_us + ARGV[3]
-local taken = {} -- leases to add, by the key of their slots
+local lease_end = format('%d', lease_end_us)
 local holds = {} -- of a call, by meter: one array for all calls
+-- What a call takes once all its limits let it pass, one behind the other: of each amount to hold
+-- its scope, where it is held there, and its meter; and the numbers of its slots.
+local holders, takers, holder_count, taker_count = {}, {}, 0, 0
 
-local function take(slots, id)
-  local leases = taken[slots] or {}
-  taken[slots] = leases
-  leases[#leases + 1] = integer(lease_end_us)
-  leases[#leases + 1] = id
-  flying[slots] = in_flight(slots) + 1
-end
-
--- Whether a limit of a period refuses: 0 if it does not, 1 if it does, -1 if it would not were all
+-- Whether a period's limit refuses: 0 if it does not, 1 if it does, -1 if it would not were all
 -- that is held given back. It refuses when nothing is left: a call holds what is left at most, and
 -- of all limits of a meter no more than the tightest has left, or else a caller with a cent to
 -- spend would lock a budget that all share.
-local function period_refuses(meter, amount, used, held, numbers)
-  local left = amount - used - held
+local function period_refuses(at, limit, used, scope, held)
+  local meter, amount = limits[limit + 1], limits[limit + 2]
+  local left = amount - used - scope[held]
   if left <= 0 then
     return used < amount and -1 or 1
   end
-  if meter > 0 then
-    holds[meter] = min(holds[meter] or asked_of(numbers, meter, amount), left)
-  end
+  local hold = holds[meter] or asked_of(at, meter, amount)
+  holds[meter] = hold < left and hold or left
+  holders[holder_count + 1], holders[holder_count + 2] = scope, held
+  holders[holder_count + 3] = meter
+  holder_count = holder_count + 3
   return 0
 end
 
--- The first limit that refuses, as its account's number and its own there, negative if the call
--- would fit once all that is held were given back; nil: none does.
-local function find_refusing(accounts, numbers)
-  for number = 1, #accounts do
-    local account = accounts[number]
-    local scope, limits, first = account[$SCOPE], account[$LIMITS], account[$FIRST_LIMIT]
-    for limit = first, account[$LAST_LIMIT], 5 do
-      local kind, meter, amount = limits[limit], limits[limit + 1], limits[limit + 2]
-      local at, refused = limits[limit + 3], 0
-      if kind <= $BUCKET_S then
-        local ticks, level = limits[limit + 4], bucket_level(scope, at, kind, amount)
-        local room = (amount - bucket_hold(numbers, meter, amount)) * ticks
-        if level > room then
-          refused = max(0, level - scope[at + $HOLDS] * ticks) <= room and -1 or 1
+-- Whether a limit with a counter refuses, as above. What a bucket does not refuse it holds, and a
+-- request is counted at once: give_back undoes it if a later limit refuses.
+local function counter_refuses(at, limit, scope, place)
+  local kind, meter, amount = limits[limit], limits[limit + 1], limits[limit + 2]
+  if kind <= $BUCKET_S then
+    local ticks, hold = limits[limit + 4], 1
+    if meter > 0 then
+      hold = bucket_hold(at, meter, amount)
+    end
+    local level, room = drain(scope, place, kind, amount), (amount - hold) * ticks
+    if level > room then
+      local settled = level - scope[place + $HOLDS] * ticks
+      return room >= 0 and settled <= room and -1 or 1
+    end
+    scope[place + $USED] = level + hold * ticks
+    if meter > 0 then
+      scope[place + $HOLDS] = scope[place + $HOLDS] + hold
+    end
+    return 0
+  end
+  local used = enter_period(scope, place, limit)
+  if meter > 0 then
+    return period_refuses(at, limit, used, scope, place + $HOLDS)
+  elseif used >= amount then
+    return 1
+  end
+  scope[place + $USED] = used + 1
+  return 0
+end
+
+-- Take what a call holds, limit by limit. Where one refuses, return its account's number, its own
+-- there, negative if the call would fit once all that is held were given back, and where it stands.
+local function find_refusing(at)
+  local account, name = calls[at] + 2, calls[at + 1]
+  for number = 1, limits[account - 2] do
+    local scope, first, place = scopes[names[name]], account + 3, $FIRST
+    local last = account + 2 + 5 * limits[account]
+    for limit = first, last, 5 do
+      local kind, refused = limits[limit], 0
+      if kind == $SPEND then
+        -- Above 2^53 it is near enough: no budget is as great.
+        local spent, distance = scope[$HIGH] * $HALF + scope[$LOW], limits[account + 2]
+        if distance > 0 and period_start(account + distance) > scope[$PERIOD] then
+          spent = 0
         end
-      elseif kind == $SPEND then
-        refused = period_refuses(meter, amount, spend_level(scope, account), scope[$HELD], numbers)
-      elseif kind == $PERIOD_OF_ITS_OWN then
-        local used = counter_level(scope, at, limits, limit)
-        refused = period_refuses(meter, amount, used, scope[at + $HOLDS], numbers)
-      elseif in_flight(account[$SLOTS]) >= amount then
-        refused = amount > 0 and -1 or 1
+        refused = period_refuses(at, limit, spent, scope, $HELD)
+      elseif kind == $LEASE_KIND then
+        local slots, amount = names[name + 1], limits[limit + 2]
+        if in_flight(slots) < amount then
+          taker_count = taker_count + 1
+          takers[taker_count] = slots
+        else
+          refused = amount > 0 and -1 or 1
+        end
+      else
+        local counter = limits[limit + 3]
+        if scope[place] ~= counter then
+          place = place_of(scope, counter)
+        end
+        refused = counter_refuses(at, limit, scope, place)
+        place = place + 4
       end
       if refused ~= 0 then
-        return number, refused * ((limit - first) / 5 + 1)
+        return number, refused * ((limit - first) / 5 + 1), limit
       end
     end
+    account, name = last + 1, name + 2
   end
 end
 
-local function hold_limits(account, id, numbers)
-  local scope, limits = account[$SCOPE], account[$LIMITS]
-  for limit = account[$FIRST_LIMIT], account[$LAST_LIMIT], 5 do
-    local kind, meter, at = limits[limit], limits[limit + 1], limits[limit + 3]
-    if kind <= $BUCKET_S then
-      local amount = limits[limit + 2]
-      local hold = bucket_hold(numbers, meter, amount)
-      keep_bucket(scope, at, kind, bucket_level(scope, at, kind, amount) + hold * limits[limit + 4])
-      if meter > 0 then
-        scope[at + $HOLDS] = scope[at + $HOLDS] + hold
-      end
-    elseif kind == $LEASE_KIND then
-      take(account[$SLOTS], id)
-    elseif kind == $SPEND then
-      scope[$HELD] = scope[$HELD] + holds[meter]
-    else
-      enter_counter(scope, at, limits, limit)
-      if meter > 0 then
-        scope[at + $HOLDS] = scope[at + $HOLDS] + holds[meter]
-      else
-        scope[at + $USED] = scope[at + $USED] + 1
+-- Give back what a call took of the limits before one that refused it.
+local function give_back(at, refusing)
+  local account, name = calls[at] + 2, calls[at + 1]
+  while account < refusing do
+    local scope, last = scopes[names[name]], account + 2 + 5 * limits[account]
+    for limit = account + 3, math.min(last, refusing - 1), 5 do
+      local kind, meter, counter = limits[limit], limits[limit + 1], limits[limit + 3]
+      if kind <= $BUCKET_S then
+        local hold, place = 1, place_of(scope, counter)
+        if meter > 0 then
+          hold = bucket_hold(at, meter, limits[limit + 2])
+          scope[place + $HOLDS] = scope[place + $HOLDS] - hold
+        end
+        scope[place + $USED] = scope[place + $USED] - hold * limits[limit + 4]
+      elseif kind == $PERIOD_OF_ITS_OWN and meter == 0 then
+        local used = place_of(scope, counter) + $USED
+        scope[used] = scope[used] - 1
       end
     end
+    account, name = last + 1, name + 2
   end
 end
 
--- The answer; and what begins the reservation, unless it is refused.
-local function reserve_one(id, numbers)
-  local accounts, meters = accounts_of(numbers[1]), (#numbers - 2) / 2
+local answers, tell = {}, true
+local reservations, reservation_count, leases = {}, 0, {} -- to add; leases by number of the slots
+local at, text = 1, $OWN_ARGS + 1
+while at < #calls do
+  local caller, name, id = calls[at], calls[at + 1], ARGV[text]
+  local meters = limits[caller + 1]
   for meter = 1, meters do
-    holds[meter] = nil
+    holds[meter] = false
   end
-  local number, limit = find_refusing(accounts, numbers)
+  holder_count, taker_count = 0, 0
+  local number, limit, refusing = find_refusing(at)
   if number then
-    return pack('$ANSWER', number, limit)
+    give_back(at, refusing)
+    answers[#answers + 1] = pack('$ANSWER', number, limit)
+  else
+    answers[#answers + 1] = '$NOBODY'
+    for holder = 1, holder_count, 3 do
+      local scope, held = holders[holder], holders[holder + 1]
+      scope[held] = scope[held] + holds[holders[holder + 2]]
+    end
+    for taker = 1, taker_count do
+      local slots = takers[taker]
+      local added = leases[slots] or {}
+      added[#added + 1], added[#added + 2] = lease_end, id
+      leases[slots], flying[slots] = added, flying[slots] + 1
+    end
+    for account = name, name + 2 * limits[caller] - 2, 2 do
+      scopes[names[account]][$CHANGED] = true
+    end
+    for meter = 1, meters do
+      holds[meter] = holds[meter] or 0
+    end
+    local form = sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
+    local held = pack(form, lease_end_us, meters, unpack(holds, 1, meters))
+    reservations[reservation_count + 1] = id
+    reservations[reservation_count + 2] = held .. ARGV[text + 1]
+    reservation_count = reservation_count + 2
   end
-  for at = 1, #accounts do
-    local account = accounts[at]
-    local scope = account[$SCOPE]
-    scope[1], scope[2] = true, false
-    enter_period(scope, account)
-    hold_limits(account, id, numbers)
-  end
-  for meter = 1, meters do
-    holds[meter] = holds[meter] or 0
-  end
-  return admitted, pack(reservation_format(meters), lease_end_us, meters, unpack(holds, 1, meters))
+  at, text = at + 2 + 2 * meters, text + 2
 end
-
-local reservations = {}
-for at = first_call, #ARGV, 3 do
-  local numbers, id, text = ARGV[at], ARGV[at + 1], ARGV[at + 2]
-  local answer, held = reserve_one(id, { unpack_struct(doubles(#numbers / 8), numbers) })
-  answers[#answers + 1] = answer
-  if held then
-    reservations[#reservations + 1] = id
-    reservations[#reservations + 1] = held .. text
+if reservation_count > 0 then
+  call('HSET', KEYS[1], unpack(reservations, 1, reservation_count))
+  for slots, added in pairs(leases) do
+    call('ZADD', KEYS[$OWN_KEYS + scope_count + slots], unpack(added))
   end
 end
-if #reservations > 0 then
-  call('HSET', KEYS[1], unpack(reservations))
-  for slots, leases in pairs(taken) do
-    call('ZADD', slots, unpack(leases))
-  end
-  write_scopes()
-end
-return reply(answers, true)

@@ -1,137 +1,149 @@
 -- Replace what calls hold by what they used, and write their ledger records. It follows
 -- counters.lua.
 --
--- ARGV  3 oldest ledger time to keep in ms   a call: four
---         numbers, doubles: of its caller; for each meter of the caller what the call was to use,
---         and what of its output was a guess; then for each meter what it used; its cost, and
---         whether to tell where the accounts stand
---         id; text: the ledger record, opaque; model
+-- ARGV  3 oldest ledger time to keep in ms
+--       6 of a call: for each meter of the caller what it was to use, and what of its output was a
+--         guess; then for each meter what it used; its cost, and whether to tell where the accounts
+--         stand
+--       texts of a call: its id; the ledger record, opaque; the name of its model
 
-local settled_now, settled_before = pack('$ANSWER', 0, 0), pack('$ANSWER', -1, 0)
-local somebody_asks = false -- to be told where the accounts stand
-local passing = {} -- scopes that are forgotten when they are idle
-local spent = {} -- by model and scope: what is still to be added to the scope's lines
-
--- A lifetime's sum may pass 2^53, so it is kept as digits and added up in two halves.
-local function add_sum(scope, model, amount)
-  local lines, name = scope[3], '\n' .. model .. '='
+-- A lifetime's sum is kept as digits. It may pass 2^53, and is then added up in two halves.
+local function add_sum(scope)
+  local lines, name, amount = scope[$LINES], '\n' .. scope[$MODEL] .. '=', scope[$CHARGE]
   local _, before = find(lines, name, 1, true)
   if not before then
-    lines = lines .. name .. format('$SUM', 0, 0)
-    before = #lines - $SUM_DIGITS
+    scope[$LINES] = lines .. name .. format('%0${SUM_DIGITS}d', amount)
+    return
   end
-  local middle, last = before + $HIGH_DIGITS, before + $SUM_DIGITS
-  local low = sub(lines, middle + 1, last) + amount % $LOW_SIZE
-  local high = sub(lines, before + 1, middle) + floor(amount / $LOW_SIZE) + floor(low / $LOW_SIZE)
-  scope[3] = sub(lines, 1, before) .. format('$SUM', high, low % $LOW_SIZE) .. sub(lines, last + 1)
+  local last = before + $SUM_DIGITS
+  local digits = sub(lines, before + 1, last)
+  local sum = digits + amount
+  if sum < $MAX_EXACT then
+    digits = format('%0${SUM_DIGITS}d', sum)
+  else
+    local low = sub(digits, $HIGH_DIGITS + 1) + amount % $LOW_SIZE
+    local high = sub(digits, 1, $HIGH_DIGITS) + floor(amount / $LOW_SIZE) + floor(low / $LOW_SIZE)
+    digits = format('$SUM', high, low % $LOW_SIZE)
+  end
+  scope[$LINES] = sub(lines, 1, before) .. digits .. sub(lines, last + 1)
 end
 
+-- What calls of one model cost in turn is added to its line at once.
 local function add_spend(scope, model, cost)
-  local costs = spent[model] or {}
-  spent[model] = costs
-  local before = costs[scope] or 0
-  if before > $MAX_EXACT - cost then
-    add_sum(scope, model, before)
-    before = 0
+  local before = scope[$CHARGE]
+  if scope[$MODEL] ~= model or before > $MAX_EXACT - cost then
+    if before > 0 then
+      add_sum(scope)
+    end
+    scope[$MODEL], before = model, 0
   end
-  costs[scope] = before + cost
-  local low = scope[$LOW] + cost % $HALF
-  scope[$LOW] = low % $HALF
-  scope[$HIGH] = scope[$HIGH] + floor(cost / $HALF) + floor(low / $HALF)
+  scope[$CHARGE] = before + cost
+  local part = cost % $HALF
+  local low, high = scope[$LOW] + part, scope[$HIGH] + (cost - part) / $HALF
+  if low >= $HALF then
+    low, high = low - $HALF, high + 1
+  end
+  scope[$LOW], scope[$HIGH] = low, high
 end
 
--- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set is no
--- key.
-local function free(slots, id)
-  call('ZREM', slots, id)
-  flying[slots] = nil
-end
-
--- An entity that was deleted meanwhile took along what its calls held, so no hold goes below 0.
-local function settle_limits(account, id, numbers, holds, meters)
-  local scope, limits = account[$SCOPE], account[$LIMITS]
-  for limit = account[$FIRST_LIMIT], account[$LAST_LIMIT], 5 do
-    local kind, meter, amount = limits[limit], limits[limit + 1], limits[limit + 2]
-    local at, used = limits[limit + 3], numbers[1 + 2 * meters + meter]
-    if kind <= $BUCKET_S then
-      local level = bucket_level(scope, at, kind, amount)
-      if meter > 0 then
-        local hold = bucket_hold(numbers, meter, amount)
-        level = min($MAX_EXACT, max(0, level + (used - hold) * limits[limit + 4]))
-        scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - hold)
+-- Settle the limits of an account. `used` is where the call's numbers say what it used, `holds`
+-- what its reservation begins with. An entity that was deleted meanwhile took along what its calls
+-- held, so no hold goes below 0.
+local function settle_limits(at, first, last, scope, used, holds)
+  local place = $FIRST
+  for limit = first, last, 5 do
+    local kind, meter = limits[limit], limits[limit + 1]
+    if kind == $SPEND then
+      local held = scope[$HELD] - holds[meter + 2]
+      scope[$HELD] = held > 0 and held or 0
+    elseif kind < $SPEND or kind == $PERIOD_OF_ITS_OWN then
+      if scope[place] ~= limits[limit + 3] then
+        place = place_of(scope, limits[limit + 3])
       end
-      keep_bucket(scope, at, kind, level)
-    elseif kind == $LEASE_KIND then
-      free(account[$SLOTS], id)
-    elseif kind == $SPEND then
-      scope[$HELD] = max(0, scope[$HELD] - holds[meter])
-    else
-      enter_counter(scope, at, limits, limit)
       if meter > 0 then
-        scope[at + $USED] = min($MAX_EXACT, scope[at + $USED] + used)
-        scope[at + $HOLDS] = max(0, scope[at + $HOLDS] - holds[meter])
+        local level, hold
+        if kind <= $BUCKET_S then
+          local amount = limits[limit + 2]
+          hold = bucket_hold(at, meter, amount)
+          level = calls[used + meter] - hold
+          level = drain(scope, place, kind, amount) + level * limits[limit + 4]
+        else
+          hold = holds[meter + 2]
+          level = enter_period(scope, place, limit) + calls[used + meter]
+        end
+        local held = scope[place + $HOLDS] - hold
+        scope[place + $HOLDS] = held > 0 and held or 0
+        scope[place + $USED] = level > $MAX_EXACT and $MAX_EXACT or level > 0 and level or 0
       end
+      place = place + 4
     end
   end
 end
 
-local function settle_one(id, reservation, model, numbers)
-  local accounts = accounts_of(numbers[1])
-  local meters = (#numbers - 4) / 3
-  local holds = { select(3, unpack_struct(reservation_format(meters), reservation)) }
-  local cost, tell = numbers[2 + 3 * meters], numbers[3 + 3 * meters]
-  for number = 1, #accounts do
-    local account = accounts[number]
-    local scope = account[$SCOPE]
-    scope[1], scope[2] = true, false
-    enter_period(scope, account)
-    settle_limits(account, id, numbers, holds, meters)
+-- Settle a call, and return whether it asks to be told.
+local function settle_one(at, id, reservation, model)
+  local caller, name = calls[at], calls[at + 1]
+  local meters, account = limits[caller + 1], caller + 2
+  local used = at + 1 + 2 * meters
+  local form = sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
+  local holds = { unpack_struct(form, reservation) }
+  local cost = calls[used + meters + 1]
+  for name = name, name + 2 * limits[caller] - 2, 2 do
+    local scope, slots, distance = scopes[names[name]], names[name + 1], limits[account + 2]
+    scope[$CHANGED] = true
+    if limits[account + 1] > 0 then
+      scope[$LIVES_MS] = now_ms - ARGV[3]
+    end
+    if distance > 0 then
+      -- A period that began since a scope was written starts with nothing spent.
+      local start = period_start(account + distance)
+      if start > scope[$PERIOD] then
+        scope[$LOW], scope[$HIGH], scope[$PERIOD] = 0, 0, start
+      end
+    end
     if cost > 0 then
       add_spend(scope, model, cost)
     end
-    if account[$PASSING] > 0 then
-      passing[scope] = true
+    if slots > 0 then
+      -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set
+      -- is no key.
+      call('ZREM', KEYS[$OWN_KEYS + scope_count + slots], id)
+      flying[slots] = nil
     end
+    local last = account + 2 + 5 * limits[account]
+    settle_limits(at, account + 3, last, scope, used, holds)
+    account = last + 1
   end
-  somebody_asks = somebody_asks or tell > 0
+  return calls[used + meters + 2] > 0
 end
 
-local ids = {}
-for at = first_call, #ARGV, 4 do
-  ids[#ids + 1] = ARGV[at + 1]
+local ids, count = {}, 0
+for text = $OWN_ARGS + 1, #ARGV, 3 do
+  count = count + 1
+  ids[count] = ARGV[text]
 end
-local reservations = call('HMGET', KEYS[1], unpack(ids))
-local settled, records, once = {}, {}, {}
-for number, id in ipairs(ids) do
-  local at, reservation = first_call + 4 * (number - 1), reservations[number]
+local reservations = call('HMGET', KEYS[1], unpack(ids, 1, count))
+local answers, tell, settled, records, once, at = {}, false, {}, {}, {}, 1
+for number = 1, count do
+  local id, reservation = ids[number], reservations[number]
   if reservation and not once[id] then
-    local numbers = ARGV[at]
-    numbers = { unpack_struct(doubles(#numbers / 8), numbers) }
-    settle_one(id, reservation, ARGV[at + 3], numbers)
-    answers[number] = settled_now
-    once[id] = true
+    local text = $OWN_ARGS + 3 * number
+    tell = settle_one(at, id, reservation, ARGV[text]) or tell
+    answers[number], once[id] = '$NOBODY', true
     settled[#settled + 1] = id
     records[#records + 1] = #settled
-    records[#records + 1] = ARGV[at + 2]
+    records[#records + 1] = ARGV[text - 1]
   else
-    answers[number] = settled_before
+    answers[number] = '$NO_RESERVATION'
   end
+  at = at + 4 + 3 * limits[calls[at] + 1]
 end
 if #settled > 0 then
   call('HDEL', KEYS[1], unpack(settled))
   call('XADD', KEYS[2], 'MINID', '~', ARGV[3], '*', unpack(records))
-  for model, costs in pairs(spent) do
-    for scope, cost in pairs(costs) do
-      add_sum(scope, model, cost)
-    end
-  end
-  write_scopes()
-  if next(passing) then
-    for number = 1, scope_count do
-      if passing[scopes[number]] then
-        call('PEXPIRE', KEYS[$OWN_KEYS + number], integer(now_ms - ARGV[3]))
-      end
+  for number = 1, scope_count do
+    if scopes[number][$CHARGE] > 0 then
+      add_sum(scopes[number])
     end
   end
 end
-return reply(answers, somebody_asks)
