@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from tests.fakes import FixedClock, MemoryCounters
+from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 
 from tollgate.admission.admission import Admissions, Request, Terms
 from tollgate.admission.hold_waits import HoldWaits
+from tollgate.admission.refusal_notes import RefusalNotes
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission, Decision, Refusal
+from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import (
     Customer,
@@ -101,6 +105,7 @@ class Desk:
     price: Price = PRICE
     ids: Iterator[int] = field(default_factory=lambda: count(1))
     _admissions: tuple[object, Admissions] | None = None
+    refusals: MemoryRefusals = field(default_factory=MemoryRefusals)
     undone: list[Reservation] = field(default_factory=list)
     hold_wait_s: float = 0
 
@@ -111,6 +116,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
+        self.refusal_notes = RefusalNotes(self.refusals, self.clock)
         self.key()
 
     def key(self, **changes: Any) -> None:
@@ -163,6 +169,15 @@ class Desk:
         headers = {"authorization": f"Bearer {SECRET}"} if headers is None else headers
         return await self._door().check_key(Request(method, path, headers, b""))
 
+    async def recorded(self) -> list[RefusalRecord]:
+        """The refusals that are recorded once everything that was noted is written."""
+        writing = asyncio.create_task(self.refusal_notes.keep_written())
+        await asyncio.sleep(0)
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+        return self.refusals.records
+
     def forget(self) -> None:
         """Ask the next time as if for the first time."""
         self._admissions = None
@@ -182,6 +197,7 @@ class Desk:
                 self.undone.append,
                 HoldWaits(self.counters, self.hold_wait_s),
                 self.sound_length,
+                self.refusal_notes,
             )
             self._admissions = (made_of, admissions)
         return self._admissions[1]

@@ -9,6 +9,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from tollgate.core.calls.records import Record, record
+from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.limits import bucket, period
 from tollgate.core.limits.accounts import (
@@ -26,6 +27,8 @@ from tollgate.core.limits.accounts import (
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS
 from tollgate.core.limits.period import current
+from tollgate.event_ports import RefusalPage, matches
+from tollgate.ports import LedgerQuery
 
 
 @dataclass
@@ -270,3 +273,21 @@ def _holds(
                 hold = min(reservation.asked(quota), period.remaining(quota, used, held))
                 holds[quota.meter] = min(holds.get(quota.meter, hold), hold)
     return holds
+
+
+class MemoryRefusals:
+    """The ports `RefusalBook` and `RefusalLog` over a list."""
+
+    def __init__(self) -> None:
+        self.records: list[RefusalRecord] = []
+
+    async def add(self, records: Sequence[RefusalRecord]) -> None:
+        """Keep all of them."""
+        self.records += records
+
+    async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> RefusalPage:
+        """The newest records; a cursor is how many are before it."""
+        place = 0 if cursor is None else int(cursor)
+        found = [each for each in reversed(self.records) if matches(query, each)]
+        following = str(place + count) if len(found) > place + count else None
+        return RefusalPage(tuple(found[place : place + count]), following)

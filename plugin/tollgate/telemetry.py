@@ -31,6 +31,10 @@ outage = Outage()
 
 _ADMITTED = Counter("tollgate_requests_admitted", "Requests that passed admission")
 _REFUSED = Counter("tollgate_requests_refused", "Requests that were refused", ["status", "reason"])
+_REFUSALS_DROPPED = Counter(
+    "tollgate_refusals_dropped",
+    "Refusals that were not recorded, because the store was slow or down",
+)
 _WAITED = Counter(
     "tollgate_requests_waited",
     "Requests that waited for calls in flight, by how it ended",
@@ -246,6 +250,11 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
             reason,
             more,
         )
+
+
+def refusals_dropped(count: int) -> None:
+    """Record refusals that nobody can look up later."""
+    _count(_REFUSALS_DROPPED, count)
 
 
 def waited(*, admitted: bool) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import json
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from tests.e2e.documented_commands import run_commands
 from tests.e2e.gateway import MASTER, Gateway
 
 
@@ -59,3 +61,13 @@ async def test_a_reply_that_comes_compressed_all_the_same_is_read(
     assert reply.headers["content-encoding"] == "gzip"
     spend = await tollgate.spend(key)
     assert spend > 0 if tollgate.native else spend == pytest.approx(0.2)
+
+
+async def test_the_page_about_refusals_does_what_it_says(tollgate: Gateway, tmp_path: Path) -> None:
+    """Its commands explain the refusal that they cause, and list it."""
+    shown = await run_commands("refusals.md", tollgate, tmp_path)
+    assert "who        key bobs-laptop" in shown
+    assert "used 1 = 1 requests per 1m: nothing is left" in shown
+    assert shown.count("Rate limit reached for key bobs-laptop") >= 2
+    rows = await tollgate.records(status="refused")
+    assert rows[0]["usage"] == "refused"

@@ -26,6 +26,7 @@ async def api(world: World) -> AsyncIterator[Api]:
         version="test",
         watched=world.watched,
         reported=world.reports,
+        refused=world.refused,
         audit_log=MemoryAuditLog(world.registry),
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from tests.fakes import FixedClock, MemoryCounters
+from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -22,6 +22,7 @@ from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
+from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 
 MASTER = "sk-master-key-of-tests"
@@ -138,6 +139,8 @@ class World:
             30 * 86_400_000_000,
             OutputLimits([(["gpt-4o"], 16_384)]),
         )
+        self.refusals = MemoryRefusals()
+        self.refused = Refusals(self.refusals, self.clock)
         self._calls = 0
 
     async def spend(

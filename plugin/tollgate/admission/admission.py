@@ -6,7 +6,6 @@ pass unmetered. Nothing is counted in process memory instead.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,10 +14,12 @@ from msgspec import Struct, structs
 
 from tollgate import telemetry
 from tollgate.admission.callers import Callers, Late, Refused
+from tollgate.admission.compressed import inflated
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
 from tollgate.admission.model_choice import ModelChoice, UnpricedModels
+from tollgate.admission.refusal_notes import Noted, RefusalNotes
 from tollgate.core.answers import refusals
 from tollgate.core.answers.error_shapes import error_headers
 from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
@@ -41,7 +42,6 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import Family, family_of_path
 from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
 from tollgate.core.requests.estimate import NOTHING, InputEstimates
-from tollgate.core.requests.inflate import TooLong, check_coding, inflate
 from tollgate.core.requests.upstream_path import (
     find_upstream_path,
     names_model_in_body,
@@ -53,8 +53,6 @@ _STORE_RETRY_S = 1
 _UNAUTHORIZED = 401
 # From here on Envoy asks for the key before it takes the body (envoy_config/listener).
 _LONG_BODY_BYTES = 128 * 1024
-# Three milliseconds of gzip; longer bodies are inflated in a thread.
-_INFLATED_AT_ONCE = 1024 * 1024
 
 
 def _stays() -> bool:
@@ -125,6 +123,7 @@ class Admissions:
         undo: Callable[[Reservation], None],
         hold_waits: HoldWaits,
         sound_length: SoundLength,
+        refusal_notes: RefusalNotes,
     ) -> None:
         self._callers = Callers(directory, clock, terms.master_hash)
         self._counters = counters
@@ -152,6 +151,7 @@ class Admissions:
         )
         self._undo = undo
         self._hold_waits = hold_waits
+        self._refusal_notes = refusal_notes
         self._told: _Told | None = None
 
     async def admit(self, request: Request) -> Decision:
@@ -171,9 +171,9 @@ class Admissions:
                 await error.wait()
             if asker is not None and len(request.body) >= _LONG_BODY_BYTES:
                 await self._early.learn(asker)
-        return (
-            self._told_apart(decision, key, family) if isinstance(decision, Refusal) else decision
-        )
+        if not isinstance(decision, Refusal):
+            return decision
+        return self._told_apart(decision, key, asker, family)
 
     async def check_key(self, request: Request) -> Refusal | None:
         """Decide by the head alone, before the body arrives: by the key, the path, and limits that
@@ -189,12 +189,16 @@ class Admissions:
             key = await self._callers.authenticate(request.headers, query, family)
             await self._ask(key, request, path, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
-            return self._told_apart(_refusal_of(error, family), key, family)
+            return self._told_apart(_refusal_of(error, family), key, None, family)
         return None
 
-    def _told_apart(self, refusal: Refusal, key: Key | None, family: Family) -> Refusal:
-        """Return the refusal with an id, under which the log names its caller and reason."""
+    def _told_apart(
+        self, refusal: Refusal, key: Key | None, asker: Asker | None, family: Family
+    ) -> Refusal:
+        """Return the refusal with an id, under which it is logged and recorded."""
         identity = self._new_id()
+        caller = None if asker is None else asker.caller
+        self._refusal_notes.note(Noted(identity, self._clock.now_us(), refusal, key, caller))
         telemetry.refused(
             refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name
         )
@@ -238,9 +242,8 @@ class Admissions:
     ) -> Decision:
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         if coding := request.headers.get("content-encoding", ""):
-            request = structs.replace(
-                request, body=await self._inflate(request.body, coding, family)
-            )
+            plain = await inflated(request.body, coding, self._terms.max_request_bytes, family)
+            request = structs.replace(request, body=plain)
         facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
         caller = asker.caller
         if caller.customer_id is None and facts.customer is not None:
@@ -300,26 +303,6 @@ class Admissions:
             deployment.id, None, edits, (), upstream, coding, plain, facts.conversation
         )
         return await self._reserve(asker, caller, reservation, unmetered, family, request.left)
-
-    async def _inflate(self, raw: bytes, coding: str, family: Family) -> bytes:
-        """Return the inflated body; a long one is inflated off the event loop."""
-        check_coding(coding)
-        most = self._terms.max_request_bytes
-        try:
-            return inflate(raw, coding, min(most, _INFLATED_AT_ONCE))
-        except TooLong:
-            pass
-        try:
-            return await asyncio.to_thread(inflate, raw, coding, most)
-        except TooLong:
-            message = (
-                f"The request body exceeds the limit of this gateway: {most} bytes after inflation."
-            )
-            raise Refused(
-                refusals.refusal(
-                    family, 413, "invalid_request_error", message, code="request_too_large"
-                )
-            ) from None
 
     async def _reserve(
         self,

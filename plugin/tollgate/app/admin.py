@@ -25,6 +25,7 @@ from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.base import DAY_US, Core, beside, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.store import watch_evictions
@@ -35,6 +36,7 @@ from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.metering.metering import Metering
 from tollgate.reporting.levels import Levels
+from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 from tollgate.settings import Settings
@@ -84,11 +86,13 @@ async def serve_admin(
     told, watched = settings.tollgate.metrics, GatewayHealth(core, beats, snapshot)
     management = management_by(settings)
     reports = reports_by(settings, core.priced.catalog)
+    refused = Refusals(ValkeyRefusalLog(core.client), core.clock)
     reader = LedgerReader(ledger, core.clock)
     audit_log = ValkeyAuditLog(core.client)
     console = create_console(
         management,
         reports,
+        refused,
         reader,
         levels_by(settings),
         audit_log,
@@ -100,6 +104,7 @@ async def serve_admin(
         version=__version__,
         watched=watched,
         reported=reports,
+        refused=refused,
         history=find_history(settings),
         metrics_open=told.open,
         audit_log=audit_log,

@@ -24,10 +24,12 @@ from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
 from tollgate.admission.current import CurrentAdmissions
+from tollgate.admission.refusal_notes import RefusalNotes
 from tollgate.api_table import api_table
-from tollgate.app.base import Core, beside, new_id, terms
+from tollgate.app.base import DAY_US, Core, beside, new_id, terms
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
@@ -65,6 +67,9 @@ async def serve_worker(
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
     sound = TaggedSound()
+    refusal_notes = RefusalNotes(
+        ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US), core.clock
+    )
 
     def admissions_by(settings: Settings, catalog: Catalog) -> Admissions:
         return Admissions(
@@ -78,6 +83,7 @@ async def serve_worker(
             core.meter.undo,
             core.hold_waits,
             sound,
+            refusal_notes,
         )
 
     admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
@@ -105,6 +111,7 @@ async def serve_worker(
         beside(follow(redis_url, directory)),
         beside(core.configuration(admit_by).follow(snapshot)),
         beside(telemetry.keep_published()),
+        beside(refusal_notes.keep_written()),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
     ):

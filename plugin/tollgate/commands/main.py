@@ -22,7 +22,9 @@ from tollgate.commands.envoys.attach import attach
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
-from tollgate.commands.top import top
+from tollgate.commands.reports.explain import explain
+from tollgate.commands.reports.refusals import refusals
+from tollgate.commands.reports.top import top
 from tollgate.gateway import exposure
 from tollgate.topology import ConfigPart
 
@@ -216,6 +218,8 @@ def script(
 app.command("mock-llm")(mock_llm)
 app.command("import-litellm")(import_litellm)
 app.command("top")(top)
+app.command("explain")(explain)
+app.command("refusals")(refusals)
 
 
 def rendered(loaded: settings.Settings, what: ConfigPart) -> str:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.explain import explain
 from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
 from tollgate.commands.printing.tables import show, write_csv
+from tollgate.commands.reports.explain import explain
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
 app.command()(explain)

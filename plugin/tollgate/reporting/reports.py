@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from tollgate.core.callers.access import AllowedModels, Model
 from tollgate.core.calls.usage import Usage
 from tollgate.core.entities import Key, LimitSet, Member, Team
-from tollgate.core.errors import BadRequest, NotFound, UnknownModel
+from tollgate.core.errors import BadRequest, UnknownModel
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, ScopeKind, Spend
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.modes import mode_of
@@ -96,17 +96,10 @@ class Reports:
         """Return records of the ledger, latest first: one part, and the cursor of the next."""
         return await self._ledger.page(query, count, cursor)
 
-    async def record(self, request_id: str, organization: str | None = None) -> Settled:
-        """Return the record of a settled request. Raises NotFound."""
+    async def find_record(self, request_id: str, organization: str | None = None) -> Settled | None:
+        """Return the record of a settled request, or None."""
         page = await self._ledger.page(LedgerQuery(organization, request_id=request_id), 1)
-        if not page.records:
-            place = (
-                "the ledger"
-                if organization is None
-                else f"the ledger of organization {organization!r}"
-            )
-            raise NotFound(f"No settled request {request_id!r} in {place}.")
-        return page.records[0]
+        return page.records[0] if page.records else None
 
     async def days(self, query: LedgerQuery) -> list[DaySum]:
         """Sum all records of a query by the UTC day of their admission, newest first."""

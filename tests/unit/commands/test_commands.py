@@ -230,7 +230,7 @@ def test_an_id_is_given_by_its_place_or_as_a_field(run: Run, command: str, expec
         ("customer block id=x", "if it is an id: user_id=id=x"),
         ("key generate max_budget=NaN", "max_budget must be"),
         ("key generate max_budget=1e999", "too large"),
-        ("spend explain nope", "No settled request 'nope' in the ledger. (404)"),
+        ("spend explain nope", "No settled or refused request 'nope' is recorded"),
         ("customer info nobody", "End User Id=nobody does not exist in db (404)"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from tollgate.commands.top import CounterRates, sample, view
+from tollgate.commands.reports.top import CounterRates, sample, view
 
 BEFORE = """
 # TYPE tollgate_requests_admitted counter

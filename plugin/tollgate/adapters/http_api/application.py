@@ -15,7 +15,6 @@ from tollgate.adapters.http_api.routes import (
     budgets,
     customers,
     docs,
-    explain,
     health,
     imports,
     keys,
@@ -25,9 +24,11 @@ from tollgate.adapters.http_api.routes import (
     teams,
     users,
 )
+from tollgate.adapters.http_api.routes.lookups import explain, refusals
 from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.ports import AuditLog
+from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 
 
@@ -37,6 +38,7 @@ def create_api(
     version: str,
     watched: health.Watched,
     reported: Reports | None = None,
+    refused: Refusals | None = None,
     history: History | None = None,
     metrics_open: bool = False,
     audit_log: AuditLog | None = None,
@@ -45,8 +47,8 @@ def create_api(
 ) -> FastAPI:
     """The management API.
 
-    `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend and
-    models.
+    `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend,
+    refusals and models.
 
     `history`: what /global/spend/report sums up, if a database keeps one.
     `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
@@ -83,9 +85,11 @@ def create_api(
     api.include_router(customers.router, prefix="/customer")
     if reported is not None:
         api.state.reports = reported
+        api.state.refusals = refused
         api.state.history = history
         api.include_router(reports.router)
         api.include_router(explain.router)
+        api.include_router(refusals.router)
         api.include_router(models.router)
         api.include_router(model_infos.router)
     if audit_log is not None:

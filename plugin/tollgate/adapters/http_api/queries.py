@@ -56,15 +56,19 @@ class LogFilters:
     customer_id: str | None = None
     model: str | None = None
     request_id: str | None = None
-    status: Literal["success", "failure"] | Annotated[int, Query(ge=100, le=599)] | None = None
+    status: (
+        Literal["success", "failure", "refused"] | Annotated[int, Query(ge=100, le=599)] | None
+    ) = None
     start_date: Day = None
     end_date: Day = None
     organization_id: str | None = None
 
     async def query(self, management: Management) -> LedgerQuery:
-        """Return the filters as a query of the ledger. A key is named by its secret or its hash."""
+        """Return the filters as a query of the ledger. A key is named by its alias, its
+        secret or its hash.
+        """
         payers = {
-            ScopeKind.KEY: self.api_key and await self._key_id(management, self.api_key),
+            ScopeKind.KEY: self.api_key and await key_id_of(management, self.api_key),
             ScopeKind.USER: self.user_id,
             ScopeKind.TEAM: self.team_id,
             ScopeKind.CUSTOMER: self.end_user,
@@ -83,11 +87,15 @@ class LogFilters:
             failed=self.status == "failure" if isinstance(self.status, str) else None,
         )
 
-    async def _key_id(self, management: Management, name: str) -> str:
+
+async def key_id_of(management: Management, name: str) -> str:
+    """Return the id of the key with that alias, secret or hash."""
+    for look_up in (management.keys.live_by_alias, management.keys.live_by_name):
         try:
-            return (await management.keys.live_by_name(name)).entity.id
+            return (await look_up(name)).entity.id
         except NotFound:
-            return as_hash(name)  # records of a deleted key stay, under its hash
+            pass
+    return as_hash(name)  # records of a deleted key stay, under its hash
 
 
 def history_query(group: SpendGroup, first: date | None, last: date | None) -> SpendQuery:

@@ -6,6 +6,9 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
     tollgate:{ORG}:holds                   hash     id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                  stream   settled calls: number -> record
+    tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
+                                                    when none came for as long as the ledger
+                                                    keeps records
     tollgate:organizations                 set      organizations that ever held something
     tollgate:outputs                       hash     deployment -> mean output, mean hidden output
     tollgate:layout                        string   which version of the layout the counters have
@@ -59,6 +62,11 @@ def organization_keys(organization: str) -> tuple[str, str]:
     """Return the keys of an organization's reservations and ledger, in the order of the scripts."""
     tag = quote(organization, safe="")
     return f"tollgate:{{{tag}}}:holds", f"tollgate:{{{tag}}}:ledger"
+
+
+def refusals_key(organization: str) -> str:
+    """Return the key of an organization's refused calls."""
+    return f"tollgate:{{{quote(organization, safe='')}}}:refusals"
 
 
 FIRST_SCOPE, SECOND_SCOPE = b"}:scope:", b"}:counters:"

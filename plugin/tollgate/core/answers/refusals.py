@@ -15,12 +15,13 @@ from tollgate.core.answers.headers import dollars
 from tollgate.core.answers.wording import Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.callers.rules import Caller
 from tollgate.core.calls.decision import Header, Refusal
+from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period
 from tollgate.core.limits.accounts import Account, Meter, Quota, ScopeKind, Standing
 from tollgate.core.limits.algorithms import algorithm_of
-from tollgate.core.limits.limit import METERS, described
+from tollgate.core.limits.limit import METERS, described, length_of
 from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
 
@@ -96,7 +97,9 @@ def over_limit(
         # An SDK that tries again before the period ends is refused again.
         retry = (*retry, _NO_RETRY)
     reason = f"{account.scope.kind}_{_REASONS.get(quota.meter, quota.meter.value)}"
-    return Refusal(worded.status, reason, worded.message, worded.body, (*headers, *retry))
+    hit = _hit(account, quota, (used, held, asked), crossed.name, standing, wait_ms)
+    told = (*headers, *retry)
+    return Refusal(worded.status, reason, worded.message, worded.body, told, hit, reservation)
 
 
 def unavailable(family: Family, retry_after_s: int) -> Refusal:
@@ -149,6 +152,43 @@ def _retry(wait_ms: int | None) -> tuple[Header, ...]:
         return (_NO_RETRY,)
     wait_ms = max(1, wait_ms)
     return (Header("retry-after", str(-(-wait_ms // 1000))), Header("retry-after-ms", str(wait_ms)))
+
+
+def _hit(
+    account: Account,
+    quota: Quota,
+    level: tuple[int, int, int],
+    scope_name: str,
+    standing: Standing,
+    wait_ms: int | None,
+) -> LimitHit:
+    """Return the limit that refused, as it is recorded. `level`: used, held and asked, as counted
+    by its algorithm.
+    """
+    used, held, asked = level
+    if quota.meter is Meter.CALLS:
+        held = 0
+    elif quota.seconds:
+        # What is held is part of what is used, and drains with it.
+        whole = -(-used // bucket.units(quota.seconds))
+        held = min(held, whole)
+        used = whole - held
+        asked = bucket.hold(quota, asked)
+    scope = account.scope
+    return LimitHit(
+        scope=scope.kind,
+        scope_id=scope.id,
+        scope_name=scope_name,
+        meter=quota.meter.value,
+        amount=quota.amount,
+        used=used,
+        asked=asked,
+        only_for=scope.model,
+        window=length_of(quota),
+        held=held,
+        until_us=None if wait_ms is None else standing.now_us + wait_ms * 1000,
+        only_held=standing.only_held,
+    )
 
 
 def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Crossed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 
 
@@ -26,13 +27,18 @@ class Header(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """A refusal, as the client will read it."""
+    """A refusal, as the client will read it.
+
+    `hit`, `asked`: of a refusal by a limit, which one, and what the request asked for.
+    """
 
     status: int
     reason: str
     message: str
     body: bytes
     headers: tuple[Header, ...] = ()
+    hit: LimitHit | None = None
+    asked: Reservation | None = None
 
 
 class Admission(Struct, frozen=True):

@@ -52,13 +52,14 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     bill: Bill = NO_BILL
 
 
-def _names(accounts: Accounts) -> tuple[str, ...]:
+def payer_names(accounts: Accounts) -> tuple[str, ...]:
+    """Return who is charged, as `kind:id`."""
     return tuple(
         f"{each.scope.kind}:{each.scope.id}" for each in accounts if each.scope.model is None
     )
 
 
-_payers: Memo[Accounts, tuple[str, ...]] = Memo(_names, accounts_bytes)
+_payers: Memo[Accounts, tuple[str, ...]] = Memo(payer_names, accounts_bytes)
 
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:

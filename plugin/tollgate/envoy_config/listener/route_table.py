@@ -77,7 +77,15 @@ _MANAGEMENT_PREFIXES = (
     "/ui/",
     "/docs/",
 )
-_MANAGEMENT_PATHS = ("/audit", "/model/info", "/metrics", "/docs", "/openapi.json", "/ui")
+_MANAGEMENT_PATHS = (
+    "/audit",
+    "/refusals",
+    "/model/info",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/ui",
+)
 # Lists of models and, below them, single models. A POST there is either a client's mistake,
 # answered as by an LLM API, or a call: Google's paths name the model there.
 _MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)

@@ -10,7 +10,7 @@ from tests.make import KEY, budget, reservation
 from tests.unit.core.usage.usage_case import PRICE
 from tests.unit.management_fixtures import Api, World, error_of
 
-from tollgate.commands.explain import explained
+from tollgate.commands.reports.explain import explained
 from tollgate.core.calls.records import find_begin_us, request_id
 from tollgate.core.calls.usage import Pass, Usage
 from tollgate.core.money.pricing import Price, Rates

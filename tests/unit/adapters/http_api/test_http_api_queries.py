@@ -8,7 +8,13 @@ from tests.unit.management_fixtures import Api, World, error_of
 from tollgate.adapters.http_api import create_api
 
 WORLD = World()
-API = create_api(WORLD.management, version="test", watched=WORLD.watched, reported=WORLD.reports)
+API = create_api(
+    WORLD.management,
+    version="test",
+    watched=WORLD.watched,
+    reported=WORLD.reports,
+    refused=WORLD.refused,
+)
 HIDDEN = ("/docs", "/metrics", "/end_user/list", "/health/liveness", "/v1/model/info")
 PROVIDERS = ("/v1/models", "/v1/models/{name}")
 KNOWN = (path for path, methods in API.openapi()["paths"].items() if "get" in methods)

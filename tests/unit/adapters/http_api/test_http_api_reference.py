@@ -19,6 +19,7 @@ DOCUMENT: dict[str, Any] = create_api(
     version="test",
     watched=WORLD.watched,
     reported=WORLD.reports,
+    refused=WORLD.refused,
     audit_log=MemoryAuditLog(WORLD.registry),
 ).openapi()
 ROOT = Path(__file__).parents[4]

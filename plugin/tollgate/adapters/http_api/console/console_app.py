@@ -36,6 +36,7 @@ from tollgate.management import Management
 from tollgate.management.administrators import Denied
 from tollgate.ports import AuditLog
 from tollgate.reporting.levels import Levels
+from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.sums import LedgerReader
 
@@ -62,6 +63,7 @@ _WORDS = {
 def create_console(
     management: Management,
     reports: Reports,
+    refused: Refusals,
     reader: LedgerReader,
     levels: Levels,
     audit_log: AuditLog,
@@ -72,6 +74,7 @@ def create_console(
     console = FastAPI(openapi_url=None, redirect_slashes=False)
     console.state.management = management
     console.state.reports = reports
+    console.state.refusals = refused
     console.state.reader = reader
     console.state.levels = levels
     console.state.audit_log = audit_log

@@ -19,6 +19,7 @@ from tollgate.adapters.http_api.queries import (
     PageNumber,
     history_query,
 )
+from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.wire import keys as key_wire
 from tollgate.adapters.http_api.wire import reports as wire
 from tollgate.adapters.http_api.wire import users as user_wire
@@ -85,13 +86,15 @@ async def spend_users(
 async def spend_logs(
     management: Administered,
     reports: Reported,
+    refused: Refused,
     response: Response,
     filters: Annotated[LogFilters, Depends()],
     summarize: bool = True,
     limit: ListLimit | None = None,
     cursor: str | None = None,
 ) -> list[wire.SpendLog] | list[wire.SpendDay]:
-    """List records of the ledger, latest first; with both dates and `summarize`, sums by day.
+    """List records of the ledger, latest first; with both dates and `summarize`, sums by day. With
+    `status=refused`, requests that were refused; /refusals tells more of them.
 
     If the list is cut, x-tollgate-next-cursor is the `cursor` of the next part. Records from before
     x-tollgate-complete-from may have been removed already.
@@ -99,12 +102,18 @@ async def spend_logs(
     query = await filters.query(management)
     if query.since_us is not None and query.since_us < reports.complete_from_us:
         response.headers[COMPLETE_FROM] = printed_time(reports.complete_from_us)
-    if summarize and filters.start_date is not None and filters.end_date is not None:
+    by_day = summarize and filters.start_date is not None and filters.end_date is not None
+    if by_day and filters.status != "refused":
         if limit is not None or cursor is not None:
             raise BadRequest(
                 "sums are of all records; limit and cursor need summarize=false", "limit"
             )
         return [wire.day(each) for each in await reports.days(query)]
+    if filters.status == "refused":
+        refusals = await refused.page(query, limit or MOST_RECORDS, cursor)
+        if refusals.cursor is not None:
+            response.headers[NEXT_CURSOR] = refusals.cursor
+        return [wire.refused_log(each) for each in refusals.records]
     found = await reports.records(query, limit or MOST_RECORDS, cursor)
     if found.cursor is not None:
         response.headers[NEXT_CURSOR] = found.cursor

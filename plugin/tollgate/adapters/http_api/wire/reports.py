@@ -8,12 +8,14 @@ from typing import Any
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Count, Identifier, PrintedTime
+from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import dollars_of
 from tollgate.history_ports import SpendGroup, SpendSum
 from tollgate.ports import Settled
+from tollgate.reporting.refused import find_scope
 from tollgate.reporting.reports import DaySum, find_payer
 
 _BYTES_PER_TOKEN = 3  # a rough mean over English text and code
@@ -105,6 +107,29 @@ class SpendLog(ResponseBody):
     usage: str
     startTime: PrintedTime  # noqa: N815 - LiteLLM's name
     endTime: PrintedTime  # noqa: N815 - LiteLLM's name
+
+
+def refused_log(record: RefusalRecord) -> SpendLog:
+    """Return a refused request among records of the ledger: nothing was used."""
+    return SpendLog(
+        request_id=record.id,
+        api_key=find_scope(record, ScopeKind.KEY) or "",
+        user=find_scope(record, ScopeKind.USER) or "",
+        team_id=find_scope(record, ScopeKind.TEAM),
+        end_user=find_scope(record, ScopeKind.CUSTOMER) or "",
+        model=record.model,
+        model_id="",
+        spend=0.0,
+        total_tokens=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        cache_read_input_tokens=0,
+        cache_creation_input_tokens=0,
+        status=record.status,
+        usage="refused",
+        startTime=record.refused_us,
+        endTime=record.refused_us,
+    )
 
 
 class SpendDay(ResponseBody):

@@ -31,8 +31,16 @@ class Visit:
             version="test",
             watched=world.watched,
             reported=world.reports,
+            refused=world.refused,
             console=create_console(
-                world.management, world.reports, reader, levels, audit_log, world.watched, MASTER
+                world.management,
+                world.reports,
+                world.refused,
+                reader,
+                levels,
+                audit_log,
+                world.watched,
+                MASTER,
             ),
         )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -46,7 +46,7 @@ async def test_a_request_without_a_price_says_so(admin: Visit, world: World) -> 
 
 async def test_a_request_that_is_not_there_is_a_page(admin: Visit) -> None:
     """404, with its id."""
-    assert "No settled request 'nothing'" in await admin.see("/ui/requests/nothing")
+    assert "No settled or refused request 'nothing'" in await admin.see("/ui/requests/nothing")
     assert admin.page.status_code == 404
 
 

@@ -8,14 +8,22 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
-from tollgate.adapters.http_api.console.visitors import Administrating, AnyVisitor, Forbidden
+from tollgate.adapters.http_api.console.visitors import (
+    Administrating,
+    AnyVisitor,
+    Forbidden,
+    Visitor,
+)
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import LogFilters
+from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Reported
-from tollgate.adapters.http_api.wire.explain import explanation
+from tollgate.adapters.http_api.wire.lookups.explain import explanation
+from tollgate.adapters.http_api.wire.lookups.refusals import refused_request
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.management import Management
 from tollgate.ports import Settled
+from tollgate.reporting.refused import find_scope
 from tollgate.reporting.reports import find_payer
 
 _PAGE_SIZE = 50
@@ -29,18 +37,32 @@ async def requests(
     visitor: Administrating,
     management: Managed,
     reports: Reported,
+    refused: Refused,
     filters: Annotated[LogFilters, Depends()],
     cursor: str | None = None,
 ) -> Response:
-    """Show records of the ledger, the last settled first."""
-    found = await reports.records(await filters.query(management), _PAGE_SIZE, cursor)
-    values = {
+    """Show records of the ledger, or refusals, the last first."""
+    query = await filters.query(management)
+    common = {
         "visitor": visitor,
-        "records": found.records,
-        "cursor": found.cursor,
         "filters": filters,
         "models": sorted({name for name, _ in reports.catalog.listed()}),
         "complete_from_us": reports.complete_from_us,
+    }
+    if filters.status == "refused":
+        refusals = await refused.page(query, _PAGE_SIZE, cursor)
+        values = {
+            **common,
+            "refusals": refusals.records,
+            "scope": find_scope,
+            "cursor": refusals.cursor,
+        }
+        return page(request, "requests.html", values)
+    found = await reports.records(query, _PAGE_SIZE, cursor)
+    values = {
+        **common,
+        "records": found.records,
+        "cursor": found.cursor,
         **await named(found.records, management),
     }
     return page(request, "requests.html", values)
@@ -62,12 +84,19 @@ async def one_request(
     visitor: AnyVisitor,
     management: Managed,
     reports: Reported,
+    refused: Refused,
 ) -> Response:
-    """Show one settled request: who paid, what it used, and the arithmetic."""
-    settled = await reports.record(request_id)
+    """Show one settled request: who paid, what it used, and the arithmetic; or a refused one: which
+    limit it met, and until when.
+    """
+    settled = await reports.find_record(request_id)
+    if settled is None:
+        record = await refused.one(request_id)
+        _check_own(visitor, find_scope(record, ScopeKind.KEY))
+        values = {"visitor": visitor, "told": refused_request(record), "record": record}
+        return page(request, "refusal.html", values)
     key_id = find_payer(settled, ScopeKind.KEY)
-    if not visitor.is_administrator and (visitor.key is None or visitor.key.id != key_id):
-        raise Forbidden("This request was made with another key than yours.")
+    _check_own(visitor, key_id)
     names = await management.keys.names([] if key_id is None else [key_id])
     values = {
         "visitor": visitor,
@@ -77,3 +106,9 @@ async def one_request(
         "key_names": names,
     }
     return page(request, "request.html", values)
+
+
+def _check_own(visitor: Visitor, key_id: str | None) -> None:
+    """Raise Forbidden unless the visitor may see requests of a key."""
+    if not visitor.is_administrator and (visitor.key is None or visitor.key.id != key_id):
+        raise Forbidden("This request was made with another key than yours.")

@@ -1,4 +1,4 @@
-"""tollgate spend explain"""
+"""tollgate explain"""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def explain(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what one request used, the price that applied, and the arithmetic.
+    """Show what one request used, the price that applied, and the arithmetic; of a refused one, the
+    limit that refused it, and until when.
 
-    Example: `tollgate spend explain 6f1c0a9e`
+    Example: `tollgate explain 019ac3f0a1b2c3d4e5f6a7b8c9d0`
     """
     query = {"request_id": request_id, "organization_id": organization_id}
     answer = get(url, master_key, "/spend/explain", query)
@@ -33,8 +34,8 @@ def explain(
         show(answer, as_json=True)
         return
     try:
-        lines = explained(answer)
-    except (KeyError, TypeError, ValueError):
+        lines = why_refused(answer) if answer.get("refused") else explained(answer)
+    except (AttributeError, KeyError, TypeError, ValueError):
         fail(f"{url} answered with something else than an explanation; is it Tollgate?")
     typer.echo("\n".join(lines))
 
@@ -84,6 +85,47 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         f"sum        {answer['sum_nanousd']}",
         *(f"unpriced   {part}" for part in answer["unpriced"]),
         charged,
+    ]
+
+
+def why_refused(answer: Mapping[str, Any]) -> list[str]:
+    """Return a refusal as readable lines."""
+    times = f", {answer['times']} times within a second" if answer["times"] > 1 else ""
+    who = ", ".join(
+        f"{noun} {value}"
+        for noun, value in (
+            ("key", answer["key_name"]),
+            ("user", answer["user_id"]),
+            ("team", answer["team_id"]),
+            ("customer", answer["customer_id"]),
+            ("organization", answer["organization_id"]),
+        )
+        if value
+    )
+    lines = [
+        f"request    {answer['request_id']}, refused {answer['time']}, status {answer['status']}"
+        f" {answer['reason']}{times}",
+        f"who        {who}",
+        f"model      {answer['model'] or 'not looked at'}",
+        f"message    {answer['message']}",
+    ]
+    if (estimate := answer["estimate"]) is not None:
+        lines.append(
+            f"would hold {estimate['input_tokens']} tokens of input, {estimate['output_tokens']} of"
+            f" output, ${estimate['spend']:.9f}"
+        )
+    if (limit := answer["limit"]) is None:
+        return lines
+    window = f" per {limit['window']}" if limit["window"] else ""
+    narrowed = f" for model {limit['model']}" if limit["model"] else ""
+    until = limit["until"] or (
+        "a call in flight ends" if limit["only_held"] else "the limit is raised"
+    )
+    return [
+        *lines,
+        f"limit      {limit['meter']}{window} of {limit['scope']} {limit['scope_name']}{narrowed}",
+        f"arithmetic {limit['arithmetic']}",
+        f"until      {until}",
     ]
 
 

@@ -1,0 +1,1 @@
+"""Paths that look up single calls, and what one key may know."""

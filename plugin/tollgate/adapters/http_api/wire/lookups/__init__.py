@@ -1,0 +1,1 @@
+"""Answers about single calls, and about what one key may know."""

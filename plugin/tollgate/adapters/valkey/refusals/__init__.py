@@ -1,0 +1,1 @@
+"""Refused calls in Valkey: written by workers, read for people."""

@@ -1,0 +1,64 @@
+"""tollgate refusals"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask
+from tollgate.commands.printing.tables import show
+
+_COLUMNS = (
+    "time",
+    "request_id",
+    "key_name",
+    "user_id",
+    "team_id",
+    "customer_id",
+    "model",
+    "status",
+    "reason",
+    "times",
+    "arithmetic",
+    "until",
+)
+
+
+def refusals(
+    key: Annotated[str | None, typer.Option(help="only this key: alias, secret or hash")] = None,
+    user: Annotated[str | None, typer.Option(help="only this user")] = None,
+    team: Annotated[str | None, typer.Option(help="only this team")] = None,
+    customer: Annotated[str | None, typer.Option(help="only this customer")] = None,
+    model: Annotated[str | None, typer.Option(help="only this model")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="how long ago, as 90m or 7d, or a time of UTC")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="likewise")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many at most")] = 100,
+    cursor: Annotated[
+        str | None, typer.Option(help="cursor printed at the end of the previous part")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """List refused requests, latest first: who, by which limit, and until when.
+
+    Example: `tollgate refusals --key laptop --since 7d`
+    """
+    whose = {"key": key, "user_id": user, "team_id": team, "customer_id": customer}
+    when = {"since": since, "until": until, "limit": limit, "cursor": cursor}
+    answer, headers = ask(url, master_key, "/refusals", {**whose, "model": model, **when})
+    if as_json:
+        show(answer, as_json=True)
+    else:
+        rows = [
+            {**row, "arithmetic": limit["arithmetic"], "until": limit["until"]}
+            if (limit := row["limit"])
+            else row
+            for row in answer
+        ]
+        show(rows, as_json=False, columns=_COLUMNS)
+    if following := headers.get("x-tollgate-next-cursor"):
+        typer.echo(f"more refusals follow: continue with --cursor {following}", err=True)
