@@ -82,7 +82,13 @@ def description(admin: str) -> Any:
 
 
 WORLD = World()
-API = create_api(WORLD.management, version="test", watched=WORLD.watched, reported=WORLD.reports)
+API = create_api(
+    WORLD.management,
+    version="test",
+    watched=WORLD.watched,
+    reported=WORLD.reports,
+    refused=WORLD.refused,
+)
 OPERATIONS = [
     (path, method, mode)
     for path, methods in API.openapi()["paths"].items()

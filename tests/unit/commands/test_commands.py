@@ -41,7 +41,11 @@ def url() -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     world = World()
     app = create_api(
-        world.management, version="test", watched=world.watched, reported=world.reports
+        world.management,
+        version="test",
+        watched=world.watched,
+        reported=world.reports,
+        refused=world.refused,
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
