@@ -12,7 +12,10 @@ from tollgate.commands.printing.tables import show, write_csv
 from tollgate.commands.reports.explain import explain
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
-app.command()(explain)
+app.command(
+    help="The same as `tollgate explain`.\n\n"
+    "Example: `tollgate spend explain 019ac3f0a1b2c3d4e5f6a7b8c9d0`"
+)(explain)
 
 Day = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive")]
 _KEYS = (
