@@ -237,7 +237,7 @@ def _counted(organization: str, scope: Scope) -> tuple[str, Scope]:
 
 
 def _name(quota: Quota) -> object:
-    return quota.meter, quota.seconds, quota.duration
+    return quota.meter, quota.seconds, quota.duration, quota.trickle
 
 
 def _levels(account: Account, balance: Balance) -> list[tuple[Quota, int, int]]:

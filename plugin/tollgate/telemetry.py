@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
-from time import monotonic
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from tollgate.core.money.billing import PARTS
+from tollgate.log_lines import LinesASecond, SeldomLine
 from tollgate.outage import Outage
 
 PUBLISHED_AFTER_S = 0.5
@@ -39,6 +38,16 @@ _WAITED = Counter(
     "tollgate_requests_waited",
     "Requests that waited for calls in flight, by how it ended",
     ["outcome"],
+)
+_SHADOW = Counter(
+    "tollgate_requests_shadow",
+    "Requests that limits in shadow mode would have refused, by those limits",
+    ["limits"],
+)
+_INSTEAD = Counter(
+    "tollgate_requests_other_model",
+    "Requests that a limit let another model serve",
+    ["model", "instead"],
 )
 _UNMETERED = Counter(
     "tollgate_requests_unmetered", "Requests let through unmetered while the store was down"
@@ -99,25 +108,7 @@ _DECISIONS = Gauge(
 )
 
 
-class _Seldom:
-    """A log line that is worth repeating only at intervals."""
-
-    def __init__(self, every_s: float) -> None:
-        self.times = 0
-        self._every_s = every_s
-        self._next_s = 0.0
-
-    def due(self) -> bool:
-        """Count an occurrence; return whether to log it."""
-        self.times += 1
-        now_s = monotonic()
-        if now_s < self._next_s:
-            return False
-        self._next_s = now_s + self._every_s
-        return True
-
-
-_unseen_line = _Seldom(every_s=10.0)
+_unseen_line = SeldomLine(every_s=10.0)
 
 
 class _Times:
@@ -212,28 +203,17 @@ def admitted() -> None:
     _count(_ADMITTED)
 
 
-class _Lines:
-    """Allows some log lines a second, and counts the others."""
-
-    def __init__(self, most_a_second: int) -> None:
-        self._most = most_a_second
-        self._second = 0
-        self._shown = 0
-        self.hidden = 0
-
-    def show(self) -> bool:
-        """Return whether this line is logged."""
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._shown = second, 0
-        if self._shown >= self._most:
-            self.hidden += 1
-            return False
-        self._shown += 1
-        return True
+def shadowed(limits: str) -> None:
+    """Record an admitted request that limits in shadow mode would have refused."""
+    _count(_labelled(_SHADOW, limits))
 
 
-_refusals = _Lines(_REFUSALS_A_SECOND)
+def served_instead(model: str, instead: str) -> None:
+    """Record an admitted request that another model serves than the one that it asked for."""
+    _count(_labelled(_INSTEAD, model, instead))
+
+
+_refusals = LinesASecond(_REFUSALS_A_SECOND)
 
 
 def refused(status: int, reason: str, request_id: str, key_name: str | None) -> None:

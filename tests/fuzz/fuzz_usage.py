@@ -9,9 +9,9 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["tollgate.core"]):
-    from tollgate.api_table import api_table
     from tollgate.core.limits.accounts import MAX_EXACT
     from tollgate.core.usage import UsageReader
+    from tollgate.shipped_tables import api_table
 
 TYPES = (
     "application/json",

@@ -7,7 +7,7 @@ import logging
 import pytest
 from prometheus_client import REGISTRY
 
-from tollgate import telemetry
+from tollgate import log_lines, telemetry
 
 
 def value(name: str, **labels: str) -> float:
@@ -88,9 +88,9 @@ def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     Whoever asks again and again fills no disk.
     """
     now = 1000.0
-    monkeypatch.setattr(telemetry.time, "monotonic", lambda: now)
+    monkeypatch.setattr(log_lines, "monotonic", lambda: now)
     # What other tests of this process refused is not this one's.
-    monkeypatch.setattr(telemetry, "_refusals", telemetry._Lines(10))
+    monkeypatch.setattr(telemetry, "_refusals", log_lines.LinesASecond(10))
     with caplog.at_level(logging.INFO, logger="tollgate"):
         telemetry.refused(429, "requests", "req-1", "app\nforged line")
         for number in range(50):

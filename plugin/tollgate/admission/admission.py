@@ -18,35 +18,33 @@ from tollgate.admission.compressed import inflated
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
+from tollgate.admission.holding import Held, Holding
 from tollgate.admission.model_choice import ModelChoice, UnpricedModels
+from tollgate.admission.planning import Planner, Question, ServicePlan
 from tollgate.admission.refusal_notes import Noted, RefusalNotes
 from tollgate.core.answers import refusals
 from tollgate.core.answers.error_shapes import error_headers
-from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID, ietf_headers, standing_headers
+from tollgate.core.answers.headers import (
+    CHALLENGE,
+    REQUEST_ID,
+    enforcement_headers,
+    ietf_headers,
+    standing_headers,
+)
 from tollgate.core.answers.wording import Preset
-from tollgate.core.callers.credentials import without_key
-from tollgate.core.callers.rules import Caller, KnownAccounts, Policy
-from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
+from tollgate.core.callers.rules import KnownAccounts, Policy
+from tollgate.core.calls.decision import Decision, Header, Refusal
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import Key
-from tollgate.core.errors import BadRequest, StoreSilent, StoreUnavailable, cut
+from tollgate.core.errors import BadRequest, StoreUnavailable
 from tollgate.core.limits.accounts import Standing
-from tollgate.core.limits.known_refusals import KnownRefusals
-from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
-from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.pricing import Price
-from tollgate.core.requests import body
 from tollgate.core.requests import content as reading
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import Family, family_of_path
 from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
-from tollgate.core.requests.estimate import NOTHING, InputEstimates
-from tollgate.core.requests.upstream_path import (
-    find_upstream_path,
-    names_model_in_body,
-    takes_endless,
-)
+from tollgate.core.requests.estimate import InputEstimates
 from tollgate.ports import Clock, Counters, Directory, SoundLength
 
 _STORE_RETRY_S = 1
@@ -126,31 +124,28 @@ class Admissions:
         refusal_notes: RefusalNotes,
     ) -> None:
         self._callers = Callers(directory, clock, terms.master_hash)
-        self._counters = counters
-        self._catalog = catalog
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
-        self._estimator = Estimator(
+        estimator = Estimator(
             estimates, terms.output_limits, terms.default_output_tokens, sound_length
         )
-        self._accounts = KnownAccounts(terms.policy)
+        known_accounts = KnownAccounts(terms.policy)
         self._choice = ModelChoice(
             catalog, terms.policy, terms.unpriced_models, terms.default_price
         )
-        self._known = KnownRefusals()
+        self._planner = Planner(self._choice, estimator, known_accounts, clock)
+        self._holding = Holding(counters, hold_waits, undo)
         self._early = EarlyRefusals(
             self._callers,
             counters,
             catalog,
-            self._accounts,
+            known_accounts,
             clock,
             terms.errors,
             free_unpriced=terms.unpriced_models == "free",
             ietf=terms.ietf_headers,
         )
-        self._undo = undo
-        self._hold_waits = hold_waits
         self._refusal_notes = refusal_notes
         self._told: _Told | None = None
 
@@ -249,96 +244,80 @@ class Admissions:
         if caller.customer_id is None and facts.customer is not None:
             caller = await self._callers.find(key, facts.customer, family)
         name = self._choice.find_model(caller, endpoint, facts, dialect, family)
-        identity = self._new_id()
-        deployment = self._choice.find_deployment(name, endpoint, identity)
-        if facts.endless is not None and not takes_endless(dialect, deployment):
-            raise BadRequest(
-                f"The field {facts.endless!r} must be a whole number of at least 0: "
-                f"the provider of the model {cut(name)!r} takes no negative one.",
-                param=facts.endless,
-            )
-        if deployment.pass_credentials:
-            await self._callers.check_passed(request.headers, family)
-        estimate = NOTHING
-        if not dialect.free:
-            price = self._choice.find_price(deployment, caller)
-            estimate = self._estimator.estimate(request.body, facts, dialect, deployment, price)
-        now_us = self._clock.now_us()
-        stream = facts.stream or dialect.always_streams
-        hide_usage = (
-            dialect.asks_for_usage
-            and stream
-            and not facts.include_usage
-            and deployment.stream_usage.asked
+        question = Question(
+            caller,
+            endpoint,
+            dialect,
+            family,
+            facts,
+            request.body,
+            request.path,
+            query,
+            coding,
+            request.stream_id,
         )
-        reservation = Reservation(
-            id=identity,
-            organization=caller.place,
-            accounts=self._accounts.find(
-                caller, name, now_us, tokens=not dialect.free, money=estimate.money
-            ),
-            admitted_us=now_us,
-            dialect=dialect.api,
-            model=name,
-            deployment=deployment.id,
-            input_tokens=estimate.input_tokens,
-            output_tokens=estimate.output_tokens,
-            cost_nanousd=estimate.cost_nanousd,
-            guessed=estimate.guessed,
-            stream=stream,
-            hide_usage=hide_usage,
-            stream_id=request.stream_id,
-            tools=estimate.tools,
-            characters=estimate.characters,
-            audio_seconds=estimate.audio_seconds,
-        )
-        edits = _edits(request.body, facts, endpoint, deployment, ask=hide_usage)
-        upstream = (
-            None if endpoint is None else find_upstream_path(endpoint, request.path, deployment)
-        )
-        if query and (target := without_key(upstream or request.path)) != request.path:
-            upstream = target
-        plain = request.body if coding else b""
-        unmetered = Admission(
-            deployment.id, None, edits, (), upstream, coding, plain, facts.conversation
-        )
-        return await self._reserve(asker, caller, reservation, unmetered, family, request.left)
+        return await self._decide(asker, question, name, request)
 
-    async def _reserve(
-        self,
-        asker: Asker,
-        caller: Caller,
-        reservation: Reservation,
-        unmetered: Admission,
-        family: Family,
-        left: Callable[[], bool],
+    async def _decide(
+        self, asker: Asker, question: Question, model: str, request: Request
     ) -> Decision:
-        """Hold what the request may use. `unmetered`: what it may do, were nothing held for it."""
-        standing = self._known.find(reservation.accounts, reservation.admitted_us)
-        if standing is None:
-            try:
-                standing = await self._counters.reserve(reservation)
-                if standing.only_held:
-                    standing = await self._hold_waits.ask_again(reservation, standing, left)
-            except StoreUnavailable as error:
-                if isinstance(error, StoreSilent):
-                    # The store may have been asked in time to hold, though it did not answer.
-                    self._undo(reservation)
-                if self._terms.on_store_error == "refuse":
-                    raise
-                telemetry.store_failed("admit", error)
-                telemetry.unmetered()
-                return unmetered
-            if standing.refused is not None:
-                self._known.note(reservation.accounts, standing, reservation.admitted_us)
-                self._early.note(asker, reservation, standing)
+        """Hold what the request may use, of the model that it names or of one that limits name
+        instead.
+        """
+        plan = await self._plan(question, model, request)
+        try:
+            held = await self._holding.hold(plan.reservation, request.left)
+            if held.instead is not None:
+                plan, held = await self._hold_instead(question, plan, held, request)
+        except StoreUnavailable as error:
+            if self._terms.on_store_error == "refuse":
+                raise
+            telemetry.store_failed("admit", error)
+            telemetry.unmetered()
+            return plan.unmetered
+        reservation, standing, family = held.reservation, held.standing, question.family
         headers = self._headers(reservation, standing, family)
         if standing.refused is not None:
+            self._early.note(asker, reservation, standing)
             return refusals.over_limit(
-                self._terms.errors, family, caller, reservation, standing, headers
+                self._terms.errors, family, question.caller, reservation, standing, headers
             )
+        if reservation.instead_of or reservation.shadow:
+            headers = (*headers, *enforcement_headers(reservation))
+            _count_spared(reservation)
         telemetry.admitted()
-        return structs.replace(unmetered, reservation=reservation, headers=headers)
+        return structs.replace(plan.unmetered, reservation=reservation, headers=headers)
+
+    async def _plan(self, question: Question, model: str, request: Request) -> ServicePlan:
+        plan = self._planner.plan(question, model, self._new_id())
+        if plan.deployment.pass_credentials:
+            await self._callers.check_passed(request.headers, question.family)
+        return plan
+
+    async def _hold_instead(
+        self, question: Question, plan: ServicePlan, held: Held, request: Request
+    ) -> tuple[ServicePlan, Held]:
+        """Hold for the model that a limit names in place of the one that it refused.
+
+        The other model is subject to all limits, so it may be refused as well. What the first limit
+        said stands if no other model can serve the request.
+        """
+        asked_for, tried = plan.reservation.model, {plan.reservation.model}
+        other_plan, other = plan, held
+        while other.instead is not None and other.instead not in tried:
+            tried.add(other.instead)
+            try:
+                name = self._choice.checked(question.caller, other.instead, question.family)
+                other_plan = await self._plan(question, name, request)
+            except (Refused, BadRequest):
+                break
+            reservation = structs.replace(
+                other_plan.reservation, instead_of=asked_for, shadow=other.reservation.shadow
+            )
+            other = await self._holding.hold(reservation, request.left)
+            if other.standing.refused is None:
+                return other_plan, other
+        return plan, held
 
     def _headers(
         self, reservation: Reservation, standing: Standing, family: Family
@@ -356,6 +335,13 @@ class Admissions:
         return told.headers
 
 
+def _count_spared(reservation: Reservation) -> None:
+    if reservation.shadow:
+        telemetry.shadowed(reservation.shadow)
+    if reservation.instead_of:
+        telemetry.served_instead(reservation.instead_of, reservation.model)
+
+
 def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) -> Refusal:
     if isinstance(error, Refused):
         return error.refusal
@@ -363,21 +349,3 @@ def _refusal_of(error: Refused | BadRequest | StoreUnavailable, family: Family) 
         return refusals.refusal(family, 400, "invalid_request_error", str(error), param=error.param)
     telemetry.store_failed("admit", error)
     return refusals.unavailable(family, _STORE_RETRY_S)
-
-
-def _edits(
-    raw: bytes, facts: body.Body, endpoint: Endpoint | None, deployment: Deployment, *, ask: bool
-) -> tuple[Edit, ...]:
-    """Return the edits of the body for a deployment, in order of position.
-
-    `ask`: also ask for a stream's usage.
-    """
-    edits: tuple[Edit, ...] = ()
-    if facts.model != deployment.model and names_model_in_body(endpoint, deployment):
-        edits = (body.rename_model(facts, deployment.model),)
-    usage = deployment.stream_usage
-    if ask:
-        edits = (*edits, *body.include_usage(raw, facts, running=usage.running))
-    elif usage.dropped and STREAM_OPTIONS in facts.spans:
-        edits = (*edits, body.leave_out(raw, facts, STREAM_OPTIONS))
-    return edits if len(edits) < 2 else tuple(sorted(edits, key=lambda each: each.offset))

@@ -51,7 +51,15 @@ class ModelChoice:
         """
         in_path = None if endpoint is None else endpoint.model
         named = in_path if in_path is not None else facts.model
-        name = _resolve_alias(caller, named or self._default_model(dialect))
+        return self.checked(
+            caller, _resolve_alias(caller, named or self._default_model(dialect)), family
+        )
+
+    def checked(self, caller: Caller, name: str, family: Family) -> str:
+        """Return the public name of a model that the caller may use.
+
+        Raises Refused if there is no such model or the caller may not use it.
+        """
         model = self._catalog.model(name)
         if model is None:
             if is_probe(name) and name in caller.models.key:

@@ -34,6 +34,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.history_ports import History
 from tollgate.management import Management
+from tollgate.management.spending.guard import LimitGuard
 from tollgate.metering.metering import Metering
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
@@ -64,8 +65,9 @@ async def serve_admin(
     kept_us = settings.tollgate.ledger_days * DAY_US
     ledger = ValkeyLedger(core.client)
 
-    def management_by(settings: Settings) -> Management:
-        return Management.of(registry, core.counters, book, core.clock, settings.master_key)
+    def management_by(settings: Settings, catalog: Catalog) -> Management:
+        guard = LimitGuard(catalog, settings.tollgate.longest_wait_ms)
+        return Management.of(registry, core.counters, book, core.clock, settings.master_key, guard)
 
     def reports_by(settings: Settings, catalog: Catalog) -> Reports:
         agreed = terms(settings)
@@ -84,7 +86,7 @@ async def serve_admin(
         return Levels(registry, core.counters, core.clock, terms(settings).policy)
 
     told, watched = settings.tollgate.metrics, GatewayHealth(core, beats, snapshot)
-    management = management_by(settings)
+    management = management_by(settings, core.priced.catalog)
     reports = reports_by(settings, core.priced.catalog)
     refused = Refusals(ValkeyRefusalLog(core.client), core.clock)
     reader = LedgerReader(ledger, core.clock)
@@ -114,7 +116,7 @@ async def serve_admin(
 
     def manage_by(settings: Settings, catalog: Catalog) -> None:
         for state in (api.state, console.state):
-            state.management = management_by(settings)
+            state.management = management_by(settings, catalog)
             state.reports = reports_by(settings, catalog)
         console.state.levels = levels_by(settings)
         # Another master key signs everybody out.

@@ -36,8 +36,8 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Metering
 from tollgate.metering.unseen import UnseenOutput
-from tollgate.model_tables import output_limits
 from tollgate.settings import Settings
+from tollgate.shipped_tables import output_limits
 
 DAY_US = 86_400_000_000
 
@@ -162,6 +162,7 @@ def terms(settings: Settings) -> Terms:
         policy=Policy(
             proxy=_proxy_limits(settings),
             customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+            enforce=ours.enforce,
         ),
         default_output_tokens=ours.default_output_tokens,
         unpriced_models=ours.unpriced_models,

@@ -28,12 +28,12 @@ from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
 from tollgate.admission.current import CurrentAdmissions
 from tollgate.admission.refusal_notes import RefusalNotes
-from tollgate.api_table import api_table
 from tollgate.app.base import DAY_US, Core, beside, new_id, terms
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
 from tollgate.settings import Settings
+from tollgate.shipped_tables import api_table
 from tollgate.snapshot import Snapshot
 from tollgate.topology import Address
 

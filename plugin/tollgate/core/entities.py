@@ -11,9 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Meter, Period, Quota
+from msgspec import structs
+
+from tollgate.core.limits.accounts import (
+    DEFAULT_ORGANIZATION,
+    ENFORCED,
+    Enforcement,
+    Meter,
+    Period,
+    Quota,
+)
 from tollgate.core.limits.duration import period_at
-from tollgate.core.limits.limit import KINDS, Limit, applies
+from tollgate.core.limits.limit import KINDS, Limit, Raise, applies, raised, shadowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,9 @@ class LimitSet:
     The budget is what the scope's spend counts against; `max_budget_nanousd` None means unlimited,
     spend is still recorded. `budget_since_us` is where periods are counted from that have no
     beginning of their own; with a `calendar_timezone` (an IANA name) those of the budget align to
-    its calendar. `limits` stand in the order in which they are checked.
+    its calendar. `limits` stand in the order in which they are checked. `budget_increase` raises
+    the budget for a time. `shadow`: none of the limits is enforced; `budget_shadow`: the budget is
+    not.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -31,6 +42,9 @@ class LimitSet:
     budget_duration: str | None = None
     budget_since_us: int = 0
     calendar_timezone: str | None = None
+    budget_increase: Raise | None = None
+    shadow: bool = False
+    budget_shadow: bool = False
 
     def __post_init__(self) -> None:
         if len(self.limits) > 1:
@@ -57,20 +71,30 @@ class LimitSet:
         return next((each.amount for each in self.limits if each.counter == counter), None)
 
     def with_amount(self, field: str, amount: int | None) -> LimitSet:
-        """Return the limits with another amount of the one that has this field of its own."""
+        """Return the limits with another amount of the one that has this field of its own.
+
+        How the limit is enforced stays.
+        """
         kind = KINDS[field]
         others = tuple(each for each in self.limits if each.counter != kind.counter)
         if amount is None:
             return replace(self, limits=others)
-        return replace(self, limits=(*others, Limit(kind.meter, amount, kind.window)))
+        own = next(
+            (each for each in self.limits if each.counter == kind.counter),
+            Limit(kind.meter, amount, kind.window),
+        )
+        return replace(self, limits=(*others, structs.replace(own, amount=amount)))
 
     def or_else(self, other: LimitSet) -> LimitSet:
         """Return these limits, and the other's where there is none of that meter and window.
 
-        A budget comes with its own duration. Where periods are counted from stays.
+        A budget comes with its own duration. Where periods are counted from stays. A raise of a
+        budget applies to an inherited one too.
         """
         own = {each.counter for each in self.limits}
         inherited = [each.begun(0) for each in other.limits if each.counter not in own]
+        if other.shadow:
+            inherited = [each.shadowed() for each in inherited]
         budget = self if self.max_budget_nanousd is not None else other
         return LimitSet(
             (*self.limits, *inherited),
@@ -78,6 +102,9 @@ class LimitSet:
             budget.budget_duration,
             self.budget_since_us,
             budget.calendar_timezone,
+            self.budget_increase or other.budget_increase,
+            self.shadow,
+            budget.budget_shadow or budget.shadow,
         )
 
     def in_force(self, now_us: int, *, tokens: bool, money: bool) -> tuple[Quota, ...]:
@@ -90,8 +117,10 @@ class LimitSet:
         if money and self.max_budget_nanousd is not None:
             # Dollars come last, and of them the budget first.
             place = sum(each.meter is not Meter.USD for each in found)
-            found.insert(place, Quota(Meter.USD, self.max_budget_nanousd))
-        return tuple(found)
+            how = Enforcement(shadow=True) if self.budget_shadow else ENFORCED
+            budget = Quota(Meter.USD, self.max_budget_nanousd, enforcement=how)
+            found.insert(place, raised(budget, self.budget_increase, now_us))
+        return tuple(found) if not self.shadow else tuple(map(shadowed, found))
 
     def spend_period(self, now_us: int) -> Period:
         """Return the period in which spend is counted at an instant."""

@@ -108,10 +108,10 @@ def envoy_address(address: Address) -> EnvoyAddress:
 
 
 def decision_timeout(ours: TollgateSettings) -> timedelta:
-    """Return how long a decision may take: two seconds for the store, after the wait for calls in
-    flight.
+    """Return how long a decision may take: two seconds for the store, after the longest wait for
+    room in a limit.
     """
-    return timedelta(seconds=2, milliseconds=ours.hold_wait_ms)
+    return timedelta(seconds=2, milliseconds=max(ours.hold_wait_ms, ours.longest_wait_ms))
 
 
 def tollgate_service() -> GrpcService:

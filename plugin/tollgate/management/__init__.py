@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tollgate.core.entities import Key
 from tollgate.management.administrators import Authenticator
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
+from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
 from tollgate.management.teams import Teams
 from tollgate.management.users import Users
@@ -33,11 +35,14 @@ class Management:
     customers: Customers
     budgets: Budgets
     imports: Imports
-    remake: Callable[[Registry], Management]
+    remake: Callable[[Registry, Key | None], Management]
 
-    def acting_as(self, by: str) -> Management:
-        """The same use cases, whose changes the audit log tells to be somebody's."""
-        return self.remake(self.registry.acting_as(by))
+    def acting_as(self, by: str, own: Key | None) -> Management:
+        """The same use cases, whose changes the audit log tells to be somebody's.
+
+        `own`: that one's key, whose limits they may not raise; None: the master key.
+        """
+        return self.remake(self.registry.acting_as(by), own)
 
     @classmethod
     def of(
@@ -47,18 +52,22 @@ class Management:
         book: SpendBook,
         clock: Clock,
         master_key: str | None,
+        guard: LimitGuard = UNCHECKED,
+        own: Key | None = None,
     ) -> Management:
         """Build the use cases over these ports.
 
-        Without a master key, only keys of administrators can administer.
+        Without a master key, only keys of administrators can administer. `guard`: what a change of
+        limits has to respect.
         """
 
-        def remake(registry: Registry) -> Management:
-            return cls.of(registry, counters, book, clock, master_key)
+        def remake(registry: Registry, own: Key | None) -> Management:
+            return cls.of(registry, counters, book, clock, master_key, guard, own)
 
+        plain, registry = registry, GuardedRegistry(registry, guard, own)
         spending = Spending(registry, counters, book, clock)
         return cls(
-            registry,
+            plain,
             Authenticator(registry, clock, master_key),
             Keys(registry, spending, clock),
             Users(registry, spending, clock),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 from tollgate.core.callers.limit_entries import limit_of_entry
@@ -19,16 +21,24 @@ class LimitSetting(BaseModel):
     amount: float
     per: str | None = None
     calendar: str | None = None
+    mode: Literal["enforce", "shadow"] | None = None
+    on_exceeded: Literal["refuse"] | dict[str, str] | None = None
+    max_wait_ms: int | None = None
 
     _limit: Limit = PrivateAttr()
 
     @model_validator(mode="after")
     def _countable(self) -> LimitSetting:
         try:
-            self._limit = limit_of_entry(self.meter, self.amount, self.per, self.calendar)
+            self._limit = limit_of_entry(self)
         except BadRequest as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def model(self) -> None:
+        """None: the limit is for all models."""
+        return
 
     @property
     def limit(self) -> Limit:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.credentials import PAYER_HEADERS
-from tollgate.core.callers.limit_entries import find_contradiction
+from tollgate.core.callers.limit_entries import MOST_WAIT_MS, find_contradiction
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
@@ -73,6 +73,25 @@ class TollgateSettings(GrpcSettings):
         description=(
             "longest wait of a request that only holds of calls in flight refuse; 0: no wait"
         ),
+    )
+    longest_wait_ms: int = Field(
+        5000,
+        ge=0,
+        le=MOST_WAIT_MS,
+        description=(
+            "the most that `max_wait_ms` of a limit may be; Envoy waits so much longer for a"
+            " decision"
+        ),
+    )
+    most_waiting: int = Field(
+        128,
+        ge=1,
+        le=10_000,
+        description="most requests that wait for one scope, in each worker; more are refused",
+    )
+    enforce: bool = Field(
+        default=True,
+        description="whether limits refuse; `false`: all are decided, counted and reported only",
     )
     store_timeout_ms: int = Field(
         250, ge=10, le=10_000, description="a store command that takes longer fails"

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from tests.unit.mock_llm.mock_llm_client import PROMPT, PROMPT_TOKENS, running
 
-from tollgate.api_table import api_table
 from tollgate.core.calls.usage import Usage
 from tollgate.core.requests.endpoints import find_endpoint
 from tollgate.core.usage import UsageReader
+from tollgate.shipped_tables import api_table
 
 APIS = api_table()
 CHAT = {"messages": [{"role": "user", "content": PROMPT}]}

@@ -49,7 +49,7 @@ Admin = Annotated[Administrator, Depends(administrator_of)]
 
 def administered(admin: Admin, management: Managed) -> Management:
     """The use cases for an administrator: the audit log names them with every change."""
-    return management.acting_as(actor(admin, "API"))
+    return management.acting_as(actor(admin, "API"), admin.key)
 
 
 Administered = Annotated[Management, Depends(administered)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tollgate import model_tables, telemetry
+from tollgate import shipped_tables, telemetry
 from tollgate.adapters.prices.builtin import listed, named_provider
 from tollgate.adapters.prices.layers import Layers
 from tollgate.core.errors import SettingsError
@@ -186,7 +186,7 @@ def _listed(provider: str, model: str, deployment: Deployment, now: datetime) ->
 
 @lru_cache(maxsize=1)
 def _table() -> tuple[PriceRow, ...]:
-    return model_tables.price_rows()
+    return shipped_tables.price_rows()
 
 
 def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tollgate.adapters.prices import PriceBook, differences, read_price_file
 from tollgate.adapters.valkey.connection.address import StoreAddress
-from tollgate.api_table import api_table
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.wildcards import is_wildcard
@@ -19,6 +18,7 @@ from tollgate.core.usage.reach import left_to_ext_proc, reach_of
 from tollgate.gateway.exposure import warnings
 from tollgate.settings import Settings
 from tollgate.settings.provider_defaults import API_BASES, KEYLESS, key_variables
+from tollgate.shipped_tables import api_table
 
 _MEDIA = ("input_audio", "output_audio", "output_image", "output_video")
 

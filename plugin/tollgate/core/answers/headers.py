@@ -15,6 +15,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from tollgate.core.calls.decision import Header
+from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits import bucket, lease
 from tollgate.core.limits.accounts import (
     Account,
@@ -32,6 +33,10 @@ from tollgate.core.requests.dialects import Family
 
 REQUEST_ID = "x-tollgate-request-id"
 COST = "x-litellm-response-cost"
+SHADOW = "x-tollgate-shadow"
+"""Names the limits in shadow mode that a call did not fit."""
+SERVED_MODEL = "x-tollgate-model"
+"""The model that serves a call in place of the one that was asked for."""
 CHALLENGE = Header("www-authenticate", "Bearer")
 """What a 401 asks for (RFC 9110, 11.6.1)."""
 
@@ -74,7 +79,7 @@ def _told(accounts: Accounts) -> _Told:
             _Place(number, place, quota)
             for number, account in enumerate(accounts)
             for place, quota in enumerate(account.limits)
-            if quota.meter is meter and quota.seconds
+            if quota.meter is meter and quota.seconds and not quota.enforcement.shadow
         ]
         if row.header is None or not places:
             continue
@@ -148,7 +153,7 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
         narrowed = "" if account.scope.model is None else "-model"
         for quota, used in zip(account.limits, balance.used, strict=True):
             rated, in_flight = quota.seconds > 0, quota.meter is Meter.CALLS
-            if not (rated or in_flight):
+            if not (rated or in_flight) or quota.enforcement.shadow or quota.trickle:
                 continue
             noun = "parallel" if in_flight else quota.meter.value.replace("_", "-")
             window = "" if quota.seconds in (0, _MINUTE) else f"-{length_of(quota)}"
@@ -160,6 +165,20 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     if not policies:
         return ()
     return (Header("ratelimit-policy", ", ".join(policies)), Header("ratelimit", ", ".join(states)))
+
+
+def enforcement_headers(reservation: Reservation) -> tuple[Header, ...]:
+    """Return what is told of limits that a call did not fit and that did not refuse it."""
+    found = []
+    if reservation.shadow:
+        found.append(Header(SHADOW, reservation.shadow))
+    if reservation.instead_of:
+        found.append(Header(SERVED_MODEL, _printable(reservation.model)))
+    return tuple(found)
+
+
+def _printable(name: str) -> str:
+    return name.encode("ascii", "replace").decode()
 
 
 def _ietf_rate(quota: Quota, used: int) -> str:

@@ -84,7 +84,7 @@ def over_limit(
     asked = reservation.asked(quota)
     wait_ms = algorithm_of(quota).wait_ms(quota, used, asked, now_us)
     crossed = _crossed(account, quota, used, caller)
-    if quota.meter is Meter.USD and not standing.only_held:
+    if quota.meter is Meter.USD and not (standing.only_held or quota.seconds):
         worded = budget_spent(preset, family, crossed)
     else:
         message = _reached(quota, used, held, asked, crossed)
@@ -118,16 +118,20 @@ def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -
             f"Limit reached for {crossed.whose} on {described(quota)}: "
             f"Limit {quota.amount}, In flight {used}."
         )
-    if quota.meter is Meter.USD:
+    if quota.meter is Meter.USD and not quota.seconds:
         return (
             f"The budget of {crossed.whose} is held by calls in flight. Current spend: "
             f"{crossed.spent}; Max Budget: {crossed.limit}{crossed.window}; Held: {dollars(held)}."
         )
     if quota.seconds:
         used = quota.amount - bucket.remaining(quota, used)
+        shown = [
+            dollars(each) if quota.meter is Meter.USD else str(each)
+            for each in (quota.amount, used, bucket.hold(quota, asked))
+        ]
         return (
             f"Rate limit reached for {crossed.whose} on {described(quota)}: "
-            f"Limit {quota.amount}, Used {used}, Requested {bucket.hold(quota, asked)}."
+            "Limit {}, Used {}, Requested {}.".format(*shown)
         )
     return (
         f"Quota reached for {crossed.whose} on {described(quota)}: "

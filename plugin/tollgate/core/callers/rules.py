@@ -70,11 +70,12 @@ class Caller(Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Limits that the configuration gives: to the whole proxy, and to each customer that has none
-    of its own.
+    of its own. Without `enforce` all limits of all scopes are in shadow mode.
     """
 
     proxy: LimitSet = NO_LIMITS
     customer: LimitSet = NO_LIMITS
+    enforce: bool = True
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -96,7 +97,9 @@ def accounts(
     found = [
         Account(scope, passing=True)
         if walk_in and scope.kind == ScopeKind.CUSTOMER
-        else _account(scope, limits, now_us, tokens, money)
+        else _account(
+            scope, limits if policy.enforce else replace(limits, shadow=True), now_us, tokens, money
+        )
         for scope, limits in scopes_of(caller, policy, model)
     ]
     return (
@@ -133,7 +136,8 @@ class KnownAccounts:
             if period.end_us
         ]
         since_us = max((each.start_us for each in periods), default=0)
-        until_us = min((each.end_us for each in periods), default=MAX_EXACT)
+        raises = [quota.raised_until_us for each in found for quota in each.limits if quota.raised]
+        until_us = min((*[each.end_us for each in periods], *raises), default=MAX_EXACT)
         # The caller is kept with them, so that nobody else gets its identity.
         self._known.put(name, _Known(caller, since_us, until_us, found), accounts_bytes(found))
         return found

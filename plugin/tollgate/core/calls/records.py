@@ -36,7 +36,8 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
 
     Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, as `kind:id`.
     `other_model`: the reply names a model other than the admitted one. `bill`: the price and the
-    arithmetic.
+    arithmetic. `shadow`: the limits in shadow mode that the call did not fit. `instead_of`: the
+    model that was asked for, where a limit let another one serve.
     """
 
     id: str
@@ -50,6 +51,8 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     settled_by: str
     other_model: bool = False
     bill: Bill = NO_BILL
+    shadow: str = ""
+    instead_of: str = ""
 
 
 def payer_names(accounts: Accounts) -> tuple[str, ...]:
@@ -77,4 +80,6 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         settled_by=settlement.settled_by,
         other_model=settlement.other_model,
         bill=settlement.bill,
+        shadow=reservation.shadow,
+        instead_of=reservation.instead_of,
     )

@@ -24,6 +24,9 @@ class Reservation(Struct, frozen=True, array_like=True):
     `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound:
     where the model is priced by them. `stream_id` is Envoy's name for the request: should the
     client leave before Envoy has our answer, the access log knows only that.
+
+    `shadow` names the limits in shadow mode that the call did not fit; `instead_of` is the model
+    that was asked for, where a limit lets another one serve.
     """
 
     id: str
@@ -43,6 +46,8 @@ class Reservation(Struct, frozen=True, array_like=True):
     tools: bool = False
     characters: int = 0
     audio_seconds: int = 0
+    shadow: str = ""
+    instead_of: str = ""
 
     def asked(self, quota: Quota) -> int:
         """Return what the call may use of a limit.

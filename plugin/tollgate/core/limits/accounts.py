@@ -109,12 +109,41 @@ class Period(Struct, frozen=True, array_like=True, gc=False):
 FOREVER = Period()
 
 
+class Enforcement(Struct, frozen=True, array_like=True, gc=False):
+    """What a limit does to a call that it does not fit, where that is not just a refusal.
+
+    - `shadow`: the call passes, and is reported. The limit counts what it would have let pass.
+    - `strict`: the worst case of a call has to fit, so the limit is never exceeded. The output
+      limit of a call is lowered until it does.
+    - `fallback_model`: the call is served by this model instead.
+    - `throttle_percent`: calls pass at this part of the limit's rate.
+    - `max_wait_ms`: the call waits for room so long.
+    """
+
+    shadow: bool = False
+    strict: bool = False
+    fallback_model: str | None = None
+    throttle_percent: int = 0
+    max_wait_ms: int = 0
+
+    @property
+    def final(self) -> bool:
+        """Whether a call that the limit refuses is refused at once, whatever else applies."""
+        return not (self.shadow or self.fallback_model or self.throttle_percent or self.max_wait_ms)
+
+
+ENFORCED = Enforcement()
+
+
 class Quota(Struct, frozen=True, array_like=True, gc=False):
     """A limit in force: what the store counts of a meter, and up to which amount.
 
     With `seconds` it is a token bucket that refills in so many. With a `duration` it has a counter
     of its own, which starts anew with each `period`. With neither, `usd` is limited by the spend of
     its account, and `calls` are those in flight.
+
+    `raised` of the amount is a raise that ends at `raised_until_us`. `trickle`: the bucket of what
+    a throttled limit still lets pass, with a counter of its own.
     """
 
     meter: Meter
@@ -122,6 +151,10 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     seconds: int = 0
     duration: str | None = None
     period: Period = FOREVER
+    enforcement: Enforcement = ENFORCED
+    raised: int = 0
+    raised_until_us: int = 0
+    trickle: bool = False
 
 
 class Account(Struct, frozen=True, array_like=True):

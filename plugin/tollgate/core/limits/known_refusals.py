@@ -69,7 +69,10 @@ class KnownRefusals:
         """The same for accounts that are a part of those that the store was asked about, if what
         refused is among them.
         """
-        if standing.refused is None or (refusing := accounts[standing.refused]) not in part:
+        if standing.refused is None or standing.by is None:
+            return
+        refusing = accounts[standing.refused]
+        if refusing not in part or not refusing.limits[standing.by].enforcement.final:
             return
         limited = [each for each in part if each.limited]
         told = dict(zip(map(_scope, accounts), standing.balances, strict=False))
@@ -87,7 +90,7 @@ def find_forbidding(accounts: Accounts) -> tuple[int, int] | None:
     """
     for number, account in enumerate(accounts):
         for place, quota in enumerate(account.limits):
-            if quota.amount == 0:
+            if quota.amount == 0 and quota.enforcement.final:
                 return number, place
     return None
 
@@ -99,7 +102,9 @@ def find_exhausted(accounts: Accounts, standing: Standing, asked_us: int) -> Sta
     hold anything. `asked_us`: the time before it was asked.
     """
     for number, account in enumerate(accounts):
-        for place in range(len(account.limits)):
+        for place, quota in enumerate(account.limits):
+            if not quota.enforcement.final:
+                continue
             refused = structs.replace(standing, refused=number, by=place)
             if _sure_until_us(account, refused, asked_us) > asked_us:
                 return refused

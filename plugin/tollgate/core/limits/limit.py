@@ -13,7 +13,15 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota
+from tollgate.core.limits.accounts import (
+    ENFORCED,
+    FOREVER,
+    MAX_EXACT,
+    Enforcement,
+    Meter,
+    Quota,
+    Scope,
+)
 from tollgate.core.limits.bucket import most_amount
 from tollgate.core.limits.duration import Duration, parse_duration, period_at
 
@@ -152,6 +160,17 @@ class InFlight(Struct, frozen=True, array_like=True, tag="in_flight", gc=False):
 Window = Bucket | Recurring | Forever | InFlight
 
 
+class Raise(Struct, frozen=True, gc=False):
+    """What is added to a limit's amount until a moment."""
+
+    amount: int
+    until_us: int
+
+    def at(self, now_us: int) -> int:
+        """Return what it adds at an instant."""
+        return self.amount if now_us < self.until_us else 0
+
+
 class Limit(Struct, frozen=True, gc=False):
     """What a scope may use of a meter within a window; dollars are nano-dollars.
 
@@ -161,6 +180,8 @@ class Limit(Struct, frozen=True, gc=False):
     meter: Meter
     amount: int
     window: Window = Forever()
+    enforcement: Enforcement = ENFORCED
+    increase: Raise | None = None
 
     @property
     def counter(self) -> str:
@@ -175,6 +196,10 @@ class Limit(Struct, frozen=True, gc=False):
         """Where it stands among its scope's limits: by meter, then the shorter window first."""
         return _ORDER[self.meter], window_us(self.window)
 
+    def shadowed(self) -> Limit:
+        """Return the limit in shadow mode."""
+        return structs.replace(self, enforcement=structs.replace(self.enforcement, shadow=True))
+
     def begun(self, since_us: int) -> Limit:
         """Return the limit with its periods counted from a moment, if it has any."""
         if not isinstance(self.window, Recurring):
@@ -186,15 +211,36 @@ class Limit(Struct, frozen=True, gc=False):
 
         `since_us` is where periods are counted from that have no point of their own.
         """
-        amount, window = self.amount, self.window
-        if isinstance(window, Bucket):
-            return Quota(self.meter, amount, seconds=window.seconds)
-        if isinstance(window, InFlight):
-            return Quota(self.meter, amount)
-        if isinstance(window, Forever):
-            return Quota(self.meter, amount, duration=_length(window))
-        period = period_at(window.duration, window.since_us or since_us, now_us, window.calendar)
-        return Quota(self.meter, amount, 0, _length(window), period)
+        window = self.window
+        seconds = window.seconds if isinstance(window, Bucket) else 0
+        duration = None if isinstance(window, Bucket | InFlight) else _length(window)
+        period = FOREVER
+        if isinstance(window, Recurring):
+            began_us = window.since_us or since_us
+            period = period_at(window.duration, began_us, now_us, window.calendar)
+        found = Quota(self.meter, self.amount, seconds, duration, period, self.enforcement)
+        return raised(found, self.increase, now_us)
+
+
+def raised(quota: Quota, increase: Raise | None, now_us: int) -> Quota:
+    """Return a limit in force with a raise that may have ended."""
+    added = 0 if increase is None else increase.at(now_us)
+    if increase is None or not added:
+        return quota
+    amount = min(quota.amount + added, largest_in_force(quota))
+    return structs.replace(
+        quota, amount=amount, raised=amount - quota.amount, raised_until_us=increase.until_us
+    )
+
+
+def shadowed(quota: Quota) -> Quota:
+    """Return a limit in force in shadow mode."""
+    return structs.replace(quota, enforcement=structs.replace(quota.enforcement, shadow=True))
+
+
+def largest_in_force(quota: Quota) -> int:
+    """Return the largest amount of a limit in force that the store counts exactly."""
+    return most_amount(quota.seconds) if quota.seconds else MAX_EXACT
 
 
 def window_us(window: Window) -> int:
@@ -308,6 +354,14 @@ def described(quota: Quota) -> str:
     length = length_of(quota)
     per = f" per {_WORDS.get(length, length)}" if length else ""
     rate = ""
-    if quota.seconds:
+    if quota.seconds and not quota.trickle:
         rate = _RATES.get(Limit(quota.meter, 0, Bucket(quota.seconds)).counter, "")
-    return f"{METERS[quota.meter].noun}{per}" + (f" ({rate})" if rate else "")
+    throttled = ", throttled" if quota.trickle else ""
+    return f"{METERS[quota.meter].noun}{per}" + (f" ({rate})" if rate else "") + throttled
+
+
+def named(scope: Scope, quota: Quota) -> str:
+    """Return a limit and whose it is, as `key requests per min (RPM)`, in ASCII."""
+    narrowed = "" if scope.model is None else f" for {scope.model}"
+    text = f"{scope.kind.replace('_', ' ')}{narrowed} {described(quota)}"
+    return text.encode("ascii", "replace").decode()

@@ -36,7 +36,6 @@ from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
-from tollgate.api_table import api_table
 from tollgate.core.envoy_contract import (
     AUTHZ_FILTER,
     CHANGE_HEADER,
@@ -63,6 +62,7 @@ from tollgate.envoy_config.typed_messages import (
 )
 from tollgate.envoy_config.versions import CONTENT_LENGTH_KEPT, check_mode, has
 from tollgate.settings import Settings, TollgateSettings
+from tollgate.shipped_tables import api_table
 
 _FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 

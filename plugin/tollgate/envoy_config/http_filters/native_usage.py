@@ -21,7 +21,7 @@ from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
-from tollgate.core.answers.headers import REQUEST_ID
+from tollgate.core.answers.headers import REQUEST_ID, SERVED_MODEL, SHADOW
 from tollgate.core.callers import customer_ids as customers
 from tollgate.core.callers.credentials import KEY_HEADERS
 from tollgate.core.envoy_contract import (
@@ -165,7 +165,10 @@ def _server(ours: TollgateSettings) -> HttpUri:
 
 def _told() -> ListStringMatcher:
     return ListStringMatcher(
-        patterns=[StringMatcher(prefix=each) for each in (*TOLD_PREFIXES, REQUEST_ID)]
+        patterns=[
+            StringMatcher(prefix=each)
+            for each in (*TOLD_PREFIXES, REQUEST_ID, SHADOW, SERVED_MODEL)
+        ]
     )
 
 

@@ -25,12 +25,12 @@ from envoy_data_plane.envoy.type.matcher.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from tollgate.api_table import api_table
 from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, STREAM_HEADER
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.filters import is_native
 from tollgate.envoy_config.typed_messages import tollgate_service
 from tollgate.settings import Settings
+from tollgate.shipped_tables import api_table
 
 # In grpc mode the log is a backstop; in native mode it is the only report of usage, and until it
 # arrives a call's hold stays. Entries that arrive together are settled together while admissions

@@ -16,7 +16,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 
-from tollgate.core.answers.headers import COST, REQUEST_ID
+from tollgate.core.answers.headers import COST, REQUEST_ID, SERVED_MODEL, SHADOW
 from tollgate.core.envoy_contract import CORS_FILTER, ROUTE_PREFIX
 from tollgate.envoy_config.typed_messages import Json, overwritten, packed, plain
 from tollgate.settings import Settings
@@ -36,6 +36,8 @@ _SHOWN = (
     "x-litellm-key-max-budget",
     COST,
     REQUEST_ID,
+    SERVED_MODEL,
+    SHADOW,
     "retry-after",
     "retry-after-ms",
     "*",

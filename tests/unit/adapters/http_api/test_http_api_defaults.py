@@ -113,7 +113,6 @@ async def test_defaults_of_litellm_ask_for_nothing(
         ("auto_rotate", True),
         ("allowed_routes", ["/chat"]),
         ("tpm_limit_type", "dynamic"),
-        ("temp_budget_increase", 0),
         ("object_permission", {"vector_stores": []}),
         ("budget_fallbacks", {"a": ["b"]}),
     ],

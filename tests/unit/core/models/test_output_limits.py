@@ -8,7 +8,7 @@ from tests.desk import Desk, admission, chat
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import ModelName, parse_model_name, undated
 from tollgate.core.models.output_limits import OutputLimits
-from tollgate.model_tables import output_limits
+from tollgate.shipped_tables import output_limits
 
 
 @pytest.mark.parametrize(

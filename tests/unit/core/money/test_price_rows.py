@@ -17,7 +17,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.billing import bill
 from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.core.money.pricing import Price, Rates
-from tollgate.model_tables import price_rows
+from tollgate.shipped_tables import price_rows
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from tollgate.api_table import api_table
 from tollgate.core.answers.error_shapes import error_body, error_headers
 from tollgate.core.calls.decision import Header
 from tollgate.core.requests import dialects
 from tollgate.core.requests.dialects import Dialect, Family, family_of_api, family_of_path
+from tollgate.shipped_tables import api_table
 
 DIALECTS = [each for each in vars(dialects).values() if isinstance(each, Dialect)]
 APIS = api_table()

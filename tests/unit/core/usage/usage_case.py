@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from tollgate.api_table import api_table
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.money.pricing import FEMTO_PER_NANO, Price, Rates
 from tollgate.core.usage import Api
+from tollgate.shipped_tables import api_table
 
 JSON = "application/json"
 SSE = "text/event-stream"

@@ -99,7 +99,7 @@ Administrating = Annotated[Visitor, Depends(administrator)]
 
 def managing(visitor: Administrating, management: Managed) -> Management:
     """Return the use cases for an administrator: the audit log names them with every change."""
-    return management.acting_as(actor(visitor.caller, "console"))
+    return management.acting_as(actor(visitor.caller, "console"), visitor.caller.key)
 
 
 Managing = Annotated[Management, Depends(managing)]

@@ -46,11 +46,13 @@ class MemberFields(LimitFields):
     allowed_models: Names | None = None
     role: MemberRole | None = None
 
-    def change(self, member: Member, _: int) -> Member:
+    def change(self, member: Member, now_us: int) -> Member:
         """Return the membership with these fields applied."""
         after = patched(member, self, {"allowed_models": "models", "role": "role"})
         limits = patched(
-            self.limits_over(member.limits), self, {"max_budget_in_team": "max_budget_nanousd"}
+            self.limits_over(member.limits, now_us),
+            self,
+            {"max_budget_in_team": "max_budget_nanousd"},
         )
         return replace(after, limits=limits)
 

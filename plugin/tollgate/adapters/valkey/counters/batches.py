@@ -331,7 +331,7 @@ def _limits(accounts: Accounts, meters: Sequence[Meter]) -> bytes:
             kind = kind_of(quota)
             meter = meters.index(quota.meter) + 1 if quota.meter in meters else 0
             extra = units(quota.seconds) if quota.seconds else distance(quota.period)
-            name = counter_name(quota.meter, quota.seconds, quota.duration)
+            name = counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
             numbers += (kind, meter, quota.amount, name, extra)
     return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
 

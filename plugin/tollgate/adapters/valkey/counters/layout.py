@@ -92,7 +92,7 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
 
 # How durations are told apart in a counter's name. Never changed: the store keeps them.
 _UNITS = {"s": 1, "m": 2, "h": 3, "d": 4, "w": 5, "mo": 6}
-_BUCKET, _FOREVER = 7, 8
+_BUCKET, _FOREVER, _TRICKLE = 7, 8, 9
 _METER_SIZE, _UNIT_SIZE = 2**40, 2**36
 
 
@@ -106,12 +106,12 @@ def kind_of(quota: Quota) -> int:
 
 
 @lru_cache(maxsize=4096)
-def counter_name(meter: Meter, seconds: int, duration: str | None) -> int:
+def counter_name(meter: Meter, seconds: int, duration: str | None, trickle: bool = False) -> int:
     """Return the name of the counter of a limit in force: a number that tells its meter and how
     long its window is. Spend and calls in flight have none, 0.
     """
     if seconds:
-        unit, count = _BUCKET, seconds
+        unit, count = _TRICKLE if trickle else _BUCKET, seconds
     elif duration is None:
         return 0
     elif duration == EVER:

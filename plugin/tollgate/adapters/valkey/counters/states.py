@@ -83,4 +83,6 @@ def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance
 
 
 def _find(state: State, quota: Quota) -> tuple[int, int, int]:
-    return find_counter(state, counter_name(quota.meter, quota.seconds, quota.duration))
+    return find_counter(
+        state, counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
+    )

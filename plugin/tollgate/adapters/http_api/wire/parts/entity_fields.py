@@ -34,7 +34,7 @@ class EntityFields(LimitFields, ModelLimitFields, Generic[_Limited]):
         """Return the entity with these fields applied."""
         return replace(
             patched(entity, self, {**_ATTRIBUTES, **self.attributes}),
-            limits=self.limits_over(entity.limits),
+            limits=self.limits_over(entity.limits, now_us),
             model_limits=self.model_limits_over(entity.model_limits, now_us),
         )
 

@@ -11,7 +11,7 @@ from tollgate.adapters.http_api.wire.parts.limits import (
     printed_model_budgets,
     printed_of_models,
 )
-from tollgate.adapters.http_api.wire.parts.types import PrintedObject, PrintedTime
+from tollgate.adapters.http_api.wire.parts.types import PrintedObject, PrintedTime, printed_time
 from tollgate.core.entities import Budget, Customer, Key, LimitSet, Team, User
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.limits.limit import KINDS
@@ -31,6 +31,9 @@ class LimitsRow(ResponseBody):
     budget_limits: list[dict[str, Any]]
     limits: list[dict[str, Any]]
     budget_duration: str | None
+    temp_budget_increase: float | None
+    temp_budget_expiry: str | None
+    shadow: bool
     budget_reset_at: PrintedTime | None
     budget_anchor: str
     budget_timezone: str | None
@@ -60,12 +63,16 @@ class OwnedRow(PayerRow):
 
 def printed_limits(limits: LimitSet) -> dict[str, Any]:
     """Return the fields that all nouns have, including memberships."""
+    increase = limits.budget_increase
     return {
         "max_budget": printed_dollars(limits.max_budget_nanousd),
         **{field: limits.amount(field) for field in KINDS},
         "budget_limits": printed_windows(limits),
         "limits": printed_entries(limits),
         "budget_duration": limits.budget_duration,
+        "temp_budget_increase": None if increase is None else dollars_of(increase.amount),
+        "temp_budget_expiry": None if increase is None else printed_time(increase.until_us),
+        "shadow": limits.shadow,
     }
 
 

@@ -6,15 +6,32 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
+from msgspec import structs
 from pydantic import PrivateAttr, model_validator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody
-from tollgate.adapters.http_api.wire.parts.types import Dollars, DurationText, Identifier, wrong
-from tollgate.core.callers.limit_entries import MOST_LIMITS, limit_of_entry, printed_entry
+from tollgate.adapters.http_api.wire.parts.raises import (
+    NO_PERIODS,
+    check_raise,
+    raise_ends_us,
+)
+from tollgate.adapters.http_api.wire.parts.types import (
+    Dollars,
+    DurationText,
+    Identifier,
+    printed_time,
+    wrong,
+)
+from tollgate.core.callers.limit_entries import (
+    MOST_LIMITS,
+    amount_of,
+    limit_of_entry,
+    printed_entry,
+)
 from tollgate.core.entities import LimitSet
 from tollgate.core.errors import BadRequest
-from tollgate.core.limits.accounts import Meter
-from tollgate.core.limits.limit import KINDS, Limit, Recurring
+from tollgate.core.limits.accounts import ENFORCED, Meter
+from tollgate.core.limits.limit import KINDS, Limit, Raise, Recurring
 from tollgate.core.money.dollars import dollars_of
 
 _OWN_FIELDS = frozenset(kind.counter for kind in KINDS.values())
@@ -25,7 +42,11 @@ class LimitEntry(RequestBody):
 
     `amount` is in dollars where the meter is `usd`. `per` is a duration; without it the amount is
     for ever. `calendar` is a time zone, to whose days, weeks and months periods align. `model`: for
-    calls of that model alone.
+    calls of that model alone. `mode`, `on_exceeded` and `max_wait_ms`: what becomes of a call that
+    does not fit.
+
+    `temp_increase` is added to the amount until `temp_expiry`, or to the end of the last of
+    `temp_periods`, of which the present one is the first.
     """
 
     meter: Meter
@@ -33,23 +54,43 @@ class LimitEntry(RequestBody):
     per: DurationText | None = None
     calendar: str | None = None
     model: Identifier | None = None
-    mode: Literal["enforce"] | None = None
-    strict: Literal[False] | None = None
+    mode: Literal["enforce", "shadow"] | None = None
+    on_exceeded: Literal["refuse"] | dict[str, str] | None = None
+    max_wait_ms: int | None = None
+    temp_increase: float | None = None
+    temp_expiry: str | None = None
+    temp_periods: int | None = None
 
     _limit: Limit = PrivateAttr()
 
     @model_validator(mode="after")
     def _countable(self) -> LimitEntry:
         try:
-            self._limit = limit_of_entry(self.meter, self.amount, self.per, self.calendar)
+            self._limit = limit_of_entry(self)
+            if self.temp_increase is not None:
+                amount_of(self.meter, self.temp_increase, self._limit.window)
+            check_raise("temp", self.temp_increase, self.temp_expiry, self.temp_periods)
+            if self.temp_periods and not isinstance(self._limit.window, Recurring):
+                raise BadRequest(NO_PERIODS)
         except BadRequest as error:
             raise wrong(str(error)) from error
         return self
 
     @property
     def limit(self) -> Limit:
-        """The limit that it describes."""
+        """The limit that it describes, without a raise."""
         return self._limit
+
+    def limit_over(self, before: LimitSet, now_us: int) -> Limit:
+        """Return the limit with its raise, in place of those of a scope."""
+        limit = self._limit
+        if not self.temp_increase:
+            return limit
+        amount = amount_of(self.meter, self.temp_increase, limit.window)
+        began = next((each for each in before.limits if each.counter == limit.counter), limit)
+        period = began.in_force(before.budget_since_us or now_us, now_us).period
+        until_us = raise_ends_us(self.temp_expiry, self.temp_periods, period, now_us)
+        return structs.replace(limit, increase=Raise(amount, until_us))
 
 
 class BudgetWindow(RequestBody):
@@ -86,8 +127,9 @@ def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
     """
     added = tuple(entries)
     replaced = {each.counter for each in added}
+    # What such a list said of a limit that has a field of its own goes with the list.
     kept = [
-        each
+        structs.replace(each, enforcement=ENFORCED, increase=None)
         for each in limits.limits
         if each.counter in _OWN_FIELDS and each.counter not in replaced
     ]
@@ -97,7 +139,14 @@ def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
 def with_windows(limits: LimitSet, windows: Iterable[Limit]) -> LimitSet:
     """Return a set with these budgets in place of all others that roll."""
     kept = [each for each in limits.limits if not _rolls(each)]
-    added = {each.counter: each for each in windows}
+    before = {each.counter: each for each in limits.limits}
+    # How a budget is enforced stays: only the general form tells it.
+    added = {
+        each.counter: structs.replace(
+            before.get(each.counter, each), amount=each.amount, window=each.window
+        )
+        for each in windows
+    }
     return replace(
         limits,
         limits=(*(each for each in kept if each.counter not in added), *added.values()),
@@ -110,8 +159,23 @@ def _rolls(limit: Limit) -> bool:
 
 
 def printed_entries(limits: LimitSet) -> list[dict[str, Any]]:
-    """Return `limits`: those that have no field of their own."""
-    return [printed_entry(each) for each in limits.limits if each.counter not in _OWN_FIELDS]
+    """Return `limits`: those that have no field of their own, or of which it tells too little."""
+    return [
+        _printed(each)
+        for each in limits.limits
+        if each.counter not in _OWN_FIELDS
+        or each.enforcement != ENFORCED
+        or each.increase is not None
+    ]
+
+
+def _printed(limit: Limit) -> dict[str, Any]:
+    found = printed_entry(limit)
+    if limit.increase is not None:
+        amount = limit.increase.amount
+        found["temp_increase"] = dollars_of(amount) if limit.meter is Meter.USD else amount
+        found["temp_expiry"] = printed_time(limit.increase.until_us)
+    return found
 
 
 def printed_windows(limits: LimitSet) -> list[dict[str, Any]]:

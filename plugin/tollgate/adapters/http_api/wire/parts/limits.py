@@ -24,6 +24,7 @@ from tollgate.adapters.http_api.wire.parts.general_limits import (
     with_entries,
     with_windows,
 )
+from tollgate.adapters.http_api.wire.parts.raises import check_raise, raise_ends_us
 from tollgate.adapters.http_api.wire.parts.types import (
     Count,
     DayCount,
@@ -34,11 +35,16 @@ from tollgate.adapters.http_api.wire.parts.types import (
 )
 from tollgate.core.callers.limit_entries import find_contradiction
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
-from tollgate.core.limits.limit import KINDS, Limit
+from tollgate.core.errors import BadRequest
+from tollgate.core.limits.limit import KINDS, Limit, Raise
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.spending.limits import restarted
 
-_BUDGET = {"max_budget": "max_budget_nanousd", "budget_duration": "budget_duration"}
+_BUDGET = {
+    "max_budget": "max_budget_nanousd",
+    "budget_duration": "budget_duration",
+    "shadow": "shadow",
+}
 
 
 def _timezone(value: str) -> str:
@@ -81,6 +87,10 @@ class LimitFields(EntryFields):
     budget_limits: tuple[BudgetWindow, ...] | None = None
     budget_anchor: Literal["rolling", "calendar"] | None = None
     budget_timezone: Timezone | None = None
+    temp_budget_increase: Dollars | None = None
+    temp_budget_expiry: str | None = None
+    temp_budget_periods: int | None = None
+    shadow: bool | None = None
 
     @field_validator("budget_limits")
     @classmethod
@@ -100,13 +110,24 @@ class LimitFields(EntryFields):
         said += [(each.limit, "budget_limits") for each in self.budget_limits or ()]
         if (contradiction := find_contradiction(said)) is not None:
             raise wrong(contradiction)
+        try:
+            check_raise(
+                "temp_budget",
+                self.temp_budget_increase,
+                self.temp_budget_expiry,
+                self.temp_budget_periods,
+            )
+        except BadRequest as error:
+            raise wrong(str(error)) from error
         return self
 
-    def limits_over(self, limits: LimitSet) -> LimitSet:
+    def limits_over(self, limits: LimitSet, now_us: int) -> LimitSet:
         """The limits that these fields make of others."""
         limits = with_amounts(patched(limits, self, _BUDGET), self)
         if "limits" in self.model_fields_set:
-            entries = [each.limit for each in self.limits or () if each.model is None]
+            entries = [
+                each.limit_over(limits, now_us) for each in self.limits or () if each.model is None
+            ]
             limits = with_entries(limits, entries)
         if "budget_limits" in self.model_fields_set:
             limits = with_windows(limits, [each.limit for each in self.budget_limits or ()])
@@ -119,7 +140,22 @@ class LimitFields(EntryFields):
                 if self.budget_anchor == "calendar"
                 else None
             )
-        return replace(limits, calendar_timezone=zone)
+        limits = replace(limits, calendar_timezone=zone)
+        if "temp_budget_increase" in self.model_fields_set:
+            limits = replace(limits, budget_increase=self._find_raise(limits, now_us))
+        return limits
+
+    def _find_raise(self, limits: LimitSet, now_us: int) -> Raise | None:
+        """Return the raise of the budget; None ends one that there is."""
+        if not self.temp_budget_increase:
+            return None
+        until_us = raise_ends_us(
+            self.temp_budget_expiry,
+            self.temp_budget_periods,
+            limits.spend_period(now_us),
+            now_us,
+        )
+        return Raise(self.temp_budget_increase, until_us)
 
 
 def _as_object(value: object) -> object:
@@ -203,7 +239,9 @@ class ModelLimitFields(EntryFields):
         entries: dict[str, list[Limit]] = {model: [] for model in found}
         for each in self.limits or ():
             if each.model is not None:
-                entries.setdefault(each.model, []).append(each.limit)
+                before = found.get(each.model, NO_LIMITS)
+                limit = each.limit_over(before, now_us)
+                entries.setdefault(each.model, []).append(limit)
         for model, limits in entries.items():
             before = found.get(model, NO_LIMITS)
             found[model] = restarted(before, with_entries(before, limits), now_us)

@@ -16,15 +16,15 @@ _NOT_SERVED = """
     guardrails key_type mcp_rpm_limit new_master_key object_permission organizations password
     policies project_id prompts require_trace_id rotation_interval router_settings rpm_limit_type
     secret_manager_settings send_invite_email sso_user_id tag_rpm_limit tags
-    team_member_key_duration team_member_model_max_budget team_member_permissions temp_budget_expiry
-    temp_budget_increase throttle_on_budget_exceeded tpm_limit_type
+    team_member_key_duration team_member_model_max_budget team_member_permissions
+    throttle_on_budget_exceeded tpm_limit_type
 """
 # Served on some paths; LiteLLM's clients send them with their defaults elsewhere too.
 _SERVED_ELSEWHERE = """
     aliases allowed_cache_controls blocked budget_duration budget_id budget_limits config duration
     key_alias max_budget max_parallel_requests metadata model_aliases model_max_budget
     model_rpm_limit model_tpm_limit models organization_id permissions rpm_limit soft_budget spend
-    team_id teams tpd_limit tpm_limit user_id
+    team_id teams temp_budget_expiry temp_budget_increase tpd_limit tpm_limit user_id
 """
 NOT_SERVED = frozenset(_NOT_SERVED.split())
 """Served on no path."""

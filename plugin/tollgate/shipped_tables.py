@@ -1,16 +1,35 @@
-"""The tables of models that Tollgate ships, read from their files."""
+"""The tables of APIs and models that Tollgate ships, read from their files.
+
+Workers meter by them, and Envoy's filters in native mode are built from the table of APIs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from tollgate.core.models.output_limits import DEFAULT_CEILING, OutputLimits
 from tollgate.core.money.price_rows import PriceRow, parse_price_rows
+from tollgate.core.usage import Api, load_apis
 
 _MONEY = "tollgate.core.money"
+
+
+@cache
+def api_table() -> Mapping[str, Api]:
+    """Return where each API keeps its usage, by the API's name. Reads the files once a process."""
+    folder = files("tollgate.core.usage.apis")
+    texts = (
+        folder.joinpath(name).read_text(encoding="utf-8")
+        for name in ("providers.yaml", "rare_apis.yaml")
+    )
+    table = {name: api for text in texts for name, api in load_apis(yaml.safe_load(text)).items()}
+    return MappingProxyType(table)
 
 
 def output_limits(ceiling: int = DEFAULT_CEILING) -> OutputLimits:

@@ -1,0 +1,90 @@
+"""Hold what a request may use, and do with a call that a limit does not fit what the limit says.
+
+A limit in shadow mode lets it pass, and a throttled one lets a trickle pass. Each attempt is
+decided by the store as a whole, so an attempt without one limit is subject to all others. A call
+that every limit admits costs one attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from tollgate.admission.hold_waits import HoldWaits
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.errors import StoreSilent
+from tollgate.core.limits.accounts import Standing
+from tollgate.core.limits.amended import AmendedAccounts
+from tollgate.core.limits.known_refusals import KnownRefusals
+from tollgate.core.limits.limit import named
+from tollgate.ports import Counters
+
+
+class Held(Struct, frozen=True):
+    """What became of a request: what was held, if it was admitted, and the store's last answer.
+
+    `instead`: the model that the limit which refused names in place of the one that was asked for.
+    """
+
+    reservation: Reservation
+    standing: Standing
+    instead: str | None = None
+
+
+class Holding:
+    """Holds reservations. `undo` frees what one may hold when the outcome is unknown."""
+
+    def __init__(
+        self, counters: Counters, waits: HoldWaits, undo: Callable[[Reservation], None]
+    ) -> None:
+        self._counters = counters
+        self._waits = waits
+        self._undo = undo
+        self._known = KnownRefusals()
+        self._amended = AmendedAccounts()
+
+    async def hold(self, reservation: Reservation, left: Callable[[], bool]) -> Held:
+        """Hold what a call may use, or nothing. `left` tells whether the client has gone.
+
+        Raises StoreUnavailable.
+        """
+        standing = await self._ask(reservation, left)
+        while standing.refused is not None and standing.by is not None:
+            accounts = reservation.accounts
+            quota = accounts[standing.refused].limits[standing.by]
+            how = quota.enforcement
+            if not (how.shadow or how.throttle_percent):
+                return Held(reservation, standing, how.fallback_model)
+            shadow = reservation.shadow
+            if how.shadow:
+                name = named(accounts[standing.refused].scope, quota)
+                shadow = f"{shadow}, {name}" if shadow else name
+            accounts = self._amended.without(accounts, standing.refused, standing.by)
+            reservation = structs.replace(reservation, accounts=accounts, shadow=shadow)
+            standing = await self._ask(reservation, left)
+        return Held(reservation, standing)
+
+    async def _ask(self, reservation: Reservation, left: Callable[[], bool]) -> Standing:
+        """Return the store's answer, or the refusal that it would be sure to give."""
+        accounts, asked_us = reservation.accounts, reservation.admitted_us
+        known = self._known.find(accounts, asked_us)
+        if known is not None:
+            return known
+        try:
+            standing = await self._counters.reserve(reservation)
+            if standing.refused is not None:
+                if standing.only_held and not self._shadowed(reservation, standing):
+                    standing = await self._waits.ask_again(reservation, standing, left)
+                self._known.note(accounts, standing, asked_us)
+        except StoreSilent:
+            # The store may have been asked in time to hold, though it did not answer.
+            self._undo(reservation)
+            raise
+        return standing
+
+    def _shadowed(self, reservation: Reservation, standing: Standing) -> bool:
+        assert standing.refused is not None
+        assert standing.by is not None
+        quota = reservation.accounts[standing.refused].limits[standing.by]
+        return quota.enforcement.shadow
