@@ -4,6 +4,7 @@
 # make fuzz     a minute each of generated replies, bodies and HTTP/2 clients (FUZZ_SECONDS)
 # make h2spec   our HTTP/2 server against the h2spec conformance tests (needs Go)
 # make envoys   many of the end-to-end tests with each older Envoy that is supported
+# make doctor   `tollgate doctor` before every broken configuration of tests/e2e/broken
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md)
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
@@ -19,7 +20,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos envoys fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos doctor envoys fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -99,6 +100,9 @@ envoys: $(VENV)/dev
 	  TOLLGATE_TEST_ENVOY=$(abspath $(VENV))/envoys/$$version/envoy/_bin/envoy \
 	    $(BIN)/pytest -q $(ENVOY_TESTS) -k "$$these" $(ARGS) || exit 1; \
 	done
+
+doctor: $(VENV)/dev
+	TOLLGATE_TEST_BROKEN=all $(BIN)/pytest -q tests/e2e/test_doctor.py $(ARGS)
 
 lock: $(VENV)/dev
 	$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > constraints.txt

@@ -87,7 +87,9 @@ _TABLE = Counter(
     "Dollars by the table of prices, of requests whose reply told its own",
     ["model"],
 )
-_RENEWED = Counter("tollgate_leases_renewed", "Leases that reports of running calls extended")
+_RENEWED = Counter(
+    "tollgate_leases_renewed", "Leases that reports of running calls extended", ["model"]
+)
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
 _BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _ADMISSION_SECONDS = Histogram(
@@ -291,9 +293,9 @@ def unseen(reservation_id: str) -> None:
         )
 
 
-def renewed() -> None:
-    """Record a lease that a running call's report has extended."""
-    _count(_RENEWED)
+def renewed(model: str) -> None:
+    """Record a lease that a running call's report has extended. `model` is a public name."""
+    _count(_labelled(_RENEWED, _model_label(model)))
 
 
 def access_log_opened(version: str) -> None:

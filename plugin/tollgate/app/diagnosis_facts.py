@@ -14,6 +14,7 @@ from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.connection.probe import probe
 from tollgate.adapters.valkey.connection.survey import survey
 from tollgate.core.errors import SettingsError, StoreUnavailable
+from tollgate.core.models.probe_model import PROBE_MODEL
 from tollgate.settings import Settings
 
 _ENVOYS, _RENEWED = "tollgate_envoy_access_logs", "tollgate_leases_renewed_total"
@@ -63,5 +64,11 @@ class DiagnosisFacts:
                 for each in samples
                 if each.name == _ENVOYS and each.value > 0
             },
-            "leases_renewed": int(sum(each.value for each in samples if each.name == _RENEWED)),
+            "probes_renewed": int(
+                sum(
+                    each.value
+                    for each in samples
+                    if each.name == _RENEWED and each.labels["model"] == PROBE_MODEL
+                )
+            ),
         }

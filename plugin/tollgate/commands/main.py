@@ -19,6 +19,7 @@ import yaml
 from tollgate import __version__, settings
 from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.envoys.attach import attach
+from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
@@ -197,6 +198,7 @@ def check(
 
 
 app.command("attach")(attach)
+app.command("doctor")(doctor)
 
 
 @app.command()

@@ -136,7 +136,7 @@ class Metering:
         """Extend the lease of a running call."""
         try:
             await self._counters.renew(reservation)
-            telemetry.renewed()
+            telemetry.renewed(reservation.model)
         except StoreUnavailable as error:
             telemetry.store_failed("renew", error)
 

@@ -268,3 +268,16 @@ def test_envoy_accepts_workers_by_name(tmp_path: Path) -> None:
     )
     command = [*Programs().envoy, "--mode", "validate", "-c", str(tmp_path / "envoy.yaml")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_where_every_body_is_short_no_key_is_checked_before_it(tmp_path: Path) -> None:
+    """Envoy would never answer a longer body whose key it has checked."""
+    loaded = settings_of(tmp_path, "https://a.example/v1")
+    found = []
+    for most in (128 * 1024, 128 * 1024 + 1):
+        ours = loaded.tollgate.model_copy(update={"max_request_bytes": most})
+        (host,) = connection_manager(replace(loaded, tollgate=ours))["route_config"][
+            "virtual_hosts"
+        ]
+        found.append("tollgate/long-body" in {each["name"] for each in host["routes"]})
+    assert found == [False, True]

@@ -1,0 +1,149 @@
+"""What is concluded from what was seen, where no real Envoy shows it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tollgate import __version__
+from tollgate.doctor import admission_checks, reply_checks, surroundings
+from tollgate.doctor.finding import Finding, Result
+from tollgate.doctor.probing import Reply
+
+NOW_US = time.time_ns() // 1000
+FACTS: dict[str, Any] = {
+    "version": __version__,
+    "envoy_version": "1.38",
+    "time_us": NOW_US,
+    "store_time_us": NOW_US,
+    "store_risks": [],
+    "envoys": {"1.38.2": 2},
+}
+DATE = {"date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}
+DENIED = {"error": {"message": "no", "code": "key_blocked"}}
+
+
+def told(found: list[Finding]) -> list[tuple[str, Result]]:
+    return [(each.check, each.result) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("envoys", "result"),
+    [
+        ({"1.36.9": 1}, Result.FAULT),
+        ({"1.37.0": 1}, Result.FAULT),
+        ({"1.38.0": 1}, Result.OK),
+        ({"1.40.3": 1}, Result.OK),
+        ({"1.41.0": 1}, Result.WARNING),
+        ({}, Result.NOT_CHECKED),
+    ],
+)
+def test_an_envoy_has_to_be_of_a_version_that_its_configuration_is_for(
+    envoys: dict[str, int], result: Result
+) -> None:
+    """Older than what is supported, older than the configuration, and newer than what is tested."""
+    found = list(surroundings.check_versions(FACTS | {"envoys": envoys}))
+    assert told(found) == [("envoy-version", result)]
+
+
+def test_a_command_of_another_version_says_so() -> None:
+    found = list(surroundings.check_versions(FACTS | {"version": "0.0.1"}))
+    assert told(found)[0] == ("version", Result.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("change", "headers", "words"),
+    [
+        ({}, DATE, ""),
+        ({}, {}, ""),
+        ({"store_time_us": NOW_US + 60_000_000}, DATE, "the store by +60 s"),
+        ({"store_time_us": None}, DATE, ""),
+        ({}, {"date": "Mon, 23 Nov 2026 00:00:00 GMT"}, "Envoy by "),
+        ({"time_us": NOW_US - 9_000_000, "store_time_us": None}, {}, "this machine by +"),
+    ],
+)
+def test_clocks_that_differ_are_named(
+    change: dict[str, Any], headers: dict[str, str], words: str
+) -> None:
+    """By how much each is off from Tollgate's."""
+    found = surroundings.check_clocks(FACTS | change, Reply(200, headers))
+    assert (found.result, words in found.seen) == (
+        Result.WARNING if words else Result.OK,
+        True,
+    )
+
+
+def test_each_risk_of_the_store_is_a_warning_and_an_outage_a_fault() -> None:
+    risks = FACTS | {"store_risks": ["it evicts", "it keeps nothing"]}
+    assert told(list(surroundings.check_store(risks))) == [("store", Result.WARNING)] * 2
+    down = risks | {"store_time_us": None}
+    assert told(list(surroundings.check_store(down))) == [("store", Result.FAULT)]
+    assert told(list(surroundings.check_store(FACTS))) == [("store", Result.OK)]
+
+
+async def test_keys_in_plain_text_across_a_network_are_a_warning() -> None:
+    """To the same machine they are not."""
+    found = [
+        (await surroundings.check_tls(f"http://{host}:4000")).result
+        for host in ("llm.example", "10.0.0.1", "127.0.0.1", "[::1]", "localhost")
+    ]
+    assert found == [Result.WARNING] * 2 + [Result.OK] * 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "result"),
+    [
+        (Reply(200, body={"status": "healthy"}), Result.OK),
+        (
+            Reply(200, body={"status": "healthy", "configuration": {"refused": ["mode: no"]}}),
+            Result.WARNING,
+        ),
+        (Reply(503, body={"status": "unhealthy", "error": "store"}), Result.FAULT),
+        (Reply(404, text="no route"), Result.FAULT),
+        (Reply(failure="refused"), Result.FAULT),
+    ],
+)
+def test_the_gateway_s_own_health_is_told(reply: Reply, result: Result) -> None:
+    """A refused change of the configuration is only a warning."""
+    assert surroundings.check_health(reply).result == result
+
+
+@pytest.mark.parametrize(
+    ("reply", "check", "result"),
+    [
+        (Reply(failure="ReadTimeout"), "routing", Result.FAULT),
+        (Reply(200, text="somebody else"), "admission", Result.FAULT),
+        (
+            Reply(404, {"x-tollgate-request-id": "r"}, body={"error": {"code": "model_not_found"}}),
+            "routing",
+            Result.NOT_CHECKED,
+        ),
+        (Reply(429, {"x-tollgate-request-id": "r"}, body=DENIED), "routing", Result.NOT_CHECKED),
+        (Reply(503, {"x-tollgate-request-id": "r"}, text="no host"), "routing", Result.FAULT),
+    ],
+)
+def test_a_probe_that_does_not_reach_its_provider_says_why(
+    reply: Reply, check: str, result: Result
+) -> None:
+    """A limit that refuses it is no fault; what depends on it is not checked."""
+    first, *others = admission_checks.check_call(reply)
+    assert (first.check, first.result) == (check, result)
+    assert {each.result for each in others} == {Result.NOT_CHECKED}
+
+
+@pytest.mark.parametrize(
+    ("status", "record", "result"),
+    [
+        (200, {"usage": "exact", "cost_nanousd": 5}, Result.OK),
+        (200, {"usage": "estimated", "cost_nanousd": 5}, Result.FAULT),
+        (200, None, Result.FAULT),
+        (401, None, Result.FAULT),
+    ],
+)
+def test_a_real_call_has_to_be_charged_exactly(
+    status: int, record: dict[str, Any] | None, result: Result
+) -> None:
+    found = reply_checks.check_provider_call(Reply(status), record, "gpt-4o")
+    assert found.result == result
