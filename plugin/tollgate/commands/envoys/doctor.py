@@ -42,6 +42,8 @@ def doctor(
     """Send probes through an Envoy and say what is missing, in the wrong order or not enforced.
 
     No provider is called: Tollgate itself answers the probes. Exits with 1 if there is a fault.
+
+    Example: `tollgate doctor https://llm.example --quick`
     """
     from tollgate.doctor.examination import Extent
     from tollgate.doctor.finding import Result
