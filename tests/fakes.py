@@ -79,6 +79,9 @@ class MemoryCounters:
     async def organizations(self) -> list[str]:
         return sorted(self._organizations)
 
+    async def settle_guests(self) -> None:
+        pass
+
     def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
         for each in scopes:
             self._scopes.pop(_counted(organization, each), None)

@@ -44,7 +44,8 @@ class Clock(Protocol):
 class Counters(Protocol):
     """Limits and spend.
 
-    Every operation is atomic and takes one round trip. Errors are core.errors.StoreUnavailable.
+    Every operation is atomic and takes one round trip; in a cluster it takes one for each place
+    that limits the call. Errors are core.errors.StoreUnavailable.
     """
 
     async def reserve(self, reservation: Reservation) -> Standing:
@@ -89,6 +90,10 @@ class Counters(Protocol):
 
     async def expired(self, organization: str) -> list[Reservation]:
         """Return reservations whose lease expired unsettled, oldest first, at most a hundred."""
+        ...
+
+    async def settle_guests(self) -> None:
+        """Settle what calls that are settled, or never passed, left outside their own place."""
         ...
 
 

@@ -166,6 +166,7 @@ class Metering:
                     for each, usage in zip(expired, held, strict=True)
                 ]
                 await self._settle_all(ended)
+        await self._counters.settle_guests()
 
     async def drain(self) -> None:
         """Wait for running settlements."""

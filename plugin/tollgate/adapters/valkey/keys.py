@@ -9,6 +9,10 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
     tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
                                                     when none came for as long as the ledger
                                                     keeps records
+    tollgate:{ORG}:shares:KIND:ID[@MODEL]  string  a cluster's: what ORG's calls spent of a scope
+                                                   that is counted elsewhere and has no limit
+    tollgate:{ORG}:guests                  hash     a cluster's: holds of calls whose own place is
+                                                   another
     tollgate:organizations                 set      organizations that ever held something
     tollgate:outputs                       hash     deployment -> mean output, mean hidden output
     tollgate:layout                        string   which version of the layout the counters have
@@ -50,11 +54,12 @@ def slots_key(organization: str, scope: Scope) -> str:
 
 
 def _scope_key(organization: str, noun: str, scope: Scope) -> str:
-    tag = quote(place_of(organization, scope), safe="")
+    return f"tollgate:{{{quote(place_of(organization, scope), safe='')}}}:{noun}:{_shown(scope)}"
+
+
+def _shown(scope: Scope) -> str:
     place = f"{scope.kind}:{quote(scope.id, safe='')}"
-    if scope.model is not None:
-        place += f"@{quote(scope.model, safe='')}"
-    return f"tollgate:{{{tag}}}:{noun}:{place}"
+    return place if scope.model is None else f"{place}@{quote(scope.model, safe='')}"
 
 
 @lru_cache(maxsize=1024)
@@ -67,6 +72,20 @@ def organization_keys(organization: str) -> tuple[str, str]:
 def refusals_key(organization: str) -> str:
     """Return the key of an organization's refused calls."""
     return f"tollgate:{{{quote(organization, safe='')}}}:refusals"
+
+
+@lru_cache(maxsize=1024)
+def guest_keys(place: str) -> tuple[str, str]:
+    """Return the key of what calls of other organizations hold in a place, in a cluster, twice:
+    in the order of the scripts, which write the ledger nowhere but in a call's own place.
+    """
+    guests = f"tollgate:{{{quote(place, safe='')}}}:guests"
+    return guests, guests
+
+
+def share_key(organization: str, scope: Scope) -> str:
+    """Return the key of an organization's share of the spend of a scope that all count."""
+    return f"tollgate:{{{quote(organization, safe='')}}}:shares:{_shown(scope)}"
 
 
 FIRST_SCOPE, SECOND_SCOPE = b"}:scope:", b"}:counters:"

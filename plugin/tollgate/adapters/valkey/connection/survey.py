@@ -41,8 +41,6 @@ async def survey(url: str, say: Say) -> list[str]:
     cannot be used.
     """
     address, pipe = StoreAddress.of(url), open_pipe(url, _PATIENCE_S)
-    if address.kind is StoreKind.CLUSTER:
-        raise SettingsError("a cluster is not served yet: name a server or sentinels")
     try:
         await _answer(address, pipe, say)
         if isinstance(pipe, ClusterPipe):

@@ -109,11 +109,18 @@ class Keyed(Struct, frozen=True):
     numbers: tuple[int, ...]
 
     @classmethod
-    def of(cls, organization: str, accounts: Accounts) -> Keyed:
-        """The accounts of an organization's caller."""
+    def of(
+        cls,
+        organization: str,
+        accounts: Accounts,
+        key_of: Callable[[str, Account], str] = lambda place, each: keys.scope_key(
+            place, each.scope
+        ),
+    ) -> Keyed:
+        """The accounts of an organization's caller. `key_of`: the key of an account's scope."""
         named = tuple(
             (
-                keys.scope_key(organization, each.scope),
+                key_of(organization, each),
                 keys.slots_key(organization, each.scope) if has_slots(each) else "",
             )
             for each in accounts

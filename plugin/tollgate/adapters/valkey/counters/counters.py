@@ -40,7 +40,7 @@ from tollgate.core.limits.accounts import (
 from tollgate.core.limits.period import current
 from tollgate.core.memo import Memo
 
-_NO_RESERVATION = -1
+NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
 _RESERVATION = struct.Struct("<qH")
@@ -75,21 +75,18 @@ class ValkeyCounters:
         self._settling = self._batches(scripts.SETTLE, self._oldest_ms)
         self._peeking = self._batches(scripts.PEEK, lambda: 0)
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
-        self._charged: dict[str, Memo[Accounts, Keyed]] = {}
+        self._charged_of: dict[str, Memo[Accounts, Keyed]] = {}
         self._again = Background()
 
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
         if organization not in self._listed:
-            # Before anything is held: what nobody knows of, nobody would free. Once for each worker
-            # and organization.
             await self._list(organization)
-            self._listed.add(organization)
             self._limited[organization] = Memo(
                 lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
             )
         keyed = self._limited[organization].get(reservation.accounts)
-        texts = (reservation.id, reservations.encode(reservation))
+        texts = ordered_texts(reservation)
         batch = self._reserving.of(organization)
         return _standing(await batch.add(keyed, *keyed.estimates(reservation), texts=texts))
 
@@ -101,6 +98,10 @@ class ValkeyCounters:
             raise unavailable(error) from error
 
     async def _list(self, organization: str) -> None:
+        """List a place before anything is held there: what nobody knows of, nobody would free.
+
+        Once for each worker and place.
+        """
         try:
             await carry_over(self._pipe)
             await self._pipe.call(b"SADD", keys.ORGANIZATIONS, organization)
@@ -108,6 +109,7 @@ class ValkeyCounters:
                 await self._learn_time()
         except ReplyError as error:
             raise unavailable(error) from error
+        self._listed.add(organization)
 
     async def _learn_time(self) -> None:
         """Ask the store's time, where it was away when this process was started.
@@ -121,7 +123,7 @@ class ValkeyCounters:
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         answer = await self._settle(reservation, settlement, tell=True)
-        return None if answer.refused == _NO_RESERVATION else _standing(answer)
+        return None if answer.refused == NO_RESERVATION else _standing(answer)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         settling = [
@@ -132,7 +134,7 @@ class ValkeyCounters:
         # asked all the same.
         for answering in settling:
             try:
-                first_times.append((await answering).refused != _NO_RESERVATION)
+                first_times.append((await answering).refused != NO_RESERVATION)
             except StoreUnavailable as error:
                 failed = error
         if failed is not None:
@@ -146,11 +148,7 @@ class ValkeyCounters:
             for each in reservation.accounts
             if has_slots(each)
         ]
-        names = (*keys.organization_keys(organization), *slots)
-        command = self._command(
-            scripts.RENEW, names, 0, self._lease_us, b"", b"", b"", reservation.id
-        )
-        return bool(await self._run(scripts.RENEW, command))
+        return await self._renew_in((*keys.organization_keys(organization), *slots), reservation.id)
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
         return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts)))
@@ -158,15 +156,10 @@ class ValkeyCounters:
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
             return []
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.time()
-            pipeline.mget([keys.scope_key(organization, each.scope) for each in accounts])
-            (seconds, micros), stored = await pipeline.execute()
-        now_us = self.now_us or seconds * 1_000_000 + micros
-        self._clock.learn(now_us)
+        names = [keys.scope_key(organization, each.scope) for each in accounts]
+        now_us, stored = await asyncio.gather(self._now_us(), self._ask(b"MGET", *names))
         return [
-            _spend(value or b"", account, now_us)
+            read_spend(value or b"", account, now_us)
             for value, account in zip(stored, accounts, strict=True)
         ]
 
@@ -177,53 +170,80 @@ class ValkeyCounters:
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
         # This is asked only after clients that left within milliseconds, and for many at once.
-        with store_errors():
-            stored = await self._in_flight(organization)
-        return [each for each in map(_reservation, stored) if each.stream_id in stream_ids]
+        stored = await self._values(keys.organization_keys(organization)[0])
+        return [each for each in map(read_reservation, stored) if each.stream_id in stream_ids]
 
     async def expired(self, organization: str) -> list[Reservation]:
-        with store_errors():
-            stored, now_us = await self._in_flight(organization), self.now_us
-            if now_us is None:
-                seconds, micros = await self._client.time()
-                now_us = seconds * 1_000_000 + micros
-                self._clock.learn(now_us)
-        ended = [each for each in stored if _lease_end_us(each) <= now_us]
-        return [_reservation(each) for each in sorted(ended, key=_lease_end_us)[:_MAX_EXPIRED]]
+        stored = await self._values(keys.organization_keys(organization)[0])
+        now_us = await self._now_us()
+        ended = [each for each in stored if lease_end_us(each) <= now_us]
+        return [read_reservation(each) for each in sorted(ended, key=lease_end_us)[:_MAX_EXPIRED]]
 
-    async def _in_flight(self, organization: str) -> list[bytes]:
-        """All of an organization's reservations.
+    async def settle_guests(self) -> None:
+        """Do nothing: on one server no call holds anything outside its own place."""
+
+    async def _values(self, holds: str) -> list[bytes]:
+        """Return all reservations of a place.
 
         An index by when leases end would be written twice a request, and read now and then.
         """
-        found: Any = await self._client.hvals(keys.organization_keys(organization)[0])  # type: ignore[misc]
+        with store_errors():
+            found: Any = await self._client.hvals(holds)  # type: ignore[misc]
         return list(found)
+
+    async def _now_us(self) -> int:
+        """Return the store's time."""
+        if self.now_us is not None:
+            return self.now_us
+        seconds, micros = await self._ask(b"TIME")
+        now_us = int(seconds) * 1_000_000 + int(micros)
+        self._clock.learn(now_us)
+        return now_us
+
+    async def _ask(self, *command: str | bytes) -> Any:
+        try:
+            return await self._pipe.call(*command)
+        except ReplyError as error:
+            raise unavailable(error) from error
+
+    async def _renew_in(self, names: Sequence[str], identity: str) -> bool:
+        command = self._command(scripts.RENEW, names, 0, self._lease_us, b"", b"", b"", identity)
+        return bool(await self._run(scripts.RENEW, command))
 
     def _settle(
         self, reservation: Reservation, settlement: Settlement, *, tell: bool
     ) -> asyncio.Future[Answer]:
-        organization = reservation.organization
-        if (memo := self._charged.get(organization)) is None:
-            memo = self._charged[organization] = Memo(
-                partial(Keyed.of, organization), accounts_bytes
-            )
         texts = (
             reservation.id,
             _encode(record(reservation, settlement)),
-            _line_name(reservation.model),
+            line_name(reservation.model),
         )
-        batch, keyed = self._settling.of(organization), memo.get(reservation.accounts)
+        batch, keyed = self._settling.of(reservation.organization), self._charged(reservation)
         numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
         return batch.add(keyed, *numbers, settlement.cost_nanousd, tell, texts=texts)
+
+    def _charged(self, reservation: Reservation) -> Keyed:
+        """Return the accounts that a call is charged to in its own place."""
+        organization = reservation.organization
+        if (memo := self._charged_of.get(organization)) is None:
+            memo = self._charged_of[organization] = Memo(
+                partial(Keyed.of, organization), accounts_bytes
+            )
+        return memo.get(reservation.accounts)
 
     def _oldest_ms(self) -> int:
         return max(0, (self._clock.now_us() - self._ledger_us) // 1000)
 
-    def _batches(self, script: Script, own: Callable[[], int]) -> Batches:
+    def _batches(
+        self,
+        script: Script,
+        own: Callable[[], int],
+        place_keys: Callable[[str], tuple[str, str]] = keys.organization_keys,
+    ) -> Batches:
         """Make an operation's batches. `own`: the argument that is the operation's own."""
 
         def send(organization: str, batch: Batch) -> None:
-            names = (*keys.organization_keys(organization), *batch.keys())
+            names = (*place_keys(organization), *batch.keys())
             command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
             began_s = perf_counter()
 
@@ -267,10 +287,15 @@ class ValkeyCounters:
             except ReplyError as error:
                 if not _is_forgotten(error):
                     raise
-            await self._pipe.call(b"SCRIPT", b"LOAD", script.source)
-            return await self._pipe.call(*command)
+            # In a cluster it is to be loaded where its keys are, which is where it runs.
+            return await self._pipe.call(b"EVAL", script.source, *command[2:])
         except ReplyError as error:
             raise unavailable(error) from error
+
+
+def ordered_texts(reservation: Reservation) -> tuple[str, str]:
+    """Return the texts of a call that is to be held, in the order of reserve.lua."""
+    return reservation.id, reservations.encode(reservation)
 
 
 def limited(accounts: Accounts) -> Accounts:
@@ -283,7 +308,7 @@ def limited(accounts: Accounts) -> Accounts:
 
 # There are as many as the configuration names, and ledgers know.
 @lru_cache(maxsize=4096)
-def _line_name(model: str) -> str:
+def line_name(model: str) -> str:
     """A model as a scope's lines of sums name it."""
     return quote(model)
 
@@ -293,13 +318,13 @@ def _is_forgotten(error: BaseException) -> bool:
     return isinstance(error, ReplyError) and str(error).startswith("NOSCRIPT")
 
 
-def _reservation(stored: bytes) -> Reservation:
+def read_reservation(stored: bytes) -> Reservation:
     """A reservation as the script keeps it: when its lease ends, and what it holds, come first."""
     _, count = _RESERVATION.unpack_from(stored)
     return reservations.decode(stored[_RESERVATION.size + count * _HOLD_BYTES :])
 
 
-def _lease_end_us(stored: bytes) -> int:
+def lease_end_us(stored: bytes) -> int:
     end_us: int = _RESERVATION.unpack_from(stored)[0]
     return end_us
 
@@ -316,7 +341,7 @@ def _standing(answer: Answer) -> Standing:
     return standing
 
 
-def _spend(stored: bytes, account: Account, now_us: int) -> Spend:
+def read_spend(stored: bytes, account: Account, now_us: int) -> Spend:
     state, end = read_state(stored) if stored else (NO_STATE, 0)
     _, spent, held, start_us = state[:4]
     lines = (line.partition(b"=") for line in stored[end:].split(b"\n") if line)

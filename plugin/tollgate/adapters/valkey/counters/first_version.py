@@ -54,7 +54,8 @@ async def carry_over(pipe: Pipe) -> None:
         if await pipe.call(b"SET", LAYOUT_LOCK, b"", b"NX", b"PX", _LOCKED_MS) is not None:
             if found != _SECOND:
                 await _convert(pipe)
-            await _gather(pipe)
+            if not pipe.is_cluster:  # which no former version could use
+                await _gather(pipe)
             await pipe.call(b"SET", LAYOUT, _NOW)
             await pipe.call(b"DEL", LAYOUT_LOCK)
         else:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.counters.layout import counter_name
+from tollgate.adapters.valkey.counters.placement import spend_keys
 from tollgate.adapters.valkey.counters.scripts import SPEND
-from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key, slots_key
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, ORGANIZATIONS, scope_key, slots_key
 from tollgate.core.limits.accounts import Account, Scope
 from tollgate.core.limits.period import period_start_us
 from tollgate.ports import Succession
@@ -27,9 +29,10 @@ class ValkeySpendBook:
         """Say what the scope has spent in its current period, by the store's clock."""
         with store_errors():
             start_us = period_start_us(account.period, await self._now_us())
-            place = scope_key(organization, account.scope)
-            spent = struct.pack("<q", nanousd)
-            await self._correct(keys=[place], args=["set", start_us, spent, CHANGES_CHANNEL])
+            place, *shares = await self._places(organization, account.scope)
+            for key in (*shares, place):
+                spent = struct.pack("<q", nanousd if key == place else 0)
+                await self._correct(keys=[key], args=["set", start_us, spent, CHANGES_CHANNEL])
 
     async def carry(self, organization: str, successions: Sequence[Succession]) -> None:
         """Let what is spent in periods that are current stay spent in those that
@@ -37,7 +40,6 @@ class ValkeySpendBook:
         """
         with store_errors():
             now_us = await self._now_us()
-            pipeline = self._client.pipeline(transaction=False)
             for each in successions:
                 # The next period's start is told by whoever starts it, whatever the store's clock
                 # says.
@@ -45,20 +47,31 @@ class ValkeySpendBook:
                 name = 0
                 if each.limit is not None:
                     name = counter_name(each.limit.meter, 0, each.limit.duration)
-                await self._correct(
-                    keys=[scope_key(organization, each.scope)],
-                    args=["carry", *starts, name],
-                    client=pipeline,
-                )
-            await pipeline.execute()
+                for key in await self._places(organization, each.scope):
+                    await self._correct(keys=[key], args=["carry", *starts, name])
 
     async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
         """Remove the counters of scopes."""
-        names = [make(organization, each) for each in scopes for make in (scope_key, slots_key)]
-        if names:
-            with store_errors():
+        names = [slots_key(organization, each) for each in scopes]
+        with store_errors():
+            for each in scopes:
+                names += await self._places(organization, each)
+            if names:
                 await self._client.unlink(*names)
+
+    async def _places(self, organization: str, scope: Scope) -> list[str]:
+        """Return the keys that a scope's spend is under."""
+        return [scope_key(organization, scope)]
 
     async def _now_us(self) -> int:
         seconds, micros = await self._client.time()
         return int(seconds) * 1_000_000 + int(micros)
+
+
+class ClusterSpendBook(ValkeySpendBook):
+    """The same in a cluster, where organizations keep shares of what has no limit."""
+
+    async def _places(self, organization: str, scope: Scope) -> list[str]:
+        names: Any = await self._client.smembers(ORGANIZATIONS)  # type: ignore[misc]
+        place, *shares = spend_keys(organization, scope, [each.decode() for each in names])
+        return [place, *[each for each in shares if await self._client.exists(each)]]

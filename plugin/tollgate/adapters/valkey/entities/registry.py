@@ -96,7 +96,7 @@ class ValkeyRegistry:
             else owned_index(ENTITY_KINDS[type(owner)].name, owner.id, name)
         )
         with store_errors():
-            async with self._client.pipeline(transaction=True) as pipeline:
+            async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.zcard(index)
                 pipeline.zrange(index, offset, offset + count - 1, desc=True)
                 total, identities = await pipeline.execute()

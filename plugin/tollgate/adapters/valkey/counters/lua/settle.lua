@@ -3,9 +3,12 @@
 --
 -- ARGV  3 oldest ledger time to keep in ms
 --       6 of a call: for each meter of the caller what it was to use, and what of its output was a
---         guess; then for each meter what it used; its cost, and whether to tell where the accounts
---         stand
---       texts of a call: its id; the ledger record, opaque; the name of its model
+--         guess; then for each meter what it used; its cost; and whether to tell where the accounts
+--         stand (2: the call is undone, too)
+--       texts of a call: its id; the ledger record, opaque (empty: none is written); the name of
+--         its model
+--
+-- A call that is undone was refused elsewhere: it gives back the request that it counted as well.
 
 -- A lifetime's sum is kept as digits. It may pass 2^53, and is then added up in two halves.
 local function add_sum(scope)
@@ -49,7 +52,7 @@ end
 -- Settle the limits of an account. `used` is where the call's numbers say what it used, `holds`
 -- what its reservation begins with. An entity that was deleted meanwhile took along what its calls
 -- held, so no hold goes below 0.
-local function settle_limits(at, first, last, scope, used, holds)
+local function settle_limits(at, first, last, scope, used, holds, undone)
   local place = $FIRST
   for limit = first, last, 5 do
     local kind, meter = limits[limit], limits[limit + 1]
@@ -74,6 +77,14 @@ local function settle_limits(at, first, last, scope, used, holds)
         local held = scope[place + $HOLDS] - hold
         scope[place + $HOLDS] = held > 0 and held or 0
         scope[place + $USED] = level > $MAX_EXACT and $MAX_EXACT or level > 0 and level or 0
+      elseif undone then
+        local level
+        if kind <= $BUCKET_S then
+          level = drain(scope, place, kind, limits[limit + 2]) - limits[limit + 4]
+        else
+          level = enter_period(scope, place, limit) - 1
+        end
+        scope[place + $USED] = level > 0 and level or 0
       end
       place = place + 4
     end
@@ -87,7 +98,7 @@ local function settle_one(at, id, reservation, model)
   local used = at + 1 + 2 * meters
   local form = sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
   local holds = { unpack_struct(form, reservation) }
-  local cost = calls[used + meters + 1]
+  local cost, tell = calls[used + meters + 1], calls[used + meters + 2]
   for name = name, name + 2 * limits[caller] - 2, 2 do
     local scope, slots, distance = scopes[names[name]], names[name + 1], limits[account + 2]
     scope[$CHANGED] = true
@@ -111,10 +122,10 @@ local function settle_one(at, id, reservation, model)
       flying[slots] = nil
     end
     local last = account + 2 + 5 * limits[account]
-    settle_limits(at, account + 3, last, scope, used, holds)
+    settle_limits(at, account + 3, last, scope, used, holds, tell > 1)
     account = last + 1
   end
-  return calls[used + meters + 2] > 0
+  return tell > 0
 end
 
 local ids, count = {}, 0
@@ -131,8 +142,10 @@ for number = 1, count do
     tell = settle_one(at, id, reservation, ARGV[text]) or tell
     answers[number], once[id] = '$NOBODY', true
     settled[#settled + 1] = id
-    records[#records + 1] = #settled
-    records[#records + 1] = ARGV[text - 1]
+    if ARGV[text - 1] ~= '' then
+      records[#records + 1] = #settled
+      records[#records + 1] = ARGV[text - 1]
+    end
   else
     answers[number] = '$NO_RESERVATION'
   end
@@ -140,7 +153,9 @@ for number = 1, count do
 end
 if #settled > 0 then
   call('HDEL', KEYS[1], unpack(settled))
-  call('XADD', KEYS[2], 'MINID', '~', ARGV[3], '*', unpack(records))
+  if #records > 0 then
+    call('XADD', KEYS[2], 'MINID', '~', ARGV[3], '*', unpack(records))
+  end
   for number = 1, scope_count do
     if scopes[number][$CHARGE] > 0 then
       add_sum(scopes[number])
