@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 import pytest_asyncio
-from tests.chaos.books import read_when_quiet
 from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
-from tests.many_servers import Cluster, Trio, cluster, sentinel_trio
+from tests.many_servers import Cluster, cluster
 
 LIMITED = CONFIG.replace("workers: 2", "workers: 2\n  proxy_rpm_limit: 100000")
 
