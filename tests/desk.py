@@ -108,6 +108,7 @@ class Desk:
     refusals: MemoryRefusals = field(default_factory=MemoryRefusals)
     undone: list[Reservation] = field(default_factory=list)
     hold_wait_s: float = 0
+    longest_wait_s: float = 0
 
     def sound_length(self, raw: bytes, start: int, end: int) -> float | None:
         """How long the sound is that a test uploads: it says so itself."""
@@ -195,7 +196,7 @@ class Desk:
                 lambda: f"{next(self.ids):024x}",
                 InputEstimates(),
                 self.undone.append,
-                HoldWaits(self.counters, self.hold_wait_s),
+                HoldWaits(self.counters, self.hold_wait_s, self.longest_wait_s),
                 self.sound_length,
                 self.refusal_notes,
             )

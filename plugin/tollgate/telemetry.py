@@ -36,7 +36,7 @@ _REFUSALS_DROPPED = Counter(
 )
 _WAITED = Counter(
     "tollgate_requests_waited",
-    "Requests that waited for calls in flight, by how it ended",
+    "Requests that waited for room in a limit, by how it ended",
     ["outcome"],
 )
 _SHADOW = Counter(

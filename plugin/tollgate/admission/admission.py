@@ -135,7 +135,7 @@ class Admissions:
             catalog, terms.policy, terms.unpriced_models, terms.default_price
         )
         self._planner = Planner(self._choice, estimator, known_accounts, clock)
-        self._holding = Holding(counters, hold_waits, undo)
+        self._holding = Holding(hold_waits, undo)
         self._early = EarlyRefusals(
             self._callers,
             counters,

@@ -18,7 +18,6 @@ from tollgate.core.limits.accounts import Standing
 from tollgate.core.limits.amended import AmendedAccounts
 from tollgate.core.limits.known_refusals import KnownRefusals
 from tollgate.core.limits.limit import named
-from tollgate.ports import Counters
 
 
 class Held(Struct, frozen=True):
@@ -35,10 +34,7 @@ class Held(Struct, frozen=True):
 class Holding:
     """Holds reservations. `undo` frees what one may hold when the outcome is unknown."""
 
-    def __init__(
-        self, counters: Counters, waits: HoldWaits, undo: Callable[[Reservation], None]
-    ) -> None:
-        self._counters = counters
+    def __init__(self, waits: HoldWaits, undo: Callable[[Reservation], None]) -> None:
         self._waits = waits
         self._undo = undo
         self._known = KnownRefusals()
@@ -69,22 +65,23 @@ class Holding:
         """Return the store's answer, or the refusal that it would be sure to give."""
         accounts, asked_us = reservation.accounts, reservation.admitted_us
         known = self._known.find(accounts, asked_us)
-        if known is not None:
-            return known
         try:
-            standing = await self._counters.reserve(reservation)
+            standing = known or await self._waits.ask(reservation, left)
             if standing.refused is not None:
-                if standing.only_held and not self._shadowed(reservation, standing):
+                if not _in_shadow(reservation, standing) and self._waits.patient(
+                    reservation, standing
+                ):
                     standing = await self._waits.ask_again(reservation, standing, left)
-                self._known.note(accounts, standing, asked_us)
+                if standing is not known:
+                    self._known.note(accounts, standing, asked_us)
         except StoreSilent:
             # The store may have been asked in time to hold, though it did not answer.
             self._undo(reservation)
             raise
         return standing
 
-    def _shadowed(self, reservation: Reservation, standing: Standing) -> bool:
-        assert standing.refused is not None
-        assert standing.by is not None
-        quota = reservation.accounts[standing.refused].limits[standing.by]
-        return quota.enforcement.shadow
+
+def _in_shadow(reservation: Reservation, standing: Standing) -> bool:
+    assert standing.refused is not None
+    assert standing.by is not None
+    return reservation.accounts[standing.refused].limits[standing.by].enforcement.shadow

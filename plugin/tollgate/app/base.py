@@ -81,7 +81,9 @@ class Core:
         )
         priced = Priced.by(settings)
         estimates = InputEstimates()
-        hold_waits = HoldWaits(counters, ours.hold_wait_ms / 1000)
+        hold_waits = HoldWaits(
+            counters, ours.hold_wait_ms / 1000, ours.longest_wait_ms / 1000, ours.most_waiting
+        )
         outputs = SharedOutputs(pipe)
         meter = Metering(
             counters,

@@ -184,7 +184,7 @@ async def test_a_client_that_leaves_gives_its_place_up() -> None:
 
     def waiting(name: str) -> asyncio.Task[Standing]:
         call = reservation(name, parallel(1))
-        refused = Standing(0, (), 0, only_held=True)
+        refused = Standing(0, (), 0, 0, only_held=True)
         return asyncio.create_task(stage.waits.ask_again(call, refused, lambda: name in gone))
 
     left = [waiting("a"), waiting("b")]
@@ -217,9 +217,9 @@ async def test_so_many_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> 
     """In one line, and in all; the others are refused at once, and places are free again
     afterwards.
     """
-    monkeypatch.setattr(hold_waits, "MOST_IN_LINE", 2)
     monkeypatch.setattr(hold_waits, "MOST_WAITING", 3)
     stage = Stage()
+    stage.waits = HoldWaits(stage.counters, LONG_S, most_in_line=2)
     calls = [reservation("k", parallel(1)), reservation("t", parallel(1, TEAM))]
     for call in calls:
         await stage.ask(call)
