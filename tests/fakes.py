@@ -72,7 +72,9 @@ class MemoryCounters:
         self.lease_us = lease_us
         self.ledger: list[Record] = []
         self._scopes: dict[tuple[str, Scope], _Scope] = defaultdict(_Scope)
-        self._open: dict[str, tuple[Reservation, list[int]]] = {}
+        # With what it holds, and when it was admitted.
+        self._open: dict[str, tuple[Reservation, _Holds, int]] = {}
+        self._deleted: dict[tuple[str, Scope], int] = {}
         self._leases: dict[str, int] = {}
         self._organizations: set[str] = set()
 
@@ -85,6 +87,7 @@ class MemoryCounters:
     def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
         for each in scopes:
             self._scopes.pop(_counted(organization, each), None)
+            self._deleted[_counted(organization, each)] = self.clock.us
 
     async def reserve(self, reservation: Reservation) -> Standing:
         organization = reservation.organization
@@ -100,7 +103,7 @@ class MemoryCounters:
         holds = _holds(accounts, balances, reservation)
         for account in accounts:
             self._hold(account, reservation, holds)
-        self._open[reservation.id] = (reservation, holds)
+        self._open[reservation.id] = (reservation, holds, self.clock.us)
         self._leases[reservation.id] = self.clock.us + self.lease_us
         return Standing(
             self.clock.us, tuple(self._balance(organization, each) for each in accounts)
@@ -127,22 +130,29 @@ class MemoryCounters:
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         if reservation.id not in self._open:
             return None
-        _, holds = self._open.pop(reservation.id)
+        _, holds, admitted_us = self._open.pop(reservation.id)
         del self._leases[reservation.id]
-        for account in reservation.accounts:
-            self._settle(account, reservation, settlement, holds)
-        self.ledger.append(record(reservation, settlement))
         organization = reservation.organization
+        for account in reservation.accounts:
+            if admitted_us > self._deleted.get(_counted(organization, account.scope), 0):
+                self._settle(account, reservation, settlement, holds, admitted_us)
+        self.ledger.append(record(reservation, settlement))
         balances = tuple(self._balance(organization, each) for each in reservation.accounts)
         return Standing(self.clock.us, balances)
 
     def _settle(
-        self, account: Account, reservation: Reservation, settlement: Settlement, holds: _Holds
+        self,
+        account: Account,
+        reservation: Reservation,
+        settlement: Settlement,
+        holds: _Holds,
+        admitted_us: int,
     ) -> None:
         scope, now_us = self.scope(reservation.organization, account), self.clock.us
         self._enter_period(scope, account)
         cost = settlement.cost_nanousd
-        scope.used += cost
+        if admitted_us >= period.period_start_us(account.period, now_us):
+            scope.used += cost
         scope.total += cost
         scope.by_model[reservation.model] += cost
         for quota in account.limits:
@@ -161,7 +171,8 @@ class MemoryCounters:
                 scope.held = max(0, scope.held - hold)
             else:
                 counter = _current(scope, quota, now_us)
-                counter.used = min(MAX_EXACT, counter.used + used)
+                if admitted_us >= period.period_start_us(quota.period, now_us):
+                    counter.used = min(MAX_EXACT, counter.used + used)
                 counter.held = max(0, counter.held - hold)
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
@@ -172,10 +183,9 @@ class MemoryCounters:
             return False
         self._leases[reservation.id] = self.clock.us + self.lease_us
         for each in reservation.accounts:
-            if any(quota.meter is Meter.CALLS for quota in each.limits):
-                self.scope(reservation.organization, each).slots[reservation.id] = (
-                    self.clock.us + self.lease_us
-                )
+            slots = self.scope(reservation.organization, each).slots
+            if reservation.id in slots:  # those of a deleted scope are gone
+                slots[reservation.id] = self.clock.us + self.lease_us
         return True
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
@@ -194,7 +204,7 @@ class MemoryCounters:
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
         return [
             each
-            for each, _ in self._open.values()
+            for each, *_ in self._open.values()
             if each.organization == organization and each.stream_id in stream_ids
         ]
 

@@ -28,7 +28,7 @@ from tollgate.adapters.valkey.connection.address import Command
 from tollgate.adapters.valkey.connection.pipe import Heard, Pipe
 from tollgate.adapters.valkey.counters.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
-from tollgate.adapters.valkey.counters.spend_book import ClusterSpendBook
+from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS, ClusterSpendBook
 from tollgate.core.calls.records import request_id
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits.accounts import Account, Meter, Period, Scope, ScopeKind
@@ -103,7 +103,7 @@ async def test_a_refusal_in_one_place_leaves_every_other_as_it_was(
     assert refused.refused == number
     assert await desk.at(*accounts) == before
     assert [(each.used, each.held) for each in refused.balances] == before
-    assert [key async for key in desk.tap.keys(b"*holds")] == []
+    assert [key async for key in desk.tap.keys(b"*held")] == []
     assert [key async for key in desk.tap.keys(b"*guests")] == []
 
 
@@ -180,7 +180,11 @@ async def test_shares_are_corrected_carried_over_and_forgotten(desk: Desk) -> No
     (spend,) = await desk.counters.spend("b", (carried,))
     assert (spend.used_nanousd, spend.total_nanousd) == (3, 20)
     await book.forget("a", [USER])
-    assert [key async for key in desk.tap.keys(b"*user*")] == []
+    (spend,) = await desk.counters.spend("b", (carried,))
+    assert (spend.used_nanousd, spend.total_nanousd) == (0, 0)
+    left = [key async for key in desk.tap.keys(b"*user*")]
+    lives = [await desk.tap.call(b"PTTL", key) for key in left]
+    assert [each for each in lives if not 0 < each <= TOMBSTONE_MS] == []
 
 
 async def test_a_poor_caller_locks_no_budget_of_all(desk: Desk) -> None:
@@ -213,7 +217,7 @@ async def test_a_crash_before_every_place_holds_charges_nobody(desk: Desk) -> No
     other.advance(60)
     assert await other.counters.expired("default") == []
     await other.counters.settle_guests()
-    assert [key async for key in desk.tap.keys(b"*holds")] == []
+    assert [key async for key in desk.tap.keys(b"*held")] == []
     other.counters.now_us = desk.counters.now_us
     assert await other.at(*accounts) == [(used, held) for used, held in before]
     assert (await ValkeyLedger(desk.client).page(LedgerQuery(), 10)).records == ()

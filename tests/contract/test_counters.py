@@ -239,6 +239,35 @@ async def test_a_budget_starts_anew_at_the_second(bench: Bench) -> None:
     )
 
 
+async def test_a_call_that_ends_in_a_later_period_counts_in_none_that_is_open(bench: Bench) -> None:
+    """Each dollar and token counts in the period in which its call was admitted: once that is over,
+    only the totals, the sums by model and the ledger take it. Its hold is given back all the same.
+    """
+    start = bench.clock.us - 5_000_000
+    day = Period(start - 86_400_000_000, start, start + 86_400_000_000)
+    daily = Quota(Meter.TOKENS, 1000, 0, "1d", day)
+    money = budget(DOLLAR, KEY, day)
+    account = Account(KEY, (daily, *money.limits), day)
+    late, timely = reservation("late", account), reservation("timely", account)
+    assert (await bench.counters.reserve(late)).refused is None
+    bench.advance(86_400)
+    assert (await bench.counters.reserve(timely)).refused is None
+    [held] = (await bench.counters.peek("default", (account,))).balances
+    assert held.held == (60, 100)
+
+    await bench.counters.settle(late, settlement(tokens=30, cost=DOLLAR))
+    [one] = (await bench.counters.peek("default", (account,))).balances
+    assert (one.used, one.held) == ((0, 0), (30, 50))
+    [spend] = await bench.counters.spend("default", (account,))
+    assert (spend.used_nanousd, spend.total_nanousd) == (0, DOLLAR)
+
+    await bench.counters.settle(timely, settlement(tokens=7, cost=9))
+    [one] = (await bench.counters.peek("default", (account,))).balances
+    assert (one.used, one.held) == ((7, 9), (0, 0))
+    [spend] = await bench.counters.spend("default", (account,))
+    assert spend.total_nanousd == DOLLAR + 9
+
+
 async def test_a_budget_that_slept_for_periods_is_in_the_current_one(bench: Bench) -> None:
     """Nothing needs to run at a reset: after three periods of silence the count is in
     the fourth.

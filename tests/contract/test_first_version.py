@@ -1,4 +1,4 @@
-"""Counters of version 0.1: what it wrote, byte for byte, and what becomes of it."""
+"""Counters of former versions: what they wrote, byte for byte, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -128,3 +128,28 @@ async def test_users_and_customers_of_version_0_2_span_organizations(
         for spend in await counters.spend("globex", (Account(scope),))
     }
     assert spent == {user: [200], team: [100]}
+
+
+async def test_what_version_0_2_held_is_settled(store: Valkey, pipe: Pipe) -> None:
+    """Its reservations did not say when they were admitted: that is told by the calls."""
+    limited = account_of(Scope(ScopeKind.KEY, "k"), tpm=1000, budget_nanousd=500)
+    call = reservation("call", limited)
+    counters = ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US)
+    await counters.reserve(call)
+    [now] = [name async for name in store.scan_iter(b"*" + keys.THIRD_HOLDS)]
+    value = await store.hget(now, "call")
+    assert value is not None
+    then = now.replace(keys.THIRD_HOLDS, keys.SECOND_HOLDS)
+    await store.hset(then, "call", value[:8] + value[16:])
+    await store.delete(now)
+    await store.set(keys.LAYOUT, "2")
+
+    later = ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US + LEASE_US)
+    await later.meet_store()
+    assert await store.exists(then) == 0
+    [held] = await later.expired("default")
+    assert held == call
+    standing = await later.settle(held, settlement(tokens=10, cost=7))
+    assert standing is not None
+    [balance] = standing.balances
+    assert (balance.spent_nanousd, balance.held) == (7, (0, 0))

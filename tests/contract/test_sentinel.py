@@ -78,7 +78,7 @@ async def test_all_connections_find_the_primary_and_follow_it(trio: Trio) -> Non
         await counters.reserve(call)
         await asyncio.wait_for(hearing.fresh.wait(), 10)
         killed = trio.primary
-        wait_until(lambda: _replica_has(trio, "tollgate:{default}:holds"), "it is not replicated")
+        wait_until(lambda: _replica_has(trio, "tollgate:{default}:held"), "it is not replicated")
         killed.kill()
         with pytest.raises(StoreUnavailable):
             await pipe.call(b"PING")

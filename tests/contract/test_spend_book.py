@@ -10,8 +10,8 @@ from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
-from tollgate.adapters.valkey.keys import CHANGES_CHANNEL
+from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS, ValkeySpendBook
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key
 from tollgate.core.limits.accounts import Account, Period, Scope, ScopeKind
 from tollgate.ports import Counters, SpendBook, Succession
 
@@ -79,10 +79,12 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -
     before, after = reservation("before", limited, cost=60), reservation("after", limited, cost=60)
     await counters.reserve(before)
     await book.forget("default", [KEY])
-    assert [name async for name in store.scan_iter("*key:*")] == []
+    assert [name async for name in store.scan_iter("*slots:key:*")] == []
+    (spend,) = await counters.spend("default", (limited,))
+    assert (spend.used_nanousd, spend.held_nanousd, spend.total_nanousd) == (0, 0, 0)
     assert (await counters.reserve(after)).refused is None
     await counters.settle(before, settlement(3, 1))
-    await counters.settle(after, settlement(3, 1))
+    await counters.settle(after, settlement(3, 2))
     (spend,) = await counters.spend("default", (limited,))
     assert (spend.used_nanousd, spend.held_nanousd) == (2, 0)
 
@@ -97,3 +99,53 @@ async def test_workers_hear_of_a_correction(store: Valkey) -> None:
             told = await heard.get_message(timeout=5)
             assert told is not None
     assert told["data"] == b"spend"
+
+
+async def test_a_call_in_flight_whose_key_is_deleted_leaves_no_counter(
+    books: tuple[Counters, SpendBook],
+) -> None:
+    """Its end does not write anew what was removed, and neither does a sign of life."""
+    counters, book = books
+    account = account_of(KEY, rpm=5, tpm=1000, parallel=2, budget_nanousd=100)
+    call = reservation("call", account)
+    assert (await counters.reserve(call)).refused is None
+    await book.forget("default", [KEY])
+    assert await counters.renew(call)
+    assert await counters.settle(call, settlement(tokens=9, cost=7)) is not None
+    (spend,) = await counters.spend("default", (account,))
+    assert (spend.used_nanousd, spend.held_nanousd, spend.total_nanousd) == (0, 0, 0)
+    (balance,) = (await counters.peek("default", (account,))).balances
+    assert (balance.used, balance.held) == ((0, 0, 0, 0), (0, 0, 0, 0))
+
+
+async def test_calls_of_an_entity_made_again_under_a_deleted_name_count(
+    books: tuple[Counters, SpendBook],
+) -> None:
+    """Whether it is limited or not; a call of the deleted one ends without a trace meanwhile."""
+    counters, book = books
+    limited, free = account_of(KEY, tpm=1000, budget_nanousd=100), Account(NEVER.scope)
+    before, after = (reservation(name, limited, free) for name in ("before", "after"))
+    await counters.reserve(before)
+    await book.forget("default", [KEY, NEVER.scope])
+    await book.set_spend("default", limited, 0)
+    if isinstance(counters, MemoryCounters):
+        counters.clock.us += 1
+    await counters.reserve(after)
+    await counters.settle(before, settlement(tokens=9, cost=7))
+    await counters.settle(after, settlement(tokens=5, cost=3))
+    for spend in await counters.spend("default", (limited, free)):
+        assert spend.total_nanousd == 3
+
+
+async def test_what_is_left_of_a_deleted_scope_goes_in_time(store: Valkey, pipe: Pipe) -> None:
+    """A tombstone expires; state that takes its place does not expire with it."""
+    counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    call, place = reservation("call", account_of(KEY, parallel=2)), scope_key("default", KEY)
+    await counters.reserve(call)
+    await book.forget("default", [KEY])
+    await counters.renew(call)
+    await counters.settle(call, settlement(cost=7))
+    assert 0 < await store.pttl(place) <= TOMBSTONE_MS
+    assert [name async for name in store.scan_iter("*:slots:*")] == []
+    await book.set_spend("default", Account(KEY), 5)
+    assert await store.pttl(place) == -1

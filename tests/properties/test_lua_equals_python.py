@@ -14,7 +14,9 @@ from tests.make import KEY, TEAM, reservation
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.opening import open_pipe
+from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters, limited
+from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Usage
 from tollgate.core.limits.accounts import MAX_EXACT, Account, Meter, Period, Quota, Scope, ScopeKind
@@ -88,6 +90,14 @@ EVERYTHING = tuple(
     for scope in SCOPES
 )
 """Each counter that there may be."""
+
+
+class OnValkey(ValkeyCounters):
+    """The scripts, and the client that the spend book corrects them by."""
+
+    def __init__(self, client: Valkey, pipe: Pipe, now_us: int) -> None:
+        super().__init__(client, pipe, LEASE_US, LEASE_US, now_us)
+        self.client = client
 
 
 Step = Callable[[Counters, FixedClock, dict[str, Reservation]], Coroutine[object, object, object]]
@@ -172,6 +182,21 @@ async def expired(counters: Counters, clock: FixedClock, known: dict[str, Reserv
     return sorted(await counters.expired("default"), key=lambda each: each.id)
 
 
+def forget(place: Scope) -> Step:
+    """A scope is deleted, perhaps while calls of it are in flight."""
+
+    async def step(counters: Counters, clock: FixedClock, known: dict[str, Reservation]) -> object:
+        await wait(1)(counters, clock, known)
+        if isinstance(counters, MemoryCounters):
+            counters.forget("default", [place])
+        elif isinstance(counters, OnValkey):
+            await ValkeySpendBook(counters.client, clock.us).forget("default", [place])
+        await wait(1)(counters, clock, known)
+        return await look(counters, clock, known)
+
+    return step
+
+
 def wait(us: int) -> Step:
     async def step(counters: Counters, clock: FixedClock, known: dict[str, Reservation]) -> object:
         clock.us += us
@@ -198,6 +223,7 @@ def steps(held: st.SearchStrategy[tuple[Account, ...]]) -> st.SearchStrategy[Ste
         st.just(look),
         st.builds(renew, identity),
         st.just(expired),
+        st.builds(forget, st.sampled_from(SCOPES)),
         st.builds(wait, st.integers(-3_000_000, 40_000_000)),
     )
 
@@ -226,7 +252,7 @@ def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step
         clock = FixedClock(START_US)
         async with Valkey.from_url(valkey_url) as client:
             pipe = open_pipe(valkey_url, timeout_s=5)
-            counters = ValkeyCounters(client, pipe, LEASE_US, LEASE_US, clock.us)
+            counters = OnValkey(client, pipe, clock.us)
             try:
                 await counters.meet_store()
                 return await _history(counters, clock, history)

@@ -68,10 +68,7 @@ class Keys:
         `anonymous`: the key belongs to nobody in particular, so it gets a user id of its own, as in
         LiteLLM's documentation of budgets.
         """
-        chosen, secret = (
-            secret is not None,
-            new_secret() if secret is None else checked_secret(secret),
-        )
+        secret = new_secret() if secret is None else checked_secret(secret)
         now_us = self._clock.now_us()
         key = change(blank(secret, now_us), now_us)
         if anonymous:
@@ -81,9 +78,6 @@ class Keys:
             await self._registry.write(Write(None, key))
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
-        if chosen:
-            # Calls in flight when a key with that secret was deleted may have been settled since.
-            await self.spending.forget([key])
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
         if spend_nanousd:
             await self.spending.correct(Live(key), spend_nanousd, key.place)

@@ -4,7 +4,7 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
 
     tollgate:{ORG}:counters:SCOPE:ID[@MODEL]  string  buckets, budgets and spend of a scope, packed
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
-    tollgate:{ORG}:holds                   hash     id -> lease end, held amounts, reservation
+    tollgate:{ORG}:held                    hash     id -> lease end, held amounts, reservation
     tollgate:{ORG}:ledger                  stream   settled calls: number -> record
     tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
                                                     when none came for as long as the ledger
@@ -66,7 +66,7 @@ def _shown(scope: Scope) -> str:
 def organization_keys(organization: str) -> tuple[str, str]:
     """Return the keys of an organization's reservations and ledger, in the order of the scripts."""
     tag = quote(organization, safe="")
-    return f"tollgate:{{{tag}}}:holds", f"tollgate:{{{tag}}}:ledger"
+    return f"tollgate:{{{tag}}}:held", f"tollgate:{{{tag}}}:ledger"
 
 
 def refusals_key(organization: str) -> str:
@@ -89,7 +89,7 @@ def share_key(organization: str, scope: Scope) -> str:
 
 
 FIRST_SCOPE, SECOND_SCOPE = b"}:scope:", b"}:counters:"
-FIRST_HOLDS, SECOND_HOLDS = b"}:reservations", b"}:holds"
+FIRST_HOLDS, SECOND_HOLDS, THIRD_HOLDS = b"}:reservations", b"}:holds", b"}:held"
 """What version 0.1 named scopes and what is held, and what has taken its place."""
 
 LAYOUT, LAYOUT_LOCK = "tollgate:layout", "tollgate:layout:lock"

@@ -43,7 +43,7 @@ from tollgate.core.memo import Memo
 NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
-_RESERVATION = struct.Struct("<qH")
+_RESERVATION = struct.Struct("<qqH")
 _HOLD_BYTES = 8
 
 
@@ -320,7 +320,7 @@ def _is_forgotten(error: BaseException) -> bool:
 
 def read_reservation(stored: bytes) -> Reservation:
     """A reservation as the script keeps it: when its lease ends, and what it holds, come first."""
-    _, count = _RESERVATION.unpack_from(stored)
+    *_, count = _RESERVATION.unpack_from(stored)
     return reservations.decode(stored[_RESERVATION.size + count * _HOLD_BYTES :])
 
 

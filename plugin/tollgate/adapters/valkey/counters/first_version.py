@@ -3,7 +3,7 @@
 Version 0.1 kept a scope's state in 64 bytes, whatever its limits, and wrote accounts with a column
 for each limit. Its keys have other names, so a conversion that is cut short goes on where it was.
 Version 0.2 counted users and customers in the place of the caller's organization, now they span
-organizations.
+organizations; and its reservations did not say when they were admitted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from tollgate.adapters.valkey.keys import (
     LAYOUT_LOCK,
     SECOND_HOLDS,
     SECOND_SCOPE,
+    THIRD_HOLDS,
 )
 from tollgate.core.calls import reservation_text
 from tollgate.core.entities import LimitSet
@@ -34,6 +36,7 @@ from tollgate.core.limits.accounts import EVERYWHERE, Account, Meter, Period, Sc
 # us, and as of which ms requests and tokens are.
 _STATE = struct.Struct("<8q")
 _RESERVATION = struct.Struct("<qH")
+_ADMITTED = struct.Struct("<q")
 _REQUESTS = counter_name(Meter.REQUESTS, 60, None)
 _TOKENS = counter_name(Meter.TOKENS, 60, None)
 _SECOND, _NOW = b"2", b"3"
@@ -56,6 +59,7 @@ async def carry_over(pipe: Pipe) -> None:
                 await _convert(pipe)
             if not pipe.is_cluster:  # which no former version could use
                 await _gather(pipe)
+                await _convert_holds(pipe, SECOND_HOLDS, second_held_value)
             await pipe.call(b"SET", LAYOUT, _NOW)
             await pipe.call(b"DEL", LAYOUT_LOCK)
         else:
@@ -66,11 +70,15 @@ async def _convert(pipe: Pipe) -> None:
     async for key in pipe.keys(b"*" + FIRST_SCOPE + b"*"):
         if (value := await pipe.call(b"GET", key)) is not None:
             await _rename(pipe, key, FIRST_SCOPE, SECOND_SCOPE, scope_value(value))
-    async for key in pipe.keys(b"*" + FIRST_HOLDS + b"*"):
-        other = key.replace(FIRST_HOLDS, SECOND_HOLDS, 1)
+    await _convert_holds(pipe, FIRST_HOLDS, held_value)
+
+
+async def _convert_holds(pipe: Pipe, noun: bytes, convert: Callable[[bytes], bytes]) -> None:
+    async for key in pipe.keys(b"*" + noun):
+        other = key.replace(noun, THIRD_HOLDS, 1)
         found: Any = await pipe.call(b"HGETALL", key)
         for name, value in zip(found[::2], found[1::2], strict=True):
-            await pipe.call(b"HSET", other, name, held_value(value))
+            await pipe.call(b"HSET", other, name, convert(value))
         await pipe.call(b"DEL", key)
 
 
@@ -125,7 +133,17 @@ def held_value(value: bytes) -> bytes:
     meters = Keyed.of(reservation.organization, accounts).counted
     now = [money if meter is Meter.USD else 0 for meter in meters]
     head = _RESERVATION.pack(lease_end_us, len(now)) + struct.pack(f"<{len(now)}q", *now)
-    return head + reservation_text.encode(reservation).encode()
+    return second_held_value(head + reservation_text.encode(reservation).encode())
+
+
+def second_held_value(value: bytes) -> bytes:
+    """Return a reservation of version 0.2 as it is kept now: it did not say when the store admitted
+    it, which is about when the worker did.
+    """
+    _, count = _RESERVATION.unpack_from(value)
+    text = value[_RESERVATION.size + 8 * count :]
+    lease_end, rest = value[: _ADMITTED.size], value[_ADMITTED.size :]
+    return lease_end + _ADMITTED.pack(reservation_text.decode(text).admitted_us) + rest
 
 
 def _account(columns: list[Any]) -> Account:

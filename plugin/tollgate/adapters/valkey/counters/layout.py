@@ -20,9 +20,9 @@ HEADER, COUNTER = "<BI4I4i8i8", "i8i8i8i8"
 two halves, what is held, and the start of the period in us; then of each counter its name, what is
 used, what is held, and as of when.
 """
-RESERVATION, HOLD = "<i8H", "i8"
-"""What a reservation begins with: the end of its lease in us, how many meters its caller has, and
-what it holds of the periods' limits of each.
+RESERVATION, HOLD = "<i8i8H", "i8"
+"""What a reservation begins with: the end of its lease and when it was admitted, in us; how many
+meters its caller has, and what it holds of the periods' limits of each.
 """
 ANSWER = "<hh"
 
@@ -30,6 +30,9 @@ BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = 1, 2, 3, 4, 5
 """The kinds of limits: buckets with ticks of a millisecond and of a second, a limit of the scope's
 spend, a counter with periods of its own, and calls in flight.
 """
+
+TOMBSTONE = 1
+"""The name of a counter of a scope that was deleted: as of when. It stands first."""
 
 MOST_CUT = 2048
 """How many numbers a format is cut for; one for more is made."""
@@ -80,6 +83,7 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "SPEND": SPEND,
         "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
         "LEASE_KIND": LEASE,
+        "TOMBSTONE": TOMBSTONE,
         "MOST": MOST_CUT,
         "DOUBLES": "<" + "d" * MOST_CUT,
         "SHORTS": "<" + "H" * MOST_CUT,

@@ -17,11 +17,18 @@ from tollgate.core.limits.accounts import Account, Scope
 from tollgate.core.limits.period import period_start_us
 from tollgate.ports import Succession
 
+TOMBSTONE_MS = 86_400_000
+"""How long it is remembered that a scope was deleted: no call in flight lasts longer."""
+
 
 class ValkeySpendBook:
-    """The port `SpendBook` on Valkey."""
+    """The port `SpendBook` on Valkey.
 
-    def __init__(self, client: Valkey) -> None:
+    `now_us` fixes the store's clock for tests.
+    """
+
+    def __init__(self, client: Valkey, now_us: int | None = None) -> None:
+        self.now_us = now_us
         self._client = client
         self._correct = client.register_script(SPEND.source)
 
@@ -51,19 +58,25 @@ class ValkeySpendBook:
                     await self._correct(keys=[key], args=["carry", *starts, name])
 
     async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
-        """Remove the counters of scopes."""
-        names = [slots_key(organization, each) for each in scopes]
+        """Remove the counters of scopes.
+
+        A tombstone stays for a while, so that calls in flight do not write them anew.
+        """
+        args: list[str | int] = ["remove", TOMBSTONE_MS, "" if self.now_us is None else self.now_us]
         with store_errors():
             for each in scopes:
-                names += await self._places(organization, each)
-            if names:
-                await self._client.unlink(*names)
+                place, *shares = await self._places(organization, each)
+                await self._correct(keys=[place, slots_key(organization, each)], args=args)
+                for share in shares:
+                    await self._correct(keys=[share], args=args)
 
     async def _places(self, organization: str, scope: Scope) -> list[str]:
         """Return the keys that a scope's spend is under."""
         return [scope_key(organization, scope)]
 
     async def _now_us(self) -> int:
+        if self.now_us is not None:
+            return self.now_us
         seconds, micros = await self._client.time()
         return int(seconds) * 1_000_000 + int(micros)
 

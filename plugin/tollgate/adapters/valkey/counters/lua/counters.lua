@@ -31,7 +31,9 @@
 -- it. The state is a header (how many counters follow; nano-dollars spent, in two halves of 32
 -- bits; nano-dollars held; the start of the period in us), and four integers for each counter: its
 -- name, what is used, what of it is held (of a period's counter: held beside it), and as of when.
--- A counter appears when its limit first counts something.
+-- A counter appears when its limit first counts something. A scope that was deleted keeps, first of
+-- all, a tombstone: a counter as of its deletion, so that calls that were admitted before leave it
+-- alone when they end. Until another call counts, it is all that is left, and expires.
 --
 -- Integers only, below 2^53: spend may be more, so its halves are added up apart. What costs most
 -- are calls of functions (of C's above all), functions that are made (each with all that it binds),
@@ -173,16 +175,15 @@ local function period_start(bounds)
   return finish + floor((now_us - finish) / length) * length
 end
 
--- Bring a counter with periods of its own up to now, and return what is used of it: a period that
--- began meanwhile starts with nothing used.
+-- Bring a counter with periods of its own up to now, and return what is used of it, and where the
+-- period began: one that began meanwhile starts with nothing used.
 local function enter_period(scope, place, limit)
-  local distance = limits[limit + 4]
+  local distance, start = limits[limit + 4], 0
   if distance > 0 then
-    local start = period_start(limit + distance)
+    start = period_start(limit + distance)
     if start > scope[place + $AT] then
       scope[place + $USED], scope[place + $AT] = 0, start
-      return 0
     end
   end
-  return scope[place + $USED]
+  return scope[place + $USED], start
 end

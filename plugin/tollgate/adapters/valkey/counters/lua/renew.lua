@@ -12,6 +12,7 @@ if not reservation then
 end
 call('HSET', KEYS[1], id, pack('$LEASE', lease_end_us) .. sub(reservation, $LEASE_BYTES + 1))
 for number = $OWN_KEYS + 1, #KEYS do
-  call('ZADD', KEYS[number], format('%d', lease_end_us), id)
+  -- Slots of a scope that was deleted meanwhile are not made anew.
+  call('ZADD', KEYS[number], 'XX', format('%d', lease_end_us), id)
 end
 return 1

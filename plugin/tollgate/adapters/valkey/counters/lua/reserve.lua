@@ -5,8 +5,8 @@
 --         guess
 --       texts of a call: its id; the reservation, opaque
 --
--- A reservation is kept as the end of its lease in us, how many meters its caller has, what it
--- holds of the periods' limits of each, and its text.
+-- A reservation is kept as the end of its lease and when it was admitted, in us, how many meters its
+-- caller has, what it holds of the periods' limits of each, and its text.
 
 local lease_end_us = now_us + ARGV[3]
 local lease_end = format('%d', lease_end_us)
@@ -159,7 +159,7 @@ while at < #calls do
       holds[meter] = holds[meter] or 0
     end
     local form = sub('$HELD_FORMAT', 1, $RESERVATION_SIZE + $HOLD_SIZE * meters)
-    local held = pack(form, lease_end_us, meters, unpack(holds, 1, meters))
+    local held = pack(form, lease_end_us, now_us, meters, unpack(holds, 1, meters))
     reservations[reservation_count + 1] = id
     reservations[reservation_count + 2] = held .. ARGV[text + 1]
     reservation_count = reservation_count + 2

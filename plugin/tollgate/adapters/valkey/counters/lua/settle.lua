@@ -31,8 +31,9 @@ local function add_sum(scope)
   scope[$LINES] = sub(lines, 1, before) .. digits .. sub(lines, last + 1)
 end
 
--- What calls of one model cost in turn is added to its line at once.
-local function add_spend(scope, model, cost)
+-- What calls of one model cost in turn is added to its line at once. `late`: the period in which the
+-- call was admitted is over, and no other counts it.
+local function add_spend(scope, model, cost, late)
   local before = scope[$CHARGE]
   if scope[$MODEL] ~= model or before > $MAX_EXACT - cost then
     if before > 0 then
@@ -41,6 +42,9 @@ local function add_spend(scope, model, cost)
     scope[$MODEL], before = model, 0
   end
   scope[$CHARGE] = before + cost
+  if late then
+    return
+  end
   local part = cost % $HALF
   local low, high = scope[$LOW] + part, scope[$HIGH] + (cost - part) / $HALF
   if low >= $HALF then
@@ -50,14 +54,14 @@ local function add_spend(scope, model, cost)
 end
 
 -- Settle the limits of an account. `used` is where the call's numbers say what it used, `holds`
--- what its reservation begins with. An entity that was deleted meanwhile took along what its calls
--- held, so no hold goes below 0.
+-- what its reservation begins with. What is used counts in the period in which the call was
+-- admitted, or in none if that is over.
 local function settle_limits(at, first, last, scope, used, holds, undone)
-  local place = $FIRST
+  local place, admitted_us = $FIRST, holds[2]
   for limit = first, last, 5 do
     local kind, meter = limits[limit], limits[limit + 1]
     if kind == $SPEND then
-      local held = scope[$HELD] - holds[meter + 2]
+      local held = scope[$HELD] - holds[meter + 3]
       scope[$HELD] = held > 0 and held or 0
     elseif kind < $SPEND or kind == $PERIOD_OF_ITS_OWN then
       if scope[place] ~= limits[limit + 3] then
@@ -71,8 +75,12 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
           level = calls[used + meter] - hold
           level = drain(scope, place, kind, amount) + level * limits[limit + 4]
         else
-          hold = holds[meter + 2]
-          level = enter_period(scope, place, limit) + calls[used + meter]
+          local start
+          hold = holds[meter + 3]
+          level, start = enter_period(scope, place, limit)
+          if admitted_us >= start then
+            level = level + calls[used + meter]
+          end
         end
         local held = scope[place + $HOLDS] - hold
         scope[place + $HOLDS] = held > 0 and held or 0
@@ -82,7 +90,9 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
         if kind <= $BUCKET_S then
           level = drain(scope, place, kind, limits[limit + 2]) - limits[limit + 4]
         else
-          level = enter_period(scope, place, limit) - 1
+          local start
+          level, start = enter_period(scope, place, limit)
+          level = admitted_us >= start and level - 1 or level
         end
         scope[place + $USED] = level > 0 and level or 0
       end
@@ -100,20 +110,26 @@ local function settle_one(at, id, reservation, model)
   local holds = { unpack_struct(form, reservation) }
   local cost, tell = calls[used + meters + 1], calls[used + meters + 2]
   for name = name, name + 2 * limits[caller] - 2, 2 do
-    local scope, slots, distance = scopes[names[name]], names[name + 1], limits[account + 2]
-    scope[$CHANGED] = true
-    if limits[account + 1] > 0 then
-      scope[$LIVES_MS] = now_ms - ARGV[3]
-    end
-    if distance > 0 then
-      -- A period that began since a scope was written starts with nothing spent.
-      local start = period_start(account + distance)
-      if start > scope[$PERIOD] then
-        scope[$LOW], scope[$HIGH], scope[$PERIOD] = 0, 0, start
+    local scope, slots = scopes[names[name]], names[name + 1]
+    local last = account + 2 + 5 * limits[account]
+    if scope[$FIRST] ~= $TOMBSTONE or holds[2] > scope[$FIRST + $AT] then
+      local distance, late = limits[account + 2], false
+      scope[$CHANGED] = true
+      if limits[account + 1] > 0 then
+        scope[$LIVES_MS] = now_ms - ARGV[3]
       end
-    end
-    if cost > 0 then
-      add_spend(scope, model, cost)
+      if distance > 0 then
+        -- A period that began since a scope was written starts with nothing spent.
+        local start = period_start(account + distance)
+        if start > scope[$PERIOD] then
+          scope[$LOW], scope[$HIGH], scope[$PERIOD] = 0, 0, start
+        end
+        late = holds[2] < start
+      end
+      if cost > 0 then
+        add_spend(scope, model, cost, late)
+      end
+      settle_limits(at, account + 3, last, scope, used, holds, tell > 1)
     end
     if slots > 0 then
       -- The reaper settles every lease that runs out, so nothing stays in the set, and an empty set
@@ -121,8 +137,6 @@ local function settle_one(at, id, reservation, model)
       call('ZREM', KEYS[$OWN_KEYS + scope_count + slots], id)
       flying[slots] = nil
     end
-    local last = account + 2 + 5 * limits[account]
-    settle_limits(at, account + 3, last, scope, used, holds, tell > 1)
     account = last + 1
   end
   return tell > 0
