@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from tollgate.ports import Settled
+from tollgate.core.calls.ledger_sums import LedgerSums
+from tollgate.ports import LedgerQuery, Settled
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,45 +29,133 @@ class LedgerStream(Protocol):
         """Return who has a ledger."""
         ...
 
-    async def after(self, organization: str, position: str | None) -> StreamedRecords | None:
-        """Return some records behind a position (None: from the oldest on); None: none is there."""
+    async def after(
+        self, organization: str, position: str | None, since_us: int | None = None
+    ) -> StreamedRecords | None:
+        """Return some records behind a position (None: from the oldest on); None: none is there.
+
+        `since_us`: records of calls that were admitted earlier may be left out.
+        """
+        ...
+
+    async def oldest_us(self, organization: str, position: str | None = None) -> int | None:
+        """Return when the oldest record behind a position was settled; None: there is none."""
+        ...
+
+    async def length(self, organization: str) -> int:
+        """Return the number of entries; each holds the records that were settled together."""
+        ...
+
+    async def remove_until(
+        self, organization: str, position: str, settled_us: int | None = None
+    ) -> None:
+        """Remove the entries up to a position, included; with `settled_us` only older ones."""
         ...
 
 
-class SpendGroup(StrEnum):
-    """What the history sums up by."""
+class Lease(Protocol):
+    """Lets one of several recorders work. Errors are core.errors.StoreUnavailable."""
+
+    async def take(self) -> bool:
+        """Take or extend the lease; return whether it is ours, for the next seconds."""
+        ...
+
+    async def give_back(self) -> None:
+        """Let another begin at once."""
+        ...
+
+
+class Overflow(Protocol):
+    """Records that the store had no room for while the database was away.
+
+    Errors are core.errors.HistoryUnavailable.
+    """
+
+    async def write(self, organization: str, streamed: StreamedRecords) -> None:
+        """Write records where they outlive a power cut."""
+        ...
+
+    def waiting(self) -> AsyncIterator[tuple[str, Sequence[Settled]]]:
+        """Return all that was written, in parts; what was iterated to its end is removed."""
+        ...
+
+
+class Group(StrEnum):
+    """What records are grouped by. A payer's kind names the entities of that kind that paid.
+
+    A group is an id or a name; of `day` YYYY-MM-DD in UTC, of `hour` whole hours since the epoch;
+    both are those of the admission.
+    """
 
     KEY = "key"
     TEAM = "team"
     USER = "user"
     CUSTOMER = "customer"
     MEMBER = "member"
+    TAG = "tag"
     ORGANIZATION = "organization"
     MODEL = "model"
+    DEPLOYMENT = "deployment"
+    STATUS = "status"
     DAY = "day"
+    HOUR = "hour"
+
+
+NO_PAYERS = frozenset(
+    {Group.ORGANIZATION, Group.MODEL, Group.DEPLOYMENT, Group.STATUS, Group.DAY, Group.HOUR}
+)
+"""Groups that are no kind of a payer."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpendQuery:
-    """Which sums of the history: of whole hours of admission from `since_us` to `until_us`, both
-    included; None: no bound.
+class UsageRow:
+    """The totals of one combination of groups, in the order in which they were asked for."""
+
+    groups: tuple[str, ...]
+    sums: LedgerSums
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedUsage:
+    """Totals of the history, and how far each organization's ledger is recorded in them."""
+
+    rows: Sequence[UsageRow]
+    positions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRow:
+    """Units of one kind that the calls of a day were charged for. `day`: days since the epoch.
+
+    '' is no key, team or user.
     """
 
-    group: SpendGroup
-    since_us: int | None = None
-    until_us: int | None = None
+    day: int
+    organization: str
+    key: str
+    team: str
+    user: str
+    model: str
+    deployment: str
+    kind: str
+    units: int
+    nanousd: int
 
 
 @dataclass(frozen=True, slots=True)
-class SpendSum:
-    """What one group used. `group`: an id, a model, or the first hour of a day since the epoch."""
+class RecordedParts:
+    """Parts of the history, and how far each organization's ledger is recorded in them."""
 
-    group: str
-    requests: int
-    failures: int
-    input_tokens: int
-    output_tokens: int
-    cost_nanousd: int
+    rows: Sequence[PartsRow]
+    positions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPlace:
+    """Where a record stands among all; the greater, the later it was settled."""
+
+    settled_us: int
+    id: str
 
 
 class History(Protocol):
@@ -77,14 +169,35 @@ class History(Protocol):
         """Return how far an organization's ledger has been recorded; None: not at all."""
         ...
 
-    async def keep(self, organization: str, streamed: StreamedRecords) -> int:
-        """Record what was streamed, once however often it is told; return how many were new."""
+    async def keep(
+        self, organization: str, records: Sequence[Settled], position: str | None = None
+    ) -> int:
+        """Record what was settled, once however often it is told; return how many were new.
+
+        `position`: how far the organization's ledger is recorded then; None: as far as before.
+        """
         ...
 
     async def forget_before(self, admitted_us: int) -> None:
         """Remove the records of requests that were admitted earlier. Their sums stay."""
         ...
 
-    async def sums(self, query: SpendQuery) -> list[SpendSum]:
-        """Return the sums of a time by group, those that spent most first; days in their order."""
+    async def usage(self, query: LedgerQuery, by: Sequence[Group]) -> RecordedUsage:
+        """Return the totals of a query's records by groups.
+
+        Raises BadRequest for groups and filters that no table has together.
+        """
+        ...
+
+    async def parts(self, query: LedgerQuery) -> RecordedParts:
+        """Return what the calls of whole days were charged for, of one organization or of all."""
+        ...
+
+    async def page(
+        self, query: LedgerQuery, count: int, before: Mapping[str, int], place: HistoryPlace | None
+    ) -> Sequence[Settled]:
+        """Return records, latest first: at most `count` behind a place (None: from the newest on).
+
+        `before`: of these organizations only records that were settled earlier.
+        """
         ...

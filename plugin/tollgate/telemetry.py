@@ -351,13 +351,6 @@ def settlements_postponed(reservation_ids: Sequence[str], error: Exception) -> N
     )
 
 
-def not_recorded(error: Exception) -> None:
-    """Log that the recorder could not go on; it tries again, and the ledger keeps what
-    it missed.
-    """
-    _log.warning("the history is behind the ledger, and is tried again: %s", error)
-
-
 def prices_not_read(error: Exception) -> None:
     """Record that the price file became unusable; its last content still applies."""
     _log.error("prices stay as they were: %s", error)

@@ -46,6 +46,7 @@ general_settings:
 tollgate:
   workers: 2
   max_request_bytes: 1048576
+  history_url: none
 """
 
 

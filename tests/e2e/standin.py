@@ -1,4 +1,4 @@
-"""`tollgate` with another worker and another admin server: those of envoy_lab.
+"""`tollgate` with another worker, admin server and recorder: the first two are of envoy_lab.
 
 The supervisor is what is tested, and it is the real one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from tollgate.heartbeat import keep_beating
 async def _serve(options: dict[str, str]) -> None:
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    serving: AbstractAsyncContextManager[object] = nullcontext()
     if "--grpc" in options:
         serving = Gate().serving(Path(options["--grpc"].removeprefix("unix:")))
-    else:
+    elif "--http" in options:
         serving = Server().serving(path=options["--http"].removeprefix("unix:"))
     async with serving:
         beating = asyncio.create_task(keep_beating(Path(options["--beat"]), lambda: ""))
@@ -34,7 +36,7 @@ async def _serve(options: dict[str, str]) -> None:
 
 def main() -> None:
     """A part, when called as one; otherwise the command line."""
-    if sys.argv[1] in ("worker", "admin"):
+    if sys.argv[1] in ("worker", "admin", "recorder"):
         asyncio.run(_serve(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))))
         return
     programs = partial(supervisor.Programs, app=(sys.executable, "-m", "tests.e2e.standin"))

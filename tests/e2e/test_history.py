@@ -21,8 +21,8 @@ from tests.e2e.test_spend import tollgate_command
 
 @pytest_asyncio.fixture(params=["grpc", "native"])
 async def tollgate(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway with a history in SQLite."""
-    config = f"{CONFIG}  history_url: sqlite:///{tmp_path}/history.db\n"
+    """A gateway with the history that it has by default: in SQLite, in its state folder."""
+    config = CONFIG.replace("  history_url: none\n", "")
     async with gateway(tmp_path, config, "--mode", request.param) as running:
         yield running
 

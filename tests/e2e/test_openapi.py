@@ -88,6 +88,7 @@ API = create_api(
     watched=WORLD.watched,
     reported=WORLD.reports,
     refused=WORLD.refused,
+    usage_sums=WORLD.usage_sums,
 )
 OPERATIONS = [
     (path, method, mode)

@@ -187,7 +187,7 @@ def gateway(request: pytest.FixtureRequest, folder: Path) -> Iterator[Gateway]:
 def test_each_part_has_its_line_and_the_last_one_says_ready(shared: Gateway) -> None:
     """Order: what others rest on comes first."""
     names = [line.split()[0] for line in shared.lines if not line.startswith("notice")]
-    assert names == ["valkey", "worker-0", "admin", "mock-llm", "envoy", "ready:"]
+    assert names == ["valkey", "worker-0", "admin", "recorder", "mock-llm", "envoy", "ready:"]
 
 
 def test_a_call_goes_through_envoy_and_worker_to_the_built_in_provider(shared: Gateway) -> None:
@@ -435,7 +435,7 @@ def test_serve_runs_everything_but_envoy(folder: Path) -> None:
         process.send_signal(signal.SIGTERM)
         code = process.wait(20)
     assert (lines, line, code) == (
-        ["notice:", "valkey", "worker-0", "admin"],
+        ["notice:", "valkey", "worker-0", "admin", "recorder"],
         f"ready: grpc unix:{folder}/grpc, native unix:{folder}/native, http unix:{folder}/http\n",
         0,
     )

@@ -27,6 +27,7 @@ async def api(world: World) -> AsyncIterator[Api]:
         watched=world.watched,
         reported=world.reports,
         refused=world.refused,
+        usage_sums=world.usage_sums,
         audit_log=MemoryAuditLog(world.registry),
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -20,10 +20,12 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.requests.catalog import Catalog
+from tollgate.history_ports import StreamedRecords
 from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
+from tollgate.reporting.usage_sums import UsageSums
 
 MASTER = "sk-master-key-of-tests"
 
@@ -73,6 +75,35 @@ class MemoryLedger:
         ]
         following = str(place + count) if len(found) > place + count else None
         return LedgerPage(tuple(found[place : place + count]), following)
+
+
+class MemoryLedgerStream:
+    """The port `LedgerStream` over what the counters have settled, all at once."""
+
+    def __init__(self, counters: MemoryCounters) -> None:
+        self._counters = counters
+
+    async def organizations(self) -> Sequence[str]:
+        return ["default"]
+
+    async def after(
+        self, organization: str, position: str | None, since_us: int | None = None
+    ) -> StreamedRecords | None:
+        if position is not None or not self._counters.ledger:
+            return None
+        records = [Settled(each.admitted_us, each) for each in self._counters.ledger]
+        return StreamedRecords(tuple(records), "end")
+
+    async def oldest_us(self, organization: str, position: str | None = None) -> int | None:
+        return None
+
+    async def length(self, organization: str) -> int:
+        return 1
+
+    async def remove_until(
+        self, organization: str, position: str, settled_us: int | None = None
+    ) -> None:
+        raise NotImplementedError
 
 
 def catalog() -> Catalog:
@@ -141,6 +172,7 @@ class World:
         )
         self.refusals = MemoryRefusals()
         self.refused = Refusals(self.refusals, self.clock)
+        self.usage_sums = UsageSums(MemoryLedgerStream(self.counters), self.clock)
         self._calls = 0
 
     async def spend(

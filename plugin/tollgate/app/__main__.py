@@ -38,6 +38,9 @@ def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path)
 Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
 # Not a command-line argument, since everybody could read a password in it.
 StoreUrl = Annotated[str, typer.Option(envvar="TOLLGATE_STORE_URL", help="the store's URL")]
+HistoryUrl = Annotated[
+    str, typer.Option(envvar="TOLLGATE_HISTORY_URL", help="the history's database")
+]
 Beat = Annotated[Path, typer.Option("--beat", help="the file for our signs of life")]
 
 
@@ -87,20 +90,35 @@ def admin(
     http_address: Annotated[
         str, typer.Option("--http", help="where to serve: unix:/path or host:port")
     ],
+    history: HistoryUrl = "",
 ) -> None:
     """Serve the management API, and settle expired leases."""
     from tollgate.app.admin import serve_admin
 
     snapshot = Snapshot.beside(config)
-    _run(lambda settings: serve_admin(settings, redis, beat, beats, http_address, snapshot), config)
+    _run(
+        lambda settings: serve_admin(
+            settings, redis, beat, beats, http_address, snapshot, history=history or None
+        ),
+        config,
+    )
 
 
 @app.command("recorder")
-def recorder(config: Config, redis: StoreUrl, beat: Beat) -> None:
+def recorder(
+    config: Config,
+    redis: StoreUrl,
+    beat: Beat,
+    history: HistoryUrl,
+    folder: Annotated[
+        Path, typer.Option("--folder", help="the folder of records that the store has no room for")
+    ],
+) -> None:
     """Record what was settled in the database of the history."""
-    from tollgate.app.recorder import serve_recorder
+    from tollgate.app.recorder import RecorderPlaces, serve_recorder
 
-    _run(lambda settings: serve_recorder(settings, redis, beat), config)
+    places = RecorderPlaces(redis, history, folder, beat)
+    _run(lambda settings: serve_recorder(settings, places), config)
 
 
 if __name__ == "__main__":

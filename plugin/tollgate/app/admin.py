@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +23,7 @@ from tollgate.adapters.http_api.application import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
+from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
@@ -36,10 +38,12 @@ from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.management.spending.guard import LimitGuard
 from tollgate.metering.metering import Metering
+from tollgate.ports import Ledger
+from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
-from tollgate.reporting.sums import LedgerReader
+from tollgate.reporting.usage_sums import UsageSums
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
 from tollgate.topology import Address
@@ -54,16 +58,22 @@ async def serve_admin(
     beats: Path,
     address: str,
     snapshot: Snapshot | None = None,
+    history: str | None = None,
 ) -> None:
     """The management API on one address, and the reaper of leases, until told to stop.
 
     `beat`: the file for our signs of life; `beats`: the folder of the workers'. `snapshot`: where
-    a changed configuration comes from.
+    a changed configuration comes from. `history`: the URL of the history's database.
     """
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
     kept_us = settings.tollgate.ledger_days * DAY_US
-    ledger = ValkeyLedger(core.client)
+    stream = ValkeyLedgerStream(core.client)
+    find = None if history is None else history_opener(history)
+    usage_sums = UsageSums(stream, core.clock, find)
+    ledger: Ledger = ValkeyLedger(core.client)
+    if find is not None:
+        ledger = FullLedger(ledger, stream, find)
 
     def management_by(settings: Settings, catalog: Catalog) -> Management:
         guard = LimitGuard(catalog, settings.tollgate.longest_wait_ms)
@@ -89,13 +99,12 @@ async def serve_admin(
     management = management_by(settings, core.priced.catalog)
     reports = reports_by(settings, core.priced.catalog)
     refused = Refusals(ValkeyRefusalLog(core.client), core.clock)
-    reader = LedgerReader(ledger, core.clock)
     audit_log = ValkeyAuditLog(core.client)
     console = create_console(
         management,
         reports,
         refused,
-        reader,
+        usage_sums,
         levels_by(settings),
         audit_log,
         watched,
@@ -107,7 +116,7 @@ async def serve_admin(
         watched=watched,
         reported=reports,
         refused=refused,
-        history=find_history(settings),
+        usage_sums=usage_sums,
         metrics_open=told.open,
         audit_log=audit_log,
         console=console,
@@ -147,15 +156,17 @@ async def serve_admin(
     await core.close()
 
 
-def find_history(settings: Settings) -> History | None:
-    """Return the history that the recorder keeps; None where no database is configured."""
-    url = settings.tollgate.history_url
-    if url is None:
-        return None
-    from tollgate.adapters.history.database import open_database
-    from tollgate.adapters.history.history import SqlHistory
+def history_opener(url: str) -> Callable[[], History]:
+    """Return what opens the history when a report first needs it: its libraries take memory."""
 
-    return SqlHistory(open_database(url))
+    @cache
+    def find() -> History:
+        from tollgate.adapters.history.database import open_database
+        from tollgate.adapters.history.history import SqlHistory
+
+        return SqlHistory(open_database(url))
+
+    return find
 
 
 class GatewayHealth:

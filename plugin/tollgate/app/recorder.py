@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
+from tollgate.adapters.history.overflow_files import OverflowFiles
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
+from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.app.base import DAY_US, beside
-from tollgate.core.errors import SettingsError
+from tollgate.app.health_page import health_served
+from tollgate.core.errors import HistoryUnavailable
 from tollgate.heartbeat import keep_beating
-from tollgate.reporting.recording import Recorder
+from tollgate.reporting import history_telemetry
+from tollgate.reporting.recording import Recorder, RecorderTerms
 from tollgate.settings import Settings
 
 _NICENESS = 19
@@ -23,27 +29,59 @@ _NICENESS = 19
 _READ_TIMEOUT_S = 10.0
 
 
-async def serve_recorder(settings: Settings, redis_url: str, beat: Path) -> None:
-    """Record until told to stop. `beat`: the file for our signs of life.
+@dataclass(frozen=True, slots=True)
+class RecorderPlaces:
+    """Where a recorder reads and writes.
 
-    Raises SettingsError when no history is configured or its database cannot be used.
+    `folder`: of the files for what the store has no room for. `beat`: the file for our signs of
+    life; None: nobody watches. `health`: `host:port` of health and metrics; None: nowhere.
     """
+
+    store_url: str
+    history_url: str
+    folder: Path
+    beat: Path | None = None
+    health: str | None = None
+
+
+async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
+    """Record until told to stop. Raises SettingsError when the database is none that is served."""
     ours = settings.tollgate
-    if ours.history_url is None:
-        raise SettingsError("tollgate.history_url names no database, so there is nothing to record")
     os.nice(_NICENESS)
-    engine = open_database(ours.history_url)
-    client = connect(redis_url, _READ_TIMEOUT_S, connections=2)
-    kept_us = None if ours.history_days is None else ours.history_days * DAY_US
-    recorder = Recorder(ValkeyLedgerStream(client), SqlHistory(engine), StoreClock(), kept_us)
+    engine = open_database(places.history_url)
+    client = connect(places.store_url, _READ_TIMEOUT_S, connections=2)
+    terms = RecorderTerms(
+        kept_us=ours.history_kept_us,
+        most_entries=ours.history_outbox,
+        most_age_us=ours.ledger_days * DAY_US,
+    )
+    recorder = Recorder(
+        ValkeyLedgerStream(client),
+        SqlHistory(engine),
+        StoreClock(),
+        ValkeyLease(client),
+        OverflowFiles(places.folder),
+        terms,
+    )
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with beside(keep_beating(beat, lambda: "")):
+    try:
+        await recorder.prepare()
+    except HistoryUnavailable as error:
+        history_telemetry.not_recorded(error)
+    health = nullcontext() if places.health is None else health_served(places.health)
+    async with beside(_beating(places.beat)):
         recording = asyncio.create_task(recorder.run())
-        print("ready", flush=True)
-        await told.wait()
+        with health:
+            print("ready", flush=True)
+            await told.wait()
         recorder.stop()
         await recording
     await client.aclose()
     engine.dispose()
+
+
+async def _beating(beat: Path | None) -> None:
+    if beat is not None:
+        await keep_beating(beat, lambda: "")

@@ -23,6 +23,7 @@ from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
+from tollgate.commands.records.run_recorder import recorder
 from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.top import top
@@ -222,6 +223,7 @@ app.command("import-litellm")(import_litellm)
 app.command("top")(top)
 app.command("explain")(explain)
 app.command("refusals")(refusals)
+app.command("recorder")(recorder)
 
 
 def rendered(loaded: settings.Settings, what: ConfigPart) -> str:

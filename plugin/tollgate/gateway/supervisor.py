@@ -38,7 +38,7 @@ from tollgate.settings.deployment_entries import AWS_VARIABLES
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Discovery, Topology
 
 # Workers get it by their environment, which only its owner may read; process arguments are public.
-_STORE_URL = "TOLLGATE_STORE_URL"
+_STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
 # Beside the time that calls under way get: to settle them and close.
 _APP_GRACE_SECONDS = 12.0
 
@@ -169,13 +169,17 @@ class _Gateway:
         )
 
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
+        history_url = self.settings.tollgate.history_database
+        urls = {_STORE_URL: redis_url}
+        if history_url is not None and command != "worker":
+            urls[_HISTORY_URL] = history_url
         # The workers' own folder, so that looking for workers there finds nobody else.
         beat = self.beats / name if command == "worker" else self.folder / f"{name}.beat"
         common = ("--config", str(self.live.snapshot.in_force), "--beat", str(beat))
         return Part(
             name,
             (*self.programs.app, command, *common, *options),
-            {**self.app_environment, _STORE_URL: redis_url},
+            {**self.app_environment, **urls},
             note=note,
             restarts=True,
             pulse=lambda: last_beat(beat),
@@ -185,10 +189,12 @@ class _Gateway:
         )
 
     def recorder(self, redis_url: str) -> list[Part]:
-        """The process that keeps the history; none without a database for it."""
-        if self.settings.tollgate.history_url is None:
+        """Return the process that keeps the history; none without a database for it."""
+        ours = self.settings.tollgate
+        if ours.history_database is None:
             return []
-        return [self._app("recorder", "recorder", redis_url, note="keeps the history")]
+        folder = ("--folder", str(ours.state_dir / "overflow"))
+        return [self._app("recorder", "recorder", redis_url, *folder, note="keeps the history")]
 
     def mock(self, address: Address) -> Part:
         """Return the built-in provider."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from tollgate.core.callers.access import AllowedModels, Model
@@ -31,26 +30,6 @@ from tollgate.ports import (
 )
 
 MOST_RECORDS = 10_000  # of one list; sums have no bound
-# Records summed between two turns of the event loop, and read in one page.
-_PAGE = 2_000
-
-
-@dataclass(slots=True)
-class DaySum:
-    """The spend of one day, in nano-dollars: in total, by model, by user."""
-
-    day: date
-    total: int = 0
-    by_model: dict[str, int] = field(default_factory=dict)
-    by_user: dict[str, int] = field(default_factory=dict)
-
-    def add(self, settled: Settled) -> None:
-        """Count a record."""
-        model, cost = settled.record.model, settled.record.cost_nanousd
-        self.total += cost
-        self.by_model[model] = self.by_model.get(model, 0) + cost
-        if (user := find_payer(settled, ScopeKind.USER)) is not None:
-            self.by_user[user] = self.by_user.get(user, 0) + cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +79,6 @@ class Reports:
         """Return the record of a settled request, or None."""
         page = await self._ledger.page(LedgerQuery(organization, request_id=request_id), 1)
         return page.records[0] if page.records else None
-
-    async def days(self, query: LedgerQuery) -> list[DaySum]:
-        """Sum all records of a query by the UTC day of their admission, newest first."""
-        days: dict[date, DaySum] = {}
-        cursor: str | None = None
-        while True:
-            page = await self._ledger.page(query, _PAGE, cursor)
-            for each in page.records:
-                day = day_of(each)
-                days.setdefault(day, DaySum(day)).add(each)
-            cursor = page.cursor
-            if cursor is None:
-                return [days[day] for day in sorted(days, reverse=True)]
-            await asyncio.sleep(0)
 
     @property
     def complete_from_us(self) -> int:
@@ -225,8 +190,3 @@ def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
         (each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)),
         None,
     )
-
-
-def day_of(settled: Settled) -> date:
-    """Return the UTC day on which a call was admitted."""
-    return datetime.fromtimestamp(settled.record.admitted_us // 1_000_000, UTC).date()

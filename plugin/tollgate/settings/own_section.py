@@ -12,7 +12,9 @@ from pydantic import AfterValidator, Field, model_validator
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.credentials import PAYER_HEADERS
 from tollgate.core.callers.limit_entries import MOST_WAIT_MS, find_contradiction
+from tollgate.core.errors import BadRequest
 from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.settings.grpc_settings import GrpcSettings
@@ -35,6 +37,19 @@ def _installed(wanted: bool) -> bool:
         raise ValueError("needs the extra `tokenizer`: pip install '.[tokenizer]' in the checkout")
     return wanted
 
+
+def _retention(text: str) -> str:
+    try:
+        long_enough = parse_duration(text).length_us >= _LEAST_RETENTION_US
+    except BadRequest as error:
+        raise ValueError(str(error)) from error
+    if not long_enough:
+        raise ValueError("must be at least a day, as 400d or 13mo")
+    return text
+
+
+# A call may be settled a day after its admission, and must still be found then.
+_LEAST_RETENTION_US = 86_400_000_000
 
 EnvoyVersion = Literal["1.37", "1.38", "1.39", "1.40"]
 """The four latest minor versions of Envoy."""
@@ -178,13 +193,45 @@ class TollgateSettings(GrpcSettings):
     ledger_days: int = Field(30, ge=1, description="how long settled records are kept")
     history_url: str | None = Field(
         None,
-        description="database that keeps what was settled for longer: `sqlite:///PATH` or `postgresql://...`",
+        description=(
+            "database that keeps what was settled for longer: `sqlite:///PATH`,"
+            " `postgresql://...` or `none`; default a file in state_dir, where the embedded"
+            " Valkey is the store"
+        ),
     )
-    history_days: int | None = Field(
+    history_retention: Annotated[str, AfterValidator(_retention)] | None = Field(
         None,
-        ge=1,
         description="how long the history keeps single records; default for ever, and sums always",
+        examples=["400d"],
     )
+    history_outbox: int = Field(
+        1_000_000,
+        ge=1,
+        description=(
+            "entries of the ledger that the store keeps for each organization while the history is"
+            " away; older ones go to a file"
+        ),
+    )
+
+    @property
+    def history_database(self) -> str | None:
+        """Return the URL of the history's database; None: no history is kept.
+
+        A store of the user's own may serve several gateways, whose histories must be one, so only
+        the embedded one has a history by default.
+        """
+        if self.history_url == "none":
+            return None
+        if self.history_url is not None or self.redis_url is not None:
+            return self.history_url
+        return f"sqlite:///{(self.state_dir / 'history.db').absolute()}"
+
+    @property
+    def history_kept_us(self) -> int | None:
+        """Return how long the history keeps single records; None: for ever."""
+        if self.history_retention is None:
+            return None
+        return parse_duration(self.history_retention).length_us
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

@@ -46,6 +46,7 @@ def url() -> Iterator[str]:
         watched=world.watched,
         reported=world.reports,
         refused=world.refused,
+        usage_sums=world.usage_sums,
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))

@@ -16,6 +16,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tollgate import telemetry
+from tollgate.reporting import history_telemetry
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ ADDED_LABELS = {"le", "pid", "job", "instance"}
 def metrics() -> dict[str, set[str]]:
     """The series that Tollgate tells, each with its labels."""
     found = {}
-    for each in vars(telemetry).values():
+    for each in (*vars(telemetry).values(), *vars(history_telemetry).values()):
         if isinstance(each, MetricWrapperBase):
             (family,) = each.describe()
             suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

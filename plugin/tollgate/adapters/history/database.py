@@ -9,7 +9,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tollgate.core.errors import HistoryUnavailable, SettingsError
@@ -42,7 +42,8 @@ def open_database(url: str) -> Engine:
             " 'envoy-tollgate[postgres]'"
         ) from error
     if kind == "sqlite":
-        event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -55,7 +56,10 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _set_pragmas(connection: Any, _: object) -> None:
+def _set_up(connection: Any, _: object) -> None:
+    # Python's module would begin transactions at the first write, so reads before it would each
+    # see another moment.
+    connection.isolation_level = None
     # Write-ahead logging: readers do not wait for the recorder. A power cut may take the last
     # transactions with it; they are recorded again from the ledger, whose position they held.
     for pragma in (
@@ -64,6 +68,10 @@ def _set_pragmas(connection: Any, _: object) -> None:
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 @contextmanager

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, delete, func, literal_column, select
+from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tollgate.adapters.history import partitions
 from tollgate.adapters.history.database import database_errors, migrate
-from tollgate.adapters.history.tables import HOURLY_SUMS, POSITIONS, RECORDS
-from tollgate.history_ports import SpendGroup, SpendQuery, SpendSum, StreamedRecords
+from tollgate.adapters.history.record_rows import daily_rows, hourly_rows, part_rows, record_row
+from tollgate.adapters.history.selecting import (
+    select_old,
+    select_page,
+    select_parts,
+    select_usage,
+    usage_row,
+)
+from tollgate.adapters.history.tables import (
+    DAILY_PARTS,
+    DAILY_SUMS,
+    HOURLY_SUMS,
+    POSITIONS,
+    RECORDS,
+    SUMMED,
+)
+from tollgate.core.calls.records import Record
+from tollgate.history_ports import (
+    Group,
+    HistoryPlace,
+    PartsRow,
+    RecordedParts,
+    RecordedUsage,
+)
+from tollgate.ports import LedgerQuery, Settled
 
 T = TypeVar("T")
-_HOUR_US = 3_600_000_000
-_FAILED_FROM = 400
-_EVERYTHING = "all"
-_SUMMED = ("requests", "failures", "input_tokens", "output_tokens", "cost_nanousd")
-_SUM_KEY = ("hour", "kind", "scope", "organization", "model")
-_encode = msgspec.json.Encoder().encode
+# Records that are removed in one transaction; other writers wait for no longer than that takes.
+_REMOVED_AT_ONCE = 2_000
+_decode = msgspec.json.Decoder(Record).decode
 
 
 class SqlHistory:
@@ -28,9 +49,9 @@ class SqlHistory:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._insert: Any = (
-            postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
-        )
+        self._partitioned = engine.dialect.name == "postgresql"
+        self._insert: Any = postgresql.insert if self._partitioned else sqlite.insert
+        self._months: set[int] = set()
 
     async def prepare(self) -> None:
         """Bring the schema to this version's."""
@@ -41,107 +62,117 @@ class SqlHistory:
         wanted = select(POSITIONS.c.position).where(POSITIONS.c.organization == organization)
         return await self._run(lambda connection: connection.execute(wanted).scalar())
 
-    async def keep(self, organization: str, streamed: StreamedRecords) -> int:
-        """Record what was streamed, and how far that goes; return how many records were new.
+    async def keep(
+        self, organization: str, records: Sequence[Settled], position: str | None = None
+    ) -> int:
+        """Record what was settled, and how far that goes; return how many records were new.
 
         One transaction holds records, sums and position, and a record that is there already counts
         nothing: whatever is interrupted or repeated, each record counts once.
         """
-        return await self._run(lambda connection: self._keep(connection, organization, streamed))
+
+        def work(connection: Connection) -> int:
+            new = self._keep(connection, organization, records)
+            if position is not None:
+                self._go_on(connection, organization, position)
+            return new
+
+        return await self._run(work)
 
     async def forget_before(self, admitted_us: int) -> None:
-        """Remove the records of requests that were admitted earlier. Their sums stay."""
-        old = delete(RECORDS).where(RECORDS.c.admitted_us < admitted_us)
-        await self._run(lambda connection: connection.execute(old))
+        """Remove the records of requests that were admitted earlier, in small transactions.
 
-    async def sums(self, query: SpendQuery) -> list[SpendSum]:
-        """Return the sums of a time by group, those that spent most first; days in their order."""
-        rows = await self._run(lambda connection: connection.execute(_select_sums(query)).all())
-        return [SpendSum(str(row[0]), *map(int, row[1:])) for row in rows]
+        Their sums stay. PostgreSQL drops the partitions of whole months.
+        """
+        if self._partitioned:
+            await self._run(lambda connection: partitions.drop_before(connection, admitted_us))
+            self._months.clear()
+        removal = select_old(admitted_us, _REMOVED_AT_ONCE)
+        while await self._run(lambda connection: connection.execute(removal).rowcount):
+            pass
 
-    async def _run(self, work: Callable[[Connection], T]) -> T:
+    async def usage(self, query: LedgerQuery, by: Sequence[Group]) -> RecordedUsage:
+        """Return the totals of a query's records by groups. Raises BadRequest, as the port says."""
+        statement, groups = select_usage(query, by, self._engine.dialect.name)
+        rows, positions = await self._run(
+            lambda connection: (connection.execute(statement).all(), _positions(connection)),
+            snapshot=True,
+        )
+        return RecordedUsage([usage_row(row, groups) for row in rows], positions)
+
+    async def parts(self, query: LedgerQuery) -> RecordedParts:
+        """Return what the calls of whole days were charged for."""
+        statement = select_parts(query)
+        rows, positions = await self._run(
+            lambda connection: (connection.execute(statement).all(), _positions(connection)),
+            snapshot=True,
+        )
+        return RecordedParts([PartsRow(*row) for row in rows], positions)
+
+    async def page(
+        self, query: LedgerQuery, count: int, before: Mapping[str, int], place: HistoryPlace | None
+    ) -> Sequence[Settled]:
+        """Return at most `count` records, latest first."""
+        statement = select_page(query, count, before, place, self._engine.dialect.name)
+        rows = await self._run(lambda connection: connection.execute(statement).all())
+        return [Settled(settled_us, _decode(text)) for settled_us, text in rows]
+
+    async def _run(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
+        """Run some work in a transaction. `snapshot`: all its reads see the same moment, as
+        SQLite's always do.
+        """
+
         def in_transaction() -> T:
-            with database_errors(), self._engine.begin() as connection:
-                return work(connection)
+            with database_errors(), self._engine.connect() as connection:
+                if snapshot and self._partitioned:
+                    connection = connection.execution_options(isolation_level="REPEATABLE READ")
+                with connection.begin():
+                    return work(connection)
 
         return await asyncio.to_thread(in_transaction)
 
-    def _keep(self, connection: Connection, organization: str, streamed: StreamedRecords) -> int:
-        rows = {
-            each.record.id: {
-                "id": each.record.id,
-                "organization": organization,
-                "admitted_us": each.record.admitted_us,
-                "settled_us": each.settled_us,
-                "model": each.record.model,
-                "status": each.record.status,
-                "cost_nanousd": each.record.cost_nanousd,
-                "record": _encode(each.record).decode(),
-            }
-            for each in streamed.records
-        }
-        new: set[str] = set()
-        if rows:
-            insert = self._insert(RECORDS).on_conflict_do_nothing().returning(RECORDS.c.id)
-            new = set(connection.execute(insert, list(rows.values())).scalars())
-        if sums := _sums_of(organization, streamed, new):
-            self._add(connection, HOURLY_SUMS, sums)
-        position = {"organization": organization, "position": streamed.position}
-        connection.execute(
-            self._insert(POSITIONS).on_conflict_do_update(
-                index_elements=["organization"], set_={"position": streamed.position}
-            ),
-            position,
-        )
+    def _keep(self, connection: Connection, organization: str, records: Sequence[Settled]) -> int:
+        told = {each.record.id: each for each in records}
+        if not told:
+            return 0
+        if self._partitioned:
+            times = (each.record.admitted_us for each in told.values())
+            partitions.create_for(connection, times, self._months)
+        insert = self._insert(RECORDS).on_conflict_do_nothing().returning(RECORDS.c.id)
+        rows = [record_row(organization, each) for each in told.values()]
+        new = [told[each].record for each in connection.execute(insert, rows).scalars()]
+        for table, added, summed in (
+            (HOURLY_SUMS, hourly_rows(organization, new), SUMMED),
+            (DAILY_SUMS, daily_rows(organization, new), SUMMED),
+            (DAILY_PARTS, part_rows(organization, new), ("units", "cost_nanousd")),
+        ):
+            if added:
+                self._add(connection, table, added, summed)
         return len(new)
 
-    def _add(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    def _go_on(self, connection: Connection, organization: str, position: str) -> None:
+        """Write how far an organization's ledger has been recorded."""
+        write = self._insert(POSITIONS).on_conflict_do_update(
+            index_elements=["organization"], set_={"position": position}
+        )
+        connection.execute(write, {"organization": organization, "position": position})
+
+    def _add(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[dict[str, Any]],
+        summed: Sequence[str],
+    ) -> None:
         """Add sums to those that are there."""
         insert = self._insert(table)
-        added = {name: table.c[name] + insert.excluded[name] for name in _SUMMED}
+        added = {name: table.c[name] + insert.excluded[name] for name in summed}
+        keys = [each.name for each in table.primary_key]
         connection.execute(
-            insert.on_conflict_do_update(index_elements=list(_SUM_KEY), set_=added), list(rows)
+            insert.on_conflict_do_update(index_elements=keys, set_=added), list(rows)
         )
 
 
-def _sums_of(organization: str, streamed: StreamedRecords, new: set[str]) -> list[dict[str, Any]]:
-    """Return the hourly sums of the records that are new, in a fixed order.
-
-    Two recorders that add to the same rows in different orders would wait for each other.
-    """
-    sums: dict[tuple[Any, ...], list[int]] = {}
-    records = {each.record.id: each.record for each in streamed.records}
-    for record in (records[each] for each in new):
-        failed = int(record.status >= _FAILED_FROM)
-        amounts = (1, failed, record.input_tokens, record.output_tokens, record.cost_nanousd)
-        for payer in (f"{_EVERYTHING}:", *record.scopes):
-            kind, _, scope = payer.partition(":")
-            key = (record.admitted_us // _HOUR_US, kind, scope, organization, record.model)
-            cell = sums.setdefault(key, [0] * len(amounts))
-            for number, amount in enumerate(amounts):
-                cell[number] += amount
-    return [
-        dict(zip((*_SUM_KEY, *_SUMMED), (*key, *sums[key]), strict=True)) for key in sorted(sums)
-    ]
-
-
-def _select_sums(query: SpendQuery) -> Any:
-    columns = HOURLY_SUMS.c
-    by_all = {
-        SpendGroup.MODEL: columns.model,
-        SpendGroup.ORGANIZATION: columns.organization,
-        # The text of an expression: PostgreSQL does not see that two with parameters are equal.
-        SpendGroup.DAY: literal_column("hour - hour % 24"),
-    }
-    group = by_all.get(query.group, columns.scope)
-    kind = _EVERYTHING if query.group in by_all else query.group.value
-    found = select(group, *(func.sum(columns[name]) for name in _SUMMED)).where(
-        columns.kind == kind
-    )
-    if query.since_us is not None:
-        found = found.where(columns.hour >= query.since_us // _HOUR_US)
-    if query.until_us is not None:
-        found = found.where(columns.hour <= query.until_us // _HOUR_US)
-    by_day = query.group is SpendGroup.DAY
-    order = group if by_day else func.sum(columns.cost_nanousd).desc()
-    return found.group_by(group).order_by(order, group)
+def _positions(connection: Connection) -> dict[str, str]:
+    wanted = select(POSITIONS.c.organization, POSITIONS.c.position)
+    return {row.organization: row.position for row in connection.execute(wanted)}

@@ -25,11 +25,11 @@ from tollgate.adapters.http_api.routes import (
     users,
 )
 from tollgate.adapters.http_api.routes.lookups import explain, refusals
-from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.ports import AuditLog
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
+from tollgate.reporting.usage_sums import UsageSums
 
 
 def create_api(
@@ -39,7 +39,7 @@ def create_api(
     watched: health.Watched,
     reported: Reports | None = None,
     refused: Refusals | None = None,
-    history: History | None = None,
+    usage_sums: UsageSums | None = None,
     metrics_open: bool = False,
     audit_log: AuditLog | None = None,
     console: ASGIApp | None = None,
@@ -50,7 +50,7 @@ def create_api(
     `watched`: what /health and /metrics tell of; without `reported` there is nothing of spend,
     refusals and models.
 
-    `history`: what /global/spend/report sums up, if a database keeps one.
+    `usage_sums`: what reports of usage are read from; it comes with `reported`.
     `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
     answers at /ui. `diagnosed`: what `tollgate doctor` asks.
     """
@@ -86,7 +86,7 @@ def create_api(
     if reported is not None:
         api.state.reports = reported
         api.state.refusals = refused
-        api.state.history = history
+        api.state.usage_sums = usage_sums
         api.include_router(reports.router)
         api.include_router(explain.router)
         api.include_router(refusals.router)

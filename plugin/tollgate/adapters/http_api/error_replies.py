@@ -21,6 +21,7 @@ from tollgate.core.answers.error_shapes import error_body, error_headers
 from tollgate.core.errors import (
     BadRequest,
     Conflict,
+    HistoryUnavailable,
     NotFound,
     StoreUnavailable,
     TollgateError,
@@ -28,6 +29,7 @@ from tollgate.core.errors import (
 )
 from tollgate.core.requests.dialects import Family, family_of_path
 from tollgate.management.administrators import Denied
+from tollgate.reporting import history_telemetry
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = {"retry-after": "1"}
@@ -150,6 +152,10 @@ async def _ours(request: Request, exception: Exception) -> Response:
         # The client library's words about the connection belong in the log, not in an answer.
         telemetry.store_failed("manage", exception)
         message = "the store is unavailable; try again"
+        return error(request, 503, "internal_server_error", message, headers=_RETRY_AFTER)
+    if isinstance(exception, HistoryUnavailable):
+        history_telemetry.not_read(exception)
+        message = "the history's database is unavailable; try again"
         return error(request, 503, "internal_server_error", message, headers=_RETRY_AFTER)
     status, kind = _STATUSES.get(type(exception), (500, "internal_server_error"))
     param = exception.param if isinstance(exception, BadRequest) else None

@@ -12,7 +12,6 @@ from fastapi.routing import APIRoute
 
 from tollgate.core.errors import BadRequest, NotFound
 from tollgate.core.limits.accounts import ScopeKind
-from tollgate.history_ports import SpendGroup, SpendQuery
 from tollgate.management import Management
 from tollgate.management.virtual_keys import as_hash
 from tollgate.ports import LedgerQuery
@@ -98,14 +97,13 @@ async def key_id_of(management: Management, name: str) -> str:
     return as_hash(name)  # records of a deleted key stay, under its hash
 
 
-def history_query(group: SpendGroup, first: date | None, last: date | None) -> SpendQuery:
+def days_query(first: date | None, last: date | None) -> LedgerQuery:
     """Return the query for whole days of UTC, both included. Raises BadRequest."""
     if first is not None and last is not None and last < first:
         raise BadRequest("end_date must not be before start_date", "end_date")
-    return SpendQuery(
-        group,
-        None if first is None else _midnight_us(first),
-        None if last is None else _midnight_us(last) + _DAY_US - 1,
+    return LedgerQuery(
+        since_us=None if first is None else _midnight_us(first),
+        until_us=None if last is None else _midnight_us(last) + _DAY_US - 1,
     )
 
 

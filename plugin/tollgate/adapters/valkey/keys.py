@@ -18,6 +18,7 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
     tollgate:layout                        string   which version of the layout the counters have
     tollgate:layout:lock                   string   empty; while an older layout is converted
     tollgate:probe                         string   empty; written by checks, for a minute
+    tollgate:recorder                      string   which recorder works; expires after 5 seconds
     tollgate:{entities}:audit              stream   what was changed, and by whom: entry
     tollgate:{entities}:version            integer  the last version that was given
     tollgate:{entities}:KIND:ID            hash     version, document of an entity
@@ -103,6 +104,9 @@ OUTPUTS = "tollgate:outputs"
 
 PROBE = "tollgate:probe"
 """Written by a check of the store."""
+
+RECORDER = "tollgate:recorder"
+"""Which recorder carries the ledger into the history."""
 
 ENTITIES_VERSION = "tollgate:{entities}:version"
 """Incremented with every change of an entity, so that no version is ever reused."""

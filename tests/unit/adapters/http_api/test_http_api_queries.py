@@ -14,6 +14,7 @@ API = create_api(
     watched=WORLD.watched,
     reported=WORLD.reports,
     refused=WORLD.refused,
+    usage_sums=WORLD.usage_sums,
 )
 HIDDEN = ("/docs", "/metrics", "/end_user/list", "/health/liveness", "/v1/model/info")
 PROVIDERS = ("/v1/models", "/v1/models/{name}")

@@ -20,6 +20,7 @@ DOCUMENT: dict[str, Any] = create_api(
     watched=WORLD.watched,
     reported=WORLD.reports,
     refused=WORLD.refused,
+    usage_sums=WORLD.usage_sums,
     audit_log=MemoryAuditLog(WORLD.registry),
 ).openapi()
 ROOT = Path(__file__).parents[4]

@@ -31,14 +31,22 @@ from tollgate.adapters.http_api.console.pages import (
 from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.http_api.console.visitors import Forbidden, NotSignedIn, sign_in_address
 from tollgate.adapters.http_api.routes.health import Watched
-from tollgate.core.errors import BadRequest, Conflict, NotFound, StoreUnavailable, TollgateError
+from tollgate.core.errors import (
+    BadRequest,
+    Conflict,
+    HistoryUnavailable,
+    NotFound,
+    StoreUnavailable,
+    TollgateError,
+)
 from tollgate.management import Management
 from tollgate.management.administrators import Denied
 from tollgate.ports import AuditLog
+from tollgate.reporting import history_telemetry
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
-from tollgate.reporting.sums import LedgerReader
+from tollgate.reporting.usage_sums import UsageSums
 
 _PATH = "/ui"
 _log = logging.getLogger("tollgate.console")
@@ -64,7 +72,7 @@ def create_console(
     management: Management,
     reports: Reports,
     refused: Refusals,
-    reader: LedgerReader,
+    usage_sums: UsageSums,
     levels: Levels,
     audit_log: AuditLog,
     watched: Watched,
@@ -75,7 +83,7 @@ def create_console(
     console.state.management = management
     console.state.reports = reports
     console.state.refusals = refused
-    console.state.reader = reader
+    console.state.usage_sums = usage_sums
     console.state.levels = levels
     console.state.audit_log = audit_log
     console.state.watched = watched
@@ -129,7 +137,7 @@ async def _ask_to_sign_in(request: Request, fault: Exception) -> Response:
 async def _tell(request: Request, fault: Exception) -> Response:
     """Answer with a page that says what is wrong."""
     status, told = _told(fault)
-    if status >= 500 and not isinstance(fault, StoreUnavailable):
+    if status >= 500 and not isinstance(fault, StoreUnavailable | HistoryUnavailable):
         # Only the path: queries and forms may hold secrets.
         _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
     values = {"title": _WORDS.get(status, "That did not work"), "told": told}
@@ -140,6 +148,9 @@ def _told(fault: Exception) -> tuple[int, str]:
     if isinstance(fault, StoreUnavailable):
         telemetry.store_failed("console", fault)
         return 503, "Nothing is lost. Reload the page in a moment; health is at /health/readiness."
+    if isinstance(fault, HistoryUnavailable):
+        history_telemetry.not_read(fault)
+        return 503, "The history's database does not answer. Reload the page in a moment."
     if isinstance(fault, RequestValidationError):
         first = fault.errors()[0]
         return 400, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}"

@@ -17,7 +17,7 @@ from tollgate.adapters.http_api.queries import (
     ListLimit,
     LogFilters,
     PageNumber,
-    history_query,
+    days_query,
 )
 from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.wire import keys as key_wire
@@ -27,9 +27,10 @@ from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import printed_time
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import History, SpendGroup
+from tollgate.history_ports import Group
 from tollgate.management.spending.ranking import Ranking
 from tollgate.reporting.reports import MOST_RECORDS, Reports
+from tollgate.reporting.usage_sums import UsageSums
 
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 
@@ -41,6 +42,15 @@ def reports_of(request: Request) -> Reports:
 
 
 Reported = Annotated[Reports, Depends(reports_of)]
+
+
+def usage_sums_of(request: Request) -> UsageSums:
+    """Return the sums that this API serves."""
+    usage_sums: UsageSums = request.app.state.usage_sums
+    return usage_sums
+
+
+Summing = Annotated[UsageSums, Depends(usage_sums_of)]
 
 
 @router.get("/spend/keys")
@@ -86,6 +96,7 @@ async def spend_users(
 async def spend_logs(
     management: Administered,
     reports: Reported,
+    usage_sums: Summing,
     refused: Refused,
     response: Response,
     filters: Annotated[LogFilters, Depends()],
@@ -108,7 +119,7 @@ async def spend_logs(
             raise BadRequest(
                 "sums are of all records; limit and cursor need summarize=false", "limit"
             )
-        return [wire.day(each) for each in await reports.days(query)]
+        return [wire.day(each) for each in await usage_sums.days(query)]
     if filters.status == "refused":
         refusals = await refused.page(query, limit or MOST_RECORDS, cursor)
         if refusals.cursor is not None:
@@ -147,17 +158,13 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
 @router.get("/global/spend/report")
 async def spend_report(
     _: Admin,
-    request: Request,
-    group_by: SpendGroup,
+    usage_sums: Summing,
+    group_by: Group,
     start_date: Day = None,
     end_date: Day = None,
 ) -> list[wire.SpendSumRow]:
-    """What each key, team, user, customer, member, organization, model or day used, from the
-    history: the greatest spend first, days in their order. Requests count on the day of UTC on
-    which they were admitted.
+    """What each key, team, user, customer, member, organization, model or day used: the greatest
+    spend first, days in their order. Requests count on the day of UTC on which they were admitted.
     """
-    history: History | None = request.app.state.history
-    if history is None:
-        raise BadRequest("no history is kept; tollgate.history_url names a database for it")
-    query = history_query(group_by, start_date, end_date)
-    return [wire.spend_sum(query.group, each) for each in await history.sums(query)]
+    rows = await usage_sums.usage(days_query(start_date, end_date), (group_by,))
+    return wire.spend_sums(group_by, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +13,11 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import SpendGroup, SpendSum
+from tollgate.history_ports import Group, UsageRow
 from tollgate.ports import Settled
 from tollgate.reporting.refused import find_scope
-from tollgate.reporting.reports import DaySum, find_payer
+from tollgate.reporting.reports import find_payer
+from tollgate.reporting.usage_sums import DaySum
 
 _BYTES_PER_TOKEN = 3  # a rough mean over English text and code
 
@@ -191,17 +192,28 @@ class SpendSumRow(ResponseBody):
     nanousd: int
 
 
-def spend_sum(group: SpendGroup, summed: SpendSum) -> SpendSumRow:
-    """Return a sum of the history, with its day printed."""
-    name = summed.group
-    if group is SpendGroup.DAY:
-        name = datetime.fromtimestamp(int(name) * 3600, UTC).date().isoformat()
-    return SpendSumRow(
-        group=name,
-        requests=summed.requests,
-        failures=summed.failures,
-        prompt_tokens=summed.input_tokens,
-        completion_tokens=summed.output_tokens,
-        spend=dollars_of(summed.cost_nanousd),
-        nanousd=summed.cost_nanousd,
-    )
+def spend_sums(group: Group, rows: Sequence[UsageRow]) -> list[SpendSumRow]:
+    """Return sums by one group, the greatest first; times in their order."""
+    named = [(row.groups[0], row.sums) for row in rows if row.groups[0]]
+    if group is Group.HOUR:
+        named = [(_hour(name), sums) for name, sums in named]
+    if group in (Group.DAY, Group.HOUR):
+        named.sort(key=lambda each: each[0])
+    else:
+        named.sort(key=lambda each: (-each[1].nanousd, each[0]))
+    return [
+        SpendSumRow(
+            group=name,
+            requests=sums.requests,
+            failures=sums.failures,
+            prompt_tokens=sums.input_tokens,
+            completion_tokens=sums.output_tokens,
+            spend=dollars_of(sums.nanousd),
+            nanousd=sums.nanousd,
+        )
+        for name, sums in named
+    ]
+
+
+def _hour(name: str) -> str:
+    return datetime.fromtimestamp(int(name) * 3600, UTC).isoformat()

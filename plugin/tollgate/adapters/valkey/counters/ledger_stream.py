@@ -16,6 +16,8 @@ from tollgate.ports import Settled
 
 # An entry holds up to 64 records, so one part stays below some megabytes and one transaction short.
 _ENTRIES = 200
+# A worker's clock, which dates the admission, may be some minutes ahead of the store's.
+_CLOCK_SKEW_MS = 300_000
 
 _decode = msgspec.json.Decoder(Record).decode
 
@@ -32,12 +34,22 @@ class ValkeyLedgerStream:
             names: Any = await self._client.smembers(ORGANIZATIONS)  # type: ignore[misc]
         return sorted(name.decode() for name in names)
 
-    async def after(self, organization: str, position: str | None) -> StreamedRecords | None:
-        """Return some records behind a position (None: from the oldest on); None: none is there."""
+    async def after(
+        self, organization: str, position: str | None, since_us: int | None = None
+    ) -> StreamedRecords | None:
+        """Return some records behind a position (None: from the oldest on); None: none is there.
+
+        A call is settled after its admission, so earlier entries hold none that `since_us` admits.
+        """
         oldest = "-" if position is None else f"({position}"
-        key = organization_keys(organization)[1]
+        if since_us is not None:
+            since_ms = max(0, since_us // 1000 - _CLOCK_SKEW_MS)
+            if position is None or _numbers(position) < (since_ms, 0):
+                oldest = f"{since_ms}-0"
         with store_errors():
-            entries: Any = await self._client.xrange(key, oldest, "+", count=_ENTRIES)
+            entries: Any = await self._client.xrange(
+                _key(organization), oldest, "+", count=_ENTRIES
+            )
         if not entries:
             return None
         records = tuple(
@@ -46,3 +58,37 @@ class ValkeyLedgerStream:
             for text in fields.values()
         )
         return StreamedRecords(records, entries[-1][0].decode())
+
+    async def oldest_us(self, organization: str, position: str | None = None) -> int | None:
+        """Return when the oldest record behind a position was settled; None: there is none."""
+        oldest = "-" if position is None else f"({position}"
+        with store_errors():
+            entries: Any = await self._client.xrange(_key(organization), oldest, "+", count=1)
+        return int(entries[0][0].partition(b"-")[0]) * 1000 if entries else None
+
+    async def length(self, organization: str) -> int:
+        """Return the number of entries."""
+        with store_errors():
+            return int(await self._client.xlen(_key(organization)))
+
+    async def remove_until(
+        self, organization: str, position: str, settled_us: int | None = None
+    ) -> None:
+        """Remove the entries up to a position, included; with `settled_us` only older ones."""
+        milliseconds, sequence = _numbers(position)
+        first_kept = (milliseconds, sequence + 1)
+        if settled_us is not None:
+            first_kept = min(first_kept, (settled_us // 1000, 0))
+        with store_errors():
+            await self._client.xtrim(
+                _key(organization), minid=f"{first_kept[0]}-{first_kept[1]}", approximate=False
+            )
+
+
+def _key(organization: str) -> str:
+    return organization_keys(organization)[1]
+
+
+def _numbers(position: str) -> tuple[int, int]:
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence)

@@ -6,14 +6,13 @@ import re
 from html import unescape
 
 import httpx
-from tests.unit.management_fixtures import MASTER, MemoryLedger, World
+from tests.unit.management_fixtures import MASTER, World
 from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.core.callers.rules import Policy
 from tollgate.reporting.levels import Levels
-from tollgate.reporting.sums import LedgerReader
 
 
 class Visit:
@@ -22,7 +21,6 @@ class Visit:
     page: httpx.Response
 
     def __init__(self, world: World) -> None:
-        reader = LedgerReader(MemoryLedger(world.counters), world.clock)
         audit_log = MemoryAuditLog(world.registry)
         policy = Policy(proxy=world.reports.proxy)
         levels = Levels(world.registry, world.counters, world.clock, policy)
@@ -32,11 +30,12 @@ class Visit:
             watched=world.watched,
             reported=world.reports,
             refused=world.refused,
+            usage_sums=world.usage_sums,
             console=create_console(
                 world.management,
                 world.reports,
                 world.refused,
-                reader,
+                world.usage_sums,
                 levels,
                 audit_log,
                 world.watched,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client.parser import text_string_to_metric_families
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
@@ -14,21 +13,14 @@ from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
+from tollgate.adapters.http_api.routes.reports import Summing
 from tollgate.core.errors import StoreUnavailable
-from tollgate.reporting.sums import HOUR_US, Glance, LedgerReader
+from tollgate.history_ports import HOUR_US
+from tollgate.reporting.usage_sums import Glance
 
 _SHOWN_LIMITS = 10
 
 router = APIRouter(prefix="/now")
-
-
-def reader_of(request: Request) -> LedgerReader:
-    """Return what sums up the ledger."""
-    reader: LedgerReader = request.app.state.reader
-    return reader
-
-
-Reading = Annotated[LedgerReader, Depends(reader_of)]
 
 
 @router.get("")
@@ -36,12 +28,12 @@ async def now(
     request: Request,
     visitor: Administrating,
     management: Managed,
-    reader: Reading,
+    usage_sums: Summing,
     levels: Levelled,
 ) -> Response:
     """Show how things stand."""
     watched: Watched = request.app.state.watched
-    glance = await reader.glance()
+    glance = await usage_sums.glance()
     emptying = await levels.emptying(glance.last_hour, _SHOWN_LIMITS)
     values = {
         "visitor": visitor,

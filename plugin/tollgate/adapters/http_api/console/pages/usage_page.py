@@ -13,19 +13,21 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
-from tollgate.adapters.http_api.console.pages.now_page import Reading
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import LogFilters
-from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.adapters.http_api.routes.reports import Reported, Summing
+from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
+from tollgate.history_ports import Group
 from tollgate.management import Management
-from tollgate.reporting.sums import Group, GroupedSums, LedgerSums
+from tollgate.reporting.usage_sums import GroupedSums
 
 Measure = Literal["spend", "requests", "input_tokens", "output_tokens", "failures"]
 _SHOWN_GROUPS, _DAYS, _MOST_DAYS = 7, 14, 400
 _OTHERS = "others"
+_GROUPS = tuple(each for each in Group if each not in (Group.DAY, Group.HOUR))
 _CSV_COLUMNS = (
     "name",
     "requests",
@@ -62,13 +64,13 @@ async def usage(
     visitor: Administrating,
     management: Managed,
     reports: Reported,
-    reader: Reading,
+    usage_sums: Summing,
     asked: Annotated[Asked, Depends()],
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Show sums by day and group."""
     filters = _dated(filters, reports.today)
-    sums = await reader.grouped(await filters.query(management), asked.by)
+    sums = await usage_sums.grouped(await filters.query(management), asked.by)
     names = await _names(management, asked.by, sums)
     ranked = sorted(sums.groups, key=lambda each: -measured(sums.groups[each], asked.measure))
     shown = ranked[:_SHOWN_GROUPS]
@@ -76,7 +78,7 @@ async def usage(
         "visitor": visitor,
         "asked": asked,
         "filters": filters,
-        "group_options": [(each.value, each.value) for each in Group],
+        "group_options": [(each.value, each.value) for each in _GROUPS],
         "filter_name": FILTERS.get(asked.by),
         "sums": sums,
         "ranked": ranked,
@@ -94,13 +96,13 @@ async def as_csv(
     _: Administrating,
     management: Managed,
     reports: Reported,
-    reader: Reading,
+    usage_sums: Summing,
     asked: Annotated[Asked, Depends()],
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Return the same sums as CSV: one row for each day and group."""
     filters = _dated(filters, reports.today)
-    sums = await reader.grouped(await filters.query(management), asked.by)
+    sums = await usage_sums.grouped(await filters.query(management), asked.by)
     names = await _names(management, asked.by, sums)
     written = io.StringIO()
     rows = csv.writer(written)

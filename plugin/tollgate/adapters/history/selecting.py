@@ -1,0 +1,236 @@
+"""Queries of the history: which table answers what, and in what order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    Delete,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from tollgate.adapters.history.record_rows import EVERYTHING, PAYERS
+from tollgate.adapters.history.tables import DAILY_PARTS, DAILY_SUMS, HOURLY_SUMS, RECORDS, SUMMED
+from tollgate.core.calls.ledger_sums import LedgerSums
+from tollgate.core.errors import BadRequest
+from tollgate.history_ports import DAY_US, HOUR_US, NO_PAYERS, Group, HistoryPlace, UsageRow
+from tollgate.ports import LedgerQuery
+
+_FAILED_FROM = 400
+_DAILY = frozenset(
+    {
+        Group.DAY,
+        Group.ORGANIZATION,
+        Group.MODEL,
+        Group.DEPLOYMENT,
+        Group.KEY,
+        Group.TEAM,
+        Group.USER,
+    }
+)
+_HOURLY = frozenset({Group.DAY, Group.HOUR, Group.ORGANIZATION, Group.MODEL})
+# PostgreSQL does not see that two expressions with parameters are equal, so these are texts.
+_TIMES = {
+    HOURLY_SUMS.name: {Group.DAY: "hour / 24", Group.HOUR: "hour"},
+    DAILY_SUMS.name: {Group.DAY: "day"},
+    RECORDS.name: {
+        Group.DAY: f"admitted_us / {DAY_US}",
+        Group.HOUR: f"admitted_us / {HOUR_US}",
+    },
+}
+
+
+def select_usage(
+    query: LedgerQuery, by: Sequence[Group], dialect: str
+) -> tuple[Select[Any], tuple[Group, ...]]:
+    """Return the statement for the totals of a query by groups, from the smallest table that has
+    them: hourly sums, which know one payer at a time; daily sums; records.
+
+    Raises BadRequest for groups and filters that no table has together.
+    """
+    groups = tuple(by)
+    for find in (_from_hours, _from_days):
+        found = find(query, groups)
+        if found is not None:
+            return found, groups
+    return _from_records(query, groups, dialect), groups
+
+
+def usage_row(row: Any, groups: Sequence[Group]) -> UsageRow:
+    """Return a row of `select_usage`."""
+    named = tuple(
+        _printed(group, value) for group, value in zip(groups, row[: len(groups)], strict=True)
+    )
+    return UsageRow(named, LedgerSums(*(int(each or 0) for each in row[len(groups) :])))
+
+
+def select_parts(query: LedgerQuery) -> Select[Any]:
+    """Return the statement for what calls were charged for on the days of a query."""
+    columns = DAILY_PARTS.c
+    names = ("day", "organization", "key", "team", "user", "model", "deployment", "part")
+    found = select(*(columns[each] for each in (*names, "units", "cost_nanousd")))
+    if query.organization is not None:
+        found = found.where(columns.organization == query.organization)
+    if query.since_us is not None:
+        found = found.where(columns.day >= query.since_us // DAY_US)
+    if query.until_us is not None:
+        found = found.where(columns.day <= query.until_us // DAY_US)
+    return found.order_by(*(columns[each] for each in names))
+
+
+def select_page(
+    query: LedgerQuery,
+    count: int,
+    before: Mapping[str, int],
+    place: HistoryPlace | None,
+    dialect: str,
+) -> Select[Any]:
+    """Return the statement for records, latest first."""
+    columns = RECORDS.c
+    found = _filtered(select(columns.settled_us, columns.record), query, dialect)
+    if before:
+        found = found.where(
+            or_(
+                columns.organization.not_in(list(before)),
+                *(
+                    and_(columns.organization == name, columns.settled_us < bound)
+                    for name, bound in before.items()
+                ),
+            )
+        )
+    if place is not None:
+        here = tuple_(columns.settled_us, columns.id)
+        found = found.where(here < tuple_(place.settled_us, place.id))
+    return found.order_by(columns.settled_us.desc(), columns.id.desc()).limit(count)
+
+
+def select_old(admitted_us: int, count: int) -> Delete:
+    """Return the statement that removes some records that were admitted earlier."""
+    old = select(RECORDS.c.id).where(RECORDS.c.admitted_us < admitted_us)
+    chosen = old.order_by(RECORDS.c.admitted_us).limit(count)
+    return delete(RECORDS).where(RECORDS.c.admitted_us < admitted_us, RECORDS.c.id.in_(chosen))
+
+
+def _from_hours(query: LedgerQuery, groups: tuple[Group, ...]) -> Select[Any] | None:
+    payers = [each.partition(":") for each in query.payers]
+    kinds = {each for each in groups if each not in NO_PAYERS} | {each[0] for each in payers}
+    if len(kinds) > 1 or len(payers) > 1 or not set(groups) - kinds <= _HOURLY:
+        return None
+    if _asks_for_records(query) or not _whole(query, HOUR_US):
+        return None
+    columns = HOURLY_SUMS.c
+    kind = next(iter(kinds), EVERYTHING)
+    found = _summed(HOURLY_SUMS, groups, dict.fromkeys(kinds, columns.scope))
+    found = found.where(columns.kind == str(kind))
+    if payers:
+        found = found.where(columns.scope == payers[0][2])
+    return _named(_within(found, columns.hour, query, HOUR_US), HOURLY_SUMS, query)
+
+
+def _from_days(query: LedgerQuery, groups: tuple[Group, ...]) -> Select[Any] | None:
+    payers = [each.partition(":") for each in query.payers]
+    if not {*groups, *(each[0] for each in payers)} <= _DAILY:
+        return None
+    if _asks_for_records(query) or not _whole(query, DAY_US):
+        return None
+    columns = DAILY_SUMS.c
+    found = _summed(DAILY_SUMS, groups, {})
+    for kind, _, name in payers:
+        found = found.where(columns[kind] == name)
+    return _named(_within(found, columns.day, query, DAY_US), DAILY_SUMS, query)
+
+
+def _from_records(query: LedgerQuery, groups: tuple[Group, ...], dialect: str) -> Select[Any]:
+    for group in groups:
+        if group not in NO_PAYERS and group not in PAYERS:
+            raise BadRequest(
+                f"sums by {group.value} are of whole hours, with no filter but model and"
+                f" organization, or one {group.value}",
+                group.value,
+            )
+    return _filtered(_summed(RECORDS, groups, {}), query, dialect)
+
+
+def _summed(
+    table: Table, groups: Sequence[Group], payers: Mapping[Group | str, ColumnElement[Any]]
+) -> Select[Any]:
+    named: list[Any] = [
+        literal_column(_TIMES[table.name][group])
+        if group in _TIMES[table.name]
+        else payers.get(group, table.c.get(group.value))
+        for group in groups
+    ]
+    return select(*named, *(func.sum(table.c[each]) for each in SUMMED)).group_by(*named)
+
+
+def _named(found: Select[Any], table: Table, query: LedgerQuery) -> Select[Any]:
+    if query.organization is not None:
+        found = found.where(table.c.organization == query.organization)
+    if query.model is not None:
+        found = found.where(table.c.model == query.model)
+    return found
+
+
+def _within(
+    found: Select[Any], column: ColumnElement[Any], query: LedgerQuery, unit_us: int
+) -> Select[Any]:
+    if query.since_us is not None:
+        found = found.where(column >= query.since_us // unit_us)
+    if query.until_us is not None:
+        found = found.where(column <= query.until_us // unit_us)
+    return found
+
+
+def _filtered(found: Select[Any], query: LedgerQuery, dialect: str) -> Select[Any]:
+    columns = RECORDS.c
+    found = _named(found, RECORDS, query)
+    if query.since_us is not None:
+        found = found.where(columns.admitted_us >= query.since_us)
+    if query.until_us is not None:
+        found = found.where(columns.admitted_us <= query.until_us)
+    if query.request_id is not None:
+        found = found.where(columns.id == query.request_id)
+    if query.status is not None:
+        found = found.where(columns.status == query.status)
+    if query.failed is not None:
+        failed = columns.status >= _FAILED_FROM
+        found = found.where(failed if query.failed else ~failed)
+    # LIKE does not tell cases apart in SQLite.
+    position: Callable[..., Any] = func.strpos if dialect == "postgresql" else func.instr
+    for payer in query.payers:
+        kind, _, name = payer.partition(":")
+        if kind in PAYERS:
+            found = found.where(columns[kind] == name)
+        else:
+            needle = json.dumps(payer, ensure_ascii=False)
+            found = found.where(position(columns.scopes, needle) > 0)
+    return found
+
+
+def _asks_for_records(query: LedgerQuery) -> bool:
+    """Return whether a filter is one that no sums have."""
+    return query.request_id is not None or query.status is not None or query.failed is not None
+
+
+def _whole(query: LedgerQuery, unit_us: int) -> bool:
+    """Return whether a query's time consists of whole units."""
+    begins = query.since_us is None or query.since_us % unit_us == 0
+    return begins and (query.until_us is None or (query.until_us + 1) % unit_us == 0)
+
+
+def _printed(group: Group, value: Any) -> str:
+    if group is Group.DAY:
+        return datetime.fromtimestamp(int(value) * 86_400, UTC).date().isoformat()
+    return str(value)

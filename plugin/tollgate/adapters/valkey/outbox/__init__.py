@@ -1,0 +1,1 @@
+"""What leaves the store: who carries it out."""

@@ -1,0 +1,1 @@
+"""Commands that move records: the recorder, exports, comparisons, backups."""

@@ -1,0 +1,60 @@
+"""Record metrics and log events of the history, one function per event.
+
+No request waits for them, so they are published at once.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from prometheus_client import Counter, Gauge
+
+_log = logging.getLogger("tollgate")
+
+_RECORDED = Counter("tollgate_history_records", "Records that the history has taken in")
+_OVERFLOWED = Counter(
+    "tollgate_history_overflowed",
+    "Records that went to a file, since the history was away and the store had no room",
+)
+_LAG_SECONDS = Gauge(
+    "tollgate_history_lag_seconds",
+    "Age of the oldest settled call that the history does not have yet",
+    multiprocess_mode="mostrecent",
+)
+
+
+def recorded(records: int) -> None:
+    """Record that the history has taken in some records."""
+    _RECORDED.inc(records)
+
+
+def lags(seconds: float) -> None:
+    """Record how old the oldest record is that the history does not have yet."""
+    _LAG_SECONDS.set(seconds)
+
+
+def overflowed(records: int) -> None:
+    """Record that some records went to a file, from which they will be taken in."""
+    _OVERFLOWED.inc(records)
+    _log.warning(
+        "the history is away and the store's ledger is full: %d records went to a file, and are"
+        " taken in later",
+        records,
+    )
+
+
+def overflow_not_read(file: str) -> None:
+    """Log a damaged line of an overflow file, such as a power cut leaves."""
+    _log.error("%s: a line is damaged, and its record is not in the history", file)
+
+
+def not_recorded(error: Exception) -> None:
+    """Log that the recorder could not go on; it tries again, and the ledger keeps what
+    it missed.
+    """
+    _log.warning("the history is behind the ledger, and is tried again: %s", error)
+
+
+def not_read(error: Exception) -> None:
+    """Log that a report could not be had."""
+    _log.warning("the history's database does not answer: %s", error)
