@@ -9,6 +9,7 @@
 #               (tests/chaos/RESULTS.md)
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
 # make bench-quick    in a minute: did a change make it slower than the run before?
+# make bench-models   how long a change takes to be served in a gateway of 500 models
 # make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
 # make bench-litellm  the same load on LiteLLM, in a temporary environment
 
@@ -20,7 +21,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-peers bench-litellm chaos doctor envoys fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-litellm chaos doctor envoys fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -60,6 +61,9 @@ bench: $(VENV)/run
 
 bench-quick: $(VENV)/run
 	@$(BIN)/python -m tests.load.quick $(ARGS)
+
+bench-models: $(VENV)/run
+	@$(BIN)/python -m tests.load.many_models $(ARGS)
 
 bench-peers: $(VENV)/run
 	@$(BIN)/python -m tests.load.peers $(ARGS)

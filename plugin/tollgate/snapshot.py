@@ -11,6 +11,9 @@ from typing import Any
 
 import yaml
 
+# libyaml's, which is several times as fast.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 CONFIGURED, NOT_CONFIGURED = "configured", "not configured"
 """What a process prints once it has been told (SIGHUP) that these files have changed."""
 
@@ -49,7 +52,8 @@ class Snapshot:
     def propose(self, document: dict[str, Any]) -> None:
         """Write what is to come. A document is a configuration file with all that it includes."""
         self.coming.touch(mode=0o600)
-        self.coming.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        text = yaml.dump(document, Dumper=_DUMPER, sort_keys=False)
+        self.coming.write_text(text, encoding="utf-8")
 
     def accept(self) -> None:
         """Let what was to come be in force."""

@@ -46,7 +46,8 @@ from envoy_data_plane.google.protobuf import Struct
 from envoy_data_plane.google.rpc import Status
 
 from tollgate import settings
-from tollgate.envoy_config import DEFAULT_TRUST_BUNDLE, Address, Topology, bootstrap
+from tollgate.envoy_config.bootstrap import bootstrap
+from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Topology
 
 _IF_ABSENT = HeaderValueOptionHeaderAppendAction.ADD_IF_ABSENT
 _OVERWRITE = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD

@@ -20,7 +20,8 @@ from tests.e2e.envoy_lab import free_port, running_envoy
 from tests.e2e.gateway import Gateway
 
 from tollgate import settings
-from tollgate.envoy_config import Address, Topology, bootstrap
+from tollgate.envoy_config.bootstrap import bootstrap
+from tollgate.topology import Address, Topology
 
 Change = Callable[[dict[str, Any]], None]
 """Changes filters or clusters of the printed configuration, which it is given by their names."""

@@ -20,7 +20,8 @@ from tests.e2e.money_provider import Provider
 from tests.e2e.own_envoy import own_envoy, serving
 
 from tollgate import settings
-from tollgate.envoy_config import Address, Topology, bootstrap
+from tollgate.envoy_config.bootstrap import bootstrap
+from tollgate.topology import Address, Topology
 
 
 @dataclass

@@ -6,7 +6,8 @@ from tollgate.envoy_config.clusters import bounds
 from tollgate.envoy_config.clusters.clusters import clusters, own_clusters, secrets
 from tollgate.envoy_config.http_filters.inflating import UNBOUNDED
 from tollgate.envoy_config.listener.listener import listener
-from tollgate.envoy_config.typed_messages import Json, envoy_address, plain
+from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.typed_messages import envoy_address, plain
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 

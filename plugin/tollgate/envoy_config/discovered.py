@@ -13,9 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from tollgate.core.envoy_contract import ROUTE_HEADER
-from tollgate.envoy_config.clusters.clusters import provider_clusters
+from tollgate.envoy_config.clusters.provider_clusters import provider_clusters
 from tollgate.envoy_config.listener.route_table import route_configuration
-from tollgate.envoy_config.typed_messages import Json
+from tollgate.envoy_config.literals import Json
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 
@@ -38,9 +38,15 @@ class Discovered:
         clusters = []
         for cluster in provider_clusters(settings, topology):
             name = cluster["name"]
-            names[name] = f"{name}@{_version(cluster)}"
-            clusters.append(_renamed(cluster, names) | {"name": names[name], "alt_stat_name": name})
-        return cls(clusters, _renamed(route_configuration(settings), names))
+            names[name] = versioned = f"{name}@{_version(cluster)}"
+            assignment = {**cluster["load_assignment"], "cluster_name": versioned}
+            own = {"name": versioned, "alt_stat_name": name, "load_assignment": assignment}
+            clusters.append({**cluster, **own})
+        table = route_configuration(settings)
+        for host in table["virtual_hosts"]:
+            for route in filter(_is_deployment, host["routes"]):
+                route["route"] = _renamed(route["route"], names)
+        return cls(clusters, table)
 
     @classmethod
     def read(cls, clusters: str, routes: str) -> Discovered:
@@ -73,7 +79,7 @@ def _is_deployment(route: Json) -> bool:
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
-    """The value with every name of a cluster replaced."""
+    """The action of a route with every name of a cluster replaced."""
     if isinstance(value, dict):
         return {
             name: names.get(each, each)
@@ -85,7 +91,7 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
 
 
 def _version(content: object) -> str:
-    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def _file(kind: str, resources: list[Json]) -> str:

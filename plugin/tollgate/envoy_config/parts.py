@@ -16,6 +16,7 @@ from tollgate.envoy_config.listener.listener import (
     local_replies,
 )
 from tollgate.envoy_config.listener.route_table import virtual_host
+from tollgate.envoy_config.literals import unshared
 from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
 from tollgate.topology import Address, ConfigPart, Topology
@@ -25,7 +26,7 @@ _MAKERS: dict[ConfigPart, Callable[[Settings, Topology], object]] = {
     ConfigPart.LISTENER: listener,
     ConfigPart.CONNECTION_MANAGER: lambda settings, _: connection_manager(settings),
     ConfigPart.FILTERS: lambda settings, _: http_filters(settings),
-    ConfigPart.VIRTUAL_HOST: lambda settings, _: virtual_host(settings),
+    ConfigPart.VIRTUAL_HOST: lambda settings, _: unshared(virtual_host(settings)),
     ConfigPart.CLUSTERS: clusters,
     ConfigPart.SECRETS: lambda settings, _: secrets(settings),
     ConfigPart.ACCESS_LOG: lambda settings, _: [plain(access_log(settings))],

@@ -1,16 +1,13 @@
 """Build common Envoy messages, and turn messages into dictionaries.
 
-Messages are typed by envoy-data-plane, which is older than Envoy 1.40; missing fields are added as
-plain dictionaries.
+For what is rendered once, when Envoy starts; literals.py has what changes while it runs. Messages
+are typed by envoy-data-plane, which is older than Envoy 1.40; missing fields are added as plain
+dictionaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
-from string import Template
-from typing import Any
 
 from betterproto2 import Casing, Message
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -20,31 +17,16 @@ from envoy_data_plane.envoy.config.core.v3 import (
     DataSource,
     GrpcService,
     GrpcServiceEnvoyGrpc,
-    HeaderValue,
-    HeaderValueOption,
-    HeaderValueOptionHeaderAppendAction,
     Pipe,
     SocketAddress,
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.extensions.filters.http.lua.v3 import Lua
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
-from tollgate.core import envoy_contract as contract
+from tollgate.envoy_config.literals import TOLLGATE_CLUSTER, Json, lua_source
 from tollgate.settings import TollgateSettings
 from tollgate.topology import Address
-
-_LUA = Path(__file__).parent / "lua"
-_CONTRACT = {name: value for name, value in vars(contract).items() if isinstance(value, str)}
-
-Json = dict[str, Any]
-"""A part of the configuration as Envoy reads it."""
-
-TOLLGATE_CLUSTER = "tollgate"
-"""The workers."""
-ADMIN_CLUSTER = "tollgate_admin"
-"""The management API."""
 
 
 def plain(message: Message) -> Json:
@@ -69,11 +51,6 @@ def stock_filter(kind: str, message: Message) -> Json:
     return http_filter(f"envoy.filters.http.{kind}", message)
 
 
-def http_filter_message(name: str, message: Message) -> HttpFilter:
-    """Return the same as a message, for chains that are typed as a whole."""
-    return HttpFilter(name=f"envoy.filters.http.{name}", typed_config=AnyMessage.pack(message))
-
-
 def lua(*names: str) -> Json:
     """Return a Lua filter that runs some files of the folder lua/ as one script."""
     return stock_filter("lua", lua_message(*names))
@@ -81,18 +58,7 @@ def lua(*names: str) -> Json:
 
 def lua_message(*names: str, **values: str) -> Lua:
     """Return the same as a message. Placeholders are names of the contract, or of `values`."""
-    source = "".join((_LUA / f"{each}.lua").read_text(encoding="utf-8") for each in names)
-    filled = Template(source).substitute(_CONTRACT, **values)
-    return Lua(default_source_code=DataSource(inline_string=filled))
-
-
-def overwritten(headers: Mapping[str, str]) -> list[HeaderValueOption]:
-    """Return headers that a route sets, replacing existing ones."""
-    action = HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
-    return [
-        HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=action)
-        for name, value in headers.items()
-    ]
+    return Lua(default_source_code=DataSource(inline_string=lua_source(*names, **values)))
 
 
 def extension(name: str, message: Message) -> TypedExtensionConfig:

@@ -29,7 +29,7 @@ def write_bootstrap(file: Path, settings: Settings, topology: Topology) -> None:
     """
 
     def write() -> None:
-        from tollgate.envoy_config import bootstrap
+        from tollgate.envoy_config.bootstrap import bootstrap
 
         file.write_text(json.dumps(bootstrap(settings, topology)), encoding="utf-8")
         if topology.discovery is not None:

@@ -18,7 +18,7 @@ from tests.unit.envoy_config.changed_contract import HEALTH, STATUSES
 
 import tollgate
 from tollgate.core import envoy_contract
-from tollgate.envoy_config import typed_messages
+from tollgate.envoy_config import literals
 from tollgate.pb import access_log_pb2, ext_authz_pb2, ext_proc_pb2
 
 PACKAGE = Path(tollgate.__file__).parent
@@ -254,8 +254,8 @@ def test_a_placeholder_without_a_word_is_an_error(
     """Lua would run with the placeholder's own name instead."""
     (tmp_path / "odd.lua").write_text('local said = get("$NOBODY")')
     (tmp_path / "open.lua").write_text('local said = get("$")')
-    monkeypatch.setattr(typed_messages, "_LUA", tmp_path)
+    monkeypatch.setattr(literals, "_LUA", tmp_path)
     with pytest.raises(KeyError, match="NOBODY"):
-        typed_messages.lua("odd")
+        literals.lua_source("odd")
     with pytest.raises(ValueError, match="placeholder"):
-        typed_messages.lua("open")
+        literals.lua_source("open")

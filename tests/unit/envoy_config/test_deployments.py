@@ -14,12 +14,15 @@ from tests.make import account_of
 from tollgate.core.answers.headers import standing_headers
 from tollgate.core.errors import SettingsError
 from tollgate.core.limits.accounts import Scope, ScopeKind, Standing, untouched
+from tollgate.core.models.probe_model import PROBE
 from tollgate.core.requests.dialects import Family
-from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
+from tollgate.envoy_config.bootstrap import bootstrap
 from tollgate.envoy_config.clusters.clusters import clusters
-from tollgate.envoy_config.clusters.failover import chain
+from tollgate.envoy_config.clusters.failover import chains
 from tollgate.envoy_config.clusters.upstream import path_rule
+from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.settings import Credential, Settings, load
+from tollgate.topology import Address, Topology
 
 AWS = {"aws_region_name": "eu-west-1"}
 KEYS = {"aws_access_key_id": "AKID", "aws_secret_access_key": "os.environ/SECRET"}
@@ -192,8 +195,9 @@ def test_deployments_that_would_be_edited_alike_stand_in_for_each_other(tmp_path
         {"model": "openai/a", "api_base": "http://four/v1", "input_cost_per_token": 1},
         {"model": "groq/a"},
     )
-    chains = [[each.id for each in chain(loaded, deployment)] for deployment in loaded.deployments]
-    assert chains == [["m", "m-3"], ["m-2"], ["m-3", "m"], ["m-4"], ["m-5"]]
+    found = [[each.id for each in members] for members in chains(loaded)]
+    probe = [PROBE.id]
+    assert found == [["m", "m-3"], ["m-2"], ["m-3", "m"], ["m-4"], ["m-5"], probe]
 
 
 def test_a_lone_deployment_is_tried_once(tmp_path: Path) -> None:
@@ -230,7 +234,7 @@ def test_a_deployment_that_passes_credentials_has_none_of_its_own(tmp_path: Path
     read = settings(tmp_path, theirs, {"model": "anthropic/c", "api_key": "k2"})
     assert read.entries[0].pass_credentials
     assert list(read.credentials) == ["m-2", "m-2+openai"]
-    assert [len(chain(read, each)) for each in read.deployments] == [1, 1, 1, 1]
+    assert [len(each) for each in chains(read)] == [1, 1, 1, 1, 1]
     routes = connection_manager(read)["route_config"]["virtual_hosts"][0]["routes"]
     kept = {
         each["name"]: set(each["request_headers_to_remove"])

@@ -14,11 +14,13 @@ import yaml
 
 from tollgate.commands.main import rendered
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_config import Address, Topology, bootstrap, connection_manager
+from tollgate.envoy_config.bootstrap import bootstrap
 from tollgate.envoy_config.clusters.clusters import clusters
+from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.envoy_config.parts import ConfigPart
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load
+from tollgate.topology import Address, Topology
 
 ENVOY_FOLDER = Path(__file__).parents[3] / "envoy"
 TOPOLOGY = Topology(

@@ -15,7 +15,7 @@ from tests.unit.core.usage.usage_case import table
 from tollgate.core.envoy_contract import READ_BY_EXT_PROC
 from tollgate.core.usage.native import Framing, counts_of_body, reader_name
 from tollgate.core.usage.reach import reach_of
-from tollgate.envoy_config.http_filters import native_usage as native
+from tollgate.envoy_config.http_filters.switched import LONGEST_REPLY_BYTES
 from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.envoy_config.listener.route_table import route_configuration
 from tollgate.settings import EXAMPLE_FILE, load
@@ -156,4 +156,4 @@ def test_a_reply_may_be_longer_than_a_request() -> None:
         for each in host["routes"]
         if "request_body_buffer_limit" in each
     }
-    assert limits == {native.LONGEST_REPLY_BYTES}
+    assert limits == {LONGEST_REPLY_BYTES}

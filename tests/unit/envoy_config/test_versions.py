@@ -11,7 +11,7 @@ import pytest
 from tollgate.core.envoy_contract import METER_FILTER, READ_BY_EXT_PROC
 from tollgate.core.errors import SettingsError
 from tollgate.core.usage.native import Framing, reader_name
-from tollgate.envoy_config.clusters.failover import chain
+from tollgate.envoy_config.clusters.failover import chains
 from tollgate.envoy_config.http_filters.filters import http_filters
 from tollgate.settings import EXAMPLE_FILE, EnvoyVersion, Settings, load
 
@@ -81,4 +81,4 @@ def test_deployments_take_over_from_each_other_where_envoy_can(tmp_path: Path) -
     file.write_text(TWICE)
     for version, length in (("1.40", 2), ("1.39", 1)):
         settings = rendered_for(version, file=file)
-        assert len(chain(settings, settings.deployments[0])) == length
+        assert len(next(chains(settings))) == length

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tollgate import envoy_config
 from tollgate.core.errors import SettingsError
+from tollgate.envoy_config import bootstrap as building
 from tollgate.gateway import rendering
 from tollgate.settings import EXAMPLE_FILE, load
 from tollgate.topology import Address, Topology
@@ -27,7 +27,7 @@ def test_a_file_holds_what_is_rendered(tmp_path: Path) -> None:
     file, settings = tmp_path / "envoy.json", load(EXAMPLE_FILE)
     rendering.write_bootstrap(file, settings, TOPOLOGY)
     assert json.loads(file.read_text()) == json.loads(
-        json.dumps(envoy_config.bootstrap(settings, TOPOLOGY))
+        json.dumps(building.bootstrap(settings, TOPOLOGY))
     )
 
 
@@ -39,7 +39,7 @@ def test_a_fault_of_the_settings_is_told_in_its_words(
     def refuse(*_: object) -> None:
         raise SettingsError("no such thing")
 
-    monkeypatch.setattr(envoy_config, "bootstrap", refuse)
+    monkeypatch.setattr(building, "bootstrap", refuse)
     with pytest.raises(SettingsError, match=r"^no such thing$"):
         rendering.write_bootstrap(tmp_path / "envoy.json", load(EXAMPLE_FILE), TOPOLOGY)
 

@@ -16,9 +16,9 @@ from tollgate.app.base import terms
 from tollgate.commands.printing import report
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.wildcards import Wildcards, fill
-from tollgate.envoy_config import Address, Topology
 from tollgate.envoy_config.clusters.clusters import clusters
 from tollgate.settings import Credential, Settings, load
+from tollgate.topology import Address, Topology
 
 TOPOLOGY = Topology(Address(host="127.0.0.1", port=4000), (Address(path="/w"),), Address(path="/a"))
 ONE = "model_list: [{model_name: m, litellm_params: {model: openai/gpt-4o, api_key: k}}]\n"

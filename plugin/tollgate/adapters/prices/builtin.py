@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
@@ -93,6 +94,18 @@ def listed(provider: str, model: str, now: datetime) -> Layers:
 
     Empty if the table lacks the model, or prices it in units that no reply reports.
     """
+    name, rows = _listed(provider, model, now)
+    if not rows:
+        return Layers()
+    return Layers(name, f"{TABLE}, {TABLE_DATE}", {key: dict(row) for key, row in rows.items()})
+
+
+@lru_cache(maxsize=1024)
+def _listed(provider: str, model: str, now: datetime) -> tuple[str, Rows]:
+    """Return the model's name in the table and its rows.
+
+    Found once for all deployments that are priced together.
+    """
     snapshot = get_snapshot()
     for table_provider, name in _candidates(provider, model):
         try:
@@ -101,8 +114,8 @@ def listed(provider: str, model: str, now: datetime) -> Layers:
             continue
         rows = _rows(info, now)
         if rows:
-            return Layers(f"{found.id}/{info.id}", f"{TABLE}, {TABLE_DATE}", rows)
-    return Layers()
+            return f"{found.id}/{info.id}", rows
+    return "", {}
 
 
 def _candidates(provider: str, model: str) -> Iterator[tuple[str, str]]:

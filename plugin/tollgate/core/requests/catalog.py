@@ -87,9 +87,10 @@ class Catalog:
         `find_price` prices models that only requests or replies name. `find_names` lists what a
         wildcard serves.
         """
-        by_name: dict[str, tuple[Deployment, ...]] = {}
+        grouped: dict[str, list[Deployment]] = {}
         for each in deployments:
-            by_name[each.model_name] = (*by_name.get(each.model_name, ()), each)
+            grouped.setdefault(each.model_name, []).append(each)
+        by_name = {name: tuple(several) for name, several in grouped.items()}
         models = {
             name: Model(name, frozenset(group for each in several for group in each.access_groups))
             for name, several in by_name.items()

@@ -21,8 +21,9 @@ from tollgate.envoy_config.clusters.clusters import clusters, secrets
 from tollgate.envoy_config.http_filters.filters import http_filters
 from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.listener import early_mutations, local_replies
+from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.parts import beside_serve
-from tollgate.envoy_config.typed_messages import Json, plain
+from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
 
 _OFF = {

@@ -11,7 +11,8 @@ from typing import Any
 from tollgate.core.envoy_contract import NO_CLUSTER_HEADER, ROUTE_HEADER, ROUTE_PREFIX
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.listener.route_table import virtual_host
-from tollgate.envoy_config.typed_messages import Json, lua_message, packed
+from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.typed_messages import lua_message, packed
 from tollgate.settings import Settings
 
 PREFIX_FILTER = "tollgate.prefix"

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from tollgate.core.errors import SettingsError
-from tollgate.envoy_config.typed_messages import Json
+from tollgate.envoy_config.literals import Json
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 # Envoy reads both spellings of a field. These are looked at here.

@@ -21,8 +21,6 @@ CONNECTION_BUFFER_BYTES: Final = 32 * 1024
 """Bytes that Envoy reads ahead for a client. A filter that needs a whole body
 holds it separately.
 """
-PROVIDER_BUFFER_BYTES: Final = 128 * 1024
-"""Bytes that Envoy reads ahead from a provider for a slow client; Envoy's default is 1 MiB."""
 
 _STREAM_WINDOW_BYTES = 256 * 1024
 _CONNECTION_WINDOW_BYTES = 1024 * 1024

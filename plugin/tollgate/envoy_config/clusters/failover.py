@@ -7,11 +7,11 @@ others, admission itself chooses by weight.
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.route.v3 import RetryPolicy
+from collections.abc import Iterator
 
 from tollgate.core.models.deployment import Deployment
 from tollgate.envoy_config.clusters.upstream import cluster_name
-from tollgate.envoy_config.typed_messages import Json, plain
+from tollgate.envoy_config.literals import Json, typed
 from tollgate.envoy_config.versions import PRIORITY_GROUP, has
 from tollgate.settings import Settings
 
@@ -20,20 +20,28 @@ from tollgate.settings import Settings
 _RETRY_ON = "connect-failure,refused-stream,5xx,retriable-status-codes"
 _TOO_MANY_REQUESTS = 429
 
+Chain = tuple[Deployment, ...]
+"""A deployment, followed by those that may take over from it."""
 
-def chain(settings: Settings, deployment: Deployment) -> tuple[Deployment, ...]:
-    """Return the deployment, followed by those that may take over from it, in the file's order."""
-    if deployment.pass_credentials or not has(settings.tollgate, PRIORITY_GROUP):
-        # No other deployment may receive its clients' credentials.
-        return (deployment,)
-    alike = [
-        each for each in settings.routed if _kind(settings, each) == _kind(settings, deployment)
-    ]
-    at = alike.index(deployment)
-    return (*alike[at:], *alike[:at])
+
+def chains(settings: Settings) -> Iterator[Chain]:
+    """Yield the chain of each deployment, in the file's order, which chains follow too."""
+    alike: dict[tuple[object, ...], list[Deployment]] = {}
+    for each in settings.routed:
+        alike.setdefault(_kind(settings, each), []).append(each)
+    fails_over = has(settings.tollgate, PRIORITY_GROUP)
+    for each in settings.routed:
+        if each.pass_credentials or not fails_over:
+            # No other deployment may receive its clients' credentials.
+            yield (each,)
+            continue
+        members = alike[_kind(settings, each)]
+        at = members.index(each)
+        yield (*members[at:], *members[:at])
 
 
 def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
+    price = settings.prices[deployment.id]
     return (
         deployment.model_name,
         deployment.provider,
@@ -43,30 +51,24 @@ def _kind(settings: Settings, deployment: Deployment) -> tuple[object, ...]:
         deployment.vertex_project,
         deployment.vertex_location,
         deployment.pass_credentials,
-        settings.prices[deployment.id],
+        frozenset(price.costs.items()),
+        price.base_model,
     )
 
 
-def failing_over(members: tuple[Deployment, ...]) -> Json:
+def failing_over(members: Chain) -> Json:
     """Return the part of a route that tries one cluster after the other.
 
     Filters before the router see one request and the last reply. A composite or aggregate cluster
     would not do: Envoy 1.40 then runs the filters of that cluster instead of the called member's.
     """
-    specifier = {
-        "@type": (
-            "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier"
-        ),
-        "priority_groups": [
-            {"name": each.id, "clusters": [{"cluster_name": cluster_name(each), "weight": 1}]}
-            for each in members
-        ],
-    }
-    policy = RetryPolicy(
-        retry_on=_RETRY_ON,
-        retriable_status_codes=[_TOO_MANY_REQUESTS],
-        num_retries=len(members) - 1,
-        refresh_cluster_on_retry=True,
+    groups = [
+        {"name": each.id, "clusters": [{"cluster_name": cluster_name(each), "weight": 1}]}
+        for each in members
+    ]
+    specifier = typed(
+        "envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupClusterSpecifier",
+        priority_groups=groups,
     )
     return {
         "inline_cluster_specifier_plugin": {
@@ -75,5 +77,10 @@ def failing_over(members: tuple[Deployment, ...]) -> Json:
                 "typed_config": specifier,
             }
         },
-        "retry_policy": plain(policy),
+        "retry_policy": {
+            "retry_on": _RETRY_ON,
+            "num_retries": len(members) - 1,
+            "retriable_status_codes": [_TOO_MANY_REQUESTS],
+            "refresh_cluster_on_retry": True,
+        },
     }

@@ -11,26 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from envoy_data_plane.envoy.config.core.v3 import (
-    ApiVersion,
-    ConfigSource,
-    DataSource,
-    PathConfigSource,
-)
-from envoy_data_plane.envoy.extensions.common.aws.v3 import (
-    AwsCredentialProvider,
-    CredentialsFileCredentialProvider,
-)
-from envoy_data_plane.envoy.extensions.filters.http.aws_request_signing.v3 import AwsRequestSigning
-from envoy_data_plane.envoy.extensions.filters.http.credential_injector.v3 import CredentialInjector
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.extensions.http.injected_credentials.generic.v3 import Generic
-from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import SdsSecretConfig
-
 from tollgate.core.callers.credentials import KEY_HEADERS
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import Wire, wires_of
-from tollgate.envoy_config.typed_messages import extension, http_filter_message, lua_message
+from tollgate.envoy_config.literals import Json, filter_literal, lua_source, typed
 from tollgate.settings import Credential
 
 
@@ -106,19 +90,19 @@ def path_rule(deployment: Deployment) -> PathRule:
     return PathRule("^/", re.sub(r"(/openai)?(/v[12]\w*)?$", "", base))
 
 
-def rewriting(deployment: Deployment) -> HttpFilter:
+def rewriting(deployment: Deployment) -> Json:
     """Return the rewriting of path and Host for a deployment with alternatives.
 
     A route's own rewriting would run once, for whichever deployment is tried first.
     """
     rule, origin = path_rule(deployment), Origin.of(deployment.api_base)
-    message = lua_message(
+    script = lua_source(
         "upstream",
         PREFIX=_lua_text(rule.prefix),
         AUTHORITY=_lua_text(origin.authority),
         CREDENTIALS=", ".join(map(_lua_text, KEY_HEADERS)),
     )
-    return http_filter_message("lua", message)
+    return filter_literal("lua", "Lua", default_source_code={"inline_string": script})
 
 
 def _lua_text(text: str) -> str:
@@ -147,7 +131,7 @@ def _credential_form(deployment: Deployment) -> CredentialForm:
 
 def credential_filters(
     deployment: Deployment, credential: Credential | None, files: Mapping[str, str]
-) -> list[HttpFilter]:
+) -> list[Json]:
     """Return the filters that add the credential; a private model server may need none.
 
     `files`: where credentials are that Envoy's environment does not hold.
@@ -155,57 +139,48 @@ def credential_filters(
     if deployment.pass_credentials:
         return []
     if deployment.provider == "bedrock" and (credential is None or credential.aws):
-        return [http_filter_message("aws_request_signing", _signing(deployment, credential, files))]
+        return [_signing(deployment, credential, files)]
     if credential is None:
         return []
     form = _credential_form(deployment)
-    generic = Generic(
-        credential=SdsSecretConfig(
-            name=credential.variable, sds_config=_discovered(files.get(credential.variable))
-        ),
+    secret: Json = {"name": credential.variable}
+    if (file := files.get(credential.variable)) is not None:
+        secret["sds_config"] = {
+            "path_config_source": {"path": file},
+            "resource_api_version": "V3",
+        }
+    generic = typed(
+        "envoy.extensions.http.injected_credentials.generic.v3.Generic",
+        credential=secret,
         header=form.header,
-        header_value_prefix=form.prefix,
     )
-    injected = extension("envoy.http.injected_credentials.generic", generic)
+    if form.prefix:
+        generic["header_value_prefix"] = form.prefix
+    injected = {"name": "envoy.http.injected_credentials.generic", "typed_config": generic}
     return [
-        http_filter_message(
-            "credential_injector", CredentialInjector(overwrite=True, credential=injected)
+        filter_literal(
+            "credential_injector", "CredentialInjector", overwrite=True, credential=injected
         )
     ]
 
 
-def _discovered(file: str | None) -> ConfigSource | None:
-    """Where a secret is taken from; None: from the bootstrap's own."""
-    if file is None:
-        return None
-    return ConfigSource(
-        path_config_source=PathConfigSource(path=file), resource_api_version=ApiVersion.V3
-    )
-
-
 def _signing(
     deployment: Deployment, credential: Credential | None, files: Mapping[str, str]
-) -> AwsRequestSigning:
+) -> Json:
     """Return AWS Signature Version 4.
 
     Without credentials in the file, Envoy finds them itself: environment, profiles, the machine's
     role.
     """
-    provider = None
+    signing: Json = {"service_name": "bedrock", "region": deployment.region or ""}
     if credential is not None:
         file = files.get(credential.variable)
         source = (
-            DataSource(environment_variable=credential.variable)
-            if file is None
-            else DataSource(filename=file)
+            {"environment_variable": credential.variable} if file is None else {"filename": file}
         )
-        provider = AwsCredentialProvider(
+        signing["credential_provider"] = {
             # Otherwise Envoy's environment would take precedence.
-            custom_credential_provider_chain=True,
-            credentials_file_provider=CredentialsFileCredentialProvider(
-                credentials_data_source=source
-            ),
-        )
-    return AwsRequestSigning(
-        service_name="bedrock", region=deployment.region or "", credential_provider=provider
-    )
+            "custom_credential_provider_chain": True,
+            "credentials_file_provider": {"credentials_data_source": source},
+        }
+    return filter_literal("aws_request_signing", "AwsRequestSigning", **signing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tollgate.envoy_config.typed_messages import Json
+from tollgate.envoy_config.literals import Json
 
 _COMPOSITE = "type.googleapis.com/envoy.extensions.filters.http.composite.v3"
 _MATCHER = "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher"

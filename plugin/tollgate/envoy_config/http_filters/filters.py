@@ -52,8 +52,9 @@ from tollgate.core.requests.inflate import CODINGS
 from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.chosen import chosen, filters
 from tollgate.envoy_config.http_filters.inflating import inflating
+from tollgate.envoy_config.http_filters.switched import is_native
+from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import (
-    Json,
     decision_timeout,
     http_filter,
     lua,
@@ -63,8 +64,6 @@ from tollgate.envoy_config.typed_messages import (
 from tollgate.envoy_config.versions import CONTENT_LENGTH_KEPT, check_mode, has
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.shipped_tables import api_table
-
-_FILTER_CONFIG = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 
 # The connection's number and the time in nanoseconds: unique to a request, and not under a client's
 # control.
@@ -80,11 +79,6 @@ def http_filters(settings: Settings) -> list[Json]:
 def router() -> Json:
     """Return the last filter."""
     return stock_filter("router", Router(suppress_envoy_headers=True))
-
-
-def switched_on(settings: Settings) -> Json:
-    """Return `typed_per_filter_config` of a route that enables all of them."""
-    return {each["name"]: {"@type": _FILTER_CONFIG, "config": {}} for each in _always(settings)}
 
 
 def _optional(settings: Settings) -> list[Json]:
@@ -106,11 +100,6 @@ def _always(settings: Settings) -> list[Json]:
         )
         return [_clean(), native.admission(settings.tollgate), _changes("reply"), *readers]
     return [_clean(), _ext_authz(settings.tollgate), _changes(), _ext_proc(settings.tollgate)]
-
-
-def is_native(settings: Settings) -> bool:
-    """Return whether Envoy talks to Tollgate in native mode."""
-    return settings.tollgate.mode == "native"
 
 
 def _clean() -> Json:

@@ -24,7 +24,8 @@ from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
-from tollgate.envoy_config.typed_messages import Json, extension, stock_filter
+from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.typed_messages import extension, stock_filter
 
 UNBOUNDED = {"envoy.reloadable_features.enable_compression_bomb_protection": False}
 """Disables Envoy's own bound, which truncates a body silently at a hundred times its compressed

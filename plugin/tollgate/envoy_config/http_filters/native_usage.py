@@ -68,17 +68,13 @@ from tollgate.envoy_config.http_filters.chosen import (
     nothing,
     reply_header,
 )
-from tollgate.envoy_config.typed_messages import Json, decision_timeout, http_filter
+from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.typed_messages import decision_timeout, http_filter
 from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
 from tollgate.settings import TollgateSettings
 
 AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz calls them in native mode."""
-LONGEST_REPLY_BYTES = 128 * 1024 * 1024
-"""Most bytes of a JSON reply of unknown length that Envoy holds to read its usage.
-
-A longer reply becomes a 500. Parsing takes about seven times as much memory.
-"""
 
 _JSON_TYPE = r"(?i)application/json(\s*;.*)?"
 _TYPES = {

@@ -7,26 +7,11 @@ provider's cluster, so it cannot touch what Tollgate adds. It is `header_mutatio
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
-    HeaderMutation,
-    HeaderMutationRemoveOnMatch,
-)
-from envoy_data_plane.envoy.config.core.v3 import (
-    HeaderValue,
-    HeaderValueOption,
-    HeaderValueOptionHeaderAppendAction,
-)
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import (
-    HeaderMutation as HeaderMutations,
-)
-from envoy_data_plane.envoy.extensions.filters.http.header_mutation.v3 import Mutations
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
+from functools import cache
 
 from tollgate.core.callers.credentials import OWN_PREFIX
 from tollgate.core.envoy_contract import HEADER_PREFIX, TOLD_PREFIXES
-from tollgate.core.models.deployment import Deployment
-from tollgate.envoy_config.typed_messages import http_filter_message
+from tollgate.envoy_config.literals import Json, filter_literal, overwritten
 
 _STATES = ("limit", "remaining", "reset")
 # https://platform.openai.com/docs/guides/rate-limits and compatible providers;
@@ -69,37 +54,30 @@ _SITE = (
 
 # Several expressions instead of one: Envoy bounds the size of an expression, and many short
 # comparisons are no slower.
-_DROPPED = (
-    *(
-        HeaderMutation(
-            remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=each))
-        )
-        for each in (*_OURS, "access-control-")
-    ),
-    *(HeaderMutation(remove=each) for each in (*_ACCOUNT, *_SITE)),
-)
+def _without(prefix: str) -> Json:
+    return {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
+
+
+_DROPPED = [
+    *map(_without, (*_OURS, "access-control-")),
+    *({"remove": each} for each in (*_ACCOUNT, *_SITE)),
+]
 # Of a request: what a client tells a gateway does not concern the provider.
-_FOR_A_GATEWAY = HeaderMutation(
-    remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix=OWN_PREFIX))
-)
+_FOR_A_GATEWAY = _without(OWN_PREFIX)
 
 
-def reply_headers(deployment: Deployment) -> HttpFilter:
+@cache
+def reply_headers(provider: str) -> Json:
     """Rename the provider's own limits to `llm_provider-`, if known, and drop reserved headers.
 
     The same filter removes request headers meant for a gateway. `retry-after` and `x-should-retry`
     stay: they are true of the call that the provider answered.
     """
-    renamed: list[HeaderMutation] = []
-    for name in (*_LIMITS, *(_ANTHROPIC_LIMITS if deployment.provider == "anthropic" else ())):
-        kept = HeaderValueOption(
-            header=HeaderValue(key=f"llm_provider-{name}", value=f"%RESP({name})%"),
-            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
-        )
-        renamed.append(HeaderMutation(append=kept))
-    mutations = Mutations(
-        request_mutations=[_FOR_A_GATEWAY],
-        response_mutations=[*renamed, *_DROPPED],
-        response_trailers_mutations=list(_DROPPED),
-    )
-    return http_filter_message("header_mutation", HeaderMutations(mutations=mutations))
+    names = (*_LIMITS, *(_ANTHROPIC_LIMITS if provider == "anthropic" else ()))
+    renamed = overwritten({f"llm_provider-{name}": f"%RESP({name})%" for name in names})
+    mutations = {
+        "request_mutations": [_FOR_A_GATEWAY],
+        "response_mutations": [*({"append": each} for each in renamed), *_DROPPED],
+        "response_trailers_mutations": _DROPPED,
+    }
+    return filter_literal("header_mutation", "HeaderMutation", mutations=mutations)

@@ -27,7 +27,7 @@ from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, STREAM_HEADER
 from tollgate.envoy_config.http_filters import native_usage as native
-from tollgate.envoy_config.http_filters.filters import is_native
+from tollgate.envoy_config.http_filters.switched import is_native
 from tollgate.envoy_config.typed_messages import tollgate_service
 from tollgate.settings import Settings
 from tollgate.shipped_tables import api_table

@@ -7,18 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from envoy_data_plane.envoy.config.route.v3 import (
-    DirectResponseAction,
-    HeaderMatcher,
-    Route,
-    RouteMatch,
-)
-from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
-
 from tollgate.core.answers.headers import COST, REQUEST_ID, SERVED_MODEL, SHADOW
 from tollgate.core.envoy_contract import CORS_FILTER, ROUTE_PREFIX
-from tollgate.envoy_config.typed_messages import Json, overwritten, packed, plain
+from tollgate.envoy_config.literals import Json, overwritten, typed
 from tollgate.settings import Settings
 
 _ANY = "*"
@@ -50,7 +41,7 @@ class Allowed:
     expose the reply.
     """
 
-    matching: tuple[HeaderMatcher, ...] = ()
+    matching: tuple[Json, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,7 +52,7 @@ def each_allowed(settings: Settings) -> list[Allowed]:
         "access-control-expose-headers": ", ".join(_SHOWN),
     }
     found = [
-        Allowed((HeaderMatcher(name="origin", string_match=_like(each)),), shown)
+        Allowed(({"name": "origin", "string_match": _like(each)},), shown)
         for each in settings.tollgate.cors_origins
     ]
     return [*found, Allowed()]
@@ -86,27 +77,29 @@ def policy(settings: Settings) -> Json:
     """
     if not settings.tollgate.cors_origins:
         return {}
-    message = CorsPolicy(
-        allow_origin_string_match=[_like(each) for each in settings.tollgate.cors_origins],
+    origins = [_like(each) for each in settings.tollgate.cors_origins]
+    shown = typed(
+        "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        allow_origin_string_match=origins,
         expose_headers=", ".join(_SHOWN),
     )
-    return {CORS_FILTER: packed(message)}
+    return {CORS_FILTER: shown}
 
 
-_OPTIONS = HeaderMatcher(name=":method", string_match=StringMatcher(exact="OPTIONS"))
+_OPTIONS: Json = {"name": ":method", "string_match": {"exact": "OPTIONS"}}
 
 
-def _like(origin: str) -> StringMatcher:
+def _like(origin: str) -> Json:
     if origin == _ANY:
-        return StringMatcher(safe_regex=RegexMatcher(regex=".*"))
-    return StringMatcher(exact=origin)
+        return {"safe_regex": {"regex": ".*"}}
+    return {"exact": origin}
 
 
 def _preflight(origin: str) -> Json:
     asked = [
         _OPTIONS,
-        HeaderMatcher(name="origin", string_match=_like(origin)),
-        HeaderMatcher(name="access-control-request-method", present_match=True),
+        {"name": "origin", "string_match": _like(origin)},
+        {"name": "access-control-request-method", "present_match": True},
     ]
     told = {
         "access-control-allow-origin": "%REQ(origin)%",
@@ -118,12 +111,10 @@ def _preflight(origin: str) -> Json:
     return _answer(asked, told)
 
 
-def _answer(matching: list[HeaderMatcher], headers: Mapping[str, str]) -> Json:
-    return plain(
-        Route(
-            name=f"{ROUTE_PREFIX}options",
-            match=RouteMatch(prefix="/", headers=matching),
-            direct_response=DirectResponseAction(status=204),
-            response_headers_to_add=overwritten(headers),
-        )
-    )
+def _answer(matching: list[Json], headers: Mapping[str, str]) -> Json:
+    return {
+        "name": f"{ROUTE_PREFIX}options",
+        "match": {"prefix": "/", "headers": matching},
+        "direct_response": {"status": 204},
+        "response_headers_to_add": overwritten(headers),
+    }

@@ -34,11 +34,13 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from tollgate.core.envoy_contract import HEADER_PREFIX
 from tollgate.envoy_config.clusters import bounds
 from tollgate.envoy_config.http_filters import native_usage as native
-from tollgate.envoy_config.http_filters.filters import http_filters, is_native, router
+from tollgate.envoy_config.http_filters.filters import http_filters, router
+from tollgate.envoy_config.http_filters.switched import is_native
 from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.local_replies import local_reply_config
 from tollgate.envoy_config.listener.route_table import ROUTES, route_configuration
-from tollgate.envoy_config.typed_messages import Json, envoy_address, extension, packed, plain
+from tollgate.envoy_config.literals import Json, unshared
+from tollgate.envoy_config.typed_messages import envoy_address, extension, packed, plain
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.topology import Discovery, Topology
 
@@ -130,7 +132,7 @@ def connection_manager(settings: Settings, discovery: Discovery | None = None) -
 
 def _routes(settings: Settings, discovery: Discovery | None) -> Json:
     if discovery is None:
-        return {"route_config": route_configuration(settings)}
+        return {"route_config": unshared(route_configuration(settings))}
     source = {"path_config_source": {"path": discovery.routes}, "resource_api_version": "V3"}
     return {"rds": {"route_config_name": ROUTES, "config_source": source}}
 

@@ -35,7 +35,8 @@ from envoy_data_plane.google.protobuf import Struct
 from tollgate.core.answers.error_shapes import error_body, error_headers
 from tollgate.core.envoy_contract import AUTHZ_FILTER, RESERVATION, ROUTE_PREFIX
 from tollgate.core.requests.dialects import FAMILY_PATHS, Family
-from tollgate.envoy_config.typed_messages import Json, plain
+from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.typed_messages import plain
 
 
 @dataclass(frozen=True, slots=True)

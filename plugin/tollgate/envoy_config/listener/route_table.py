@@ -8,28 +8,6 @@ never opens an ext_proc stream.
 from __future__ import annotations
 
 import re
-from copy import deepcopy
-from datetime import timedelta
-
-from envoy_data_plane.envoy.config.route.v3 import (
-    DirectResponseAction,
-    HeaderMatcher,
-    Route,
-    RouteAction,
-    RouteActionClusterNotFoundResponseCode,
-    RouteMatch,
-)
-from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
-    CheckSettings,
-    ExtAuthzPerRoute,
-)
-from envoy_data_plane.envoy.extensions.filters.http.ext_proc.v3 import ExtProcPerRoute
-from envoy_data_plane.envoy.type.matcher.v3 import (
-    RegexMatchAndSubstitute,
-    RegexMatcher,
-    StringMatcher,
-)
-from envoy_data_plane.envoy.type.v3 import Int64Range
 
 from tollgate.core.answers.headers import CHALLENGE, REQUEST_ID
 from tollgate.core.callers.credentials import KEY_HEADERS, PAYER_HEADERS, passed_headers
@@ -48,17 +26,16 @@ from tollgate.core.envoy_contract import (
 )
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
-from tollgate.envoy_config.clusters.failover import chain, failing_over
+from tollgate.envoy_config.clusters.failover import Chain, chains, failing_over
 from tollgate.envoy_config.clusters.upstream import (
     Origin,
     cluster_name,
     credential_header,
     path_rule,
 )
-from tollgate.envoy_config.http_filters.filters import switched_on
-from tollgate.envoy_config.http_filters.native_usage import LONGEST_REPLY_BYTES
+from tollgate.envoy_config.http_filters.switched import LONGEST_REPLY_BYTES, switched_on
 from tollgate.envoy_config.listener import cors
-from tollgate.envoy_config.typed_messages import ADMIN_CLUSTER, Json, overwritten, packed, plain
+from tollgate.envoy_config.literals import ADMIN_CLUSTER, Json, overwritten, typed
 from tollgate.settings import Settings, TollgateSettings
 
 ROUTES = "tollgate"
@@ -109,7 +86,11 @@ _NEVER_SENT_ON = (
 _HELD_FOR_EXT_PROC_BYTES = 32 * 1024 * 1024
 # Compressed replies cannot be metered while they stream.
 _PLAIN_REPLIES = {"accept-encoding": "identity"}
-_NO_METERING: Json = {EXT_PROC_FILTER: packed(ExtProcPerRoute(disabled=True))}
+_NO_METERING: Json = {
+    EXT_PROC_FILTER: typed(
+        "envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute", disabled=True
+    )
+}
 
 # Where a key may be, and where it is by mistake: admission names the header that it found.
 _LOOKED_AT = (*KEY_HEADERS, "autherization", "authorisation", "authentication")
@@ -130,12 +111,11 @@ def virtual_host(settings: Settings) -> Json:
 
     The filters run only for calls of models, whichever route those match first.
     """
-    deployments = [_deployment(each, settings) for each in settings.routed]
+    deployments = [_deployment(each, settings) for each in chains(settings)]
     unrouted = [*_long_body(settings.tollgate), _nowhere()]
     on = switched_on(settings)
     for route in (*deployments, *unrouted):
-        # A copy: printed, shared parts would be aliases of each other.
-        route["typed_per_filter_config"] = deepcopy(on) | route.get("typed_per_filter_config", {})
+        route["typed_per_filter_config"] = on | route.get("typed_per_filter_config", {})
     return {
         "name": "tollgate",
         "domains": ["*"],
@@ -154,49 +134,46 @@ def virtual_host(settings: Settings) -> Json:
 
 def _management() -> list[Json]:
     """Return the routes of the admin server, which checks keys itself."""
-    matches = [
-        *(RouteMatch(prefix=each) for each in _MANAGEMENT_PREFIXES),
-        *(RouteMatch(path=each) for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
+    matches: list[Json] = [
+        *({"prefix": each} for each in _MANAGEMENT_PREFIXES),
+        *({"path": each} for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
         # One route: Envoy evaluates a route's headers before its path, and every call passes here.
-        RouteMatch(
-            safe_regex=RegexMatcher(regex=f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"),
-            headers=[_method("GET|HEAD")],
-        ),
+        {
+            "safe_regex": {"regex": f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"},
+            "headers": [_method("GET|HEAD")],
+        },
     ]
-    action = RouteAction(cluster=ADMIN_CLUSTER, timeout=timedelta(seconds=30))
+    action = {"cluster": ADMIN_CLUSTER, "timeout": "30s"}
     return [
-        plain(Route(name=f"{ROUTE_PREFIX}management", match=each, route=action)) for each in matches
+        {"name": f"{ROUTE_PREFIX}management", "match": each, "route": dict(action)}
+        for each in matches
     ]
 
 
-def _method(expression: str) -> HeaderMatcher:
-    return HeaderMatcher(name=":method", string_match=_like(expression))
+def _method(expression: str) -> Json:
+    return {"name": ":method", "string_match": _like(expression)}
 
 
-def _like(expression: str) -> StringMatcher:
-    return StringMatcher(safe_regex=RegexMatcher(regex=expression))
+def _like(expression: str) -> Json:
+    return {"safe_regex": {"regex": expression}}
 
 
 def _without_key(settings: Settings) -> list[Json]:
     """Return a route that answers 401 to a request without a key, before its body is taken."""
-    absent = [
-        HeaderMatcher(name=each, present_match=True, invert_match=True) for each in _LOOKED_AT
-    ]
-    no_query = HeaderMatcher(name=":path", string_match=_like(_KEY_IN_QUERY), invert_match=True)
+    absent = [{"name": each, "present_match": True, "invert_match": True} for each in _LOOKED_AT]
+    no_query = {"name": ":path", "string_match": _like(_KEY_IN_QUERY), "invert_match": True}
     told = {
         CHALLENGE.name: CHALLENGE.value,
         # Envoy's own request id: this refusal is in no record of Tollgate's.
         REQUEST_ID: "%REQ(x-request-id)%",
     }
     return [
-        plain(
-            Route(
-                name=f"{ROUTE_PREFIX}without-key",
-                match=RouteMatch(prefix="/", headers=[*absent, no_query, *allowed.matching]),
-                direct_response=DirectResponseAction(status=401),
-                response_headers_to_add=overwritten({**told, **allowed.headers}),
-            )
-        )
+        {
+            "name": f"{ROUTE_PREFIX}without-key",
+            "match": {"prefix": "/", "headers": [*absent, no_query, *allowed.matching]},
+            "direct_response": {"status": 401},
+            "response_headers_to_add": overwritten({**told, **allowed.headers}),
+        }
         for allowed in cors.each_allowed(settings)
     ]
 
@@ -209,38 +186,43 @@ def _long_body(ours: TollgateSettings) -> list[Json]:
     """
     if ours.max_request_bytes <= _SHORT_BODY_BYTES:
         return []
-    length = HeaderMatcher(
-        name="content-length",
-        range_match=Int64Range(end=_SHORT_BODY_BYTES),
+    length = {
+        "name": "content-length",
+        "range_match": {"end": str(_SHORT_BODY_BYTES)},
         # Without the header the body may have any length.
-        treat_missing_header_as_empty=True,
-        invert_match=True,
+        "treat_missing_header_as_empty": True,
+        "invert_match": True,
+    }
+    match = {"prefix": "/", "headers": [length, _method("POST|PUT|PATCH")]}
+    asked = typed(
+        "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+        check_settings={"context_extensions": {KEY_CHECK_EXTENSION: KEY_CHECK}},
     )
-    match = RouteMatch(prefix="/", headers=[length, _method("POST|PUT|PATCH")])
-    asked = ExtAuthzPerRoute(
-        check_settings=CheckSettings(context_extensions={KEY_CHECK_EXTENSION: KEY_CHECK}),
-    )
-    return [_unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK_FILTER: packed(asked)})]
+    return [_unrouted(f"{ROUTE_PREFIX}long-body", match, {KEY_CHECK_FILTER: asked})]
 
 
 def _nowhere() -> Json:
     """Return the route for requests that Tollgate admitted to a deployment unknown to this
     configuration.
     """
-    return _unrouted(f"{ROUTE_PREFIX}nowhere", RouteMatch(prefix="/"), {})
+    return _unrouted(f"{ROUTE_PREFIX}nowhere", {"prefix": "/"}, {})
 
 
-def _unrouted(name: str, match: RouteMatch, filters: Json) -> Json:
+def _unrouted(name: str, match: Json, filters: Json) -> Json:
     """Return a route that leads nowhere: 404.
 
     Not a direct response, because Envoy's cors filter ignores those.
     """
-    action = RouteAction(
-        cluster_header=NO_CLUSTER_HEADER,
-        cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND,
-    )
-    route = plain(Route(name=name, match=match, route=action))
-    return route | {"typed_per_filter_config": {**_NO_METERING, **filters}}
+    action = {
+        "cluster_header": NO_CLUSTER_HEADER,
+        "cluster_not_found_response_code": "NOT_FOUND",
+    }
+    return {
+        "name": name,
+        "match": match,
+        "route": action,
+        "typed_per_filter_config": {**_NO_METERING, **filters},
+    }
 
 
 def _buffer_limit(ours: TollgateSettings) -> int:
@@ -254,42 +236,35 @@ def _buffer_limit(ours: TollgateSettings) -> int:
     return max(replies, ours.max_request_bytes)
 
 
-def _deployment(deployment: Deployment, settings: Settings) -> Json:
-    """Return a deployment's route.
+def _deployment(members: Chain, settings: Settings) -> Json:
+    """Return the route of the first deployment of a chain.
 
     If other deployments may take over, each cluster writes path and Host itself, and bodies are
     kept for them.
     """
-    members = chain(settings, deployment)
-    alone, rule = len(members) == 1, path_rule(deployment)
-    chosen = HeaderMatcher(
-        name=ROUTE_HEADER, string_match=StringMatcher(exact=route_value(deployment.id))
-    )
-    action = RouteAction(
+    deployment, *others = members
+    rule = path_rule(deployment)
+    prefix = "" if others else rule.prefix.replace("\\", r"\\")
+    action: Json = {
+        "regex_rewrite": {"pattern": {"regex": rule.pattern}, "substitution": f"{prefix}/"},
         # A reply may take any time (Envoy's default is 15 s), but not silently.
-        timeout=timedelta(0),
-        idle_timeout=timedelta(seconds=settings.tollgate.upstream_timeout_seconds),
-        regex_rewrite=RegexMatchAndSubstitute(
-            pattern=RegexMatcher(regex=rule.pattern),
-            substitution=(rule.prefix.replace("\\", r"\\") if alone else "") + "/",
-        ),
-    )
-    if alone:
-        action.cluster = cluster_name(deployment)
-        action.host_rewrite_literal = Origin.of(deployment.api_base).authority
-    route = plain(
-        Route(
-            name=f"{ROUTE_PREFIX}{cluster_name(deployment)}",
-            match=RouteMatch(prefix="/", headers=[chosen]),
-            route=action,
-            request_headers_to_add=overwritten(_PLAIN_REPLIES),
-            request_headers_to_remove=_kept_back(deployment, settings),
-            request_body_buffer_limit=_buffer_limit(settings.tollgate),
-        )
-    )
-    if not alone:
-        route["route"] |= failing_over(members)
-    return route
+        "timeout": "0s",
+        "idle_timeout": f"{settings.tollgate.upstream_timeout_seconds:g}s",
+    }
+    if others:
+        action |= failing_over(members)
+    else:
+        action["cluster"] = cluster_name(deployment)
+        action["host_rewrite_literal"] = Origin.of(deployment.api_base).authority
+    chosen = {"name": ROUTE_HEADER, "string_match": {"exact": route_value(deployment.id)}}
+    return {
+        "name": f"{ROUTE_PREFIX}{cluster_name(deployment)}",
+        "match": {"prefix": "/", "headers": [chosen]},
+        "route": action,
+        "request_headers_to_add": overwritten(_PLAIN_REPLIES),
+        "request_headers_to_remove": _kept_back(deployment, settings),
+        "request_body_buffer_limit": _buffer_limit(settings.tollgate),
+    }
 
 
 def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
