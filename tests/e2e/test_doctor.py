@@ -24,7 +24,8 @@ from tollgate import settings
 from tollgate.doctor.examination import Examination, Extent
 from tollgate.doctor.finding import Finding, Result
 from tollgate.doctor.probing import Probing
-from tollgate.envoy_config import Address, Topology, bootstrap
+from tollgate.envoy_config.bootstrap import bootstrap
+from tollgate.topology import Address, Topology
 
 BROKEN = Path(__file__).parent / "broken"
 SOME = ("no_ext_authz", "fail_open", "no_lua", "no_access_log", "keys_passed_on")
