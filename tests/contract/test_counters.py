@@ -319,6 +319,30 @@ async def test_an_expired_lease_gives_its_reservation_back(bench: Bench) -> None
     assert not await bench.counters.renew(call)
 
 
+async def test_calls_in_flight_are_found_by_their_streams(bench: Bench) -> None:
+    """Envoy knows no other name of a request whose client left before it had an answer."""
+    calls = [
+        structs.replace(reservation(f"r{n}", budget(DOLLAR)), stream_id=f"{n}-1") for n in range(4)
+    ]
+    others = [reservation(f"other{n}", budget(DOLLAR)) for n in range(3)]
+    await asyncio.gather(*map(bench.counters.reserve, [*calls, *others]))
+    await bench.counters.settle(calls[3], settlement(cost=1))
+    found = await bench.counters.open("default", {"1-1", "2-1", "3-1", "9-1"})
+    assert sorted(each.id for each in found) == ["r1", "r2"]
+    assert await bench.counters.open("default", {"9-1"}) == []
+    bench.advance(LEASE_US / 1_000_000)
+    assert len(await bench.counters.expired("default")) == 6
+
+
+async def test_nothing_is_left_of_reservations_that_are_settled(store: Valkey, pipe: Pipe) -> None:
+    """Nor of the names under which they are found."""
+    counters = ValkeyCounters(store, pipe, LEASE_US, LEASE_US)
+    call = structs.replace(reservation("r", budget(DOLLAR)), stream_id="7-1")
+    await counters.reserve(call)
+    await counters.settle(call, settlement(cost=1))
+    assert [name async for name in store.scan_iter("*held*")] == []
+
+
 async def test_nothing_is_held_once_everything_is_settled(bench: Bench) -> None:
     """No leaked hold or slot, whatever was admitted and refused on the way."""
     accounts = (account_of(KEY, parallel=5, budget_nanousd=1_000), budget(700, TEAM))

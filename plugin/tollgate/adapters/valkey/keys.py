@@ -4,7 +4,8 @@ Whole keys are built here and nowhere else; scripts take them as KEYS and build 
 
     tollgate:{ORG}:counters:SCOPE:ID[@MODEL]  string  buckets, budgets and spend of a scope, packed
     tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
-    tollgate:{ORG}:held                    hash     id -> lease end, held amounts, reservation
+    tollgate:{ORG}:held                    hash     id -> lease end, held amounts, reservation;
+                                                    stream:NAME -> id, by Envoy's name of the call
     tollgate:{ORG}:ledger                  stream   settled calls: number -> record
     tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
                                                     when none came for as long as the ledger

@@ -27,6 +27,7 @@ from tollgate.adapters.valkey.counters.counters import (
     ordered_texts,
     read_reservation,
     read_spend,
+    stream_field,
 )
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.merging import bounded, first_refusal, merged, summed
@@ -224,7 +225,8 @@ class ClusterCounters(ValkeyCounters):
         batches = self._settling if own else self._settling_guests
         keyed = part.keyed
         numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
-        texts = (reservation.id, b"", line_name(reservation.model))
+        name = stream_field(reservation.stream_id)
+        texts = (reservation.id, b"", line_name(reservation.model), name)
         return await batches.of(part.place).add(
             keyed, *numbers, settlement.cost_nanousd, tell, texts=texts
         )

@@ -45,6 +45,7 @@ _MAX_EXPIRED = 100
 _encode = msgspec.json.Encoder().encode
 _RESERVATION = struct.Struct("<qqH")
 _HOLD_BYTES = 8
+_STREAM_FIELD = b"stream:"
 
 
 class ValkeyCounters:
@@ -169,9 +170,12 @@ class ValkeyCounters:
         return [name.decode() for name in names]
 
     async def open(self, organization: str, stream_ids: Set[str]) -> list[Reservation]:
-        # This is asked only after clients that left within milliseconds, and for many at once.
-        stored = await self._values(keys.organization_keys(organization)[0])
-        return [each for each in map(read_reservation, stored) if each.stream_id in stream_ids]
+        held = keys.organization_keys(organization)[0]
+        found = await self._ask(b"HMGET", held, *map(stream_field, stream_ids))
+        if not (ids := [each for each in found if each is not None]):
+            return []
+        stored = await self._ask(b"HMGET", held, *ids)
+        return [read_reservation(each) for each in stored if each is not None]
 
     async def expired(self, organization: str) -> list[Reservation]:
         stored = await self._values(keys.organization_keys(organization)[0])
@@ -188,8 +192,8 @@ class ValkeyCounters:
         An index by when leases end would be written twice a request, and read now and then.
         """
         with store_errors():
-            found: Any = await self._client.hvals(holds)  # type: ignore[misc]
-        return list(found)
+            found: Any = await self._client.hgetall(holds)  # type: ignore[misc]
+        return [value for field, value in found.items() if not field.startswith(_STREAM_FIELD)]
 
     async def _now_us(self) -> int:
         """Return the store's time."""
@@ -217,6 +221,7 @@ class ValkeyCounters:
             reservation.id,
             _encode(record(reservation, settlement)),
             line_name(reservation.model),
+            stream_field(reservation.stream_id),
         )
         batch, keyed = self._settling.of(reservation.organization), self._charged(reservation)
         numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
@@ -293,9 +298,15 @@ class ValkeyCounters:
             raise unavailable(error) from error
 
 
-def ordered_texts(reservation: Reservation) -> tuple[str, str]:
+def ordered_texts(reservation: Reservation) -> tuple[str, str, str]:
     """Return the texts of a call that is to be held, in the order of reserve.lua."""
-    return reservation.id, reservations.encode(reservation)
+    text = reservations.encode(reservation)
+    return reservation.id, text, stream_field(reservation.stream_id)
+
+
+def stream_field(stream_id: str) -> str:
+    """Return the field that names the reservation of a stream; empty: the stream has no name."""
+    return f"stream:{stream_id}" if stream_id else ""
 
 
 def limited(accounts: Accounts) -> Accounts:

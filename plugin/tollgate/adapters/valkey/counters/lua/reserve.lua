@@ -3,7 +3,8 @@
 -- ARGV  3 how long a lease is in us
 --       6 of a call: for each meter of the caller what it may use, and what of its output is a
 --         guess
---       texts of a call: its id; the reservation, opaque
+--       texts of a call: its id; the reservation, opaque; a name under which its id can be looked
+--         up, or ''
 --
 -- A reservation is kept as the end of its lease and when it was admitted, in us, how many meters its
 -- caller has, what it holds of the periods' limits of each, and its text.
@@ -163,8 +164,13 @@ while at < #calls do
     reservations[reservation_count + 1] = id
     reservations[reservation_count + 2] = held .. ARGV[text + 1]
     reservation_count = reservation_count + 2
+    local other_name = ARGV[text + 2]
+    if other_name ~= '' then
+      reservations[reservation_count + 1], reservations[reservation_count + 2] = other_name, id
+      reservation_count = reservation_count + 2
+    end
   end
-  at, text = at + 2 + 2 * meters, text + 2
+  at, text = at + 2 + 2 * meters, text + 3
 end
 if reservation_count > 0 then
   call('HSET', KEYS[1], unpack(reservations, 1, reservation_count))

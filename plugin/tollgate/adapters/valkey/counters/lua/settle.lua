@@ -6,7 +6,7 @@
 --         guess; then for each meter what it used; its cost; and whether to tell where the accounts
 --         stand (2: the call is undone, too)
 --       texts of a call: its id; the ledger record, opaque (empty: none is written); the name of
---         its model
+--         its model; the name under which its id can be looked up, or ''
 --
 -- A call that is undone was refused elsewhere: it gives back the request that it counted as well.
 
@@ -143,7 +143,7 @@ local function settle_one(at, id, reservation, model)
 end
 
 local ids, count = {}, 0
-for text = $OWN_ARGS + 1, #ARGV, 3 do
+for text = $OWN_ARGS + 1, #ARGV, 4 do
   count = count + 1
   ids[count] = ARGV[text]
 end
@@ -152,13 +152,17 @@ local answers, tell, settled, records, once, at = {}, false, {}, {}, {}, 1
 for number = 1, count do
   local id, reservation = ids[number], reservations[number]
   if reservation and not once[id] then
-    local text = $OWN_ARGS + 3 * number
-    tell = settle_one(at, id, reservation, ARGV[text]) or tell
+    local text = $OWN_ARGS + 4 * number - 3
+    local record, model, other_name = ARGV[text + 1], ARGV[text + 2], ARGV[text + 3]
+    tell = settle_one(at, id, reservation, model) or tell
     answers[number], once[id] = '$NOBODY', true
     settled[#settled + 1] = id
-    if ARGV[text - 1] ~= '' then
-      records[#records + 1] = #settled
-      records[#records + 1] = ARGV[text - 1]
+    if other_name ~= '' then
+      settled[#settled + 1] = other_name
+    end
+    if record ~= '' then
+      records[#records + 1] = number
+      records[#records + 1] = record
     end
   else
     answers[number] = '$NO_RESERVATION'
