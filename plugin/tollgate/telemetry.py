@@ -224,14 +224,9 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
     if _refusals.show():
         more = f"; {_refusals.hidden} more refusals since the last line" if _refusals.hidden else ""
         _refusals.hidden = 0
-        _log.info(
-            "refused %s: key %s, %d %s%s",
-            request_id,
-            "-" if key_name is None else repr(key_name),
-            status,
-            reason,
-            more,
-        )
+        key = "-" if key_name is None else repr(key_name)
+        extra = {"request_id": request_id, "key": key_name, "status": status, "reason": reason}
+        _log.info("refused %s: key %s, %d %s%s", request_id, key, status, reason, more, extra=extra)
 
 
 def refusals_dropped(count: int) -> None:
@@ -261,12 +256,22 @@ def unmetered() -> None:
 
 
 def settled(
-    certainty: str, by: str, model: str, input_tokens: int, output_tokens: int, cost_nanousd: int
+    request_id: str,
+    certainty: str,
+    by: str,
+    model: str,
+    input_tokens: int,
+    output_tokens: int,
+    cost_nanousd: int,
 ) -> None:
-    """Record a settled reservation.
+    """Record a settled reservation, with a log line at `debug`.
 
     `model` is a public name. Beyond a thousand they share a label.
     """
+    if _log.isEnabledFor(logging.DEBUG):
+        told = f"{model!r}, {input_tokens} + {output_tokens} tokens, {cost_nanousd} nano-dollars"
+        extra = {"request_id": request_id, "certainty": certainty, "by": by}
+        _log.debug("settled %s: %s, %s by %s", request_id, told, certainty, by, extra=extra)
     model = _model_label(model)
     sums = _settlements.get((certainty, by, model))
     if sums is None:

@@ -5,6 +5,7 @@ to use it.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -177,8 +178,9 @@ async def gateway(folder: Path, config: str = CONFIG, *options: str) -> AsyncIte
         line = await asyncio.to_thread(process.stdout.readline)
         assert line, "the gateway ended: " + "".join(said)
         said.append(line)
-        if line.startswith("ready: "):
-            url = line.removeprefix("ready: ").strip()
+        message = str(json.loads(line)["message"]) if line.startswith("{") else line
+        if message.startswith("ready: "):
+            url = message.removeprefix("ready: ").strip()
     reading = asyncio.create_task(asyncio.to_thread(_pass_on, process))
     try:
         admitted: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,15 @@ PROVIDER_KEY = f"provider-{PLANTED}"
 FILE = CONFIG.replace("api_key: provider-key", f"api_key: {PROVIDER_KEY}")
 
 
-@pytest.mark.parametrize("mode", ["grpc", "native"])
+@pytest.mark.parametrize(
+    ("mode", "ours"), [("grpc", ""), ("native", "{log_format: json, log_level: debug}")]
+)
 async def test_the_log_holds_no_secret(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, ours: str
 ) -> None:
     """Of calls that pass, are refused, are broken, find no provider; of management; of sign-in."""
-    async with gateway(tmp_path, FILE, "--mode", mode) as tollgate:
+    file = FILE + (f"tollgate: {ours}\n" if ours else "")
+    async with gateway(tmp_path, file, "--mode", mode) as tollgate:
         key = await tollgate.key(key=f"sk-{PLANTED}-a", rpm_limit=4, key_alias="planted")
         prompt = {"messages": [{"role": "user", "content": f"prompt {PLANTED}"}]}
         for _ in range(3):
@@ -46,4 +50,10 @@ async def test_the_log_holds_no_secret(
     assert "refused" in log
     assert "console: key's owner signed in" in log
     assert PLANTED not in log
+    if ours:
+        lines = [json.loads(line) for line in log.splitlines() if line]
+        assert {"worker-0", "admin", "supervisor"} <= {line["process"] for line in lines}
+        settled = [line for line in lines if line["message"].startswith("settled ")]
+        assert {line["level"] for line in settled} == {"debug"}
+        assert all(line["request_id"] in line["message"] for line in settled)
     assert "sk-1234" not in log

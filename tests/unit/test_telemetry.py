@@ -21,7 +21,7 @@ def test_what_requests_counted_is_told_after_publication() -> None:
     before = value("tollgate_tokens_total", **labels), value("tollgate_requests_admitted_total")
     for _ in range(2):
         telemetry.admitted()
-        telemetry.settled("exact", "test", "of this test", 5, 7, 1_000_000_000)
+        telemetry.settled("a", "exact", "test", "of this test", 5, 7, 1_000_000_000)
     telemetry.publish()
     telemetry.publish()
     assert value("tollgate_tokens_total", **labels) - before[0] == 10
@@ -33,8 +33,8 @@ def test_dollars_are_told_by_how_sure_their_usage_is() -> None:
     """Of all models together."""
     telemetry.publish()
     before = value("tollgate_certainty_dollars_total", certainty="partial")
-    telemetry.settled("partial", "test", "one", 1, 1, 1_500_000_000)
-    telemetry.settled("partial", "test", "two", 1, 1, 500_000_000)
+    telemetry.settled("a", "partial", "test", "one", 1, 1, 1_500_000_000)
+    telemetry.settled("a", "partial", "test", "two", 1, 1, 500_000_000)
     telemetry.publish()
     assert value("tollgate_certainty_dollars_total", certainty="partial") - before == 2
 
@@ -43,7 +43,7 @@ def test_models_beyond_a_thousand_share_a_label(monkeypatch: pytest.MonkeyPatch)
     """Where a wildcard serves them clients choose names, and no series ever goes."""
     monkeypatch.setattr(telemetry, "_models", set())
     for number in range(1010):
-        telemetry.settled("exact", "test", f"chosen-{number}", 1, 1, 1_000_000_000)
+        telemetry.settled("a", "exact", "test", f"chosen-{number}", 1, 1, 1_000_000_000)
         telemetry.told(f"chosen-{number}", 1_000_000_000, 1)
         telemetry.other_model(f"chosen-{number}")
     before = value("tollgate_spend_dollars_total", model="other")

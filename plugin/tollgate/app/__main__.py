@@ -5,8 +5,6 @@ Each command imports its own module only when it runs: a worker must not load th
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +12,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from tollgate import logs
 from tollgate import settings as configuration
 from tollgate.core.errors import TollgateError
 from tollgate.settings import Settings
@@ -25,12 +24,11 @@ app = typer.Typer(
 
 
 def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path) -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
     try:
         # The supervisor has already validated the file.
-        uvloop.run(serve(configuration.load(config, allow_unenforced=True)))
+        settings = configuration.load(config, allow_unenforced=True)
+        logs.configure(settings.tollgate.log_format, settings.tollgate.log_level)
+        uvloop.run(serve(settings))
     except TollgateError as error:
         raise SystemExit(str(error)) from error
 

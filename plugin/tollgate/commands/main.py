@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import yaml
 
-from tollgate import __version__, settings
+from tollgate import __version__, logs, settings
 from tollgate.commands import budget, customer, key, spend, team, user
 from tollgate.commands.envoys.attach import attach
 from tollgate.commands.envoys.doctor import doctor
@@ -128,7 +128,7 @@ def up(
             supervisor.Programs() if envoy is None else supervisor.Programs(envoy=(str(envoy),))
         )
         with supervisor.gateway(loaded, config, programs, load) as plan:
-            _finish(running.run(plan, _say))
+            _finish(running.run(plan, logs.say))
 
 
 @app.command()
@@ -149,7 +149,7 @@ def serve(
         overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
         load = _loader(overrides, allow_unenforced=allow_unenforced)
         with supervisor.sidecar(_told(load(config)), config, load=load) as plan:
-            _finish(running.run(plan, _say))
+            _finish(running.run(plan, logs.say))
 
 
 @app.command("envoy-config")
@@ -245,10 +245,11 @@ def _loader(
 
 def _told(loaded: settings.Settings) -> settings.Settings:
     """Return the settings, after printing their notices and warnings."""
+    logs.configure(loaded.tollgate.log_format, loaded.tollgate.log_level)
     for notice in loaded.notices:
-        _say(f"notice: {notice}")
+        logs.say(f"notice: {notice}")
     for warning in (*loaded.warnings, *exposure.warnings(loaded)):
-        _say(f"warning: {warning}")
+        logs.say(f"warning: {warning}")
     return loaded
 
 
@@ -256,10 +257,6 @@ def _with(loaded: settings.Settings, overrides: dict[str, Any]) -> settings.Sett
     """Return the settings with command-line overrides."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return replace(loaded, tollgate=loaded.tollgate.model_copy(update=given))
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _finish(failure: str | None) -> NoReturn:

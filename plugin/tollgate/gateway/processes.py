@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tollgate import logs
 from tollgate.core.errors import TollgateError
 
 ANSWERS = ("configured", "not configured")
@@ -317,7 +318,7 @@ async def _read(run: _Run, stream: asyncio.StreamReader) -> None:
         if run.part.quiet:
             run.lines.append(line)
         else:
-            print(f"{run.part.name} | {line}", file=sys.stderr, flush=True)
+            logs.relay(run.part.name, line)
 
 
 async def _stop(run: _Run, hurry: asyncio.Event) -> None:

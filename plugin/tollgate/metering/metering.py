@@ -261,6 +261,7 @@ class Metering:
         elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
             telemetry.unseen(reservation.id)
         telemetry.settled(
+            reservation.id,
             settlement.certainty.value,
             settlement.settled_by,
             reservation.model,

@@ -17,6 +17,7 @@ from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
+from tollgate.logs import LogFormat, LogLevel
 from tollgate.settings.grpc_settings import GrpcSettings
 from tollgate.settings.limit_entry import LimitSetting
 
@@ -107,6 +108,12 @@ class TollgateSettings(GrpcSettings):
     enforce: bool = Field(
         default=True,
         description="whether limits refuse; `false`: all are decided, counted and reported only",
+    )
+    log_format: LogFormat = Field(
+        "console", description="log lines for people, or one JSON object a line"
+    )
+    log_level: LogLevel = Field(
+        "info", description="least level that is logged; `debug` has a line for each settlement"
     )
     store_timeout_ms: int = Field(
         250, ge=10, le=10_000, description="a store command that takes longer fails"
