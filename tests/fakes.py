@@ -27,8 +27,8 @@ from tollgate.core.limits.accounts import (
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS
 from tollgate.core.limits.period import current
-from tollgate.event_ports import RefusalPage, matches
 from tollgate.ports import LedgerQuery
+from tollgate.ports.event_ports import RefusalPage, matches
 
 
 @dataclass

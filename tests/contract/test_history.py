@@ -35,8 +35,8 @@ from tollgate.adapters.valkey.keys import RECORDER
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest, HistoryUnavailable, SettingsError
-from tollgate.history_ports import Group
 from tollgate.ports import LedgerQuery, Settled
+from tollgate.ports.history_ports import Group
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.recording import RecorderTerms
 from tollgate.reporting.usage_sums import UsageSums

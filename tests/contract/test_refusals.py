@@ -16,8 +16,8 @@ from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.core.calls.records import request_id
 from tollgate.core.calls.refusal_records import LimitHit, RefusalRecord
 from tollgate.core.errors import BadRequest
-from tollgate.event_ports import RefusalBook, RefusalLog
 from tollgate.ports import LedgerQuery
+from tollgate.ports.event_ports import RefusalBook, RefusalLog
 
 ALL = LedgerQuery()
 DAY_US = 86_400_000_000

@@ -20,9 +20,9 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import OutputLimits
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.requests.catalog import Catalog
-from tollgate.history_ports import StreamedRecords
 from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
+from tollgate.ports.history_ports import StreamedRecords
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums

@@ -20,8 +20,8 @@ from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.entities import Key
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, ScopeKind
-from tollgate.event_ports import RefusalBook
 from tollgate.ports import Clock
+from tollgate.ports.event_ports import RefusalBook
 
 WRITTEN_AFTER_S = 0.25
 MOST_A_SECOND = 5

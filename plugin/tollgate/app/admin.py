@@ -34,11 +34,11 @@ from tollgate.app.store import watch_evictions
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
-from tollgate.history_ports import History
 from tollgate.management import Management
 from tollgate.management.spending.guard import LimitGuard
 from tollgate.metering.metering import Metering
 from tollgate.ports import Ledger
+from tollgate.ports.history_ports import History
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from tollgate.core.errors import BadRequest
-from tollgate.history_ports import History, HistoryPlace, LedgerStream
 from tollgate.ports import Ledger, LedgerPage, LedgerQuery, Settled
+from tollgate.ports.history_ports import History, HistoryPlace, LedgerStream
 
 _CURSOR = re.compile(r"history-([0-9]{1,19})-([^/]*)")
 _NEWEST_US = 2**63 - 1

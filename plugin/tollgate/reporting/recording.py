@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
-from tollgate.history_ports import DAY_US, HOUR_US, History, Lease, LedgerStream, Overflow
 from tollgate.ports import Clock
+from tollgate.ports.history_ports import DAY_US, HOUR_US, History, Lease, LedgerStream, Overflow
 from tollgate.reporting import history_telemetry
 
 # Reports add what is not recorded yet, so the pause is no age of theirs.

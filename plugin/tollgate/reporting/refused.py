@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.errors import NotFound
-from tollgate.event_ports import RefusalLog, RefusalPage
 from tollgate.ports import Clock, LedgerQuery
+from tollgate.ports.event_ports import RefusalLog, RefusalPage
 
 
 class Refusals:

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime
 
 from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
 from tollgate.core.calls.records import Record
-from tollgate.history_ports import (
+from tollgate.ports import Clock, LedgerQuery
+from tollgate.ports.history_ports import (
     DAY_US,
     HOUR_US,
     Group,
@@ -21,7 +22,6 @@ from tollgate.history_ports import (
     PartsRow,
     UsageRow,
 )
-from tollgate.ports import Clock, LedgerQuery
 
 # A glance is cached for all visitors.
 _GLANCE_HOLDS_US = 15_000_000

@@ -29,14 +29,14 @@ from tollgate.adapters.history.tables import (
     SUMMED,
 )
 from tollgate.core.calls.records import Record
-from tollgate.history_ports import (
+from tollgate.ports import LedgerQuery, Settled
+from tollgate.ports.history_ports import (
     Group,
     HistoryPlace,
     PartsRow,
     RecordedParts,
     RecordedUsage,
 )
-from tollgate.ports import LedgerQuery, Settled
 
 T = TypeVar("T")
 # Records that are removed in one transaction; other writers wait for no longer than that takes.

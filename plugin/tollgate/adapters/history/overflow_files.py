@@ -14,8 +14,8 @@ from msgspec.json import Decoder, Encoder
 
 from tollgate.core.calls.records import Record
 from tollgate.core.errors import HistoryUnavailable
-from tollgate.history_ports import StreamedRecords
 from tollgate.ports import Settled
+from tollgate.ports.history_ports import StreamedRecords
 from tollgate.reporting import history_telemetry
 
 _AT_ONCE = 2_000

@@ -10,8 +10,8 @@ import msgspec
 from tollgate.adapters.history.tables import SUMMED
 from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
 from tollgate.core.calls.records import Record
-from tollgate.history_ports import DAY_US, HOUR_US
 from tollgate.ports import Settled
+from tollgate.ports.history_ports import DAY_US, HOUR_US
 
 EVERYTHING = "all"
 """The kind of the hourly sums that hold each request once."""

@@ -25,8 +25,8 @@ from tollgate.adapters.history.record_rows import EVERYTHING, PAYERS
 from tollgate.adapters.history.tables import DAILY_PARTS, DAILY_SUMS, HOURLY_SUMS, RECORDS, SUMMED
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
-from tollgate.history_ports import DAY_US, HOUR_US, NO_PAYERS, Group, HistoryPlace, UsageRow
 from tollgate.ports import LedgerQuery
+from tollgate.ports.history_ports import DAY_US, HOUR_US, NO_PAYERS, Group, HistoryPlace, UsageRow
 
 _FAILED_FROM = 400
 _DAILY = frozenset(

@@ -27,8 +27,8 @@ from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import printed_time
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import Group
 from tollgate.management.spending.ranking import Ranking
+from tollgate.ports.history_ports import Group
 from tollgate.reporting.reports import MOST_RECORDS, Reports
 from tollgate.reporting.usage_sums import UsageSums
 

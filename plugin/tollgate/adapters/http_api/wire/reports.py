@@ -13,8 +13,8 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import Group, UsageRow
 from tollgate.ports import Settled
+from tollgate.ports.history_ports import Group, UsageRow
 from tollgate.reporting.refused import find_scope
 from tollgate.reporting.reports import find_payer
 from tollgate.reporting.usage_sums import DaySum

@@ -11,8 +11,8 @@ from valkey.asyncio import Valkey
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record
-from tollgate.history_ports import StreamedRecords
 from tollgate.ports import Settled
+from tollgate.ports.history_ports import StreamedRecords
 
 # An entry holds up to 64 records, so one part stays below some megabytes and one transaction short.
 _ENTRIES = 200

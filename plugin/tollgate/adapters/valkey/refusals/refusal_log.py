@@ -15,8 +15,8 @@ from tollgate.adapters.valkey.keys import ORGANIZATIONS, refusals_key
 from tollgate.core.calls.records import find_begin_us
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.errors import BadRequest
-from tollgate.event_ports import RefusalPage, matches
 from tollgate.ports import LedgerQuery
+from tollgate.ports.event_ports import RefusalPage, matches
 
 _ENTRIES = 500
 # A refusal is written within seconds, by a worker whose clock may be minutes beside the store's.

@@ -15,7 +15,7 @@ from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.adapters.http_api.routes.reports import Summing
 from tollgate.core.errors import StoreUnavailable
-from tollgate.history_ports import HOUR_US
+from tollgate.ports.history_ports import HOUR_US
 from tollgate.reporting.usage_sums import Glance
 
 _SHOWN_LIMITS = 10

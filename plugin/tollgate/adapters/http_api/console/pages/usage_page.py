@@ -20,8 +20,8 @@ from tollgate.adapters.http_api.routes.reports import Reported, Summing
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import Group
 from tollgate.management import Management
+from tollgate.ports.history_ports import Group
 from tollgate.reporting.usage_sums import GroupedSums
 
 Measure = Literal["spend", "requests", "input_tokens", "output_tokens", "failures"]
