@@ -5,14 +5,21 @@ for.
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
+from typer.testing import CliRunner
 
+from tollgate.commands.main import app
+
+DOCUMENTATION = [Path(__file__).parents[2] / "docs" / name for name in ("limits.md", "scopes.md")]
 SCOPES = (
     "key",
     "key+model",
@@ -21,6 +28,9 @@ SCOPES = (
     "team",
     "team+model",
     "member",
+    "organization",
+    "organization+model",
+    "organization_member",
     "customer",
     "customer+model",
     "budget",
@@ -38,7 +48,9 @@ async def ours(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     """A gateway with the settings that this file is about."""
-    config = CONFIG + "  ietf_headers: true\n  errors: openai\n"
+    mini = "model_list:\n  - {model_name: gpt-4o-mini, litellm_params: {model: openai/gpt-4o-mini,"
+    mini += " api_base: http://mock-llm/v1, api_key: k}}\n"
+    config = CONFIG.replace("model_list:\n", mini) + "  ietf_headers: true\n  errors: openai\n"
     async with gateway(
         tmp_path_factory.mktemp("limits"), config, "--mode", request.param
     ) as running:
@@ -73,6 +85,19 @@ async def caller(
         member = {"role": "user", "user_id": name}
         await gateway.manage("/team/member_add", team_id=name, member=member, **fields)
         return [await gateway.key(team_id=name, user_id=name) for _ in range(2)], None
+    if noun in ("organization", "organization_member"):
+        given = fields if noun == "organization" else {}
+        await gateway.manage("/organization/new", organization_id=name, **given)
+        if noun == "organization_member":
+            member = {"organization_id": name, "member": {"user_id": name}, **fields}
+            await gateway.manage("/organization/member_add", **member)
+            keys = [
+                await gateway.key(organization_id=name, user_id=name),
+                await gateway.key(organization_id=name, user_id=name),
+            ]
+            return keys, None
+        await gateway.manage("/team/new", team_id=name, organization_id=name)
+        return [await gateway.key(team_id=name), await gateway.key(organization_id=name)], None
     if noun == "budget":
         await gateway.manage("/budget/new", budget_id=name, **fields)
         await gateway.manage("/customer/new", user_id=name, budget_id=name)
@@ -104,11 +129,27 @@ async def test_each_kind_of_limit_holds_at_each_scope(
         )  # three tokens of ten were used, and a call holds up to ten
     assert (first.status_code, refused.status_code) == (200, 429), refused.text
     error = refused.json()["error"]
-    noun = scope.partition("+")[0].replace("budget", "customer")
+    noun = scope.partition("+")[0].replace("budget", "customer").replace("_", " ")
     assert f"{noun} " in error["message"]
     kinds = {"rpm_limit": "requests", "tpm_limit": "tokens", "max_parallel_requests": "requests"}
     assert error["type"] == kinds.get(limit, "insufficient_quota")
     assert (" for model cent" in error["message"]) == ("+model" in scope)
+
+
+async def test_the_commands_of_the_documentation_run(
+    ours: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each line of both documents that begins with tollgate, in its order; KEY is some key."""
+    monkeypatch.setenv("TOLLGATE_URL", ours.url)
+    monkeypatch.setenv("TOLLGATE_MASTER_KEY", MASTER)
+    text = "".join(each.read_text(encoding="utf-8") for each in DOCUMENTATION)
+    commands = re.findall(r"^    tollgate (.+)$", text, re.M)
+    assert commands
+    key = await ours.key()
+    for command in commands:
+        words = shlex.split(command.replace("KEY", key))
+        ran = await asyncio.to_thread(CliRunner().invoke, app, words)
+        assert ran.exit_code == 0, (command, ran.output)
 
 
 async def test_a_spent_budget_is_insufficient_quota_with_openais_words(ours: Gateway) -> None:

@@ -5,7 +5,7 @@ people, limits and traffic.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -17,7 +17,15 @@ from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission
 from tollgate.core.calls.reservation import Settlement
 from tollgate.core.calls.usage import Usage
-from tollgate.core.entities import Customer, LimitSet, Member, ModelLimits, Team
+from tollgate.core.entities import (
+    Customer,
+    LimitSet,
+    Member,
+    ModelLimits,
+    Organization,
+    OrganizationMember,
+    Team,
+)
 from tollgate.core.entities import User as Person
 from tollgate.core.limits.accounts import MAX_EXACT, Meter
 from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurring, Window
@@ -53,6 +61,8 @@ class World:
     stranger: LimitSet
     key: LimitSet
     narrowed: LimitSet
+    organization: LimitSet
+    employee: LimitSet
 
 
 SINCE_US = 1_799_999_999_000_000
@@ -197,7 +207,7 @@ class Model:
         self.scopes = {name: tallies(each) for name, each in limits.items()}
 
     def of(self, call: Call) -> list[Tally]:
-        names = ["proxy", "team", "member", "user", "key"]
+        names = ["proxy", "organization", "employee", "team", "member", "user", "key"]
         if call.customer is not None:
             names.append("customer" if call.customer == "known" else "stranger")
         if call.model == MODELS[0]:
@@ -234,7 +244,9 @@ def desk_of(world: World) -> Desk:
     )
     desk.clock.us = 1_800_000_000_000_000
     desk.terms = replace(desk.terms, policy=Policy(proxy=world.proxy, customer=world.stranger))
-    desk.people.teams["t"] = Team("t", limits=world.team)
+    desk.people.organizations["o"] = Organization("o", limits=world.organization)
+    desk.people.organization_members["o/u"] = OrganizationMember("o", "u", limits=world.employee)
+    desk.people.teams["t"] = Team("t", organization="o", limits=world.team)
     desk.people.members["t/u"] = Member("t", "u", limits=world.member)
     desk.people.users["u"] = Person("u", limits=world.user)
     desk.people.customers["known"] = Customer("known", limits=world.customer)
@@ -281,7 +293,7 @@ async def walk(world: World, traffic: list[Call]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(world=st.builds(World, *([limit_sets()] * 8)), traffic=calls())
+@given(world=st.builds(World, *([limit_sets()] * len(fields(World)))), traffic=calls())
 def test_the_admitted_set_is_that_of_the_rules(world: World, traffic: list[Call]) -> None:
     """Whoever passes by the rules passes, and nobody else."""
     asyncio.run(walk(world, traffic))

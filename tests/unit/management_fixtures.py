@@ -10,6 +10,7 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.core.calls.records import organization_of_record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.entities import LimitSet
@@ -63,15 +64,13 @@ class MemoryLedger:
         self._counters = counters
 
     async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> LedgerPage:
-        """The newest records; a cursor is how many are before it.
-
-        Its organization is always the default one.
-        """
+        """The newest records; a cursor is how many are before it. Its place is the default one."""
         place = 0 if cursor is None else int(cursor)
         found = [
             Settled(each.admitted_us, each)
             for each in reversed(self._counters.ledger)
             if query.matches(each)
+            and query.organization in (None, organization_of_record(each, "default"))
         ]
         following = str(place + count) if len(found) > place + count else None
         return LedgerPage(tuple(found[place : place + count]), following)
@@ -176,14 +175,20 @@ class World:
         self._calls = 0
 
     async def spend(
-        self, scope: Scope, nanousd: int, *, model: str = "gpt-4o", period: Period | None = None
+        self,
+        scope: Scope,
+        nanousd: int,
+        *,
+        model: str = "gpt-4o",
+        period: Period | None = None,
+        organization: str = "default",
     ) -> None:
         """A call that cost so much of one scope's budget."""
         self._calls += 1
         account = Account(scope, period=period or Period())
         reservation = Reservation(
             f"call-{self._calls}",
-            "default",
+            organization,
             (account,),
             self.clock.us,
             "openai.chat",

@@ -35,12 +35,17 @@ def unreachable() -> tuple[type[Exception], ...]:
 
 def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
     """Return the answer to a POST."""
+    return send("POST", url, master_key, path, body)
+
+
+def send(method: str, url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
+    """Return the answer to a request with a body."""
     try:
         content = json.dumps(dict(body), allow_nan=False)
     except ValueError:
         fail("a value is too large for a JSON number")
     return _ask(
-        url, master_key, "POST", path, content=content, headers={"content-type": "application/json"}
+        url, master_key, method, path, content=content, headers={"content-type": "application/json"}
     )
 
 

@@ -17,7 +17,7 @@ import typer
 import yaml
 
 from tollgate import __version__, logs, settings
-from tollgate.commands import budget, customer, key, spend, team, user
+from tollgate.commands import budget, key, spend, team, user
 from tollgate.commands.envoys.attach import attach
 from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
@@ -27,6 +27,7 @@ from tollgate.commands.records.run_recorder import recorder
 from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.top import top
+from tollgate.commands.scopes import customer, organization
 from tollgate.gateway import exposure
 from tollgate.topology import ConfigPart
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _noun in (key, user, team, customer, budget, spend):
+for _noun in (key, user, team, organization, customer, budget, spend):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 
 ConfigOption = Annotated[

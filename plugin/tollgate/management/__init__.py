@@ -1,5 +1,5 @@
-"""Manage keys, users, teams, members, customers and budgets: who may change what, and what was
-spent.
+"""Manage keys, users, teams, members, organizations, customers and budgets: who may change what,
+and what was spent.
 
 Nothing here knows HTTP or the store. A change is a function of an entity and is retried when
 somebody else changed the entity concurrently.
@@ -15,6 +15,7 @@ from tollgate.management.administrators import Authenticator
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
+from tollgate.management.organizations import Organizations
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
 from tollgate.management.teams import Teams
@@ -34,6 +35,7 @@ class Management:
     teams: Teams
     customers: Customers
     budgets: Budgets
+    organizations: Organizations
     imports: Imports
     remake: Callable[[Registry, Key | None], Management]
 
@@ -74,6 +76,7 @@ class Management:
             Teams(registry, spending, clock),
             Customers(registry, spending, clock),
             Budgets(registry, spending, clock),
+            Organizations(registry, spending, clock),
             Imports(registry, spending),
             remake,
         )

@@ -47,15 +47,18 @@ class Collection(Generic[E]):
         identity: str,
         change: Callable[[E], E],
         prepare: Callable[[E, E], Awaitable[None]] | None = None,
+        adjust: Callable[[E, E], Awaitable[E]] | None = None,
     ) -> E:
         """Apply a change to the current entity, retrying until nobody interferes.
 
-        `prepare` runs before each attempt with the entity before and after. Raises NotFound or
-        Conflict.
+        Before each attempt, `adjust` makes of the entity before and after what is written, and
+        `prepare` gets both. Raises NotFound or Conflict.
         """
         for _ in range(MOST_TRIES):
             before = await self.get(identity)
             after = change(before.entity)
+            if adjust is not None:
+                after = await adjust(before.entity, after)
             if prepare is not None:
                 await prepare(before.entity, after)
             try:

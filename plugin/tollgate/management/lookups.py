@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
+from uuid import uuid4
 
-from tollgate.core.entities import Key, Member, Team, User
+from tollgate.core.entities import Key, Member, Organization, OrganizationMember, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.collection import Collection
 from tollgate.management.spending.limits import new_entity
-from tollgate.ports import Registry, Write, entity_of
+from tollgate.ports import Registry, Stored, Write, entity_of
 
 
 async def user_id_of(registry: Registry, user_id: str | None, email: str | None) -> str:
@@ -23,6 +25,20 @@ async def user_id_of(registry: Registry, user_id: str | None, email: str | None)
     if stored is None:
         raise NotFound(f"User not found, passed user_email={email}")
     return stored.entity.id
+
+
+async def find_or_make_user(
+    registry: Registry, user_id: str | None, email: str | None, now_us: int
+) -> tuple[Stored[User] | None, User]:
+    """Return a user given by id or e-mail address as stored; None and a new one if unknown."""
+    stored = None
+    if user_id is not None:
+        (stored,) = await registry.get(User, [user_id])
+    elif email is not None:
+        stored = await registry.find_named(User, email)
+    if stored is not None:
+        return stored, stored.entity
+    return None, new_entity(User(user_id or str(uuid4()), email=email), now_us)
 
 
 async def imply_teams(
@@ -50,9 +66,14 @@ async def organization_of(registry: Registry, member: Member) -> str:
     return team.place
 
 
-async def removals(registry: Registry, owner: User | Team) -> list[Write]:
+async def removals(registry: Registry, owner: User | Team | Organization) -> list[Write]:
     """Return the writes that delete an owner's keys and memberships."""
-    keys = [key.hash for key in await Collection(registry, Key, "").all(owner)]
-    members = [member.id for member in await Collection(registry, Member, "").all(owner)]
-    stored = [*await registry.get(Key, keys), *await registry.get(Member, members)]
+    stored: list[Stored[Any] | None] = []
+    if not isinstance(owner, Organization):
+        keys = [key.hash for key in await Collection(registry, Key, "").all(owner)]
+        members = [member.id for member in await Collection(registry, Member, "").all(owner)]
+        stored += [*await registry.get(Key, keys), *await registry.get(Member, members)]
+    if not isinstance(owner, Team):
+        employees = await Collection(registry, OrganizationMember, "").all(owner)
+        stored += await registry.get(OrganizationMember, [each.id for each in employees])
     return [Write(each, None) for each in stored if each is not None]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
 from tollgate.core.callers.inherit import find_member_of
 from tollgate.core.entities import Member, MemberRole, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import MOST_TRIES
-from tollgate.management.lookups import organization_of, user_id_of
+from tollgate.management.lookups import find_or_make_user, organization_of, user_id_of
 from tollgate.management.nouns import Noun
-from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
-from tollgate.ports import Clock, Registry, Stored, Write, entity_of
+from tollgate.ports import Clock, Registry, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +63,9 @@ class Members(Noun[Member]):
         users: dict[str, User] = {}
         members: list[Member] = []
         for each in new:
-            stored = await self._find_user(each)
-            user = entity_of(stored) or self._new_user(each)
+            stored, user = await find_or_make_user(
+                self.registry, each.user_id, each.email, self.clock.now_us()
+            )
             if user.id in users:
                 raise BadRequest(f"{user.id} is named twice", "member")
             users[user.id] = user
@@ -122,15 +121,3 @@ class Members(Noun[Member]):
         await self.spending.correct(live, to_nanousd, team.place)
         (live,) = await self.spending.live([member], team.place)
         return live, spent
-
-    async def _find_user(self, new: NewMember) -> Stored[User] | None:
-        if new.user_id is not None:
-            (stored,) = await self.registry.get(User, [new.user_id])
-            return stored
-        if new.email is None:
-            return None
-        return await self.registry.find_named(User, new.email)
-
-    def _new_user(self, new: NewMember) -> User:
-        user = User(new.user_id or str(uuid4()), email=new.email)
-        return new_entity(user, self.clock.now_us())

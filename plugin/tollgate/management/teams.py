@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tollgate.core.entities import Key, Member, Team
 from tollgate.core.errors import BadRequest, Conflict
@@ -12,6 +11,7 @@ from tollgate.management.collection import MOST_TRIES, Collection
 from tollgate.management.lookups import removals
 from tollgate.management.members import Members, NewMember
 from tollgate.management.nouns import Noun
+from tollgate.management.organizations import moved
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
@@ -85,6 +85,23 @@ class Teams(Noun[Team]):
             live, await self.members.of_team(live.entity), await self.spending.live(keys)
         )
 
+    async def update(
+        self, identity: str, change: Callable[[Team, int], Team], spend_nanousd: int | None = None
+    ) -> Live[Team]:
+        """Change a team; its keys follow it into another organization."""
+
+        def stay(team: Team, now_us: int) -> Team:
+            return moved(team, change(team, now_us))
+
+        live = await super().update(identity, stay, spend_nanousd)
+        organization = live.entity.organization
+        for key in await self._keys.all(Team(identity)):
+            if key.organization != organization:
+                await self._keys.change(
+                    key.hash, lambda each: moved(each, replace(each, organization=organization))
+                )
+        return live
+
     async def delete(self, team_ids: Sequence[str]) -> list[str]:
         """Delete teams with their keys and memberships, all or none. The ledger stays."""
         teams = await self.stored(team_ids)
@@ -92,21 +109,7 @@ class Teams(Noun[Team]):
         for each in teams:
             writes += await removals(self.registry, each.entity)
         await self.registry.write(*writes)
-        for each in teams:
-            await self._forget(
-                each.entity, [write.before.entity for write in writes if write.before is not None]
-            )
+        await self.spending.forget_all(
+            [write.before.entity for write in writes if write.before is not None]
+        )
         return [each.entity.id for each in teams]
-
-    async def _forget(self, team: Team, removed: Sequence[Any]) -> None:
-        """Remove the counters of a team, its keys and its members.
-
-        Users of the team's keys may be members by the team's limits alone.
-        """
-        keys = [each for each in removed if isinstance(each, Key) and each.team_id == team.id]
-        users = {each.user_id for each in keys if each.user_id is not None}
-        users |= {
-            each.user_id for each in removed if isinstance(each, Member) and each.team_id == team.id
-        }
-        await self.spending.forget([team, *keys])
-        await self.spending.forget([Member(team.id, user) for user in sorted(users)], team.place)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tollgate.core.entities import Key, Member, User
 from tollgate.management.collection import Collection
-from tollgate.management.lookups import imply_teams, organization_of, removals
+from tollgate.management.lookups import imply_teams, removals
 from tollgate.management.nouns import Noun
 from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
@@ -97,8 +97,7 @@ class Users(Noun[User]):
         for each in users:
             writes += await removals(self.registry, each.entity)
         await self.registry.write(*writes)
-        removed = [write.before.entity for write in writes if write.before is not None]
-        await self.spending.forget([each for each in removed if not isinstance(each, Member)])
-        for member in (each for each in removed if isinstance(each, Member)):
-            await self.spending.forget([member], await organization_of(self.registry, member))
+        await self.spending.forget_all(
+            [write.before.entity for write in writes if write.before is not None]
+        )
         return len(users)

@@ -14,10 +14,11 @@ from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams
+from tollgate.management.organizations import moved
 from tollgate.management.spending.limits import new_entity, restarted
 from tollgate.management.spending.ranking import Ranking, ranked
 from tollgate.management.spending.spending import Live, Spending
-from tollgate.ports import Clock, Page, Registry, Stored, Write
+from tollgate.ports import Clock, Page, Registry, Stored, Write, entity_of
 
 Change = Callable[[Key, int], Key]
 """A change to a key: a function of the current key and the time in microseconds."""
@@ -111,7 +112,9 @@ class Keys:
             return replace(after, limits=restarted(key.limits, after.limits, now_us))
 
         try:
-            key = await self._keys.change(as_hash(name), changed, self.spending.periods.carry)
+            key = await self._keys.change(
+                as_hash(name), changed, self.spending.periods.carry, self._settled
+            )
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
         await imply_teams(self._registry, [key.team_id], key.organization, now_us)
@@ -145,7 +148,7 @@ class Keys:
         before = await self._stored(name)
         now_us = self._clock.now_us()
         after = replace(
-            change(before.entity, now_us),
+            await self._settled(before.entity, change(before.entity, now_us)),
             hash=hash_of(secret),
             name=shown_name(secret),
             first_hash=before.entity.id,
@@ -203,13 +206,47 @@ class Keys:
         return live
 
     async def _in_organization(self, key: Key) -> Key:
-        """Return the key in its team's organization, unless it was given another one."""
-        if key.team_id is None or key.organization != DEFAULT_ORGANIZATION:
+        """Return a new key in its organization: its own, else its team's, else its user's.
+
+        Raises BadRequest if its team is in another one.
+        """
+        if (team := await self._team(key)) is not None:
+            return replace(
+                key, organization=_organization_in(team, key.organization), home=team.home
+            )
+        if key.user_id is None or key.organization != DEFAULT_ORGANIZATION:
             return key
-        (team,) = await self._registry.get(Team, [key.team_id])
-        if team is None:
-            return key
-        return replace(key, organization=team.entity.organization)
+        user = entity_of((await self._registry.get(User, [key.user_id]))[0])
+        return key if user is None else replace(key, organization=user.organization)
+
+    async def _settled(self, before: Key, after: Key) -> Key:
+        """Return a changed key in the organization of its team, its counters where they were.
+
+        Raises BadRequest if it was given another organization than its team's.
+        """
+        if before.organization == after.organization and before.team_id == after.team_id:
+            return after
+        if (team := await self._team(after)) is not None:
+            given = after.organization
+            if given == before.organization:
+                given = DEFAULT_ORGANIZATION
+            after = replace(after, organization=_organization_in(team, given))
+        return moved(before, after)
+
+    async def _team(self, key: Key) -> Team | None:
+        if key.team_id is None:
+            return None
+        return entity_of((await self._registry.get(Team, [key.team_id]))[0])
+
+
+def _organization_in(team: Team, given: str) -> str:
+    """Return the organization of a team's key. Raises BadRequest if it was given another."""
+    if given not in (DEFAULT_ORGANIZATION, team.organization):
+        raise BadRequest(
+            f"the key's team {team.id} is in another organization; leave out organization_id",
+            "organization_id",
+        )
+    return team.organization
 
 
 def blank(secret: str, now_us: int) -> Key:

@@ -275,7 +275,7 @@ class Settled:
 class LedgerQuery:
     """A filter for records of the ledger.
 
-    - `organization`: None for all.
+    - `organization`: the one that paid; None for all.
     - `since_us`, `until_us`: when the call was admitted, both inclusive; None for no bound.
     - `payers`: scopes as `kind:id`, all of which were charged.
     - `failed`: whether the status is 400 or above.

@@ -17,8 +17,9 @@ from tests.unit.management_fixtures import MASTER, World
 from typer.testing import CliRunner, Result
 
 from tollgate.adapters.http_api import create_api
-from tollgate.commands import budget, customer, key, spend, team, user
+from tollgate.commands import budget, key, spend, team, user
 from tollgate.commands.main import app as whole
+from tollgate.commands.scopes import customer
 from tollgate.core.callers.authentication import hash_of
 
 Run = Callable[..., Result]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from tests.unit.management_fixtures import World
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.entities import Budget, Customer, Key, LimitSet, Member, Team
-from tollgate.core.errors import Conflict, NotFound
+from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.money.dollars import dollars_of, nanousd_of
 from tollgate.management.collection import Collection
 from tollgate.management.virtual_keys import KeyQuery, as_hash
@@ -42,15 +43,16 @@ async def test_another_duration_starts_a_period_of_its_own(world: World) -> None
 
 
 async def test_a_key_counts_in_its_teams_organization(world: World) -> None:
-    """Unless it was given another."""
+    """And another is refused."""
     await world.registry.write(Write(None, Team("t", organization="acme")))
-    keys = [
-        await world.management.keys.create(
-            lambda key, _, own=own: replace(key, team_id="t", organization=own)
-        )
-        for own in ("default", "other")
-    ]
-    assert [made.live.entity.organization for made in keys] == ["acme", "other"]
+
+    def of(organization: str) -> Callable[[Key, int], Key]:
+        return lambda key, _: replace(key, team_id="t", organization=organization)
+
+    made = await world.management.keys.create(of("default"))
+    assert made.live.entity.organization == "acme"
+    with pytest.raises(BadRequest, match="another organization"):
+        await world.management.keys.create(of("other"))
 
 
 async def test_a_regenerated_key_is_counted_under_its_first_hash(world: World) -> None:

@@ -13,7 +13,6 @@ from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
     audits,
     budgets,
-    customers,
     docs,
     health,
     imports,
@@ -25,6 +24,7 @@ from tollgate.adapters.http_api.routes import (
     users,
 )
 from tollgate.adapters.http_api.routes.lookups import explain, refusals
+from tollgate.adapters.http_api.routes.scopes import customers, organizations
 from tollgate.management import Management
 from tollgate.ports import AuditLog
 from tollgate.reporting.refused import Refusals
@@ -76,6 +76,7 @@ def create_api(
         keys.router,
         users.router,
         teams.router,
+        organizations.router,
         budgets.router,
         imports.router,
         docs.router,

@@ -8,7 +8,7 @@ from operator import attrgetter
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Told
-from tollgate.core.limits.accounts import Accounts, accounts_bytes
+from tollgate.core.limits.accounts import Accounts, ScopeKind, accounts_bytes
 from tollgate.core.memo import Memo
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
@@ -53,6 +53,13 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     bill: Bill = NO_BILL
     shadow: str = ""
     instead_of: str = ""
+
+
+def organization_of_record(record: Record, place: str) -> str:
+    """Return the organization that paid for a call; without one, that in whose ledger it is."""
+    prefix = f"{ScopeKind.ORGANIZATION}:"
+    paid = (each.removeprefix(prefix) for each in record.scopes if each.startswith(prefix))
+    return next(paid, place)
 
 
 def payer_names(accounts: Accounts) -> tuple[str, ...]:

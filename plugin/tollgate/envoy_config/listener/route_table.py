@@ -45,6 +45,7 @@ _MANAGEMENT_PREFIXES = (
     "/key/",
     "/user/",
     "/team/",
+    "/organization/",
     "/customer/",
     "/end_user/",
     "/budget/",

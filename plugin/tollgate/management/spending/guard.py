@@ -16,6 +16,7 @@ from tollgate.core.entities import (
     LimitSet,
     Member,
     Organization,
+    OrganizationMember,
     Team,
     User,
 )
@@ -158,8 +159,10 @@ def _is_own(entity: Entity, own: Key) -> bool:
             return entity.id == own.id
         case User():
             return entity.id == own.user_id
-        case Member():
+        case Member() | OrganizationMember():
             return entity.user_id == own.user_id
+        case Organization():
+            return entity.id == own.organization
         case Team():
             return entity.id == own.team_id
         case _:

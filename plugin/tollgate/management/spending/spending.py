@@ -12,7 +12,7 @@ from typing import Any, Generic
 from tollgate.core.audit import Action, Change
 from tollgate.core.callers.inherit import with_budget
 from tollgate.core.callers.scopes import Limited, scope_of
-from tollgate.core.entities import BUDGETED, Budget, LimitSet, Member
+from tollgate.core.entities import BUDGETED, Budget, Key, LimitSet, Member, Team
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, Spend
 from tollgate.management.spending.periods import Periods
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
@@ -122,6 +122,33 @@ class Spending:
                 scope.narrowed(model) for scope, models in models_of.items() for model in models
             ]
             await self._book.forget(name, [*models_of, *narrowed])
+
+    async def forget_all(self, entities: Sequence[Any]) -> None:
+        """The same of entities that are deleted together, members among them.
+
+        Users of a team's keys may be members by the team's limits alone.
+        """
+        teams = {each.id: each for each in entities if isinstance(each, Team)}
+        members = {(each.team_id, each.user_id) for each in entities if isinstance(each, Member)}
+        members |= {
+            (each.team_id, each.user_id)
+            for each in entities
+            if isinstance(each, Key) and each.team_id in teams and each.user_id is not None
+        }
+        await self.forget([each for each in entities if not isinstance(each, Member)])
+        places: defaultdict[str, list[Member]] = defaultdict(list)
+        for team_id, user_id in sorted(members):
+            member = Member(team_id, user_id)
+            team = teams.get(team_id)
+            place = await self._place_of(member) if team is None else team.place
+            places[place].append(member)
+        for place, several in places.items():
+            await self.forget(several, place)
+
+    async def _place_of(self, member: Member) -> str:
+        """Return where a member's counters are: in the place of the team."""
+        team = entity_of((await self._registry.get(Team, [member.team_id]))[0])
+        return DEFAULT_ORGANIZATION if team is None else team.place
 
     async def _limits(self, entities: Sequence[E]) -> list[tuple[LimitSet, E]]:
         """Each entity with the limits that it has in effect: those of a budget

@@ -367,6 +367,7 @@ async def test_keys_are_listed_by_what_they_are(
     """Each filter narrows the list."""
     await api.made(user_id="u", team_id="t")
     await api.made(user_id="u", key_alias="prod")
+    await api.post("/organization/new", {"organization_id": "acme"})
     await api.made(organization_id="acme")
     assert (await api.get("/key/list", **query)).json()["total_count"] == count
 

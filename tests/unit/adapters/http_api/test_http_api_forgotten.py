@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.management_fixtures import Api, World
+from tests.unit.management_fixtures import MASTER, Api, World
 
 from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
@@ -16,6 +16,8 @@ MAKE: dict[str, Any] = {
     "/team/new": {"team_id": "t", "members_with_roles": [{"role": "user", "user_id": "u"}]},
     "/key/generate": {"key": SECRET, "user_id": "u", "team_id": "t", "max_budget": 1},
     "/customer/new": {"user_id": "c"},
+    "/organization/new": {"organization_id": "o"},
+    "/organization/member_add": {"organization_id": "o", "member": {"user_id": "u"}},
 }
 SCOPES = (
     Scope(ScopeKind.USER, "u"),
@@ -24,6 +26,8 @@ SCOPES = (
     Scope(ScopeKind.MEMBER, "t/u"),
     Scope(ScopeKind.KEY, hash_of(SECRET)),
     Scope(ScopeKind.CUSTOMER, "c"),
+    Scope(ScopeKind.ORGANIZATION, "o", home="o"),
+    Scope(ScopeKind.ORGANIZATION_MEMBER, "o/u", home="o"),
 )
 
 
@@ -37,7 +41,21 @@ async def make(api: Api) -> None:
     ("path", "body", "gone"),
     [
         ("/key/delete", {"keys": [SECRET]}, {"key"}),
-        ("/user/delete", {"user_ids": ["u"]}, {"user", "key", "member"}),
+        (
+            "/user/delete",
+            {"user_ids": ["u"]},
+            {"user", "key", "member", "organization_member"},
+        ),
+        (
+            "DELETE /organization/delete",
+            {"organization_ids": ["o"]},
+            {"organization", "organization_member"},
+        ),
+        (
+            "DELETE /organization/member_delete",
+            {"organization_id": "o", "user_id": "u"},
+            {"organization_member"},
+        ),
         ("/team/delete", {"team_ids": ["t"]}, {"team", "key", "member"}),
         ("/team/member_delete", {"team_id": "t", "user_id": "u"}, {"member"}),
         ("/customer/delete", {"user_ids": ["c"]}, {"customer"}),
@@ -50,7 +68,10 @@ async def test_counters_go_with_their_entity(
     await make(api)
     for scope in SCOPES:
         await world.spend(scope, 30_000)
-    assert (await api.post(path, body)).status_code == 200
+    method, _, path = path.rpartition(" ")
+    headers = {"authorization": f"Bearer {MASTER}"}
+    answer = await api.client.request(method or "POST", path, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
     left = {scope.kind for scope in SCOPES if await world.spent(scope)}
     assert left == {scope.kind for scope in SCOPES} - gone
     await make(api)

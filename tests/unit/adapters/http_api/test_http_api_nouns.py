@@ -366,6 +366,7 @@ async def test_a_team_gives_limits_to_its_members(api: Api) -> None:
 
 async def test_a_team_is_changed_blocked_listed_and_deleted(api: Api) -> None:
     """The life of a team."""
+    await ok(api.post("/organization/new", {"organization_id": "acme"}))
     await ok(
         api.post(
             "/team/new",

@@ -27,6 +27,7 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 async def generate(body: wire.GenerateKey, management: Administered) -> wire.GeneratedKey:
     """Create a key. Only this answer contains its secret."""
     await management.budgets.check(body.budget_id)
+    await management.organizations.check(body.organization_id)
     made = await management.keys.create(
         body.change, secret=body.key, spend_nanousd=body.spend or 0, anonymous=body.is_anonymous
     )
@@ -56,6 +57,7 @@ async def info(caller: Somebody, management: Managed, key: str | None = None) ->
 async def update(body: wire.UpdateKey, management: Administered) -> wire.UpdatedKey:
     """Change a key: omitted fields stay, null clears."""
     await management.budgets.check(body.budget_id)
+    await management.organizations.check(body.organization_id)
     name = body.key
     if name is None:
         name = (await management.keys.live_by_alias(body.key_alias or "")).entity.hash
@@ -121,6 +123,7 @@ async def regenerate(body: wire.RegenerateKey, management: Administered) -> wire
     """Give a key a new secret; spend and limits stay."""
     if body.key is None:
         raise BadRequest("No key passed in.", "key")
+    await management.organizations.check(body.organization_id)
     return wire.generated(await management.keys.regenerate(body.key, body.change, body.new_key))
 
 
@@ -130,6 +133,7 @@ async def regenerate_named(
 ) -> wire.GeneratedKey:
     """Give the key in the path a new secret."""
     body = body or wire.RegenerateKey()
+    await management.organizations.check(body.organization_id)
     return wire.generated(await management.keys.regenerate(key, body.change, body.new_key))
 
 

@@ -24,6 +24,7 @@ router = APIRouter(prefix="/team", tags=["teams"], route_class=JsonRoute)
 @router.post("/new")
 async def new(body: wire.NewTeam, management: Administered) -> wire.CreatedTeam:
     """Create a team with its members."""
+    await management.organizations.check(body.organization_id)
     members = [each.new_member() for each in body.members_with_roles or ()]
     team = Team(body.team_id or str(uuid4()))
     return wire.created(*await management.teams.create_with(team, body.change, members))
@@ -60,6 +61,7 @@ async def list_teams(
 @router.post("/update")
 async def update(body: wire.UpdateTeam, management: Administered) -> wire.UpdatedTeam:
     """Change a team: omitted fields stay, null clears."""
+    await management.organizations.check(body.organization_id)
     live = await management.teams.update(body.team_id, body.change, body.spend)
     return wire.UpdatedTeam(team_id=body.team_id, data=await _row(management, live))
 

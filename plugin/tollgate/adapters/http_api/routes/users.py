@@ -26,6 +26,7 @@ router = APIRouter(prefix="/user", tags=["internal users"], route_class=JsonRout
 @router.post("/new")
 async def new(body: wire.NewUser, management: Administered) -> wire.CreatedUser:
     """Create a user, and a key for them."""
+    await management.organizations.check(body.organization_id)
     key_change = body.key_change if body.auto_create_key else None
     user = User(body.user_id or str(uuid4()))
     live, made = await management.users.create_with(
@@ -68,6 +69,7 @@ async def info(
 @router.post("/update")
 async def update(body: wire.UpdateUser, management: Administered) -> wire.UpdatedUser:
     """Change a user: omitted fields stay, null clears."""
+    await management.organizations.check(body.organization_id)
     user_id = await user_id_of(management.registry, body.user_id, body.user_email)
     live = await management.users.update(user_id, body.change, body.spend)
     return wire.UpdatedUser(

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, StringConstraints, WithJsonSchema
 
 from tollgate.adapters.http_api.wire.budgets import BudgetFields
-from tollgate.adapters.http_api.wire.customers import CustomerFields
 from tollgate.adapters.http_api.wire.keys import KeyFields
 from tollgate.adapters.http_api.wire.members import MemberFields
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, TeamId, wrong
+from tollgate.adapters.http_api.wire.scopes.customers import CustomerFields
 from tollgate.adapters.http_api.wire.teams import TeamFields
 from tollgate.adapters.http_api.wire.users import UserFields
 from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User

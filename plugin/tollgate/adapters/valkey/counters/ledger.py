@@ -15,7 +15,7 @@ from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
-from tollgate.core.calls.records import Record, find_begin_us
+from tollgate.core.calls.records import Record, find_begin_us, organization_of_record
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerPage, LedgerQuery, Settled
 
@@ -76,9 +76,14 @@ class ValkeyLedger:
         before = None if cursor is None else _parsed(cursor)
         mentions, found = _mentions(query), list[tuple[_Place, Record]]()
         for span in _spans(query):
-            async for chunk in self._chunks(query.organization, span, before):
+            async for chunk in self._chunks(span, before):
                 for place, text in chunk:
-                    if mentions(text) and query.matches(record := _decode(text)):
+                    if not mentions(text) or not query.matches(record := _decode(text)):
+                        continue
+                    if query.organization in (
+                        None,
+                        organization_of_record(record, place.organization),
+                    ):
                         if len(found) == count:
                             return LedgerPage(_settled(found), _shown(found[-1][0]))
                         found.append((place, record))
@@ -86,12 +91,12 @@ class ValkeyLedger:
                 break
         return LedgerPage(_settled(found))
 
-    async def _chunks(
-        self, organization: str | None, span: _Span, before: _Place | None
-    ) -> AsyncIterator[_Chunk]:
-        """Records of a span, newest first, of one organization or of all."""
-        names = [organization] if organization is not None else await self._organizations()
-        streams = [self._stream(name, span, before) for name in names]
+    async def _chunks(self, span: _Span, before: _Place | None) -> AsyncIterator[_Chunk]:
+        """Records of a span, newest first.
+
+        Of all organizations: who moved to another is still in the ledger of the first.
+        """
+        streams = [self._stream(name, span, before) for name in await self._organizations()]
         if len(streams) == 1:
             async for chunk in streams[0]:
                 yield chunk

@@ -44,7 +44,7 @@ async def key(
     """Show a key by its hash."""
     live = await management.keys.live_by_name(id)
     entity = live.entity
-    query = LedgerQuery(entity.place, payers=(f"key:{entity.id}",))
+    query = LedgerQuery(payers=(f"key:{entity.id}",))
     found = await reports.records(query, _LAST_REQUESTS)
     all_levels = await levels.of_key(entity)
     values = {

@@ -29,7 +29,7 @@ async def mine(
     key = visitor.key
     if key is None:
         raise Forbidden("The master key has no limits and no requests of its own.")
-    query = LedgerQuery(key.place, payers=(f"key:{key.id}",))
+    query = LedgerQuery(payers=(f"key:{key.id}",))
     found = await reports.records(query, _LAST_REQUESTS)
     values = {
         "visitor": visitor,

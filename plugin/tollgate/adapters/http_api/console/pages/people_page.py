@@ -37,11 +37,14 @@ async def people(
     visitor: Administrating,
     management: Managed,
     levels: Levelled,
-    show: Literal["teams", "keys", "users"] = "teams",
+    show: Literal["organizations", "teams", "keys", "users"] = "teams",
     search: Annotated[str | None, Query(max_length=300)] = None,
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
-    """Show a part of all teams, keys or users, newest first; or the keys that a search finds."""
+    """Show a part of all organizations, teams, keys or users, newest first.
+
+    With a search, the keys that it finds.
+    """
     offset = (page_number - 1) * PAGE_SIZE
     show = "keys" if search is not None else show
     found: Page[Any]
@@ -49,6 +52,8 @@ async def people(
         found = await _keys(management, search, offset)
     elif show == "users":
         found = await management.users.page(offset, PAGE_SIZE)
+    elif show == "organizations":
+        found = await management.organizations.page(offset, PAGE_SIZE)
     else:
         found = await management.teams.page(offset, PAGE_SIZE)
     values = {

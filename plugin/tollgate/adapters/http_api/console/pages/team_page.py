@@ -66,6 +66,7 @@ async def branch(
 async def create(form: Posted, management: Managing) -> Response:
     """Make a team."""
     body = body_of(form, wire.NewTeam, blank=False)
+    await management.organizations.check(body.organization_id)
     blank = Team(body.team_id or str(uuid4()))
     live, _ = await management.teams.create_with(blank, body.change, [])
     return _to(live.entity.id, "The team is made. Add members, and keys for them.")

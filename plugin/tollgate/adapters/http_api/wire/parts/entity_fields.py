@@ -9,12 +9,11 @@ from typing import ClassVar, Generic, TypeVar
 from tollgate.adapters.http_api.wire.parts.base import patched
 from tollgate.adapters.http_api.wire.parts.limits import LimitFields, ModelLimitFields
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, ObjectText
-from tollgate.core.entities import Budget, Customer, Key, Team, User
+from tollgate.core.entities import Budget, Customer, Key, Organization, Team, User
 
-_Limited = TypeVar("_Limited", Key, User, Team, Customer, Budget)
+_Limited = TypeVar("_Limited", Key, User, Team, Customer, Budget, Organization)
 
 _ATTRIBUTES = {
-    "organization_id": "organization",
     "models": "models",
     "metadata": "metadata",
     "blocked": "blocked",
@@ -29,11 +28,12 @@ class EntityFields(LimitFields, ModelLimitFields, Generic[_Limited]):
     """
 
     attributes: ClassVar[Mapping[str, str]] = {}
+    belongs: ClassVar[Mapping[str, str]] = {}
 
     def change(self, entity: _Limited, now_us: int) -> _Limited:
         """Return the entity with these fields applied."""
         return replace(
-            patched(entity, self, {**_ATTRIBUTES, **self.attributes}),
+            patched(entity, self, {**_ATTRIBUTES, **self.belongs, **self.attributes}),
             limits=self.limits_over(entity.limits, now_us),
             model_limits=self.model_limits_over(entity.model_limits, now_us),
         )
@@ -52,6 +52,8 @@ class PayerFields(EntityFields[_Limited], Generic[_Limited]):
 
 class OwnedFields(PayerFields[_Limited], Generic[_Limited]):
     """The fields of a payer that belongs to an organization."""
+
+    belongs: ClassVar[Mapping[str, str]] = {"organization_id": "organization"}
 
     organization_id: Identifier | None = None
     metadata: ObjectText | None = None

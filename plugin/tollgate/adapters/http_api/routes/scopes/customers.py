@@ -11,7 +11,7 @@ from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.wire import budgets as budget_wire
-from tollgate.adapters.http_api.wire import customers as wire
+from tollgate.adapters.http_api.wire.scopes import customers as wire
 from tollgate.core.entities import Customer
 from tollgate.management import Management
 from tollgate.management.spending.spending import Live

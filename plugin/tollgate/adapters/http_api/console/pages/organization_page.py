@@ -1,0 +1,87 @@
+"""One organization: its limits, its members and its teams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
+from tollgate.adapters.http_api.console.pages.people_page import Levelled, shown
+from tollgate.adapters.http_api.console.visitors import (
+    Administrating,
+    Managing,
+    Posted,
+    administrator,
+)
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.wire.scopes import organizations as wire
+from tollgate.core.entities import Organization
+
+router = APIRouter(prefix="/people/organization", dependencies=[Depends(administrator)])
+
+
+@router.get("")
+async def organization(
+    id: str,  # noqa: A002 - the query's name
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    levels: Levelled,
+    done: str | None = None,
+) -> Response:
+    """Show an organization with its members and teams."""
+    found = await management.organizations.info(id)
+    live = found.organization
+    member_levels = await levels.of([each.entity for each in found.members])
+    (own_levels,) = await levels.of([live.entity])
+    values = {
+        "visitor": visitor,
+        "live": live,
+        "levels": own_levels,
+        "fields": wire.row(live),
+        "members": list(zip(found.members, member_levels, strict=True)),
+        "done": done,
+        **await shown(management, levels, [each.entity for each in found.teams]),
+    }
+    return page(request, "people/organization.html", values)
+
+
+@router.post("/new")
+async def create(form: Posted, management: Managing) -> Response:
+    """Make an organization."""
+    body = body_of(form, wire.NewOrganization, blank=False)
+    blank = Organization(body.organization_id or str(uuid4()))
+    live = await management.organizations.create(blank, body.change)
+    return _to(live.entity.id, "The organization is made. Teams and keys may name it now.")
+
+
+@router.post("")
+async def update(form: Posted, management: Managing) -> Response:
+    """Change an organization."""
+    body = body_of(form, wire.UpdateOrganization, blank=True, organization_id=id_of(form))
+    live = await management.organizations.update(body.organization_id, as_seen(form, body.change))
+    return _to(live.entity.id, "Saved. It holds everywhere within a second.")
+
+
+@router.post("/block")
+async def block(form: Posted, management: Managing) -> Response:
+    """Stop an organization's calls."""
+    await management.organizations.update(id_of(form), lambda each, _: replace(each, blocked=True))
+    return _to(id_of(form), "Blocked. Its calls are refused everywhere within a second.")
+
+
+@router.post("/unblock")
+async def unblock(form: Posted, management: Managing) -> Response:
+    """Let a blocked organization work again."""
+    await management.organizations.update(id_of(form), lambda each, _: replace(each, blocked=False))
+    return _to(id_of(form), "Unblocked. It works again within a second.")
+
+
+def _to(identity: str, done: str) -> Response:
+    address = f"/ui/people/organization?{urlencode({'id': identity, 'done': done})}"
+    return RedirectResponse(address, 303, HEADERS)

@@ -1,0 +1,1 @@
+"""Scopes beside keys, users and teams: organizations, and what requests themselves name."""
