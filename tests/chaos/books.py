@@ -14,19 +14,24 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from tests.load.programs import Tick
 from valkey import Valkey
+from valkey.cluster import ClusterNode, ValkeyCluster
 from valkey.exceptions import ValkeyError
+from valkey.sentinel import Sentinel
 
+from tollgate.adapters.valkey.connection.address import StoreAddress, StoreKind
 from tollgate.adapters.valkey.counters.layout import read_state
 from tollgate.adapters.valkey.keys import organization_keys
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 
 _RESERVATIONS, _LEDGER = organization_keys(DEFAULT_ORGANIZATION)
 _SCOPES, _SLOTS = "tollgate:*:counters:*", "tollgate:*:slots:*"
+# A cluster's: parts of the sum of a scope that all organizations count, and what is held there.
+_SHARES, _GUESTS = "tollgate:*:shares:*", "tollgate:*:guests"
 # Whoever still wants to settle a call that is settled has tried by then: the access log waits three
 # seconds for ext_proc.
 _LATE_S = 3.5
@@ -70,13 +75,28 @@ def read_when_quiet(url: str, patience_s: float, tick: Tick) -> Books:
     """Wait until nothing is held any more, or patience ends, and for those who come late; then
     read.
     """
-    with Valkey.from_url(url) as store:
+    with store_at(url) as store:
         deadline_s = time.monotonic() + patience_s
         while _left(store) and time.monotonic() < deadline_s:
             tick()
             time.sleep(_POLL_S)
         time.sleep(_LATE_S)
         return read(store)
+
+
+def store_at(url: str) -> Valkey:
+    """Connect to whatever a URL names: one server, a primary that sentinels watch, or a cluster."""
+    address = StoreAddress.of(url)
+    login: dict[str, Any] = {"username": address.username, "password": address.password}
+    if address.kind is StoreKind.CLUSTER:
+        # It has all commands that are used here.
+        nodes = [ClusterNode(host, port) for host, port in address.seeds]
+        return cast("Valkey", ValkeyCluster(startup_nodes=nodes, **login))
+    if address.kind is StoreKind.SENTINEL:
+        asks = {"username": address.sentinel_username, "password": address.sentinel_password}
+        sentinel = Sentinel(list(address.seeds), sentinel_kwargs=asks, **login)
+        return cast("Valkey", sentinel.master_for(address.primary))
+    return Valkey.from_url(url)
 
 
 def read(store: Valkey) -> Books:
@@ -94,7 +114,8 @@ def _left(store: Valkey) -> int:
     """
     try:
         slots = sum(_count(store.zcard(name)) for name in store.scan_iter(_SLOTS, count=1000))
-        return _count(store.hlen(_RESERVATIONS)) + slots
+        guests = sum(_count(store.hlen(name)) for name in store.scan_iter(_GUESTS, count=1000))
+        return _count(store.hlen(_RESERVATIONS)) + slots + guests
     except ValkeyError:
         return 1
 
@@ -112,14 +133,22 @@ def _records(store: Valkey) -> Iterator[Record]:
 
 
 def _scopes(store: Valkey) -> Iterator[_Scope]:
-    for key in store.scan_iter(_SCOPES, count=1000):
-        value: Any = store.get(key)
-        (_, used, held, _, *_), sums_at = read_state(value)
-        sums = [
-            int(line.rpartition("=")[2]) for line in value[sums_at:].decode().split("\n") if line
-        ]
-        name = unquote(key.decode().partition(":counters:")[2])
-        yield _Scope(name, used, held, sum(sums))
+    """The scopes by their names, each with the shares of its spend."""
+    found: defaultdict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
+    for pattern in (_SCOPES, _SHARES):
+        for key in store.scan_iter(pattern, count=1000):
+            value: Any = store.get(key)
+            (_, used, held, _, *_), sums_at = read_state(value)
+            sums = [
+                int(line.rpartition("=")[2])
+                for line in value[sums_at:].decode().split("\n")
+                if line
+            ]
+            name = unquote(key.decode().partition("}:")[2].partition(":")[2])
+            before = found[name]
+            found[name] = (before[0] + used, before[1] + held, before[2] + sum(sums))
+    for name, numbers in found.items():
+        yield _Scope(name, *numbers)
 
 
 def _faults(records: tuple[Record, ...], scopes: tuple[_Scope, ...]) -> Iterator[str]:

@@ -16,8 +16,8 @@ from valkey.asyncio import Valkey
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.ports import Counters
 
 LEASE_US = 60_000_000
@@ -68,6 +68,6 @@ def bench(request: pytest.FixtureRequest) -> Bench:
         return Bench(MemoryCounters(clock, LEASE_US), clock)
     if request.param == "valkey":
         client, pipe = (request.getfixturevalue(each) for each in ("store", "pipe"))
-        return Bench(ValkeyCounters(client, pipe, LEASE_US, LEDGER_US, clock.us), clock)
+        return Bench(counters_of(client, pipe, LEASE_US, LEDGER_US, clock.us), clock)
     client, pipe = (request.getfixturevalue(each) for each in ("cluster_client", "cluster_pipe"))
-    return Bench(ClusterCounters(client, pipe, LEASE_US, LEDGER_US, clock.us), clock)
+    return Bench(counters_of(client, pipe, LEASE_US, LEDGER_US, clock.us), clock)

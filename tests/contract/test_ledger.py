@@ -11,8 +11,8 @@ import pytest
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
+from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -29,7 +29,7 @@ DAY_US = 86_400_000_000
 
 async def settled(store: Valkey, pipe: Pipe, *identities: str, organization: str = "acme") -> None:
     """Calls that were settled one after the other, now."""
-    counters = ValkeyCounters(store, pipe, 60_000_000, 2**52)
+    counters = counters_of(store, pipe, 60_000_000, 2**52)
     for number, identity in enumerate(identities, 1):
         reservation = Reservation(
             identity, organization, (ACCOUNT,), 1, "openai.chat", "gpt-4o", "d", 1, 1

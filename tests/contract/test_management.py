@@ -10,8 +10,7 @@ from tests.fakes import FixedClock
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.counters.of_store import counters_of, spend_book_of
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.core.entities import Key, MemberRole, Team
 from tollgate.management import Management
@@ -22,9 +21,9 @@ from tollgate.management.virtual_keys import KeyQuery
 @pytest.fixture
 def management(store: Valkey, pipe: Pipe) -> Management:
     """The use cases over the store."""
-    counters = ValkeyCounters(store, pipe, 60_000_000, 60_000_000)
+    counters = counters_of(store, pipe, 60_000_000, 60_000_000)
     return Management.of(
-        ValkeyRegistry(store), counters, ValkeySpendBook(store), FixedClock(), None
+        ValkeyRegistry(store), counters, spend_book_of(store, pipe), FixedClock(), None
     )
 
 

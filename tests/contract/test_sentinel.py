@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.test_survey import ACL_FOR_US, all_connections_serve, refused, silent
+from tests.contract.test_survey import all_connections_serve, refused, silent
 from tests.make import KEY, account_of, reservation, settlement
-from tests.many_servers import Trio, sentinel_trio, wait_until
+from tests.many_servers import WATCHER, Trio, guarded_trio, wait_until, with_login
 from valkey.exceptions import ValkeyError
 
 from tollgate.adapters.valkey.connection.client import connect
@@ -20,29 +20,15 @@ from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.core.errors import StoreUnavailable
 
-LOGIN = "bob:p%40ss@"
-ADMIN = {"password": "admin"}
-
 
 @pytest.fixture
 def trio(tmp_path: Path) -> Iterator[Trio]:
-    """Servers and sentinels that let nobody in without a password, and bob with his rights."""
-    users = ("--user", "bob", "on", ">p@ss", *ACL_FOR_US.split())
-    options = ("--requirepass", "admin", "--primaryauth", "admin", *users)
-    lines = (
-        "sentinel auth-pass main admin\n"
-        "user default on >admin ~* &* +@all\n"
-        "user watcher on >look ~* &* +@all\n"
-        "sentinel sentinel-pass admin\n"
-    )
-    with sentinel_trio(tmp_path, *options, sentinel_lines=lines, login=ADMIN) as found:
+    with guarded_trio(tmp_path) as found:
         yield found
 
 
-def url_of(trio: Trio, login: str = LOGIN, asks: str = "watcher:look") -> str:
-    user, _, password = asks.partition(":")
-    options = f"?sentinel_username={user}&sentinel_password={password}&socket_timeout=1"
-    return trio.url.replace("://", f"://{login}", 1) + options
+def url_of(trio: Trio) -> str:
+    return f"{with_login(trio.url)}{WATCHER}&socket_timeout=1"
 
 
 class Hearing:
@@ -125,8 +111,8 @@ async def test_what_is_wrong_with_sentinels_is_said_in_one_sentence(trio: Trio) 
     unknown = await refused(url_of(trio).replace("/main", "/mian"))
     assert "names a primary that nobody knows: the sentinel at 127.0.0.1:" in unknown
     assert "watches no primary 'mian'" in unknown
-    assert "WRONGPASS" in await refused(url_of(trio, asks="watcher:wrong"))
-    wrong = await refused(url_of(trio, login="bob:wrong@"))
+    assert "WRONGPASS" in await refused(url_of(trio).replace("=look", "=wrong"))
+    wrong = await refused(url_of(trio).replace("p%40ss", "wrong"))
     assert "WRONGPASS" in wrong
     assert "bob:wrong" not in wrong
     plain = f"valkey+sentinel://:admin@127.0.0.1:{trio.primary.port}/main?sentinel_password=admin"

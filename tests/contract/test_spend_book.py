@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import KEY, account_of, reservation, settlement
@@ -9,9 +11,10 @@ from tests.unit.management_fixtures import MemorySpendBook
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS, ValkeySpendBook
-from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key
+from tollgate.adapters.valkey.counters.of_store import counters_of, spend_book_of
+from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS
+from tollgate.adapters.valkey.entities.changes import follow
+from tollgate.adapters.valkey.keys import scope_key
 from tollgate.core.limits.accounts import Account, Period, Scope, ScopeKind
 from tollgate.ports import Counters, SpendBook, Succession
 
@@ -28,7 +31,7 @@ async def books(
     if request.param == "memory":
         counters = MemoryCounters(FixedClock())
         return counters, MemorySpendBook(counters)
-    return ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    return counters_of(store, pipe, 60_000_000, 60_000_000), spend_book_of(store, pipe)
 
 
 @pytest.mark.parametrize("nanousd", [7, 2**53 + 1, 12 * 10**15 + 3])
@@ -74,7 +77,7 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -
     """Neither spend nor buckets nor calls in flight; a call that ends afterwards owes nothing to a
     new one.
     """
-    counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    counters, book = counters_of(store, pipe, 60_000_000, 60_000_000), spend_book_of(store, pipe)
     limited = account_of(KEY, rpm=5, tpm=100, parallel=2, budget_nanousd=100)
     before, after = reservation("before", limited, cost=60), reservation("after", limited, cost=60)
     await counters.reserve(before)
@@ -89,16 +92,14 @@ async def test_nothing_is_left_of_what_is_forgotten(store: Valkey, pipe: Pipe) -
     assert (spend.used_nanousd, spend.held_nanousd) == (2, 0)
 
 
-async def test_workers_hear_of_a_correction(store: Valkey) -> None:
+async def test_workers_hear_of_a_correction(store: Valkey, pipe: Pipe, valkey_url: str) -> None:
     """Who is known to have spent too much may not have, from then on."""
-    async with store.pubsub() as heard:
-        await heard.subscribe(CHANGES_CHANNEL)
-        await ValkeySpendBook(store).set_spend("default", NEVER, 1)
-        told = None
-        while told is None or told["type"] != "message":
-            told = await heard.get_message(timeout=5)
-            assert told is not None
-    assert told["data"] == b"spend"
+    heard = Heard()
+    following = asyncio.create_task(follow(valkey_url, heard))
+    await asyncio.wait_for(heard.subscribed.wait(), 10)
+    await spend_book_of(store, pipe).set_spend("default", NEVER, 1)
+    assert await asyncio.wait_for(heard.references.get(), 10) == "spend"
+    following.cancel()
 
 
 async def test_a_call_in_flight_whose_key_is_deleted_leaves_no_counter(
@@ -139,7 +140,7 @@ async def test_calls_of_an_entity_made_again_under_a_deleted_name_count(
 
 async def test_what_is_left_of_a_deleted_scope_goes_in_time(store: Valkey, pipe: Pipe) -> None:
     """A tombstone expires; state that takes its place does not expire with it."""
-    counters, book = ValkeyCounters(store, pipe, 60_000_000, 60_000_000), ValkeySpendBook(store)
+    counters, book = counters_of(store, pipe, 60_000_000, 60_000_000), spend_book_of(store, pipe)
     call, place = reservation("call", account_of(KEY, parallel=2)), scope_key("default", KEY)
     await counters.reserve(call)
     await book.forget("default", [KEY])
@@ -149,3 +150,20 @@ async def test_what_is_left_of_a_deleted_scope_goes_in_time(store: Valkey, pipe:
     assert [name async for name in store.scan_iter("*:slots:*")] == []
     await book.set_spend("default", Account(KEY), 5)
     assert await store.pttl(place) == -1
+
+
+class Heard:
+    """What a subscription tells."""
+
+    def __init__(self) -> None:
+        self.subscribed = asyncio.Event()
+        self.references: asyncio.Queue[str] = asyncio.Queue()
+
+    def started(self) -> None:
+        self.subscribed.set()
+
+    def changed(self, reference: str) -> None:
+        self.references.put_nowait(reference)
+
+    def fresh_until(self, instant_s: float) -> None:
+        pass

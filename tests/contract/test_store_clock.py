@@ -10,7 +10,7 @@ from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Standing
 from tollgate.core.limits.duration import period_at
@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, store: Valkey, pipe: Pipe) -> None:
         self.clock = StoreClock()
-        self.counters = ValkeyCounters(store, pipe, 60_000_000, 86_400_000_000, clock=self.clock)
+        self.counters = counters_of(store, pipe, 60_000_000, 86_400_000_000, clock=self.clock)
         self.calls = 0
 
     async def call(self, cost_nanousd: int = 1) -> Standing:

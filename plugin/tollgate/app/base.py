@@ -21,8 +21,8 @@ from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.connection.probe import probe
-from tollgate.adapters.valkey.counters.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.adapters.valkey.counters.outputs import SharedOutputs
 from tollgate.admission.admission import Terms
 from tollgate.admission.hold_waits import HoldWaits
@@ -75,8 +75,7 @@ class Core:
         timeout_s = ours.store_timeout_ms / 1000
         client, pipe = connect(redis_url, timeout_s), open_pipe(redis_url, timeout_s)
         clock = StoreClock()
-        make = ClusterCounters if pipe.is_cluster else ValkeyCounters
-        counters = make(
+        counters = counters_of(
             client, pipe, ours.lease_seconds * 1_000_000, ours.ledger_days * DAY_US, clock=clock
         )
         priced = Priced.by(settings)

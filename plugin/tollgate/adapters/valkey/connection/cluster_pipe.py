@@ -119,9 +119,12 @@ class ClusterPipe:
 
     async def aclose(self) -> None:
         """Close all connections; waiting calls fail."""
-        for task in (self._mapping, *self._again.running()):
-            if task is not None:
-                task.cancel()
+        tasks = self._again.running()
+        if self._mapping is not None:
+            tasks = (*tasks, self._mapping)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for node in self._nodes.values():
             await node.aclose()
 
@@ -245,8 +248,10 @@ class ClusterPipe:
             self._again.start(self._leave(self._nodes.pop(place)))
 
     async def _leave(self, pipe: ServerPipe) -> None:
-        await asyncio.sleep(2 * self._timeout_s)
-        await pipe.aclose()
+        try:
+            await asyncio.sleep(2 * self._timeout_s)
+        finally:
+            await pipe.aclose()
 
 
 def slot_of(command: Command) -> int:

@@ -105,6 +105,9 @@ class ServerPipe:
 
     async def aclose(self) -> None:
         """Close the connection; waiting calls fail."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait((self._connecting,))
         if self._connection is not None:
             self._connection.end("closed")
             await self._connection.closed.wait()
@@ -140,6 +143,11 @@ class ServerPipe:
                 connection = await address.dial(lambda: _CallConnection(self._timeout_s))
                 for command in address.login:
                     await connection.call(command)
+        except asyncio.CancelledError:
+            if connection is not None:
+                connection.end("closed")
+                await connection.closed.wait()
+            raise
         except (OSError, ReplyError) as error:
             if connection is not None:
                 connection.end("not let in")

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.counters.batches import Keyed
-from tollgate.core.limits.accounts import Account, Accounts, Scope, place_of
+from tollgate.core.limits.accounts import Account, Accounts, Scope, ScopeKind, place_of
 
 
 class PlacePart(Struct, frozen=True, eq=False):
@@ -45,8 +45,13 @@ def parts_of(organization: str, accounts: Accounts) -> tuple[PlacePart, ...]:
 
 
 def spend_keys(organization: str, scope: Scope, organizations: list[str]) -> list[str]:
-    """Return where a scope's spend is: its own key first, then every organization's share."""
+    """Return where a scope's spend is: its own key first, then every organization's share.
+
+    A key has none: its calls are its organization's.
+    """
     found = [keys.scope_key(organization, scope)]
+    if scope.kind == ScopeKind.KEY:
+        return found
     place = place_of(organization, scope)
     found += [keys.share_key(each, scope) for each in organizations if each != place]
     return found
