@@ -13,11 +13,11 @@ from tests.fakes import FixedClock, MemoryCounters
 from tests.many_servers import cluster
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.ports import Counters
 
 LEASE_US = 60_000_000

@@ -7,8 +7,8 @@ from tests.make import KEY, TEAM, reservation, settlement
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.core.limits.accounts import Account
 
 MINUTE_US = 60_000_000

@@ -24,9 +24,9 @@ from tests.make import (
 )
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.connection.address import Command
 from tollgate.adapters.valkey.connection.pipe import Heard, Pipe
-from tollgate.adapters.valkey.counters.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS, ClusterSpendBook
 from tollgate.core.calls.records import request_id

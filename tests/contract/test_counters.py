@@ -21,8 +21,8 @@ from tests.make import (
 )
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.core.limits import bucket
 from tollgate.core.limits.accounts import (
     Account,

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
 from tollgate.core.calls.reservation import Reservation, Settlement

@@ -9,8 +9,8 @@ import pytest
 from tests.fakes import FixedClock
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of, spend_book_of
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.of_store import counters_of, spend_book_of
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.core.entities import Key, MemberRole, Team
 from tollgate.management import Management

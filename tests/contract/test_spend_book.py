@@ -10,8 +10,8 @@ from tests.make import KEY, account_of, reservation, settlement
 from tests.unit.management_fixtures import MemorySpendBook
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of, spend_book_of
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.of_store import counters_of, spend_book_of
 from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.keys import scope_key

@@ -8,9 +8,9 @@ import pytest
 from tests.make import DOLLAR, budget, reservation, settlement
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Standing
 from tollgate.core.limits.duration import period_at

@@ -12,12 +12,12 @@ from tests.make import KEY, account_of, reservation, settlement
 from tests.many_servers import Cluster, Server, guarded_cluster, wait_until, with_login
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.cluster_pipe import slot_of_key
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.connection.survey import survey
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.adapters.valkey.keys import guest_keys, organization_keys
 from tollgate.core.calls.records import request_id
 from tollgate.core.calls.reservation import Reservation

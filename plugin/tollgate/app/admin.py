@@ -22,9 +22,9 @@ from tollgate import __version__, telemetry
 from tollgate.adapters.http_api.application import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
 from tollgate.adapters.http_api.console.sessions import Sessions
+from tollgate.adapters.valkey.cluster.of_store import spend_book_of
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
-from tollgate.adapters.valkey.counters.of_store import spend_book_of
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog

@@ -16,13 +16,13 @@ from valkey.asyncio import Valkey
 
 from tollgate import telemetry
 from tollgate.adapters.prices import price_of_file
+from tollgate.adapters.valkey.cluster.of_store import counters_of
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.connection.probe import probe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.of_store import counters_of
 from tollgate.adapters.valkey.counters.outputs import SharedOutputs
 from tollgate.admission.admission import Terms
 from tollgate.admission.hold_waits import HoldWaits

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
 
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.counters.layout import counter_name
-from tollgate.adapters.valkey.counters.placement import spend_keys
 from tollgate.adapters.valkey.counters.scripts import SPEND
-from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, ORGANIZATIONS, scope_key, slots_key
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, scope_key, slots_key
 from tollgate.core.limits.accounts import Account, Scope
 from tollgate.core.limits.period import period_start_us
 from tollgate.ports import Succession
@@ -36,7 +34,7 @@ class ValkeySpendBook:
         """Say what the scope has spent in its current period, by the store's clock."""
         with store_errors():
             start_us = period_start_us(account.period, await self._now_us())
-            place, *shares = await self._places(organization, account.scope)
+            place, *shares = await self.places_of(organization, account.scope)
             for key in (*shares, place):
                 spent = struct.pack("<q", nanousd if key == place else 0)
                 await self._correct(keys=[key], args=["set", start_us, spent, CHANGES_CHANNEL])
@@ -54,7 +52,7 @@ class ValkeySpendBook:
                 name = 0
                 if each.limit is not None:
                     name = counter_name(each.limit.meter, 0, each.limit.duration)
-                for key in await self._places(organization, each.scope):
+                for key in await self.places_of(organization, each.scope):
                     await self._correct(keys=[key], args=["carry", *starts, name])
 
     async def forget(self, organization: str, scopes: Sequence[Scope]) -> None:
@@ -65,12 +63,12 @@ class ValkeySpendBook:
         args: list[str | int] = ["remove", TOMBSTONE_MS, "" if self.now_us is None else self.now_us]
         with store_errors():
             for each in scopes:
-                place, *shares = await self._places(organization, each)
+                place, *shares = await self.places_of(organization, each)
                 await self._correct(keys=[place, slots_key(organization, each)], args=args)
                 for share in shares:
                     await self._correct(keys=[share], args=args)
 
-    async def _places(self, organization: str, scope: Scope) -> list[str]:
+    async def places_of(self, organization: str, scope: Scope) -> list[str]:
         """Return the keys that a scope's spend is under."""
         return [scope_key(organization, scope)]
 
@@ -79,12 +77,3 @@ class ValkeySpendBook:
             return self.now_us
         seconds, micros = await self._client.time()
         return int(seconds) * 1_000_000 + int(micros)
-
-
-class ClusterSpendBook(ValkeySpendBook):
-    """The same in a cluster, where organizations keep shares of what has no limit."""
-
-    async def _places(self, organization: str, scope: Scope) -> list[str]:
-        names: Any = await self._client.smembers(ORGANIZATIONS)  # type: ignore[misc]
-        place, *shares = spend_keys(organization, scope, [each.decode() for each in names])
-        return [place, *[each for each in shares if await self._client.exists(each)]]

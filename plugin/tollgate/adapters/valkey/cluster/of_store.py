@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.cluster_counters import ClusterCounters
+from tollgate.adapters.valkey.cluster.cluster_spend_book import ClusterSpendBook
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.cluster_counters import ClusterCounters
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
-from tollgate.adapters.valkey.counters.spend_book import ClusterSpendBook, ValkeySpendBook
+from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 
 
 def counters_of(

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
+from tollgate.adapters.valkey.cluster.placement import PlacePart
 from tollgate.adapters.valkey.counters.batches import Answer
-from tollgate.adapters.valkey.counters.placement import PlacePart
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits.accounts import Account, Balance, Meter, Spend, Standing, untouched
 from tollgate.core.limits.algorithms import algorithm_of

@@ -14,6 +14,8 @@ from typing import Any, Final
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey import keys
+from tollgate.adapters.valkey.cluster.merging import bounded, first_refusal, merged, summed
+from tollgate.adapters.valkey.cluster.placement import PlacePart, parts_of, spend_keys
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters import scripts
@@ -30,8 +32,6 @@ from tollgate.adapters.valkey.counters.counters import (
     stream_field,
 )
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
-from tollgate.adapters.valkey.counters.merging import bounded, first_refusal, merged, summed
-from tollgate.adapters.valkey.counters.placement import PlacePart, parts_of, spend_keys
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import NO_USAGE, Certainty, Told, Usage
 from tollgate.core.errors import StoreUnavailable
