@@ -25,10 +25,11 @@ from tests.make import (
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.cluster.cluster_counters import ClusterCounters
+from tollgate.adapters.valkey.cluster.cluster_spend_book import ClusterSpendBook
 from tollgate.adapters.valkey.connection.address import Command
 from tollgate.adapters.valkey.connection.pipe import Heard, Pipe
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
-from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS, ClusterSpendBook
+from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS
 from tollgate.core.calls.records import request_id
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits.accounts import Account, Meter, Period, Scope, ScopeKind
