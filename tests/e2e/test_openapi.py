@@ -89,6 +89,7 @@ API = create_api(
     reported=WORLD.reports,
     refused=WORLD.refused,
     usage_sums=WORLD.usage_sums,
+    levels=WORLD.levels,
 )
 OPERATIONS = [
     (path, method, mode)

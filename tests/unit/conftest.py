@@ -28,6 +28,7 @@ async def api(world: World) -> AsyncIterator[Api]:
         reported=world.reports,
         refused=world.refused,
         usage_sums=world.usage_sums,
+        levels=world.levels,
         audit_log=MemoryAuditLog(world.registry),
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -10,6 +10,7 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import organization_of_record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Certainty, Usage
@@ -24,6 +25,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
 from tollgate.ports.history_ports import StreamedRecords
+from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
@@ -168,6 +170,9 @@ class World:
             LimitSet(max_budget_nanousd=10_000_000_000),
             30 * 86_400_000_000,
             OutputLimits([(["gpt-4o"], 16_384)]),
+        )
+        self.levels = Levels(
+            self.registry, self.counters, self.clock, Policy(proxy=self.reports.proxy)
         )
         self.refusals = MemoryRefusals()
         self.refused = Refusals(self.refusals, self.clock)

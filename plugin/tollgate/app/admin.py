@@ -100,12 +100,13 @@ async def serve_admin(
     reports = reports_by(settings, core.priced.catalog)
     refused = Refusals(ValkeyRefusalLog(core.client), core.clock)
     audit_log = ValkeyAuditLog(core.client)
+    levels = levels_by(settings)
     console = create_console(
         management,
         reports,
         refused,
         usage_sums,
-        levels_by(settings),
+        levels,
         audit_log,
         watched,
         settings.master_key,
@@ -117,6 +118,7 @@ async def serve_admin(
         reported=reports,
         refused=refused,
         usage_sums=usage_sums,
+        levels=levels,
         metrics_open=told.open,
         audit_log=audit_log,
         console=console,
@@ -127,7 +129,7 @@ async def serve_admin(
         for state in (api.state, console.state):
             state.management = management_by(settings, catalog)
             state.reports = reports_by(settings, catalog)
-        console.state.levels = levels_by(settings)
+            state.levels = levels_by(settings)
         # Another master key signs everybody out.
         console.state.sessions = Sessions.of(settings.master_key)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.callers.rules import Caller, Policy, scopes_of
+from tollgate.core.callers.scope_names import scope_name
 from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_of
 from tollgate.core.entities import (
     BUDGETED,
@@ -32,6 +33,7 @@ from tollgate.core.limits.accounts import (
     Meter,
     Quota,
     Scope,
+    ScopeKind,
 )
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.ports import Clock, Counters, Registry, entity_of
@@ -43,13 +45,14 @@ _US_PER_HOUR = 3_600_000_000
 class Level:
     """Where one limit of a scope stands, in whole units of its meter; dollars are nano-dollars.
 
-    `used` includes what calls in flight hold. `resets_us`: when nothing will be used any more, if
-    nobody calls; None: never, or when the calls in flight end.
+    `used` includes `held`, which calls in flight set aside. `resets_us`: when nothing will be used
+    any more, if nobody calls; None: never, or when the calls in flight end.
     """
 
     scope: Scope
     quota: Quota
     used: int
+    held: int
     remaining: int
     resets_us: int | None
 
@@ -64,6 +67,19 @@ class Level:
     def is_used_up(self) -> bool:
         """Whether it refuses the next call."""
         return self.remaining <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class MetLevel:
+    """Where a limit stands that a key's calls meet, and how its scope is called."""
+
+    level: Level
+    scope_name: str
+
+    @property
+    def is_shared_with_all(self) -> bool:
+        """Whether it is the whole proxy's, whose amounts are not told to holders of keys."""
+        return self.level.scope.kind == ScopeKind.PROXY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,11 @@ class Levels:
         self._clock = clock
         self._policy = policy
 
+    @property
+    def now_us(self) -> int:
+        """Return the time that levels are read at."""
+        return self._clock.now_us()
+
     async def of(
         self, entities: Sequence[Limited], organization: str | None = None
     ) -> list[list[Level]]:
@@ -97,11 +118,11 @@ class Levels:
         owned = [(organization or _place(each), _limits(each)) for each in in_effect]
         return await self._read(owned)
 
-    async def of_key(self, key: Key) -> list[Level]:
+    async def of_key(self, key: Key) -> list[MetLevel]:
         """Return the levels of all scopes that calls of a key meet, the widest first."""
         caller = await self._caller_of(key)
-        found = await self._read([(caller.place, list(scopes_of(caller, self._policy)))])
-        return found[0]
+        (found,) = await self._read([(caller.place, list(scopes_of(caller, self._policy)))])
+        return [MetLevel(each, scope_name(caller, each.scope)) for each in found]
 
     async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:
         """Return the limits of dollars that will be used up first at the rate of the last hour.
@@ -207,10 +228,11 @@ def _levels(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
         if quota.seconds:
             # What is held of a bucket is part of what is used, and both are counted in its units.
             whole = -(-used // bucket.units(quota.seconds))
+            held = min(held, whole)
             resets_us = now_us + bucket.reset_ms(quota, used) * 1000
         elif quota.meter is Meter.CALLS:
-            whole = used
-        yield Level(account.scope, quota, whole, remaining, resets_us)
+            whole = held = used
+        yield Level(account.scope, quota, whole, held, remaining, resets_us)
 
 
 def _budget_id(entity: Limited) -> str | None:

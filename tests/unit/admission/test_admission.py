@@ -12,7 +12,7 @@ from tests.edits import edited
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, limit_set, settlement
 
-from tollgate.core.answers.wording import Preset
+from tollgate.core.answers.wording import WHAT_HELPS, Preset
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Refusal
 from tollgate.core.entities import LimitSet, Member, Team, User
@@ -257,7 +257,7 @@ async def test_calls_in_flight_are_worth_retrying_shortly_unless_none_may_be() -
     desk.key(limits=limit_set(parallel=0))
     _, body, headers = refusal(await desk.ask())
     assert headers["x-should-retry"] == "false"
-    assert body["error"]["message"].endswith("The limit allows none.")
+    assert body["error"]["message"].endswith(f"The limit allows none. {WHAT_HELPS}")
 
 
 async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() -> None:
@@ -307,7 +307,8 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             {
                 "message": (
                     "The budget of customer ishaan3 is spent: never reset. Current spend: 0.0; Max"
-                    " Budget: 0.0."
+                    " Budget: 0.0. GET /v1/usage lists every limit of your key; an administrator"
+                    " can raise one."
                 ),
                 "type": "insufficient_quota",
                 "param": None,
@@ -363,7 +364,7 @@ async def test_the_first_scope_in_order_refuses() -> None:
     desk.people.teams["t"] = Team("t")
     desk.people.members["t/u"] = Member("t", "u", limits=none)
     _, body, _ = refusal(await desk.ask())
-    assert "for member t/u on requests" in body["error"]["message"]
+    assert "for member u in t on requests" in body["error"]["message"]
 
 
 async def test_the_master_key_has_no_limits_of_its_own_but_the_proxys_and_customers_hold() -> None:

@@ -48,6 +48,7 @@ def url() -> Iterator[str]:
         reported=world.reports,
         refused=world.refused,
         usage_sums=world.usage_sums,
+        levels=world.levels,
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))

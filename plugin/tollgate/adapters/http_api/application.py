@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 from tollgate.adapters.http_api import diagnosis, reference
 from tollgate.adapters.http_api import error_replies as errors
 from tollgate.adapters.http_api.console.console_app import ConsoleBeside
+from tollgate.adapters.http_api.events_a_minute import EventsAMinute
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
@@ -23,10 +24,11 @@ from tollgate.adapters.http_api.routes import (
     teams,
     users,
 )
-from tollgate.adapters.http_api.routes.lookups import explain, refusals
+from tollgate.adapters.http_api.routes.lookups import explain, own_usage, refusals
 from tollgate.adapters.http_api.routes.scopes import customers, organizations
 from tollgate.management import Management
 from tollgate.ports import AuditLog
+from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
@@ -40,6 +42,7 @@ def create_api(
     reported: Reports | None = None,
     refused: Refusals | None = None,
     usage_sums: UsageSums | None = None,
+    levels: Levels | None = None,
     metrics_open: bool = False,
     audit_log: AuditLog | None = None,
     console: ASGIApp | None = None,
@@ -88,9 +91,12 @@ def create_api(
         api.state.reports = reported
         api.state.refusals = refused
         api.state.usage_sums = usage_sums
+        api.state.levels = levels
+        api.state.usage_reads = EventsAMinute(own_usage.READS_A_MINUTE)
         api.include_router(reports.router)
         api.include_router(explain.router)
         api.include_router(refusals.router)
+        api.include_router(own_usage.router)
         api.include_router(models.router)
         api.include_router(model_infos.router)
     if audit_log is not None:

@@ -45,6 +45,8 @@ _NO_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _MOST_NAME_CHARACTERS = 256
 
 _MINUTE = 60
+# OpenAI has no headers for the two kinds of tokens; Anthropic has.
+_OPENAI_NOUNS = frozenset({"requests", "tokens"})
 
 
 class _Place(Struct, frozen=True):
@@ -129,7 +131,7 @@ def standing_headers(
         assert least is not None
         used = balances[least.account].used[least.limit]
         found += _rate_headers(least_left, least.quota, used, rate.noun, family, standing.now_us)
-        if rate.of_key is not None and model:
+        if rate.of_key is not None and model and rate.noun in _OPENAI_NOUNS:
             left = _left(rate.of_key, balances)
             found.append(Header(_key_remaining(rate.noun, model), str(left)))
     if told.key is not None and told.key < len(balances):
@@ -213,12 +215,13 @@ def go_duration(milliseconds: int) -> str:
 def _rate_headers(
     remaining: int, quota: Quota, used: int, noun: str, family: Family, now_us: int
 ) -> list[Header]:
-    limit, reset_ms = str(quota.amount), bucket.reset_ms(quota, used)
-    found = [
-        Header(f"x-ratelimit-limit-{noun}", limit),
-        Header(f"x-ratelimit-remaining-{noun}", str(remaining)),
-        Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms)),
-    ]
+    limit, reset_ms, found = str(quota.amount), bucket.reset_ms(quota, used), list[Header]()
+    if noun in _OPENAI_NOUNS:
+        found = [
+            Header(f"x-ratelimit-limit-{noun}", limit),
+            Header(f"x-ratelimit-remaining-{noun}", str(remaining)),
+            Header(f"x-ratelimit-reset-{noun}", go_duration(reset_ms)),
+        ]
     if family is Family.ANTHROPIC:
         reset = datetime.fromtimestamp(-(-(now_us + reset_ms * 1000) // 1_000_000), UTC)
         found += [

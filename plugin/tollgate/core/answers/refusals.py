@@ -12,21 +12,24 @@ from datetime import UTC, datetime
 
 from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.answers.headers import dollars
-from tollgate.core.answers.wording import Crossed, Preset, budget_spent, rate_reached
+from tollgate.core.answers.wording import WHAT_HELPS, Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.callers.rules import Caller
+from tollgate.core.callers.scope_names import scope_name
 from tollgate.core.calls.decision import Header, Refusal
 from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period
-from tollgate.core.limits.accounts import Account, Meter, Quota, ScopeKind, Standing
+from tollgate.core.limits.accounts import Account, Meter, Quota, Standing
 from tollgate.core.limits.algorithms import algorithm_of
-from tollgate.core.limits.limit import METERS, described, length_of
+from tollgate.core.limits.limit import METERS, described, shown_length
 from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
 
 # A call in flight may end at any moment, and gives back then what it held.
 _HOLD_WAIT_MS = 1000
+# Up to here waiting is what helps.
+_SHORT_WAIT_MS = 60_000
 _NO_RETRY = Header("x-should-retry", "false")
 _REASONS = {Meter.CALLS: "parallel", Meter.USD: "budget"}
 
@@ -144,10 +147,11 @@ def _again(quota: Quota, wait_ms: int | None, *, only_held: bool) -> str:
     if only_held:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
     if wait_ms is not None:
-        return f"Please try again in {wait_ms / 1000:g}s."
+        again = f"Please try again in {wait_ms / 1000:g}s."
+        return again if wait_ms <= _SHORT_WAIT_MS else f"{again} {WHAT_HELPS}"
     if quota.amount == 0:
-        return "The limit allows none."
-    return "The quota is used up."
+        return f"The limit allows none. {WHAT_HELPS}"
+    return f"The quota is used up. {WHAT_HELPS}"
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:
@@ -188,7 +192,7 @@ def _hit(
         used=used,
         asked=asked,
         only_for=scope.model,
-        window=length_of(quota),
+        window=shown_length(quota),
         held=held,
         until_us=None if wait_ms is None else standing.now_us + wait_ms * 1000,
         only_held=standing.only_held,
@@ -200,11 +204,14 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
     if quota.period.end_us:
         reset = datetime.fromtimestamp(quota.period.end_us / 1_000_000, UTC)
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
-    name = scope.id
-    if scope.kind == ScopeKind.KEY and caller.key is not None:
-        name = caller.key.alias or caller.key.name
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
     return Crossed(
-        scope.kind, name, scope.model, dollars(used), dollars(quota.amount), resets, window
+        scope.kind,
+        scope_name(caller, scope),
+        scope.model,
+        dollars(used),
+        dollars(quota.amount),
+        resets,
+        window,
     )

@@ -32,6 +32,9 @@ class Preset(StrEnum):
     LITELLM = "litellm"
 
 
+WHAT_HELPS = "GET /v1/usage lists every limit of your key; an administrator can raise one."
+
+
 @dataclass(frozen=True, slots=True)
 class Crossed:
     """A limit that a request did not fit, in words and numbers as they are printed.
@@ -143,7 +146,7 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     message = (
         f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent};"
-        f" Max Budget: {crossed.limit}{crossed.window}."
+        f" Max Budget: {crossed.limit}{crossed.window}. {WHAT_HELPS}"
     )
     error = {
         "message": message,

@@ -85,7 +85,7 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
         Meter.INPUT_TOKENS: MeterRow(
             3,
             "input tokens",
-            None,
+            "input-tokens",
             ';qu="tollgate-input-tokens"',
             lambda call: call.input_tokens,
             lambda used: used.input_tokens,
@@ -94,7 +94,7 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
         Meter.OUTPUT_TOKENS: MeterRow(
             4,
             "output tokens",
-            None,
+            "output-tokens",
             ';qu="tollgate-output-tokens"',
             lambda _: 0,
             lambda used: used.output_tokens,
@@ -347,6 +347,16 @@ def length_of(quota: Quota) -> str:
     if quota.seconds:
         return duration_of(quota.seconds)
     return "" if quota.duration in (None, EVER) else str(quota.duration)
+
+
+def shown_length(quota: Quota) -> str:
+    """Return how long the window is, as `length_of`; of a budget, whose duration is its scope's,
+    the length of the current period, so that a month counts its days.
+    """
+    period = quota.period
+    if quota.duration is None and period.end_us:
+        return duration_of((period.end_us - period.start_us) // 1_000_000)
+    return length_of(quota)
 
 
 def described(quota: Quota) -> str:

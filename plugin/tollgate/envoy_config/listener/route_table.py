@@ -58,6 +58,7 @@ _MANAGEMENT_PREFIXES = (
 _MANAGEMENT_PATHS = (
     "/audit",
     "/refusals",
+    "/v1/usage",
     "/model/info",
     "/metrics",
     "/docs",

@@ -15,6 +15,7 @@ API = create_api(
     reported=WORLD.reports,
     refused=WORLD.refused,
     usage_sums=WORLD.usage_sums,
+    levels=WORLD.levels,
 )
 HIDDEN = ("/docs", "/metrics", "/end_user/list", "/health/liveness", "/v1/model/info")
 PROVIDERS = ("/v1/models", "/v1/models/{name}")

@@ -21,6 +21,7 @@ DOCUMENT: dict[str, Any] = create_api(
     reported=WORLD.reports,
     refused=WORLD.refused,
     usage_sums=WORLD.usage_sums,
+    levels=WORLD.levels,
     audit_log=MemoryAuditLog(WORLD.registry),
 ).openapi()
 ROOT = Path(__file__).parents[4]

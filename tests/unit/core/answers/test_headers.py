@@ -11,9 +11,20 @@ from tollgate.core.answers.headers import (
     standing_headers,
 )
 from tollgate.core.limits import bucket
-from tollgate.core.limits.accounts import Account, Balance, Scope, ScopeKind, Standing
+from tollgate.core.limits.accounts import (
+    Account,
+    Balance,
+    Meter,
+    Quota,
+    Scope,
+    ScopeKind,
+    Standing,
+)
 from tollgate.core.requests.dialects import Family
 
+ANTHROPIC_TOKENS = [
+    f"{noun}-tokens-{state}" for noun in ("input", "output") for state in ("limit", "remaining")
+]
 NOW_US = 1_800_000_000_000_000
 
 
@@ -110,6 +121,23 @@ def test_anthropic_clients_get_their_own_names_and_times() -> None:
     assert headers["anthropic-ratelimit-requests-limit"] == "60"
     assert headers["anthropic-ratelimit-requests-remaining"] == "59"
     assert headers["anthropic-ratelimit-requests-reset"] == "2027-01-15T08:00:01Z"
+
+
+def test_limits_of_input_and_output_tokens_are_told_to_anthropic_clients_alone() -> None:
+    """OpenAI has no names for them."""
+    account = Account(
+        KEY, (Quota(Meter.INPUT_TOKENS, 1000, 60), Quota(Meter.OUTPUT_TOKENS, 200, 60))
+    )
+    headers = shown(Family.ANTHROPIC, (account, used(100, 50)))
+    told = {name: headers[f"anthropic-ratelimit-{name}"] for name in ANTHROPIC_TOKENS}
+    assert told == {
+        "input-tokens-limit": "1000",
+        "input-tokens-remaining": "900",
+        "output-tokens-limit": "200",
+        "output-tokens-remaining": "150",
+    }
+    assert not [name for name in headers if name.startswith(("x-ratelimit", "x-litellm-key-rem"))]
+    assert not shown(Family.OPENAI, (account, used(100, 50))).keys() - {"x-litellm-key-spend"}
 
 
 def test_a_budget_tells_spend_and_limit_in_dollars() -> None:

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tollgate import telemetry
 from tollgate.adapters.http_api.console import signing_in
-from tollgate.adapters.http_api.console.attempts import Attempts
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages import (
     audit_page,
@@ -31,6 +30,7 @@ from tollgate.adapters.http_api.console.pages import (
 )
 from tollgate.adapters.http_api.console.sessions import Sessions
 from tollgate.adapters.http_api.console.visitors import Forbidden, NotSignedIn, sign_in_address
+from tollgate.adapters.http_api.events_a_minute import EventsAMinute
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.core.errors import (
     BadRequest,
@@ -89,7 +89,7 @@ def create_console(
     console.state.audit_log = audit_log
     console.state.watched = watched
     console.state.sessions = Sessions.of(master_key)
-    console.state.attempts = Attempts()
+    console.state.failed_sign_ins = EventsAMinute(signing_in.FAILURES_A_MINUTE)
     for router in (
         signing_in.router,
         mine_page.router,

@@ -7,7 +7,6 @@ import logging
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tollgate.adapters.http_api.console.attempts import Attempts
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.sessions import COOKIE, LONGEST_S
 from tollgate.adapters.http_api.console.visitors import (
@@ -19,10 +18,13 @@ from tollgate.adapters.http_api.console.visitors import (
     visitor_of,
 )
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.events_a_minute import EventsAMinute
 from tollgate.management.administrators import Administrator, Denied
 
 _log = logging.getLogger("tollgate.console")
 _TOO_MANY = 429
+FAILURES_A_MINUTE = 10
+"""Attempts of one address that fail. Nobody is kept out by how often they sign in."""
 
 router = APIRouter()
 
@@ -38,8 +40,8 @@ async def sign_in(request: Request, management: Managed, sessions: Signed) -> Re
     """Begin a session for whoever has a key that works."""
     form = await read_form(request)
     after, address = own_path(form.get("after", "")), client_address(request)
-    attempts: Attempts = request.app.state.attempts
-    if wait_s := attempts.wait_s(address):
+    failures: EventsAMinute = request.app.state.failed_sign_ins
+    if wait_s := failures.wait_s(address):
         _log.warning("console: too many attempts to sign in from %s", address)
         told = f"Too many attempts failed. Try again in {wait_s} seconds."
         answer = page(request, "sign_in.html", {"after": after, "told": told}, _TOO_MANY)
@@ -48,7 +50,7 @@ async def sign_in(request: Request, management: Managed, sessions: Signed) -> Re
     try:
         caller = await management.callers.authenticate(form.get("key", "").strip())
     except Denied as denied:
-        attempts.failed(address)
+        failures.count(address)
         _log.warning("console: sign-in refused from %s: %s", address, denied.kind)
         return page(request, "sign_in.html", {"after": after, "told": str(denied)}, 401)
     key = caller.key

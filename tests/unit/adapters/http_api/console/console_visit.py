@@ -11,8 +11,6 @@ from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
-from tollgate.core.callers.rules import Policy
-from tollgate.reporting.levels import Levels
 
 
 class Visit:
@@ -22,8 +20,6 @@ class Visit:
 
     def __init__(self, world: World) -> None:
         audit_log = MemoryAuditLog(world.registry)
-        policy = Policy(proxy=world.reports.proxy)
-        levels = Levels(world.registry, world.counters, world.clock, policy)
         app = create_api(
             world.management,
             version="test",
@@ -31,12 +27,13 @@ class Visit:
             reported=world.reports,
             refused=world.refused,
             usage_sums=world.usage_sums,
+            levels=world.levels,
             console=create_console(
                 world.management,
                 world.reports,
                 world.refused,
                 world.usage_sums,
-                levels,
+                world.levels,
                 audit_log,
                 world.watched,
                 MASTER,

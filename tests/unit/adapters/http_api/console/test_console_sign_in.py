@@ -9,9 +9,9 @@ import pytest
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.management_fixtures import MASTER, Api, World
 
-from tollgate.adapters.http_api.console import attempts as attempts_module
-from tollgate.adapters.http_api.console.attempts import FAILURES_A_MINUTE, Attempts
+from tollgate.adapters.http_api import events_a_minute
 from tollgate.adapters.http_api.console.sessions import LONGEST_S, Sessions
+from tollgate.adapters.http_api.console.signing_in import FAILURES_A_MINUTE
 from tollgate.adapters.http_api.console.visitors import own_path
 
 PAGES = ["/ui/now", "/ui/usage", "/ui/requests", "/ui/models"]
@@ -185,17 +185,17 @@ def test_failures_are_forgotten_after_a_minute_and_by_the_oldest(
 ) -> None:
     """What is remembered is bounded."""
     now = [0.0]
-    monkeypatch.setattr(attempts_module, "_MOST_ADDRESSES", 2)
-    attempts = Attempts(lambda: now[0])
+    monkeypatch.setattr(events_a_minute, "_MOST_KNOWN", 2)
+    attempts = events_a_minute.EventsAMinute(FAILURES_A_MINUTE, lambda: now[0])
     for _ in range(FAILURES_A_MINUTE):
-        attempts.failed("a")
+        attempts.count("a")
     assert attempts.wait_s("a") == 60
     now[0] = 60.5
     assert attempts.wait_s("a") == 0
     for _ in range(FAILURES_A_MINUTE):
-        attempts.failed("b")
-    attempts.failed("c")
-    attempts.failed("d")
+        attempts.count("b")
+    attempts.count("c")
+    attempts.count("d")
     assert attempts.wait_s("b") == 0
 
 

@@ -11,7 +11,6 @@ from fastapi.responses import RedirectResponse
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.mine_page import public_url
-from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.pages.requests_page import named
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
@@ -20,6 +19,7 @@ from tollgate.adapters.http_api.console.visitors import (
     administrator,
 )
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import keys as wire
 from tollgate.core.entities import Key
@@ -51,7 +51,7 @@ async def key(
         "visitor": visitor,
         "live": live,
         "levels": all_levels,
-        "refusing": [each for each in all_levels if each.is_used_up],
+        "refusing": [each for each in all_levels if each.level.is_used_up],
         "fields": wire.row(live),
         "records": found.records,
         "url": public_url(request),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
-from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.pages.requests_page import named
 from tollgate.adapters.http_api.console.visitors import AnyVisitor, Forbidden
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.ports import LedgerQuery
 

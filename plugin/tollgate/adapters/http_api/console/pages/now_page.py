@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
 from tollgate.adapters.http_api.console.page_rendering import dollars, page
-from tollgate.adapters.http_api.console.pages.people_page import Levelled
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.routes.reports import Summing
 from tollgate.core.errors import StoreUnavailable
 from tollgate.ports.history_ports import HOUR_US

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
-from tollgate.adapters.http_api.console.pages.people_page import Levelled, shown
+from tollgate.adapters.http_api.console.pages.people_page import shown
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
     Managing,
@@ -19,6 +19,7 @@ from tollgate.adapters.http_api.console.visitors import (
     administrator,
 )
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire.scopes import organizations as wire
 from tollgate.core.entities import Organization
 

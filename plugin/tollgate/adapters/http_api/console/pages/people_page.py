@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import PageNumber
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.core.errors import NotFound
 from tollgate.management import Management
 from tollgate.management.virtual_keys import SECRET_PREFIX, KeyQuery
@@ -20,15 +21,6 @@ from tollgate.reporting.levels import Levels
 PAGE_SIZE = 25
 
 router = APIRouter(prefix="/people")
-
-
-def levels_of(request: Request) -> Levels:
-    """Return what reads where limits stand."""
-    levels: Levels = request.app.state.levels
-    return levels
-
-
-Levelled = Annotated[Levels, Depends(levels_of)]
 
 
 @router.get("")

@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
-from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, Levelled, shown
+from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, shown
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
     Managing,
@@ -20,6 +20,7 @@ from tollgate.adapters.http_api.console.visitors import (
     administrator,
 )
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
 from tollgate.core.entities import Member, MemberRole, Team

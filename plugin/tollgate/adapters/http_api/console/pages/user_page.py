@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
-from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, Levelled, shown
+from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, shown
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
     Managing,
@@ -18,6 +18,7 @@ from tollgate.adapters.http_api.console.visitors import (
     administrator,
 )
 from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import users as wire
 from tollgate.core.entities import User
 from tollgate.management.virtual_keys import KeyQuery

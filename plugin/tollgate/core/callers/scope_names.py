@@ -1,0 +1,31 @@
+"""How people call the scopes that a caller belongs to."""
+
+from __future__ import annotations
+
+from tollgate.core.callers.rules import Caller
+from tollgate.core.entities import User
+from tollgate.core.limits.accounts import Scope, ScopeKind
+
+
+def scope_name(caller: Caller, scope: Scope) -> str:
+    """Return the alias of a scope, or else its id; a member is named as a user in a team."""
+    found: str | None = None
+    match scope.kind:
+        case ScopeKind.KEY if caller.key is not None:
+            found = caller.key.alias or caller.key.name
+        case ScopeKind.TEAM if caller.team is not None:
+            found = caller.team.alias
+        case ScopeKind.USER if caller.user is not None:
+            found = _user_name(caller.user)
+        case ScopeKind.MEMBER if caller.member is not None and caller.team is not None:
+            user = _user_name(caller.user) if caller.user else caller.member.user_id
+            found = f"{user} in {caller.team.alias or caller.team.id}"
+        case ScopeKind.CUSTOMER if caller.customer is not None:
+            found = caller.customer.alias
+        case ScopeKind.ORGANIZATION if caller.organization is not None:
+            found = caller.organization.alias
+    return found or scope.id
+
+
+def _user_name(user: User) -> str:
+    return user.alias or user.email or user.id
