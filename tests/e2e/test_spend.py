@@ -69,5 +69,7 @@ async def test_the_page_about_refusals_does_what_it_says(tollgate: Gateway, tmp_
     assert "who        key bobs-laptop" in shown
     assert "used 1 = 1 requests per 1m: nothing is left" in shown
     assert shown.count("Rate limit reached for key bobs-laptop") >= 2
+    assert '"object":"usage"' in shown
+    assert '"left":0.0' in shown
     rows = await tollgate.records(status="refused")
     assert rows[0]["usage"] == "refused"
