@@ -55,6 +55,11 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         most_entries=ours.history_outbox,
         most_age_us=ours.ledger_days * DAY_US,
     )
+    metrics = None
+    if ours.opentelemetry:
+        from tollgate.adapters.usage_metrics import UsageMetrics
+
+        metrics = UsageMetrics(settings.deployments, os.environ)
     recorder = Recorder(
         ValkeyLedgerStream(client),
         SqlHistory(engine),
@@ -62,6 +67,7 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         ValkeyLease(client),
         OverflowFiles(places.folder),
         terms,
+        metrics,
     )
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,6 +86,8 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         await recording
     await client.aclose()
     engine.dispose()
+    if metrics is not None:
+        await asyncio.to_thread(metrics.close)
 
 
 async def _beating(beat: Path | None) -> None:

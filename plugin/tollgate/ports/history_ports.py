@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from tollgate.core.calls.ledger_sums import LedgerSums
+from tollgate.core.calls.records import Record
 from tollgate.ports import LedgerQuery, Settled
 
 HOUR_US = 3_600_000_000
@@ -20,6 +21,14 @@ class StreamedRecords:
 
     records: tuple[Settled, ...]
     position: str
+
+
+class SettledMetrics(Protocol):
+    """Counts settled calls elsewhere, too."""
+
+    def count(self, records: Iterable[Record]) -> None:
+        """Count settled calls; it does not wait and does not fail."""
+        ...
 
 
 class LedgerStream(Protocol):

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
 from tollgate.ports import Clock
-from tollgate.ports.history_ports import DAY_US, HOUR_US, History, Lease, LedgerStream, Overflow
+from tollgate.ports.history_ports import (
+    DAY_US,
+    HOUR_US,
+    History,
+    Lease,
+    LedgerStream,
+    Overflow,
+    SettledMetrics,
+)
 from tollgate.reporting import history_telemetry
 
 # Reports add what is not recorded yet, so the pause is no age of theirs.
@@ -50,6 +58,7 @@ class Recorder:
         lease: Lease,
         overflow: Overflow,
         terms: RecorderTerms = RecorderTerms(),
+        metrics: SettledMetrics | None = None,
     ) -> None:
         self._stream = stream
         self._history = history
@@ -57,6 +66,7 @@ class Recorder:
         self._lease = lease
         self._overflow = overflow
         self._terms = terms
+        self._metrics = metrics
         self._forget_at_us = 0
         self._remove_at_us = 0
         self._prepared = False
@@ -91,6 +101,8 @@ class Recorder:
                 self._positions[organization] = streamed.position
                 history_telemetry.recorded(kept)
                 new += kept
+                if self._metrics is not None:
+                    self._metrics.count([each.record for each in streamed.records])
         return new
 
     async def remove_recorded(self) -> None:

@@ -52,6 +52,13 @@ def _retention(text: str) -> str:
 # A call may be settled a day after its admission, and must still be found then.
 _LEAST_RETENTION_US = 86_400_000_000
 
+
+def _has_opentelemetry(wanted: bool) -> bool:
+    if wanted and not (find_spec("opentelemetry") and find_spec("opentelemetry.exporter")):
+        raise ValueError("needs the extra `otel`: pip install 'envoy-tollgate[otel]'")
+    return wanted
+
+
 EnvoyVersion = Literal["1.37", "1.38", "1.39", "1.40"]
 """The four latest minor versions of Envoy."""
 
@@ -220,6 +227,14 @@ class TollgateSettings(GrpcSettings):
         ),
     )
 
+    opentelemetry: Annotated[bool, AfterValidator(_has_opentelemetry)] = Field(
+        default=False,
+        description=(
+            "whether the recorder sends usage and dollars by OpenTelemetry's conventions for"
+            " generative AI, to OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+    )
+
     @property
     def history_database(self) -> str | None:
         """Return the URL of the history's database; None: no history is kept.
@@ -239,6 +254,14 @@ class TollgateSettings(GrpcSettings):
         if self.history_retention is None:
             return None
         return parse_duration(self.history_retention).length_us
+
+    @model_validator(mode="after")
+    def _check_sender(self) -> Self:
+        if self.opentelemetry and self.history_database is None:
+            raise ValueError(
+                "opentelemetry: the recorder sends it, and there is none without history_url"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
