@@ -33,7 +33,7 @@ async def sums(running: Gateway, by: str) -> list[dict[str, Any]]:
     expected = len(await running.records())
     for _ in range(500):
         reply = await running.client.get(
-            running.url + "/global/spend/report",
+            running.url + "/spend/sums",
             params={"group_by": by},
             headers=bearer(MASTER),
         )

@@ -49,6 +49,7 @@ from tollgate.snapshot import Snapshot
 from tollgate.topology import Address
 
 _REAP_EVERY_S = 5.0
+_FOR_EVER_US = 2**62
 
 
 async def serve_admin(
@@ -67,7 +68,7 @@ async def serve_admin(
     """
     core = Core.of(settings, redis_url)
     registry, book = ValkeyRegistry(core.client), spend_book_of(core.client, core.pipe)
-    kept_us = settings.tollgate.ledger_days * DAY_US
+    kept_us = _kept_us(settings, history)
     stream = ValkeyLedgerStream(core.client)
     find = None if history is None else history_opener(history)
     usage_sums = UsageSums(stream, core.clock, find)
@@ -156,6 +157,13 @@ async def serve_admin(
             await server.serve()
         await core.meter.drain()
     await core.close()
+
+
+def _kept_us(settings: Settings, history: str | None) -> int:
+    """Return how long single records are kept."""
+    if history is None:
+        return settings.tollgate.ledger_days * DAY_US
+    return settings.tollgate.history_kept_us or _FOR_EVER_US
 
 
 def history_opener(url: str) -> Callable[[], History]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tollgate.commands.errors import fail
+
+if TYPE_CHECKING:
+    import httpx
 
 Url = Annotated[str, typer.Option("--url", envvar="TOLLGATE_URL", help="where the gateway is")]
 MasterKey = Annotated[
@@ -24,6 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the gateway's answer
 
 DEFAULT_URL = "http://127.0.0.1:4000"
 _TIMEOUT_S = 30.0
+_DOWNLOAD_TIMEOUT_S = 600.0
 
 
 def unreachable() -> tuple[type[Exception], ...]:
@@ -62,6 +66,14 @@ def ask(
     return _exchange(url, master_key, "GET", path, params=given)
 
 
+def download(
+    url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return the answer to a GET as it came; parameters that are None are left out."""
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    return _request(url, master_key, "GET", path, params=given, timeout=_DOWNLOAD_TIMEOUT_S).content
+
+
 def part(answer: Any, name: str) -> Any:
     """Return a member that an answer must have."""
     if not isinstance(answer, dict) or name not in answer:
@@ -76,24 +88,34 @@ def _ask(url: str, master_key: str | None, method: str, path: str, **options: An
 def _exchange(
     url: str, master_key: str | None, method: str, path: str, **options: Any
 ) -> tuple[Any, Mapping[str, str]]:
+    answer = _request(url, master_key, method, path, **options)
+    return _json_of(answer, url), answer.headers
+
+
+def _request(
+    url: str, master_key: str | None, method: str, path: str, **options: Any
+) -> httpx.Response:
+    """Return an answer that is no error."""
     import httpx
 
     if master_key is None:
         fail("no master key: give --master-key, or set TOLLGATE_MASTER_KEY")
     headers = {**options.pop("headers", {}), "authorization": f"Bearer {master_key}"}
+    options = {"timeout": _TIMEOUT_S, **options}
     try:
-        answer = httpx.request(
-            method, url.rstrip("/") + path, headers=headers, timeout=_TIMEOUT_S, **options
-        )
+        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, **options)
     except unreachable() as error:
         fail(f"cannot reach the gateway at {url}: {reason(error)}")
+    if not answer.is_success:
+        fail(_error(answer.status_code, _json_of(answer, url)))
+    return answer
+
+
+def _json_of(answer: httpx.Response, url: str) -> Any:
     try:
-        body = answer.json()
+        return answer.json()
     except (ValueError, RecursionError):
         fail(f"{url} answered with {answer.status_code} and no JSON; is it Tollgate?")
-    if not answer.is_success:
-        fail(_error(answer.status_code, body))
-    return body, answer.headers
 
 
 def reason(error: Exception) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, download, get
 from tollgate.commands.printing.tables import show, write_csv
 from tollgate.commands.reports.explain import explain
 
@@ -62,6 +63,7 @@ class GroupedBy(StrEnum):
     MEMBER = "member"
     ORGANIZATION = "organization"
     MODEL = "model"
+    TAG = "tag"
     DAY = "day"
 
 
@@ -161,14 +163,48 @@ def by(
     master_key: MasterKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """What was spent by key, team, user, customer, member, organization, model or day, from the
-    history that `tollgate.history_url` names.
+    """What was spent by key, team, user, customer, member, organization, model, tag or day.
 
     Example: `tollgate spend by team --since 2026-11-01 --csv`
     """
     query = {"group_by": group.value, "start_date": since, "end_date": until}
-    sums = get(url, master_key, "/global/spend/report", query)
+    sums = get(url, master_key, "/spend/sums", query)
     if as_csv:
         write_csv(sums, _SUMS)
     else:
         show(sums, as_json=as_json, columns=_SUMS)
+
+
+class ExportForm(StrEnum):
+    """Forms of an export."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    FOCUS = "focus"
+
+
+@app.command()
+def export(
+    form: Annotated[
+        ExportForm, typer.Option("--format", help="CSV, Parquet, or FOCUS 1.2 as CSV")
+    ] = ExportForm.CSV,
+    since: Day = None,
+    until: Day = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="the file to write; default standard output"),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+) -> None:
+    """Write what was used a day by key, team, user, model and deployment; in FOCUS by kind of
+    token, too.
+
+    Example: `tollgate spend export --format focus --since 2026-11-01 -o november.csv`
+    """
+    query = {"format": form.value, "start_date": since, "end_date": until}
+    content = download(url, master_key, "/spend/export", query)
+    if output is None:
+        typer.echo(content, nl=False)
+    else:
+        output.write_bytes(content)

@@ -33,6 +33,13 @@ class Teams(Noun[Team]):
         self.members = Members(registry, spending, clock)
         self._keys = Collection(registry, Key, "Key not found.")
 
+    async def aliases(self, team_ids: Sequence[str]) -> dict[str, str]:
+        """Return the aliases of the teams that exist and have one."""
+        ids = [each for each in dict.fromkeys(team_ids) if each]
+        found = await self.registry.get(Team, ids) if ids else []
+        teams = [stored.entity for stored in found if stored is not None]
+        return {team.id: team.alias for team in teams if team.alias}
+
     async def create_with(
         self,
         team: Team,

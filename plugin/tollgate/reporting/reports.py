@@ -83,7 +83,7 @@ class Reports:
     @property
     def complete_from_us(self) -> int:
         """Return the time before which settled records may have been removed."""
-        return self._clock.now_us() - self._kept_us
+        return max(0, self._clock.now_us() - self._kept_us)
 
     @property
     def today(self) -> date:
@@ -166,6 +166,11 @@ class Reports:
             if not each.compatible
             if each.model_name in names
         ]
+
+    def provider_of(self, deployment_id: str) -> str:
+        """Return the provider of a deployment; of one that is gone, `unknown`."""
+        known = self.catalog.by_id.get(deployment_id)
+        return "unknown" if known is None else known.provider
 
     async def _allowed(self, key: Key, caller: Holder) -> AllowedModels:
         team = member = None

@@ -24,7 +24,13 @@ from tollgate.adapters.http_api.routes import (
     teams,
     users,
 )
-from tollgate.adapters.http_api.routes.lookups import explain, own_usage, refusals
+from tollgate.adapters.http_api.routes.lookups import (
+    explain,
+    exports,
+    own_usage,
+    refusals,
+    spend_reports,
+)
 from tollgate.adapters.http_api.routes.scopes import customers, organizations
 from tollgate.management import Management
 from tollgate.ports import AuditLog
@@ -94,6 +100,8 @@ def create_api(
         api.state.levels = levels
         api.state.usage_reads = EventsAMinute(own_usage.READS_A_MINUTE)
         api.include_router(reports.router)
+        api.include_router(spend_reports.router)
+        api.include_router(exports.router)
         api.include_router(explain.router)
         api.include_router(refusals.router)
         api.include_router(own_usage.router)

@@ -397,6 +397,6 @@ async def test_a_model_is_told_by_its_public_name(api: Api) -> None:
 async def test_sums_need_no_history(api: Api, world: World) -> None:
     """Without one they are of what the store's ledger has."""
     await world.spend(Scope(ScopeKind.TEAM, "t"), 72_000)
-    (row,) = await ok(api.get("/global/spend/report", group_by="team"))
+    (row,) = await ok(api.get("/spend/sums", group_by="team"))
     assert (row["group"], row["requests"], row["nanousd"]) == ("t", 1, 72_000)
-    assert (await api.get("/global/spend/report", group_by="colour")).status_code == 400
+    assert (await api.get("/spend/sums", group_by="colour")).status_code == 400

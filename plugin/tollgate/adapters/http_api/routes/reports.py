@@ -155,8 +155,8 @@ async def global_spend(_: Admin, reports: Reported) -> wire.GlobalSpend:
     )
 
 
-@router.get("/global/spend/report")
-async def spend_report(
+@router.get("/spend/sums")
+async def spend_sums(
     _: Admin,
     usage_sums: Summing,
     group_by: Group,

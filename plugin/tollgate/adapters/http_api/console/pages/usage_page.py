@@ -15,7 +15,8 @@ from tollgate.adapters.http_api.console.charts import Column, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
-from tollgate.adapters.http_api.queries import LogFilters
+from tollgate.adapters.http_api.queries import Day, LogFilters
+from tollgate.adapters.http_api.routes.lookups.exports import ExportDays, ExportFormat, export
 from tollgate.adapters.http_api.routes.reports import Reported, Summing
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
@@ -115,6 +116,22 @@ async def as_csv(
     disposition = f'attachment; filename="usage-by-{asked.by.value}.csv"'
     headers = {**HEADERS, "content-disposition": disposition}
     return Response(written.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+@router.get("/export")
+async def as_export(
+    _: Administrating,
+    management: Managed,
+    reports: Reported,
+    usage_sums: Summing,
+    format: ExportFormat = ExportFormat.FOCUS,  # noqa: A002 - the parameter's name
+    start_date: Day = None,
+    end_date: Day = None,
+) -> Response:
+    """Return an export of the days that the page shows."""
+    name = f"tollgate-{start_date}-{end_date}"
+    days = ExportDays(start_date, end_date)
+    return await export(management, reports, usage_sums, format, days, name)
 
 
 def measured(sums: LedgerSums, measure: Measure) -> int:
