@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from tollgate.history_ports import Group, PartsRow, UsageRow
+from tollgate.ports.history_ports import Group, PartsRow, UsageRow
 
 DAILY_GROUPS = (
     Group.DAY,

@@ -17,10 +17,10 @@ from tollgate.adapters.http_api.wire import reports as report_wire
 from tollgate.adapters.http_api.wire.lookups import spend_reports as wire
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import Group, UsageRow
 from tollgate.management import Management
 from tollgate.management.administrators import Caller, Holder
 from tollgate.ports import LedgerQuery
+from tollgate.ports.history_ports import Group, UsageRow
 from tollgate.reporting.reports import MOST_RECORDS, Reports
 from tollgate.reporting.usage_sums import UsageSums
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.money.dollars import dollars_of
-from tollgate.history_ports import UsageRow
+from tollgate.ports.history_ports import UsageRow
 
 _Dollars = Annotated[float, Field(description="Dollars charged.", examples=[0.0015])]
 _Tokens = Annotated[int, Field(description="Input and output tokens.", examples=[1200])]
