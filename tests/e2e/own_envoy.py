@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,18 +91,22 @@ def _read(found: Serving) -> None:
 
 @asynccontextmanager
 async def own_envoy(
-    served: Serving, change: Change, mode: str = "grpc", change_clusters: Change = lambda _: None
+    served: Serving,
+    change: Change,
+    mode: str = "grpc",
+    change_clusters: Change = lambda _: None,
+    others: Sequence[Serving] = (),
 ) -> AsyncIterator[Gateway]:
-    """Run an Envoy of one's own before it."""
+    """Run an Envoy of one's own before it. `others`: whose workers it asks as well."""
     loaded = settings.load(served.folder / "file.yaml")
     loaded = replace(loaded, tollgate=loaded.tollgate.model_copy(update={"mode": mode}))
     port = free_port()
-    at = {name: Address(path=str(served.folder / name)) for name in ("grpc", "native", "http")}
+    folders = [each.folder for each in (served, *others)]
     topology = Topology(
         Address(host="127.0.0.1", port=port),
-        (at["grpc"],),
-        at["http"],
-        workers_http=(at["native"],),
+        tuple(Address(path=str(each / "grpc")) for each in folders),
+        Address(path=str(served.folder / "http")),
+        workers_http=tuple(Address(path=str(each / "native")) for each in folders),
     )
     document = bootstrap(loaded, topology)
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
