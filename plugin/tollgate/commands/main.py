@@ -23,6 +23,8 @@ from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
+from tollgate.commands.records.backup import backup, restore
+from tollgate.commands.records.reconcile import reconcile
 from tollgate.commands.records.run_recorder import recorder
 from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
@@ -225,6 +227,9 @@ app.command("top")(top)
 app.command("explain")(explain)
 app.command("refusals")(refusals)
 app.command("recorder")(recorder)
+app.command("backup")(backup)
+app.command("restore")(restore)
+app.command("reconcile")(reconcile)
 
 
 def rendered(loaded: settings.Settings, what: ConfigPart) -> str:

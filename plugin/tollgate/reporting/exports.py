@@ -35,6 +35,7 @@ DAILY_COLUMNS = (
     "model",
     "deployment",
     "provider",
+    "provider_model",
     "requests",
     "failures",
     "input_tokens",
@@ -133,11 +134,12 @@ Cell = str | int | Decimal | None
 
 @dataclass(frozen=True, slots=True)
 class ExportNames:
-    """How keys and teams are called, and whose deployments are."""
+    """How keys and teams are called, and which provider and model a deployment is of."""
 
     keys: Mapping[str, str] = field(default_factory=dict)
     teams: Mapping[str, str] = field(default_factory=dict)
     provider_of: Callable[[str], str] = str
+    model_of: Callable[[str], str] = str
 
 
 def dollars_of_nano(nanousd: int) -> Decimal:
@@ -150,7 +152,7 @@ def daily_cells(rows: Sequence[UsageRow], names: ExportNames) -> Iterator[tuple[
     for row in sorted(rows, key=lambda each: each.groups):
         day, organization, key, team, user, model, deployment = row.groups
         callers = (key, names.keys.get(key, ""), team, names.teams.get(team, ""), user)
-        called = (model, deployment, names.provider_of(deployment))
+        called = (model, deployment, names.provider_of(deployment), names.model_of(deployment))
         dollars = dollars_of_nano(row.sums.nanousd)
         yield (day, organization, *callers, *called, *row.sums.amounts(), dollars)
 

@@ -172,6 +172,11 @@ class Reports:
         known = self.catalog.by_id.get(deployment_id)
         return "unknown" if known is None else known.provider
 
+    def model_of(self, deployment_id: str) -> str:
+        """Return the provider's name for a deployment's model; of one that is gone, its id."""
+        known = self.catalog.by_id.get(deployment_id)
+        return deployment_id if known is None else known.known_as
+
     async def _allowed(self, key: Key, caller: Holder) -> AllowedModels:
         team = member = None
         if key.team_id is not None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -379,3 +380,33 @@ def test_a_gateway_that_is_not_there_is_said() -> None:
     )
     assert result.exit_code == 1
     assert result.stderr.startswith("cannot reach the gateway at http://127.0.0.1:1: ")
+
+
+def test_a_bill_is_asked_for_and_compared(url: str, tmp_path: Path) -> None:
+    """OpenAI's costs; the rate goes to Prometheus too, and may fail a job."""
+    result = {"amount": {"value": 0.06, "currency": "usd"}, "line_item": "gpt-4o, input"}
+    bucket = {"start_time": 1_763_942_400, "results": [result]}
+    page = json.dumps({"data": [bucket], "has_more": False}).encode()
+    metrics = tmp_path / "capture.prom"
+    days = ("--since", "2025-11-24", "--until", "2025-11-24", "--url", url, "--master-key", MASTER)
+    asked = ("--admin-key", "sk-admin", "--metrics", str(metrics), "--least", "0.9", "--json")
+    with answering(page) as openai:
+        command = ("reconcile", "--provider", "openai", "--api-base", openai, *asked, *days)
+        told = CliRunner().invoke(whole, command)
+    rows, _ = json.JSONDecoder().raw_decode(told.output)
+    assert [(each["day"], each["billed"]) for each in rows] == [
+        ("2025-11-24", "0.060000"),
+        ("total", "0.060000"),
+    ]
+    assert (told.exit_code, "below 0.9" in told.output) == (1, True)
+    assert 'tollgate_capture_rate{provider="openai"} 0.0' in metrics.read_text()
+    nothing = CliRunner().invoke(whole, ("reconcile", "--provider", "vertex", *days))
+    assert (nothing.exit_code, "no bill" in nothing.output) == (1, True)
+
+
+def test_an_export_goes_to_a_file(run: Run, tmp_path: Path) -> None:
+    """As it came."""
+    file = tmp_path / "focus.csv"
+    assert run("spend", "export", "--format", "focus", "-o", str(file)).exit_code == 0
+    assert file.read_text().startswith("AvailabilityZone,BilledCost,")
+    assert "provider_model" in run("spend", "export").output

@@ -106,6 +106,7 @@ async def _names(
         await management.keys.names([each for each in keys if each]),
         await management.teams.aliases(teams),
         reports.provider_of,
+        reports.model_of,
     )
 
 
