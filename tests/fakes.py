@@ -61,7 +61,7 @@ class _Scope:
     by_model: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-_Holds = dict[Meter, int]
+_Holds = dict[tuple[Meter, bool], int]
 
 
 class MemoryCounters:
@@ -121,11 +121,11 @@ class MemoryCounters:
                 counter.used = bucket.charged(quota, counter.used, hold)
                 counter.held += 0 if at_admission else hold
             elif quota.duration is None:
-                scope.held += holds[quota.meter]
+                scope.held += holds[_meter(quota)]
             else:
                 counter = _current(scope, quota, now_us)
-                counter.used += holds[quota.meter] if at_admission else 0
-                counter.held += 0 if at_admission else holds[quota.meter]
+                counter.used += holds[_meter(quota)] if at_admission else 0
+                counter.held += 0 if at_admission else holds[_meter(quota)]
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         if reservation.id not in self._open:
@@ -156,7 +156,7 @@ class MemoryCounters:
         scope.total += cost
         scope.by_model[reservation.model] += cost
         for quota in account.limits:
-            hold = holds.get(quota.meter, 0)
+            hold = holds.get(_meter(quota), 0)
             used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
             if quota.meter is Meter.CALLS:
                 scope.slots.pop(reservation.id, None)
@@ -249,6 +249,10 @@ def _counted(organization: str, scope: Scope) -> tuple[str, Scope]:
     return place_of(organization, scope), Scope(scope.kind, scope.id, scope.model)
 
 
+def _meter(quota: Quota) -> tuple[Meter, bool]:
+    return quota.meter, quota.enforcement.strict
+
+
 def _name(quota: Quota) -> object:
     return quota.meter, quota.seconds, quota.duration, quota.trickle
 
@@ -271,20 +275,20 @@ def _drained(scope: _Scope, quota: Quota, now_us: int) -> _Counter:
 def _current(scope: _Scope, quota: Quota, now_us: int) -> _Counter:
     """The counter of a period, in the one that is now."""
     counter = scope.counters[_name(quota)]
-    counter.used, counter.at = current(counter.used, counter.at, quota.period, now_us)
+    counter.used, counter.at = period.entered(quota, counter.used, counter.at, now_us)
     return counter
 
 
-def _holds(
-    accounts: Accounts, balances: Sequence[Balance], reservation: Reservation
-) -> dict[Meter, int]:
-    """What a call holds of every period's limit of a meter: no more than the tightest has left."""
-    holds: dict[Meter, int] = {}
+def _holds(accounts: Accounts, balances: Sequence[Balance], reservation: Reservation) -> _Holds:
+    """What a call holds of every period's limit of a meter: no more than the tightest has left. All
+    that it asks for of strict ones.
+    """
+    holds: _Holds = {}
     for account, balance in zip(accounts, balances, strict=True):
         for quota, used, held in _levels(account, balance):
             if quota.seconds == 0 and quota.meter is not Meter.CALLS:
                 hold = min(reservation.asked(quota), period.remaining(quota, used, held))
-                holds[quota.meter] = min(holds.get(quota.meter, hold), hold)
+                holds[_meter(quota)] = min(holds.get(_meter(quota), hold), hold)
     return holds
 
 

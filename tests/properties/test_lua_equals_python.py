@@ -19,7 +19,17 @@ from tollgate.adapters.valkey.counters.counters import ValkeyCounters, limited
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Usage
-from tollgate.core.limits.accounts import MAX_EXACT, Account, Meter, Period, Quota, Scope, ScopeKind
+from tollgate.core.limits.accounts import (
+    ENFORCED,
+    MAX_EXACT,
+    Account,
+    Enforcement,
+    Meter,
+    Period,
+    Quota,
+    Scope,
+    ScopeKind,
+)
 from tollgate.core.limits.limit import EVER
 from tollgate.ports import Counters
 
@@ -41,15 +51,32 @@ def quotas() -> st.SearchStrategy[tuple[Quota, ...]]:
     # Mostly room for several calls, so that they meet.
     amount = st.one_of(st.integers(0, 12), st.integers(60, 400), st.just(10**6))
     counted = st.sampled_from([*RATES, Meter.USD])
+    how = st.sampled_from([ENFORCED, ENFORCED, Enforcement(strict=True)])
     one = st.one_of(
-        st.builds(Quota, st.sampled_from(RATES), amount, st.sampled_from([1, 60, 3601, 86_400])),
+        st.builds(
+            Quota,
+            st.sampled_from(RATES),
+            amount,
+            st.sampled_from([1, 60, 3601, 86_400]),
+            enforcement=how,
+        ),
         st.builds(Quota, st.just(Meter.CALLS), amount),
         st.builds(Quota, st.just(Meter.USD), amount),
         st.builds(
-            lambda meter, amount, duration: Quota(meter, amount, 0, duration, PERIODS[duration]),
+            lambda meter, amount, duration, how, rollover: Quota(
+                meter,
+                amount,
+                0,
+                duration,
+                PERIODS[duration],
+                how,
+                rollover=rollover if PERIODS[duration].end_us else None,
+            ),
             counted,
             amount,
             st.sampled_from(list(PERIODS)),
+            how,
+            st.sampled_from([None, 0, 7, 90, 10**6]),
         ),
     )
     unique = st.lists(

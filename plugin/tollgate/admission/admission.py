@@ -22,6 +22,7 @@ from tollgate.admission.holding import Held, Holding
 from tollgate.admission.model_choice import ModelChoice, UnpricedModels
 from tollgate.admission.planning import Planner, Question, ServicePlan
 from tollgate.admission.refusal_notes import Noted, RefusalNotes
+from tollgate.admission.strict import StrictFit, meets_strict
 from tollgate.core.answers import refusals
 from tollgate.core.answers.error_shapes import error_headers
 from tollgate.core.answers.headers import (
@@ -136,6 +137,7 @@ class Admissions:
         )
         self._planner = Planner(self._choice, estimator, known_accounts, clock)
         self._holding = Holding(hold_waits, undo)
+        self._strict = StrictFit(estimator, self._holding, terms.default_output_tokens)
         self._early = EarlyRefusals(
             self._callers,
             counters,
@@ -266,7 +268,7 @@ class Admissions:
         """
         plan = await self._plan(question, model, request)
         try:
-            held = await self._holding.hold(plan.reservation, request.left)
+            plan, held = await self._hold(question, plan, request)
             if held.instead is not None:
                 plan, held = await self._hold_instead(question, plan, held, request)
         except StoreUnavailable as error:
@@ -294,6 +296,13 @@ class Admissions:
             await self._callers.check_passed(request.headers, question.family)
         return plan
 
+    async def _hold(
+        self, question: Question, plan: ServicePlan, request: Request
+    ) -> tuple[ServicePlan, Held]:
+        if meets_strict(plan.reservation.accounts):
+            return await self._strict.hold(question, plan, request.left)
+        return plan, await self._holding.hold(plan.reservation, request.left)
+
     async def _hold_instead(
         self, question: Question, plan: ServicePlan, held: Held, request: Request
     ) -> tuple[ServicePlan, Held]:
@@ -314,7 +323,8 @@ class Admissions:
             reservation = structs.replace(
                 other_plan.reservation, instead_of=asked_for, shadow=other.reservation.shadow
             )
-            other = await self._holding.hold(reservation, request.left)
+            other_plan = structs.replace(other_plan, reservation=reservation)
+            other_plan, other = await self._hold(question, other_plan, request)
             if other.standing.refused is None:
                 return other_plan, other
         return plan, held

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from math import ceil
 
+from msgspec import Struct
+
+from tollgate.core.calls.reservation import WorstCase
 from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
@@ -12,6 +15,34 @@ from tollgate.core.requests.body import Body, spoken_characters
 from tollgate.core.requests.dialects import Dialect, Measure
 from tollgate.core.requests.estimate import Estimate, InputEstimates, hidden_tokens, sound_seconds
 from tollgate.ports import SoundLength
+
+# No text has more tokens than bytes, and an estimate takes at most 5.5 bytes for a token
+# (core/requests/prompt_size.py).
+_MOST_DENSITY = 6
+
+
+class WorstCases(Struct, frozen=True):
+    """What one request may use at most, by the output limit of one choice.
+
+    `most_output_tokens`: what the model and the request allow a choice.
+    """
+
+    input_tokens: int
+    most_output_tokens: int
+    choices: int
+    characters: int
+    audio_seconds: int
+    price: Price | None
+
+    def at(self, output_tokens: int) -> WorstCase:
+        """Return the worst case where a choice writes at most so much."""
+        output = output_tokens * self.choices
+        cost = 1
+        if self.price is not None:
+            cost = self.price.worst_nanousd(
+                self.input_tokens, output, self.characters, self.audio_seconds
+            )
+        return WorstCase(self.input_tokens, output, min(max(1, cost), MAX_EXACT))
 
 
 class Estimator:
@@ -59,6 +90,37 @@ class Estimator:
             facts.tools,
             characters,
             audio_seconds,
+        )
+
+    def worst_cases(
+        self,
+        facts: Body,
+        dialect: Dialect,
+        deployment: Deployment,
+        found: Estimate,
+        price: Price | None,
+    ) -> WorstCases:
+        """Return what a request may use whatever its prompt and its reply turn out to be.
+
+        `found`: the estimate of the same request.
+        """
+        bytes_of_prompt = sum(
+            end - start
+            for name in (dialect.places.prompt or tuple(facts.spans))
+            if name in facts.spans
+            for start, end in (facts.spans[name],)
+        )
+        hidden = hidden_tokens(deployment) if facts.tools else 0
+        input_tokens = min(bytes_of_prompt, _MOST_DENSITY * facts.prompt_tokens) + hidden
+        most = self._output_limits.most(deployment) if dialect.has_output else 0
+        wanted = facts.max_output_tokens
+        return WorstCases(
+            max(input_tokens, found.input_tokens),
+            most if wanted is None else min(wanted, most),
+            min(facts.choices, MOST_CHOICES),
+            found.characters,
+            found.audio_seconds,
+            price,
         )
 
     def _measure(self, raw: bytes, facts: Body, dialect: Dialect, price: Price) -> tuple[int, int]:

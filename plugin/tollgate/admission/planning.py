@@ -15,10 +15,11 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
+from tollgate.core.money.pricing import Price
 from tollgate.core.requests import body
 from tollgate.core.requests.dialects import Dialect, Family
 from tollgate.core.requests.endpoints import Endpoint
-from tollgate.core.requests.estimate import NOTHING
+from tollgate.core.requests.estimate import NOTHING, Estimate
 from tollgate.core.requests.upstream_path import (
     find_upstream_path,
     names_model_in_body,
@@ -43,11 +44,16 @@ class Question(Struct, frozen=True):
 
 
 class ServicePlan(Struct, frozen=True):
-    """What to hold, and what the request may do then; `unmetered`: were nothing held for it."""
+    """What to hold, and what the request may do then; `unmetered`: were nothing held for it.
+
+    `estimate`, `price`: what the reservation was made of.
+    """
 
     deployment: Deployment
     reservation: Reservation
     unmetered: Admission
+    estimate: Estimate
+    price: Price | None
 
 
 class Planner:
@@ -74,7 +80,7 @@ class Planner:
                 f"the provider of the model {cut(model)!r} takes no negative one.",
                 param=facts.endless,
             )
-        estimate = NOTHING
+        estimate, price = NOTHING, None
         if not dialect.free:
             price = self._choice.find_price(deployment, caller)
             estimate = self._estimator.estimate(question.raw, facts, dialect, deployment, price)
@@ -107,9 +113,8 @@ class Planner:
             characters=estimate.characters,
             audio_seconds=estimate.audio_seconds,
         )
-        return ServicePlan(
-            deployment, reservation, _unmetered(question, deployment, ask=hide_usage)
-        )
+        unmetered = _unmetered(question, deployment, ask=hide_usage)
+        return ServicePlan(deployment, reservation, unmetered, estimate, price)
 
 
 def _unmetered(question: Question, deployment: Deployment, *, ask: bool) -> Admission:

@@ -22,6 +22,8 @@ class LimitSetting(BaseModel):
     per: str | None = None
     calendar: str | None = None
     mode: Literal["enforce", "shadow"] | None = None
+    strict: bool | None = None
+    rollover: dict[str, float] | None = None
     on_exceeded: Literal["refuse"] | dict[str, str] | None = None
     max_wait_ms: int | None = None
 

@@ -59,7 +59,11 @@ class Entry(Protocol):
     @property
     def mode(self) -> str | None: ...
     @property
+    def strict(self) -> bool | None: ...
+    @property
     def on_exceeded(self) -> object: ...
+    @property
+    def rollover(self) -> Mapping[str, float] | None: ...
     @property
     def max_wait_ms(self) -> int | None: ...
 
@@ -76,7 +80,22 @@ def limit_of_entry(entry: Entry) -> Limit:
         _check_calendar(per, calendar)
     window = window_of(meter, per, calendar)
     amount = amount_of(meter, entry.amount, window)
-    return Limit(meter, amount, window, _enforcement(entry, window))
+    rollover = _rollover(entry, window)
+    return Limit(meter, amount, window, _enforcement(entry, window), rollover=rollover)
+
+
+def _rollover(entry: Entry, window: Window) -> int | None:
+    if entry.rollover is None:
+        return None
+    if list(entry.rollover) != ["cap"]:
+        raise BadRequest("rollover must be {'cap': AMOUNT}", "rollover")
+    if not isinstance(window, Recurring):
+        raise BadRequest(
+            "only periods leave something to carry over: give 'per', and for anything but dollars a"
+            " 'calendar' or months",
+            "rollover",
+        )
+    return amount_of(entry.meter, entry.rollover["cap"], window)
 
 
 def _enforcement(entry: Entry, window: Window) -> Enforcement:
@@ -84,8 +103,15 @@ def _enforcement(entry: Entry, window: Window) -> Enforcement:
     if not 0 <= wait_ms <= MOST_WAIT_MS:
         raise BadRequest(f"max_wait_ms must be from 0 to {MOST_WAIT_MS}", "max_wait_ms")
     model, percent = _on_exceeded(entry, window)
+    if entry.strict and not (METERS[entry.meter].tokens or entry.meter is Meter.USD):
+        raise BadRequest(
+            "strict is for tokens and dollars: requests and calls never exceed a limit", "strict"
+        )
+    if entry.strict and percent:
+        raise BadRequest("a strict limit lets nothing pass when it is used up", "on_exceeded")
     return Enforcement(
         shadow=entry.mode == "shadow",
+        strict=bool(entry.strict),
         fallback_model=model,
         throttle_percent=percent,
         max_wait_ms=wait_ms,
@@ -209,6 +235,9 @@ def printed_entry(limit: Limit) -> dict[str, object]:
             found["per"] = duration
             if calendar is not None:
                 found["calendar"] = calendar
+    if limit.rollover is not None:
+        cap = limit.rollover
+        found["rollover"] = {"cap": dollars_of(cap) if limit.meter is Meter.USD else cap}
     return found | printed_enforcement(limit.enforcement)
 
 
@@ -217,6 +246,8 @@ def printed_enforcement(enforcement: Enforcement) -> dict[str, object]:
     found: dict[str, object] = {}
     if enforcement.shadow:
         found["mode"] = "shadow"
+    if enforcement.strict:
+        found["strict"] = True
     if enforcement.fallback_model is not None:
         found["on_exceeded"] = {"model": enforcement.fallback_model}
     elif enforcement.throttle_percent:

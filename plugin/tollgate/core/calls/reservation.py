@@ -14,6 +14,16 @@ from tollgate.core.limits.accounts import Accounts, Quota
 from tollgate.core.limits.limit import METERS
 
 
+class WorstCase(Struct, frozen=True, array_like=True):
+    """The most that one request may use, whatever its prompt and its reply turn out to be: what
+    strict limits hold.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+
+
 class Reservation(Struct, frozen=True, array_like=True):
     """One request's holds, and all that settlement needs.
 
@@ -25,8 +35,9 @@ class Reservation(Struct, frozen=True, array_like=True):
     where the model is priced by them. `stream_id` is Envoy's name for the request: should the
     client leave before Envoy has our answer, the access log knows only that.
 
-    `shadow` names the limits in shadow mode that the call did not fit; `instead_of` is the model
-    that was asked for, where a limit lets another one serve.
+    `worst`: the worst case, where a limit is strict. `shadow` names the limits in shadow mode that
+    the call did not fit; `instead_of` is the model that was asked for, where a limit lets another
+    one serve.
     """
 
     id: str
@@ -48,14 +59,18 @@ class Reservation(Struct, frozen=True, array_like=True):
     audio_seconds: int = 0
     shadow: str = ""
     instead_of: str = ""
+    worst: WorstCase | None = None
 
     def asked(self, quota: Quota) -> int:
         """Return what the call may use of a limit.
 
         A guess of its output takes a quarter of the limit at most, or else a small limit would
-        serve one call at a time.
+        serve one call at a time. A strict limit is asked for the worst case.
         """
         row = METERS[quota.meter]
+        if quota.enforcement.strict:
+            most = self.worst or self
+            return row.estimated(most) + row.estimated_output(most)
         output = row.estimated_output(self)
         if self.guessed:
             output = min(output, quota.amount // 4)

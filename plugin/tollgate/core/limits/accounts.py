@@ -142,6 +142,7 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     of its own, which starts anew with each `period`. With neither, `usd` is limited by the spend of
     its account, and `calls` are those in flight.
 
+    `rollover`: up to so much of what a period leaves unused is carried over to the next one.
     `raised` of the amount is a raise that ends at `raised_until_us`. `trickle`: the bucket of what
     a throttled limit still lets pass, with a counter of its own.
     """
@@ -155,6 +156,7 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     raised: int = 0
     raised_until_us: int = 0
     trickle: bool = False
+    rollover: int | None = None
 
 
 class Account(Struct, frozen=True, array_like=True):

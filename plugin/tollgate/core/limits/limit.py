@@ -182,6 +182,7 @@ class Limit(Struct, frozen=True, gc=False):
     window: Window = Forever()
     enforcement: Enforcement = ENFORCED
     increase: Raise | None = None
+    rollover: int | None = None
 
     @property
     def counter(self) -> str:
@@ -218,7 +219,15 @@ class Limit(Struct, frozen=True, gc=False):
         if isinstance(window, Recurring):
             began_us = window.since_us or since_us
             period = period_at(window.duration, began_us, now_us, window.calendar)
-        found = Quota(self.meter, self.amount, seconds, duration, period, self.enforcement)
+        found = Quota(
+            self.meter,
+            self.amount,
+            seconds,
+            duration,
+            period,
+            self.enforcement,
+            rollover=self.rollover,
+        )
         return raised(found, self.increase, now_us)
 
 

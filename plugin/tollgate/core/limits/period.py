@@ -45,17 +45,46 @@ def level(quota: Quota, used: int, start_us: int, now_us: int) -> int:
     """Return what is used now of a counter that had `used` in the period that
     began at `start_us`.
     """
-    return current(used, start_us, quota.period, now_us)[0]
+    return entered(quota, used, start_us, now_us)[0]
+
+
+def entered(quota: Quota, used: int, start_us: int, now_us: int) -> tuple[int, int]:
+    """Return what is used as of now of a limit with a counter of its own, and where its period
+    began.
+
+    What is carried over from the periods before is used negatively.
+    """
+    now_used, began_us = current(used, start_us, quota.period, now_us)
+    if began_us == start_us or not start_us or quota.rollover is None:
+        return now_used, began_us
+    return -carried(quota, used, start_us, began_us), began_us
+
+
+def carried(quota: Quota, used: int, before_us: int, start_us: int) -> int:
+    """Return what is carried over to the period that begins at `start_us`: all that was left of
+    each period since the one that began at `before_us`, at most the limit's cap.
+
+    Overspend is not carried over. Periods are taken to be as long as the present one.
+    """
+    assert quota.rollover is not None
+    length = quota.period.end_us - quota.period.start_us
+    periods = max(1, (start_us - before_us + length // 2) // length)
+    left = max(0, quota.amount - used) + (periods - 1) * quota.amount
+    return min(quota.rollover, left)
 
 
 def fits(quota: Quota, used: int, held: int, asked: int) -> bool:
-    """Whether a call may pass: while anything is left, since it holds no more than that."""
+    """Whether a call may pass: while anything is left, since it holds no more than that. All that
+    it asks for has to fit a strict limit.
+    """
+    if quota.enforcement.strict:
+        return used + held < quota.amount and used + held + asked <= quota.amount
     return used + held < quota.amount
 
 
 def fits_settled(quota: Quota, used: int, held: int, asked: int) -> bool:
     """Whether it would pass if calls in flight gave back all that they hold."""
-    return used < quota.amount
+    return fits(quota, used, 0, asked)
 
 
 def remaining(quota: Quota, used: int, held: int) -> int:

@@ -69,6 +69,18 @@ class Rates:
         )
 
     @property
+    def most_input(self) -> int:
+        """Return the highest rate of an input token, whatever it is."""
+        media = (self.input_audio or 0, self.input_image or 0, self.input_video or 0)
+        return max(self.input, self.cache_write_5m, self.cache_write_1h, *media)
+
+    @property
+    def most_output(self) -> int:
+        """Return the highest rate of an output token, whatever it is."""
+        media = (self.output_audio or 0, self.output_image or 0, self.output_video or 0)
+        return max(self.output, self.reasoning or 0, *media)
+
+    @property
     def hold_output(self) -> int:
         """Return the rate at which an output token is held; models without text
         output write media.
@@ -118,6 +130,32 @@ class Price:
                 if input_tokens > tier.above_input_tokens:
                     return tier
         return tiers[0]
+
+    def worst_nanousd(
+        self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0
+    ) -> int:
+        """Return what a call of this size costs at the highest rates that it may meet, in
+        nano-dollars: of every tier, service tier and geography. Fees of tools are not included.
+        """
+        prices = (self, *self.geographies.values())
+        several = [tiers for each in prices for tiers in (each.tiers, *each.service_tiers.values())]
+        rates = [
+            rate
+            for tiers in several
+            for rate in tiers
+            if input_tokens > rate.above_input_tokens or rate is tiers[0]
+        ]
+        return max(
+            nanousd(
+                input_tokens * each.most_input
+                + output_tokens * each.most_output
+                + each.request
+                + characters * each.character
+                + max(audio_seconds, each.least_audio_seconds) * (each.audio_second or 0)
+                + max(each.least_searches, each.most_searches) * (each.search or 0)
+            )
+            for each in rates
+        )
 
     def hold_nanousd(
         self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0

@@ -18,7 +18,14 @@ ENTRIES = [
         "mode": "shadow",
         "max_wait_ms": 50,
     },
-    {"meter": "usd", "amount": 5.0, "per": "1d", "on_exceeded": {"throttle": "10%"}},
+    {"meter": "output_tokens", "amount": 9, "per": "1h", "strict": True},
+    {
+        "meter": "usd",
+        "amount": 5.0,
+        "per": "1d",
+        "rollover": {"cap": 2.5},
+        "on_exceeded": {"throttle": "10%"},
+    },
     {"meter": "usd", "amount": 1.0, "model": "gpt-4o", "on_exceeded": {"model": "fast"}},
 ]
 

@@ -32,8 +32,9 @@ def bounded(
     found = list(estimates)
     refilled = {each.meter for account in part.keyed.accounts for each in account.limits
                 if each.seconds}  # fmt: skip
-    for place, meter in enumerate(part.keyed.counted):
-        unspent = [] if meter in refilled else list(_unspent(meter, held))
+    for place, counted in enumerate(part.keyed.counted):
+        whole = counted.strict or counted.meter in refilled
+        unspent = [] if whole else list(_unspent(counted.meter, held))
         if unspent:
             firm = min(found[2 * place], *unspent)
             found[2 * place : 2 * place + 2] = (
@@ -50,7 +51,7 @@ def _unspent(meter: Meter, held: Mapping[PlacePart, Answer]) -> Sequence[int]:
         for part, answer in held.items()
         for account, balance in zip(part.keyed.accounts, answer.standing.balances, strict=True)
         for quota, used in zip(account.limits, balance.used, strict=True)
-        if quota.meter is meter and not quota.seconds
+        if quota.meter is meter and not (quota.seconds or quota.enforcement.strict)
     ]
 
 

@@ -49,7 +49,6 @@ MOST_NUMBERS = 4096
 """Of a run's limits; a batch with more is full. Lua's stack takes 8,000 at once."""
 
 _ANSWER = struct.Struct(ANSWER)
-_USD = METERS[Meter.USD]
 _COUNTED_AT_ONCE = {Meter.REQUESTS, Meter.CALLS}
 """Meters of which a call is one, at once: it tells the script nothing of them."""
 
@@ -75,6 +74,16 @@ class Answer(Struct, frozen=True):
         return self.states.standing(self.accounts, self.numbers)
 
 
+class CountedMeter(Struct, frozen=True):
+    """A meter of a caller's limits. Strict limits are asked for the worst case, apart from others,
+    and hold nothing less.
+    """
+
+    meter: Meter
+    row: MeterRow
+    strict: bool
+
+
 class _Numbers(Struct):
     """The keys that a batch's callers name by number, from 1: of scopes, and of slots."""
 
@@ -95,16 +104,14 @@ class Keyed(Struct, frozen=True):
     """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
     where calls at once are not limited.
 
-    `counted`: the meters of its limits, in the order in which its calls tell them, and `meters`
-    their rows. `first`, `numbers`: what the keys come to in a batch that this caller is the first
-    of, as it mostly is.
+    `counted`: the meters of its limits, in the order in which its calls tell them. `first`,
+    `numbers`: what the keys come to in a batch that this caller is the first of, as it mostly is.
     """
 
     accounts: Accounts
     keys: tuple[tuple[str, str], ...]
     limits: bytes
-    counted: tuple[Meter, ...]
-    meters: tuple[MeterRow, ...]
+    counted: tuple[CountedMeter, ...]
     first: _Numbers
     numbers: tuple[int, ...]
 
@@ -125,26 +132,39 @@ class Keyed(Struct, frozen=True):
             )
             for each in accounts
         )
-        counted = {quota.meter for each in accounts for quota in each.limits} - _COUNTED_AT_ONCE
-        meters = [meter for meter in METERS if meter in counted]
-        limits = _limits(accounts, meters)
-        rows = tuple(METERS[each] for each in meters)
+        asked = {
+            (quota.meter, quota.enforcement.strict) for each in accounts for quota in each.limits
+        }
+        counted = tuple(
+            CountedMeter(meter, row, strict)
+            for meter, row in METERS.items()
+            for strict in (False, True)
+            if (meter, strict) in asked and meter not in _COUNTED_AT_ONCE
+        )
+        limits = _limits(accounts, [(each.meter, each.strict) for each in counted])
         first = _Numbers({}, {})
         numbers = first.add(named)
-        return cls(accounts, named, limits, tuple(meters), rows, first, numbers)
+        return cls(accounts, named, limits, counted, first, numbers)
 
     def estimates(self, reservation: Reservation) -> list[int]:
-        """Return what a call may use of each meter, and what of that is a guess of its output."""
+        """Return what a call may use of each meter, and what of that is a guess of its output; of
+        strict limits the worst case, and -1.
+        """
         found: list[int] = []
-        for row in self.meters:
-            firm, output = row.estimated(reservation), row.estimated_output(reservation)
-            found += (firm, output) if reservation.guessed else (firm + output, 0)
+        for each in self.counted:
+            row = each.row
+            if each.strict:
+                most = reservation.worst or reservation
+                found += row.estimated(most) + row.estimated_output(most), -1
+            else:
+                firm, output = row.estimated(reservation), row.estimated_output(reservation)
+                found += (firm, output) if reservation.guessed else (firm + output, 0)
         return found
 
     def used(self, settlement: Settlement) -> list[int]:
         """Return what a call used of each meter."""
         cost, usage = settlement.cost_nanousd, settlement.usage
-        return [cost if row is _USD else row.used(usage) for row in self.meters]
+        return [cost if each.meter is Meter.USD else each.row.used(usage) for each in self.counted]
 
 
 class Batch:
@@ -319,27 +339,39 @@ class _Queue:
         self._send(batch)
 
 
-def _limits(accounts: Accounts, meters: Sequence[Meter]) -> bytes:
-    """Return a caller's limits as counters.lua reads them."""
+def _limits(accounts: Accounts, meters: Sequence[tuple[Meter, bool]]) -> bytes:
+    """Return a caller's limits as counters.lua reads them.
+
+    `meters`: what its calls tell, and whether that is for strict limits.
+    """
     numbers: list[int] = [len(accounts), len(meters)]
     bounds: list[int] = []
     before_bounds = 2 + sum(3 + 5 * len(each.limits) for each in accounts)
 
-    def distance(period: Period) -> int:
-        """How far behind the next numbers the bounds of a period stand; 0: it never ends."""
+    def distance(period: Period, *more: int) -> int:
+        """How far behind the next numbers the bounds of a period stand, with more behind them; 0:
+        it never ends.
+        """
         if period.end_us == 0:
             return 0
-        bounds.extend((period.previous_us, period.start_us, period.end_us))
-        return before_bounds + len(bounds) - 3 - len(numbers)
+        first = before_bounds + len(bounds)
+        bounds.extend((period.previous_us, period.start_us, period.end_us, *more))
+        return first - len(numbers)
 
     for account in accounts:
         numbers += (len(account.limits), account.passing, distance(account.period))
         for quota in account.limits:
             kind = kind_of(quota)
-            meter = meters.index(quota.meter) + 1 if quota.meter in meters else 0
-            extra = units(quota.seconds) if quota.seconds else distance(quota.period)
-            name = counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
-            numbers += (kind, meter, quota.amount, name, extra)
+            name = quota.meter, quota.enforcement.strict
+            meter = meters.index(name) + 1 if name in meters else 0
+            if quota.seconds:
+                extra = units(quota.seconds)
+            elif quota.rollover is None:
+                extra = distance(quota.period)
+            else:
+                extra = distance(quota.period, quota.rollover)
+            counter = counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
+            numbers += (kind, meter, quota.amount, counter, extra)
     return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
 
 

@@ -26,7 +26,7 @@ meters its caller has, and what it holds of the periods' limits of each.
 """
 ANSWER = "<hh"
 
-BUCKET_MS, BUCKET_S, SPEND, PERIOD_OF_ITS_OWN, LEASE = 1, 2, 3, 4, 5
+BUCKET_MS, BUCKET_S, SPEND, LEASE, PERIOD_OF_ITS_OWN, ROLLOVER = 1, 2, 3, 4, 5, 6
 """The kinds of limits: buckets with ticks of a millisecond and of a second, a limit of the scope's
 spend, a counter with periods of its own, and calls in flight.
 """
@@ -82,6 +82,7 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "BUCKET_S": BUCKET_S,
         "SPEND": SPEND,
         "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
+        "ROLLOVER": ROLLOVER,
         "LEASE_KIND": LEASE,
         "TOMBSTONE": TOMBSTONE,
         "MOST": MOST_CUT,
@@ -106,7 +107,9 @@ def kind_of(quota: Quota) -> int:
         return BUCKET_MS if tick_ms(quota.seconds) == 1 else BUCKET_S
     if quota.meter is Meter.CALLS:
         return LEASE
-    return SPEND if quota.duration is None else PERIOD_OF_ITS_OWN
+    if quota.duration is None:
+        return SPEND
+    return PERIOD_OF_ITS_OWN if quota.rollover is None else ROLLOVER
 
 
 @lru_cache(maxsize=4096)

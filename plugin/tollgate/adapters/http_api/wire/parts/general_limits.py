@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from msgspec import structs
-from pydantic import PrivateAttr, model_validator
+from pydantic import PrivateAttr, StrictBool, model_validator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody
 from tollgate.adapters.http_api.wire.parts.raises import (
@@ -42,8 +42,8 @@ class LimitEntry(RequestBody):
 
     `amount` is in dollars where the meter is `usd`. `per` is a duration; without it the amount is
     for ever. `calendar` is a time zone, to whose days, weeks and months periods align. `model`: for
-    calls of that model alone. `mode`, `on_exceeded` and `max_wait_ms`: what becomes of a call that
-    does not fit.
+    calls of that model alone. `mode`, `strict`, `on_exceeded` and `max_wait_ms`: what becomes of a
+    call that does not fit. `rollover`: what a period leaves unused goes to the next one.
 
     `temp_increase` is added to the amount until `temp_expiry`, or to the end of the last of
     `temp_periods`, of which the present one is the first.
@@ -55,6 +55,8 @@ class LimitEntry(RequestBody):
     calendar: str | None = None
     model: Identifier | None = None
     mode: Literal["enforce", "shadow"] | None = None
+    strict: StrictBool | None = None
+    rollover: dict[str, float] | None = None
     on_exceeded: Literal["refuse"] | dict[str, str] | None = None
     max_wait_ms: int | None = None
     temp_increase: float | None = None
@@ -129,7 +131,7 @@ def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
     replaced = {each.counter for each in added}
     # What such a list said of a limit that has a field of its own goes with the list.
     kept = [
-        structs.replace(each, enforcement=ENFORCED, increase=None)
+        structs.replace(each, enforcement=ENFORCED, increase=None, rollover=None)
         for each in limits.limits
         if each.counter in _OWN_FIELDS and each.counter not in replaced
     ]
@@ -166,6 +168,7 @@ def printed_entries(limits: LimitSet) -> list[dict[str, Any]]:
         if each.counter not in _OWN_FIELDS
         or each.enforcement != ENFORCED
         or each.increase is not None
+        or each.rollover is not None
     ]
 
 

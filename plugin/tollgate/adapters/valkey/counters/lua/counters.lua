@@ -142,10 +142,11 @@ local function asked_of(at, meter, amount)
   return asked
 end
 
--- What it holds of a bucket: all of a small one at most, so that it passes when it is alone.
+-- What it holds of a bucket: all of a small one at most, so that it passes when it is alone, unless
+-- the limit is strict.
 local function bucket_hold(at, meter, amount)
   local hold = asked_of(at, meter, amount)
-  if hold > amount then
+  if hold > amount and calls[at + 2 * meter + 1] >= 0 then
     hold = amount
   end
   return hold > 1 and hold or 1
@@ -175,14 +176,30 @@ local function period_start(bounds)
   return finish + floor((now_us - finish) / length) * length
 end
 
+-- What the periods since a counter was written leave to the one that begins now, at most the cap
+-- that stands behind the period's bounds.
+local function carried(scope, place, limit, start)
+  local bounds, amount = limit + limits[limit + 4], limits[limit + 2]
+  local length, left = limits[bounds + 2] - limits[bounds + 1], amount - scope[place + $USED]
+  local periods = floor((start - scope[place + $AT] + floor(length / 2)) / length)
+  left = (left > 0 and left or 0) + (periods > 1 and periods - 1 or 0) * amount
+  return left < limits[bounds + 3] and left or limits[bounds + 3]
+end
+
 -- Bring a counter with periods of its own up to now, and return what is used of it, and where the
--- period began: one that began meanwhile starts with nothing used.
+-- period began: one that began meanwhile starts with nothing used, or with less than that where
+-- limits carry over.
 local function enter_period(scope, place, limit)
   local distance, start = limits[limit + 4], 0
   if distance > 0 then
     start = period_start(limit + distance)
-    if start > scope[place + $AT] then
-      scope[place + $USED], scope[place + $AT] = 0, start
+    local before = scope[place + $AT]
+    if start > before then
+      local used = 0
+      if before > 0 and limits[limit] == $ROLLOVER then
+        used = -carried(scope, place, limit, start)
+      end
+      scope[place + $USED], scope[place + $AT] = used, start
     end
   end
   return scope[place + $USED], start

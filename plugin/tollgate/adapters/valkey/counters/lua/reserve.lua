@@ -2,7 +2,7 @@
 --
 -- ARGV  3 how long a lease is in us
 --       6 of a call: for each meter of the caller what it may use, and what of its output is a
---         guess
+--         guess, or -1 for strict limits, which hold all of it
 --       texts of a call: its id; the reservation, opaque; a name under which its id can be looked
 --         up, or ''
 --
@@ -23,11 +23,16 @@ local holders, takers, holder_count, taker_count = {}, {}, 0, 0
 local function period_refuses(at, limit, used, scope, held)
   local meter, amount = limits[limit + 1], limits[limit + 2]
   local left = amount - used - scope[held]
-  if left <= 0 then
-    return used < amount and -1 or 1
-  end
   local hold = holds[meter] or asked_of(at, meter, amount)
-  holds[meter] = hold < left and hold or left
+  if hold > left or left <= 0 then
+    local strict = calls[at + 2 * meter + 1] < 0
+    if strict or left <= 0 then
+      local least = strict and hold > 1 and hold or 1
+      return used + least <= amount and -1 or 1
+    end
+    hold = left
+  end
+  holds[meter] = hold
   holders[holder_count + 1], holders[holder_count + 2] = scope, held
   holders[holder_count + 3] = meter
   holder_count = holder_count + 3
@@ -118,7 +123,7 @@ local function give_back(at, refusing)
           scope[place + $HOLDS] = scope[place + $HOLDS] - hold
         end
         scope[place + $USED] = scope[place + $USED] - hold * limits[limit + 4]
-      elseif kind == $PERIOD_OF_ITS_OWN and meter == 0 then
+      elseif kind >= $PERIOD_OF_ITS_OWN and meter == 0 then
         local used = place_of(scope, counter) + $USED
         scope[used] = scope[used] - 1
       end

@@ -63,7 +63,7 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
     if kind == $SPEND then
       local held = scope[$HELD] - holds[meter + 3]
       scope[$HELD] = held > 0 and held or 0
-    elseif kind < $SPEND or kind == $PERIOD_OF_ITS_OWN then
+    elseif kind ~= $LEASE_KIND then
       if scope[place] ~= limits[limit + 3] then
         place = place_of(scope, limits[limit + 3])
       end
@@ -74,6 +74,7 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
           hold = bucket_hold(at, meter, amount)
           level = calls[used + meter] - hold
           level = drain(scope, place, kind, amount) + level * limits[limit + 4]
+          level = level > 0 and level or 0
         else
           local start
           hold = holds[meter + 3]
@@ -84,7 +85,7 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
         end
         local held = scope[place + $HOLDS] - hold
         scope[place + $HOLDS] = held > 0 and held or 0
-        scope[place + $USED] = level > $MAX_EXACT and $MAX_EXACT or level > 0 and level or 0
+        scope[place + $USED] = level > $MAX_EXACT and $MAX_EXACT or level
       elseif undone then
         local level
         if kind <= $BUCKET_S then
@@ -94,7 +95,7 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
           level, start = enter_period(scope, place, limit)
           level = admitted_us >= start and level - 1 or level
         end
-        scope[place + $USED] = level > 0 and level or 0
+        scope[place + $USED] = (level > 0 or kind == $ROLLOVER) and level or 0
       end
       place = place + 4
     end

@@ -1,0 +1,131 @@
+"""What every store of counters does with strict limits, and with what periods leave unused."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec import structs
+from tests.contract.conftest import Bench
+from tests.make import KEY, TEAM, reservation, settlement
+
+from tollgate.core.calls.reservation import Reservation, WorstCase
+from tollgate.core.limits.accounts import Account, Enforcement, Meter, Period, Quota, Scope
+
+STRICT = Enforcement(strict=True)
+DAY_US = 86_400_000_000
+
+
+def worst(identity: str, asked: int, *accounts: Account) -> Reservation:
+    """A call that is estimated at little, and may use so much."""
+    call = reservation(identity, *accounts, tokens=2, cost=2)
+    return structs.replace(call, worst=WorstCase(0, asked, asked))
+
+
+def strict(amount: int, meter: Meter, seconds: int = 0, scope: Scope = KEY) -> Account:
+    duration = None if seconds else "ever"
+    return Account(scope, (Quota(meter, amount, seconds, duration, enforcement=STRICT),))
+
+
+LIMITS = [strict(1000, Meter.TOKENS, 86_400), strict(1000, Meter.TOKENS), strict(1000, Meter.USD)]
+
+
+@pytest.mark.parametrize("limited", LIMITS)
+async def test_a_strict_limit_admits_what_fits_whole(bench: Bench, limited: Account) -> None:
+    """Nothing is held in part; what did not fit changes nothing."""
+    first = await bench.counters.reserve(worst("first", 600, limited))
+    second = await bench.counters.reserve(worst("second", 401, limited))
+    third = await bench.counters.reserve(worst("third", 400, limited))
+    assert (first.refused, second.refused, third.refused) == (None, 0, None)
+    assert second.only_held
+
+
+@pytest.mark.parametrize("limited", LIMITS)
+async def test_a_call_that_cannot_fit_is_refused_by_an_untouched_limit(
+    bench: Bench, limited: Account
+) -> None:
+    """Not by holds: no other call's end would help."""
+    standing = await bench.counters.reserve(worst("first", 1001, limited))
+    assert (standing.refused, standing.by, standing.only_held) == (0, 0, False)
+
+
+@pytest.mark.parametrize("limited", LIMITS)
+async def test_five_hundred_at_the_edge_of_a_strict_limit_do_not_pass_it(
+    bench: Bench, limited: Account
+) -> None:
+    """Each uses its worst case; 142 of 7 fit into 1000."""
+    calls = [worst(f"r{n}", 7, limited) for n in range(500)]
+    standings = await asyncio.gather(*map(bench.counters.reserve, calls))
+    admitted = [call for call, found in zip(calls, standings, strict=True) if found.refused is None]
+    assert len(admitted) == 142
+    await bench.counters.settle_all([(each, settlement(7, 7)) for each in admitted])
+    left = await bench.counters.reserve(worst("last", 7, limited))
+    assert (left.refused, left.only_held) == (0, False)
+
+
+async def test_other_limits_hold_the_estimate(bench: Bench) -> None:
+    """The worst case is for strict limits alone."""
+    loose = Account(TEAM, (Quota(Meter.TOKENS, 1000, duration="ever"),))
+    accounts = (loose, strict(1000, Meter.TOKENS))
+    standing = await bench.counters.reserve(worst("first", 900, *accounts))
+    assert [each.held for each in standing.balances] == [(2,), (900,)]
+
+
+def monthly(bench: Bench, amount: int, cap: int, meter: Meter = Meter.TOKENS) -> Account:
+    """A limit a day of the bench's clock, whose days are counted from where it began."""
+    start_us = bench.clock.us - bench.clock.us % DAY_US
+    period = Period(start_us - DAY_US, start_us, start_us + DAY_US)
+    return Account(KEY, (Quota(meter, amount, 0, "1d", period, rollover=cap),))
+
+
+async def use(bench: Bench, identity: str, amount: int, account: Account) -> None:
+    call = reservation(identity, account, tokens=1, cost=1)
+    assert (await bench.counters.reserve(call)).refused is None
+    await bench.counters.settle(call, settlement(amount, amount))
+
+
+async def used(bench: Bench, account: Account) -> int:
+    (balance,) = (await bench.counters.peek("default", (account,))).balances
+    return balance.used[0]
+
+
+@pytest.mark.parametrize("meter", [Meter.TOKENS, Meter.USD])
+@pytest.mark.parametrize(
+    ("spent", "days", "cap", "left"),
+    [
+        (40, 1, 1000, -60),
+        (40, 1, 50, -50),
+        (40, 3, 1000, -260),
+        (40, 3, 250, -250),
+        (130, 1, 1000, 0),
+        (130, 2, 1000, -100),
+        (40, 1, 0, 0),
+    ],
+)
+async def test_what_a_period_leaves_is_carried_over_up_to_a_cap(
+    bench: Bench, meter: Meter, spent: int, days: int, cap: int, left: int
+) -> None:
+    """Also of periods in which nobody called; overspend is not carried over."""
+    await use(bench, "first", spent, monthly(bench, 100, cap, meter))
+    bench.advance(86_400 * days)
+    assert await used(bench, monthly(bench, 100, cap, meter)) == left
+    await use(bench, "second", 5, monthly(bench, 100, cap, meter))
+    assert await used(bench, monthly(bench, 100, cap, meter)) == left + 5
+
+
+async def test_what_was_carried_over_can_be_used(bench: Bench) -> None:
+    """And is carried over itself, as far as it is left."""
+    await use(bench, "first", 40, monthly(bench, 100, 1000))
+    bench.advance(86_400)
+    await use(bench, "second", 150, monthly(bench, 100, 1000))
+    assert await used(bench, monthly(bench, 100, 1000)) == 90
+    bench.advance(86_400)
+    assert await used(bench, monthly(bench, 100, 1000)) == -10
+
+
+async def test_nothing_is_carried_over_from_before_the_first_call(bench: Bench) -> None:
+    """A limit that was never used has had no period that could leave something."""
+    assert await used(bench, monthly(bench, 100, 1000)) == 0
+    call = reservation("first", monthly(bench, 100, 1000), tokens=1)
+    assert (await bench.counters.reserve(call)).refused is None
+    assert await used(bench, monthly(bench, 100, 1000)) == 0
