@@ -116,7 +116,7 @@ STORE_TESTS ?= tests/contract/test_counters.py tests/contract/test_books.py \
   tests/contract/test_management.py tests/contract/test_spend_book.py \
   tests/contract/test_registry.py tests/contract/test_refusals.py \
   tests/contract/test_audit_log.py tests/contract/test_outputs.py \
-  tests/contract/test_directory.py tests/contract/test_history.py
+  tests/contract/test_directory.py tests/contract/test_history.py tests/contract/test_bounded.py
 stores: $(VENV)/dev
 	for kind in sentinel cluster; do \
 	  echo "$$kind:"; \

@@ -1,31 +1,38 @@
 """Build every key that Tollgate writes.
 
 Whole keys are built here and nowhere else; scripts take them as KEYS and build none.
+Each line says what a key holds, and when it goes.
 
-    tollgate:{ORG}:counters:SCOPE:ID[@MODEL]  string  buckets, budgets and spend of a scope, packed
-    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
-    tollgate:{ORG}:held                    hash     id -> lease end, held amounts, reservation;
-                                                    stream:NAME -> id, by Envoy's name of the call
-    tollgate:{ORG}:ledger                  stream   settled calls: number -> record
-    tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
-                                                    when none came for as long as the ledger
-                                                    keeps records
-    tollgate:{ORG}:shares:KIND:ID[@MODEL]  string  a cluster's: what ORG's calls spent of a scope
-                                                   that is counted elsewhere and has no limit
-    tollgate:{ORG}:guests                  hash     a cluster's: holds of calls whose own place is
-                                                   another
-    tollgate:organizations                 set      organizations that ever held something
-    tollgate:outputs                       hash     deployment -> mean output, mean hidden output
-    tollgate:layout                        string   which version of the layout the counters have
-    tollgate:layout:lock                   string   empty; while an older layout is converted
-    tollgate:probe                         string   empty; written by checks, for a minute
-    tollgate:recorder                      string   which recorder works; expires after 5 seconds
-    tollgate:{entities}:audit              stream   what was changed, and by whom: entry
-    tollgate:{entities}:version            integer  the last version that was given
-    tollgate:{entities}:KIND:ID            hash     version, document of an entity
-    tollgate:{entities}:all:KIND           zset     ids of all entities of a kind, by creation
-    tollgate:{entities}:of:OWNER:ID:KIND   zset     ids of those of a user, team or budget
-    tollgate:{entities}:name:KIND:NAME     string   id of the entity that has a unique name
+    tollgate:{ORG}:counters:KIND:ID[@MODEL]  string: buckets, budgets and spend of a scope, packed.
+        With its entity, of which a tombstone stays for a day. Of somebody whom nobody registered
+        and nothing limits, when idle for as long as the ledger keeps records.
+    tollgate:{ORG}:slots:KIND:ID[@MODEL]  zset: calls in flight, reservation id by lease end. With
+        its last call, which is settled when its lease ends at the latest.
+    tollgate:{ORG}:held  hash: id -> lease end, held amounts, reservation; stream:NAME -> id, by
+        Envoy's name of the call. With its last call, likewise.
+    tollgate:{ORG}:ledger  stream: settled calls, number -> record. Never; a record goes when the
+        ledger no longer keeps it.
+    tollgate:{ORG}:refusals  stream: refused calls, the newest 20,000. When none came for as long as
+        the ledger keeps records.
+    tollgate:{ORG}:shares:KIND:ID[@MODEL]  string, in a cluster: what ORG's calls spent of a scope
+        that is counted elsewhere and has no limit. As its counters.
+    tollgate:{ORG}:guests  hash, in a cluster: holds of calls whose own place is another. As `held`.
+    tollgate:organizations  set: organizations that ever held something. Never.
+    tollgate:outputs  hash: deployment -> mean output, mean hidden output. Never; it has a field for
+        each deployment that ever answered.
+    tollgate:layout  string: which version of the layout the counters have. Never.
+    tollgate:layout:lock  string: empty, while an older layout is converted. After a minute.
+    tollgate:probe  string: empty, written by checks. After a minute.
+    tollgate:recorder  string: which recorder works. After 5 seconds.
+    tollgate:{entities}:audit  stream: what was changed, and by whom. Never; it keeps some 100,000
+        entries.
+    tollgate:{entities}:version  integer: the last version that was given. Never.
+    tollgate:{entities}:KIND:ID  hash: version, document of an entity. With the entity.
+    tollgate:{entities}:all:KIND  zset: ids of all entities of a kind, by creation. With the last.
+    tollgate:{entities}:of:OWNER:ID:KIND  zset: ids of those of a user, team or budget. With the
+        last.
+    tollgate:{entities}:name:KIND:NAME  string: id of the entity that has a unique name. With the
+        entity.
 
 The braces are a cluster hash tag: one organization's decision touches one slot. What spans
 organizations (the proxy, users, customers) is in the slot of `proxy`; entities have one of their
