@@ -22,7 +22,7 @@ from tests.e2e.test_spend import tollgate_command
 @pytest_asyncio.fixture(params=["grpc", "native"])
 async def tollgate(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway with the history that it has by default: in SQLite, in its state folder."""
-    config = CONFIG.replace("  history_url: none\n", "")
+    config = CONFIG.replace("  history_url: none\n", f"  events: [{{file: {tmp_path}/events}}]\n")
     async with gateway(tmp_path, config, "--mode", request.param) as running:
         yield running
 
@@ -78,12 +78,31 @@ async def test_the_history_is_the_ledger(tollgate: Gateway) -> None:
     assert [(row["group"], int(row["nanousd"])) for row in rows] == [
         (each["group"], each["nanousd"]) for each in told
     ]
+    focus = await tollgate_command("spend", "export", "--format", "focus", *options)
+    billed = [int(row["x_TollgateNanoUsd"]) for row in csv.DictReader(io.StringIO(focus))]
+    assert sum(billed) == charged
     today = datetime.now(UTC).date().isoformat()
     assert today in await tollgate_command("spend", "by", "day", "--since", today, *options)
     later = await tollgate_command(
         "spend", "by", "model", "--since", "2999-01-01", "--json", *options
     )
     assert json.loads(later) == []
+
+
+async def test_each_call_is_an_event(tollgate: Gateway, tmp_path: Path) -> None:
+    """In the file that the configuration names, from the recorder."""
+    key = await tollgate.key()
+    for _ in range(3):
+        await tollgate.chat(key, max_tokens=7)
+    told: list[dict[str, Any]] = []
+    for _ in range(500):
+        file = tmp_path / "events"
+        told = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        if len(told) == 3:
+            break
+        await asyncio.sleep(0.02)
+    charged = sum(round(each["spend"] * 10**9) for each in await tollgate.records())
+    assert (len(told), sum(each["cost_nanousd"] for each in told)) == (3, charged)
 
 
 async def test_a_killed_recorder_misses_nothing(tollgate: Gateway) -> None:

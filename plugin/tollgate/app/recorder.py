@@ -9,20 +9,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from tollgate.adapters.events.event_file import FileSink
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
 from tollgate.adapters.history.overflow_files import OverflowFiles
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
+from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.app.base import DAY_US, beside
 from tollgate.app.health_page import health_served
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.heartbeat import keep_beating
 from tollgate.reporting import history_telemetry
+from tollgate.reporting.call_events import EventPublisher, EventSink
 from tollgate.reporting.recording import Recorder, RecorderTerms
 from tollgate.settings import Settings
+from tollgate.settings.entries.event_entry import EventSinkEntry
 
 _NICENESS = 19
 # A read of a whole part of the ledger may take longer than a decision may.
@@ -60,14 +64,18 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         from tollgate.adapters.usage_metrics import UsageMetrics
 
         metrics = UsageMetrics(settings.deployments, os.environ)
+    stream, lease = ValkeyLedgerStream(client), ValkeyLease(client)
+    sinks = [event_sink(each) for each in ours.events]
+    events = EventPublisher(stream, ValkeyEventPositions(client), sinks, lease)
     recorder = Recorder(
-        ValkeyLedgerStream(client),
+        stream,
         SqlHistory(engine),
         StoreClock(),
-        ValkeyLease(client),
+        lease,
         OverflowFiles(places.folder),
         terms,
         metrics,
+        events if sinks else None,
     )
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,16 +86,27 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         history_telemetry.not_recorded(error)
     health = nullcontext() if places.health is None else health_served(places.health)
     async with beside(_beating(places.beat)):
-        recording = asyncio.create_task(recorder.run())
+        running = asyncio.gather(recorder.run(), events.run())
         with health:
             print("ready", flush=True)
             await told.wait()
         recorder.stop()
-        await recording
+        events.stop()
+        await running
     await client.aclose()
     engine.dispose()
     if metrics is not None:
         await asyncio.to_thread(metrics.close)
+
+
+def event_sink(entry: EventSinkEntry) -> EventSink:
+    """Return the sink of an entry; only a webhook needs an HTTP client."""
+    if entry.webhook is None:
+        assert entry.file is not None
+        return FileSink(entry.name, entry.file)
+    from tollgate.adapters.events.webhook import WebhookSink
+
+    return WebhookSink(entry.name, entry.webhook, entry.secret)
 
 
 async def _beating(beat: Path | None) -> None:

@@ -23,6 +23,36 @@ _LAG_SECONDS = Gauge(
 )
 
 
+_EVENTS_DELIVERED = Counter(
+    "tollgate_events_delivered", "Events of settled calls that a sink has acknowledged", ["sink"]
+)
+_EVENTS_FAILED = Counter(
+    "tollgate_events_failed", "Deliveries of events that a sink did not acknowledge", ["sink"]
+)
+_EVENTS_LOST = Counter(
+    "tollgate_events_lost",
+    "Events that a sink will not get: the store had no room until it answered",
+    ["sink"],
+)
+
+
+def events_delivered(sink: str, events: int) -> None:
+    """Record that a sink has acknowledged events."""
+    _EVENTS_DELIVERED.labels(sink).inc(events)
+
+
+def event_failed(sink: str, error: Exception) -> None:
+    """Record that a sink did not take events; they are delivered again."""
+    _EVENTS_FAILED.labels(sink).inc()
+    _log.warning("events for %s are delivered again later: %s", sink, error)
+
+
+def events_lost(sink: str, events: int) -> None:
+    """Record that a sink will not get some events."""
+    _EVENTS_LOST.labels(sink).inc(events)
+    _log.error("%d events are lost to %s: the store has no more room for them", events, sink)
+
+
 def recorded(records: int) -> None:
     """Record that the history has taken in some records."""
     _RECORDED.inc(records)

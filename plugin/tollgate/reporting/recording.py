@@ -23,6 +23,7 @@ from tollgate.ports.history_ports import (
     SettledMetrics,
 )
 from tollgate.reporting import history_telemetry
+from tollgate.reporting.call_events import EventPublisher
 
 # Reports add what is not recorded yet, so the pause is no age of theirs.
 _IDLE_S = 1.0
@@ -59,6 +60,7 @@ class Recorder:
         overflow: Overflow,
         terms: RecorderTerms = RecorderTerms(),
         metrics: SettledMetrics | None = None,
+        events: EventPublisher | None = None,
     ) -> None:
         self._stream = stream
         self._history = history
@@ -66,6 +68,7 @@ class Recorder:
         self._lease = lease
         self._overflow = overflow
         self._terms = terms
+        self._events = events
         self._metrics = metrics
         self._forget_at_us = 0
         self._remove_at_us = 0
@@ -112,9 +115,12 @@ class Recorder:
             return
         self._remove_at_us = now_us + _REMOVE_EVERY_US
         for organization, position in self._positions.items():
-            if position is not None:
+            if position is None:
+                continue
+            removable = await self._removable(organization, position)
+            if removable is not None:
                 older_us = now_us - self._terms.stream_kept_us
-                await self._stream.remove_until(organization, position, older_us)
+                await self._stream.remove_until(organization, removable, older_us)
 
     async def forget(self) -> None:
         """Remove what the history keeps no longer; once an hour at most."""
@@ -177,6 +183,15 @@ class Recorder:
         finally:
             await self._tell_lag()
         await self.remove_recorded()
+
+    async def _removable(self, organization: str, position: str) -> str | None:
+        """Return up to where the store's ledger may go, which is recorded up to a position."""
+        if self._events is None:
+            return position
+        if await self._stream.length(organization) > self._terms.most_entries:
+            await self._events.count_lost(organization, position)
+            return position
+        return await self._events.furthest_removable(organization, position)
 
     async def _take_in_overflow(self) -> int:
         new = 0

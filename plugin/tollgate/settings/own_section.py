@@ -18,8 +18,9 @@ from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.logs import LogFormat, LogLevel
+from tollgate.settings.entries.event_entry import EventSinkEntry
+from tollgate.settings.entries.limit_entry import LimitSetting
 from tollgate.settings.grpc_settings import GrpcSettings
-from tollgate.settings.limit_entry import LimitSetting
 
 
 def _payer_header(name: str) -> str:
@@ -235,6 +236,10 @@ class TollgateSettings(GrpcSettings):
         ),
     )
 
+    events: tuple[EventSinkEntry, ...] = Field(
+        (), description="where events of settled calls go, from the recorder (docs/history.md)"
+    )
+
     @property
     def history_database(self) -> str | None:
         """Return the URL of the history's database; None: no history is kept.
@@ -267,6 +272,8 @@ class TollgateSettings(GrpcSettings):
     def _check_limits(self) -> Self:
         if (contradiction := find_contradiction(self.limits_of_all())) is not None:
             raise ValueError(contradiction)
+        if self.events and self.history_database is None:
+            raise ValueError("events need a history, whose recorder delivers them")
         return self
 
     def limits_of_all(self) -> list[tuple[Limit, str]]:

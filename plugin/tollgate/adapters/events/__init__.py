@@ -1,0 +1,1 @@
+"""Where events go: an address that takes them, a file."""

@@ -1,0 +1,148 @@
+"""Events of settled calls, from a real store to a real server and a real file."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import jsonschema_rs
+import msgspec
+import pytest
+from prometheus_client import REGISTRY
+from tests.contract.history_databases import HOUR_US, NOON_US, Leased, a_record, write
+from tests.contract.history_databases import settled as settled_at
+from valkey.asyncio import Valkey
+
+from tollgate.adapters.events.event_file import FileSink
+from tollgate.adapters.events.webhook import WebhookSink
+from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
+from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
+from tollgate.core.calls.bill import Bill, Line
+from tollgate.reporting.call_events import EventPublisher, EventSink, SinkUnavailable, event, joined
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
+
+
+@dataclass
+class Receiver:
+    """A server that notes what it gets, and answers as it is told."""
+
+    url: str = ""
+    status: int = 200
+    bodies: list[bytes] = field(default_factory=list)
+    signatures: list[str | None] = field(default_factory=list)
+
+    @property
+    def ids(self) -> list[str]:
+        return [each["event_id"] for body in self.bodies for each in json.loads(body)["events"]]
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if receiver.status == 200:
+                receiver.bodies.append(body)
+                receiver.signatures.append(self.headers["x-tollgate-signature"])
+            self.send_response(receiver.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    receiver.url = f"http://127.0.0.1:{server.server_port}/events"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield receiver
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def publisher(store: Valkey, *sinks: EventSink) -> EventPublisher:
+    return EventPublisher(ValkeyLedgerStream(store), ValkeyEventPositions(store), sinks, Leased())
+
+
+def test_an_event_is_as_its_schema_says() -> None:
+    """With all that a record may have, and with nothing; charges add up to the cost."""
+    validator = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    bill = Bill("test", lines=(Line("input", 3, 10**6), Line("output", 2, 10**6)))
+    scopes = ("proxy:proxy", "organization:o", "team:t", "member:t/u", "user:u", "customer:c")
+    full = msgspec.structs.replace(
+        a_record(1, *scopes, "key:k", "tag:x", "tag:y"), bill=bill, cache_read_tokens=1
+    )
+    for record in (full, a_record(2, "proxy:proxy", cost_nanousd=0)):
+        (each,) = settled_at(record)
+        validator.validate(json.loads(event("default", each)))
+    told = json.loads(event("default", settled_at(full)[0]))
+    assert (told["tags"], told["usage"]["uncached_input_tokens"]) == (["x", "y"], 2)
+    assert sum(each["nanousd"] for each in told["charges"]) == told["cost_nanousd"] == 5
+    assert json.loads(joined([b"{}", b"{}"]))["events"] == [{}, {}]
+
+
+async def test_events_come_until_they_are_acknowledged(store: Valkey) -> None:
+    """A sink that fails gets them again; one that has them does not, whoever delivers next."""
+    records = [a_record(number) for number in range(5)]
+    with receiving() as receiver:
+        sink = WebhookSink("hook", receiver.url, "s3cret")
+        await write(store, records[:3])
+        receiver.status = 503
+        with pytest.raises(SinkUnavailable, match="503"):
+            await publisher(store, sink).deliver(sink)
+        receiver.status = 200
+        assert await publisher(store, sink).deliver(sink) == 3
+        await write(store, records[3:], "acme")
+        assert await publisher(store, sink).deliver(sink) == 2
+        assert await publisher(store, sink).deliver(sink) == 0
+        await sink.close()
+    assert receiver.ids == [each.id for each in records]
+    digest = hmac.new(b"s3cret", receiver.bodies[0], "sha256").hexdigest()
+    assert receiver.signatures[0] == f"sha256={digest}"
+    dead = WebhookSink("dead", receiver.url, None)
+    with pytest.raises(SinkUnavailable):
+        await publisher(store, dead).deliver(dead)
+    await dead.close()
+
+
+async def test_a_file_gets_a_line_for_each_event(store: Valkey, tmp_path: Path) -> None:
+    """It may be renamed between two of them; a folder that is not there is told."""
+    file = tmp_path / "events.jsonl"
+    sink = FileSink("file", file)
+    for number in range(2):
+        await write(store, [a_record(number)])
+        await publisher(store, sink).deliver(sink)
+        (line,) = file.read_text().splitlines()
+        assert json.loads(line)["event_id"] == a_record(number).id
+        file.rename(tmp_path / f"former-{number}")
+    nowhere = FileSink("nowhere", tmp_path / "none" / "events.jsonl")
+    with pytest.raises(SinkUnavailable, match="No such file"):
+        await publisher(store, nowhere).deliver(nowhere)
+
+
+async def test_the_store_keeps_what_a_sink_does_not_have(store: Valkey, tmp_path: Path) -> None:
+    """The slowest sink decides; what must go nevertheless is counted as lost."""
+    await write(store, [a_record(number) for number in range(4)], settled_us=NOON_US - 2 * HOUR_US)
+    fast, slow = FileSink("fast", tmp_path / "fast"), FileSink("slow", tmp_path / "slow")
+    both = publisher(store, fast, slow)
+    await both.deliver(fast)
+    last = await ValkeyEventPositions(store).find("fast", "default")
+    assert last is not None
+    assert await both.furthest_removable("default", last) is None
+    assert await publisher(store, fast).furthest_removable("default", last) == last
+    await both.count_lost("default", last)
+    lost = "tollgate_events_lost_total"
+    assert REGISTRY.get_sample_value(lost, {"sink": "slow"}) == 4
+    assert REGISTRY.get_sample_value(lost, {"sink": "fast"}) is None
+    assert await both.furthest_removable("default", last) == last
+    assert await both.deliver(slow) == 0
