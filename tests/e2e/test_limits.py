@@ -235,3 +235,60 @@ async def test_the_whole_proxy_has_limits_of_every_kind(
         assert "the proxy on requests per min" in replies[2].text
         listed = await running.client.get(f"{running.url}/v1/models", headers=bearer(key))
         assert listed.status_code == 200
+
+
+SHADOW_ENTRY = {"meter": "requests", "amount": 0, "per": "1m", "mode": "shadow"}
+SPENT_ENTRY = {
+    "meter": "usd",
+    "amount": 0,
+    "model": "cent",
+    "on_exceeded": {"model": "gpt-4o-mini"},
+}
+
+
+async def test_a_reply_names_what_a_limit_did_instead_of_refusing(ours: Gateway) -> None:
+    """The limit in shadow mode, and the model that served; the ledger has both."""
+    key = await ours.key(limits=[SHADOW_ENTRY, SPENT_ENTRY])
+    reply = await ours.chat(key, model="cent")
+    assert reply.status_code == 200, reply.text
+    assert reply.headers["x-tollgate-shadow"] == "key requests per min (RPM)"
+    assert reply.headers["x-tollgate-model"] == "gpt-4o-mini"
+    await ours.settled()
+    identity = reply.headers["x-tollgate-request-id"]
+    (record,) = await ours.records(request_id=identity)
+    assert record["model"] == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_strict_limit_is_never_exceeded_by_calls_at_once(
+    ours: Gateway, stream: bool
+) -> None:
+    """Twelve at a time ask for 40 tokens each of 200; the provider writes what the limit allows."""
+    entry = {"meter": "output_tokens", "amount": 200, "strict": True}
+    key = await ours.key(limits=[entry])
+    asked = {"max_tokens": 40, "stream": stream, "stream_options": {"include_usage": True}}
+    if not stream:
+        del asked["stream_options"]
+    replies = await asyncio.gather(*(ours.chat(key, **asked) for _ in range(12)))
+    assert {each.status_code for each in replies} == {200, 429}
+    await ours.settled()
+    records = await ours.records(api_key=key)
+    assert 0 < sum(each["completion_tokens"] for each in records) <= 200
+
+
+async def test_a_request_without_an_output_limit_is_served_under_a_strict_one(
+    ours: Gateway,
+) -> None:
+    """One is inserted into the body, beside what a stream asks for; the provider takes both."""
+    key = await ours.key(limits=[{"meter": "output_tokens", "amount": 400, "strict": True}])
+    for stream in (False, True):
+        reply = await ours.chat(key, stream=stream)
+        assert reply.status_code == 200, reply.text
+
+
+async def test_calls_wait_for_room_in_a_limit_that_says_so(ours: Gateway) -> None:
+    """Two a second: the third and the fourth of four calls come later, and all are served."""
+    entry = {"meter": "requests", "amount": 2, "per": "1s", "max_wait_ms": 4000}
+    key = await ours.key(limits=[entry])
+    replies = await asyncio.gather(*(ours.chat(key) for _ in range(4)))
+    assert [each.status_code for each in replies] == [200] * 4

@@ -320,9 +320,7 @@ class Admissions:
                 other_plan = await self._plan(question, name, request)
             except (Refused, BadRequest):
                 break
-            reservation = structs.replace(
-                other_plan.reservation, instead_of=asked_for, shadow=other.reservation.shadow
-            )
+            reservation = structs.replace(other_plan.reservation, instead_of=asked_for)
             other_plan = structs.replace(other_plan, reservation=reservation)
             other_plan, other = await self._hold(question, other_plan, request)
             if other.standing.refused is None:

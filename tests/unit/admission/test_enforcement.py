@@ -166,6 +166,12 @@ async def test_a_limit_may_let_another_model_serve() -> None:
     assert (found.reservation.model, found.reservation.instead_of) == ("fast", "gpt-4o")
 
 
+async def test_a_shadow_limit_of_both_attempts_is_named_once() -> None:
+    """The other model's attempt says what it meets itself."""
+    told = headers(await with_fallback("fast", requests(0, shadow=True)).ask())
+    assert told["x-tollgate-shadow"] == "key requests per min (RPM)"
+
+
 async def test_another_model_is_subject_to_all_limits() -> None:
     """A fallback never escapes a limit; what refused first is what the client reads."""
     status, body, _ = refusal(await with_fallback("fast", requests(0)).ask())
