@@ -2,6 +2,8 @@
 # make test     everything that runs on a fresh machine
 # make check    format, lint, types, architecture, generated files current
 # make fuzz     a minute each of generated replies, bodies and HTTP/2 clients (FUZZ_SECONDS)
+# make forms    objects for control planes, manifests and chart against their schemas (needs Go)
+# make manifests    deploy/kubernetes from the chart (needs Go)
 # make h2spec   our HTTP/2 server against the h2spec conformance tests (needs Go)
 # make envoys   many of the end-to-end tests with each older Envoy that is supported
 # make doctor   `tollgate doctor` before every broken configuration of tests/e2e/broken
@@ -23,7 +25,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-litellm chaos doctor envoys fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-litellm chaos doctor envoys forms manifests fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -57,6 +59,11 @@ proto: $(VENV)/dev
 envoy: $(VENV)/run
 	$(BIN)/tollgate envoy-config --config envoy/settings.yaml > envoy/grpc.yaml
 	$(BIN)/tollgate envoy-config --config envoy/settings.yaml --mode native > envoy/native.yaml
+	for plane in envoy-gateway istio istio-mesh-config; do \
+	  $(BIN)/tollgate envoy-config --config envoy/kubernetes-settings.yaml --for $$plane > envoy/$$plane.yaml || exit 1; \
+	done
+	$(BIN)/tollgate envoy-config --config envoy/contour-settings.yaml --for contour > envoy/contour.yaml
+	$(BIN)/tollgate envoy-config --config deploy/compose/settings.yaml > deploy/compose/envoy.yaml
 
 bench: $(VENV)/run
 	@$(BIN)/python -m tests.load.bench $(ARGS)
@@ -125,6 +132,13 @@ stores: $(VENV)/dev
 	    $(ARGS) || exit 1; \
 	done
 	$(BIN)/pytest -q tests/stores $(ARGS)
+
+forms: $(VENV)/dev
+	$(BIN)/python -m tests.forms.validate
+
+# The chart with its default values, and with an Envoy in each pod.
+manifests: $(VENV)/dev
+	$(BIN)/python -m tests.forms.validate --write
 
 lock: $(VENV)/dev
 	$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > constraints.txt

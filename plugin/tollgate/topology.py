@@ -105,3 +105,13 @@ class ConfigPart(StrEnum):
     LOCAL_REPLIES = "local-replies"
     EARLY_MUTATIONS = "early-mutations"
     BOUNDS = "bounds"
+
+
+class ControlPlane(StrEnum):
+    """Who configures Envoy: a bootstrap file, or a control plane in Kubernetes."""
+
+    PLAIN = "plain"
+    ENVOY_GATEWAY = "envoy-gateway"
+    ISTIO = "istio"
+    ISTIO_MESH_CONFIG = "istio-mesh-config"
+    CONTOUR = "contour"

@@ -30,8 +30,9 @@ from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.top import top
 from tollgate.commands.scopes import customer, organization
+from tollgate.core.errors import SettingsError
 from tollgate.gateway import exposure
-from tollgate.topology import ConfigPart
+from tollgate.topology import ConfigPart, ControlPlane
 
 app = typer.Typer(
     help="Budgets and rate limits for LLM traffic, beside Envoy.",
@@ -165,6 +166,17 @@ def envoy_config(
     envoy_version: Annotated[
         settings.EnvoyVersion | None, typer.Option(help="of your Envoy; default that of the file")
     ] = None,
+    plane: Annotated[
+        ControlPlane,
+        typer.Option("--for", help="who configures Envoy; docs/forms.md has a page for each"),
+    ] = ControlPlane.PLAIN,
+    domain: Annotated[
+        str, typer.Option(help="host that Tollgate is to serve, for a control plane")
+    ] = "llm.example",
+    namespace: Annotated[
+        str, typer.Option(help="where Tollgate's service is, for a control plane")
+    ] = "tollgate",
+    output: Annotated[Path | None, typer.Option(help="file to write to instead")] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Print Envoy's configuration for `tollgate serve`, as YAML.
@@ -172,11 +184,34 @@ def envoy_config(
     It contains no provider key: Envoy reads those from its environment.
 
     Example: `tollgate envoy-config --config gateway.yaml --envoy-version 1.38 > envoy.yaml`
+    Example: `tollgate envoy-config --config gateway.yaml --for envoy-gateway > tollgate.yaml`
     """
     with failing_clearly():
         loaded = settings.load(config, allow_unenforced=allow_unenforced)
         loaded = _with(loaded, {"mode": mode, "envoy_version": envoy_version})
-        print(rendered(loaded, what), end="")
+        text = _form(loaded, what, plane, domain, namespace)
+        if output is None:
+            print(text, end="")
+        else:
+            output.write_text(text, encoding="utf-8")
+
+
+def _form(
+    loaded: settings.Settings,
+    what: ConfigPart,
+    plane: ControlPlane,
+    domain: str,
+    namespace: str,
+) -> str:
+    """Return the configuration for whoever configures Envoy. Raises SettingsError."""
+    if plane is ControlPlane.PLAIN:
+        return rendered(loaded, what)
+    from tollgate.envoy_config.forms.kubernetes_objects import Place
+    from tollgate.envoy_config.forms.rendered_forms import rendered_form
+
+    if what is not ConfigPart.BOOTSTRAP:
+        raise SettingsError("--what selects a part of --for plain")
+    return rendered_form(plane, loaded, Place(domain, namespace))
 
 
 @app.command()

@@ -119,10 +119,10 @@ def _lua_text(text: str) -> str:
 
 def credential_header(deployment: Deployment) -> str:
     """Return the header in which the deployment's provider expects its key."""
-    return _credential_form(deployment).header
+    return credential_form(deployment).header
 
 
-def _credential_form(deployment: Deployment) -> CredentialForm:
+def credential_form(deployment: Deployment) -> CredentialForm:
     """Return the form of the key; endpoints for OpenAI's clients expect it as OpenAI does."""
     if deployment.compatible:
         return CredentialForm()
@@ -142,7 +142,7 @@ def credential_filters(
         return [_signing(deployment, credential, files)]
     if credential is None:
         return []
-    form = _credential_form(deployment)
+    form = credential_form(deployment)
     secret: Json = {"name": credential.variable}
     if (file := files.get(credential.variable)) is not None:
         secret["sds_config"] = {

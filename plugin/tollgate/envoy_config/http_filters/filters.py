@@ -67,7 +67,7 @@ from tollgate.shipped_tables import api_table
 
 # The connection's number and the time in nanoseconds: unique to a request, and not under a client's
 # control.
-_STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
+STREAM = "%CONNECTION_ID%-%START_TIME(%s%9f)%"
 
 
 def http_filters(settings: Settings) -> list[Json]:
@@ -108,7 +108,7 @@ def _clean() -> Json:
     """
     foreign = HeaderMutationRemoveOnMatch(key_matcher=StringMatcher(prefix="x-envoy-"))
     named = HeaderValueOption(
-        header=HeaderValue(key=STREAM_HEADER, value=_STREAM),
+        header=HeaderValue(key=STREAM_HEADER, value=STREAM),
         append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
     )
     mutations = [HeaderMutation(remove_on_match=foreign), HeaderMutation(append=named)]

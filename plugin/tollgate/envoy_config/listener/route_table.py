@@ -41,7 +41,7 @@ from tollgate.settings import Settings, TollgateSettings
 ROUTES = "tollgate"
 """The name of the route table."""
 
-_MANAGEMENT_PREFIXES = (
+MANAGEMENT_PREFIXES = (
     "/key/",
     "/user/",
     "/team/",
@@ -55,7 +55,7 @@ _MANAGEMENT_PREFIXES = (
     "/ui/",
     "/docs/",
 )
-_MANAGEMENT_PATHS = (
+MANAGEMENT_PATHS = (
     "/audit",
     "/refusals",
     "/v1/usage",
@@ -67,7 +67,7 @@ _MANAGEMENT_PATHS = (
 )
 # Lists of models and, below them, single models. A POST there is either a client's mistake,
 # answered as by an LLM API, or a call: Google's paths name the model there.
-_MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
+MANAGEMENT_READS = (*OPENAI_MODELS, *GOOGLE_MODELS, *OLLAMA_MODELS)
 
 _NEVER_SENT_ON = (
     # The client's key for Tollgate, in every place where it may be. The cluster later adds the
@@ -137,11 +137,11 @@ def virtual_host(settings: Settings) -> Json:
 def _management() -> list[Json]:
     """Return the routes of the admin server, which checks keys itself."""
     matches: list[Json] = [
-        *({"prefix": each} for each in _MANAGEMENT_PREFIXES),
-        *({"path": each} for path in _MANAGEMENT_PATHS for each in (path, f"{path}/")),
+        *({"prefix": each} for each in MANAGEMENT_PREFIXES),
+        *({"path": each} for path in MANAGEMENT_PATHS for each in (path, f"{path}/")),
         # One route: Envoy evaluates a route's headers before its path, and every call passes here.
         {
-            "safe_regex": {"regex": f"({'|'.join(map(re.escape, _MANAGEMENT_READS))})(/.*)?"},
+            "safe_regex": {"regex": f"({'|'.join(map(re.escape, MANAGEMENT_READS))})(/.*)?"},
             "headers": [_method("GET|HEAD")],
         },
     ]
@@ -264,12 +264,12 @@ def _deployment(members: Chain, settings: Settings) -> Json:
         "match": {"prefix": "/", "headers": [chosen]},
         "route": action,
         "request_headers_to_add": overwritten(_PLAIN_REPLIES),
-        "request_headers_to_remove": _kept_back(deployment, settings),
+        "request_headers_to_remove": kept_back(deployment, settings),
         "request_body_buffer_limit": _buffer_limit(settings.tollgate),
     }
 
 
-def _kept_back(deployment: Deployment, settings: Settings) -> list[str]:
+def kept_back(deployment: Deployment, settings: Settings) -> list[str]:
     """Return the client headers that the provider must not see."""
     passed = set(settings.tollgate.pass_client_headers)
     if deployment.pass_credentials:
