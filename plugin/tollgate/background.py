@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,3 +50,15 @@ class Background:
                     await asyncio.wait(self._tasks)
         except TimeoutError:
             pass
+
+
+@asynccontextmanager
+async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
+    """Run a coroutine beside the block, and cancel it at the end of the block."""
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

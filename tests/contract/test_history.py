@@ -9,7 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, select, text
 from tests.contract.history_databases import (
     DAY_US,
@@ -26,7 +28,7 @@ from tests.contract.history_databases import (
 from tests.fakes import FixedClock
 from valkey.asyncio import Valkey
 
-from tollgate.adapters.history.database import migrate, open_database
+from tollgate.adapters.history.database import NEWEST, migrate, open_database
 from tollgate.adapters.history.history import SqlHistory
 from tollgate.adapters.history.tables import METADATA, RECORDS
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
@@ -423,3 +425,10 @@ async def test_one_recorder_of_a_store_works(store: Valkey) -> None:
     await one.give_back()
     assert await other.take()
     assert 0 < await store.pttl(RECORDER) <= 5_000
+
+
+def test_the_newest_revision_is_the_one_that_is_written() -> None:
+    """A schema of that revision is not looked at again."""
+    config = Config()
+    config.set_main_option("script_location", "tollgate.adapters.history:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == NEWEST

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tollgate import heartbeat
-from tollgate.app.base import beside
+from tollgate.background import beside
 from tollgate.heartbeat import keep_beating, last_beat, why_nobody_serves
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from tollgate import outage
-from tollgate.app.base import beside
+from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.outage import Outage
 

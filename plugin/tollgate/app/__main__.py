@@ -1,15 +1,16 @@
 """Define the command line of the processes.
 
 Each command imports its own module only when it runs: a worker must not load the admin server's.
+The standard library reads the options, since a richer parser would stay in every process's memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
 import uvloop
 
 from tollgate import logs
@@ -18,106 +19,93 @@ from tollgate.core.errors import TollgateError
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
 
-app = typer.Typer(
-    help="The processes that `tollgate up` and `tollgate serve` start.", add_completion=False
-)
+Serve = Callable[[Settings], Coroutine[None, None, None]]
+
+# Not command-line arguments, since everybody could read a password in those.
+_STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
 
 
-def _run(serve: Callable[[Settings], Coroutine[None, None, None]], config: Path) -> None:
+def _worker(options: Namespace) -> Serve:
+    """Serve ext_authz, ext_proc and the access log."""
+    from tollgate.app.worker import serve_worker
+
+    return lambda settings: serve_worker(
+        settings,
+        os.environ[_STORE_URL],
+        options.beat,
+        options.grpc,
+        options.authz_http,
+        native=options.native,
+        snapshot=Snapshot.beside(options.config),
+    )
+
+
+def _admin(options: Namespace) -> Serve:
+    """Serve the management API, and settle expired leases."""
+    from tollgate.app.admin import serve_admin
+
+    return lambda settings: serve_admin(
+        settings,
+        os.environ[_STORE_URL],
+        options.beat,
+        options.beats,
+        options.http,
+        Snapshot.beside(options.config),
+        history=os.environ.get(_HISTORY_URL) or None,
+    )
+
+
+def _recorder(options: Namespace) -> Serve:
+    """Record what was settled in the database of the history."""
+    from tollgate.app.recorder import RecorderPlaces, serve_recorder
+
+    places = RecorderPlaces(
+        os.environ[_STORE_URL], os.environ[_HISTORY_URL], options.folder, options.beat
+    )
+    return lambda settings: serve_recorder(settings, places)
+
+
+def _options() -> ArgumentParser:
+    parser = ArgumentParser(
+        "python -m tollgate.app",
+        description="The processes that `tollgate up` and `tollgate serve` start.",
+    )
+    commands = parser.add_subparsers(required=True)
+    for name, choose in (("worker", _worker), ("admin", _admin), ("recorder", _recorder)):
+        command = commands.add_parser(name, help=choose.__doc__)
+        command.set_defaults(choose=choose)
+        command.add_argument("--config", type=Path, required=True, help="the configuration file")
+        command.add_argument(
+            "--beat", type=Path, required=True, help="the file for our signs of life"
+        )
+        if name == "worker":
+            command.add_argument("--grpc", required=True, help="unix:/path or host:port for Envoy")
+            command.add_argument("--authz-http", required=True, help="likewise, over HTTP")
+            command.add_argument("--native", action="store_true", help="Envoy is in native mode")
+        elif name == "admin":
+            command.add_argument(
+                "--beats", type=Path, required=True, help="the folder of the workers' signs of life"
+            )
+            command.add_argument("--http", required=True, help="unix:/path or host:port")
+        else:
+            command.add_argument(
+                "--folder", type=Path, required=True, help="of records without room in the store"
+            )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a part of a gateway; `tollgate up` starts all of them."""
+    options = _options().parse_args(arguments)
     try:
+        serve = options.choose(options)
         # The supervisor has already validated the file.
-        settings = configuration.load(config, allow_unenforced=True)
+        settings = configuration.load(options.config, allow_unenforced=True)
         logs.configure(settings.tollgate.log_format, settings.tollgate.log_level)
         uvloop.run(serve(settings))
     except TollgateError as error:
         raise SystemExit(str(error)) from error
 
 
-Config = Annotated[Path, typer.Option("--config", help="the configuration file")]
-# Not a command-line argument, since everybody could read a password in it.
-StoreUrl = Annotated[str, typer.Option(envvar="TOLLGATE_STORE_URL", help="the store's URL")]
-HistoryUrl = Annotated[
-    str, typer.Option(envvar="TOLLGATE_HISTORY_URL", help="the history's database")
-]
-Beat = Annotated[Path, typer.Option("--beat", help="the file for our signs of life")]
-
-
-@app.callback()
-def main() -> None:
-    """Run a part of a gateway; `tollgate up` starts all of them."""
-
-
-@app.command("worker")
-def worker(
-    config: Config,
-    redis: StoreUrl,
-    beat: Beat,
-    grpc_address: Annotated[
-        str, typer.Option("--grpc", help="where to serve Envoy: unix:/path or host:port")
-    ],
-    authz_http: Annotated[str, typer.Option(help="where to serve ext_authz over HTTP: likewise")],
-    native: Annotated[
-        bool, typer.Option("--native", help="Envoy is in native mode; both modes are served")
-    ] = False,
-) -> None:
-    """Serve ext_authz, ext_proc and the access log."""
-    from tollgate.app.worker import serve_worker
-
-    _run(
-        lambda settings: serve_worker(
-            settings,
-            redis,
-            beat,
-            grpc_address,
-            authz_http,
-            native=native,
-            snapshot=Snapshot.beside(config),
-        ),
-        config,
-    )
-
-
-@app.command("admin")
-def admin(
-    config: Config,
-    redis: StoreUrl,
-    beat: Beat,
-    beats: Annotated[
-        Path, typer.Option("--beats", help="the folder of the workers' signs of life")
-    ],
-    http_address: Annotated[
-        str, typer.Option("--http", help="where to serve: unix:/path or host:port")
-    ],
-    history: HistoryUrl = "",
-) -> None:
-    """Serve the management API, and settle expired leases."""
-    from tollgate.app.admin import serve_admin
-
-    snapshot = Snapshot.beside(config)
-    _run(
-        lambda settings: serve_admin(
-            settings, redis, beat, beats, http_address, snapshot, history=history or None
-        ),
-        config,
-    )
-
-
-@app.command("recorder")
-def recorder(
-    config: Config,
-    redis: StoreUrl,
-    beat: Beat,
-    history: HistoryUrl,
-    folder: Annotated[
-        Path, typer.Option("--folder", help="the folder of records that the store has no room for")
-    ],
-) -> None:
-    """Record what was settled in the database of the history."""
-    from tollgate.app.recorder import RecorderPlaces, serve_recorder
-
-    places = RecorderPlaces(redis, history, folder, beat)
-    _run(lambda settings: serve_recorder(settings, places), config)
-
-
 if __name__ == "__main__":
-    app()
+    main()

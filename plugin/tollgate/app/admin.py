@@ -28,9 +28,10 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
-from tollgate.app.base import DAY_US, Core, beside, terms
+from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
-from tollgate.app.store import watch_evictions
+from tollgate.app.evictions import watch_evictions
+from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves

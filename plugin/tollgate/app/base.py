@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
-from typing import Any
 
 from valkey.asyncio import Valkey
 
@@ -176,18 +173,6 @@ def terms(settings: Settings) -> Terms:
         ietf_headers=ours.ietf_headers,
         output_limits=output_limits(ours.max_output_ceiling),
     )
-
-
-@asynccontextmanager
-async def beside(coroutine: Coroutine[None, None, Any]) -> AsyncIterator[None]:
-    """Run a coroutine beside the block, and cancel it at the end of the block."""
-    task = asyncio.create_task(coroutine)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _proxy_limits(settings: Settings) -> LimitSet:

@@ -18,10 +18,11 @@ from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
-from tollgate.app.base import DAY_US, beside
 from tollgate.app.health_page import health_served
+from tollgate.background import beside
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.heartbeat import keep_beating
+from tollgate.ports.history_ports import DAY_US
 from tollgate.reporting import history_telemetry
 from tollgate.reporting.call_events import EventPublisher, EventSink
 from tollgate.reporting.recording import Recorder, RecorderTerms

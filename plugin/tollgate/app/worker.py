@@ -28,7 +28,8 @@ from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
 from tollgate.admission.current import CurrentAdmissions
 from tollgate.admission.refusal_notes import RefusalNotes
-from tollgate.app.base import DAY_US, Core, beside, new_id, terms
+from tollgate.app.base import DAY_US, Core, new_id, terms
+from tollgate.background import beside
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating

@@ -6,14 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tollgate.commands.errors import fail, failing_clearly
 from tollgate.commands.gateway import DEFAULT_URL, part, post
 from tollgate.commands.printing.tables import print_rows
-from tollgate.import_litellm.mapping import KINDS, ImportPlan, plan_of
+
+if TYPE_CHECKING:
+    from tollgate.import_litellm.mapping import ImportPlan
 
 _MOST_ROWS = 200
 # The gateway accepts bodies of a mebibyte.
@@ -54,6 +56,7 @@ def import_litellm(
 
     Example: `tollgate import-litellm --url http://litellm:4000 --dry-run`
     """
+    from tollgate.import_litellm.mapping import plan_of
     from tollgate.import_litellm.source import read_file, read_server
 
     with failing_clearly():
@@ -80,6 +83,8 @@ def _sent(
     plan: ImportPlan, gateway: str, key: str | None, *, dry_run: bool
 ) -> Iterator[list[Result]]:
     """Send the plan in batches and yield the results of each."""
+    from tollgate.import_litellm.mapping import KINDS
+
     for kind in KINDS:
         items, done = plan.items[kind], 0
         for batch in _batches(items):
@@ -105,6 +110,8 @@ def _batches(items: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 def _report(plan: ImportPlan, results: Sequence[Result], *, dry_run: bool) -> None:
     """Print the outcome: counts by kind, then what failed, what differs, and what was lost."""
+    from tollgate.import_litellm.mapping import KINDS
+
     counts = Counter((each["kind"], each["outcome"]) for each in results)
     rows = [[kind, *(str(counts[kind, outcome]) for outcome in _OUTCOMES)] for kind in KINDS]
     print_rows(["would become" if dry_run else "became", *_OUTCOMES], rows)

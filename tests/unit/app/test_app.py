@@ -15,13 +15,12 @@ import grpc.aio
 import httpx
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from typer.testing import CliRunner
 
 from tollgate import heartbeat, settings, telemetry
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.app import __main__ as command_line
-from tollgate.app import admin, base, worker
-from tollgate.app import store as store_door
+from tollgate.app import admin, base, evictions, worker
+from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.outage import Outage
 from tollgate.settings import EXAMPLE_FILE, Settings
@@ -142,7 +141,7 @@ async def test_the_admin_server_is_ready_when_store_and_workers_are(
         assert (await client.get("/health/readiness")).json()[
             "error"
         ] == "no worker gives a sign of life"
-        async with base.beside(heartbeat.keep_beating(beats / "worker-0", str)):
+        async with beside(heartbeat.keep_beating(beats / "worker-0", str)):
             assert (await client.get("/health/readiness")).status_code == 200
         assert (await client.get("/metrics")).status_code in (200, 401)
     made[0].should_exit = True
@@ -172,7 +171,7 @@ async def test_the_reaper_goes_on_while_the_store_is_away(monkeypatch: pytest.Mo
             rounds.release()
             raise StoreUnavailable("away")
 
-    async with base.beside(admin.reap(Meter())):  # type: ignore[arg-type]
+    async with beside(admin.reap(Meter())):  # type: ignore[arg-type]
         for _ in range(3):
             await asyncio.wait_for(rounds.acquire(), 5)
     assert telemetry.outage.word == "away"
@@ -193,9 +192,9 @@ async def test_keys_that_the_store_drops_are_told_once(
             raise answer
         return answer
 
-    monkeypatch.setattr(store_door, "_LOOK_EVERY_S", 0)
-    monkeypatch.setattr(store_door, "evicted", evicted)
-    async with base.beside(store_door.watch_evictions(pipe)):
+    monkeypatch.setattr(evictions, "_LOOK_EVERY_S", 0)
+    monkeypatch.setattr(evictions, "evicted", evicted)
+    async with beside(evictions.watch_evictions(pipe)):
         await asyncio.wait_for(done.wait(), 5)
     assert [line for line in caplog.messages if "dropped" in line] == [
         "the store's memory is full, and it has dropped 2 keys: set maxmemory-policy noeviction"
@@ -203,20 +202,19 @@ async def test_keys_that_the_store_drops_are_told_once(
 
 
 @pytest.mark.parametrize("command", ["worker", "admin"])
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, command: str) -> None:
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     """Of each process."""
     places = {
         "worker": ["--grpc", "unix:/g", "--authz-http", "unix:/h"],
         "admin": ["--beats", "/b", "--http", "unix:/h"],
     }
     common = ["--config", str(tmp_path / "none.yaml"), "--beat", str(tmp_path / "beat")]
-    ended = CliRunner().invoke(
-        command_line.app,
-        [command, *common, *places[command]],
-        env={"TOLLGATE_STORE_URL": "unix:///s"},
-    )
-    assert ended.exit_code == 1
-    assert ended.output == f"cannot read {tmp_path}/none.yaml: No such file or directory\n"
+    monkeypatch.setenv("TOLLGATE_STORE_URL", "unix:///s")
+    with pytest.raises(SystemExit) as ended:
+        command_line.main([command, *common, *places[command]])
+    assert ended.value.code == f"cannot read {tmp_path}/none.yaml: No such file or directory"
 
 
 def test_ids_differ_and_grow() -> None:

@@ -112,43 +112,62 @@ def test_only_the_edges_construct() -> None:
     assert odd == []
 
 
-def test_a_worker_imports_nothing_that_only_people_are_served_with() -> None:
-    """Each worker would pay for it in memory."""
-    listing = "import sys, tollgate.app.worker; print(*sys.modules)"
-    found = subprocess.run(
-        [sys.executable, "-c", listing], check=True, capture_output=True, text=True
-    ).stdout.split()
-    served = {
-        "fastapi",
-        "starlette",
-        "uvicorn",
-        "jinja2",
-        "itsdangerous",
-        "tollgate.management",
-        "tollgate.adapters.http_api",
-        "tollgate.mock_llm",
-    }
-    assert "tollgate.app.worker" in found
-    assert served & set(found) == set()
+HEAVY = {
+    "worker": (
+        "tollgate.app.worker",
+        {"fastapi", "starlette", "uvicorn", "jinja2", "itsdangerous", "sqlalchemy", "alembic"}
+        | {"typer", "rich", "tollgate.management", "tollgate.adapters.http_api"}
+        | {"tollgate.adapters.history", "tollgate.mock_llm", "tollgate.envoy_config"},
+    ),
+    "admin": (
+        "tollgate.app.admin",
+        {"sqlalchemy", "alembic", "typer", "rich", "grpc", "hpack", "tollgate.mock_llm"}
+        | {"tollgate.envoy_config"},
+    ),
+    "recorder": (
+        "tollgate.app.recorder",
+        {"alembic", "mako", "pygments", "fastapi", "genai_prices", "httpx2", "typer", "rich"}
+        | {"tollgate.admission", "tollgate.management"},
+    ),
+}
+"""By process: its module, and what it must not keep in memory."""
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_process_imports_nothing_that_only_others_need(name: str) -> None:
+    """Each would pay for it in memory, for as long as it runs."""
+    module, heavy = HEAVY[name]
+    found = _modules_after("tollgate.app.__main__", module)
+    assert module in found
+    assert heavy & found == set()
 
 
 def test_a_supervisor_imports_nothing_that_is_needed_once() -> None:
     """It stays for as long as the gateway runs, and renders, asks and prints only now and then."""
-    listing = "import sys, tollgate.commands.main, tollgate.gateway.supervisor; print(*sys.modules)"
-    found = subprocess.run(
-        [sys.executable, "-c", listing], check=True, capture_output=True, text=True
-    ).stdout.split()
+    found = _modules_after(
+        "tollgate.commands.main", "tollgate.gateway.supervisor", "tollgate.gateway.running"
+    )
     once = {
         "envoy_data_plane",
         "genai_prices",
         "httpx",
         "fastapi",
         "valkey",
+        "rich",
+        "prometheus_client",
         "tollgate.envoy_config",
+        "tollgate.import_litellm",
         "tollgate.mock_llm",
     }
     assert "tollgate.gateway.supervisor" in found
-    assert once & set(found) == set()
+    assert once & found == set()
+
+
+def _modules_after(*modules: str) -> set[str]:
+    """Return the modules of a process that has imported some."""
+    listing = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    command = [sys.executable, "-c", listing]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
 
 SAME_NAME_IN = ("routes", "wire", "commands")

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tollgate.core.errors import HistoryUnavailable, SettingsError
 
+NEWEST = "0002"
+"""The revision of the schema that this version reads and writes."""
 _SERVED = {"sqlite": None, "postgresql": "psycopg"}
 _BUSY_TIMEOUT_MS = 10_000
 
@@ -48,12 +48,27 @@ def open_database(url: str) -> Engine:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to this version's. Raises HistoryUnavailable."""
-    config = Config()
-    config.set_main_option("script_location", "tollgate.adapters.history:migrations")
+    """Bring the schema to this version's. Raises HistoryUnavailable.
+
+    Alembic is imported only if there is something to do: it takes 12 MB.
+    """
     with database_errors(), engine.begin() as connection:
+        if _revision(connection) == NEWEST:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "tollgate.adapters.history:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the revision of a database's schema; None: it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _set_up(connection: Any, _: object) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
-from rich.cells import cell_len
 
 _GAP = "  "
 
@@ -43,7 +42,7 @@ def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
     lines = list(_aligned([header, *rows]))
     width = shutil.get_terminal_size((0, 0)).columns
-    if width and max(map(cell_len, lines)) > width and rows:
+    if width and max(map(_width, lines)) > width and rows:
         for number, row in enumerate(rows):
             if number:
                 typer.echo("")
@@ -61,12 +60,19 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the rows as lines; every column but the last is padded to its widest cell."""
     if not rows:
         return
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
-            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
         ]
         yield _GAP.join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _shown(value: Any) -> str:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from tollgate.commands.errors import failing_clearly
 from tollgate.commands.gateway import DEFAULT_URL, MasterKey, Url, reason, unreachable
 from tollgate.core.errors import TollgateError
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 Sample = Mapping[Series, float]
@@ -76,6 +76,8 @@ class CounterRates:
 
 def sample(text: str) -> Sample:
     """Parse /metrics into numbers by name and labels."""
+    from prometheus_client.parser import text_string_to_metric_families
+
     return {
         (each.name, tuple(sorted(each.labels.items()))): each.value
         for family in text_string_to_metric_families(text)
@@ -85,6 +87,9 @@ def sample(text: str) -> Sample:
 
 def view(rates: CounterRates) -> Group:
     """Build one screen."""
+    from rich.console import Group
+    from rich.table import Table
+
     traffic = Table(title="a second", show_header=False, title_justify="left")
     traffic.add_row("requests admitted", f"{rates.total('tollgate_requests_admitted_total'):.1f}")
     traffic.add_row("requests refused", f"{rates.total('tollgate_requests_refused_total'):.1f}")
@@ -108,6 +113,9 @@ def view(rates: CounterRates) -> Group:
 
 
 def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
+    from rich.table import Table
+    from rich.text import Text
+
     if not rates:
         return Text(f"{title}: none", style="dim")
     table = Table(title, "a second", title_justify="left")
@@ -133,6 +141,8 @@ def top(
 
 
 def _watch(read: Callable[[], Sample], every: float, times: int) -> None:
+    from rich.live import Live
+
     before, at = read(), time.monotonic()
     looks = 0
     with Live(auto_refresh=False) as live:

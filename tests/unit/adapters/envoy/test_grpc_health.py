@@ -27,7 +27,7 @@ from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.library import LibraryServer
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
-from tollgate.app.base import beside
+from tollgate.background import beside
 from tollgate.core.errors import SettingsError
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
