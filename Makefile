@@ -15,6 +15,7 @@
 # make bench-quick    in a minute: did a change make it slower than the run before?
 # make bench-models   how long a change takes to be served in a gateway of 500 models
 # make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
+# make bench-history  reports of a month over the sums of 100 million calls (ARGS=--postgresql)
 # make bench-litellm  the same load on LiteLLM, in a temporary environment
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-litellm chaos doctor envoys forms manifests fuzz h2spec
+.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -76,6 +77,9 @@ bench-models: $(VENV)/run
 
 bench-peers: $(VENV)/run
 	@$(BIN)/python -m tests.load.peers $(ARGS)
+
+bench-history: $(VENV)/dev
+	@$(BIN)/python -m tests.load.history_sums $(ARGS)
 
 bench-litellm: $(VENV)/run
 	@$(BIN)/python -m tests.load.litellm $(ARGS)

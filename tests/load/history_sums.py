@@ -1,4 +1,4 @@
-"""How long reports of a month take over the hourly sums of 100 million calls.
+"""How long reports of a month take over the sums of 100 million calls.
 
     .venv/bin/python -m tests.load.history_sums [--teams 500] [--models 8] [--postgresql]
 
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from tests.postgresql import postgresql_server
 
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
-from tollgate.adapters.history.tables import HOURLY_SUMS, SUMMED
+from tollgate.adapters.history.record_rows import payer_day_rows
+from tollgate.adapters.history.tables import HOURLY_SUMS, PAYER_DAYS, SUMMED
 from tollgate.ports import LedgerQuery
 from tollgate.ports.history_ports import HOUR_US, Group
 
@@ -31,7 +33,6 @@ _CALLS = 100_000_000
 _MONTHS = 3
 _HOURS = 24 * 30
 _FIRST_HOUR = 495_000
-_AT_ONCE = 50_000
 
 
 def rows(teams: int, models: int) -> Iterator[dict[str, Any]]:
@@ -56,17 +57,20 @@ def rows(teams: int, models: int) -> Iterator[dict[str, Any]]:
 
 def fill(engine: Engine, teams: int, models: int) -> int:
     """Write the sums; return the number of rows."""
-    count, waiting = 0, list[dict[str, Any]]()
-    for row in rows(teams, models):
-        waiting.append(row)
-        if len(waiting) == _AT_ONCE:
-            with engine.begin() as connection:
-                connection.execute(insert(HOURLY_SUMS), waiting)
-            count += len(waiting)
-            waiting.clear()
-    with engine.begin() as connection:
-        connection.execute(insert(HOURLY_SUMS), waiting)
-    return count + len(waiting)
+    count = 0
+    # The rows of a day are together: each of its sums is written once.
+    for day in batched(rows(teams, models), 24 * models * (teams + 1)):
+        with engine.begin() as connection:
+            connection.execute(insert(HOURLY_SUMS), list(day))
+            connection.execute(insert(PAYER_DAYS), payer_day_rows(day))
+        count += len(day)
+    return count
+
+
+def batched(each: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Return what comes in parts of a size."""
+    while part := list(islice(each, size)):
+        yield part
 
 
 async def measure(engine: Engine, teams: int, models: int) -> None:

@@ -12,7 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tollgate.adapters.history import partitions
 from tollgate.adapters.history.database import database_errors, migrate
-from tollgate.adapters.history.record_rows import daily_rows, hourly_rows, part_rows, record_row
+from tollgate.adapters.history.record_rows import (
+    daily_rows,
+    hourly_rows,
+    part_rows,
+    payer_day_rows,
+    record_row,
+)
 from tollgate.adapters.history.selecting import (
     select_old,
     select_page,
@@ -24,6 +30,7 @@ from tollgate.adapters.history.tables import (
     DAILY_PARTS,
     DAILY_SUMS,
     HOURLY_SUMS,
+    PAYER_DAYS,
     POSITIONS,
     RECORDS,
     SUMMED,
@@ -141,8 +148,10 @@ class SqlHistory:
         insert = self._insert(RECORDS).on_conflict_do_nothing().returning(RECORDS.c.id)
         rows = [record_row(organization, each) for each in told.values()]
         new = [told[each].record for each in connection.execute(insert, rows).scalars()]
+        hourly = hourly_rows(organization, new)
         for table, added, summed in (
-            (HOURLY_SUMS, hourly_rows(organization, new), SUMMED),
+            (HOURLY_SUMS, hourly, SUMMED),
+            (PAYER_DAYS, payer_day_rows(hourly), SUMMED),
             (DAILY_SUMS, daily_rows(organization, new), SUMMED),
             (DAILY_PARTS, part_rows(organization, new), ("units", "cost_nanousd")),
         ):

@@ -69,6 +69,18 @@ def hourly_rows(organization: str, records: Iterable[Record]) -> list[Row]:
     return _sorted_rows(("hour", "kind", "scope", "organization", "model"), sums)
 
 
+def payer_day_rows(hourly: Iterable[Row]) -> list[Row]:
+    """Return what rows of hourly sums add to the sums of their days, in a fixed order."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in hourly:
+        place = (row["kind"], row["hour"] // 24, row["scope"], row["organization"], row["model"])
+        cell = sums.setdefault(place, [0] * len(SUMMED))
+        for number, name in enumerate(SUMMED):
+            cell[number] += row[name]
+    names = ("kind", "day", "scope", "organization", "model", *SUMMED)
+    return [dict(zip(names, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
+
+
 def daily_rows(organization: str, records: Iterable[Record]) -> list[Row]:
     """Return what records add to the daily sums, in a fixed order."""
     sums: dict[tuple[Any, ...], LedgerSums] = {}

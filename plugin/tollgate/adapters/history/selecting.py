@@ -22,7 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from tollgate.adapters.history.record_rows import EVERYTHING, PAYERS
-from tollgate.adapters.history.tables import DAILY_PARTS, DAILY_SUMS, HOURLY_SUMS, RECORDS, SUMMED
+from tollgate.adapters.history.tables import (
+    DAILY_PARTS,
+    DAILY_SUMS,
+    HOURLY_SUMS,
+    PAYER_DAYS,
+    RECORDS,
+    SUMMED,
+)
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerQuery
@@ -44,6 +51,7 @@ _HOURLY = frozenset({Group.DAY, Group.HOUR, Group.ORGANIZATION, Group.MODEL})
 # PostgreSQL does not see that two expressions with parameters are equal, so these are texts.
 _TIMES = {
     HOURLY_SUMS.name: {Group.DAY: "hour / 24", Group.HOUR: "hour"},
+    PAYER_DAYS.name: {Group.DAY: "day"},
     DAILY_SUMS.name: {Group.DAY: "day"},
     RECORDS.name: {
         Group.DAY: f"admitted_us / {DAY_US}",
@@ -56,12 +64,12 @@ def select_usage(
     query: LedgerQuery, by: Sequence[Group], dialect: str
 ) -> tuple[Select[Any], tuple[Group, ...]]:
     """Return the statement for the totals of a query by groups, from the smallest table that has
-    them: hourly sums, which know one payer at a time; daily sums; records.
+    them: sums by payer, which know one at a time, of days or hours; daily sums; records.
 
     Raises BadRequest for groups and filters that no table has together.
     """
     groups = tuple(by)
-    for find in (_from_hours, _from_days):
+    for find in (_from_payers, _from_days):
         found = find(query, groups)
         if found is not None:
             return found, groups
@@ -123,20 +131,23 @@ def select_old(admitted_us: int, count: int) -> Delete:
     return delete(RECORDS).where(RECORDS.c.admitted_us < admitted_us, RECORDS.c.id.in_(chosen))
 
 
-def _from_hours(query: LedgerQuery, groups: tuple[Group, ...]) -> Select[Any] | None:
+def _from_payers(query: LedgerQuery, groups: tuple[Group, ...]) -> Select[Any] | None:
     payers = [each.partition(":") for each in query.payers]
     kinds = {each for each in groups if each not in NO_PAYERS} | {each[0] for each in payers}
     if len(kinds) > 1 or len(payers) > 1 or not set(groups) - kinds <= _HOURLY:
         return None
     if _asks_for_records(query) or not _whole(query, HOUR_US):
         return None
-    columns = HOURLY_SUMS.c
+    by_day = Group.HOUR not in groups and _whole(query, DAY_US)
+    table, unit_us = (PAYER_DAYS, DAY_US) if by_day else (HOURLY_SUMS, HOUR_US)
+    columns = table.c
     kind = next(iter(kinds), EVERYTHING)
-    found = _summed(HOURLY_SUMS, groups, dict.fromkeys(kinds, columns.scope))
+    found = _summed(table, groups, dict.fromkeys(kinds, columns.scope))
     found = found.where(columns.kind == str(kind))
     if payers:
         found = found.where(columns.scope == payers[0][2])
-    return _named(_within(found, columns.hour, query, HOUR_US), HOURLY_SUMS, query)
+    time = columns.day if by_day else columns.hour
+    return _named(_within(found, time, query, unit_us), table, query)
 
 
 def _from_days(query: LedgerQuery, groups: tuple[Group, ...]) -> Select[Any] | None:

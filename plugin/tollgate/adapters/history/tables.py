@@ -66,6 +66,16 @@ HOURLY_SUMS = Table(
 has at most one payer of, the scope '' holds those without.
 """
 
+PAYER_DAYS = Table(
+    "daily_payer_sums",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    *_texts("scope", "organization", "model", primary_key=True),
+    *_summed(),
+)
+"""HOURLY_SUMS by day, so that a report of months reads a twenty-fourth of the rows."""
+
 DAILY_SUMS = Table(
     "daily_sums",
     METADATA,

@@ -11,7 +11,7 @@ Each line says what a key holds, and when it goes.
     tollgate:{ORG}:held  hash: id -> lease end, held amounts, reservation; stream:NAME -> id, by
         Envoy's name of the call. With its last call, likewise.
     tollgate:{ORG}:ledger  stream: settled calls, number -> record. Never; a record goes when the
-        ledger no longer keeps it.
+        ledger no longer keeps it, with a history an hour after it was recorded.
     tollgate:{ORG}:refusals  stream: refused calls, the newest 20,000. When none came for as long as
         the ledger keeps records.
     tollgate:{ORG}:shares:KIND:ID[@MODEL]  string, in a cluster: what ORG's calls spent of a scope
@@ -24,6 +24,8 @@ Each line says what a key holds, and when it goes.
     tollgate:layout:lock  string: empty, while an older layout is converted. After a minute.
     tollgate:probe  string: empty, written by checks. After a minute.
     tollgate:recorder  string: which recorder works. After 5 seconds.
+    tollgate:events  hash: sink and organization -> delivered up to there. Never; it has a field for
+        each sink that ever was.
     tollgate:{entities}:audit  stream: what was changed, and by whom. Never; it keeps some 100,000
         entries.
     tollgate:{entities}:version  integer: the last version that was given. Never.
@@ -33,31 +35,6 @@ Each line says what a key holds, and when it goes.
         last.
     tollgate:{entities}:name:KIND:NAME  string: id of the entity that has a unique name. With the
         entity.
-    tollgate:{ORG}:counters:SCOPE:ID[@MODEL]  string  buckets, budgets and spend of a scope, packed
-    tollgate:{ORG}:slots:SCOPE:ID[@MODEL]  zset     calls in flight: reservation id by lease end
-    tollgate:{ORG}:held                    hash     id -> lease end, held amounts, reservation;
-                                                    stream:NAME -> id, by Envoy's name of the call
-    tollgate:{ORG}:ledger                  stream   settled calls: number -> record
-    tollgate:{ORG}:refusals                stream   refused calls, the newest 20,000: record; goes
-                                                    when none came for as long as the ledger
-                                                    keeps records
-    tollgate:{ORG}:shares:KIND:ID[@MODEL]  string  a cluster's: what ORG's calls spent of a scope
-                                                   that is counted elsewhere and has no limit
-    tollgate:{ORG}:guests                  hash     a cluster's: holds of calls whose own place is
-                                                   another
-    tollgate:organizations                 set      organizations that ever held something
-    tollgate:outputs                       hash     deployment -> mean output, mean hidden output
-    tollgate:layout                        string   which version of the layout the counters have
-    tollgate:layout:lock                   string   empty; while an older layout is converted
-    tollgate:probe                         string   empty; written by checks, for a minute
-    tollgate:recorder                      string   which recorder works; expires after 5 seconds
-    tollgate:events                        hash     sink and organization -> delivered up to there
-    tollgate:{entities}:audit              stream   what was changed, and by whom: entry
-    tollgate:{entities}:version            integer  the last version that was given
-    tollgate:{entities}:KIND:ID            hash     version, document of an entity
-    tollgate:{entities}:all:KIND           zset     ids of all entities of a kind, by creation
-    tollgate:{entities}:of:OWNER:ID:KIND   zset     ids of those of a user, team or budget
-    tollgate:{entities}:name:KIND:NAME     string   id of the entity that has a unique name
 
 The braces are a cluster hash tag: one organization's decision touches one slot. What spans
 organizations (the proxy, users, customers) is in the slot of `proxy`; entities have one of their
