@@ -28,6 +28,7 @@ from tollgate.commands.records.reconcile import reconcile
 from tollgate.commands.records.run_recorder import recorder
 from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
+from tollgate.commands.reports.replay import replay
 from tollgate.commands.reports.top import top
 from tollgate.commands.scopes import customer, organization
 from tollgate.core.errors import SettingsError
@@ -260,6 +261,7 @@ app.command("mock-llm")(mock_llm)
 app.command("import-litellm")(import_litellm)
 app.command("top")(top)
 app.command("explain")(explain)
+app.command("replay")(replay)
 app.command("refusals")(refusals)
 app.command("recorder")(recorder)
 app.command("backup")(backup)

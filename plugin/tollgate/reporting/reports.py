@@ -10,6 +10,7 @@ from tollgate.core.calls.usage import Usage
 from tollgate.core.entities import Key, LimitSet, Member, Team
 from tollgate.core.errors import BadRequest, UnknownModel
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, ScopeKind, Spend
+from tollgate.core.limits.limit import Limit
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.modes import mode_of
 from tollgate.core.models.output_limits import OutputLimits
@@ -28,6 +29,7 @@ from tollgate.ports import (
     Settled,
     entity_of,
 )
+from tollgate.reporting.replaying import Replayed, replay_ledger
 
 MOST_RECORDS = 10_000  # of one list; sums have no bound
 
@@ -74,6 +76,10 @@ class Reports:
     ) -> LedgerPage:
         """Return records of the ledger, latest first: one part, and the cursor of the next."""
         return await self._ledger.page(query, count, cursor)
+
+    async def replay(self, query: LedgerQuery, limit: Limit, kind: str, since_us: int) -> Replayed:
+        """Return what a limit of each scope of a kind would have done to a query's calls."""
+        return await replay_ledger(self._ledger, query, limit, kind, since_us)
 
     async def find_record(self, request_id: str, organization: str | None = None) -> Settled | None:
         """Return the record of a settled request, or None."""

@@ -29,6 +29,7 @@ from tollgate.adapters.http_api.routes.lookups import (
     exports,
     own_usage,
     refusals,
+    replays,
     spend_reports,
 )
 from tollgate.adapters.http_api.routes.scopes import customers, organizations
@@ -103,6 +104,7 @@ def create_api(
         api.include_router(spend_reports.router)
         api.include_router(exports.router)
         api.include_router(explain.router)
+        api.include_router(replays.router)
         api.include_router(refusals.router)
         api.include_router(own_usage.router)
         api.include_router(models.router)
