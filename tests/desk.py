@@ -24,10 +24,10 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import (
     Customer,
     Key,
-    LimitSet,
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
@@ -56,6 +56,7 @@ class People:
     teams: dict[str, Team] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+    tags: dict[str, Tag] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
     organization_members: dict[str, OrganizationMember] = field(default_factory=dict)
     generation: int | None = None
@@ -77,6 +78,9 @@ class People:
 
     async def find_organization(self, organization_id: str) -> Organization | None:
         return self.organizations.get(organization_id)
+
+    async def find_tag(self, tag_id: str) -> Tag | None:
+        return self.tags.get(tag_id)
 
     async def find_organization_member(
         self, organization_id: str, user_id: str
@@ -125,7 +129,7 @@ class Desk:
         if self.people.generation is not None:
             self.people.generation += 1
 
-    def with_policy(self, **limits: LimitSet) -> Terms:
+    def with_policy(self, **limits: Any) -> Terms:
         """The terms, with limits that the configuration gives."""
         return replace(self.terms, policy=replace(self.terms.policy, **limits))
 

@@ -368,6 +368,20 @@ async def test_every_organization_that_holds_something_is_known(bench: Bench) ->
     assert [each.id for each in await bench.counters.expired("acme")] == ["of-acme"]
 
 
+async def test_a_dimensions_value_is_remembered_for_as_long_as_its_account_says(
+    store: Valkey, pipe: Pipe
+) -> None:
+    """Though it is limited; each call puts it off."""
+    counters = counters_of(store, pipe, LEASE_US, 30 * 86_400_000_000)
+    session = structs.replace(requests(5, Scope(ScopeKind.SESSION, "run")), remember_ms=3_600_000)
+    for name in ("a", "b"):
+        held = reservation(name, session)
+        await counters.reserve(held)
+        await counters.settle(held, settlement(3, 7))
+        (key,) = [each async for each in pipe.keys(b"*:counters:session:run")]
+        assert 3_500 < await store.ttl(key) <= 3_600
+
+
 async def test_a_customer_whom_nobody_registered_is_forgotten_when_idle(
     store: Valkey, pipe: Pipe
 ) -> None:

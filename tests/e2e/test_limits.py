@@ -31,6 +31,8 @@ SCOPES = (
     "organization",
     "organization+model",
     "organization_member",
+    "tag",
+    "tag+model",
     "customer",
     "customer+model",
     "budget",
@@ -51,6 +53,8 @@ async def ours(
     mini = "model_list:\n  - {model_name: gpt-4o-mini, litellm_params: {model: openai/gpt-4o-mini,"
     mini += " api_base: http://mock-llm/v1, api_key: k}}\n"
     config = CONFIG.replace("model_list:\n", mini) + "  ietf_headers: true\n  errors: openai\n"
+    config += "  dimensions: {tag: true, session: true, project: {from: [{header: x-project}],"
+    config += " limits: [{meter: requests, amount: 1, per: 1h}]}}\n"
     async with gateway(
         tmp_path_factory.mktemp("limits"), config, "--mode", request.param
     ) as running:
@@ -98,6 +102,9 @@ async def caller(
             return keys, None
         await gateway.manage("/team/new", team_id=name, organization_id=name)
         return [await gateway.key(team_id=name), await gateway.key(organization_id=name)], None
+    if noun == "tag":
+        await gateway.manage("/tag/new", name=name, **fields)
+        return [await gateway.key() for _ in range(2)], name
     if noun == "budget":
         await gateway.manage("/budget/new", budget_id=name, **fields)
         await gateway.manage("/customer/new", user_id=name, budget_id=name)
@@ -115,7 +122,10 @@ async def test_each_kind_of_limit_holds_at_each_scope(
     limit, and says of whom.
     """
     (one, other), customer = await caller(ours, scope, LIMITS[limit])
-    members = {"model": "cent", "max_tokens": 2, **({"user": customer} if customer else {})}
+    members: dict[str, Any] = {"model": "cent", "max_tokens": 2}
+    if customer is not None:
+        tagged = scope.startswith("tag")
+        members |= {"metadata": {"tags": [customer]}} if tagged else {"user": customer}
     if limit == "max_parallel_requests":
         slow = asyncio.create_task(ours.chat(one, {"x-mock-latency-ms": "800"}, **members))
         await asyncio.sleep(0.4)
@@ -134,6 +144,19 @@ async def test_each_kind_of_limit_holds_at_each_scope(
     kinds = {"rpm_limit": "requests", "tpm_limit": "tokens", "max_parallel_requests": "requests"}
     assert error["type"] == kinds.get(limit, "insufficient_quota")
     assert (" for model cent" in error["message"]) == ("+model" in scope)
+
+
+async def test_a_session_and_a_dimension_of_ones_own_are_told_by_headers(ours: Gateway) -> None:
+    """In both modes; limits of each session are its key's, and other values are not concerned."""
+    key, name = await ours.key(max_iterations=1), str(uuid4())
+    for header, who in (("x-litellm-trace-id", "session"), ("x-project", "project")):
+        caller = key if who == "session" else await ours.key()
+        answers = [
+            await ours.chat(caller, {header: value}, model="cent", max_tokens=2)
+            for value in (name, name, f"{name}-2")
+        ]
+        assert [each.status_code for each in answers] == [200, 429, 200]
+        assert f"{who} {name}" in answers[1].json()["error"]["message"]
 
 
 async def test_the_commands_of_the_documentation_run(

@@ -10,9 +10,11 @@ from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.desk import Desk, admission, chat
 from tests.make import limit_set
 
+from tollgate.core.callers.dimensions import SESSION, TAG
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.decision import Admission
 from tollgate.core.calls.reservation import Settlement
@@ -24,6 +26,7 @@ from tollgate.core.entities import (
     ModelLimits,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
 )
 from tollgate.core.entities import User as Person
@@ -47,6 +50,8 @@ class Call:
     max_tokens: int
     used: int
     ends_after: int
+    tags: tuple[str, ...] = ()
+    session: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,10 @@ class World:
     narrowed: LimitSet
     organization: LimitSet
     employee: LimitSet
+    tag: LimitSet
+    gold: LimitSet
+    session: LimitSet
+    session_of_key: LimitSet
 
 
 SINCE_US = 1_799_999_999_000_000
@@ -104,6 +113,8 @@ def calls() -> st.SearchStrategy[list[Call]]:
         max_tokens=st.integers(0, 90),
         used=st.integers(0, 150),
         ends_after=st.integers(0, 4),
+        tags=st.sampled_from([(), (), ("gold",), ("iron", "gold"), ("iron",)]),
+        session=st.booleans(),
     )
     return st.lists(call, max_size=25)
 
@@ -204,12 +215,17 @@ class Model:
         limits = dict(vars(world))
         # A customer without a limit of its own has that of customers in general.
         limits["customer"] = world.customer.or_else(world.stranger)
+        # So has a tag, and a session that of its key before that of sessions in general.
+        limits["gold"] = world.gold.or_else(world.tag)
+        limits["iron"] = limits.pop("tag")
+        limits["session"] = limits.pop("session_of_key").or_else(world.session)
         self.scopes = {name: tallies(each) for name, each in limits.items()}
 
     def of(self, call: Call) -> list[Tally]:
         names = ["proxy", "organization", "employee", "team", "member", "user", "key"]
         if call.customer is not None:
             names.append("customer" if call.customer == "known" else "stranger")
+        names += [*call.tags, *(["session"] if call.session else [])]
         if call.model == MODELS[0]:
             names.append("narrowed")
         return [tally for name in names for tally in self.scopes[name]]
@@ -243,17 +259,29 @@ def desk_of(world: World) -> Desk:
         price=PRICE,
     )
     desk.clock.us = 1_800_000_000_000_000
-    desk.terms = replace(desk.terms, policy=Policy(proxy=world.proxy, customer=world.stranger))
+    desk.terms = replace(
+        desk.terms,
+        policy=Policy(
+            proxy=world.proxy,
+            customer=world.stranger,
+            dimensions=(
+                structs.replace(TAG, limits=world.tag),
+                structs.replace(SESSION, limits=world.session),
+            ),
+        ),
+    )
     desk.people.organizations["o"] = Organization("o", limits=world.organization)
     desk.people.organization_members["o/u"] = OrganizationMember("o", "u", limits=world.employee)
     desk.people.teams["t"] = Team("t", organization="o", limits=world.team)
     desk.people.members["t/u"] = Member("t", "u", limits=world.member)
     desk.people.users["u"] = Person("u", limits=world.user)
+    desk.people.tags["gold"] = Tag("gold", limits=world.gold)
     desk.people.customers["known"] = Customer("known", limits=world.customer)
     desk.key(
         team_id="t",
         user_id="u",
         limits=world.key,
+        session_limits=world.session_of_key,
         model_limits=(ModelLimits(MODELS[0], world.narrowed),),
     )
     return desk
@@ -279,6 +307,7 @@ async def walk(world: World, traffic: list[Call]) -> None:
             model=call.model,
             max_tokens=call.max_tokens,
             **({"user": call.customer} if call.customer else {}),
+            metadata={"tags": list(call.tags), **({"trace_id": "s"} if call.session else {})},
         )
         decision = await desk.ask(body)
         prompt_tokens = desk.prompt_tokens(body)

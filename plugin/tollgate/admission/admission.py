@@ -33,6 +33,7 @@ from tollgate.core.answers.headers import (
     standing_headers,
 )
 from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.dimensions import Values
 from tollgate.core.callers.rules import KnownAccounts, Policy
 from tollgate.core.calls.decision import Decision, Header, Refusal
 from tollgate.core.calls.reservation import Reservation
@@ -44,6 +45,7 @@ from tollgate.core.money.pricing import Price
 from tollgate.core.requests import content as reading
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import Family, family_of_path
+from tollgate.core.requests.dimensions.dimension_values import DimensionReader
 from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.ports import Clock, Counters, Directory, SoundLength
@@ -132,6 +134,8 @@ class Admissions:
             estimates, terms.output_limits, terms.default_output_tokens, sound_length
         )
         known_accounts = KnownAccounts(terms.policy)
+        dimensions = terms.policy.dimensions
+        self._dimensions = DimensionReader(dimensions) if dimensions else None
         self._choice = ModelChoice(
             catalog, terms.policy, terms.unpriced_models, terms.default_price
         )
@@ -243,8 +247,14 @@ class Admissions:
             request = structs.replace(request, body=plain)
         facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
         caller = asker.caller
-        if caller.customer_id is None and facts.customer is not None:
-            caller = await self._callers.find(key, facts.customer, family)
+        customer_id = caller.customer_id or facts.customer
+        values: Values = ()
+        if self._dimensions is not None:
+            values = self._dimensions.find(
+                request.headers, request.body, facts.spans, form=facts.form
+            )
+        if values or customer_id != caller.customer_id:
+            caller = await self._callers.find(key, customer_id, family, values)
         name = self._choice.find_model(caller, endpoint, facts, dialect, family)
         question = Question(
             caller,

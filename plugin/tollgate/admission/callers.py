@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from tollgate.core.answers import refusals
 from tollgate.core.callers.authentication import (
     UNKNOWN_KEY,
@@ -14,17 +16,18 @@ from tollgate.core.callers.authentication import (
     objection_to_key,
 )
 from tollgate.core.callers.credentials import OWN_HEADER, find_secret, passed_secrets
-from tollgate.core.callers.rules import Caller
+from tollgate.core.callers.dimensions import Values
+from tollgate.core.callers.rules import Caller, DimensionValue
 from tollgate.core.calls.decision import Refusal
 from tollgate.core.entities import Key, Organization, OrganizationMember, Team
-from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, ScopeKind
 from tollgate.core.memo import Bounded
 from tollgate.core.models.probe_model import LATE_S
 from tollgate.core.requests.dialects import Family
 from tollgate.ports import Clock, Directory
 
 # Entities belong to the directory; a caller adds a tuple of them and the customer's id.
-_CALLER_BYTES, _MOST_KNOWN_BYTES = 600, 8 * 1024 * 1024
+_CALLER_BYTES, _VALUE_BYTES, _MOST_KNOWN_BYTES = 600, 1_500, 8 * 1024 * 1024
 
 
 class Refused(Exception):
@@ -54,7 +57,9 @@ class Callers:
         self._master_hash = master_hash
         # Callers of the current generation of the directory: one look-up instead of four for a
         # caller that asks again.
-        self._known: Bounded[tuple[str | None, str | None], Caller] = Bounded(_MOST_KNOWN_BYTES)
+        self._known: Bounded[tuple[str | None, str | None, Values], Caller] = Bounded(
+            _MOST_KNOWN_BYTES
+        )
         self._generation: int | None = None
 
     async def authenticate(
@@ -97,7 +102,9 @@ class Callers:
                     )
                 )
 
-    async def find(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
+    async def find(
+        self, key: Key | None, customer_id: str | None, family: Family, values: Values = ()
+    ) -> Caller:
         """Return everybody whose limits apply: the same object until one of them changes.
 
         Raises Refused if one of them is blocked.
@@ -106,17 +113,38 @@ class Callers:
         if generation != self._generation:
             self._known.clear()
             self._generation = generation
-        name = (None if key is None else key.id, customer_id)
+        name = (None if key is None else key.id, customer_id, values)
         caller = self._known.get(name)
         if caller is None:
             caller = await self._look_up(key, customer_id, family)
+            if values:
+                found = await self._find_values(values, family)
+                caller = structs.replace(caller, values=found)
             # An entity may have changed during the look-ups; then the result is not cached.
             if (
                 generation is not None
                 and generation == self._generation == self._directory.generation
             ):
-                self._known.put(name, caller, _CALLER_BYTES + 4 * len(customer_id or ""))
+                self._known.put(
+                    name,
+                    caller,
+                    _CALLER_BYTES + 4 * len(customer_id or "") + _VALUE_BYTES * len(values),
+                )
         return caller
+
+    async def _find_values(self, values: Values, family: Family) -> tuple[DimensionValue, ...]:
+        """Return the values of dimensions as they are registered. Raises Refused for a blocked
+        one.
+        """
+        found = []
+        for dimension, identity in values:
+            tag = None
+            if dimension == ScopeKind.TAG:
+                tag = await self._directory.find_tag(identity)
+            if tag is not None and tag.blocked:
+                raise Refused(_blocked(family, "Tag", identity))
+            found.append(DimensionValue(dimension, identity, tag))
+        return tuple(found)
 
     async def _look_up(self, key: Key | None, customer_id: str | None, family: Family) -> Caller:
         """Return everybody whose limits apply. Raises Refused if one of them is blocked."""
@@ -165,7 +193,7 @@ def _refused(objection: Objection, family: Family) -> Refused:
 def _blocked(family: Family, noun: str, identity: str) -> Refusal:
     """Return the refusal for a blocked entity, in LiteLLM's words."""
     kind = noun.lower()
-    path = f"/{kind}/update" if kind in ("user", "organization") else f"/{kind}/unblock"
+    path = f"/{kind}/update" if kind in ("user", "organization", "tag") else f"/{kind}/unblock"
     message = (
         f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an"
         " admin."

@@ -33,6 +33,7 @@ from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.evictions import watch_evictions
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating, why_nobody_serves
 from tollgate.management import Management
@@ -78,7 +79,11 @@ async def serve_admin(
         ledger = FullLedger(ledger, stream, find)
 
     def management_by(settings: Settings, catalog: Catalog) -> Management:
-        guard = LimitGuard(catalog, settings.tollgate.longest_wait_ms)
+        guard = LimitGuard(
+            catalog,
+            settings.tollgate.longest_wait_ms,
+            sessions=ScopeKind.SESSION in settings.tollgate.dimensions,
+        )
         return Management.of(registry, core.counters, book, core.clock, settings.master_key, guard)
 
     def reports_by(settings: Settings, catalog: Catalog) -> Reports:

@@ -35,6 +35,7 @@ from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Metering
 from tollgate.metering.unseen import UnseenOutput
 from tollgate.settings import Settings
+from tollgate.settings.entries.dimension_settings import dimensions_of
 from tollgate.shipped_tables import output_limits
 
 DAY_US = 86_400_000_000
@@ -162,6 +163,7 @@ def terms(settings: Settings) -> Terms:
         policy=Policy(
             proxy=_proxy_limits(settings),
             customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+            dimensions=dimensions_of(ours.dimensions),
             enforce=ours.enforce,
         ),
         default_output_tokens=ours.default_output_tokens,

@@ -30,7 +30,7 @@ from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.replay import replay
 from tollgate.commands.reports.top import top
-from tollgate.commands.scopes import customer, organization
+from tollgate.commands.scopes import customer, organization, tag
 from tollgate.core.errors import SettingsError
 from tollgate.gateway import exposure
 from tollgate.topology import ConfigPart, ControlPlane
@@ -40,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _noun in (key, user, team, organization, customer, budget, spend):
+for _noun in (key, user, team, organization, customer, tag, budget, spend):
     app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
 
 ConfigOption = Annotated[

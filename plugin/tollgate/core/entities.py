@@ -170,6 +170,7 @@ class Key:
     updated_us: int = 0
     first_hash: str | None = None
     home: str | None = None
+    session_limits: LimitSet = NO_LIMITS
 
     @property
     def id(self) -> str:
@@ -238,6 +239,7 @@ class Team:
     updated_us: int = 0
     implied: bool = False
     home: str | None = None
+    session_limits: LimitSet = NO_LIMITS
 
     @property
     def place(self) -> str:
@@ -361,8 +363,29 @@ class OrganizationMember:
         return self.organization_id
 
 
-Budgeted = Key | Customer | Organization
-"""Entities that may take their limits from a budget."""
-BUDGETED = (Key, Customer, Organization)
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A value of the dimension `tag` that has limits of its own."""
 
-Entity = Key | User | Team | Member | Customer | Budget | Organization | OrganizationMember
+    id: str
+    description: str | None = None
+    models: tuple[str, ...] = ()
+    limits: LimitSet = NO_LIMITS
+    model_limits: tuple[ModelLimits, ...] = ()
+    budget_id: str | None = None
+    soft_budget_nanousd: int | None = None
+    blocked: bool = False
+    created_us: int = 0
+    updated_us: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where the counters are; they span organizations, so any name of one finds them."""
+        return DEFAULT_ORGANIZATION
+
+
+Budgeted = Key | Customer | Organization | Tag
+"""Entities that may take their limits from a budget."""
+BUDGETED = (Key, Customer, Organization, Tag)
+
+Entity = Key | User | Team | Member | Customer | Budget | Organization | OrganizationMember | Tag

@@ -18,6 +18,7 @@ from tollgate.management.imports import Imports
 from tollgate.management.organizations import Organizations
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
+from tollgate.management.tags import Tags
 from tollgate.management.teams import Teams
 from tollgate.management.users import Users
 from tollgate.management.virtual_keys import Keys
@@ -36,6 +37,7 @@ class Management:
     customers: Customers
     budgets: Budgets
     organizations: Organizations
+    tags: Tags
     imports: Imports
     remake: Callable[[Registry, Key | None], Management]
 
@@ -77,6 +79,7 @@ class Management:
             Customers(registry, spending, clock),
             Budgets(registry, spending, clock),
             Organizations(registry, spending, clock),
+            Tags(registry, spending, clock),
             Imports(registry, spending),
             remake,
         )

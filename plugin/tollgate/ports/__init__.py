@@ -20,6 +20,7 @@ from tollgate.core.entities import (
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
@@ -139,6 +140,10 @@ class Directory(Protocol):
         """Return the organization with that id, or None."""
         ...
 
+    async def find_tag(self, tag_id: str) -> Tag | None:
+        """Return the registered tag with that id, or None."""
+        ...
+
     async def find_organization_member(
         self, organization_id: str, user_id: str
     ) -> OrganizationMember | None:
@@ -146,7 +151,7 @@ class Directory(Protocol):
         ...
 
 
-E = TypeVar("E", Key, User, Team, Member, Customer, Budget, Organization, OrganizationMember)
+E = TypeVar("E", Key, User, Team, Member, Customer, Budget, Organization, OrganizationMember, Tag)
 
 
 @dataclass(frozen=True, slots=True)

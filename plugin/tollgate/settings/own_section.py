@@ -18,6 +18,7 @@ from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.logs import LogFormat, LogLevel
+from tollgate.settings.entries.dimension_settings import DimensionSettings, dimensions_of
 from tollgate.settings.entries.event_entry import EventSinkEntry
 from tollgate.settings.entries.limit_entry import LimitSetting
 from tollgate.settings.grpc_settings import GrpcSettings
@@ -165,6 +166,13 @@ class TollgateSettings(GrpcSettings):
     limits: tuple[LimitSetting, ...] = Field(
         (), description="further limits of all calls together (docs/limits.md)"
     )
+    dimensions: DimensionSettings = Field(
+        default_factory=dict,
+        description=(
+            "scopes whose ids requests tell: `tag: true`, `session: true`, or names of your own"
+            " with their sources (docs/scopes.md)"
+        ),
+    )
     ietf_headers: bool = Field(
         default=False, description="also report every limit in `RateLimit` headers (an IETF draft)"
     )
@@ -270,6 +278,7 @@ class TollgateSettings(GrpcSettings):
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
+        dimensions_of(self.dimensions)
         if (contradiction := find_contradiction(self.limits_of_all())) is not None:
             raise ValueError(contradiction)
         if self.events and self.history_database is None:

@@ -32,7 +32,7 @@ from tollgate.adapters.http_api.routes.lookups import (
     replays,
     spend_reports,
 )
-from tollgate.adapters.http_api.routes.scopes import customers, organizations
+from tollgate.adapters.http_api.routes.scopes import customers, organizations, tags
 from tollgate.management import Management
 from tollgate.ports import AuditLog
 from tollgate.reporting.levels import Levels
@@ -87,6 +87,7 @@ def create_api(
         users.router,
         teams.router,
         organizations.router,
+        tags.router,
         budgets.router,
         imports.router,
         docs.router,

@@ -36,10 +36,11 @@ class AllowedModels(Struct, frozen=True):
     member: tuple[str, ...] = ()
     customer: tuple[str, ...] = ()
     organization: tuple[str, ...] = ()
+    tags: tuple[tuple[str, ...], ...] = ()
 
     def refused_by(self, model: Model) -> str | None:
-        """Return whose list refuses the model: `key`, `team`, `member`, `user`, `organization` or
-        `customer`.
+        """Return whose list refuses the model: `key`, `team`, `member`, `user`, `organization`,
+        `tag` or `customer`.
 
         None means that all allow it.
         """
@@ -54,9 +55,16 @@ class AllowedModels(Struct, frozen=True):
             return "user"
         if self.organization and not _allows(self.organization, model, team):
             return "organization"
+        if not all(_allows(each, model, team) for each in self.tags):
+            return "tag"
         if self.customer and not _allows(self.customer, model, team):
             return "customer"
         return None
+
+
+def covers(entry: str, model: str) -> bool:
+    """Whether a wildcard stands for a model; one without `*` stands for none."""
+    return "*" in entry and _pattern(entry).fullmatch(model) is not None
 
 
 def _allows(entries: tuple[str, ...], model: Model, team: tuple[str, ...]) -> bool:
@@ -75,7 +83,7 @@ def _matches(entry: str, model: Model, team: tuple[str, ...]) -> bool:
         # In the team's own list this entry has no meaning.
         rest = tuple(each for each in team if each != ALL_TEAM_MODELS)
         return _allows(rest, model, ())
-    return "*" in entry and _pattern(entry).fullmatch(model.name) is not None
+    return covers(entry, model.name)
 
 
 # Administrators write these entries, but there may be many; the cache bounds memory.

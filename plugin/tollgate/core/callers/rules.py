@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from tollgate.core.callers.access import AllowedModels
+from tollgate.core.callers.access import AllowedModels, covers
+from tollgate.core.callers.dimensions import Dimension
 from tollgate.core.callers.scopes import Limited, scope_from
 from tollgate.core.entities import (
     NO_LIMITS,
@@ -17,6 +18,7 @@ from tollgate.core.entities import (
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
@@ -34,6 +36,14 @@ from tollgate.core.memo import Bounded
 PROXY = Scope(ScopeKind.PROXY, "proxy")
 
 
+class DimensionValue(Struct, frozen=True):
+    """A value of a dimension that a request tells; `tag`: as somebody registered it."""
+
+    dimension: str
+    id: str
+    tag: Tag | None = None
+
+
 class Caller(Struct, frozen=True):
     """Who asks, and everybody whose limits apply to them.
 
@@ -48,6 +58,7 @@ class Caller(Struct, frozen=True):
     customer: Customer | None = None
     organization: Organization | None = None
     organization_member: OrganizationMember | None = None
+    values: tuple[DimensionValue, ...] = ()
 
     @property
     def place(self) -> str:
@@ -64,17 +75,20 @@ class Caller(Struct, frozen=True):
             member=self.member.models if self.member else (),
             customer=self.customer.models if self.customer else (),
             organization=self.organization.models if self.organization else (),
+            tags=tuple(each.tag.models for each in self.values if each.tag is not None),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits that the configuration gives: to the whole proxy, and to each customer that has none
-    of its own. Without `enforce` all limits of all scopes are in shadow mode.
+    """Limits that the configuration gives: to the whole proxy, to each customer that has none of
+    its own, and to values of dimensions. Without `enforce` all limits of all scopes are in shadow
+    mode.
     """
 
     proxy: LimitSet = NO_LIMITS
     customer: LimitSet = NO_LIMITS
+    dimensions: tuple[Dimension, ...] = ()
     enforce: bool = True
 
     def has_budget(self, caller: Caller, model: str) -> bool:
@@ -102,6 +116,8 @@ def accounts(
         )
         for scope, limits in scopes_of(caller, policy, model)
     ]
+    if caller.values:
+        found = [_remembered(each, caller, policy) for each in found]
     return (
         *(each for each in found if each.limited),
         *(each for each in found if not each.limited),
@@ -180,8 +196,43 @@ def scopes_of(
         yield from _narrowed(Scope(ScopeKind.USER, user.id), user, model)
     if caller.customer_id is not None:
         yield from _of_customer(caller.customer_id, caller.customer, policy, model)
+    for value in caller.values:
+        yield from _of_value(value, caller, policy, model)
     if key := caller.key:
         yield from _narrowed(Scope(ScopeKind.KEY, key.id), key, model)
+
+
+def _of_value(
+    value: DimensionValue, caller: Caller, policy: Policy, model: str | None
+) -> Iterator[tuple[Scope, LimitSet]]:
+    """Yield the scopes of a dimension's value: its own limits come before the dimension's, and a
+    session's before those are its key's and its team's.
+    """
+    dimension = _dimension(value, policy)
+    tag = value.tag or Tag(value.id)
+    limits, narrowed = tag.limits, tag.model_limits
+    if value.dimension == ScopeKind.SESSION:
+        for entity in (caller.key, caller.team):
+            limits = limits if entity is None else limits.or_else(entity.session_limits)
+    own = {each.model for each in narrowed}
+    narrowed += tuple(each for each in dimension.model_limits if each.model not in own)
+    in_effect = replace(tag, limits=limits.or_else(dimension.limits), model_limits=narrowed)
+    yield from _narrowed(Scope(value.dimension, value.id), in_effect, model)
+
+
+def _dimension(value: DimensionValue, policy: Policy) -> Dimension:
+    return next(each for each in policy.dimensions if each.name == value.dimension)
+
+
+def _remembered(account: Account, caller: Caller, policy: Policy) -> Account:
+    """Return the account, forgotten when idle if it is of a value that nobody registered."""
+    for value in caller.values:
+        if account.scope.kind == value.dimension and account.scope.id == value.id:
+            if value.tag is None:
+                remember_us = _dimension(value, policy).remember_us
+                return structs.replace(account, remember_ms=remember_us // 1000)
+            break
+    return account
 
 
 def _of_customer(
@@ -198,5 +249,5 @@ def _of_customer(
 def _narrowed(scope: Scope, entity: Limited, model: str | None) -> Iterator[tuple[Scope, LimitSet]]:
     yield scope, entity.limits
     for each in entity.model_limits:
-        if model is None or each.model == model:
+        if model is None or each.model == model or covers(each.model, model):
             yield scope.narrowed(each.model), each.limits

@@ -11,12 +11,13 @@ from tollgate.core.entities import (
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
-Limited = Key | User | Team | Member | Customer | Organization | OrganizationMember
+Limited = Key | User | Team | Member | Customer | Organization | OrganizationMember | Tag
 """Entities that calls are charged to."""
 
 KINDS_OF: Mapping[type[Limited], ScopeKind] = MappingProxyType(
@@ -28,6 +29,7 @@ KINDS_OF: Mapping[type[Limited], ScopeKind] = MappingProxyType(
         Customer: ScopeKind.CUSTOMER,
         Organization: ScopeKind.ORGANIZATION,
         OrganizationMember: ScopeKind.ORGANIZATION_MEMBER,
+        Tag: ScopeKind.TAG,
     }
 )
 

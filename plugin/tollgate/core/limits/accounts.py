@@ -29,6 +29,8 @@ class ScopeKind(StrEnum):
     MEMBER = "member"
     USER = "user"
     CUSTOMER = "customer"
+    TAG = "tag"
+    SESSION = "session"
     KEY = "key"
 
 
@@ -38,6 +40,7 @@ _WITHIN_ORGANIZATION = frozenset(
         ScopeKind.ORGANIZATION_MEMBER,
         ScopeKind.TEAM,
         ScopeKind.MEMBER,
+        ScopeKind.SESSION,
         ScopeKind.KEY,
     }
 )
@@ -67,8 +70,8 @@ class Meter(StrEnum):
 class Scope(Struct, frozen=True, array_like=True, gc=False):
     """One entity, or one entity narrowed to one model. A member's id is `team/user`.
 
-    `kind` is a `ScopeKind`. `home` is the organization in whose place the counters are, if it is
-    not that of the caller (see `place_of`).
+    `kind` is a `ScopeKind`, or the name of a declared dimension. `home` is the organization in
+    whose place the counters are, if it is not that of the caller (see `place_of`).
     """
 
     kind: str
@@ -164,13 +167,15 @@ class Account(Struct, frozen=True, array_like=True):
     spend is counted. Spend is counted whether it is limited or not.
 
     `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it
-    has been idle for as long as the ledger keeps records.
+    has been idle for as long as the ledger keeps records. `remember_ms`: it forgets the scope when
+    it has been idle for so long; 0: never.
     """
 
     scope: Scope
     limits: tuple[Quota, ...] = ()
     period: Period = FOREVER
     passing: bool = False
+    remember_ms: int = 0
 
     @property
     def limited(self) -> bool:

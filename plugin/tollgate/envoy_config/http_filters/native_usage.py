@@ -72,6 +72,7 @@ from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import decision_timeout, http_filter
 from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
 from tollgate.settings import TollgateSettings
+from tollgate.settings.entries.dimension_settings import dimensions_of
 
 AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz calls them in native mode."""
@@ -85,7 +86,7 @@ _TYPES = {
 }
 # Ten million bytes or more: too long to hold.
 _LONG = r"[1-9]\d{7,}"
-# The request headers that Tollgate reads.
+# The request headers that Tollgate reads, beside those of dimensions.
 _ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
 # Headers that resemble Authorization: the refusal of such a request mentions them.
 _MISSPELT = StringMatcher(prefix="auth")
@@ -110,10 +111,15 @@ _COMMON: Final[Mapping[str, Any]] = {
     "transport_api_version": ApiVersion.V3,
     "failure_mode_allow": False,
     "status_on_error": HttpStatus(code=StatusCode.ServiceUnavailable),
-    "allowed_headers": ListStringMatcher(patterns=[*_exactly(*_ASKED).patterns, _MISSPELT]),
     # Refusals are not errors of the provider.
     "charge_cluster_response_stats": False,
 }
+
+
+def _asked(ours: TollgateSettings) -> ListStringMatcher:
+    """Return the request headers that Tollgate reads."""
+    told = [name for each in dimensions_of(ours.dimensions) for name in each.headers]
+    return ListStringMatcher(patterns=[*_exactly(*_ASKED, *told).patterns, _MISSPELT])
 
 
 def key_check(ours: TollgateSettings) -> Json:
@@ -124,7 +130,7 @@ def key_check(ours: TollgateSettings) -> Json:
         authorization_request=AuthorizationRequest(headers_to_add=[flag]),
         authorization_response=AuthorizationResponse(allowed_client_headers=_told_refused()),
     )
-    message = ExtAuthz(**_COMMON, http_service=service)
+    message = ExtAuthz(**_COMMON, allowed_headers=_asked(ours), http_service=service)
     return http_filter(KEY_CHECK_FILTER, message)
 
 
@@ -138,6 +144,7 @@ def admission(ours: TollgateSettings) -> Json:
     )
     message = ExtAuthz(
         **_COMMON,
+        allowed_headers=_asked(ours),
         http_service=HttpService(server_uri=_server(ours), authorization_response=response),
         validate_mutations=True,
         with_request_body=BufferSettings(

@@ -46,6 +46,7 @@ MANAGEMENT_PREFIXES = (
     "/user/",
     "/team/",
     "/organization/",
+    "/tag/",
     "/customer/",
     "/end_user/",
     "/budget/",

@@ -10,6 +10,7 @@ from typing import Any
 
 from tollgate.core.audit import Change
 from tollgate.core.entities import (
+    NO_LIMITS,
     Budget,
     Entity,
     Key,
@@ -32,17 +33,26 @@ from tollgate.ports import E, Page, Registry, Stored, Write
 class LimitGuard:
     """The rules. Without a `catalog` the models that limits name are not checked.
 
-    `longest_wait_ms`: the longest wait that the configuration lets a limit ask for.
+    `longest_wait_ms`: the longest wait that the configuration lets a limit ask for. `sessions`:
+    whether requests tell theirs.
     """
 
     catalog: Catalog | None = None
     longest_wait_ms: int = 30_000
+    sessions: bool = True
 
     def check(self, before: Entity | None, after: Entity, own: Key | None) -> None:
         """Check a change by the owner of a key; None: by the master.
 
         Raises Denied or BadRequest.
         """
+        limits = after.session_limits if isinstance(after, Key | Team) else NO_LIMITS
+        if limits.limited and not self.sessions:
+            raise BadRequest(
+                "Limits of each session need the dimension: set tollgate.dimensions.session to"
+                " true",
+                "max_iterations" if limits.limits else "max_budget_per_session",
+            )
         known = set() if before is None else {*_limits(before)}
         for model, limit in _limits(after):
             if (model, limit) not in known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
@@ -12,7 +12,7 @@ from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.limit import Limit
 
 
-class LimitSetting(BaseModel):
+class _LimitSetting(BaseModel):
     """A limit in its general form; docs/limits.md describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,19 +30,29 @@ class LimitSetting(BaseModel):
     _limit: Limit = PrivateAttr()
 
     @model_validator(mode="after")
-    def _countable(self) -> LimitSetting:
+    def _countable(self) -> Self:
         try:
-            self._limit = limit_of_entry(self)
+            self._limit = limit_of_entry(self)  # type: ignore[arg-type] # classes below add `model`
         except BadRequest as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def limit(self) -> Limit:
+        """The limit that it describes."""
+        return self._limit
+
+
+class LimitSetting(_LimitSetting):
+    """A limit for all models."""
 
     @property
     def model(self) -> None:
         """None: the limit is for all models."""
         return
 
-    @property
-    def limit(self) -> Limit:
-        """The limit that it describes."""
-        return self._limit
+
+class NarrowedLimitSetting(_LimitSetting):
+    """A limit for all models, or for those of a name or wildcard."""
+
+    model: str | None = None

@@ -14,6 +14,7 @@ MADE: list[tuple[str, dict[str, Any]]] = [
     ("/team/new", {"team_id": "t", "members_with_roles": [{"user_id": "m", "role": "user"}]}),
     ("/budget/new", {"budget_id": "b"}),
     ("/organization/new", {"organization_id": "o"}),
+    ("/tag/new", {"name": "g"}),
     ("/organization/member_add", {"organization_id": "o", "member": {"user_id": "u"}}),
     ("/customer/new", {"user_id": "c"}),
     ("/key/generate", {"key": SECRET, "team_id": "t", "user_id": "u", "max_budget": 3}),
@@ -50,6 +51,9 @@ WRITES: list[tuple[str, dict[str, Any], str, str]] = [
     ("/customer/block", {"user_ids": ["c"]}, "change", "customer"),
     ("/customer/delete", {"user_ids": ["c"]}, "delete", "customer"),
     ("/end_user/block", {"user_ids": ["e"]}, "create", "customer"),
+    ("/tag/new", {"name": "h"}, "create", "tag"),
+    ("/tag/update", {"name": "g", "rpm_limit": 1}, "change", "tag"),
+    ("/tag/delete", {"name": "g"}, "delete", "tag"),
     ("/organization/new", {"organization_id": "p"}, "create", "organization"),
     ("PATCH /organization/update", {"organization_id": "o", "rpm_limit": 1}, "change",
      "organization"),
@@ -101,7 +105,13 @@ async def test_every_path_that_changes_something_tells_who_did(
 
 def test_no_path_that_takes_a_body_is_missing_above(api: Api) -> None:
     """Those that change nothing are named."""
-    reads = {"/budget/info", "/spend/calculate", "/team/model/delete", "/customer/unblock"}
+    reads = {
+        "/budget/info",
+        "/tag/info",
+        "/spend/calculate",
+        "/team/model/delete",
+        "/customer/unblock",
+    }
     reads |= {"/import", "/global/import"}
     document = api.client._transport.app.openapi()  # type: ignore[attr-defined]
     posts = {path for path, methods in document["paths"].items() if methods.keys() - {"get"}}

@@ -17,6 +17,7 @@ EntityKind = Literal[
     "budget",
     "organization",
     "organization_member",
+    "tag",
 ]
 
 

@@ -13,6 +13,11 @@ from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
+from tollgate.adapters.http_api.wire.parts.session_fields import (
+    SessionFields,
+    SessionRow,
+    session_row,
+)
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
@@ -30,7 +35,7 @@ from tollgate.management.spending.spending import Live
 from tollgate.management.virtual_keys import Made
 
 
-class KeyFields(OwnedFields[Key]):
+class KeyFields(OwnedFields[Key], SessionFields):
     """The fields of a key in a request."""
 
     attributes: ClassVar = {
@@ -66,7 +71,8 @@ class KeyFields(OwnedFields[Key]):
                 None if never else instant_after(parse_duration(self.duration or ""), now_us)
             )
             after = replace(after, expires_us=expires_us)
-        return after
+        limits = self.session_limits_over(after.session_limits)
+        return replace(after, session_limits=limits)
 
 
 class GenerateKey(KeyFields):
@@ -152,7 +158,7 @@ class GeneratedKey(ResponseBody):
     token_id: None = None
 
 
-class KeyRow(OwnedRow):
+class KeyRow(OwnedRow, SessionRow):
     """A key as /key/info and /key/list show it."""
 
     token: str
@@ -220,6 +226,7 @@ def row(live: Live[Key]) -> KeyRow:
     key = live.entity
     return KeyRow(
         **owned_row(live),
+        **session_row(live.entity.session_limits),
         token=key.hash,
         key_name=key.name,
         key_alias=key.alias,

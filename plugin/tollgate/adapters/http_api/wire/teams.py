@@ -12,6 +12,11 @@ from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
 from tollgate.adapters.http_api.wire.parts.entity_rows import OwnedRow, owned_row
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars, with_amounts
+from tollgate.adapters.http_api.wire.parts.session_fields import (
+    SessionFields,
+    SessionRow,
+    session_row,
+)
 from tollgate.adapters.http_api.wire.parts.types import (
     Count,
     Dollars,
@@ -32,7 +37,7 @@ _MEMBER_BUDGET = {
 }
 
 
-class TeamFields(OwnedFields[Team]):
+class TeamFields(OwnedFields[Team], SessionFields):
     """The fields of a team in a request.
 
     `team_member_*` are the limits of each member who has none of their own.
@@ -62,7 +67,8 @@ class TeamFields(OwnedFields[Team]):
         )
         if "model_aliases" in self.model_fields_set:
             after = replace(after, model_aliases=tuple((self.model_aliases or {}).items()))
-        return after
+        limits = self.session_limits_over(after.session_limits)
+        return replace(after, session_limits=limits)
 
 
 class NewTeam(TeamFields):
@@ -116,7 +122,7 @@ class CreatedTeam(ResponseBody):
     budget_reset_at: PrintedTime | None
 
 
-class TeamRow(OwnedRow):
+class TeamRow(OwnedRow, SessionRow):
     """A team as /team/info and /team/list show it."""
 
     team_alias: str | None
@@ -172,6 +178,7 @@ def row(live: Live[Team], members: Iterable[Member]) -> TeamRow:
     team = live.entity
     return TeamRow(
         **owned_row(live),
+        **session_row(team.session_limits),
         team_alias=team.alias,
         team_id=team.id,
         admins=team.admins,

@@ -359,7 +359,11 @@ def _limits(accounts: Accounts, meters: Sequence[tuple[Meter, bool]]) -> bytes:
         return first - len(numbers)
 
     for account in accounts:
-        numbers += (len(account.limits), account.passing, distance(account.period))
+        numbers += (
+            len(account.limits),
+            account.remember_ms or account.passing,
+            distance(account.period),
+        )
         for quota in account.limits:
             kind = kind_of(quota)
             name = quota.meter, quota.enforcement.strict

@@ -20,6 +20,7 @@ from tollgate.core.entities import (
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
@@ -85,6 +86,10 @@ class CachedDirectory:
     async def find_organization(self, organization_id: str) -> Organization | None:
         """Return the organization with that id, with the limits of its budget."""
         return await self._find_entity(Organization, organization_id)
+
+    async def find_tag(self, tag_id: str) -> Tag | None:
+        """Return the tag with that id, with the limits of its budget."""
+        return await self._find_entity(Tag, tag_id)
 
     async def find_organization_member(
         self, organization_id: str, user_id: str

@@ -19,6 +19,7 @@ from tollgate.core.entities import (
     Member,
     Organization,
     OrganizationMember,
+    Tag,
     Team,
     User,
 )
@@ -69,6 +70,7 @@ ENTITY_KINDS: dict[type[Entity], EntityKind] = {
         lambda organization: organization.id,
         "Organization already exists, passed organization_id={}.",
     ),
+    Tag: EntityKind("tag", lambda tag: tag.id, "Tag {} already exists"),
     OrganizationMember: EntityKind(
         "organization_member",
         lambda member: member.id,

@@ -9,9 +9,9 @@ from typing import ClassVar, Generic, TypeVar
 from tollgate.adapters.http_api.wire.parts.base import patched
 from tollgate.adapters.http_api.wire.parts.limits import LimitFields, ModelLimitFields
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, ObjectText
-from tollgate.core.entities import Budget, Customer, Key, Organization, Team, User
+from tollgate.core.entities import Budget, Customer, Key, Organization, Tag, Team, User
 
-_Limited = TypeVar("_Limited", Key, User, Team, Customer, Budget, Organization)
+_Limited = TypeVar("_Limited", Key, User, Team, Customer, Budget, Organization, Tag)
 
 _ATTRIBUTES = {
     "models": "models",

@@ -11,8 +11,8 @@
 --       once; callers name them by number.
 -- ARGV  1 now in us ('' asks the server)   2 number of scopes   3 the operation's own
 --       4 limits, doubles: of one caller behind the other how many accounts it has and how many
---         meters; for each account how many limits it has, 1 if its scope is forgotten when idle,
---         and the period of its spend; five numbers for each limit (see below). Behind all of a
+--         meters; for each account how many limits it has, after how many ms its scope
+--         is forgotten when idle (1: when the ledger forgets, 0: never), and the period of its spend; five numbers for each limit (see below). Behind all of a
 --         caller's accounts stand the bounds of their periods: the start of the one before, of the
 --         present one, and its end, in us. A period is told by how far behind these numbers its
 --         bounds stand; 0: it never ends.

@@ -116,8 +116,9 @@ local function settle_one(at, id, reservation, model)
     if scope[$FIRST] ~= $TOMBSTONE or holds[2] > scope[$FIRST + $AT] then
       local distance, late = limits[account + 2], false
       scope[$CHANGED] = true
-      if limits[account + 1] > 0 then
-        scope[$LIVES_MS] = now_ms - ARGV[3]
+      local idle_ms = limits[account + 1]
+      if idle_ms > 0 then
+        scope[$LIVES_MS] = idle_ms > 1 and idle_ms or now_ms - ARGV[3]
       end
       if distance > 0 then
         -- A period that began since a scope was written starts with nothing spent.

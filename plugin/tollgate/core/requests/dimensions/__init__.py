@@ -1,0 +1,1 @@
+"""What requests tell of the scopes that they belong to."""

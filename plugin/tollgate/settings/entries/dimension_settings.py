@@ -1,0 +1,155 @@
+"""`tollgate.dimensions`: scopes whose ids requests tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from msgspec import structs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from tollgate.core.callers.customer_ids import HEADERS as CUSTOMER_HEADERS
+from tollgate.core.callers.customer_ids import PLACES as CUSTOMER_PLACES
+from tollgate.core.callers.dimensions import BUILT_IN, Dimension
+from tollgate.core.callers.limit_entries import MOST_LIMITS
+from tollgate.core.entities import LimitSet, ModelLimits
+from tollgate.core.errors import BadRequest
+from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.limits.duration import parse_duration
+from tollgate.core.limits.limit import Forever, window_us
+from tollgate.settings.entries.limit_entry import NarrowedLimitSetting
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_PLACE = re.compile(r"[A-Za-z_][\w-]{0,63}(\.[A-Za-z_][\w-]{0,63})?")
+_REMEMBERED = "30d"
+_SESSION_REMEMBERED = "1d"
+
+
+def _remembered(text: str) -> str:
+    try:
+        parse_duration(text)
+    except BadRequest as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+class DimensionSource(BaseModel):
+    """One source of a dimension's values: a header, or a place in the body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str | None = None
+    body: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.header is None) == (self.body is None):
+            raise ValueError("each source is one of `header: NAME` and `body: PLACE`")
+        if self.header is not None and not _HEADER.fullmatch(self.header.lower()):
+            raise ValueError(f"{self.header!r} is no name of a header")
+        if self.body is not None and not _PLACE.fullmatch(self.body):
+            raise ValueError(
+                f"{self.body!r} is no place in a body: right is NAME or OBJECT.NAME, such as"
+                " metadata.project"
+            )
+        return self
+
+
+class DimensionSetting(BaseModel):
+    """A dimension; docs/scopes.md describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    sources: tuple[DimensionSource, ...] | None = Field(None, alias="from")
+    several: bool | None = None
+    limits: tuple[NarrowedLimitSetting, ...] = ()
+    remember: Annotated[str, AfterValidator(_remembered)] | None = None
+
+    def made(self, name: str) -> Dimension:
+        """Return the dimension. Raises ValueError that names what is missing or wrong."""
+        built_in = BUILT_IN.get(name)
+        if built_in is None:
+            _check_name(name)
+            if not self.sources:
+                raise ValueError(f"{name}: name its sources under `from`, such as header: x-{name}")
+        dimension = built_in or Dimension(name)
+        if self.sources is not None:
+            dimension = structs.replace(
+                dimension,
+                headers=tuple(each.header.lower() for each in self.sources if each.header),
+                places=tuple(each.body for each in self.sources if each.body),
+            )
+        limits = LimitSet(tuple(each.limit for each in self.limits if each.model is None))
+        models = dict.fromkeys(each.model for each in self.limits if each.model is not None)
+        narrowed = tuple(
+            ModelLimits(
+                model, LimitSet(tuple(each.limit for each in self.limits if each.model == model))
+            )
+            for model in models
+        )
+        for each in (limits, *(one.limits for one in narrowed)):
+            _check_limits(name, each)
+        return structs.replace(
+            dimension,
+            several=dimension.several if self.several is None else self.several,
+            limits=limits,
+            model_limits=narrowed,
+            remember_us=self._remember_us(name, (limits, *(each.limits for each in narrowed))),
+        )
+
+    def _remember_us(self, name: str, sets: tuple[LimitSet, ...]) -> int:
+        """Return how long an idle value is kept: at least as long as a window of its limits."""
+        default = _SESSION_REMEMBERED if name == ScopeKind.SESSION else _REMEMBERED
+        asked_us = parse_duration(self.remember or default).length_us
+        windows = [
+            window_us(limit.window)
+            for each in sets
+            for limit in each.limits
+            if not isinstance(limit.window, Forever)
+        ]
+        longest_us = max(windows, default=0)
+        if self.remember is not None and asked_us < longest_us:
+            raise ValueError(
+                f"{name}: remember is shorter than the window of a limit, whose counts would be"
+                " forgotten within it"
+            )
+        return max(asked_us, longest_us)
+
+
+DimensionSettings = dict[str, DimensionSetting | Literal[True]]
+
+
+def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tuple[Dimension, ...]:
+    """Return the dimensions of a configuration, in the order in which a refusal names them.
+
+    Raises ValueError for one that cannot be.
+    """
+    found = [
+        (DimensionSetting() if setting is True else setting).made(name)
+        for name, setting in given.items()
+    ]
+    taken = dict.fromkeys([*CUSTOMER_HEADERS, *CUSTOMER_PLACES], "customer")
+    for each in found:
+        for source in (*each.headers, *each.places):
+            if source in taken:
+                raise ValueError(f"{source!r} tells the {taken[source]} already")
+            taken[source] = each.name
+    order = {name: number for number, name in enumerate(BUILT_IN)}
+    return tuple(sorted(found, key=lambda each: order.get(each.name, len(order))))
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a dimension: right are lower-case letters, digits and _"
+        )
+    if name in set(ScopeKind):
+        raise ValueError(f"{name!r} is a scope already")
+
+
+def _check_limits(name: str, limits: LimitSet) -> None:
+    counters = [each.counter for each in limits.limits]
+    if len(counters) > MOST_LIMITS or len(set(counters)) < len(counters):
+        raise ValueError(f"{name}: at most {MOST_LIMITS} limits, of one meter and window only one")

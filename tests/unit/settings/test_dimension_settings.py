@@ -1,0 +1,73 @@
+"""`tollgate.dimensions`: what is declared, and what is refused with what would be right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tollgate.core.callers.dimensions import SESSION, TAG
+from tollgate.settings import TollgateSettings
+from tollgate.settings.entries.dimension_settings import dimensions_of
+
+DAY_US = 86_400_000_000
+DAILY = {"meter": "usd", "amount": 1, "per": "1d"}
+
+
+def declared(**given: Any) -> Any:
+    return dimensions_of(TollgateSettings.model_validate({"dimensions": given}).dimensions)
+
+
+def test_built_in_dimensions_are_switched_on_with_their_sources() -> None:
+    """Tags first, then sessions, then those of one's own, however they are written."""
+    own = {"from": [{"header": "X-Project"}, {"body": "metadata.project"}]}
+    project, tag, session = (
+        next(each for each in declared(project=own, session=True, tag=True) if each.name == name)
+        for name in ("project", "tag", "session")
+    )
+    names = [each.name for each in declared(project=own, session=True, tag=True)]
+    assert names == ["tag", "session", "project"]
+    assert (tag.headers, session.places) == (TAG.headers, SESSION.places)
+    assert (project.headers, project.places) == (("x-project",), ("metadata.project",))
+    assert (tag.remember_us, session.remember_us) == (30 * DAY_US, DAY_US)
+
+
+def test_limits_are_for_all_models_or_for_some_and_are_never_forgotten_within_their_window() -> (
+    None
+):
+    """An idle value is kept as long as its longest window."""
+    limits = [
+        {"meter": "usd", "amount": 5, "per": "60d"},
+        {"meter": "requests", "amount": 9, "per": "1m", "model": "claude-*"},
+    ]
+    (tag,) = declared(tag={"limits": limits})
+    assert [each.amount for each in tag.limits.limits] == [5_000_000_000]
+    assert [each.model for each in tag.model_limits] == ["claude-*"]
+    assert tag.remember_us == 60 * DAY_US
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"project": True}, "from"),
+        ({"project": {"from": []}}, "from"),
+        ({"team": {"from": [{"header": "x"}]}}, "scope already"),
+        ({"Pro ject": {"from": [{"header": "x"}]}}, "no name of a dimension"),
+        ({"p": {"from": [{"header": "x", "body": "y"}]}}, "each source"),
+        ({"p": {"from": [{}]}}, "each source"),
+        ({"p": {"from": [{"header": "x y"}]}}, "no name of a header"),
+        ({"p": {"from": [{"body": "a.b.c"}]}}, "no place in a body"),
+        ({"p": {"from": [{"body": "user"}]}}, "customer already"),
+        ({"tag": True, "p": {"from": [{"header": "x-litellm-tags"}]}}, "tag already"),
+        ({"tag": {"remember": "1x"}}, "remember"),
+        ({"tag": {"remember": "1h", "limits": [DAILY]}}, "remember"),
+        ({"tag": {"limits": [{"meter": "usd", "amount": 1}] * 2}}, "only one"),
+        ({"tag": {"limits": [{"meter": "usd", "amount": -1}]}}, "amount"),
+        ({"tag": False}, "tag"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_named(given: dict[str, Any], named: str) -> None:
+    """With what would be right."""
+    with pytest.raises(ValidationError, match=named):
+        declared(**given)
