@@ -125,15 +125,25 @@ async def serve_worker(
             told, hurry = _signals()
             await told.wait()
         health.drain()
-        drain_s = settings.tollgate.drain_seconds
-        stopping = asyncio.gather(door.stop(drain_s), server.stop(drain_s))
-        await asyncio.wait((stopping,), timeout=_NOTICED_S)
-        log.end_all()
-        async with beside(_cut(hurry, door, server)):
-            await stopping
-        await log.drain()
+        await _stop(door, server, log, hurry, settings.tollgate.drain_seconds)
         await core.meter.drain()
     await core.close()
+
+
+async def _stop(
+    door: AuthorizationOverHttp,
+    server: Server,
+    log: AccessLog,
+    hurry: asyncio.Event,
+    drain_s: float,
+) -> None:
+    """Let calls under way end, for some seconds or until somebody hurries."""
+    stopping = asyncio.gather(door.stop(drain_s), server.stop(drain_s))
+    await asyncio.wait((stopping,), timeout=_NOTICED_S)
+    log.end_all()
+    async with beside(_cut(hurry, door, server)):
+        await stopping
+    await log.drain()
 
 
 def _server(settings: Settings, address: str, methods: Methods) -> Server:

@@ -127,6 +127,27 @@ class _Gateway:
             for each in self.settings.credentials.values()
         }
 
+    def place(self, name: str) -> Address:
+        """Return the socket of a part."""
+        return Address(path=str(self.folder / f"{name}.sock"))
+
+    def topology(self, listen: Address, envoy_admin: Address) -> Topology:
+        """Return where each part of `tollgate up` is, and make the folder that Envoy watches."""
+        watched = self.folder / "watched"
+        watched.mkdir()
+        numbers = range(self.worker_count + self.stand_in_count)
+        return Topology(
+            listen=listen,
+            workers=tuple(self.place(f"worker-{number}") for number in numbers),
+            admin=self.place("admin"),
+            mock=self.place("mock"),
+            envoy_admin=envoy_admin,
+            trust_bundle=_trust_bundle(self.settings),
+            workers_http=tuple(self.place(f"authz-{number}") for number in numbers),
+            stand_ins=self.stand_in_count,
+            discovery=Discovery(str(watched), {}),
+        )
+
     def store(self, resources: ExitStack) -> tuple[str, list[Part]]:
         """Return the store's URL, and the part that serves it: none if the
         settings name a store.
@@ -253,25 +274,8 @@ def gateway(
         live = LiveConfiguration.begin(file, load, settings, folder)
         own = _Gateway(live, programs or Programs(), _with_metrics(folder), folder)
         redis_url, store = own.store(resources)
-        watched = folder / "watched"
-        watched.mkdir()
-        envoy_admin = Address(path=str(folder / "envoy-admin.sock"))
-        numbers = range(own.worker_count + own.stand_in_count)
-        topology = Topology(
-            listen=listen,
-            workers=tuple(
-                Address(path=str(folder / f"worker-{number}.sock")) for number in numbers
-            ),
-            admin=Address(path=str(folder / "admin.sock")),
-            mock=Address(path=str(folder / "mock.sock")),
-            envoy_admin=envoy_admin,
-            trust_bundle=_trust_bundle(settings),
-            workers_http=tuple(
-                Address(path=str(folder / f"authz-{number}.sock")) for number in numbers
-            ),
-            stand_ins=own.stand_in_count,
-            discovery=Discovery(str(watched), {}),
-        )
+        envoy_admin = own.place("envoy-admin")
+        topology = own.topology(listen, envoy_admin)
         middle = [
             *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
