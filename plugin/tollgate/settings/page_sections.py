@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -21,7 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from tollgate.core.errors import BadRequest
 from tollgate.core.limits.bucket import MAX_LIMIT
+from tollgate.core.limits.duration import parse_duration
 from tollgate.core.money.costs import costs_of
 from tollgate.settings.own_section import TollgateSettings
 
@@ -37,6 +40,17 @@ def _dollars(value: object) -> Decimal:
 
 
 Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
+
+
+def _duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except BadRequest as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+BudgetDuration = Annotated[str, AfterValidator(_duration)]
 
 
 class PageSection(BaseModel):
@@ -141,7 +155,7 @@ class LitellmSettings(PageSection):
     """The served part of `litellm_settings`."""
 
     max_budget: Dollars | None = None
-    budget_duration: str | None = None
+    budget_duration: BudgetDuration | None = None
     max_end_user_budget: Dollars | None = None
     model_alias_map: dict[str, str] = Field(default_factory=dict)
 
