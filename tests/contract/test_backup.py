@@ -6,12 +6,26 @@ import io
 from pathlib import Path
 
 import pytest
+from tests.make import account_of, settlement
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.connection.pipe import Pipe
+from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.outbox.key_dumps import ValkeyKeys
 from tollgate.app.backup_files import back_up_to, restore_from
+from tollgate.core.entities import Team
 from tollgate.core.errors import SettingsError
+from tollgate.core.limits.accounts import Scope, ScopeKind
+from tollgate.ports import LedgerQuery
 from tollgate.reporting.backups import back_up, restore
+
+FORMER = Path(__file__).with_name("formats") / "store-0.2.0.backup"
+# When it was written, by its clock, and how long its lease was.
+NOW_US, LEASE_US = 1_800_000_000_000_000, 10**15
+KEY = account_of(Scope(ScopeKind.KEY, "k1"), rpm=10, tpm=1000, parallel=3, budget_nanousd=500)
+USER = account_of(Scope(ScopeKind.USER, "u1"), budget_nanousd=10**9)
 
 
 async def fill(store: Valkey) -> None:
@@ -90,3 +104,22 @@ async def test_a_state_folder_is_backed_up_and_restored(tmp_path: Path, store: V
     assert await restore_from(packed, None, tmp_path / "other", force=False) == 6
     with pytest.raises(SettingsError, match="holds keys"):
         await restore_from(packed, None, state, force=False)
+
+
+async def test_a_store_of_0_2_0_goes_on(store: Valkey, pipe: Pipe) -> None:
+    """Its backup is restored and converted: spend, a call in flight, the ledger, an entity."""
+    lines = FORMER.read_bytes().splitlines(keepends=True)
+    await restore(ValkeyKeys(store), lines, force=False)
+    later_us = NOW_US + LEASE_US + 1
+    counters = ValkeyCounters(store, pipe, LEASE_US, 10 * LEASE_US, later_us)
+    await counters.meet_store()
+    for spend in await counters.spend("default", (USER, KEY)):
+        assert (spend.total_nanousd, spend.held_nanousd) == (100, 120)
+    (held,) = await counters.expired("default")
+    assert await counters.settle(held, settlement(cost=7)) is not None
+    for spend in await counters.spend("default", (USER, KEY)):
+        assert (spend.total_nanousd, spend.held_nanousd) == (107, 0)
+    ledger = await ValkeyLedger(store).page(LedgerQuery(), 10)
+    assert [each.record.cost_nanousd for each in ledger.records] == [7, 100]
+    (team,) = await ValkeyRegistry(store).get(Team, ["t1"])
+    assert team is not None
