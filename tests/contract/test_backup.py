@@ -111,7 +111,7 @@ async def test_a_store_of_0_2_0_goes_on(store: Valkey, pipe: Pipe) -> None:
     lines = FORMER.read_bytes().splitlines(keepends=True)
     await restore(ValkeyKeys(store), lines, force=False)
     later_us = NOW_US + LEASE_US + 1
-    counters = ValkeyCounters(store, pipe, LEASE_US, 10 * LEASE_US, later_us)
+    counters = ValkeyCounters(store, pipe, LEASE_US, 2 * LEASE_US, later_us)
     await counters.meet_store()
     for spend in await counters.spend("default", (USER, KEY)):
         assert (spend.total_nanousd, spend.held_nanousd) == (100, 120)
