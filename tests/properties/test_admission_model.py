@@ -140,7 +140,7 @@ class Amounts:
 @dataclass
 class Tally:
     """One limit of one scope of the model: what is settled, a bucket's as an exact fraction, and
-    what each call holds.
+    what each call holds. A call is settled in the period that admitted it.
     """
 
     meter: Meter
@@ -149,6 +149,7 @@ class Tally:
     settled: Fraction = Fraction(0)
     held: dict[int, int] = field(default_factory=dict)
     period: int = 0
+    admitted_in: dict[int, int] = field(default_factory=dict)
 
     @property
     def level(self) -> Fraction:
@@ -184,6 +185,7 @@ class Tally:
             self.settled += hold
         else:
             self.held[number] = hold
+            self.admitted_in[number] = self.period
 
     def settle(self, number: int, used: Amounts) -> None:
         if self.meter is Meter.REQUESTS:
@@ -195,7 +197,7 @@ class Tally:
         if isinstance(self.window, Bucket):
             left = max(Fraction(0), level + used.of(self.meter) - hold)
             self.settled = left - sum(self.held.values())
-        else:
+        elif self.admitted_in[number] == self.period:
             self.settled += used.of(self.meter)
 
 
