@@ -85,3 +85,15 @@ async def test_a_key_that_reads_too_often_waits(api: Api) -> None:
     answer = await api.get("/v1/usage", by=key)
     assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (429, True)
     assert (await api.get("/v1/usage", by=other)).status_code == 200
+
+
+async def test_a_raise_and_shadow_mode_are_told(api: Api) -> None:
+    """What was added, until when; and which limits refuse nothing."""
+    entry = {"meter": "requests", "amount": 5, "per": "1m", "mode": "shadow"}
+    raised = {"temp_budget_increase": 10, "temp_budget_expiry": "1d"}
+    key = (await api.made(max_budget=2, limits=[entry], **raised))["key"]
+    found = await limits_of(api, key)
+    budget, rate = found["key", "usd"], found["key", "requests"]
+    assert (budget["amount"], budget["raised_by"], budget["enforced"]) == (12.0, 10.0, True)
+    assert budget["raised_until"] is not None
+    assert (rate["enforced"], rate["raised_by"], rate["raised_until"]) == (False, 0.0, None)

@@ -26,7 +26,10 @@ class MetLimit(ResponseBody):
     window: str | None
     window_kind: WindowKind
     words: str
+    enforced: bool
     amount: float | None
+    raised_by: float | None
+    raised_until: PrintedTime | None
     used: float | None
     held: float | None
     left: float | None
@@ -66,12 +69,12 @@ def own_usage(key: Key, levels: list[MetLevel], now_us: int, *, everything: bool
 def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
     level = met.level
     quota, scope = level.quota, level.scope
-    amounts = (quota.amount, level.used - level.held, level.held, level.remaining)
+    amounts = (quota.amount, quota.raised, level.used - level.held, level.held, level.remaining)
     told: list[float | None] = [
         None if hidden else dollars_of(each) if quota.meter is Meter.USD else float(each)
         for each in amounts
     ]
-    amount, used, held, left = told
+    amount, raised_by, used, held, left = told
     return MetLimit(
         scope=scope.kind,
         scope_id=scope.id,
@@ -81,7 +84,10 @@ def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
         window=shown_length(quota) or None,
         window_kind=_window_kind(quota),
         words=described(quota),
+        enforced=not quota.enforcement.shadow,
         amount=amount,
+        raised_by=raised_by,
+        raised_until=quota.raised_until_us or None,
         used=used,
         held=held,
         left=left,
