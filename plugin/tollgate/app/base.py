@@ -26,8 +26,9 @@ from tollgate.admission.hold_waits import HoldWaits
 from tollgate.app.configuration import Configuration, Priced
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import request_id
-from tollgate.core.entities import LimitSet
+from tollgate.core.entities import NO_LIMITS, LimitSet
 from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.money.dollars import nanousd_of
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.catalog import Catalog
@@ -35,6 +36,7 @@ from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Metering
 from tollgate.metering.unseen import UnseenOutput
 from tollgate.settings import Settings
+from tollgate.settings.entries.default_limits import default_limits_of
 from tollgate.settings.entries.dimension_settings import dimensions_of
 from tollgate.shipped_tables import output_limits
 
@@ -155,6 +157,7 @@ def fallback_price(settings: Settings) -> Price | None:
 def terms(settings: Settings) -> Terms:
     """Return what the configuration says about admission."""
     limits, ours = settings.litellm, settings.tollgate
+    defaults = default_limits_of(ours.default_limits)
     return Terms(
         max_request_bytes=ours.max_request_bytes,
         master_hash=None
@@ -162,9 +165,12 @@ def terms(settings: Settings) -> Terms:
         else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
             proxy=_proxy_limits(settings),
-            customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)),
+            customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)).or_else(
+                defaults.pop(ScopeKind.CUSTOMER, NO_LIMITS)
+            ),
             dimensions=dimensions_of(ours.dimensions),
             enforce=ours.enforce,
+            defaults=defaults,
         ),
         default_output_tokens=ours.default_output_tokens,
         unpriced_models=ours.unpriced_models,

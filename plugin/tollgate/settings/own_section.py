@@ -18,6 +18,7 @@ from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.logs import LogFormat, LogLevel
+from tollgate.settings.entries.default_limits import default_limits_of
 from tollgate.settings.entries.dimension_settings import DimensionSettings, dimensions_of
 from tollgate.settings.entries.event_entry import EventSinkEntry
 from tollgate.settings.entries.limit_entry import LimitSetting
@@ -166,6 +167,13 @@ class TollgateSettings(GrpcSettings):
     limits: tuple[LimitSetting, ...] = Field(
         (), description="further limits of all calls together (docs/limits.md)"
     )
+    default_limits: dict[str, tuple[LimitSetting, ...]] = Field(
+        default_factory=dict,
+        description=(
+            "limits of each user, team, member, key, customer, organization or"
+            " organization_member that has none of that meter and window (docs/scopes.md)"
+        ),
+    )
     dimensions: DimensionSettings = Field(
         default_factory=dict,
         description=(
@@ -279,6 +287,7 @@ class TollgateSettings(GrpcSettings):
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         dimensions_of(self.dimensions)
+        default_limits_of(self.default_limits)
         if (contradiction := find_contradiction(self.limits_of_all())) is not None:
             raise ValueError(contradiction)
         if self.events and self.history_database is None:

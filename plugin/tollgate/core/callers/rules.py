@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
 from tollgate.core.callers.access import AllowedModels, covers
 from tollgate.core.callers.dimensions import Dimension
-from tollgate.core.callers.scopes import Limited, scope_from
+from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_from
 from tollgate.core.entities import (
     NO_LIMITS,
     Customer,
@@ -83,13 +84,15 @@ class Caller(Struct, frozen=True):
 class Policy:
     """Limits that the configuration gives: to the whole proxy, to each customer that has none of
     its own, and to values of dimensions. Without `enforce` all limits of all scopes are in shadow
-    mode.
+    mode. `defaults`: limits of each entity of a kind of scope that has none of that meter and
+    window.
     """
 
     proxy: LimitSet = NO_LIMITS
     customer: LimitSet = NO_LIMITS
     dimensions: tuple[Dimension, ...] = ()
     enforce: bool = True
+    defaults: Mapping[str, LimitSet] = field(default_factory=dict)
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -180,7 +183,9 @@ def scopes_of(
     An entity narrowed to the model follows the entity; without a model, to each that it names.
     """
     yield PROXY, policy.proxy
-    place = caller.place
+    defaults, place = policy.defaults, caller.place
+    if defaults:
+        caller = _with_defaults(caller, defaults)
     if organization := caller.organization:
         yield from _narrowed(
             scope_from(organization, organization.place, place), organization, model
@@ -200,6 +205,37 @@ def scopes_of(
         yield from _of_value(value, caller, policy, model)
     if key := caller.key:
         yield from _narrowed(Scope(ScopeKind.KEY, key.id), key, model)
+
+
+def _with_defaults(caller: Caller, defaults: Mapping[str, LimitSet]) -> Caller:
+    """Return a caller whose entities have the default limits where they have none of their own.
+
+    A key's user and member whom nobody registered have them as well.
+    """
+    key, user, member = caller.key, caller.user, caller.member
+    if key is not None and key.user_id is not None:
+        if user is None and ScopeKind.USER in defaults:
+            user = User(key.user_id)
+        if member is None and key.team_id is not None and ScopeKind.MEMBER in defaults:
+            member = Member(key.team_id, key.user_id)
+    return structs.replace(
+        caller,
+        key=_or_default(key, defaults),
+        user=_or_default(user, defaults),
+        member=_or_default(member, defaults),
+        team=_or_default(caller.team, defaults),
+        organization=_or_default(caller.organization, defaults),
+        organization_member=_or_default(caller.organization_member, defaults),
+    )
+
+
+L = TypeVar("L", Key, User, Member, Team, Organization, OrganizationMember)
+
+
+def _or_default(entity: L | None, defaults: Mapping[str, LimitSet]) -> L | None:
+    if entity is None or (default := defaults.get(KINDS_OF[type(entity)])) is None:
+        return entity
+    return replace(entity, limits=entity.limits.or_else(default))
 
 
 def _of_value(
