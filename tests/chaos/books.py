@@ -21,7 +21,6 @@ from tests.load.programs import Tick
 from valkey import Valkey
 from valkey.cluster import ClusterNode, ValkeyCluster
 from valkey.exceptions import ValkeyError
-from valkey.sentinel import Sentinel
 
 from tollgate.adapters.valkey.connection.address import StoreAddress, StoreKind
 from tollgate.adapters.valkey.counters.layout import read_state
@@ -93,10 +92,20 @@ def store_at(url: str) -> Valkey:
         nodes = [ClusterNode(host, port) for host, port in address.seeds]
         return cast("Valkey", ValkeyCluster(startup_nodes=nodes, **login))
     if address.kind is StoreKind.SENTINEL:
-        asks = {"username": address.sentinel_username, "password": address.sentinel_password}
-        sentinel = Sentinel(list(address.seeds), sentinel_kwargs=asks, **login)
-        return cast("Valkey", sentinel.master_for(address.primary))
+        host, port = _primary(address)
+        return Valkey(host, port, db=address.database, **login)
     return Valkey.from_url(url)
+
+
+def _primary(address: StoreAddress) -> tuple[str, int]:
+    """Ask the first sentinel for the primary."""
+    asked = address.sentinels[0]
+    login = {"username": asked.username, "password": asked.password}
+    with Valkey(asked.host, asked.port, **login) as sentinel:
+        found: Any = sentinel.execute_command(
+            "SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.primary
+        )
+    return found[0].decode(), int(found[1])
 
 
 def read(store: Valkey) -> Books:

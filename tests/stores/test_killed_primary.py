@@ -35,7 +35,6 @@ class Store:
     """A store of several servers, and what names the primary of most calls."""
 
     url: str
-    administrators_url: str
     primary: Callable[[], Server]
 
 
@@ -44,14 +43,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with ExitStack() as stack:
         if request.param == "sentinel":
             trio = stack.enter_context(guarded_trio(tmp_path))
-            ours = with_login(trio.url) + WATCHER
-            theirs = trio.url.replace("://", "://:admin@", 1) + "?sentinel_password=admin"
-            yield Store(ours, theirs, lambda: trio.primary)
+            yield Store(with_login(trio.url) + WATCHER, lambda: trio.primary)
         else:
             servers = stack.enter_context(guarded_cluster(tmp_path, replicas=1))
             slot = slot_of_key(organization_keys("default")[0])
-            ours = with_login(servers.url)
-            yield Store(ours, ours, lambda: servers.serving(slot))
+            yield Store(with_login(servers.url), lambda: servers.serving(slot))
 
 
 @dataclass
@@ -95,7 +91,7 @@ async def test_what_clients_were_told_outlives_a_primary(store: Store, tmp_path:
         over.set()
         await asyncio.gather(*loads)
         books = await asyncio.to_thread(
-            read_when_quiet, store.administrators_url, patience_s=PATIENCE_S, tick=lambda: None
+            read_when_quiet, store.url, patience_s=PATIENCE_S, tick=lambda: None
         )
     _judge(seen, books)
 
