@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.fakes import FixedClock, MemoryCounters
-from tests.many_servers import cluster
+from tests.many_servers import Cluster, cluster
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.cluster.of_store import counters_of
@@ -38,10 +38,16 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of three primaries, for the whole run."""
     with cluster(tmp_path_factory.mktemp("cluster")) as found:
-        yield found.url
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cluster_url(cluster_servers: Cluster) -> str:
+    """The URL of the cluster."""
+    return cluster_servers.url
 
 
 @pytest.fixture
