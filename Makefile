@@ -132,6 +132,7 @@ stores: $(VENV)/dev
 	for kind in sentinel cluster; do \
 	  echo "$$kind:"; \
 	  TOLLGATE_TEST_STORE=$$kind $(BIN)/pytest -q $(STORE_TESTS) \
+	    -W default::pytest.PytestUnraisableExceptionWarning \
 	    -k "not memory and not let_in and not lost_subscription and not silent_connection" \
 	    $(ARGS) || exit 1; \
 	done
