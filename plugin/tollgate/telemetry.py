@@ -34,6 +34,9 @@ _REFUSALS_DROPPED = Counter(
     "tollgate_refusals_dropped",
     "Refusals that were not recorded, because the store was slow or down",
 )
+_ALERTS = Counter(
+    "tollgate_alerts", "Alerts of limits that came to a threshold", ["event", "scope"]
+)
 _WAITED = Counter(
     "tollgate_requests_waited",
     "Requests that waited for room in a limit, by how it ended",
@@ -232,6 +235,11 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
 def refusals_dropped(count: int) -> None:
     """Record refusals that nobody can look up later."""
     _count(_REFUSALS_DROPPED, count)
+
+
+def alerted(event: str, scope: str) -> None:
+    """Record that a limit of a kind of scope has come to a threshold."""
+    _count(_labelled(_ALERTS, event, scope))
 
 
 def waited(*, admitted: bool) -> None:

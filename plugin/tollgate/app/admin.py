@@ -28,6 +28,7 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
+from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.evictions import watch_evictions
@@ -152,6 +153,7 @@ async def serve_admin(
     server = _Server(config)
     async with (
         beside(reap(core.meter)),
+        beside(keep_telling(settings, core.client)),
         beside(core.configuration(manage_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         beside(telemetry.outage.watch(core.probe)),

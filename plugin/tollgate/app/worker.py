@@ -21,6 +21,7 @@ from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.sound import TaggedSound
 from tollgate.adapters.tokenizer import token_counters
+from tollgate.adapters.valkey.alerts.alert_book import ValkeyAlertBook
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
@@ -28,11 +29,13 @@ from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
 from tollgate.admission.current import CurrentAdmissions
 from tollgate.admission.refusal_notes import RefusalNotes
+from tollgate.app.alerting import alert_terms
 from tollgate.app.base import DAY_US, Core, new_id, terms
 from tollgate.background import beside
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
+from tollgate.metering.alert_watch import AlertWatch
 from tollgate.settings import Settings
 from tollgate.shipped_tables import api_table
 from tollgate.snapshot import Snapshot
@@ -92,7 +95,11 @@ async def serve_worker(
     door = AuthorizationOverHttp(admissions, core.meter, apis)
     counts = dict(token_counters(settings.deployments)) if settings.tollgate.tokenizer else {}
 
+    alert_watch = _alert_watch(core, directory)
+
     def admit_by(settings: Settings, catalog: Catalog) -> None:
+        if alert_watch is not None and (terms_now := alert_terms(settings)) is not None:
+            alert_watch.reconfigure(terms_now)
         if settings.tollgate.tokenizer:
             counts.update(token_counters(settings.deployments))
         admissions.replace(admissions_by(settings, catalog))
@@ -113,6 +120,7 @@ async def serve_worker(
         beside(core.configuration(admit_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         beside(refusal_notes.keep_written()),
+        beside(_keep_watching(alert_watch)),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
     ):
@@ -144,6 +152,22 @@ async def _stop(
     async with beside(_cut(hurry, door, server)):
         await stopping
     await log.drain()
+
+
+def _alert_watch(core: Core, directory: CachedDirectory) -> AlertWatch | None:
+    """Return what watches limits; None: nobody is to be told of any."""
+    told = alert_terms(core.settings)
+    if told is None:
+        return None
+    book = ValkeyAlertBook(core.pipe)
+    watch = AlertWatch(directory, core.counters, book, core.clock, told, new_id)
+    core.meter.also_on_settled(watch.settled)
+    return watch
+
+
+async def _keep_watching(watch: AlertWatch | None) -> None:
+    if watch is not None:
+        await watch.keep_watching()
 
 
 def _server(settings: Settings, address: str, methods: Methods) -> Server:

@@ -8,7 +8,8 @@ TollgateError
 ├── Conflict            an entity exists already, or was changed concurrently
 ├── StoreUnavailable    the store did not answer in time
 │   └── StoreSilent     after it was asked, so the outcome is unknown
-└── HistoryUnavailable  the database of the history did not do what it was asked
+├── HistoryUnavailable  the database of the history did not do what it was asked
+└── NotTold             an alert did not reach its receiver
 """
 
 from __future__ import annotations
@@ -70,3 +71,7 @@ class StoreSilent(StoreUnavailable):
 
 class HistoryUnavailable(TollgateError):
     """The database of the history did not answer or refused; a later attempt may succeed."""
+
+
+class NotTold(TollgateError):
+    """An alert did not reach its receiver; a later attempt may succeed."""

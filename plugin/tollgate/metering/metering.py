@@ -81,10 +81,14 @@ class Metering:
         self._default_price = default_price
         self._estimates = estimates
         self._ietf = ietf
-        self._on_settled = on_settled
+        self._on_settled = [on_settled]
         self._unseen = unseen or UnseenOutput(OwnOutputs())
         self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
         self._settling = Background()
+
+    def also_on_settled(self, listener: Callable[[Reservation], None]) -> None:
+        """Call this too for every call that this object settles."""
+        self._on_settled.append(listener)
 
     def reconfigure(
         self, catalog: Catalog, default_price: Price | None, unseen: UnseenOutput, *, ietf: bool
@@ -248,7 +252,8 @@ class Metering:
 
     def _settled(self, ended: Ended, settlement: Settlement) -> None:
         reservation, usage = ended.reservation, settlement.usage
-        self._on_settled(reservation)
+        for listener in self._on_settled:
+            listener(reservation)
         if usage.certainty is Certainty.EXACT:
             self._estimates.learn(
                 reservation.deployment,

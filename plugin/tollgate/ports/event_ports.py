@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tollgate.core.alerting.alert import Alert
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.ports import LedgerQuery
 
@@ -50,4 +51,55 @@ class RefusalLog(Protocol):
         `since_us` and `until_us` bound when the request was refused. Raises BadRequest for an
         invalid cursor.
         """
+        ...
+
+
+class AlertBook(Protocol):
+    """Where alerts are claimed. Errors are core.errors.StoreUnavailable."""
+
+    async def claim(self, mark: str, marked_s: int, alert: Alert) -> bool:
+        """Record an alert unless somebody has claimed its mark; return whether it was recorded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """An alert that a sink has not taken yet. `tries`: how often it was handed out, this time
+    included.
+    """
+
+    place: str
+    tries: int
+    alert: Alert
+
+
+class AlertQueue(Protocol):
+    """Alerts on their way to sinks, each of which takes every alert once.
+
+    Errors are core.errors.StoreUnavailable.
+    """
+
+    async def prepare(self, sink: str) -> None:
+        """Let a sink begin with what is recorded from now on, unless it has begun before."""
+        ...
+
+    async def take(self, sink: str) -> list[Queued]:
+        """Return alerts that are new, or whose last try is long enough ago, for this process
+        alone.
+        """
+        ...
+
+    async def done(self, sink: str, place: str) -> None:
+        """Hand an alert out to this sink no more."""
+        ...
+
+
+class AlertSink(Protocol):
+    """What alerts are told to."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def tell(self, alert: Alert) -> None:
+        """Tell an alert. Raises core.errors.NotTold."""
         ...

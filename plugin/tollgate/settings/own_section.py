@@ -18,6 +18,7 @@ from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
 from tollgate.core.models.output_limits import DEFAULT_CEILING
 from tollgate.logs import LogFormat, LogLevel
+from tollgate.settings.entries.alert_settings import AlertSettings
 from tollgate.settings.entries.default_limits import default_limits_of
 from tollgate.settings.entries.dimension_settings import DimensionSettings, dimensions_of
 from tollgate.settings.entries.event_entry import EventSinkEntry
@@ -220,6 +221,9 @@ class TollgateSettings(GrpcSettings):
     )
     upstream_timeout_seconds: int = Field(
         600, ge=1, description="a provider that sends nothing for this long has failed"
+    )
+    alerts: AlertSettings | None = Field(
+        None, description="who is told when a limit comes to a threshold (docs/alerts.md)"
     )
     ledger_days: int = Field(30, ge=1, description="how long settled records are kept")
     history_url: str | None = Field(

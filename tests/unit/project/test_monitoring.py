@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tollgate import telemetry
-from tollgate.reporting import history_telemetry
+from tollgate.reporting import alert_telemetry, history_telemetry
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,8 @@ ADDED_LABELS = {"le", "pid", "job", "instance"}
 def metrics() -> dict[str, set[str]]:
     """The series that Tollgate tells, each with its labels."""
     found = {}
-    for each in (*vars(telemetry).values(), *vars(history_telemetry).values()):
+    modules = (telemetry, history_telemetry, alert_telemetry)
+    for each in (value for module in modules for value in vars(module).values()):
         if isinstance(each, MetricWrapperBase):
             (family,) = each.describe()
             suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

@@ -26,6 +26,9 @@ Each line says what a key holds, and when it goes.
     tollgate:recorder  string: which recorder works. After 5 seconds.
     tollgate:events  hash: sink and organization -> delivered up to there. Never; it has a field for
         each sink that ever was.
+    tollgate:{alerts}:stream  stream: alerts, the newest 10,000. Never.
+    tollgate:{alerts}:mark:SHA256  string: empty; the alert was told. With the period that it was
+        told of.
     tollgate:{entities}:audit  stream: what was changed, and by whom. Never; it keeps some 100,000
         entries.
     tollgate:{entities}:version  integer: the last version that was given. Never.
@@ -44,6 +47,7 @@ own, since one change may touch several.
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 from urllib.parse import quote
 
 from tollgate.core.limits.accounts import Scope, place_of
@@ -97,6 +101,15 @@ def guest_keys(place: str) -> tuple[str, str]:
 def share_key(organization: str, scope: Scope) -> str:
     """Return the key of an organization's share of the spend of a scope that all count."""
     return f"tollgate:{{{quote(organization, safe='')}}}:shares:{_shown(scope)}"
+
+
+ALERTS = "tollgate:{alerts}:stream"
+"""Alerts on their way to sinks."""
+
+
+def alert_mark_key(mark: str) -> str:
+    """Return the key that tells that an alert was claimed."""
+    return f"tollgate:{{alerts}}:mark:{sha256(mark.encode()).hexdigest()}"
 
 
 FIRST_SCOPE, SECOND_SCOPE = b"}:scope:", b"}:counters:"

@@ -33,6 +33,9 @@ from tollgate.core.money.dollars import MAX_DOLLARS, dollars_of, nanousd_of
 MOST_LIMITS = 16
 """Of one scope, beside those that have a field of their own: each is counted with every call."""
 
+MOST_ALERTS, MOST_SHARE = 10, 10
+"""Thresholds of one limit, and the largest of them as a share of the amount."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -66,6 +69,8 @@ class Entry(Protocol):
     def rollover(self) -> Mapping[str, float] | None: ...
     @property
     def max_wait_ms(self) -> int | None: ...
+    @property
+    def alert_at(self) -> tuple[float, ...] | None: ...
 
 
 def limit_of_entry(entry: Entry) -> Limit:
@@ -81,7 +86,14 @@ def limit_of_entry(entry: Entry) -> Limit:
     window = window_of(meter, per, calendar)
     amount = amount_of(meter, entry.amount, window)
     rollover = _rollover(entry, window)
-    return Limit(meter, amount, window, _enforcement(entry, window), rollover=rollover)
+    return Limit(
+        meter,
+        amount,
+        window,
+        _enforcement(entry, window),
+        rollover=rollover,
+        alert_at=_alert_at(entry),
+    )
 
 
 def _rollover(entry: Entry, window: Window) -> int | None:
@@ -96,6 +108,17 @@ def _rollover(entry: Entry, window: Window) -> int | None:
             "rollover",
         )
     return amount_of(entry.meter, entry.rollover["cap"], window)
+
+
+def _alert_at(entry: Entry) -> tuple[int, ...]:
+    shares = entry.alert_at or ()
+    if len(shares) > MOST_ALERTS or not all(0.001 <= each <= MOST_SHARE for each in shares):
+        raise BadRequest(
+            f"alert_at must hold at most {MOST_ALERTS} shares of the amount, from 0.001 to"
+            f" {MOST_SHARE}, as [0.8, 1]",
+            "alert_at",
+        )
+    return tuple(sorted({round(each * 1000) for each in shares}))
 
 
 def _enforcement(entry: Entry, window: Window) -> Enforcement:
@@ -238,6 +261,8 @@ def printed_entry(limit: Limit) -> dict[str, object]:
     if limit.rollover is not None:
         cap = limit.rollover
         found["rollover"] = {"cap": dollars_of(cap) if limit.meter is Meter.USD else cap}
+    if limit.alert_at:
+        found["alert_at"] = [each / 1000 for each in limit.alert_at]
     return found | printed_enforcement(limit.enforcement)
 
 

@@ -174,7 +174,7 @@ class Raise(Struct, frozen=True, gc=False):
 class Limit(Struct, frozen=True, gc=False):
     """What a scope may use of a meter within a window; dollars are nano-dollars.
 
-    0 allows nothing.
+    0 allows nothing. `alert_at`: thousandths of the amount at which an alert is told.
     """
 
     meter: Meter
@@ -183,6 +183,7 @@ class Limit(Struct, frozen=True, gc=False):
     enforcement: Enforcement = ENFORCED
     increase: Raise | None = None
     rollover: int | None = None
+    alert_at: tuple[int, ...] = ()
 
     @property
     def counter(self) -> str:
@@ -229,6 +230,15 @@ class Limit(Struct, frozen=True, gc=False):
             rollover=self.rollover,
         )
         return raised(found, self.increase, now_us)
+
+
+def counter_of(quota: Quota) -> str:
+    """Return what tells a limit in force from the others of its scope, as `Limit.counter`."""
+    if quota.seconds:
+        return f"{quota.meter.value}/{_length(Bucket(quota.seconds))}"
+    if quota.meter is Meter.CALLS:
+        return f"{quota.meter.value}/{_length(InFlight())}"
+    return f"{quota.meter.value}/{quota.duration}"
 
 
 def raised(quota: Quota, increase: Raise | None, now_us: int) -> Quota:

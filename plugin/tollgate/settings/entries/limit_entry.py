@@ -26,6 +26,7 @@ class _LimitSetting(BaseModel):
     rollover: dict[str, float] | None = None
     on_exceeded: Literal["refuse"] | dict[str, str] | None = None
     max_wait_ms: int | None = None
+    alert_at: tuple[float, ...] | None = None
 
     _limit: Limit = PrivateAttr()
 

@@ -147,6 +147,9 @@ async def test_every_noun_takes_limits(api: Api) -> None:
         ({"meter": "usd", "amount": 1, "per": "1d", "rollover": {"max": 1}}, "{'cap': AMOUNT}"),
         ({"meter": "usd", "amount": 1, "per": "1d", "rollover": {"cap": -1}}, "dollars from 0"),
         ({"meter": "usd", "amount": 1, "max_wait_ms": 30_001}, "from 0 to 30000"),
+        ({"meter": "usd", "amount": 1, "alert_at": [0.8, 0]}, "alert_at must hold"),
+        ({"meter": "usd", "amount": 1, "alert_at": [11]}, "alert_at must hold"),
+        ({"meter": "usd", "amount": 1, "alert_at": [1.0] * 11}, "alert_at must hold"),
         ({"meter": "usd", "amount": 1, "max_wait_ms": -1}, "from 0 to 30000"),
         ({"meter": "usd", "amount": 1, "temp_increase": 1}, "temp_expiry"),
         ({"meter": "usd", "amount": 1, "temp_expiry": "1d"}, "temp_increase"),
@@ -156,7 +159,6 @@ async def test_every_noun_takes_limits(api: Api) -> None:
             {"meter": "usd", "amount": 1, "per": "1d", "temp_increase": 1, "temp_periods": 0},
             "from 1 to",
         ),
-        ({"meter": "usd", "amount": 1, "alert_at": [0.8]}, "alert_at"),
         ({"meter": "usd", "amount": 1, "limit": 2}, "limit"),
     ],
 )
@@ -204,3 +206,19 @@ async def test_two_amounts_for_one_window_of_a_model_are_refused(
     assert "of one window differently" in error_of(answer)["message"]
     made = await api.made(**fields, limits=[{**entry, "model": "fast"}])
     assert (await api.info(made["key"]))["limits"] == []
+
+
+async def test_thresholds_of_alerts_are_printed_as_they_are_counted(api: Api) -> None:
+    """Once each, in order; of a limit that has a field of its own too. A list without them ends
+    them.
+    """
+    limits = [
+        {"meter": "requests", "amount": 5, "per": "1m", "alert_at": [1, 0.5, 0.5]},
+        {"meter": "usd", "amount": 3, "per": "1d", "alert_at": [0.8]},
+    ]
+    key = (await api.made(limits=limits))["key"]
+    shown = (await api.info(key))["limits"]
+    assert [each["alert_at"] for each in shown] == [[0.5, 1.0], [0.8]]
+    await api.post("/key/update", {"key": key, "limits": []})
+    info = await api.info(key)
+    assert (info["limits"], info["rpm_limit"]) == ([], 5)

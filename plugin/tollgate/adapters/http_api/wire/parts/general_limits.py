@@ -44,6 +44,7 @@ class LimitEntry(RequestBody):
     for ever. `calendar` is a time zone, to whose days, weeks and months periods align. `model`: for
     calls of that model alone. `mode`, `strict`, `on_exceeded` and `max_wait_ms`: what becomes of a
     call that does not fit. `rollover`: what a period leaves unused goes to the next one.
+    `alert_at`: shares of the amount at which an alert is told.
 
     `temp_increase` is added to the amount until `temp_expiry`, or to the end of the last of
     `temp_periods`, of which the present one is the first.
@@ -59,6 +60,7 @@ class LimitEntry(RequestBody):
     rollover: dict[str, float] | None = None
     on_exceeded: Literal["refuse"] | dict[str, str] | None = None
     max_wait_ms: int | None = None
+    alert_at: tuple[float, ...] | None = None
     temp_increase: float | None = None
     temp_expiry: str | None = None
     temp_periods: int | None = None
@@ -131,7 +133,7 @@ def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
     replaced = {each.counter for each in added}
     # What such a list said of a limit that has a field of its own goes with the list.
     kept = [
-        structs.replace(each, enforcement=ENFORCED, increase=None, rollover=None)
+        structs.replace(each, enforcement=ENFORCED, increase=None, rollover=None, alert_at=())
         for each in limits.limits
         if each.counter in _OWN_FIELDS and each.counter not in replaced
     ]
@@ -169,6 +171,7 @@ def printed_entries(limits: LimitSet) -> list[dict[str, Any]]:
         or each.enforcement != ENFORCED
         or each.increase is not None
         or each.rollover is not None
+        or each.alert_at
     ]
 
 

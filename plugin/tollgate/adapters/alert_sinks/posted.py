@@ -1,0 +1,68 @@
+"""Alerts over HTTP: as JSON with LiteLLM's fields, signed; and as a message of Slack's."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+
+import httpx
+import msgspec
+
+from tollgate.core.alerting.alert import Alert, sentence, webhook_fields
+from tollgate.core.errors import NotTold
+
+_TIMEOUT_S = 5.0
+_AN_ERROR = 300
+
+
+class WebhookSink:
+    """Posts alerts as JSON.
+
+    With a `secret`, `x-tollgate-signature` is `sha256=` and the HMAC of `TIMESTAMP.BODY`, where
+    TIMESTAMP is `x-tollgate-timestamp`, in seconds: a receiver refuses what is old or forged.
+    """
+
+    name = "webhook"
+
+    def __init__(self, url: str, secret: str | None) -> None:
+        self._url = url
+        self._secret = secret
+
+    async def tell(self, alert: Alert) -> None:
+        """Post an alert. Raises NotTold."""
+        body = msgspec.json.encode(webhook_fields(alert))
+        headers = {"content-type": "application/json", "x-tollgate-alert-id": alert.id}
+        if self._secret is not None:
+            timestamp = str(int(time.time()))
+            signed = f"{timestamp}.".encode() + body
+            digest = hmac.new(self._secret.encode(), signed, hashlib.sha256).hexdigest()
+            headers["x-tollgate-timestamp"] = timestamp
+            headers["x-tollgate-signature"] = f"sha256={digest}"
+        await _post(self._url, body, headers)
+
+
+class SlackSink:
+    """Posts alerts as messages (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks)."""
+
+    name = "slack"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def tell(self, alert: Alert) -> None:
+        """Post an alert. Raises NotTold."""
+        # Slack reads these three characters as markup.
+        text = sentence(alert).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        body = msgspec.json.encode({"text": f"*{alert.event.replace('_', ' ')}*: {text}"})
+        await _post(self._url, body, {"content-type": "application/json"})
+
+
+async def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+            answer = await client.post(url, content=body, headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise NotTold(type(error).__name__) from error
+    if answer.status_code >= _AN_ERROR:
+        raise NotTold(f"it answered {answer.status_code}")

@@ -1,0 +1,1 @@
+"""Alerts: which limits have come so far that somebody is to be told. Pure."""

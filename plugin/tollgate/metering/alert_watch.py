@@ -1,0 +1,137 @@
+"""Watch limits off the path of requests, and claim an alert for each threshold that is crossed.
+
+A settlement only notes whose limits it has moved. Once a second the limits of those scopes are read
+in one go and compared with their thresholds. Every worker of every replica does so; for each
+threshold and period the store lets one of them claim the alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from tollgate import telemetry
+from tollgate.core.alerting.alert import Alert
+from tollgate.core.alerting.crossings import Crossing, Thresholds, crossings, watched
+from tollgate.core.callers.rules import Caller
+from tollgate.core.callers.scope_names import scope_name
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import Account, Scope
+from tollgate.core.limits.limit import shown_length
+from tollgate.metering.watched_scopes import AlertTerms, WatchedScopes
+from tollgate.ports import Clock, Counters, Directory
+from tollgate.ports.event_ports import AlertBook
+
+LOOK_EVERY_S = 1.0
+_MOST_CLAIMED = 10_000
+
+
+class AlertWatch:
+    """The scopes that settlements have moved, until they are looked at."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        counters: Counters,
+        book: AlertBook,
+        clock: Clock,
+        terms: AlertTerms,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._counters = counters
+        self._book = book
+        self._clock = clock
+        self._scopes = WatchedScopes(directory, terms)
+        self._new_id = new_id
+        self._claimed: dict[str, int] = {}
+        self._moved: set[tuple[str, Scope]] = set()
+        self._noted = asyncio.Event()
+
+    def settled(self, reservation: Reservation) -> None:
+        """Note whose limits a settlement has moved."""
+        place = reservation.organization
+        self._moved.update([(place, each.scope) for each in reservation.accounts])
+        self._noted.set()
+
+    def reconfigure(self, terms: AlertTerms) -> None:
+        """Watch by these from now on."""
+        self._scopes.terms = terms
+
+    async def keep_watching(self) -> None:
+        """Look forever, once a second at most. An idle process is not woken."""
+        while True:
+            await self._noted.wait()
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._noted.clear()
+            await self.look()
+
+    async def look(self) -> None:
+        """Look at the scopes that were moved, and claim what they have crossed.
+
+        While the store is down they stay noted.
+        """
+        moved, self._moved = self._moved, set()
+        try:
+            await self._look(moved)
+        except StoreUnavailable as error:
+            telemetry.store_failed("alerts", error)
+            self._moved |= moved
+
+    async def _look(self, moved: set[tuple[str, Scope]]) -> None:
+        now_us = self._clock.now_us()
+        by_place: defaultdict[str, list[tuple[Account, Thresholds, Caller]]] = defaultdict(list)
+        for place, scope in moved:
+            if (found := await self._scopes.find(scope)) is None:
+                continue
+            quotas = found.limits.in_force(now_us, tokens=True, money=True)
+            account = Account(scope, quotas, found.limits.spend_period(now_us))
+            told = watched(
+                found.limits, account, found.soft_budget_nanousd, self._scopes.terms.budgets_at
+            )
+            if told.anything:
+                by_place[place].append((account, told, found.caller))
+        for place, several in by_place.items():
+            standing = await self._counters.peek(place, tuple(account for account, _, _ in several))
+            for (account, told, caller), balance in zip(several, standing.balances, strict=True):
+                for crossing in crossings(account, told, balance, standing.now_us):
+                    alert = self._alert(account.scope, crossing, caller, place, standing.now_us)
+                    await self._claim(crossing, alert)
+
+    async def _claim(self, crossing: Crossing, alert: Alert) -> None:
+        """Claim an alert, unless this process knows that it was claimed."""
+        if self._claimed.get(crossing.mark, 0) > alert.at_us:
+            return
+        if await self._book.claim(crossing.mark, crossing.marked_s, alert):
+            telemetry.alerted(alert.event.value, alert.scope)
+        if len(self._claimed) >= _MOST_CLAIMED:
+            self._claimed.clear()
+        # A mark may have been set earlier, and go earlier, so it is asked for again by then.
+        kept_s = crossing.marked_s if crossing.quota.period.end_us else 1
+        self._claimed[crossing.mark] = alert.at_us + kept_s * 1_000_000
+
+    def _alert(
+        self, scope: Scope, crossing: Crossing, caller: Caller, place: str, now_us: int
+    ) -> Alert:
+        key, team, user = caller.key, caller.team, caller.user
+        return Alert(
+            id=self._new_id(),
+            at_us=now_us,
+            scope=scope.kind,
+            scope_id=scope.id,
+            scope_name=scope_name(caller, scope),
+            meter=crossing.quota.meter.value,
+            amount=crossing.amount,
+            used=crossing.used,
+            threshold_permille=crossing.permille,
+            only_for=scope.model,
+            window=shown_length(crossing.quota),
+            resets_us=crossing.quota.period.end_us or None,
+            key_alias=None if key is None else key.alias,
+            user_id=None if user is None else user.id,
+            user_email=None if user is None else user.email,
+            team_id=None if team is None else team.id,
+            team_alias=None if team is None else team.alias,
+            organization_id=place,
+        )

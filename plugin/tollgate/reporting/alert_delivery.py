@@ -1,0 +1,60 @@
+"""Tell alerts to sinks, and try again what a sink did not take.
+
+Each sink has its own place in the queue, so one that is down delays no other. Whatever process
+serves people tells alerts; of several replicas one takes each alert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tollgate.core.errors import NotTold, StoreUnavailable
+from tollgate.ports.event_ports import AlertQueue, AlertSink, Queued
+from tollgate.reporting import alert_telemetry
+
+LOOK_EVERY_S = 1.0
+MOST_TRIES = 15
+"""With pauses from ten seconds to ten minutes, an alert is tried for about an hour and a half."""
+
+
+class AlertDelivery:
+    """Carries alerts from a queue to sinks."""
+
+    def __init__(self, queue: AlertQueue, sinks: Sequence[AlertSink]) -> None:
+        self._queue = queue
+        self._sinks = sinks
+
+    async def keep_telling(self) -> None:
+        """Tell forever."""
+        await asyncio.gather(*(self._keep_telling(each) for each in self._sinks))
+
+    async def tell(self, sink: AlertSink) -> None:
+        """Tell a sink what waits for it now. Raises StoreUnavailable."""
+        for queued in await self._queue.take(sink.name):
+            if await self._told(sink, queued):
+                await self._queue.done(sink.name, queued.place)
+
+    async def _keep_telling(self, sink: AlertSink) -> None:
+        prepared = False
+        while True:
+            try:
+                if not prepared:
+                    await self._queue.prepare(sink.name)
+                    prepared = True
+                await self.tell(sink)
+            except StoreUnavailable:
+                # Others report the outage. The queue may have gone with the store's memory.
+                prepared = False
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _told(self, sink: AlertSink, queued: Queued) -> bool:
+        """Tell one alert; return whether it need not be tried again."""
+        try:
+            await sink.tell(queued.alert)
+        except NotTold as error:
+            given_up = queued.tries >= MOST_TRIES
+            alert_telemetry.not_told(sink.name, queued.alert.id, error, given_up=given_up)
+            return given_up
+        alert_telemetry.told(sink.name)
+        return True
