@@ -34,10 +34,10 @@ def alert_sinks(settings: Settings) -> list[AlertSink]:
         return sinks
     # Only with alerts: the client of HTTP takes memory.
     from tollgate.adapters.alert_sinks.mailed import EmailSink, MailServer
-    from tollgate.adapters.alert_sinks.posted import SlackSink, WebhookSink
+    from tollgate.adapters.alert_sinks.posted import AlertWebhook, SlackSink
 
     if (webhook := ours.webhook) is not None:
-        sinks.append(WebhookSink(webhook.url, webhook.secret))
+        sinks.append(AlertWebhook(webhook.url, webhook.secret))
     if ours.slack is not None:
         sinks.append(SlackSink(ours.slack.url))
     if (email := ours.email) is not None:

@@ -16,7 +16,7 @@ _TIMEOUT_S = 5.0
 _AN_ERROR = 300
 
 
-class WebhookSink:
+class AlertWebhook:
     """Posts alerts as JSON.
 
     With a `secret`, `x-tollgate-signature` is `sha256=` and the HMAC of `TIMESTAMP.BODY`, where

@@ -15,7 +15,7 @@ from msgspec import structs
 from tests.unit.core.alerting.test_alert import ALERT
 
 from tollgate.adapters.alert_sinks.mailed import EmailSink, MailServer
-from tollgate.adapters.alert_sinks.posted import SlackSink, WebhookSink
+from tollgate.adapters.alert_sinks.posted import AlertWebhook, SlackSink
 from tollgate.core.alerting.alert import sentence
 from tollgate.core.errors import NotTold
 
@@ -83,7 +83,7 @@ async def smtp_server() -> AsyncIterator[Received]:
 async def test_a_webhook_is_signed_with_its_time() -> None:
     """A receiver with the secret can tell that the body is ours, and from when."""
     async with http_server() as received:
-        await WebhookSink(f"http://127.0.0.1:{received.port}/alerts", SECRET).tell(ALERT)
+        await AlertWebhook(f"http://127.0.0.1:{received.port}/alerts", SECRET).tell(ALERT)
     signed = received.headers["x-tollgate-timestamp"].encode() + b"." + received.body
     digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
     assert received.headers["x-tollgate-signature"] == f"sha256={digest}"
@@ -118,7 +118,7 @@ async def test_a_receiver_that_does_not_take_an_alert_is_told_apart() -> None:
     async with http_server() as received:
         received.status = 500
         with pytest.raises(NotTold, match="500"):
-            await WebhookSink(f"http://127.0.0.1:{received.port}/", None).tell(ALERT)
+            await AlertWebhook(f"http://127.0.0.1:{received.port}/", None).tell(ALERT)
         closed = received.port
     with pytest.raises(NotTold):
         await SlackSink(f"http://127.0.0.1:{closed}/").tell(ALERT)
