@@ -25,7 +25,7 @@ from tollgate.core.limits.accounts import Account, Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Bucket, Limit
 from tollgate.metering.alert_watch import AlertWatch
 from tollgate.metering.watched_scopes import AlertTerms
-from tollgate.reporting.alert_delivery import MOST_TRIES, AlertDelivery
+from tollgate.reporting.telling.alert_delivery import MOST_TRIES, AlertDelivery
 
 TERMS = AlertTerms(Policy(), (800, 1000))
 SCOPE = Scope(ScopeKind.KEY, "h")

@@ -8,7 +8,7 @@ from tollgate.adapters.valkey.alerts.alert_queue import ValkeyAlertQueue
 from tollgate.app.base import terms
 from tollgate.metering.watched_scopes import AlertTerms
 from tollgate.ports.event_ports import AlertSink
-from tollgate.reporting.alert_delivery import AlertDelivery
+from tollgate.reporting.telling.alert_delivery import AlertDelivery
 from tollgate.settings import Settings
 
 

@@ -16,7 +16,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tollgate import telemetry
-from tollgate.reporting import alert_telemetry, history_telemetry
+from tollgate.reporting import history_telemetry
+from tollgate.reporting.telling import alert_telemetry
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

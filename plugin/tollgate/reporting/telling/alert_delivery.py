@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tollgate.core.errors import NotTold, StoreUnavailable
 from tollgate.ports.event_ports import AlertQueue, AlertSink, Queued
-from tollgate.reporting import alert_telemetry
+from tollgate.reporting.telling import alert_telemetry
 
 LOOK_EVERY_S = 1.0
 MOST_TRIES = 15

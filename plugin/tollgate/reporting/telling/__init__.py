@@ -1,0 +1,1 @@
+"""Telling alerts to their receivers."""
