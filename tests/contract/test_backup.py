@@ -107,7 +107,7 @@ async def test_a_state_folder_is_backed_up_and_restored(tmp_path: Path, store: V
 
 
 async def test_a_store_of_0_2_0_goes_on(store: Valkey, pipe: Pipe) -> None:
-    """Its backup is restored and converted: spend, a call in flight, an entity. Its ledger is empty."""
+    """Its backup is restored and converted: spend, a call in flight, an entity."""
     lines = FORMER.read_bytes().splitlines(keepends=True)
     await restore(ValkeyKeys(store), lines, force=False)
     later_us = NOW_US + LEASE_US + 1
