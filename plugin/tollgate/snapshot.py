@@ -5,6 +5,8 @@ The user's file may change at any time, and may be wrong; what stands here has b
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,11 @@ class Snapshot:
         return self.folder / "coming.yaml"
 
     @property
+    def added(self) -> Path:
+        """The file of models that were added over the API."""
+        return self.folder / "added.json"
+
+    @property
     def refused(self) -> Path:
         """The file of what was wrong with the last change; none: nothing was."""
         return self.folder / "refused.txt"
@@ -54,6 +61,24 @@ class Snapshot:
         self.coming.touch(mode=0o600)
         text = yaml.dump(document, Dumper=_DUMPER, sort_keys=False)
         self.coming.write_text(text, encoding="utf-8")
+
+    def write_added(self, entries: list[dict[str, Any]]) -> None:
+        """Write models that were added over the API, in one step; not what is there already."""
+        text, held = json.dumps(entries), _text(self.added)
+        if held == text or (held is None and not entries):
+            return
+        new = self.added.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.added)
+
+    def with_added(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a document with those models behind its own."""
+        entries = json.loads(_text(self.added) or "[]")
+        models = document.get("model_list")
+        if not entries or not isinstance(models, list | None):
+            return dict(document)
+        return {**document, "model_list": [*(models or ()), *entries]}
 
     def accept(self) -> None:
         """Let what was to come be in force."""
@@ -76,3 +101,10 @@ class Snapshot:
             return self.refused.read_text(encoding="utf-8").splitlines()
         except OSError:
             return []
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None

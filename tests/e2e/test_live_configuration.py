@@ -222,3 +222,52 @@ async def test_a_signal_looks_at_the_file_and_a_worker_that_died_comes_back_with
     await becomes(200, ask)
     # One worker serves by now; the other may still be starting.
     await becomes(200, lambda: running.chat(key, model="kept"))
+
+
+async def test_models_of_the_api_are_served_at_once_and_after_a_restart(tmp_path: Path) -> None:
+    """Every worker learns of them from the store, and no call of another model notices. Those of
+    the file stay the file's.
+    """
+    params = {
+        "model": "openai/gpt-4o",
+        "api_base": "http://mock-llm/v1",
+        "api_key": "sk-of-a-provider",
+        "input_cost_per_token": 0.25,
+    }
+    new = {"model_name": "added", "litellm_params": params, "model_info": {"id": "one"}}
+    async with gateway(tmp_path, text(entry("kept"))) as running:
+        key, statuses, stop = await running.key(), [], asyncio.Event()
+
+        async def call_on() -> None:
+            while not stop.is_set():
+                statuses.append((await running.chat(key, model="kept")).status_code)
+
+        calling = asyncio.create_task(call_on())
+        assert (await running.chat(key, model="added")).status_code in (400, 404)
+        await running.manage("/model/new", **new)
+        await becomes(200, lambda: running.chat(key, model="added"))
+        assert await running.spend(key, at_least=0.25) >= 0.25
+        update = {"litellm_params": {"model": "openai/gpt-4o-mini"}, "model_info": {"id": "one"}}
+        await running.manage("/model/update", **update)
+        stop.set()
+        await calling
+        assert set(statuses) == {200}
+        reply = await running.client.post(
+            f"{running.url}/model/delete", json={"id": "kept"}, headers=bearer("sk-1234")
+        )
+        assert (reply.status_code, "configuration file" in reply.text) == (400, True)
+    async with gateway(tmp_path, text(entry("kept"))) as running:
+        assert (await running.chat(key, model="added")).status_code == 200
+        reply = await running.client.get(f"{running.url}/model/info", headers=bearer("sk-1234"))
+        told = {each["model_info"]["id"]: each for each in reply.json()["data"]}
+        assert [told[each]["model_info"]["db_model"] for each in ("kept", "one")] == [False, True]
+        assert told["one"]["litellm_params"]["model"] == "openai/gpt-4o-mini"
+        assert "sk-of-a-provider" not in reply.text
+        await running.manage("/model/delete", id="one")
+        for _ in range(300):
+            reply = await running.chat(key, model="added")
+            if reply.status_code != 200:
+                break
+            await asyncio.sleep(0.1)
+        assert reply.status_code in (400, 404)
+        assert (await running.chat(key, model="kept")).status_code == 200

@@ -5,6 +5,7 @@ some that it does not, of the real admin server over a real Valkey.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def admin(valkey_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("admin")
     port = _free_port()
     places = {
-        "--config": EXAMPLE_FILE,
+        "--config": shutil.copy(EXAMPLE_FILE, folder),
         "--beat": folder / "beat",
         "--beats": folder,
         "--http": f"127.0.0.1:{port}",

@@ -10,6 +10,7 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
+from tollgate.app.entry_checks import EntryChecks
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import organization_of_record
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -29,6 +30,7 @@ from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
+from tollgate.settings import EXAMPLE_FILE, Settings, load
 
 MASTER = "sk-master-key-of-tests"
 
@@ -155,11 +157,17 @@ class World:
     clock: FixedClock = field(default_factory=FixedClock)
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     watched: FakeWatched = field(default_factory=FakeWatched)
+    settings: Settings = field(default_factory=lambda: load(EXAMPLE_FILE))
 
     def __post_init__(self) -> None:
         self.counters = MemoryCounters(self.clock)
         self.management = Management.of(
-            self.registry, self.counters, MemorySpendBook(self.counters), self.clock, MASTER
+            self.registry,
+            self.counters,
+            MemorySpendBook(self.counters),
+            self.clock,
+            MASTER,
+            check=lambda: EntryChecks(self.settings),
         )
         self.reports = Reports(
             self.registry,

@@ -31,6 +31,7 @@ from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
+from tollgate.app.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.evictions import watch_evictions
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
@@ -85,7 +86,15 @@ async def serve_admin(
             settings.tollgate.longest_wait_ms,
             sessions=ScopeKind.SESSION in settings.tollgate.dimensions,
         )
-        return Management.of(registry, core.counters, book, core.clock, settings.master_key, guard)
+        return Management.of(
+            registry,
+            core.counters,
+            book,
+            core.clock,
+            settings.master_key,
+            guard,
+            check=lambda: None if snapshot is None else EntryChecks(settings),
+        )
 
     def reports_by(settings: Settings, catalog: Catalog) -> Reports:
         agreed = terms(settings)
@@ -161,8 +170,9 @@ async def serve_admin(
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
         await core.meet_store()
-        with metrics_served(told.address):
-            await server.serve()
+        async with added_models_passed_on(management.added_models, redis_url, snapshot):
+            with metrics_served(told.address):
+                await server.serve()
         await core.meter.drain()
     await core.close()
 

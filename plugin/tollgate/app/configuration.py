@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from tollgate import settings as configuration
 from tollgate.adapters.prices import PriceBook, keep_current, known_names
@@ -19,6 +20,9 @@ from tollgate.core.money.costs import OwnPrice
 from tollgate.core.requests.catalog import Alias, Catalog
 from tollgate.settings import Settings
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
+
+KEPT_S = 86_400.0
+"""How long a removed deployment can still be charged."""
 
 _log = logging.getLogger("tollgate")
 
@@ -59,6 +63,15 @@ class _Read:
     priced: Priced
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A deployment, its price, and when it was in force at last."""
+
+    deployment: Deployment
+    price: OwnPrice
+    in_force_s: float
+
+
 class Configuration:
     """Admission is by the configuration in force.
 
@@ -73,13 +86,15 @@ class Configuration:
         priced: Priced,
         admit_by: Callable[[Settings, Catalog], None],
         settle_by: Callable[[Settings, Catalog], None],
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self._admit_by = admit_by
         self._settle_by = settle_by
         self._in_force = _Read("", settings, priced)
         self._read: tuple[_Read, ...] = ()
         self._settled = priced
-        self._deployments: dict[str, tuple[Deployment, OwnPrice]] = {}
+        self._now_s = now_s
+        self._deployments: dict[str, _Kept] = {}
         self._keep(settings)
 
     async def follow(self, snapshot: Snapshot | None) -> None:
@@ -112,6 +127,7 @@ class Configuration:
             read = tuple(each for each in (in_force, coming) if each is not None)
             if in_force is None:
                 return f"{NOT_CONFIGURED}: {snapshot.in_force} is not there"
+            self._forget()
             settled = await asyncio.to_thread(self._known_to_settlement, read)
         except SettingsError as error:
             return f"{NOT_CONFIGURED}: {'; '.join(str(error).splitlines())}"
@@ -138,11 +154,26 @@ class Configuration:
         return _Read(text, settings, Priced.by(settings))
 
     def _keep(self, settings: Settings) -> None:
-        self._deployments |= {each.id: (each, settings.prices[each.id]) for each in settings.routed}
+        now_s = self._now_s()
+        self._deployments |= {
+            each.id: _Kept(each, settings.prices[each.id], now_s) for each in settings.routed
+        }
+
+    def _forget(self) -> None:
+        """Forget what was removed longer ago than any call lasts."""
+        self._keep(self._in_force.settings)
+        since_s = self._now_s() - KEPT_S
+        self._deployments = {
+            identity: each
+            for identity, each in self._deployments.items()
+            if each.in_force_s >= since_s
+        }
 
     def _known_to_settlement(self, read: tuple[_Read, ...]) -> Priced:
         in_force, *others = read
-        found: dict[str, tuple[Deployment, OwnPrice]] = dict(self._deployments)
+        found = {
+            identity: (each.deployment, each.price) for identity, each in self._deployments.items()
+        }
         for each in (*others, in_force):
             found |= {d.id: (d, each.settings.prices[d.id]) for d in each.settings.routed}
         if len(found) == len(in_force.settings.routed):

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from tollgate.core.entities import Entity
+from tollgate.core.entities import SECRET, Entity
 
 
 class Action(StrEnum):
@@ -27,8 +28,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
     """One change of one entity.
 
     `name` is what people call it. `before` and `after` hold the fields that differ; of an entity
-    that is made or deleted, those that are not as in a blank one. Neither holds a secret: entities
-    have none, a key is known by its hash.
+    that is made or deleted, those that are not as in a blank one. Neither holds a secret: a key is
+    known by its hash, and a provider's credential is shown as a piece of its own.
     """
 
     action: Action
@@ -77,7 +78,8 @@ def _change(kind: str, identity: str, before: Entity | None, after: Entity | Non
         differing = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
         old = {name: old.get(name) for name in sorted(differing)}
         new = {name: new.get(name) for name in sorted(differing)}
-    name = getattr(after or before, "alias", None) or ""
+    entity: Any = after or before
+    name = str(getattr(entity, "alias", None) or getattr(entity, "model_name", ""))
     return Change(action, kind, identity, name, old, new)
 
 
@@ -92,6 +94,8 @@ def _told(entity: Entity | None) -> dict[str, Any]:
     found = {}
     for each in fields(entity):
         value = getattr(entity, each.name)
-        if each.name not in _MOMENTS and (each.default is MISSING or value != each.default):
+        if each.metadata == SECRET and value != each.default:
+            found[each.name] = f"sha256:{sha256(str(value).encode()).hexdigest()[:12]}"
+        elif each.name not in _MOMENTS and (each.default is MISSING or value != each.default):
             found[each.name] = msgspec.json.decode(msgspec.json.encode(value))
     return found

@@ -81,7 +81,8 @@ class LiveConfiguration:
     async def follow(
         self, processes: Processes, told: asyncio.Event, say: Callable[[str], None]
     ) -> None:
-        """Take in the file whenever it, or one that it includes, has changed or `told` is set.
+        """Take in the file whenever it, or one that it includes, has changed or `told` is set, and
+        models that are added over the API.
 
         For ever.
         """
@@ -103,6 +104,11 @@ class LiveConfiguration:
                 await self._change(processes, say)
         finally:
             self._keep_what_was()
+
+    async def take_in_added(self, processes: Processes, say: Callable[[str], None]) -> None:
+        """Take in the models that the store had when the processes started."""
+        if self.snapshot.added.exists():
+            await self._change(processes, say)
 
     async def _change(self, processes: Processes, say: Callable[[str], None]) -> None:
         try:
@@ -134,7 +140,7 @@ class LiveConfiguration:
         Raises SettingsError, PartFailed.
         """
         document, self._sources = read_with_sources(self.file)
-        self.snapshot.propose(document)
+        self.snapshot.propose(self.snapshot.with_added(document))
         if self.snapshot.coming.read_bytes() == self.snapshot.in_force.read_bytes():
             self.snapshot.forget()
             return None
@@ -174,7 +180,7 @@ class LiveConfiguration:
     def _signature(self) -> Signature:
         """Tells another value when a file that was read is another, or was written."""
         found = []
-        for each in sorted({self.file, *self._sources}):
+        for each in sorted({self.file, self.snapshot.added, *self._sources}):
             with contextlib.suppress(OSError):
                 status = each.stat()
                 found.append((str(each), status.st_mtime_ns, status.st_size, status.st_ino))

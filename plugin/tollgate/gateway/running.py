@@ -48,6 +48,8 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
     try:
         met = plan.own_store is None or await _first(meet_store(plan.own_store, say), told)
         if met and await _first(processes.start(), told):
+            if plan.live is not None:
+                await plan.live.take_in_added(processes, say)
             say(plan.ready)
             await _first(_serve(plan, processes, changed, say), told)
     except (PartFailed, SettingsError) as error:

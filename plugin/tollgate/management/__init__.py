@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollgate.core.entities import Key
+from tollgate.management.added_models import AddedModels, EntryCheck
 from tollgate.management.administrators import Authenticator
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
@@ -38,6 +39,7 @@ class Management:
     budgets: Budgets
     organizations: Organizations
     tags: Tags
+    added_models: AddedModels
     imports: Imports
     remake: Callable[[Registry, Key | None], Management]
 
@@ -58,15 +60,16 @@ class Management:
         master_key: str | None,
         guard: LimitGuard = UNCHECKED,
         own: Key | None = None,
+        check: Callable[[], EntryCheck | None] = lambda: None,
     ) -> Management:
         """Build the use cases over these ports.
 
         Without a master key, only keys of administrators can administer. `guard`: what a change of
-        limits has to respect.
+        limits has to respect. `check`: what judges models that are added.
         """
 
         def remake(registry: Registry, own: Key | None) -> Management:
-            return cls.of(registry, counters, book, clock, master_key, guard, own)
+            return cls.of(registry, counters, book, clock, master_key, guard, own, check)
 
         plain, registry = registry, GuardedRegistry(registry, guard, own)
         spending = Spending(registry, counters, book, clock)
@@ -80,6 +83,7 @@ class Management:
             Budgets(registry, spending, clock),
             Organizations(registry, spending, clock),
             Tags(registry, spending, clock),
+            AddedModels(plain, clock, check),
             Imports(registry, spending),
             remake,
         )

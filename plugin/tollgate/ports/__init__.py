@@ -13,6 +13,7 @@ from tollgate.core.audit import AuditEntry, Change
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.entities import (
+    AddedModel,
     Budget,
     Customer,
     Entity,
@@ -151,7 +152,19 @@ class Directory(Protocol):
         ...
 
 
-E = TypeVar("E", Key, User, Team, Member, Customer, Budget, Organization, OrganizationMember, Tag)
+E = TypeVar(
+    "E",
+    Key,
+    User,
+    Team,
+    Member,
+    Customer,
+    Budget,
+    Organization,
+    OrganizationMember,
+    Tag,
+    AddedModel,
+)
 
 
 @dataclass(frozen=True, slots=True)

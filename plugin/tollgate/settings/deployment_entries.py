@@ -194,6 +194,7 @@ def _deployment(
         vertex_project=vertex_project,
         vertex_location=vertex_location,
         pass_credentials=params.pass_credentials or info.pass_credentials,
+        added=info.db_model,
         stream_usage=StreamUsage.of(provider, params.additional_drop_params or ()),
         trust_provider_cost=provider in defaults.TELL_COST if trust is None else trust,
     )

@@ -44,20 +44,41 @@ def load(
     `allow_unenforced` turns settings that restrict callers and are not served from faults into
     notices. Raises SettingsError with one line per fault, naming the field and what would be right.
     """
-    document = read_document(path)
-    faults = Faults()
+    try:
+        return validated(
+            read_document(path),
+            os.environ if environment is None else environment,
+            allow_unenforced=allow_unenforced,
+        )
+    except Invalid as error:
+        raise SettingsError("\n".join(f"{path}: {each}" for each in error.faults)) from error
+
+
+class Invalid(SettingsError):
+    """A document has faults, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def validated(
+    document: Mapping[str, Any], environment: Mapping[str, str], *, allow_unenforced: bool = False
+) -> Settings:
+    """Validate a document that was read. Raises Invalid; otherwise as load()."""
+    faults, document = Faults(), dict(document)
     given = document.pop("environment_variables", None)
     if given is not None and not isinstance(given, dict):
         faults.add("environment_variables", "must be a mapping of names to values")
         given = None
-    variables = Environment(os.environ if environment is None else environment, given)
+    variables = Environment(environment, given)
     file = _read(document, variables, faults)
     deployed = deploy(file.models, variables, faults)
     unenforced = find_unenforced(file)
     if not allow_unenforced:
         faults += [f"{each} (--allow-unenforced starts without it)" for each in unenforced]
     if faults:
-        raise SettingsError("\n".join(f"{path}: {each}" for each in faults))
+        raise Invalid(list(faults))
     return _settings(file, deployed, variables, document, unenforced)
 
 

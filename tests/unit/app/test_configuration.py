@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tollgate.app.configuration import Configuration, Priced
+from tollgate.app.configuration import KEPT_S, Configuration, Priced
 from tollgate.core.models.probe_model import PROBE
 from tollgate.core.requests.catalog import Catalog
 from tollgate.settings import Settings, load
@@ -37,8 +37,9 @@ class Process:
         self.admits: list[set[str]] = []
         self.settles: list[set[str]] = []
         settings = load(self.snapshot.in_force)
+        self.now_s = 0.0
         self.configuration = Configuration(
-            settings, Priced.by(settings), self.admit_by, self.settle_by
+            settings, Priced.by(settings), self.admit_by, self.settle_by, lambda: self.now_s
         )
 
     def propose(self, *models: str, **ours: object) -> None:
@@ -52,7 +53,7 @@ class Process:
         self.settles.append(set(catalog.by_id) - {PROBE.id})
 
 
-async def test_what_comes_is_settled_before_it_is_admitted_and_what_went_for_ever(
+async def test_what_comes_is_settled_before_it_is_admitted_and_what_went_for_a_day(
     tmp_path: Path,
 ) -> None:
     """Another process may admit its calls first, and calls of what was removed are in flight."""
@@ -68,6 +69,21 @@ async def test_what_comes_is_settled_before_it_is_admitted_and_what_went_for_eve
     assert await process.configuration.take_in(process.snapshot) == CONFIGURED
     assert process.admits[-1] == {"third"}
     assert process.settles[-1] == {"first", "second", "third"}
+
+
+async def test_what_was_removed_is_forgotten_a_day_after_its_removal(tmp_path: Path) -> None:
+    """However long it was in force: a gateway whose models change every hour keeps a day's."""
+    process = Process(tmp_path)
+    for model in ("second", "third", "fourth"):
+        process.now_s += KEPT_S * 0.7
+        process.propose(model)
+        process.snapshot.accept()
+        assert await process.configuration.take_in(process.snapshot) == CONFIGURED
+    assert process.settles == [
+        {"first", "second"},
+        {"first", "second", "third"},
+        {"second", "third", "fourth"},
+    ]
 
 
 async def test_what_cannot_be_taken_in_changes_nothing(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Deployment:
     - `compatible`: reached at its vendor's endpoint for OpenAI's chat completions, beside the
       deployment that speaks the vendor's own API.
     - `base_model`: the underlying model, if the name does not reveal it.
+    - `added`: over the API, not by the configuration file.
     - `trust_provider_cost`: charge the cost that the reply reports.
     """
 
@@ -40,6 +41,7 @@ class Deployment:
     trust_provider_cost: bool = False
     base_model: str | None = None
     compatible: bool = False
+    added: bool = False
 
     @property
     def known_as(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Generic
 from tollgate.core.audit import Action, Change
 from tollgate.core.callers.inherit import with_budget
 from tollgate.core.callers.scopes import Limited, scope_of
-from tollgate.core.entities import BUDGETED, Budget, Key, LimitSet, Member, Team
+from tollgate.core.entities import BUDGETED, NO_LIMITS, Budget, Key, LimitSet, Member, Team
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, Spend
 from tollgate.management.spending.periods import Periods
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
@@ -165,7 +165,7 @@ class Spending:
         }
         found = []
         for entity in entities:
-            limits: LimitSet = entity.limits
+            limits: LimitSet = getattr(entity, "limits", NO_LIMITS)
             if isinstance(entity, BUDGETED) and entity.budget_id is not None:
                 limits = with_budget(entity, budgets[entity.budget_id]).limits
             found.append((limits, entity))

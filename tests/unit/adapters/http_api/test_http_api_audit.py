@@ -9,6 +9,7 @@ import pytest
 from tests.unit.management_fixtures import MASTER, Api, World
 
 SECRET = "sk-planted-secret-of-a-key"
+MODEL = {"model_name": "m", "litellm_params": {"model": "openai/m"}}
 MADE: list[tuple[str, dict[str, Any]]] = [
     ("/user/new", {"user_id": "u", "auto_create_key": False}),
     ("/team/new", {"team_id": "t", "members_with_roles": [{"user_id": "m", "role": "user"}]}),
@@ -17,6 +18,7 @@ MADE: list[tuple[str, dict[str, Any]]] = [
     ("/tag/new", {"name": "g"}),
     ("/organization/member_add", {"organization_id": "o", "member": {"user_id": "u"}}),
     ("/customer/new", {"user_id": "c"}),
+    ("/model/new", {**MODEL, "model_info": {"id": "o"}}),
     ("/key/generate", {"key": SECRET, "team_id": "t", "user_id": "u", "max_budget": 3}),
 ]
 WRITES: list[tuple[str, dict[str, Any], str, str]] = [
@@ -64,6 +66,9 @@ WRITES: list[tuple[str, dict[str, Any], str, str]] = [
      "change", "organization_member"),
     ("DELETE /organization/member_delete", {"organization_id": "o", "user_id": "u"}, "delete",
      "organization_member"),
+    ("/model/new", MODEL, "create", "added_model"),
+    ("/model/update", {"model_info": {"id": "o"}, "model_name": "n"}, "change", "added_model"),
+    ("/model/delete", {"id": "o"}, "delete", "added_model"),
 ]  # fmt: skip
 
 

@@ -344,6 +344,7 @@ async def test_deployments_are_told_with_their_prices(api: Api) -> None:
             "id": "gpt-4o",
             "mode": "chat",
             "access_groups": [],
+            "db_model": False,
             "litellm_provider": "openai",
             "max_tokens": 16384,
             "max_input_tokens": None,

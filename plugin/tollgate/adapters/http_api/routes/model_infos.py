@@ -1,4 +1,4 @@
-"""/model/info and /model_group/info: prices and purpose of the models that the caller may use"""
+"""/model/*, /model_group/info: prices and purpose of models, and models that are added to them"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from fastapi import APIRouter
 
 from tollgate.adapters.http_api.bodies import JsonRoute
-from tollgate.adapters.http_api.dependencies import Somebody
+from tollgate.adapters.http_api.dependencies import Administered, Somebody
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import model_infos as wire
 from tollgate.core.errors import UnknownModel
@@ -44,3 +44,25 @@ async def model_group_info(
     if model_group is not None and not groups:
         raise UnknownModel(model_group)
     return wire.ModelGroups(data=tuple(map(wire.group, groups.values())))
+
+
+@router.post("/model/new")
+async def new(body: wire.NewModel, management: Administered) -> wire.AddedModelRow:
+    """Add a deployment beside those of the configuration file; it is served within seconds.
+
+    The provider's credentials are never shown again.
+    """
+    return wire.added_row(await management.added_models.create(body.id, body.change))
+
+
+@router.post("/model/update")
+async def update(body: wire.UpdateModel, management: Administered) -> wire.AddedModelRow:
+    """Change a deployment that was added, by its `model_info.id`."""
+    return wire.added_row(await management.added_models.update(body.id, body.change))
+
+
+@router.post("/model/delete")
+async def delete(body: wire.DeleteModel, management: Administered) -> wire.DeletedModel:
+    """Remove a deployment that was added; calls in flight run to their end."""
+    model = await management.added_models.delete(body.id)
+    return wire.DeletedModel(message=f"Model: {model.id} deleted successfully")

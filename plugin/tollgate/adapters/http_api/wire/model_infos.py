@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+from uuid import uuid4
 
-from tollgate.adapters.http_api.wire.parts.base import ResponseBody
+import msgspec
+from pydantic import Field
+
+from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
+from tollgate.adapters.http_api.wire.parts.types import Identifier, PrintedTime
+from tollgate.core.entities import AddedModel
+from tollgate.core.errors import BadRequest
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
+from tollgate.management.added_models import EntryChange
 from tollgate.reporting.reports import KnownModel
 
 
@@ -52,6 +61,89 @@ class ModelGroups(ResponseBody):
     data: tuple[ModelGroup, ...]
 
 
+class NewModel(RequestBody):
+    """POST /model/new: an entry of `model_list`."""
+
+    model_name: Annotated[str, Field(min_length=1, max_length=300)]
+    litellm_params: dict[str, Any]
+    model_info: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The id that was chosen, or a new one. Raises BadRequest."""
+        return _id(self.model_info) or str(uuid4())
+
+    @property
+    def change(self) -> EntryChange:
+        """What the request says of the model."""
+        return EntryChange(self.model_name, self.litellm_params, self.model_info)
+
+
+class UpdateModel(RequestBody):
+    """POST /model/update. Fields that are absent or null stay."""
+
+    model_name: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    litellm_params: dict[str, Any] | None = None
+    model_info: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The model's id. Raises BadRequest."""
+        identity = _id(self.model_info)
+        if identity is None:
+            raise BadRequest("model_info.id is required", "model_info")
+        return identity
+
+    @property
+    def change(self) -> EntryChange:
+        """What the request says of the model."""
+        return EntryChange(self.model_name, self.litellm_params, self.model_info)
+
+
+class DeleteModel(RequestBody):
+    """POST /model/delete."""
+
+    id: Identifier
+
+
+class AddedModelRow(ResponseBody):
+    """A model that was added over the API, without its credentials."""
+
+    model_id: str
+    model_name: str
+    litellm_params: dict[str, Any]
+    model_info: dict[str, Any]
+    created_at: PrintedTime
+    updated_at: PrintedTime
+
+
+class DeletedModel(ResponseBody):
+    """The answer of /model/delete."""
+
+    message: str
+
+
+def added_row(model: AddedModel) -> AddedModelRow:
+    """Return an added model as printed."""
+    return AddedModelRow(
+        model_id=model.id,
+        model_name=model.model_name,
+        litellm_params=msgspec.json.decode(model.params),
+        model_info={**msgspec.json.decode(model.info), "id": model.id, "db_model": True},
+        created_at=model.created_us,
+        updated_at=model.updated_us,
+    )
+
+
+def _id(info: Mapping[str, Any]) -> str | None:
+    identity = info.get("id")
+    if identity is None:
+        return None
+    if not isinstance(identity, str) or not re.fullmatch(r"[!-~]{1,300}", identity):
+        raise BadRequest("model_info.id must be 1 to 300 visible characters", "model_info")
+    return identity
+
+
 def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
     """Return a deployment, as LiteLLM prints it."""
     deployment = known.deployment
@@ -66,6 +158,7 @@ def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
             "id": deployment.id,
             "mode": known.mode,
             "access_groups": deployment.access_groups,
+            "db_model": deployment.added,
             "litellm_provider": deployment.provider,
             "max_tokens": known.max_output_tokens,
             "max_input_tokens": None,

@@ -12,6 +12,7 @@ from tollgate.adapters.valkey.keys import entities_index, owned_index
 from tollgate.core.entities import (
     BUDGETED,
     NO_LIMITS,
+    AddedModel,
     Budget,
     Customer,
     Entity,
@@ -75,6 +76,9 @@ ENTITY_KINDS: dict[type[Entity], EntityKind] = {
         "organization_member",
         lambda member: member.id,
         "User already in organization. Member: {}",
+    ),
+    AddedModel: EntityKind(
+        "model", lambda model: model.id, "Model with id={} exists already; use /model/update"
     ),
 }
 

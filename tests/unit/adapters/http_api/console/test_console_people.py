@@ -410,3 +410,20 @@ async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit,
     assert '"calendar_timezone":null' not in text
     assert "other" not in text
     assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")
+
+
+async def test_a_model_is_added_changed_and_removed_by_forms(admin: Visit, world: World) -> None:
+    """Its key is shown nowhere; what the configuration file names has no such form."""
+    assert "/ui/models/delete" not in await admin.see("/ui/models")
+    added = await admin.send(
+        "/ui/models/new", model_name="new", model="openai/gpt-4o", api_key="sk-of-it", api_base=" "
+    )
+    assert "new is added" in added
+    (entry,) = await world.management.added_models.entries()
+    assert entry["litellm_params"] == {"model": "openai/gpt-4o", "api_key": "sk-of-it"}
+    identity = entry["model_info"]["id"]
+    await admin.send("/ui/models/change", id=identity, input_cost_per_token="0.5", model="")
+    (entry,) = await world.management.added_models.entries()
+    assert entry["litellm_params"]["input_cost_per_token"] == "0.5"
+    assert "is removed" in await admin.send("/ui/models/delete", id=identity)
+    assert await world.management.added_models.entries() == []
