@@ -15,7 +15,7 @@ from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.models.probe_model import PROBE_MODEL, is_probe
-from tollgate.management.added_models import AddedModels
+from tollgate.management.models.added_models import AddedModels
 from tollgate.settings import Settings
 from tollgate.settings.environment import variable_of
 from tollgate.settings.settings_file import Invalid, validated

@@ -12,7 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tollgate.core.entities import SECRET, Entity
+from tollgate.core.entities import (
+    Entity,
+)
+from tollgate.core.models.added_model import SECRET
 
 
 class Action(StrEnum):

@@ -8,10 +8,8 @@ Units: money is integer nano-dollars (`_nanousd`), time integer microseconds sin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Final
 
 from msgspec import structs
 
@@ -25,9 +23,7 @@ from tollgate.core.limits.accounts import (
 )
 from tollgate.core.limits.duration import period_at
 from tollgate.core.limits.limit import KINDS, Limit, Raise, applies, raised, shadowed
-
-SECRET: Final = MappingProxyType({"secret": True})
-"""Metadata of a field that may be stored and never shown."""
+from tollgate.core.models.added_model import AddedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,32 +390,4 @@ Budgeted = Key | Customer | Organization | Tag
 BUDGETED = (Key, Customer, Organization, Tag)
 
 
-@dataclass(frozen=True, slots=True)
-class AddedModel:
-    """A deployment that was added over the API: an entry of `model_list`.
-
-    `params`, `info`: its sections as JSON. `secrets`: the credentials among its parameters, as
-    JSON; no answer and no log shows them.
-    """
-
-    id: str
-    model_name: str
-    params: str = "{}"
-    info: str = "{}"
-    secrets: str = field(default="{}", metadata=SECRET)
-    created_us: int = 0
-    updated_us: int = 0
-
-
-Entity = (
-    Key
-    | User
-    | Team
-    | Member
-    | Customer
-    | Budget
-    | Organization
-    | OrganizationMember
-    | Tag
-    | AddedModel
-)
+Entity = Budgeted | User | Team | Member | Budget | OrganizationMember | AddedModel

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tollgate.core.entities import Key
-from tollgate.management.added_models import AddedModels, EntryCheck
 from tollgate.management.administrators import Authenticator
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
+from tollgate.management.models.added_models import AddedModels, EntryCheck
 from tollgate.management.organizations import Organizations
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending

@@ -13,7 +13,6 @@ from tollgate.core.audit import AuditEntry, Change
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.entities import (
-    AddedModel,
     Budget,
     Customer,
     Entity,
@@ -26,6 +25,7 @@ from tollgate.core.entities import (
     User,
 )
 from tollgate.core.limits.accounts import Account, Accounts, Period, Quota, Scope, Spend, Standing
+from tollgate.core.models.added_model import AddedModel
 from tollgate.core.requests.estimate import Lately
 
 

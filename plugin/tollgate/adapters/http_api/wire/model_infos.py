@@ -12,10 +12,10 @@ from pydantic import Field
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Identifier, PrintedTime
-from tollgate.core.entities import AddedModel
 from tollgate.core.errors import BadRequest
+from tollgate.core.models.added_model import AddedModel
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
-from tollgate.management.added_models import EntryChange
+from tollgate.management.models.added_models import EntryChange
 from tollgate.reporting.reports import KnownModel
 
 

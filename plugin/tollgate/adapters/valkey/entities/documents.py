@@ -12,7 +12,6 @@ from tollgate.adapters.valkey.keys import entities_index, owned_index
 from tollgate.core.entities import (
     BUDGETED,
     NO_LIMITS,
-    AddedModel,
     Budget,
     Customer,
     Entity,
@@ -24,6 +23,7 @@ from tollgate.core.entities import (
     Team,
     User,
 )
+from tollgate.core.models.added_model import AddedModel
 from tollgate.ports import E
 
 

@@ -14,7 +14,7 @@ from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.visitors import Administrating, Managing, Posted
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Rates
-from tollgate.management.added_models import EntryChange
+from tollgate.management.models.added_models import EntryChange
 
 _PER_MILLION = ("input", "output", "cache_read", "cache_write_5m", "reasoning")
 _PER_UNIT = ("request", "search", "page", "audio_second", "image_call")

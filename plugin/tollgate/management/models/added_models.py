@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tollgate.core.entities import AddedModel
 from tollgate.core.errors import BadRequest, Conflict
+from tollgate.core.models.added_model import AddedModel
 from tollgate.management.collection import Collection
 from tollgate.ports import Clock, Registry, Stored, Write
 

@@ -1,0 +1,1 @@
+"""Manage models that are served beside those of the configuration file."""
