@@ -10,7 +10,7 @@ import httpx
 from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
-from tollgate.app.entry_checks import EntryChecks
+from tollgate.app.added.entry_checks import EntryChecks
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import organization_of_record
 from tollgate.core.calls.reservation import Reservation, Settlement

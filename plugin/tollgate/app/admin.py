@@ -28,10 +28,10 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
+from tollgate.app.added.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
-from tollgate.app.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.evictions import watch_evictions
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable

@@ -1,0 +1,1 @@
+"""Judge models that are added over the API, and pass them on."""
