@@ -21,7 +21,7 @@ FACTS: dict[str, Any] = {
     "store_risks": [],
     "envoys": {"1.38.2": 2},
 }
-DATE = {"date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}
+DATE = {"date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(NOW_US // 1_000_000))}
 DENIED = {"error": {"message": "no", "code": "key_blocked"}}
 
 
@@ -65,9 +65,10 @@ def test_a_command_of_another_version_says_so() -> None:
     ],
 )
 def test_clocks_that_differ_are_named(
-    change: dict[str, Any], headers: dict[str, str], words: str
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], headers: dict[str, str], words: str
 ) -> None:
     """By how much each is off from Tollgate's."""
+    monkeypatch.setattr(time, "time", lambda: NOW_US / 1_000_000)
     found = surroundings.check_clocks(FACTS | change, Reply(200, headers))
     assert (found.result, words in found.seen) == (
         Result.WARNING if words else Result.OK,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tollgate.core.errors import HistoryUnavailable, SettingsError
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The revision of the schema that this version reads and writes."""
 _SERVED = {"sqlite": None, "postgresql": "psycopg"}
 _BUSY_TIMEOUT_MS = 10_000

@@ -175,6 +175,8 @@ async def test_an_ordinary_key_administers_nothing(
 OPEN = {
     "/key/info",
     "/user/info",
+    "/user/daily/activity",
+    "/v1/usage",
     "/v1/models",
     "/v1/models/{name}",
     "/model/info",
