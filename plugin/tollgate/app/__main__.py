@@ -36,6 +36,7 @@ def _worker(options: Namespace) -> Serve:
         options.grpc,
         options.authz_http,
         native=options.native,
+        leaving_s=options.leaving_seconds,
         snapshot=Snapshot.beside(options.config),
     )
 
@@ -82,6 +83,12 @@ def _options() -> ArgumentParser:
             command.add_argument("--grpc", required=True, help="unix:/path or host:port for Envoy")
             command.add_argument("--authz-http", required=True, help="likewise, over HTTP")
             command.add_argument("--native", action="store_true", help="Envoy is in native mode")
+            command.add_argument(
+                "--leaving-seconds",
+                type=float,
+                default=0,
+                help="how long to serve on once told to stop",
+            )
         elif name == "admin":
             command.add_argument(
                 "--beats", type=Path, required=True, help="the folder of the workers' signs of life"

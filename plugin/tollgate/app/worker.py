@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tollgate import telemetry
@@ -58,14 +59,15 @@ async def serve_worker(
     authz_http: str,
     *,
     native: bool,
+    leaving_s: float = 0,
     snapshot: Snapshot | None = None,
 ) -> None:
     """Envoy's three services on one address, and ext_authz over HTTP on another, until told to
     stop.
 
-    Both serve in both modes;
-    `native`: which one to expect. `beat`: the file for our signs of life. `snapshot`: where a
-    changed configuration comes from.
+    Both serve in both modes; `native`: which one to expect. `leaving_s`: how long to serve on once
+    told to stop, while health checks fail already, so that Envoys ask others. `beat`: the file for
+    our signs of life. `snapshot`: where a changed configuration comes from.
     """
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
@@ -133,6 +135,9 @@ async def serve_worker(
             told, hurry = _signals()
             await told.wait()
         health.drain()
+        door.leaving = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), leaving_s)
         await _stop(door, server, log, hurry, settings.tollgate.drain_seconds)
         await core.meter.drain()
     await core.close()

@@ -41,6 +41,8 @@ from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Discovery, Topology
 _STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
 # Beside the time that calls under way get: to settle them and close.
 _APP_GRACE_SECONDS = 12.0
+# Envoys beside `serve` see by their health checks, every two seconds, that a worker leaves.
+_LEAVING_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +169,18 @@ class _Gateway:
         http: Sequence[Address],
         redis_url: str,
         stand_ins: int = 0,
+        leaving_s: int = 0,
     ) -> list[Part]:
         """Return one process per address; `http`: where each serves ext_authz over HTTP.
 
-        Both modes are served at once. `stand_ins`: as in Topology.
+        `stand_ins`: as in Topology. `leaving_s`: how long each serves on once told to stop.
         """
         mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
         first_stand_in = len(addresses) - stand_ins
         return [
             self._app(
                 f"worker-{number}", "worker", redis_url, "--grpc", str(address), "--authz-http",
-                str(authz), *mode,
+                str(authz), "--leaving-seconds", str(leaving_s), *mode,
                 note="takes over when another dies" if number >= first_stand_in else "",
             )
             for number, (address, authz) in enumerate(zip(addresses, http, strict=True))
@@ -204,7 +207,9 @@ class _Gateway:
             note=note,
             restarts=True,
             pulse=lambda: last_beat(beat),
-            grace_seconds=_APP_GRACE_SECONDS + self.settings.tollgate.drain_seconds,
+            grace_seconds=(
+                _APP_GRACE_SECONDS + _LEAVING_SECONDS + self.settings.tollgate.drain_seconds
+            ),
             # Not the one that told it to stop: of two alike the second may be lost.
             hurried=signal.SIGINT if command == "worker" else None,
         )
@@ -304,9 +309,7 @@ def gateway(
 
 
 def _scheme(ours: TollgateSettings) -> str:
-    """The scheme that clients call the gateway by. Raises SettingsError for TLS
-    without its files.
-    """
+    """Return the scheme of clients' URLs. Raises SettingsError for TLS without its files."""
     if ours.tls is None:
         return "http"
     if (unreadable := ours.tls.unreadable()) is not None:
@@ -348,7 +351,7 @@ def sidecar(
             own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         )
         parts = [
-            *own.workers((grpc,) * count, (native,) * count, redis_url),
+            *own.workers((grpc,) * count, (native,) * count, redis_url, leaving_s=_LEAVING_SECONDS),
             own.admin(http, redis_url),
             *own.recorder(redis_url),
         ]

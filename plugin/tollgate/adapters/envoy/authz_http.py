@@ -48,14 +48,16 @@ from tollgate.core.usage.reach import reach_of
 from tollgate.metering.metering import Metering
 
 _ALIVE = HEALTH_RESPONSE + b" \r\n\r\n"
+_LEAVES = b"HTTP/1.1 503 \r\ncontent-length: 0\r\n\r\n"
 
 
 class AuthorizationOverHttp:
-    """Serves Envoy's ext_authz on one address."""
+    """Serves Envoy's ext_authz on one address. While it is `leaving`, health checks fail."""
 
     def __init__(self, admissions: Decides, meter: Metering, apis: Mapping[str, Api]) -> None:
         self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis))
         self.connections: set[_EnvoyConnection] = set()
+        self.leaving = False
         self.draining = False
         self._server: asyncio.Server | None = None
 
@@ -170,7 +172,7 @@ class _EnvoyConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if not self._headers:
-            self.answer(_ALIVE)
+            self.answer(_LEAVES if self._door.leaving else _ALIVE)
             return
         # Decoded as in grpc mode, where Envoy sends headers as text: ids may be in any script.
         headers = {

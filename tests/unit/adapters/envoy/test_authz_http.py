@@ -270,11 +270,15 @@ async def test_a_door_that_closes_answers_whoever_has_asked(tmp_path: Path) -> N
 async def test_envoys_health_check_is_answered_on_the_same_connection_and_asks_nobody(
     tmp_path: Path,
 ) -> None:
+    """A worker that leaves fails it, and serves on."""
     async with opened(tmp_path, ADMITTED) as door:
         reader, writer = await asyncio.open_unix_connection(str(door.socket))
         for _ in range(2):
             writer.write(HEALTH_REQUEST)
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(HEALTH_RESPONSE)
+        door.door.leaving = True
+        writer.write(HEALTH_REQUEST)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503 ")
         writer.close()
         assert door.deciding.asked == []
 
