@@ -148,7 +148,7 @@ async def test_a_member_spends_within_the_team_no_more_than_their_budget(main: G
     replies = [await curl(main, page.MEMBER_CHAT, key) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [200, 401, 401]
     assert told(replies[1]).startswith(
-        f"ExceededBudget: Crossed spend within team. Member {TEAM_ID}/ishaan, Current spend: "
+        f"ExceededBudget: Crossed spend within team. Member ishaan in {TEAM_ID}, Current spend: "
     )
     assert "Max Budget: 1e-09, never reset." in told(replies[1])
     assert replies[1].headers["x-should-retry"] == "false"

@@ -53,7 +53,7 @@ def test_what_is_no_url_is_one_sentence(tmp_path: Path, command: str, url: str) 
     [
         (("--requirepass", "right"), "does not let us in with the user and password of its URL"),
         (("--replicaof", "127.0.0.1", "1"), "is a replica"),
-        (("--cluster-enabled", "yes"), "is part of a Cluster"),
+        (("--cluster-enabled", "yes"), "is part of a cluster"),
     ],
 )
 def test_a_store_that_cannot_be_used_is_one_sentence(

@@ -284,9 +284,9 @@ def gateway(
         middle = [
             *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
-            *own.recorder(redis_url),
         ]
         live.parts = tuple(middle)
+        middle += own.recorder(redis_url)
         assert topology.mock is not None
         mock = own.mock(topology.mock)
         if settings.uses_mock:
@@ -353,9 +353,9 @@ def sidecar(
         parts = [
             *own.workers((grpc,) * count, (native,) * count, redis_url, leaving_s=_LEAVING_SECONDS),
             own.admin(http, redis_url),
-            *own.recorder(redis_url),
         ]
         live.parts = tuple(parts)
+        parts += own.recorder(redis_url)
         ready = f"ready: grpc {grpc}, native {native}, http {http}"
         yield Plan((store, parts), ready, ours.redis_url, live)
 
