@@ -44,6 +44,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     least = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(least, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("tollgate").setLevel(least)
+    # It names each of its own parts before it migrates the history.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def say(message: str) -> None:
