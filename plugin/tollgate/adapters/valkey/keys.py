@@ -5,7 +5,9 @@ Each line says what a key holds, and when it goes.
 
     tollgate:{ORG}:counters:KIND:ID[@MODEL]  string: buckets, budgets and spend of a scope, packed.
         With its entity, of which a tombstone stays for a day. Of somebody whom nobody registered
-        and nothing limits, when idle for as long as the ledger keeps records.
+        and nothing limits, when idle for as long as the ledger keeps records; of a customer whom
+        only limits of all customers hold for, when idle for their longest window and 30 days at
+        least, or never where one counts for ever; of a value of a dimension after its `remember`.
     tollgate:{ORG}:slots:KIND:ID[@MODEL]  zset: calls in flight, reservation id by lease end. With
         its last call, which is settled when its lease ends at the latest.
     tollgate:{ORG}:held  hash: id -> lease end, held amounts, reservation; stream:NAME -> id, by

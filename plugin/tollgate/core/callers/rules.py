@@ -36,6 +36,9 @@ from tollgate.core.memo import Bounded
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
 
+LEAST_REMEMBERED_US = 30 * 86_400_000_000
+"""How long the store keeps an idle customer whom nobody registered, at least: thirty days."""
+
 
 class DimensionValue(Struct, frozen=True):
     """A value of a dimension that a request tells; `tag`: as somebody registered it."""
@@ -108,17 +111,17 @@ def accounts(
 
     `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
     """
-    walk_in = (
-        caller.customer_id is not None and caller.customer is None and policy.customer == NO_LIMITS
-    )
     found = [
-        Account(scope, passing=True)
-        if walk_in and scope.kind == ScopeKind.CUSTOMER
-        else _account(
+        _account(
             scope, limits if policy.enforce else replace(limits, shadow=True), now_us, tokens, money
         )
         for scope, limits in scopes_of(caller, policy, model)
     ]
+    if caller.customer_id is not None and caller.customer is None:
+        found = [
+            _forgotten(each, policy.customer) if each.scope.kind == ScopeKind.CUSTOMER else each
+            for each in found
+        ]
     if caller.values:
         found = [_remembered(each, caller, policy) for each in found]
     return (
@@ -168,6 +171,18 @@ class _Known:
     since_us: int
     until_us: int
     accounts: Accounts
+
+
+def _forgotten(account: Account, limits: LimitSet) -> Account:
+    """Return the account of a customer whom nobody registered, to be forgotten when idle, if no
+    limit counts for ever.
+    """
+    if limits == NO_LIMITS:
+        return structs.replace(account, passing=True)
+    longest_us = limits.longest_window_us
+    if longest_us is None:
+        return account
+    return structs.replace(account, remember_ms=max(longest_us, LEAST_REMEMBERED_US) // 1000)
 
 
 def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
