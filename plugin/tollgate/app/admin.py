@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -71,82 +72,15 @@ async def serve_admin(
     a changed configuration comes from. `history`: the URL of the history's database.
     """
     core = Core.of(settings, redis_url)
-    registry, book = ValkeyRegistry(core.client), spend_book_of(core.client, core.pipe)
-    kept_us = _kept_us(settings, history)
-    stream = ValkeyLedgerStream(core.client)
-    find = None if history is None else history_opener(history)
-    usage_sums = UsageSums(stream, core.clock, find)
-    ledger: Ledger = ValkeyLedger(core.client)
-    if find is not None:
-        ledger = FullLedger(ledger, stream, find)
-
-    def management_by(settings: Settings, catalog: Catalog) -> Management:
-        guard = LimitGuard(
-            catalog,
-            settings.tollgate.longest_wait_ms,
-            sessions=ScopeKind.SESSION in settings.tollgate.dimensions,
-        )
-        return Management.of(
-            registry,
-            core.counters,
-            book,
-            core.clock,
-            settings.master_key,
-            guard,
-            check=lambda: None if snapshot is None else EntryChecks(settings),
-        )
-
-    def reports_by(settings: Settings, catalog: Catalog) -> Reports:
-        agreed = terms(settings)
-        return Reports(
-            registry,
-            core.counters,
-            ledger,
-            catalog,
-            core.clock,
-            agreed.policy.proxy,
-            kept_us,
-            agreed.output_limits,
-        )
-
-    def levels_by(settings: Settings) -> Levels:
-        return Levels(registry, core.counters, core.clock, terms(settings).policy)
-
-    told, watched = settings.tollgate.metrics, GatewayHealth(core, beats, snapshot)
-    management = management_by(settings, core.priced.catalog)
-    reports = reports_by(settings, core.priced.catalog)
-    refused = Refusals(ValkeyRefusalLog(core.client), core.clock)
-    audit_log = ValkeyAuditLog(core.client)
-    levels = levels_by(settings)
-    console = create_console(
-        management,
-        reports,
-        refused,
-        usage_sums,
-        levels,
-        audit_log,
-        watched,
-        settings.master_key,
-    )
-    api = create_api(
-        management,
-        version=__version__,
-        watched=watched,
-        reported=reports,
-        refused=refused,
-        usage_sums=usage_sums,
-        levels=levels,
-        metrics_open=told.open,
-        audit_log=audit_log,
-        console=console,
-        diagnosed=DiagnosisFacts(settings, redis_url, core.pipe, _all_processes),
-    )
+    services = _Services(core, snapshot, history, _kept_us(settings, history))
+    watched = GatewayHealth(core, beats, snapshot)
+    api, console = _applications(services, settings, watched, redis_url)
 
     def manage_by(settings: Settings, catalog: Catalog) -> None:
         for state in (api.state, console.state):
-            state.management = management_by(settings, catalog)
-            state.reports = reports_by(settings, catalog)
-            state.levels = levels_by(settings)
+            state.management = services.management(settings, catalog)
+            state.reports = services.reports(settings, catalog)
+            state.levels = services.levels(settings)
         # Another master key signs everybody out.
         console.state.sessions = Sessions.of(settings.master_key)
 
@@ -170,11 +104,105 @@ async def serve_admin(
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
     ):
         await core.meet_store()
-        async with added_models_passed_on(management.added_models, redis_url, snapshot):
-            with metrics_served(told.address):
+        models = api.state.management.added_models
+        async with added_models_passed_on(models, redis_url, snapshot):
+            with metrics_served(settings.tollgate.metrics.address):
                 await server.serve()
         await core.meter.drain()
     await core.close()
+
+
+class _Services:
+    """The use cases that people are served with, over one store and one history.
+
+    `kept_us`: how long single records are kept.
+    """
+
+    def __init__(
+        self, core: Core, snapshot: Snapshot | None, history: str | None, kept_us: int
+    ) -> None:
+        self.core = core
+        self._snapshot = snapshot
+        self._kept_us = kept_us
+        self._registry = ValkeyRegistry(core.client)
+        self._book = spend_book_of(core.client, core.pipe)
+        stream = ValkeyLedgerStream(core.client)
+        find = None if history is None else history_opener(history)
+        self.usage_sums = UsageSums(stream, core.clock, find)
+        self.refusals = Refusals(ValkeyRefusalLog(core.client), core.clock)
+        self.audit_log = ValkeyAuditLog(core.client)
+        self._ledger: Ledger = ValkeyLedger(core.client)
+        if find is not None:
+            self._ledger = FullLedger(self._ledger, stream, find)
+
+    def management(self, settings: Settings, catalog: Catalog) -> Management:
+        """Return management by some settings."""
+        guard = LimitGuard(
+            catalog,
+            settings.tollgate.longest_wait_ms,
+            sessions=ScopeKind.SESSION in settings.tollgate.dimensions,
+        )
+        return Management.of(
+            self._registry,
+            self.core.counters,
+            self._book,
+            self.core.clock,
+            settings.master_key,
+            guard,
+            check=lambda: None if self._snapshot is None else EntryChecks(settings),
+        )
+
+    def reports(self, settings: Settings, catalog: Catalog) -> Reports:
+        """Return reports by some settings."""
+        agreed = terms(settings)
+        return Reports(
+            self._registry,
+            self.core.counters,
+            self._ledger,
+            catalog,
+            self.core.clock,
+            agreed.policy.proxy,
+            self._kept_us,
+            agreed.output_limits,
+        )
+
+    def levels(self, settings: Settings) -> Levels:
+        """Return levels of limits by some settings."""
+        policy = terms(settings).policy
+        return Levels(self._registry, self.core.counters, self.core.clock, policy)
+
+
+def _applications(
+    services: _Services, settings: Settings, watched: GatewayHealth, redis_url: str
+) -> tuple[FastAPI, FastAPI]:
+    """Return the management API, and the console that it serves beside itself."""
+    catalog = services.core.priced.catalog
+    management = services.management(settings, catalog)
+    reports, levels = services.reports(settings, catalog), services.levels(settings)
+    console = create_console(
+        management,
+        reports,
+        services.refusals,
+        services.usage_sums,
+        levels,
+        services.audit_log,
+        watched,
+        settings.master_key,
+    )
+    api = create_api(
+        management,
+        version=__version__,
+        watched=watched,
+        reported=reports,
+        refused=services.refusals,
+        usage_sums=services.usage_sums,
+        levels=levels,
+        metrics_open=settings.tollgate.metrics.open,
+        audit_log=services.audit_log,
+        console=console,
+        diagnosed=DiagnosisFacts(settings, redis_url, services.core.pipe, _all_processes),
+    )
+    return api, console
 
 
 def _kept_us(settings: Settings, history: str | None) -> int:

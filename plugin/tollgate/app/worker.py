@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,26 +73,10 @@ async def serve_worker(
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
-    sound = TaggedSound()
     refusal_notes = RefusalNotes(
         ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US), core.clock
     )
-
-    def admissions_by(settings: Settings, catalog: Catalog) -> Admissions:
-        return Admissions(
-            directory,
-            core.counters,
-            catalog,
-            terms(settings),
-            core.clock,
-            new_id,
-            core.estimates,
-            core.meter.undo,
-            core.hold_waits,
-            sound,
-            refusal_notes,
-        )
-
+    admissions_by = _admissions_maker(core, directory, refusal_notes)
     admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
     apis = api_table()
     door = AuthorizationOverHttp(admissions, core.meter, apis)
@@ -134,13 +119,44 @@ async def serve_worker(
             print("ready", flush=True)
             told, hurry = _signals()
             await told.wait()
-        health.drain()
-        door.leaving = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(hurry.wait(), leaving_s)
+        await _leave(door, health, hurry, leaving_s)
         await _stop(door, server, log, hurry, settings.tollgate.drain_seconds)
         await core.meter.drain()
     await core.close()
+
+
+def _admissions_maker(
+    core: Core, directory: CachedDirectory, refusal_notes: RefusalNotes
+) -> Callable[[Settings, Catalog], Admissions]:
+    """Return what makes admission by some settings."""
+    sound = TaggedSound()
+
+    def admissions_by(settings: Settings, catalog: Catalog) -> Admissions:
+        return Admissions(
+            directory,
+            core.counters,
+            catalog,
+            terms(settings),
+            core.clock,
+            new_id,
+            core.estimates,
+            core.meter.undo,
+            core.hold_waits,
+            sound,
+            refusal_notes,
+        )
+
+    return admissions_by
+
+
+async def _leave(
+    door: AuthorizationOverHttp, health: Health, hurry: asyncio.Event, leaving_s: float
+) -> None:
+    """Serve on while health checks fail, so that Envoys ask others, or until somebody hurries."""
+    health.drain()
+    door.leaving = True
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hurry.wait(), leaving_s)
 
 
 async def _stop(

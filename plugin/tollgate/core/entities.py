@@ -22,17 +22,7 @@ from tollgate.core.limits.accounts import (
     Quota,
 )
 from tollgate.core.limits.duration import period_at
-from tollgate.core.limits.limit import (
-    KINDS,
-    Forever,
-    Limit,
-    Raise,
-    Recurring,
-    applies,
-    raised,
-    shadowed,
-    window_us,
-)
+from tollgate.core.limits.limit import KINDS, Limit, Raise, applies, raised, shadowed
 from tollgate.core.models.added_model import AddedModel
 
 
@@ -73,17 +63,6 @@ class LimitSet:
         return self.max_budget_nanousd is not None or any(
             each.meter is Meter.USD for each in self.limits
         )
-
-    @property
-    def longest_window_us(self) -> int | None:
-        """The longest window of these limits, 0 without any; None: one counts for ever."""
-        windows = [each.window for each in self.limits]
-        if self.max_budget_nanousd is not None:
-            duration = self.budget_duration
-            windows.append(Forever() if duration is None else Recurring(duration))
-        if any(isinstance(each, Forever) for each in windows):
-            return None
-        return max(map(window_us, windows), default=0)
 
     def amount(self, field: str) -> int | None:
         """Return the amount of the limit that has this field of its own; None: it

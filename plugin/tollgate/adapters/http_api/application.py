@@ -40,6 +40,20 @@ from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
 
+# Of two routes that match a path the first answers.
+_ALWAYS = (keys, users, teams, organizations, tags, budgets, imports, docs, health)
+_REPORTING = (
+    reports,
+    spend_reports,
+    exports,
+    explain,
+    replays,
+    refusals,
+    own_usage,
+    models,
+    model_infos,
+)
+
 
 def create_api(
     management: Management,
@@ -82,18 +96,8 @@ def create_api(
     api.state.watched = watched
     api.state.metrics_open = metrics_open
     errors.install(api)
-    for router in (
-        keys.router,
-        users.router,
-        teams.router,
-        organizations.router,
-        tags.router,
-        budgets.router,
-        imports.router,
-        docs.router,
-        health.router,
-    ):
-        api.include_router(router)
+    for each in _ALWAYS:
+        api.include_router(each.router)
     api.include_router(customers.router, prefix="/customer")
     if reported is not None:
         api.state.reports = reported
@@ -101,15 +105,8 @@ def create_api(
         api.state.usage_sums = usage_sums
         api.state.levels = levels
         api.state.usage_reads = EventsAMinute(own_usage.READS_A_MINUTE)
-        api.include_router(reports.router)
-        api.include_router(spend_reports.router)
-        api.include_router(exports.router)
-        api.include_router(explain.router)
-        api.include_router(replays.router)
-        api.include_router(refusals.router)
-        api.include_router(own_usage.router)
-        api.include_router(models.router)
-        api.include_router(model_infos.router)
+        for each in _REPORTING:
+            api.include_router(each.router)
     if audit_log is not None:
         api.state.audit_log = audit_log
         api.include_router(audits.router)

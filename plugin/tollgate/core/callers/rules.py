@@ -32,6 +32,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
     accounts_bytes,
 )
+from tollgate.core.limits.limit import Forever, Recurring, window_us
 from tollgate.core.memo import Bounded
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -179,10 +180,14 @@ def _forgotten(account: Account, limits: LimitSet) -> Account:
     """
     if limits == NO_LIMITS:
         return structs.replace(account, passing=True)
-    longest_us = limits.longest_window_us
-    if longest_us is None:
+    windows = [each.window for each in limits.limits]
+    if limits.max_budget_nanousd is not None:
+        duration = limits.budget_duration
+        windows.append(Forever() if duration is None else Recurring(duration))
+    if any(isinstance(each, Forever) for each in windows):
         return account
-    return structs.replace(account, remember_ms=max(longest_us, LEAST_REMEMBERED_US) // 1000)
+    longest_us = max(LEAST_REMEMBERED_US, *map(window_us, windows))
+    return structs.replace(account, remember_ms=longest_us // 1000)
 
 
 def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
