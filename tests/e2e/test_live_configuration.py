@@ -150,6 +150,14 @@ async def test_limits_and_the_master_key_change(live: Live) -> None:
     await becomes(401, lambda: running.chat(key, model="kept"))
     live.write(text(entry("kept"), ours=", proxy_rpm_limit: 0"))
     await becomes(429, lambda: running.chat(key, model="kept"))
+    for limits in (
+        "limits: [{meter: tokens, amount: 0, per: 1m}]",
+        "default_limits: {key: [{meter: requests, amount: 0, per: 1h}]}",
+    ):
+        live.write(text(entry("kept"), ours=f", {limits}"))
+        await becomes(429, lambda: running.chat(key, model="kept"))
+        live.write(text(entry("kept"), ours=f", {limits}, enforce: false"))
+        await becomes(200, lambda: running.chat(key, model="kept"))
     live.write(text(entry("kept"), master="sk-other"))
     await becomes(200, lambda: running.chat(key, model="kept"))
 

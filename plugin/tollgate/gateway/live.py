@@ -26,10 +26,13 @@ LIVE_FIELDS = frozenset(
     {
         "client_left",
         "default_input_cost_per_token",
+        "default_limits",
         "default_output_cost_per_token",
         "default_output_tokens",
+        "enforce",
         "errors",
         "ietf_headers",
+        "limits",
         "max_output_ceiling",
         "pass_client_headers",
         "price_file",

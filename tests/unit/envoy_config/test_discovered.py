@@ -40,6 +40,9 @@ OTHER: dict[str, Any] = {
     "proxy_max_parallel_requests": 7,
     "proxy_rpm_limit": 7,
     "proxy_tpm_limit": 7,
+    "default_limits": {"key": [{"meter": "requests", "amount": 7}]},
+    "enforce": False,
+    "limits": [{"meter": "requests", "amount": 7, "per": "1m"}],
     "unknown_paths": "allow",
     "unpriced_models": "free",
 }
