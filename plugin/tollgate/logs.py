@@ -16,6 +16,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 _CONSOLE = "%(asctime)s %(levelname)s %(message)s"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# At `info`, httpx logs each URL that it asks, and a webhook's URL is a secret (Slack's holds its
+# key); alembic names each of its own parts before it migrates the history.
+_QUIET = ("alembic", "httpx")
 _format: LogFormat = "console"
 
 
@@ -44,8 +47,8 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     least = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(least, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("tollgate").setLevel(least)
-    # It names each of its own parts before it migrates the history.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in _QUIET:
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def say(message: str) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tollgate import logs, telemetry
@@ -49,6 +50,15 @@ def test_a_refusal_is_a_line_with_its_members(capsys: pytest.CaptureFixture[str]
         "status": 429,
         "reason": "limit",
     }
+
+
+async def test_no_line_holds_the_url_of_a_webhook(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever knows it may post there."""
+    logs.configure("console", "debug")
+    answers = httpx.MockTransport(lambda _: httpx.Response(200))
+    async with httpx.AsyncClient(transport=answers) as client:
+        await client.post("https://hooks.example/services/planted-secret")
+    assert capsys.readouterr().err == ""
 
 
 def test_an_exception_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
