@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -187,6 +188,22 @@ async def test_two_recorders_at_once_count_each_record_once(
     both = [recorder(store, history, tmp_path), recorder(store, history, tmp_path)]
     assert sum(await asyncio.gather(*(each.drain() for each in both))) == 1_000
     assert await spent(history) == {"k": 5_000}
+
+
+async def test_what_a_failed_recording_has_made_is_made_again(
+    history: SqlHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition goes with the transaction that made it."""
+    records = settled(a_record(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlHistory, "_go_on", lambda *_: _fail())
+        with pytest.raises(HistoryUnavailable):
+            await history.keep("default", records, "1")
+    assert await history.keep("default", records, "1") == 1
+
+
+def _fail() -> NoReturn:
+    raise HistoryUnavailable("the connection is lost")
 
 
 async def test_a_recorder_removes_what_is_kept_no_longer(

@@ -36,6 +36,7 @@ from tollgate.adapters.history.tables import (
     SUMMED,
 )
 from tollgate.core.calls.records import Record
+from tollgate.core.errors import HistoryUnavailable
 from tollgate.ports import LedgerQuery, Settled
 from tollgate.ports.history_ports import (
     Group,
@@ -84,7 +85,12 @@ class SqlHistory:
                 self._go_on(connection, organization, position)
             return new
 
-        return await self._run(work)
+        try:
+            return await self._run(work)
+        except HistoryUnavailable:
+            # Partitions that the transaction has made are not there.
+            self._months.clear()
+            raise
 
     async def forget_before(self, admitted_us: int) -> None:
         """Remove the records of requests that were admitted earlier, in small transactions.

@@ -16,12 +16,21 @@ _CHILDREN = text(
 )
 
 
+# Any number that nobody else locks by.
+_LOCK = text("SELECT pg_advisory_xact_lock(7105200213)")
+
+
 def create_for(connection: Connection, admitted_us: Iterable[int], known: set[int]) -> None:
     """Make the partitions that these times of admission need.
 
-    `known`: months that have theirs, which is added to.
+    `known`: months that have theirs, which is added to; they have them only once the transaction
+    is committed.
     """
-    for month in sorted({_month_of(each) for each in admitted_us} - known):
+    missing = sorted({_month_of(each) for each in admitted_us} - known)
+    if missing:
+        # IF NOT EXISTS does not wait for another transaction that creates the same table.
+        connection.execute(_LOCK)
+    for month in missing:
         begin_us, end_us = _begin_us(month), _begin_us(month + 1)
         connection.execute(
             text(
