@@ -148,7 +148,7 @@ def record_of(noted: Noted, times: int) -> RefusalRecord:
         key_name="" if key is None else key.alias or key.name,
         scopes=_scopes_of(key, noted.caller),
         times=times,
-        hit=refusal.hit,
+        hit=None if refusal.hit is None else refusal.hit(),
     )
     if asked is None:
         return record

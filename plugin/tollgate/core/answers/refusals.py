@@ -9,6 +9,7 @@ again and again.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.answers.headers import dollars
@@ -100,7 +101,8 @@ def over_limit(
         # An SDK that tries again before the period ends is refused again.
         retry = (*retry, _NO_RETRY)
     reason = f"{account.scope.kind}_{_REASONS.get(quota.meter, quota.meter.value)}"
-    hit = _hit(account, quota, (used, held, asked), crossed.name, standing, wait_ms)
+    level = used, held, asked
+    hit = partial(_hit, account, quota, level, crossed.name, standing, wait_ms)
     told = (*headers, *retry)
     return Refusal(worded.status, reason, worded.message, worded.body, told, hit, reservation)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from tollgate.core.calls.refusal_records import LimitHit
@@ -29,7 +31,8 @@ class Header(Struct, frozen=True):
 class Refusal(Struct, frozen=True):
     """A refusal, as the client will read it.
 
-    `hit`, `asked`: of a refusal by a limit, which one, and what the request asked for.
+    `hit`, `asked`: of a refusal by a limit, which one, and what the request asked for. Few refusals
+    of a flood are recorded, so the first is told when it is asked for.
     """
 
     status: int
@@ -37,7 +40,7 @@ class Refusal(Struct, frozen=True):
     message: str
     body: bytes
     headers: tuple[Header, ...] = ()
-    hit: LimitHit | None = None
+    hit: Callable[[], LimitHit] | None = None
     asked: Reservation | None = None
 
 
