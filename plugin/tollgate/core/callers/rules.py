@@ -178,12 +178,12 @@ def _forgotten(account: Account, limits: LimitSet) -> Account:
     """Return the account of a customer whom nobody registered, to be forgotten when idle, if no
     limit counts for ever.
     """
-    if limits == NO_LIMITS:
-        return structs.replace(account, passing=True)
     windows = [each.window for each in limits.limits]
     if limits.max_budget_nanousd is not None:
         duration = limits.budget_duration
         windows.append(Forever() if duration is None else Recurring(duration))
+    if not windows:
+        return structs.replace(account, passing=True)
     if any(isinstance(each, Forever) for each in windows):
         return account
     longest_us = max(LEAST_REMEMBERED_US, *map(window_us, windows))

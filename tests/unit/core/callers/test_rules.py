@@ -17,6 +17,8 @@ UNLIMITED, LIMITED = Policy(), Policy(customer=LimitSet(max_budget_nanousd=1))
     ("policy", "customer", "passing"),
     [
         (UNLIMITED, None, True),
+        # A duration without a budget limits nothing.
+        (Policy(customer=LimitSet(budget_duration="1d", budget_since_us=1)), None, True),
         (UNLIMITED, Customer("c"), False),
         # A spent customer who is forgotten would serve again.
         (LIMITED, None, False),
