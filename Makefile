@@ -1,7 +1,8 @@
 # make run      the gateway on 127.0.0.1:4000, with a provider that needs no key
 # make test     everything that runs on a fresh machine
 # make check    format, lint, types, architecture, generated files current
-# make fuzz     a minute each of generated replies, bodies and HTTP/2 clients (FUZZ_SECONDS)
+# make fuzz     the property tests with new examples, then a minute each of generated replies,
+#               bodies and HTTP/2 clients (FUZZ_SECONDS)
 # make forms    objects for control planes, manifests and chart against their schemas (needs Go)
 # make manifests    deploy/kubernetes from the chart (needs Go)
 # make h2spec   our HTTP/2 server against the h2spec conformance tests (needs Go)
@@ -92,6 +93,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz
 # Findings are written there as crash-*; each becomes a test before it is fixed.
 fuzz: $(VENV)/dev
+	HYPOTHESIS_PROFILE=random $(BIN)/pytest -q tests/properties
 	$(PIP) $(CONSTRAINTS) -e '.[dev,fuzz]'
 	PYTHONPATH=. $(BIN)/python tests/fuzz/seeds.py $(FUZZ_FOLDER)
 	for target in usage body http2; do \

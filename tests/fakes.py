@@ -134,6 +134,7 @@ class MemoryCounters:
         del self._leases[reservation.id]
         organization = reservation.organization
         for account in reservation.accounts:
+            self.scope(organization, account).slots.pop(reservation.id, None)
             if admitted_us > self._deleted.get(_counted(organization, account.scope), 0):
                 self._settle(account, reservation, settlement, holds, admitted_us)
         self.ledger.append(record(reservation, settlement))
@@ -158,10 +159,8 @@ class MemoryCounters:
         for quota in account.limits:
             hold = holds.get(_meter(quota), 0)
             used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
-            if quota.meter is Meter.CALLS:
-                scope.slots.pop(reservation.id, None)
-            elif quota.meter is Meter.REQUESTS:
-                pass  # counted at admission
+            if quota.meter is Meter.CALLS or quota.meter is Meter.REQUESTS:
+                pass  # a lease is given back, a request is counted at admission
             elif quota.seconds:
                 counter = _drained(scope, quota, now_us)
                 hold = bucket.hold(quota, reservation.asked(quota))
