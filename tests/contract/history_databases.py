@@ -18,7 +18,8 @@ from tollgate.adapters.history.overflow_files import OverflowFiles
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
-from tollgate.ports import Settled
+from tollgate.ports import LedgerQuery, Settled
+from tollgate.ports.history_ports import Group
 from tollgate.reporting.recording import Recorder, RecorderTerms
 
 NOON_US = 1_800_014_400_000_000  # 2027-01-15T12:00Z
@@ -120,3 +121,9 @@ def recorder(
     stream = ValkeyLedgerStream(store)
     files, clock = OverflowFiles(folder), clock or FixedClock(NOON_US)
     return Recorder(stream, history, clock, Leased(), files, terms or RecorderTerms())
+
+
+async def spent(history: SqlHistory, group: Group = Group.KEY, **days: int) -> dict[str, int]:
+    """Nano-dollars by group."""
+    recorded = await history.usage(LedgerQuery(**days), (group,))
+    return {row.groups[0]: row.sums.nanousd for row in recorded.rows}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 import pytest
@@ -24,6 +21,7 @@ from tests.contract.history_databases import (
     postgresql_url,
     recorder,
     settled,
+    spent,
     write,
 )
 from tests.fakes import FixedClock
@@ -34,23 +32,15 @@ from tollgate.adapters.history.history import SqlHistory
 from tollgate.adapters.history.tables import METADATA, RECORDS
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
-from tollgate.adapters.valkey.keys import RECORDER
-from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest, HistoryUnavailable, SettingsError
-from tollgate.ports import LedgerQuery, Settled
+from tollgate.ports import LedgerQuery
 from tollgate.ports.history_ports import Group
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.recording import RecorderTerms
 from tollgate.reporting.usage_sums import UsageSums
 
 __all__ = ["engine", "history", "postgresql_url"]
-
-
-async def spent(history: SqlHistory, group: Group = Group.KEY, **days: int) -> dict[str, int]:
-    """Nano-dollars by group."""
-    recorded = await history.usage(LedgerQuery(**days), (group,))
-    return {row.groups[0]: row.sums.nanousd for row in recorded.rows}
 
 
 async def test_a_record_counts_once_however_often_it_is_told(history: SqlHistory) -> None:
@@ -151,117 +141,6 @@ def test_the_migrations_make_the_tables(engine: Engine) -> None:
         assert compare_metadata(context, METADATA) == []
 
 
-async def test_a_recorder_takes_every_record_of_every_organization(
-    history: SqlHistory, store: Valkey, tmp_path: Path
-) -> None:
-    """More than it reads at once; and what comes later, where it stopped."""
-    records = [a_record(number) for number in range(901)]
-    await write(store, records)
-    await write(store, [a_record(5_000, "key:theirs")], "a c")
-    first = recorder(store, history, tmp_path)
-    assert await first.drain() == 902
-    await write(store, [a_record(6_000)])
-    assert (await first.drain(), await first.drain()) == (1, 0)
-    assert await spent(history) == {"k": 902 * 5, "theirs": 5}
-
-
-async def test_a_recorder_that_was_killed_goes_on_where_it_stopped(
-    history: SqlHistory, store: Valkey, tmp_path: Path
-) -> None:
-    """Its position is in the database: a copy of that from before is caught up too."""
-    await write(store, [a_record(number) for number in range(500)])
-    await recorder(store, history, tmp_path).drain()
-    position = await history.position("default")
-    await write(store, [a_record(number) for number in range(500, 600)])
-    assert await recorder(store, history, tmp_path).drain() == 100
-    assert position is not None
-    await history.keep("default", (), position)
-    assert await recorder(store, history, tmp_path).drain() == 0
-    assert await spent(history) == {"k": 600 * 5}
-
-
-async def test_two_recorders_at_once_count_each_record_once(
-    history: SqlHistory, store: Valkey, tmp_path: Path
-) -> None:
-    """Each replica of `tollgate serve` has one."""
-    await write(store, [a_record(number) for number in range(1_000)])
-    both = [recorder(store, history, tmp_path), recorder(store, history, tmp_path)]
-    assert sum(await asyncio.gather(*(each.drain() for each in both))) == 1_000
-    assert await spent(history) == {"k": 5_000}
-
-
-async def test_what_a_failed_recording_has_made_is_made_again(
-    history: SqlHistory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A partition goes with the transaction that made it."""
-    records = settled(a_record(1))
-    with monkeypatch.context() as patched:
-        patched.setattr(SqlHistory, "_go_on", lambda *_: _fail())
-        with pytest.raises(HistoryUnavailable):
-            await history.keep("default", records, "1")
-    assert await history.keep("default", records, "1") == 1
-
-
-def _fail() -> NoReturn:
-    raise HistoryUnavailable("the connection is lost")
-
-
-async def test_a_recorder_removes_what_is_kept_no_longer(
-    history: SqlHistory, store: Valkey, engine: Engine, tmp_path: Path
-) -> None:
-    """By the setting; the sums stay."""
-    await write(store, [a_record(1, admitted_us=NOON_US - 3 * DAY_US), a_record(2)])
-    keeping = recorder(store, history, tmp_path, RecorderTerms(kept_us=2 * DAY_US))
-    await keeping.drain()
-    await keeping.forget()
-    with engine.begin() as connection:
-        assert len(connection.execute(select(RECORDS.c.id)).all()) == 1
-
-
-class Failing(SqlHistory):
-    """A database that is away for a while."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.outages = 2
-        self.kept = asyncio.Event()
-
-    async def keep(
-        self, organization: str, records: Sequence[Settled], position: str | None = None
-    ) -> int:
-        new = await super().keep(organization, records, position)
-        self.kept.set()
-        return new
-
-    async def prepare(self) -> None:
-        if self.outages:
-            self.outages -= 1
-            raise HistoryUnavailable("away")
-        await super().prepare()
-
-
-async def test_a_recorder_waits_for_a_database_that_is_away(
-    engine: Engine,
-    store: Valkey,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:
-    """It says so, and loses nothing."""
-    monkeypatch.setattr("tollgate.reporting.recording._BACKOFF_S", (0.0,))
-    await write(store, [a_record(1)])
-    history = Failing(engine)
-    recording = recorder(store, history, tmp_path)
-    running = asyncio.create_task(recording.run())
-    await asyncio.wait_for(history.kept.wait(), 10)
-    recording.stop()
-    await running
-    assert await spent(history) == {"k": 5}
-    assert [each.getMessage() for each in caplog.records].count(
-        "the history is behind the ledger, and is tried again: away"
-    ) == 2
-
-
 @pytest.mark.parametrize(
     ("url", "named"), [("nonsense", "no URL"), ("mysql://h/d", "mysql is not served")]
 )
@@ -296,22 +175,6 @@ async def test_a_history_of_0_2_0_is_carried_over(engine: Engine) -> None:
     assert (await history.position("default")) == "1800014400000-0"
     records = await history.page(LedgerQuery(), 10, {}, None)
     assert len(records) == 4
-
-
-async def test_the_store_keeps_what_is_recorded_for_an_hour_only(
-    history: SqlHistory, store: Valkey, tmp_path: Path
-) -> None:
-    """What is not recorded stays, however old it is."""
-    stream, clock = ValkeyLedgerStream(store), FixedClock(NOON_US)
-    await write(store, [a_record(1)], settled_us=NOON_US - 2 * HOUR_US)
-    await write(store, [a_record(2)], settled_us=NOON_US - HOUR_US // 2)
-    recording = recorder(store, history, tmp_path, clock=clock)
-    await recording.remove_recorded()
-    assert await stream.length("default") == 2
-    clock.us += HOUR_US // 4
-    await recording.drain()
-    await recording.remove_recorded()
-    assert await stream.length("default") == 1
 
 
 async def test_lists_go_on_in_the_history_where_the_store_ends(
@@ -406,42 +269,6 @@ async def test_old_months_are_dropped_and_new_ones_made(
                 "ledger_records_m202612",
                 "ledger_records_m202701",
             ]
-
-
-async def test_an_outage_costs_a_file_and_no_record(
-    engine: Engine, store: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the database is away the oldest records leave the full store, and come in later."""
-    monkeypatch.setattr("tollgate.reporting.recording._BACKOFF_S", (0.0,))
-    await write(store, [a_record(number) for number in range(1_000)], settled_us=NOON_US)
-    history = Failing(engine)
-    terms = RecorderTerms(most_entries=100)
-    away = recorder(store, history, tmp_path / "overflow", terms)
-    with pytest.raises(HistoryUnavailable):
-        await away.prepare()
-    await away.relieve_store()
-    stream = ValkeyLedgerStream(store)
-    assert await stream.length("default") == 100
-    (file,) = (tmp_path / "overflow").iterdir()
-    with file.open("ab") as lines:
-        lines.write(b'{"torn')
-    history.outages = 0
-    later = recorder(store, history, tmp_path / "overflow", terms)
-    await later.prepare()
-    assert await later.drain() == 1_000
-    assert list((tmp_path / "overflow").iterdir()) == []
-    assert await spent(history) == {"k": 5_000}
-
-
-async def test_one_recorder_of_a_store_works(store: Valkey) -> None:
-    """The others wait until it gives its lease back, or is gone."""
-    one, other = ValkeyLease(store), ValkeyLease(store)
-    assert [await each.take() for each in (one, other, one)] == [True, False, True]
-    await other.give_back()
-    assert not await other.take()
-    await one.give_back()
-    assert await other.take()
-    assert 0 < await store.pttl(RECORDER) <= 5_000
 
 
 def test_the_newest_revision_is_the_one_that_is_written() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -251,6 +251,13 @@ class Api:
         answer = await self.get("/key/info", key=key)
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["info"])
+
+
+async def ok(answer: Awaitable[httpx.Response]) -> Any:
+    """The body of an answer that must be good."""
+    found = await answer
+    assert found.status_code == 200, found.text
+    return found.json()
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

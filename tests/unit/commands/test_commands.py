@@ -3,72 +3,16 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
-import uvicorn
-from tests.unit.management_fixtures import MASTER, World
-from typer.testing import CliRunner, Result
+from tests.unit.commands.command_runs import Run, answering
+from tests.unit.management_fixtures import MASTER
+from typer.testing import CliRunner
 
-from tollgate.adapters.http_api import create_api
-from tollgate.commands import budget, key, spend, team, user
 from tollgate.commands.main import app as whole
-from tollgate.commands.scopes import customer
 from tollgate.core.callers.authentication import hash_of
-
-Run = Callable[..., Result]
-
-tollgate = typer.Typer()
-for name, noun in {
-    "key": key,
-    "user": user,
-    "team": team,
-    "customer": customer,
-    "budget": budget,
-    "spend": spend,
-}.items():
-    tollgate.add_typer(noun.app, name=name)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Where the API is served."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    world = World()
-    app = create_api(
-        world.management,
-        version="test",
-        watched=world.watched,
-        reported=world.reports,
-        refused=world.refused,
-        usage_sums=world.usage_sums,
-        levels=world.levels,
-    )
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
-@pytest.fixture
-def run(url: str) -> Run:
-    """Run a command against the API."""
-
-    def invoke(*arguments: str, master_key: str = MASTER, columns: str = "200") -> Result:
-        environment = {"TOLLGATE_MASTER_KEY": master_key, "COLUMNS": columns}
-        return CliRunner().invoke(tollgate, [*arguments, "--url", url], env=environment)
-
-    return invoke
 
 
 def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
@@ -176,23 +120,6 @@ def test_people_read_tables(run: Run) -> None:
     assert "[prod]" in run("key", "list").stdout
 
 
-def test_what_the_gateway_refuses_is_said(run: Run) -> None:
-    """The gateway's own sentence, and status 1."""
-    result = run("key", "generate", "max_budget=-1")
-    assert result.exit_code == 1
-    assert (
-        result.stderr
-        == "max_budget must be a non-negative finite number of dollars, at most 9007199. Received:"
-        " -1 (400)\n"
-    )
-
-
-def test_a_word_that_is_no_field_is_said(run: Run) -> None:
-    """FIELD=VALUE, or nothing."""
-    result = run("key", "generate", "rpm_limit")
-    assert (result.exit_code, result.stderr) == (1, "'rpm_limit' is not FIELD=VALUE\n")
-
-
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -228,109 +155,6 @@ def test_an_id_is_given_by_its_place_or_as_a_field(run: Run, command: str, expec
     test_each_command_asks_its_path(run, command, expected)
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("customer new max_budget=1", "user_id is required"),
-        ("budget update max_budget=1", "budget_id is required"),
-        ("budget new a b", "'b' is not FIELD=VALUE"),
-        ("key generate rpm_limit=1 rpm_limit=2", "rpm_limit is given twice"),
-        ("customer block id=x", "if it is an id: user_id=id=x"),
-        ("key generate max_budget=NaN", "max_budget must be"),
-        ("key generate max_budget=1e999", "too large"),
-        ("spend explain nope", "No settled or refused request 'nope' is recorded"),
-        ("customer info nobody", "End User Id=nobody does not exist in db (404)"),
-    ],
-)
-def test_what_cannot_be_done_is_one_sentence(run: Run, command: str, words: str) -> None:
-    """No traceback, no Python value, status 1."""
-    result = run(*command.split())
-    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
-    assert words in result.stderr
-    assert not result.stderr.startswith(("(", "{", "["))
-
-
-COMMANDS = (
-    *(
-        "key list",
-        "key info x",
-        "key generate",
-        "user list",
-        "user info x",
-        "team list",
-        "budget list",
-    ),
-    *("customer list", "spend total", "spend keys", "spend users", "spend logs", "spend explain x"),
-    *("spend days 2027-01-15 2027-01-15", "top --times 1"),
-)
-ADDRESSES = (
-    "",
-    "nowhere",
-    "http://h:port",
-    "http://127.0.0.1:1",
-    "http://[::1",
-    f"http://{'a' * 300}",
-)
-BODIES = (b"<html>", b"\xff", b"[]", b"7", b'{"keys": 1}', b"[" * 100_000, b"[[[1]]]")
-
-
-@pytest.mark.parametrize(
-    ("command", "address"),
-    [
-        *((each, "http://127.0.0.1:1") for each in COMMANDS),
-        *(("key list", each) for each in ADDRESSES),
-    ]
-    + [("top --times 1", each) for each in ADDRESSES],
-)
-def test_an_address_that_is_none_is_one_sentence(command: str, address: str) -> None:
-    """Whatever is wrong with it, in every command."""
-    result = CliRunner().invoke(whole, [*command.split(), "--url", address, "--master-key", "sk-1"])
-    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (1, "", 1)
-    assert not isinstance(result.exception, Exception)
-
-
-@pytest.mark.parametrize(
-    ("command", "body"),
-    [
-        *((each, body) for each in COMMANDS for body in (b"[]", b'{"keys": 1}')),
-        *(("key list", each) for each in BODIES),
-    ],
-)
-def test_another_server_is_one_sentence(command: str, body: bytes) -> None:
-    """Answers that are no JSON, or other JSON than Tollgate's, never end in a traceback."""
-    with answering(body) as address:
-        result = CliRunner().invoke(
-            whole, [*command.split(), "--url", address, "--master-key", "sk-1"]
-        )
-    assert not isinstance(result.exception, Exception), result.exception
-    assert "Traceback" not in result.output
-
-
-@contextmanager
-def answering(body: bytes) -> Iterator[str]:
-    """A server that answers everything with one body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_GET  # noqa: N815 - the library's name
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def test_every_command_asks_where_the_environment_says(url: str) -> None:
     """TOLLGATE_URL, for `top` as well, with or without a slash at its end."""
     for address in (url, f"{url}/"):
@@ -360,26 +184,6 @@ def test_a_name_cannot_write_to_the_terminal(run: Run) -> None:
     run("key", "generate", r"metadata={\"a\": \"\u001b[31m\"}", "key_alias=escape", "user_id=e")
     shown = run("key", "list", "--user-id", "e", columns="400").stdout
     assert "\x1b" not in shown
-
-
-def test_without_a_master_key_nothing_is_asked(url: str) -> None:
-    """One clear sentence."""
-    result = CliRunner().invoke(
-        tollgate, ["key", "list", "--url", url], env={"TOLLGATE_MASTER_KEY": None}
-    )
-    assert (result.exit_code, result.stderr) == (
-        1,
-        "no master key: give --master-key, or set TOLLGATE_MASTER_KEY\n",
-    )
-
-
-def test_a_gateway_that_is_not_there_is_said() -> None:
-    """One clear sentence."""
-    result = CliRunner().invoke(
-        tollgate, ["key", "list", "--url", "http://127.0.0.1:1", "--master-key", "sk-1"]
-    )
-    assert result.exit_code == 1
-    assert result.stderr.startswith("cannot reach the gateway at http://127.0.0.1:1: ")
 
 
 def test_a_bill_is_asked_for_and_compared(url: str, tmp_path: Path) -> None:

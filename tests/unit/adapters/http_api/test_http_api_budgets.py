@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from tests.unit.management_fixtures import Api, World, error_of
+from tests.unit.management_fixtures import Api, World, error_of, ok
 
 from tollgate.core.limits.accounts import Scope, ScopeKind
-
-
-async def ok(answer: Any) -> Any:
-    """The body of an answer that must be good."""
-    found = await answer
-    assert found.status_code == 200, found.text
-    return found.json()
 
 
 async def test_the_pages_customer_has_the_limits_of_its_budget(api: Api) -> None:

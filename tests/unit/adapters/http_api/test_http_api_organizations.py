@@ -7,19 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from tests.make import account_of, reservation, settlement
-from tests.unit.management_fixtures import MASTER, Api, World
+from tests.unit.management_fixtures import MASTER, Api, World, ok
 
 from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 ACME = {"organization_id": "acme", "organization_alias": "Acme", "max_budget": 5, "rpm_limit": 3}
-
-
-async def ok(answering: Any) -> Any:
-    """The JSON of an answer that went well."""
-    answer: httpx.Response = await answering
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 async def send(api: Api, method: str, path: str, body: Any) -> httpx.Response:

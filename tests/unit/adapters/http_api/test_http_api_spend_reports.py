@@ -6,11 +6,10 @@ import csv
 import io
 import sys
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from pyarrow import parquet
-from tests.unit.management_fixtures import Api, World
+from tests.unit.management_fixtures import Api, World, ok
 
 from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
@@ -18,13 +17,6 @@ from tollgate.reporting.exports import DAILY_COLUMNS, FOCUS_COLUMNS
 
 # 2027-01-15, the day of World's clock, in January.
 DAYS = {"start_date": "2027-01-01", "end_date": "2027-01-31"}
-
-
-async def ok(answer: Any) -> Any:
-    """The body of an answer that must be good."""
-    found = await answer
-    assert found.status_code == 200, found.text
-    return found.json()
 
 
 @pytest.fixture

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
 import pytest
-from tests.unit.management_fixtures import Api, World
+from tests.unit.management_fixtures import Api, World, ok
 
 from tollgate.core.entities import Key, LimitSet
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import Scope, ScopeKind
 from tollgate.management.spending.guard import LimitGuard
-
-
-async def ok(answering: Any) -> Any:
-    """The JSON of an answer that went well."""
-    answer: httpx.Response = await answering
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 async def test_a_tag_is_registered_changed_shown_and_deleted(api: Api, world: World) -> None:

@@ -11,3 +11,10 @@ from tests.unit.management_fixtures import World
 def visit(world: World) -> Visit:
     """Somebody who is not signed in."""
     return Visit(world)
+
+
+@pytest.fixture
+async def admin(visit: Visit) -> Visit:
+    """Somebody with the master key."""
+    await visit.sign_in()
+    return visit

@@ -19,13 +19,6 @@ DAY_US = 86_400_000_000
 KEY, TEAM = Scope(ScopeKind.KEY, "k1"), Scope(ScopeKind.TEAM, "research")
 
 
-@pytest.fixture
-async def admin(visit: Visit) -> Visit:
-    """Somebody with the master key."""
-    await visit.sign_in()
-    return visit
-
-
 async def test_one_request_shows_its_arithmetic_to_the_nano_dollar(
     admin: Visit, world: World
 ) -> None:
