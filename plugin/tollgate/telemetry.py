@@ -1,21 +1,27 @@
-"""Record metrics and log events, one function per event.
-
-Counts are gathered in the process and published within half a second, into files that the admin
-server sums over the workers (prometheus-client's multiprocess mode). Writing them immediately would
-cost a request 30 us. A worker that dies loses at most half a second of counts.
-"""
+"""Record metrics and log events, one function per event (counting.py gathers the counts)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Certainty
 from tollgate.core.money.billing import PARTS
+from tollgate.counting import (
+    BUCKETS_S,
+    OTHER,
+    Durations,
+    count,
+    gathered,
+    labelled,
+    model_label,
+    publish_counts,
+)
 from tollgate.log_lines import LinesASecond, SeldomLine
 from tollgate.outage import Outage
 
@@ -30,6 +36,11 @@ outage = Outage()
 
 _ADMITTED = Counter("tollgate_requests_admitted", "Requests that passed admission")
 _REFUSED = Counter("tollgate_requests_refused", "Requests that were refused", ["status", "reason"])
+_LIMIT_REFUSALS = Counter(
+    "tollgate_limit_refusals",
+    "Requests that a limit refused, by whose limit it is, its meter and its window",
+    ["scope", "meter", "window"],
+)
 _REFUSALS_DROPPED = Counter(
     "tollgate_refusals_dropped",
     "Refusals that were not recorded, because the store was slow or down",
@@ -83,23 +94,37 @@ _OTHER_MODEL = Counter(
     ["model"],
 )
 _TOLD = Counter(
-    "tollgate_told_dollars", "Dollars that replies told, of models that have a price", ["model"]
+    "tollgate_told_dollars",
+    "Dollars that replies told, of models that have a price",
+    ["provider", "model"],
 )
 _TABLE = Counter(
     "tollgate_table_dollars",
     "Dollars by the table of prices, of requests whose reply told its own",
-    ["model"],
+    ["provider", "model"],
+)
+_ESTIMATED_DOLLARS = Counter(
+    "tollgate_estimated_dollars",
+    "Dollars that calls of exact usage were estimated at when they were admitted",
+    ["provider"],
+)
+_EXACT_DOLLARS = Counter(
+    "tollgate_exact_dollars", "Dollars that the same calls were charged", ["provider"]
 )
 _RENEWED = Counter(
     "tollgate_leases_renewed", "Leases that reports of running calls extended", ["model"]
 )
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
-_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _ADMISSION_SECONDS = Histogram(
-    "tollgate_admission_seconds", "Time to decide about a request", buckets=_BUCKETS
+    "tollgate_admission_seconds", "Time to decide about a request", buckets=BUCKETS_S
 )
 _STORE_SECONDS = Histogram(
-    "tollgate_store_seconds", "Time of a store operation, its way there and back", buckets=_BUCKETS
+    "tollgate_store_seconds", "Time of a store operation, its way there and back", buckets=BUCKETS_S
+)
+_WAIT_SECONDS = Histogram(
+    "tollgate_wait_seconds",
+    "Time that requests waited for room in a limit (hold_wait_ms, max_wait_ms)",
+    buckets=(*BUCKETS_S, 2.5, 5, 10, 30),
 )
 _ENVOYS = Gauge(
     "tollgate_envoy_access_logs",
@@ -116,77 +141,32 @@ _DECISIONS = Gauge(
 _unseen_line = SeldomLine(every_s=10.0)
 
 
-class _Times:
-    """Durations since the last publication: counts per bucket, and their sum."""
-
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-        self._counts = [0] * (len(_BUCKETS) + 1)
-        self._sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
-        self._sum_s += seconds
-        _gathered.set()
-
-    def publish(self) -> int:
-        """Publish and return the number of durations."""
-        counts, self._counts = self._counts, [0] * len(self._counts)
-        sum_s, self._sum_s = self._sum_s, 0.0
-        # What `observe` does for one value; prometheus-client cannot take several at once.
-        for value, count in zip(self._histogram._buckets, counts, strict=True):
-            if count:
-                value.inc(count)
-        self._histogram._sum.inc(sum_s)
-        return sum(counts)
-
-
-_admissions, _answers = _Times(_ADMISSION_SECONDS), _Times(_STORE_SECONDS)
-_counts: dict[Counter, float] = {}
-# By certainty, settler and model: count, input tokens, output tokens, nano-dollars.
-_settlements: dict[tuple[str, str, str], list[int]] = {}
-_gathered = asyncio.Event()
-_labelled = lru_cache(maxsize=4096)(lambda counter, *values: counter.labels(*values))
-# Clients choose names that a wildcard serves, and a series lives as long as the process.
-_MOST_MODELS = 1000
-_OTHER = "other"
-_models: set[str] = set()
-
-
-def _model_label(model: str) -> str:
-    """Return the label of a model: its name, or "other" beyond a thousand names."""
-    if model not in _models:
-        if len(_models) >= _MOST_MODELS:
-            return _OTHER
-        _models.add(model)
-    return model
-
-
-def _count(counter: Counter, amount: float = 1) -> None:
-    _counts[counter] = _counts.get(counter, 0) + amount
-    _gathered.set()
+_admissions, _answers = Durations(_ADMISSION_SECONDS), Durations(_STORE_SECONDS)
+_waits = Durations(_WAIT_SECONDS)
+_NANOUSD_PER_USD = 1_000_000_000
+# By certainty, settler, provider and model: count, input tokens, output tokens, nano-dollars
+# charged and estimated.
+_settlements: dict[tuple[str, str, str, str], list[int]] = {}
 
 
 def publish() -> None:
     """Publish what was gathered."""
     _DECISIONS.inc(_admissions.publish())
     _answers.publish()
-    for (certainty, by, model), (
-        times,
-        input_tokens,
-        output_tokens,
-        cost_nanousd,
-    ) in _settlements.items():
-        _count(_labelled(_SETTLED, certainty, by), times)
-        _count(_labelled(_TOKENS, model, "input"), input_tokens)
-        _count(_labelled(_TOKENS, model, "output"), output_tokens)
-        _count(_labelled(_SPEND, model), cost_nanousd / 1_000_000_000)
-        _count(_labelled(_CERTAINTY_DOLLARS, certainty), cost_nanousd / 1_000_000_000)
+    _waits.publish()
+    for (certainty, by, provider, model), sums in _settlements.items():
+        times, input_tokens, output_tokens, cost_nanousd, estimated_nanousd = sums
+        cost_usd = cost_nanousd / _NANOUSD_PER_USD
+        count(labelled(_SETTLED, certainty, by), times)
+        count(labelled(_TOKENS, model, "input"), input_tokens)
+        count(labelled(_TOKENS, model, "output"), output_tokens)
+        count(labelled(_SPEND, model), cost_usd)
+        count(labelled(_CERTAINTY_DOLLARS, certainty), cost_usd)
+        if certainty == Certainty.EXACT:
+            count(labelled(_ESTIMATED_DOLLARS, provider), estimated_nanousd / _NANOUSD_PER_USD)
+            count(labelled(_EXACT_DOLLARS, provider), cost_usd)
     _settlements.clear()
-    _gathered.clear()
-    for counter, amount in _counts.items():
-        counter.inc(amount)
-    _counts.clear()
+    publish_counts()
 
 
 async def keep_published() -> None:
@@ -196,7 +176,7 @@ async def keep_published() -> None:
     """
     try:
         while True:
-            await _gathered.wait()
+            await gathered.wait()
             await asyncio.sleep(PUBLISHED_AFTER_S)
             publish()
     finally:
@@ -205,25 +185,28 @@ async def keep_published() -> None:
 
 def admitted() -> None:
     """Record an admitted request."""
-    _count(_ADMITTED)
+    count(_ADMITTED)
 
 
 def shadowed(limits: str) -> None:
     """Record an admitted request that limits in shadow mode would have refused."""
-    _count(_labelled(_SHADOW, limits))
+    count(labelled(_SHADOW, limits))
 
 
 def served_instead(model: str, instead: str) -> None:
     """Record an admitted request that another model serves than the one that it asked for."""
-    _count(_labelled(_INSTEAD, model, instead))
+    count(labelled(_INSTEAD, model, instead))
 
 
 _refusals = LinesASecond(_REFUSALS_A_SECOND)
 
 
-def refused(status: int, reason: str, request_id: str, key_name: str | None) -> None:
+def refused(refusal: Refusal, request_id: str, key_name: str | None) -> None:
     """Record a refused request, with a log line unless there are too many."""
-    _count(_labelled(_REFUSED, str(status), reason))
+    status, reason, limit = refusal.status, refusal.reason, refusal.limit
+    count(labelled(_REFUSED, str(status), reason))
+    if limit is not None:
+        count(labelled(_LIMIT_REFUSALS, limit.scope, limit.meter, limit.window))
     if _refusals.show():
         more = f"; {_refusals.hidden} more refusals since the last line" if _refusals.hidden else ""
         _refusals.hidden = 0
@@ -232,19 +215,20 @@ def refused(status: int, reason: str, request_id: str, key_name: str | None) -> 
         _log.info("refused %s: key %s, %d %s%s", request_id, key, status, reason, more, extra=extra)
 
 
-def refusals_dropped(count: int) -> None:
+def refusals_dropped(times: int) -> None:
     """Record refusals that nobody can look up later."""
-    _count(_REFUSALS_DROPPED, count)
+    count(_REFUSALS_DROPPED, times)
 
 
 def alerted(event: str, scope: str) -> None:
     """Record that a limit of a kind of scope has come to a threshold."""
-    _count(_labelled(_ALERTS, event, scope))
+    count(labelled(_ALERTS, event, scope))
 
 
-def waited(*, admitted: bool) -> None:
-    """Record a request that waited for calls in flight."""
-    _count(_labelled(_WAITED, "admitted" if admitted else "refused"))
+def waited(seconds: float, *, admitted: bool) -> None:
+    """Record a request that waited for room in a limit, and for how long."""
+    count(labelled(_WAITED, "admitted" if admitted else "refused"))
+    _waits.add(seconds)
 
 
 def decided(seconds: float) -> None:
@@ -259,42 +243,40 @@ def store_answered(seconds: float) -> None:
 
 def unmetered() -> None:
     """Record a request that passed uncounted."""
-    _count(_UNMETERED)
+    count(_UNMETERED)
     outage.unmetered()
 
 
-def settled(
-    request_id: str,
-    certainty: str,
-    by: str,
-    model: str,
-    input_tokens: int,
-    output_tokens: int,
-    cost_nanousd: int,
-) -> None:
+def settled(reservation: Reservation, settlement: Settlement, provider: str) -> None:
     """Record a settled reservation, with a log line at `debug`.
 
-    `model` is a public name. Beyond a thousand they share a label.
+    Its model is a public name; beyond a thousand they share a label.
     """
+    usage, certainty, by = settlement.usage, settlement.certainty.value, settlement.settled_by
+    input_tokens, output_tokens = usage.input_tokens, usage.output_tokens
+    cost_nanousd = settlement.cost_nanousd
     if _log.isEnabledFor(logging.DEBUG):
-        told = f"{model!r}, {input_tokens} + {output_tokens} tokens, {cost_nanousd} nano-dollars"
-        extra = {"request_id": request_id, "certainty": certainty, "by": by}
-        _log.debug("settled %s: %s, %s by %s", request_id, told, certainty, by, extra=extra)
-    model = _model_label(model)
-    sums = _settlements.get((certainty, by, model))
+        tokens = f"{input_tokens} + {output_tokens} tokens"
+        told = f"{reservation.model!r}, {tokens}, {cost_nanousd} nano-dollars"
+        extra = {"request_id": reservation.id, "certainty": certainty, "by": by}
+        _log.debug("settled %s: %s, %s by %s", reservation.id, told, certainty, by, extra=extra)
+    kind = certainty, by, provider, model_label(reservation.model)
+    estimated_nanousd = reservation.cost_nanousd
+    sums = _settlements.get(kind)
     if sums is None:
-        _settlements[certainty, by, model] = [1, input_tokens, output_tokens, cost_nanousd]
+        _settlements[kind] = [1, input_tokens, output_tokens, cost_nanousd, estimated_nanousd]
     else:
         sums[0] += 1
         sums[1] += input_tokens
         sums[2] += output_tokens
         sums[3] += cost_nanousd
-    _gathered.set()
+        sums[4] += estimated_nanousd
+    gathered.set()
 
 
 def unseen(reservation_id: str) -> None:
     """Record a reply that ext_proc should have read and did not see to its end."""
-    _count(_UNSEEN)
+    count(_UNSEEN)
     if _unseen_line.due():
         _log.warning(
             "the reply to %s passed unread, and is charged by its length and what its model had"
@@ -308,7 +290,7 @@ def unseen(reservation_id: str) -> None:
 
 def renewed(model: str) -> None:
     """Record a lease that a running call's report has extended. `model` is a public name."""
-    _count(_labelled(_RENEWED, _model_label(model)))
+    count(labelled(_RENEWED, model_label(model)))
 
 
 def access_log_opened(version: str) -> None:
@@ -327,24 +309,24 @@ def unpriced(parts: Sequence[str]) -> None:
     Provider words that core.money.billing does not know count as one.
     """
     for part in parts:
-        _count(_labelled(_UNPRICED, part if part in PARTS else _OTHER))
+        count(labelled(_UNPRICED, part if part in PARTS else OTHER))
 
 
 def other_model(model: str) -> None:
     """Record a reply that names a model other than the admitted one."""
-    _count(_labelled(_OTHER_MODEL, _model_label(model)), 1)
+    count(labelled(_OTHER_MODEL, model_label(model)), 1)
 
 
-def told(model: str, told_nanousd: int, table_nanousd: int) -> None:
+def told(provider: str, model: str, told_nanousd: int, table_nanousd: int) -> None:
     """Record the cost that a reply reports beside the cost by the price table."""
-    model = _model_label(model)
-    _count(_labelled(_TOLD, model), told_nanousd / 1_000_000_000)
-    _count(_labelled(_TABLE, model), table_nanousd / 1_000_000_000)
+    model = model_label(model)
+    count(labelled(_TOLD, provider, model), told_nanousd / _NANOUSD_PER_USD)
+    count(labelled(_TABLE, provider, model), table_nanousd / _NANOUSD_PER_USD)
 
 
 def store_failed(operation: str, error: Exception) -> None:
     """Record a store operation that failed, timed out, or was refused."""
-    _count(_labelled(_STORE_ERRORS, operation))
+    count(labelled(_STORE_ERRORS, operation))
     outage.failed(error)
 
 

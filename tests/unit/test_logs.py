@@ -8,8 +8,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tests.make import reservation
 
 from tollgate import logs, telemetry
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.calls.reservation import Settlement
+from tollgate.core.calls.usage import Usage
+
+SETTLED = Settlement(Usage(3, 4), 500, 200, "ext_proc")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +31,7 @@ def _restored() -> Iterator[None]:
 def test_a_settlement_is_a_line_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
     """With the request's id, what it used and what it cost."""
     logs.configure("json", "debug")
-    telemetry.settled("id-1", "exact", "ext_proc", "gpt-4o", 3, 4, 500)
+    telemetry.settled(reservation("id-1"), SETTLED, "openai")
     line = json.loads(capsys.readouterr().err)
     assert (line["level"], line["request_id"], line["certainty"]) == ("debug", "id-1", "exact")
     assert "'gpt-4o', 3 + 4 tokens, 500 nano-dollars" in line["message"]
@@ -34,7 +40,7 @@ def test_a_settlement_is_a_line_at_debug(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_settlement_is_no_line_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
     """Nor is anything that libraries tell at debug."""
     logs.configure("json", "info")
-    telemetry.settled("id-1", "exact", "ext_proc", "gpt-4o", 3, 4, 500)
+    telemetry.settled(reservation("id-1"), SETTLED, "openai")
     logs.configure("json", "debug")
     logging.getLogger("httpx").debug("a library's")
     assert capsys.readouterr().err == ""
@@ -42,7 +48,7 @@ def test_a_settlement_is_no_line_otherwise(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_refusal_is_a_line_with_its_members(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("json", "info")
-    telemetry.refused(429, "limit", "id-2", "bob")
+    telemetry.refused(Refusal(429, "limit", "Too many.", b""), "id-2", "bob")
     line = json.loads(capsys.readouterr().err)
     assert {name: line[name] for name in ("request_id", "key", "status", "reason")} == {
         "request_id": "id-2",

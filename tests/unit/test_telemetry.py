@@ -5,13 +5,27 @@ from __future__ import annotations
 import logging
 
 import pytest
+from msgspec import structs
 from prometheus_client import REGISTRY
+from tests.make import DOLLAR, reservation
 
-from tollgate import log_lines, telemetry
+from tollgate import counting, log_lines, telemetry
+from tollgate.core.calls.decision import LimitName, Refusal
+from tollgate.core.calls.reservation import Settlement
+from tollgate.core.calls.usage import Certainty, Usage
 
 
 def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def settle(model: str, usage: Usage, cost_nanousd: int, provider: str = "openai") -> None:
+    call = structs.replace(reservation("a"), model=model, cost_nanousd=2 * DOLLAR)
+    telemetry.settled(call, Settlement(usage, cost_nanousd, 200, "test"), provider)
+
+
+def refusal(status: int, reason: str, limit: LimitName | None = None) -> Refusal:
+    return Refusal(status, reason, "A sentence.", b"", limit=limit)
 
 
 def test_what_requests_counted_is_told_after_publication() -> None:
@@ -21,7 +35,7 @@ def test_what_requests_counted_is_told_after_publication() -> None:
     before = value("tollgate_tokens_total", **labels), value("tollgate_requests_admitted_total")
     for _ in range(2):
         telemetry.admitted()
-        telemetry.settled("a", "exact", "test", "of this test", 5, 7, 1_000_000_000)
+        settle("of this test", Usage(5, 7), DOLLAR)
     telemetry.publish()
     telemetry.publish()
     assert value("tollgate_tokens_total", **labels) - before[0] == 10
@@ -33,18 +47,54 @@ def test_dollars_are_told_by_how_sure_their_usage_is() -> None:
     """Of all models together."""
     telemetry.publish()
     before = value("tollgate_certainty_dollars_total", certainty="partial")
-    telemetry.settled("a", "partial", "test", "one", 1, 1, 1_500_000_000)
-    telemetry.settled("a", "partial", "test", "two", 1, 1, 500_000_000)
+    partial = Usage(1, 1, certainty=Certainty.PARTIAL)
+    settle("one", partial, DOLLAR * 3 // 2)
+    settle("two", partial, DOLLAR // 2)
     telemetry.publish()
     assert value("tollgate_certainty_dollars_total", certainty="partial") - before == 2
 
 
+def test_what_calls_were_estimated_at_is_told_beside_what_they_cost_by_provider() -> None:
+    """Of calls whose usage is exact: those of any other are charged by an estimate themselves."""
+    telemetry.publish()
+    settle("one", Usage(1, 1), DOLLAR // 2, "of this test")
+    settle("two", Usage(1, 1), DOLLAR // 2, "of this test")
+    settle("one", Usage(1, 1, certainty=Certainty.EXPIRED), DOLLAR, "of this test")
+    telemetry.publish()
+    labels = {"provider": "of this test"}
+    assert value("tollgate_estimated_dollars_total", **labels) == 4
+    assert value("tollgate_exact_dollars_total", **labels) == 1
+
+
+def test_refusals_are_counted_by_whose_limit_refused_and_which_one() -> None:
+    """Those that no limit gave are not among them."""
+    limit = LimitName("team", "tokens", "1d")
+    telemetry.refused(refusal(429, "team_tokens", limit), "r", None)
+    telemetry.refused(refusal(404, "model_not_found"), "r", None)
+    before = value("tollgate_limit_refusals_total", scope="team", meter="tokens", window="1d")
+    telemetry.publish()
+    after = value("tollgate_limit_refusals_total", scope="team", meter="tokens", window="1d")
+    assert after - before == 1
+
+
+def test_how_long_requests_waited_for_room_is_told() -> None:
+    """Beyond a second too: a limit may say that its calls wait longer."""
+    telemetry.publish()
+    bounds = ("0.1", "1.0", "5.0", "+Inf")
+    before = [value("tollgate_wait_seconds_bucket", le=each) for each in bounds]
+    for seconds in (0.05, 3.0, 60.0):
+        telemetry.waited(seconds, admitted=True)
+    telemetry.publish()
+    after = [value("tollgate_wait_seconds_bucket", le=each) for each in bounds]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 2, 3]
+
+
 def test_models_beyond_a_thousand_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a wildcard serves them clients choose names, and no series ever goes."""
-    monkeypatch.setattr(telemetry, "_models", set())
+    monkeypatch.setattr(counting, "_models", set())
     for number in range(1010):
-        telemetry.settled("a", "exact", "test", f"chosen-{number}", 1, 1, 1_000_000_000)
-        telemetry.told(f"chosen-{number}", 1_000_000_000, 1)
+        settle(f"chosen-{number}", Usage(1, 1), DOLLAR)
+        telemetry.told("openai", f"chosen-{number}", DOLLAR, 1)
         telemetry.other_model(f"chosen-{number}")
     before = value("tollgate_spend_dollars_total", model="other")
     telemetry.publish()
@@ -92,11 +142,11 @@ def test_a_refusal_is_one_line_and_many_are_some_and_a_number(
     # What other tests of this process refused is not this one's.
     monkeypatch.setattr(telemetry, "_refusals", log_lines.LinesASecond(10))
     with caplog.at_level(logging.INFO, logger="tollgate"):
-        telemetry.refused(429, "requests", "req-1", "app\nforged line")
+        telemetry.refused(refusal(429, "requests"), "req-1", "app\nforged line")
         for number in range(50):
-            telemetry.refused(401, "invalid_api_key", f"req-{number}", None)
+            telemetry.refused(refusal(401, "invalid_api_key"), f"req-{number}", None)
         now = 1001.0
-        telemetry.refused(403, "key_model_access_denied", "last", "app")
+        telemetry.refused(refusal(403, "key_model_access_denied"), "last", "app")
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == r"refused req-1: key 'app\nforged line', 429 requests"
     assert lines[1] == "refused req-0: key -, 401 invalid_api_key"

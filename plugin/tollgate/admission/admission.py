@@ -200,9 +200,7 @@ class Admissions:
         identity = self._new_id()
         caller = None if asker is None else asker.caller
         self._refusal_notes.note(Noted(identity, self._clock.now_us(), refusal, key, caller))
-        telemetry.refused(
-            refusal.status, refusal.reason, identity, None if key is None else key.alias or key.name
-        )
+        telemetry.refused(refusal, identity, None if key is None else key.alias or key.name)
         told = (
             *refusal.headers,
             Header(REQUEST_ID, identity),

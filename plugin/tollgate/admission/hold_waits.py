@@ -116,11 +116,7 @@ class HoldWaits:
             limited = tuple(each for each in reservation.accounts if each.limited)
             told = await self._counters.peek(reservation.organization, limited)
             return structs.replace(told, refused=number, by=waits.index(max(waits)))
-        self._waiting += 1
-        try:
-            return await self._ask_in_line(reservation, None, left, place)
-        finally:
-            self._waiting -= 1
+        return await self._wait(reservation, None, left, place)
 
     def _find_line(self, reservation: Reservation) -> tuple[int, _Place] | None:
         """Return the account whose queue a request has to join, and that queue."""
@@ -152,13 +148,7 @@ class HoldWaits:
         """
         if self._waiting >= MOST_WAITING:
             return refused
-        self._waiting += 1
-        try:
-            standing = await self._ask_in_line(reservation, refused, left, None)
-        finally:
-            self._waiting -= 1
-        telemetry.waited(admitted=standing.refused is None)
-        return standing
+        return await self._wait(reservation, refused, left, None)
 
     def settled(self, reservation: Reservation) -> None:
         """Notify the first in the queue of each scope of a settled call."""
@@ -167,6 +157,24 @@ class HoldWaits:
         for account in reservation.accounts:
             if (line := self._lines.get((reservation.organization, account.scope))) is not None:
                 line[0].call()
+
+    async def _wait(
+        self,
+        reservation: Reservation,
+        refused: Standing | None,
+        left: Callable[[], bool],
+        place: _Place | None,
+    ) -> Standing:
+        """Wait and ask, as `_ask_in_line`; the time is counted."""
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        self._waiting += 1
+        try:
+            standing = await self._ask_in_line(reservation, refused, left, place)
+        finally:
+            self._waiting -= 1
+        telemetry.waited(clock() - began_s, admitted=standing.refused is None)
+        return standing
 
     async def _ask_in_line(
         self,

@@ -35,6 +35,8 @@ from tollgate.core.usage.reading import Reading
 from tollgate.metering.unseen import OwnOutputs, UnseenOutput
 from tollgate.ports import Counters
 
+UNKNOWN_PROVIDER = "unknown"
+"""Stands for the provider of a deployment that the configuration no longer has."""
 _RETRY_AFTER_S = (0.1, 0.5, 2.0, 5.0)
 
 
@@ -265,22 +267,16 @@ class Metering:
                 self._unseen.learn(reservation.deployment, usage.output_tokens, ended.hidden_tokens)
         elif ended.lacks is Lacks.OUTPUT and usage.certainty is Certainty.ESTIMATED:
             telemetry.unseen(reservation.id)
-        telemetry.settled(
-            reservation.id,
-            settlement.certainty.value,
-            settlement.settled_by,
-            reservation.model,
-            usage.input_tokens,
-            usage.output_tokens,
-            settlement.cost_nanousd,
-        )
+        deployment = self._catalog.by_id.get(reservation.deployment)
+        provider = UNKNOWN_PROVIDER if deployment is None else deployment.provider
+        telemetry.settled(reservation, settlement, provider)
         if settlement.other_model:
             telemetry.other_model(reservation.model)
         if settlement.bill.unpriced:
             telemetry.unpriced(settlement.bill.unpriced)
         if usage.told_nanousd is not None and settlement.bill.source:
             table_nanousd = settlement.bill.cost_nanousd
-            telemetry.told(reservation.model, usage.told_nanousd, table_nanousd)
+            telemetry.told(provider, reservation.model, usage.told_nanousd, table_nanousd)
 
 
 def _measured(usage: Usage, reservation: Reservation) -> Usage:

@@ -11,6 +11,7 @@ from tests.make import limit_set, settlement
 
 from tollgate.core.answers.wording import WHAT_HELPS, Preset
 from tollgate.core.callers.rules import Policy
+from tollgate.core.calls.decision import LimitName, Refusal
 from tollgate.core.entities import LimitSet, Member, Team, User
 
 
@@ -176,6 +177,21 @@ async def test_a_member_over_budget_reads_the_pages_words() -> None:
     desk.key(team_id="t", user_id="u")
     _, body, _ = refusal(await desk.ask())
     assert body["error"]["message"].startswith("ExceededBudget: Crossed spend within team")
+
+
+async def test_a_refusal_names_its_limit_by_scope_meter_and_window() -> None:
+    """As metrics count it; also where the store is not asked again. Others name none."""
+    desk = Desk()
+    desk.key(limits=limit_set(rpm=1))
+    admission(await desk.ask())
+    for _ in range(2):
+        found = await desk.ask()
+        assert isinstance(found, Refusal)
+        assert found.limit == LimitName("key", "requests", "1m")
+    desk.key()
+    found = await desk.ask(chat(model="nowhere"))
+    assert isinstance(found, Refusal)
+    assert found.limit is None
 
 
 async def test_the_first_scope_in_order_refuses() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from msgspec import structs
+from prometheus_client import REGISTRY
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import DOLLAR, KEY, account_of, budget, reservation, settlement
 
+from tollgate import telemetry
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import NO_USAGE, Certainty, Pass, Usage
 from tollgate.core.errors import StoreUnavailable
@@ -269,6 +271,27 @@ async def test_dollars_that_the_provider_tells_are_charged_where_they_are_truste
 async def test_told_dollars_are_charged_without_a_price_too() -> None:
     """The provider knows what it asks for."""
     assert await charge(Usage(10, 7, told_nanousd=99), trusted=True, price=None) == (99, "exact", 0)
+
+
+async def test_what_a_provider_told_is_counted_beside_the_table_by_its_name() -> None:
+    """And what its calls were estimated at beside what they cost."""
+    labels = {"provider": "openai", "model": "gpt-4o"}
+    telemetry.publish()
+    names = ("told", "table", "estimated", "exact")
+    before = [_counted(f"tollgate_{each}_dollars_total", labels) for each in names]
+    await charge(Usage(10, 7, told_nanousd=99))
+    telemetry.publish()
+    after = [_counted(f"tollgate_{each}_dollars_total", labels) for each in names]
+    grown = [round((b - a) * 10**9) for a, b in zip(before, after, strict=True)]
+    assert grown == [99, 24, HELD.cost_nanousd, 24]
+
+
+def _counted(name: str, labels: dict[str, str]) -> float:
+    return (
+        REGISTRY.get_sample_value(name, labels)
+        or REGISTRY.get_sample_value(name, {"provider": labels["provider"]})
+        or 0.0
+    )
 
 
 async def test_a_pass_by_another_model_is_charged_at_that_models_price() -> None:

@@ -16,7 +16,7 @@ from tollgate.core.answers.headers import dollars
 from tollgate.core.answers.wording import WHAT_HELPS, Crossed, Preset, budget_spent, rate_reached
 from tollgate.core.callers.rules import Caller
 from tollgate.core.callers.scope_names import scope_name
-from tollgate.core.calls.decision import Header, Refusal
+from tollgate.core.calls.decision import Header, LimitName, Refusal
 from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
@@ -104,7 +104,10 @@ def over_limit(
     level = used, held, asked
     hit = partial(_hit, account, quota, level, crossed.name, standing, wait_ms)
     told = (*headers, *retry)
-    return Refusal(worded.status, reason, worded.message, worded.body, told, hit, reservation)
+    limit = LimitName(account.scope.kind, quota.meter.value, shown_length(quota))
+    return Refusal(
+        worded.status, reason, worded.message, worded.body, told, hit, reservation, limit
+    )
 
 
 def unavailable(family: Family, retry_after_s: int) -> Refusal:

@@ -28,11 +28,19 @@ class Header(Struct, frozen=True):
     value: str
 
 
+class LimitName(Struct, frozen=True, gc=False):
+    """Which limit it is of those that a kind of scope has: by its meter, and its window as `1m`."""
+
+    scope: str
+    meter: str
+    window: str
+
+
 class Refusal(Struct, frozen=True):
     """A refusal, as the client will read it.
 
-    `hit`, `asked`: of a refusal by a limit, which one, and what the request asked for. Few refusals
-    of a flood are recorded, so the first is told when it is asked for.
+    `limit`: of a refusal by a limit, which one. `hit`, `asked`: where that stood, and what the
+    request asked for. Few refusals of a flood are recorded, so `hit` is told when it is asked for.
     """
 
     status: int
@@ -42,6 +50,7 @@ class Refusal(Struct, frozen=True):
     headers: tuple[Header, ...] = ()
     hit: Callable[[], LimitHit] | None = None
     asked: Reservation | None = None
+    limit: LimitName | None = None
 
 
 class Admission(Struct, frozen=True):
