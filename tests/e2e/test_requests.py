@@ -5,98 +5,13 @@ what never does.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
-from backports import zstd
-from tests.e2e.envoy_lab import Seen, Server
-from tests.e2e.gateway import MASTER, Gateway, bearer, gateway
+from tests.e2e.gateway import MASTER, bearer
+from tests.e2e.request_door import CHAT, FORM, Door, door, form, running
 
-CONFIG = """
-model_list:
-  - model_name: gpt-4o
-    litellm_params: {{model: openai/gpt-4o, api_base: "http://127.0.0.1:{port}/v1",
-        api_key: provider-key}}
-  - model_name: cheap
-    litellm_params: {{model: openai/cheap, api_base: "http://127.0.0.1:{port}/v1",
-        api_key: provider-key}}
-  - model_name: small
-    litellm_params: {{model: ollama/small, api_base: "http://127.0.0.1:{port}"}}
-  - model_name: claude
-    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}",
-        api_key: provider-key}}
-  - model_name: flash
-    litellm_params: {{model: gemini/gemini-2.5-flash, api_base: "http://127.0.0.1:{port}",
-        api_key: provider-key}}
-  - model_name: whisper
-    litellm_params: {{model: openai/whisper-1, api_base: "http://127.0.0.1:{port}/v1",
-        api_key: provider-key}}
-  - model_name: theirs
-    litellm_params: {{model: anthropic/claude-sonnet-4-5, api_base: "http://127.0.0.1:{port}",
-        pass_credentials: true}}
-general_settings: {{master_key: sk-1234}}
-tollgate: {{workers: 1, unpriced_models: default_price, max_request_bytes: 2000000,
-    pass_client_headers: [openai-project]}}
-"""
-ANSWER = (
-    b'{"id":"x","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"finish_reason":"stop",'
-    b'"message":{"role":"assistant","content":"hello"}}],'
-    b'"usage":{"prompt_tokens":12,"completion_tokens":9,"total_tokens":21}}'
-)
-CHAT, FORM = "/v1/chat/completions", "/v1/audio/transcriptions"
-MESSAGES = [{"role": "user", "content": "hi"}]
-
-
-@dataclass(frozen=True)
-class Door:
-    """A gateway, and what its provider was sent."""
-
-    gateway: Gateway
-    provider: Server
-
-    async def post(self, path: str, headers: dict[str, str], **sent: Any) -> httpx.Response:
-        """One request, its `content`, `json` or `files` as httpx takes them."""
-        return await self.gateway.client.post(self.gateway.url + path, headers=headers, **sent)
-
-    async def chat(
-        self, headers: dict[str, str], path: str = CHAT, **members: Any
-    ) -> httpx.Response:
-        """A chat of gpt-4o, unless members say otherwise."""
-        return await self.post(
-            path, headers, json={"model": "gpt-4o", "messages": MESSAGES, **members}
-        )
-
-    def took(self) -> Seen:
-        """The one request that the provider was sent since it was asked last."""
-        (seen,) = self.provider.seen
-        self.provider.seen.clear()
-        return seen
-
-
-@pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
-async def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Door]:
-    provider = Server(body=ANSWER)
-    async with provider.serving() as port:
-        config = CONFIG.format(port=port)
-        async with gateway(
-            tmp_path_factory.mktemp("requests"), config, "--mode", request.param
-        ) as each:
-            yield Door(each, provider)
-
-
-@pytest.fixture
-def door(running: Door) -> Door:
-    """The running gateway, with nothing sent yet."""
-    running.provider.seen.clear()
-    return running
+__all__ = ["door", "running"]
 
 
 @pytest.mark.parametrize(
@@ -119,13 +34,6 @@ async def test_json_that_two_parsers_could_read_differently_reaches_nobody(
     reply = await door.post(path, headers, content=content.encode())
     assert (reply.status_code, door.provider.seen) == (400, []), reply.text
     assert (await door.chat(bearer(key))).status_code == 200
-
-
-def form(boundary: str, model: str) -> str:
-    return (
-        f"--{boundary}\r\nContent-Disposition: form-data;"
-        f' name="model"\r\n\r\n{model}\r\n--{boundary}--\r\n'
-    )
 
 
 @pytest.mark.parametrize(
@@ -402,82 +310,6 @@ async def test_a_body_of_a_million_members_is_refused(door: Door, parent: str) -
     )
     assert (reply.status_code, door.provider.seen) == (400, [])
     assert "more than 2000 fields" in reply.text
-
-
-CODINGS = {"gzip": gzip.compress, "zstd": zstd.compress}
-
-
-@pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize(
-    ("content", "size"),
-    [("hi", 0), ("数据" * 2_000, 12_000), ("0123456789abcdef" * 100_000, 1_600_000)],
-    ids=["short", "longer", "a thousand to one"],
-)
-async def test_a_compressed_body_goes_up_plain(
-    door: Door, coding: str, content: str, size: int
-) -> None:
-    """With its edits: the model is renamed, usage asked for.
-
-    The rest is what the client compressed.
-    """
-    asked = {"model": "whisper", "stream": True, "messages": [{"role": "user", "content": content}]}
-    raw = json.dumps(asked, ensure_ascii=False).encode()
-    assert len(raw) >= size
-    headers = {
-        **bearer(await door.gateway.key()),
-        "content-type": "application/json",
-        "content-encoding": coding,
-    }
-    headers["cache-control"] = "no-transform"
-    reply = await door.post(CHAT, headers, content=CODINGS[coding](raw))
-    assert reply.status_code == 200, reply.text
-    seen = door.took()
-    assert json.loads(seen.body) == {
-        **asked,
-        "model": "whisper-1",
-        "stream_options": {"include_usage": True},
-    }
-    assert "content-encoding" not in seen.headers
-    assert int(seen.headers.get("content-length", len(seen.body))) == len(seen.body)
-
-
-@pytest.mark.parametrize("coding", CODINGS)
-async def test_a_compressed_body_without_edits_goes_up_plain(door: Door, coding: str) -> None:
-    """Byte by byte as it was, forms too."""
-    raw = b'{ "model" : "gpt-4o","messages":[] }'
-    key = bearer(await door.gateway.key())
-    headers = {**key, "content-type": "application/json", "content-encoding": coding}
-    assert (await door.post(CHAT, headers, content=CODINGS[coding](raw))).status_code == 200
-    seen = door.took()
-    assert (seen.body, "content-encoding" in seen.headers) == (raw, False)
-    headers["content-type"] = "multipart/form-data; boundary=REAL"
-    raw = form("REAL", "whisper").encode()
-    assert (await door.post(FORM, headers, content=CODINGS[coding](raw))).status_code == 200
-    assert door.took().body == form("REAL", "whisper-1").encode()
-
-
-@pytest.mark.parametrize("coding", CODINGS)
-async def test_a_body_that_inflates_beyond_the_bound_is_too_large(door: Door, coding: str) -> None:
-    """As a plain one would be: 413."""
-    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * 2_000_001}]}
-    key = bearer(await door.gateway.key())
-    headers = {**key, "content-type": "application/json", "content-encoding": coding}
-    reply = await door.post(CHAT, headers, content=CODINGS[coding](json.dumps(asked).encode()))
-    assert (reply.status_code, door.provider.seen) == (413, [])
-    assert (await door.chat(key, messages=asked["messages"])).status_code == 413
-
-
-@pytest.mark.parametrize("coding", ["deflate", "br", "gzip, gzip", "gzip"])
-async def test_another_coding_or_none_is_refused(door: Door, coding: str) -> None:
-    """What is said to be gzip and is none, too."""
-    headers = {
-        **bearer(await door.gateway.key()),
-        "content-type": "application/json",
-        "content-encoding": coding,
-    }
-    reply = await door.post(CHAT, headers, content=b'{"model":"gpt-4o","messages":[]}')
-    assert (reply.status_code, door.provider.seen) == (400, [])
-    assert "content-encoding" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(("model", "other"), [("gpt-4o", False), ("cheap", True)])
