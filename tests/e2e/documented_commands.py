@@ -12,7 +12,7 @@ from tests.e2e.gateway import MASTER, Gateway
 
 DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
-_COMMAND = re.compile(r"^    (export|tollgate|curl|ask)\b")
+_COMMAND = re.compile(r"^    (export|tollgate|curl|ask|cat|echo)\b")
 
 
 def commands_of(page: str) -> str:

@@ -37,20 +37,32 @@ def unreachable() -> tuple[type[Exception], ...]:
     return httpx.HTTPError, httpx.InvalidURL, UnicodeError, ValueError, OSError
 
 
-def post(url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
+def post(
+    url: str,
+    master_key: str | None,
+    path: str,
+    body: Mapping[str, Any],
+    timeout_s: float = _TIMEOUT_S,
+) -> Any:
     """Return the answer to a POST."""
-    return send("POST", url, master_key, path, body)
+    return send("POST", url, master_key, path, body, timeout_s)
 
 
-def send(method: str, url: str, master_key: str | None, path: str, body: Mapping[str, Any]) -> Any:
+def send(
+    method: str,
+    url: str,
+    master_key: str | None,
+    path: str,
+    body: Mapping[str, Any],
+    timeout_s: float = _TIMEOUT_S,
+) -> Any:
     """Return the answer to a request with a body."""
     try:
         content = json.dumps(dict(body), allow_nan=False)
     except ValueError:
         fail("a value is too large for a JSON number")
-    return _ask(
-        url, master_key, method, path, content=content, headers={"content-type": "application/json"}
-    )
+    headers = {"content-type": "application/json"}
+    return _ask(url, master_key, method, path, content=content, headers=headers, timeout=timeout_s)
 
 
 def get(url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None) -> Any:

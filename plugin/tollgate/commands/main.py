@@ -18,6 +18,7 @@ import yaml
 
 from tollgate import __version__, logs, settings
 from tollgate.commands import budget, key, spend, team, user
+from tollgate.commands.apply import apply
 from tollgate.commands.envoys.attach import attach
 from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
@@ -258,6 +259,7 @@ def script(
 
 
 app.command("mock-llm")(mock_llm)
+app.command("apply")(apply)
 app.command("import-litellm")(import_litellm)
 app.command("top")(top)
 app.command("explain")(explain)

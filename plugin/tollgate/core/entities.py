@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from msgspec import structs
 
+from tollgate.core.declared import Declarable
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
     ENFORCED,
@@ -140,7 +141,7 @@ class ModelLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class Key(Declarable):
     """A virtual key.
 
     `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored. Opaque JSON
@@ -194,7 +195,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class User(Declarable):
     """An internal user: somebody who owns keys."""
 
     id: str
@@ -217,7 +218,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class Team(Declarable):
     """A team. `member_limits` are those of each member who has none of their own.
 
     `implied`: a key or a user named it before anybody made it; whoever makes it then takes it over.
@@ -256,7 +257,7 @@ class MemberRole(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class Member(Declarable):
     """A user in a team."""
 
     team_id: str
@@ -275,7 +276,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(Declarable):
     """An end user, as the `user` field of a body names them."""
 
     id: str
@@ -297,7 +298,7 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Declarable):
     """A set of limits that keys and customers share by its id.
 
     Each counts for itself against it.
@@ -312,7 +313,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(Declarable):
     """An organization: teams, keys and users that share limits."""
 
     id: str
@@ -342,7 +343,7 @@ class OrganizationRole(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class OrganizationMember:
+class OrganizationMember(Declarable):
     """A user in an organization."""
 
     organization_id: str
@@ -365,7 +366,7 @@ class OrganizationMember:
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(Declarable):
     """A value of the dimension `tag` that has limits of its own."""
 
     id: str

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from tollgate.core.entities import Key
 from tollgate.management.administrators import Authenticator
+from tollgate.management.applying.applying import Applying
+from tollgate.management.applying.declared_kinds import verbs_by_kind
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
@@ -41,6 +43,7 @@ class Management:
     tags: Tags
     added_models: AddedModels
     imports: Imports
+    applying: Applying
     remake: Callable[[Registry, Key | None], Management]
 
     def acting_as(self, by: str, own: Key | None) -> Management:
@@ -73,9 +76,7 @@ class Management:
 
         plain, registry = registry, GuardedRegistry(registry, guard, own)
         spending = Spending(registry, counters, book, clock)
-        return cls(
-            plain,
-            Authenticator(registry, clock, master_key),
+        nouns = (
             Keys(registry, spending, clock),
             Users(registry, spending, clock),
             Teams(registry, spending, clock),
@@ -83,7 +84,13 @@ class Management:
             Budgets(registry, spending, clock),
             Organizations(registry, spending, clock),
             Tags(registry, spending, clock),
+        )
+        return cls(
+            plain,
+            Authenticator(registry, clock, master_key),
+            *nouns,
             AddedModels(plain, clock, check),
             Imports(registry, spending),
+            Applying(registry, verbs_by_kind(registry, *nouns), clock),
             remake,
         )

@@ -109,8 +109,10 @@ def _compared(here: Entity, there: Entity) -> Imported:
 
 
 def _timeless(entity: Any) -> Any:
-    """Return the entity without its timestamps, which another system defines differently."""
-    cleared: dict[str, Any] = {"created_us": 0, "updated_us": 0}
+    """Return the entity without what another system does not know: its timestamps, and the file
+    that declares it.
+    """
+    cleared: dict[str, Any] = {"created_us": 0, "updated_us": 0, "declared": None}
     for each in fields(entity):
         value = getattr(entity, each.name)
         if isinstance(value, LimitSet):

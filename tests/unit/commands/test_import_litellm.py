@@ -5,23 +5,17 @@ port.
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import typer
-import uvicorn
 from tests.litellm_server import MASTER as LITELLM_MASTER
 from tests.litellm_server import TOKEN, dump, litellm
-from tests.unit.management_fixtures import MASTER, World
+from tests.unit.commands.served_api import ServedApi, serving
+from tests.unit.management_fixtures import MASTER
 from typer.testing import CliRunner, Result
 
-from tollgate.adapters.http_api import create_api
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.core.limits.bucket import MAX_LIMIT
 
@@ -32,41 +26,29 @@ app.command()(import_litellm)
 class Gateway:
     """A gateway's management on a port."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def get(self, path: str, **query: str) -> Any:
-        """What the API tells."""
-        reply = httpx.get(
-            self.url + path, params=query, headers={"authorization": f"Bearer {MASTER}"}
-        )
-        assert reply.status_code == 200, reply.text
-        return reply.json()
+    def __init__(self, api: ServedApi) -> None:
+        self.get = api.get
+        self.post = api.post
+        self._url = api.url
 
     def take(self, *options: str) -> Result:
         """Run the import."""
-        own = ("--gateway", self.url, "--gateway-key", MASTER)
+        own = ("--gateway", self._url, "--gateway-key", MASTER)
         return CliRunner().invoke(app, [*options, *own], env={"COLUMNS": "200"})
 
 
-@contextmanager
-def serving() -> Iterator[Gateway]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    api = create_api((world := World()).management, version="test", watched=world.watched)
-    server = uvicorn.Server(uvicorn.Config(api, log_level="error", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield Gateway(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    server.should_exit = True
-    thread.join()
-    listener.close()
+@pytest.fixture(scope="module")
+def served() -> Iterator[ServedApi]:
+    """An API for all tests."""
+    with serving() as api:
+        yield api
 
 
 @pytest.fixture
-def gateway() -> Iterator[Gateway]:
+def gateway(served: ServedApi) -> Gateway:
     """An empty gateway."""
-    with serving() as running:
-        yield running
+    served.forget()
+    return Gateway(served)
 
 
 @pytest.fixture
@@ -207,10 +189,7 @@ def test_a_second_run_changes_nothing(gateway: Gateway, server: str, file: str) 
 def test_what_was_changed_here_stays_and_is_told(gateway: Gateway, file: str) -> None:
     """An import never overwrites."""
     gateway.take("--dump", file)
-    body = {"key": TOKEN, "rpm_limit": 9, "models": []}
-    httpx.post(
-        f"{gateway.url}/key/update", json=body, headers={"authorization": f"Bearer {MASTER}"}
-    )
+    gateway.post("/key/update", key=TOKEN, rpm_limit=9, models=[])
     again = gateway.take("--dump", file)
     assert counts(again)["keys"] == [0, 1, 1, 0]
     assert f"differs: keys {TOKEN}: differs here in models, limits; left as it is" in again.stdout

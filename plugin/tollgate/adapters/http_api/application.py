@@ -12,6 +12,7 @@ from tollgate.adapters.http_api.events_a_minute import EventsAMinute
 from tollgate.adapters.http_api.known_paths import PathsAsKnown
 from tollgate.adapters.http_api.queries import check_query
 from tollgate.adapters.http_api.routes import (
+    applied_files,
     audits,
     budgets,
     docs,
@@ -41,7 +42,10 @@ from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
 
 # Of two routes that match a path the first answers.
-_ALWAYS = (keys, users, teams, organizations, tags, budgets, imports, docs, health)
+_ALWAYS = (
+    *(keys, users, teams, organizations, tags, budgets),
+    *(imports, applied_files, docs, health),
+)
 _REPORTING = (
     reports,
     spend_reports,

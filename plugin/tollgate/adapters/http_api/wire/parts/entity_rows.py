@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
-from tollgate.adapters.http_api.wire.parts.general_limits import printed_entries, printed_windows
+from tollgate.adapters.http_api.wire.parts.general_limits import (
+    OWN_FIELDS_OF_MODELS,
+    printed_entries,
+    printed_windows,
+)
 from tollgate.adapters.http_api.wire.parts.limits import (
     printed_dollars,
     printed_model_budgets,
@@ -92,7 +96,7 @@ def limits_row(live: Live[Any]) -> dict[str, Any]:
             *(
                 {**entry, "model": each.model}
                 for each in entity.model_limits
-                for entry in printed_entries(each.limits)
+                for entry in printed_entries(each.limits, OWN_FIELDS_OF_MODELS)
             ),
         ],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -34,7 +34,12 @@ from tollgate.core.limits.accounts import ENFORCED, Meter
 from tollgate.core.limits.limit import KINDS, Limit, Raise, Recurring
 from tollgate.core.money.dollars import dollars_of
 
-_OWN_FIELDS = frozenset(kind.counter for kind in KINDS.values())
+OWN_FIELDS = frozenset(kind.counter for kind in KINDS.values())
+"""The counters of the limits that have a field of their own."""
+OWN_FIELDS_OF_MODELS = frozenset(
+    KINDS[field].counter for field in ("rpm_limit", "tpm_limit", "max_parallel_requests")
+)
+"""The counters of those that have one for single models."""
 
 
 class LimitEntry(RequestBody):
@@ -124,10 +129,13 @@ def check_entries(limits: Iterable[Limit]) -> None:
             )
 
 
-def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
+def with_entries(
+    limits: LimitSet, entries: Iterable[Limit], own_fields: Set[str] = OWN_FIELDS
+) -> LimitSet:
     """Return a set with these limits in place of those that have no field of their own.
 
-    An entry that means the same as a field sets that field.
+    An entry that means the same as a field sets that field. `own_fields`: the counters of limits
+    that have one.
     """
     added = tuple(entries)
     replaced = {each.counter for each in added}
@@ -135,7 +143,7 @@ def with_entries(limits: LimitSet, entries: Iterable[Limit]) -> LimitSet:
     kept = [
         structs.replace(each, enforcement=ENFORCED, increase=None, rollover=None, alert_at=())
         for each in limits.limits
-        if each.counter in _OWN_FIELDS and each.counter not in replaced
+        if each.counter in own_fields and each.counter not in replaced
     ]
     return replace(limits, limits=(*kept, *added))
 
@@ -162,12 +170,12 @@ def _rolls(limit: Limit) -> bool:
     return limit.meter is Meter.USD and isinstance(window, Recurring) and window.calendar is None
 
 
-def printed_entries(limits: LimitSet) -> list[dict[str, Any]]:
+def printed_entries(limits: LimitSet, own_fields: Set[str] = OWN_FIELDS) -> list[dict[str, Any]]:
     """Return `limits`: those that have no field of their own, or of which it tells too little."""
     return [
         _printed(each)
         for each in limits.limits
-        if each.counter not in _OWN_FIELDS
+        if each.counter not in own_fields
         or each.enforcement != ENFORCED
         or each.increase is not None
         or each.rollover is not None

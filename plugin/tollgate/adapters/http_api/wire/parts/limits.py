@@ -18,6 +18,7 @@ from pydantic import (
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, patched
 from tollgate.adapters.http_api.wire.parts.general_limits import (
+    OWN_FIELDS_OF_MODELS,
     BudgetWindow,
     LimitEntry,
     check_entries,
@@ -210,7 +211,7 @@ class ModelLimitFields(EntryFields):
         said = []
         for kind in KINDS.values():
             # model_rpm_limit and model_tpm_limit win over the entries of model_max_budget.
-            field = _OF_MODELS.get(kind.field, "model_max_budget")
+            field = FIELDS_OF_MODELS.get(kind.field, "model_max_budget")
             own = {} if field == "model_max_budget" else getattr(self, field) or {}
             if model not in own:
                 own, field = {model: getattr(budget, kind.field, None)}, "model_max_budget"
@@ -223,7 +224,7 @@ class ModelLimitFields(EntryFields):
     ) -> tuple[ModelLimits, ...]:
         """The limits for models that these fields make of others."""
         found = {each.model: each.limits for each in before}
-        for field, name in _OF_MODELS.items():
+        for field, name in FIELDS_OF_MODELS.items():
             if name in self.model_fields_set:
                 _replace_each(found, field, getattr(self, name) or {})
         if "model_max_budget" in self.model_fields_set:
@@ -244,7 +245,9 @@ class ModelLimitFields(EntryFields):
                 entries.setdefault(each.model, []).append(limit)
         for model, limits in entries.items():
             before = found.get(model, NO_LIMITS)
-            found[model] = restarted(before, with_entries(before, limits), now_us)
+            found[model] = restarted(
+                before, with_entries(before, limits, OWN_FIELDS_OF_MODELS), now_us
+            )
 
     def _set_budgets(
         self, found: dict[str, LimitSet], budgets: Mapping[str, ModelBudget], now_us: int
@@ -264,7 +267,7 @@ class ModelLimitFields(EntryFields):
                 budget_since_us=limits.budget_since_us if same else 0,
             )
             # LiteLLM's precedence: model_rpm_limit and model_tpm_limit win over the entries' own.
-            for field, name in _OF_MODELS.items():
+            for field, name in FIELDS_OF_MODELS.items():
                 amount = getattr(entry, field)
                 if amount is not None and model not in (getattr(self, name) or {}):
                     found[model] = found[model].with_amount(field, amount)
@@ -272,7 +275,7 @@ class ModelLimitFields(EntryFields):
                 found[model] = replace(found[model], budget_since_us=now_us)
 
 
-_OF_MODELS = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
+FIELDS_OF_MODELS = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 """The limits that have a field of their own for single models."""
 _NO_BUDGET = ModelBudget()
 
@@ -325,5 +328,5 @@ def printed_of_models(limits: tuple[ModelLimits, ...]) -> dict[str, dict[str, in
             for each in limits
             if (amount := each.limits.amount(field)) is not None
         }
-        for field, name in _OF_MODELS.items()
+        for field, name in FIELDS_OF_MODELS.items()
     }

@@ -1,0 +1,1 @@
+"""Make entities what a file declares: plan first, then create, change and delete."""
