@@ -17,6 +17,7 @@ from tollgate.core.limits.accounts import (
     Account,
     Accounts,
     Balance,
+    HoldGroup,
     Meter,
     Quota,
     Scope,
@@ -61,7 +62,7 @@ class _Scope:
     by_model: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-_Holds = dict[tuple[Meter, bool], int]
+_Holds = dict[HoldGroup, int]
 
 
 class MemoryCounters:
@@ -121,11 +122,11 @@ class MemoryCounters:
                 counter.used = bucket.charged(quota, counter.used, hold)
                 counter.held += 0 if at_admission else hold
             elif quota.duration is None:
-                scope.held += holds[_meter(quota)]
+                scope.held += holds[quota.hold_group]
             else:
                 counter = _current(scope, quota, now_us)
-                counter.used += holds[_meter(quota)] if at_admission else 0
-                counter.held += 0 if at_admission else holds[_meter(quota)]
+                counter.used += holds[quota.hold_group] if at_admission else 0
+                counter.held += 0 if at_admission else holds[quota.hold_group]
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         if reservation.id not in self._open:
@@ -157,7 +158,7 @@ class MemoryCounters:
         scope.total += cost
         scope.by_model[reservation.model] += cost
         for quota in account.limits:
-            hold = holds.get(_meter(quota), 0)
+            hold = holds.get(quota.hold_group, 0)
             used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
             if quota.meter is Meter.CALLS or quota.meter is Meter.REQUESTS:
                 pass  # a lease is given back, a request is counted at admission
@@ -248,10 +249,6 @@ def _counted(organization: str, scope: Scope) -> tuple[str, Scope]:
     return place_of(organization, scope), Scope(scope.kind, scope.id, scope.model)
 
 
-def _meter(quota: Quota) -> tuple[Meter, bool]:
-    return quota.meter, quota.enforcement.strict
-
-
 def _name(quota: Quota) -> object:
     return quota.meter, quota.seconds, quota.duration, quota.trickle
 
@@ -287,7 +284,7 @@ def _holds(accounts: Accounts, balances: Sequence[Balance], reservation: Reserva
         for quota, used, held in _levels(account, balance):
             if quota.seconds == 0 and quota.meter is not Meter.CALLS:
                 hold = min(reservation.asked(quota), period.remaining(quota, used, held))
-                holds[_meter(quota)] = min(holds.get(_meter(quota), hold), hold)
+                holds[quota.hold_group] = min(holds.get(quota.hold_group, hold), hold)
     return holds
 
 

@@ -10,7 +10,16 @@ from tests.contract.conftest import Bench
 from tests.make import KEY, TEAM, reservation, settlement
 
 from tollgate.core.calls.reservation import Reservation, WorstCase
-from tollgate.core.limits.accounts import Account, Enforcement, Meter, Period, Quota, Scope
+from tollgate.core.limits.accounts import (
+    ENFORCED,
+    Account,
+    Enforcement,
+    Meter,
+    Period,
+    Quota,
+    Scope,
+    ScopeKind,
+)
 
 STRICT = Enforcement(strict=True)
 DAY_US = 86_400_000_000
@@ -69,6 +78,47 @@ async def test_other_limits_hold_the_estimate(bench: Bench) -> None:
     accounts = (loose, strict(1000, Meter.TOKENS))
     standing = await bench.counters.reserve(worst("first", 900, *accounts))
     assert [each.held for each in standing.balances] == [(2,), (900,)]
+
+
+SHADOW = Enforcement(shadow=True)
+COUNTED = [meter for meter in Meter if meter not in (Meter.REQUESTS, Meter.CALLS)]
+
+
+async def test_each_meter_may_be_limited_in_every_manner_at_once(bench: Bench) -> None:
+    """Strictly, as an estimate and in shadow mode: one call holds of all, and settles all."""
+    shadow_strict = Enforcement(shadow=True, strict=True)
+    accounts = tuple(
+        Account(scope, tuple(Quota(each, 1000, 0, "ever", enforcement=how) for each in COUNTED))
+        for scope, how in (
+            (Scope(ScopeKind.PROXY, "proxy"), ENFORCED),
+            (TEAM, STRICT),
+            (Scope(ScopeKind.USER, "u1"), SHADOW),
+            (KEY, shadow_strict),
+        )
+    )
+    call = worst("first", 100, *accounts)
+    assert (await bench.counters.reserve(call)).refused is None
+    assert await bench.counters.settle(call, settlement(7, 7)) is not None
+    standing = await bench.counters.peek(call.organization, accounts)
+    assert [each.held for each in standing.balances] == [(0,) * len(COUNTED)] * 4
+    assert [each.used for each in standing.balances] == [(7, 7, 0, 7, 7)] * 4
+
+
+async def test_a_limit_in_shadow_mode_changes_nothing_that_others_hold(bench: Bench) -> None:
+    """Or else a budget would be exceeded by more than a call where another one is tried out."""
+    tried = Account(KEY, (Quota(Meter.USD, 1, 0, "ever", enforcement=SHADOW),))
+    enforced = Account(TEAM, (Quota(Meter.USD, 1000, 0, "ever"),))
+    standing = await bench.counters.reserve(reservation("first", enforced, tried, cost=50))
+    assert [each.held for each in standing.balances] == [(50,), (1,)]
+
+
+async def test_a_strict_limit_in_shadow_mode_holds_the_estimate(bench: Bench) -> None:
+    """It lowers no output limit, so the worst case is not what it would have been asked for."""
+    how = Enforcement(shadow=True, strict=True)
+    tried = Account(KEY, (Quota(Meter.USD, 1000, 0, "ever", enforcement=how),))
+    rate = Account(TEAM, (Quota(Meter.TOKENS, 1000, 60, enforcement=how),))
+    standing = await bench.counters.reserve(worst("first", 5000, rate, tried))
+    assert (standing.refused, [each.held for each in standing.balances]) == (None, [(2,), (2,)])
 
 
 def monthly(bench: Bench, amount: int, cap: int, meter: Meter = Meter.TOKENS) -> Account:

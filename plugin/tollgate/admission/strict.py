@@ -39,7 +39,9 @@ class _Room(Struct, frozen=True):
 
 
 _is_strict: Memo[Accounts, bool] = Memo(
-    lambda accounts: any(quota.enforcement.strict for each in accounts for quota in each.limits),
+    lambda accounts: any(
+        quota.enforcement.holds_worst_case for each in accounts for quota in each.limits
+    ),
     accounts_bytes,
 )
 
@@ -127,7 +129,8 @@ def _by_strict(held: Held) -> bool:
     standing = held.standing
     assert standing.refused is not None
     assert standing.by is not None
-    return held.reservation.accounts[standing.refused].limits[standing.by].enforcement.strict
+    quota = held.reservation.accounts[standing.refused].limits[standing.by]
+    return quota.enforcement.holds_worst_case
 
 
 def _rooms(accounts: Accounts, standing: Standing) -> list[_Room]:
@@ -136,7 +139,7 @@ def _rooms(accounts: Accounts, standing: Standing) -> list[_Room]:
         _Room(quota, algorithm_of(quota).remaining(quota, used, held))
         for account, balance in zip(accounts, standing.balances, strict=False)
         for quota, used, held in zip(account.limits, balance.used, balance.held, strict=True)
-        if quota.enforcement.strict
+        if quota.enforcement.holds_worst_case
     ]
 
 

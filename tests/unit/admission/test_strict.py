@@ -75,6 +75,17 @@ async def test_a_request_without_an_output_limit_gets_one() -> None:
     assert admission(await desk.ask(body)).reservation is not None
 
 
+async def test_a_strict_limit_in_shadow_mode_lowers_no_output_limit() -> None:
+    """It changes nothing about the call, and reports that it is used up when it is."""
+    desk, body = Desk(price=PRICE), chat(max_tokens=100)
+    how = Enforcement(strict=True, shadow=True)
+    desk.key(limits=limit_set(Limit(Meter.OUTPUT_TOKENS, 30, Forever(), how)))
+    assert sent(await desk.ask(body), body)["max_tokens"] == 100
+    found = admission(await desk.ask(body))
+    assert found.reservation is not None
+    assert found.reservation.shadow == "key output tokens"
+
+
 async def test_each_choice_gets_its_part() -> None:
     """`n` replies of the output limit are the worst case."""
     body = chat(max_tokens=100, n=4)

@@ -68,7 +68,7 @@ class Reservation(Struct, frozen=True, array_like=True):
         serve one call at a time. A strict limit is asked for the worst case.
         """
         row = METERS[quota.meter]
-        if quota.enforcement.strict:
+        if quota.enforcement.holds_worst_case:
             most = self.worst or self
             return row.estimated(most) + row.estimated_output(most)
         output = row.estimated_output(self)

@@ -117,7 +117,8 @@ class Enforcement(Struct, frozen=True, array_like=True, gc=False):
 
     - `shadow`: the call passes, and is reported. The limit counts what it would have let pass.
     - `strict`: the worst case of a call has to fit, so the limit is never exceeded. The output
-      limit of a call is lowered until it does.
+      limit of a call is lowered until it does. In shadow mode no call is changed, so the estimate
+      has to fit.
     - `fallback_model`: the call is served by this model instead.
     - `throttle_percent`: calls pass at this part of the limit's rate.
     - `max_wait_ms`: the call waits for room so long.
@@ -134,8 +135,35 @@ class Enforcement(Struct, frozen=True, array_like=True, gc=False):
         """Whether a call that the limit refuses is refused at once, whatever else applies."""
         return not (self.shadow or self.fallback_model or self.throttle_percent or self.max_wait_ms)
 
+    @property
+    def holds_worst_case(self) -> bool:
+        """Whether a call holds the most that it may use, instead of its estimate."""
+        return self.strict and not self.shadow
+
 
 ENFORCED = Enforcement()
+
+
+class HoldGroup(Struct, frozen=True, array_like=True, gc=False):
+    """Limits of which one call holds the same amount: no more than the tightest of them has left.
+
+    Limits in shadow mode are a group apart, or else they would lower what others hold.
+    """
+
+    meter: Meter
+    worst_case: bool
+    shadow: bool
+
+
+def hold_groups(meter: Meter) -> tuple[HoldGroup, ...]:
+    """Return every group of limits of a meter, in the order in which the store keeps their
+    holds.
+    """
+    return (
+        HoldGroup(meter, worst_case=False, shadow=False),
+        HoldGroup(meter, worst_case=True, shadow=False),
+        HoldGroup(meter, worst_case=False, shadow=True),
+    )
 
 
 class Quota(Struct, frozen=True, array_like=True, gc=False):
@@ -160,6 +188,12 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     raised_until_us: int = 0
     trickle: bool = False
     rollover: int | None = None
+
+    @property
+    def hold_group(self) -> HoldGroup:
+        """The limits that hold what this one holds."""
+        how = self.enforcement
+        return HoldGroup(self.meter, how.holds_worst_case, how.shadow)
 
 
 class Account(Struct, frozen=True, array_like=True):

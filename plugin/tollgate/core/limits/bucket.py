@@ -52,7 +52,7 @@ def hold(quota: Quota, asked: int) -> int:
     """Return what a call sets aside that may use `asked`: at most the capacity, so a lone call
     passes an untouched bucket however small it is, unless the limit is strict.
     """
-    if quota.enforcement.strict:
+    if quota.enforcement.holds_worst_case:
         return max(1, asked)
     return max(1, min(asked, quota.amount))
 

@@ -77,7 +77,7 @@ def fits(quota: Quota, used: int, held: int, asked: int) -> bool:
     """Whether a call may pass: while anything is left, since it holds no more than that. All that
     it asks for has to fit a strict limit.
     """
-    if quota.enforcement.strict:
+    if quota.enforcement.holds_worst_case:
         return used + held < quota.amount and used + held + asked <= quota.amount
     return used + held < quota.amount
 

@@ -9,7 +9,14 @@ from msgspec import Struct, structs
 from tollgate.adapters.valkey.cluster.placement import PlacePart
 from tollgate.adapters.valkey.counters.batches import Answer
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.limits.accounts import Account, Balance, Meter, Spend, Standing, untouched
+from tollgate.core.limits.accounts import (
+    Account,
+    Balance,
+    HoldGroup,
+    Spend,
+    Standing,
+    untouched,
+)
 from tollgate.core.limits.algorithms import algorithm_of
 
 
@@ -33,8 +40,8 @@ def bounded(
     refilled = {each.meter for account in part.keyed.accounts for each in account.limits
                 if each.seconds}  # fmt: skip
     for place, counted in enumerate(part.keyed.counted):
-        whole = counted.strict or counted.meter in refilled
-        unspent = [] if whole else list(_unspent(counted.meter, held))
+        whole = counted.group.worst_case or counted.group.meter in refilled
+        unspent = [] if whole else list(_unspent(counted.group, held))
         if unspent:
             firm = min(found[2 * place], *unspent)
             found[2 * place : 2 * place + 2] = (
@@ -44,14 +51,14 @@ def bounded(
     return found
 
 
-def _unspent(meter: Meter, held: Mapping[PlacePart, Answer]) -> Sequence[int]:
-    """Return what limits of a meter with periods have not spent."""
+def _unspent(group: HoldGroup, held: Mapping[PlacePart, Answer]) -> Sequence[int]:
+    """Return what limits of a group with periods have not spent."""
     return [
         max(1, quota.amount - used)
         for part, answer in held.items()
         for account, balance in zip(part.keyed.accounts, answer.standing.balances, strict=True)
         for quota, used in zip(account.limits, balance.used, strict=True)
-        if quota.meter is meter and not (quota.seconds or quota.enforcement.strict)
+        if quota.hold_group == group and not quota.seconds
     ]
 
 

@@ -32,7 +32,15 @@ from tollgate.adapters.valkey.counters.layout import (
 )
 from tollgate.adapters.valkey.counters.states import States
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits.accounts import Account, Accounts, Meter, Period, Standing
+from tollgate.core.limits.accounts import (
+    Account,
+    Accounts,
+    HoldGroup,
+    Meter,
+    Period,
+    Standing,
+    hold_groups,
+)
 from tollgate.core.limits.bucket import units
 from tollgate.core.limits.limit import METERS, MeterRow
 
@@ -75,13 +83,10 @@ class Answer(Struct, frozen=True):
 
 
 class CountedMeter(Struct, frozen=True):
-    """A meter of a caller's limits. Strict limits are asked for the worst case, apart from others,
-    and hold nothing less.
-    """
+    """A meter of a caller's limits, of one group of them that hold alike."""
 
-    meter: Meter
+    group: HoldGroup
     row: MeterRow
-    strict: bool
 
 
 class _Numbers(Struct):
@@ -132,28 +137,27 @@ class Keyed(Struct, frozen=True):
             )
             for each in accounts
         )
-        asked = {
-            (quota.meter, quota.enforcement.strict) for each in accounts for quota in each.limits
-        }
+        asked = {quota.hold_group for each in accounts for quota in each.limits}
         counted = tuple(
-            CountedMeter(meter, row, strict)
+            CountedMeter(group, row)
             for meter, row in METERS.items()
-            for strict in (False, True)
-            if (meter, strict) in asked and meter not in _COUNTED_AT_ONCE
+            if meter not in _COUNTED_AT_ONCE
+            for group in hold_groups(meter)
+            if group in asked
         )
-        limits = _limits(accounts, [(each.meter, each.strict) for each in counted])
+        limits = _limits(accounts, [each.group for each in counted])
         first = _Numbers({}, {})
         numbers = first.add(named)
         return cls(accounts, named, limits, counted, first, numbers)
 
     def estimates(self, reservation: Reservation) -> list[int]:
         """Return what a call may use of each meter, and what of that is a guess of its output; of
-        strict limits the worst case, and -1.
+        limits that hold the worst case that, and -1.
         """
         found: list[int] = []
         for each in self.counted:
             row = each.row
-            if each.strict:
+            if each.group.worst_case:
                 most = reservation.worst or reservation
                 found += row.estimated(most) + row.estimated_output(most), -1
             else:
@@ -164,7 +168,9 @@ class Keyed(Struct, frozen=True):
     def used(self, settlement: Settlement) -> list[int]:
         """Return what a call used of each meter."""
         cost, usage = settlement.cost_nanousd, settlement.usage
-        return [cost if each.meter is Meter.USD else each.row.used(usage) for each in self.counted]
+        return [
+            cost if each.group.meter is Meter.USD else each.row.used(usage) for each in self.counted
+        ]
 
 
 class Batch:
@@ -339,10 +345,10 @@ class _Queue:
         self._send(batch)
 
 
-def _limits(accounts: Accounts, meters: Sequence[tuple[Meter, bool]]) -> bytes:
+def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
     """Return a caller's limits as counters.lua reads them.
 
-    `meters`: what its calls tell, and whether that is for strict limits.
+    `meters`: what its calls tell, by the limits that they tell it for.
     """
     numbers: list[int] = [len(accounts), len(meters)]
     bounds: list[int] = []
@@ -366,8 +372,8 @@ def _limits(accounts: Accounts, meters: Sequence[tuple[Meter, bool]]) -> bytes:
         )
         for quota in account.limits:
             kind = kind_of(quota)
-            name = quota.meter, quota.enforcement.strict
-            meter = meters.index(name) + 1 if name in meters else 0
+            group = quota.hold_group
+            meter = meters.index(group) + 1 if group in meters else 0
             if quota.seconds:
                 extra = units(quota.seconds)
             elif quota.rollover is None:

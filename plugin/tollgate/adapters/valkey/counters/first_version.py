@@ -131,7 +131,7 @@ def held_value(value: bytes) -> bytes:
     # All budgets of a call held the same.
     money = max(holds, default=0)
     meters = Keyed.of(reservation.organization, accounts).counted
-    now = [money if each.meter is Meter.USD else 0 for each in meters]
+    now = [money if each.group.meter is Meter.USD else 0 for each in meters]
     head = _RESERVATION.pack(lease_end_us, len(now)) + struct.pack(f"<{len(now)}q", *now)
     return second_held_value(head + reservation_text.encode(reservation).encode())
 

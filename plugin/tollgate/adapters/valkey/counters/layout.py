@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
-from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota
+from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota, hold_groups
 from tollgate.core.limits.bucket import tick_ms
 from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import EVER, METERS
@@ -49,7 +49,7 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "COUNTER": COUNTER,
         "COUNTER_BYTES": 32,
         "HALF": 2**32,
-        "HELD_FORMAT": RESERVATION + HOLD * len(METERS),
+        "HELD_FORMAT": RESERVATION + HOLD * sum(len(hold_groups(each)) for each in METERS),
         "RESERVATION_SIZE": len(RESERVATION),
         "HOLD_SIZE": len(HOLD),
         "LEASE": "<i8",

@@ -2,7 +2,7 @@
 --
 -- ARGV  3 how long a lease is in us
 --       6 of a call: for each meter of the caller what it may use, and what of its output is a
---         guess, or -1 for strict limits, which hold all of it
+--         guess, or -1 for limits that hold the worst case, and all of it
 --       texts of a call: its id; the reservation, opaque; a name under which its id can be looked
 --         up, or ''
 --
