@@ -120,7 +120,7 @@ def regenerate(
 ) -> None:
     """Give a key a new secret; spend and limits stay.
 
-    Example: `tollgate key regenerate bob`
+    Example: `tollgate key regenerate bob grace_period=24h`
     """
     body = _named_in(url, master_key, body_of(given, _ID))
     show(post(url, master_key, "/key/regenerate", body), as_json=as_json)

@@ -147,6 +147,10 @@ class Key(Declarable):
     `hash` is the SHA-256 of the secret, in hex: the secret itself is never stored. Opaque JSON
     objects (`metadata`, ...) are kept as text. New fields of entities need defaults: older
     documents must decode.
+
+    A secret that was replaced, and still works for a while, is a key of its own, which expires:
+    `replaced_by` is the hash of the key that it belongs to, whose `former_hash` names it. Both have
+    one `id`, hence the same counters.
     """
 
     hash: str
@@ -173,6 +177,8 @@ class Key(Declarable):
     first_hash: str | None = None
     home: str | None = None
     session_limits: LimitSet = NO_LIMITS
+    former_hash: str | None = None
+    replaced_by: str | None = None
 
     @property
     def id(self) -> str:

@@ -48,11 +48,13 @@ class Collection(Generic[E]):
         change: Callable[[E], E],
         prepare: Callable[[E, E], Awaitable[None]] | None = None,
         adjust: Callable[[E, E], Awaitable[E]] | None = None,
+        beside: Callable[[E], Awaitable[Sequence[Write]]] | None = None,
     ) -> E:
         """Apply a change to the current entity, retrying until nobody interferes.
 
         Before each attempt, `adjust` makes of the entity before and after what is written, and
-        `prepare` gets both. Raises NotFound or Conflict.
+        `prepare` gets both. `beside` returns what is written together with the entity after.
+        Raises NotFound or Conflict.
         """
         for _ in range(MOST_TRIES):
             before = await self.get(identity)
@@ -62,7 +64,8 @@ class Collection(Generic[E]):
             if prepare is not None:
                 await prepare(before.entity, after)
             try:
-                await self._registry.write(Write(before, after))
+                others = () if beside is None else await beside(after)
+                await self._registry.write(Write(before, after), *others)
             except Conflict:
                 now = await self.find_stored(identity)
                 # Unchanged since: the conflict has another reason, such as a name in use.

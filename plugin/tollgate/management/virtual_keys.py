@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ from tollgate.core.callers.authentication import hash_of
 from tollgate.core.entities import Key, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.duration import instant_after, parse_duration
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams
@@ -95,6 +96,13 @@ class Keys:
             raise NotFound(f"Key not found. No key with key_alias='{alias}'.")
         return await self._live(stored.entity)
 
+    async def former(self, key: Key) -> Key | None:
+        """Return the secret that a key's own replaced, while it works."""
+        stored = await self._former(key)
+        if stored is None or (stored.entity.expires_us or 0) <= self._clock.now_us():
+            return None
+        return stored.entity
+
     async def names(self, hashes: Sequence[str]) -> dict[str, str]:
         """How the keys of some hashes are called, of those that exist: by alias or last letters."""
         found = await self._registry.get(Key, list(dict.fromkeys(hashes))) if hashes else []
@@ -113,7 +121,11 @@ class Keys:
 
         try:
             key = await self._keys.change(
-                as_hash(name), changed, self.spending.periods.carry, self._settled
+                (await self._stored(name)).entity.hash,
+                changed,
+                self.spending.periods.carry,
+                self._settled,
+                lambda after: self._former_writes(after, now_us),
             )
         except Conflict as conflict:
             raise BadRequest(str(conflict), "key_alias") from conflict
@@ -138,12 +150,19 @@ class Keys:
         unique = {each.entity.hash: each for each in found}
         if not unique:
             raise NotFound("No keys found")
-        await self._registry.write(*(Write(each, None) for each in unique.values()))
+        former = [each for key in unique.values() if (each := await self._former(key.entity))]
+        await self._registry.write(*(Write(each, None) for each in (*unique.values(), *former)))
         await self.spending.forget([each.entity for each in unique.values()])
         return list(unique)
 
-    async def regenerate(self, name: str, change: Change, secret: str | None = None) -> Made:
-        """Give a key a new secret; the old one stops working. Spend, limits and alias stay."""
+    async def regenerate(
+        self, name: str, change: Change, secret: str | None = None, grace: str | None = None
+    ) -> Made:
+        """Give a key a new secret. Spend, limits and alias stay.
+
+        The old secret stops working; with `grace`, a duration, only when that is over. An even
+        older one stops at once.
+        """
         secret = new_secret() if secret is None else checked_secret(secret)
         before = await self._stored(name)
         now_us = self._clock.now_us()
@@ -152,9 +171,16 @@ class Keys:
             hash=hash_of(secret),
             name=shown_name(secret),
             first_hash=before.entity.id,
+            former_hash=None if grace is None else before.entity.hash,
             updated_us=now_us,
         )
-        await self._registry.write(Write(before, None), Write(None, after))
+        retired = None
+        if grace is not None:
+            until_us = instant_after(parse_duration(grace), now_us)
+            retired = former_of(after, before.entity, until_us)
+        oldest = await self._former(before.entity)
+        writes = [Write(before, retired), Write(None, after)]
+        await self._registry.write(*writes, *([] if oldest is None else [Write(oldest, None)]))
         await imply_teams(self._registry, [after.team_id], after.organization, now_us)
         return Made(secret, await self._live(after))
 
@@ -192,14 +218,41 @@ class Keys:
 
     async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
         """Return a part of all keys, ordered by spend."""
-        return await ranked(self._keys.chunks(), self.live, offset, count)
+        return await ranked(self._current(), self.live, offset, count)
 
     async def live(self, keys: Sequence[Key]) -> list[Live[Key]]:
         """Return keys with their spend."""
         return await self.spending.live(keys)
 
+    async def _current(self) -> AsyncIterator[Sequence[Key]]:
+        """Yield all keys in parts, without secrets that were replaced."""
+        async for chunk in self._keys.chunks():
+            yield [each for each in chunk if each.replaced_by is None]
+
     async def _stored(self, name: str) -> Stored[Key]:
-        return await self._keys.get(as_hash(name))
+        """Return the key of a secret or hash, also of one that was replaced. Raises NotFound."""
+        found = await self._keys.get(as_hash(name))
+        if found.entity.replaced_by is None:
+            return found
+        return await self._keys.get(found.entity.replaced_by)
+
+    async def _former(self, key: Key) -> Stored[Key] | None:
+        """Return the secret that a key's own replaced, if it is still kept."""
+        if key.former_hash is None:
+            return None
+        return await self._keys.find_stored(key.former_hash)
+
+    async def _former_writes(self, key: Key, now_us: int) -> list[Write]:
+        """Return the write that changes a replaced secret as its key was, or drops an expired
+        one.
+        """
+        stored = await self._former(key)
+        if stored is None:
+            return []
+        until_us = stored.entity.expires_us or 0
+        if until_us <= now_us:
+            return [Write(stored, None)]
+        return [Write(stored, former_of(key, stored.entity, until_us))]
 
     async def _live(self, key: Key) -> Live[Key]:
         (live,) = await self.spending.live([key])
@@ -254,6 +307,20 @@ def blank(secret: str, now_us: int) -> Key:
     return new_entity(Key(hash_of(secret), shown_name(secret)), now_us)
 
 
+def former_of(key: Key, before: Key, until_us: int) -> Key:
+    """Return a replaced secret as an entity: its key's limits and owners, until a moment."""
+    ends = [each for each in (until_us, key.expires_us) if each is not None]
+    return replace(
+        key,
+        hash=before.hash,
+        name=before.name,
+        alias=None,
+        expires_us=min(ends),
+        former_hash=None,
+        replaced_by=key.hash,
+    )
+
+
 def new_secret() -> str:
     """Return a secret of 128 random bits."""
     return SECRET_PREFIX + secrets.token_urlsafe(16)
@@ -282,6 +349,8 @@ def as_hash(name: str) -> str:
 
 
 def _fits(key: Key, query: KeyQuery) -> bool:
+    if key.replaced_by is not None:
+        return False
     wanted = (
         (query.user_id, key.user_id),
         (query.team_id, key.team_id),

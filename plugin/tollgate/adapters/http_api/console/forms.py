@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from tollgate.adapters.http_api.console.limit_rows import limit_entries
 from tollgate.adapters.http_api.console.visitors import Form
 from tollgate.adapters.http_api.error_replies import fault
 from tollgate.core.errors import BadRequest, Conflict
@@ -20,14 +21,18 @@ NUMBERS = (
     "max_budget",
     "rpm_limit",
     "tpm_limit",
+    "rpd_limit",
+    "tpd_limit",
     "max_parallel_requests",
     "team_member_budget",
     "team_member_rpm_limit",
     "team_member_tpm_limit",
     "max_budget_in_team",
 )
-LISTS = ("models",)
-OBJECTS = ("model_max_budget", "model_rpm_limit", "model_tpm_limit", "limits")
+LISTS = ("models", "allowed_models")
+OBJECTS = ("model_max_budget", "model_rpm_limit", "model_tpm_limit", "shadow")
+RAISED = "Done. It holds everywhere within a second; the bars show what is in force."
+RESET = "The spend of this period is 0 now. The ledger stays as it is."
 _SEEN = "seen_us"
 _SEPARATORS = re.compile(r"[,\s]+")
 
@@ -41,6 +46,14 @@ def body_of(form: Form, model: type[Body], *, blank: bool, **more: Any) -> Body:
     for name, text in form.items():
         if name in model.model_fields and (blank or text.strip()):
             members[name] = _value(name, text.strip())
+    entries = limit_entries(form)
+    if entries or (blank and entries is not None):
+        members["limits"] = entries
+    return judged(model, members)
+
+
+def judged(model: type[Body], members: Mapping[str, Any]) -> Body:
+    """Return a request of these members. Raises BadRequest, which names all faults."""
     try:
         return model.model_validate(members)
     except ValidationError as error:

@@ -15,6 +15,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tollgate.adapters.http_api.console.limit_rows import METERS, MODES, limit_rows, raisable
 from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.limit import described
 from tollgate.core.money.dollars import NANO
@@ -51,6 +52,7 @@ def environment() -> Environment:
     )
     made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json, told=told)
     numbers = count_from(1)
+    made.globals.update(limit_rows=limit_rows, meters=METERS, modes=MODES, raisable=raisable)
     made.globals.update(query=query, unique=lambda: f"field-{next(numbers)}")
     return made
 

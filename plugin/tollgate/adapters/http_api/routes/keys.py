@@ -124,7 +124,8 @@ async def regenerate(body: wire.RegenerateKey, management: Administered) -> wire
     if body.key is None:
         raise BadRequest("No key passed in.", "key")
     await management.organizations.check(body.organization_id)
-    return wire.generated(await management.keys.regenerate(body.key, body.change, body.new_key))
+    made = await management.keys.regenerate(body.key, body.change, body.new_key, body.grace_period)
+    return wire.generated(made)
 
 
 @router.post("/{key}/regenerate")
@@ -134,7 +135,8 @@ async def regenerate_named(
     """Give the key in the path a new secret."""
     body = body or wire.RegenerateKey()
     await management.organizations.check(body.organization_id)
-    return wire.generated(await management.keys.regenerate(key, body.change, body.new_key))
+    made = await management.keys.regenerate(key, body.change, body.new_key, body.grace_period)
+    return wire.generated(made)
 
 
 @router.post("/{key}/reset_spend")

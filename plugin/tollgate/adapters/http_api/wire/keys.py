@@ -5,9 +5,9 @@ field for field.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import OwnedFields
@@ -20,6 +20,7 @@ from tollgate.adapters.http_api.wire.parts.session_fields import (
 )
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
+    DurationText,
     Identifier,
     Lifetime,
     Names,
@@ -103,10 +104,14 @@ class UpdateKey(KeyFields):
 
 
 class RegenerateKey(KeyFields):
-    """POST /key/regenerate. `new_key`: the new secret, if the caller chooses it."""
+    """POST /key/regenerate. `new_key`: the new secret, if the caller chooses it. `grace_period`:
+    how long the old one works beside it.
+    """
 
     key: str | None = None
     new_key: str | None = None
+    # LiteLLM's clients send an empty text for none.
+    grace_period: Annotated[DurationText | None, BeforeValidator(lambda text: text or None)] = None
 
 
 class DeleteKeys(RequestBody):

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
+from tollgate.adapters.http_api.console.forms import RAISED, RESET, as_seen, body_of, id_of, judged
+from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.mine_page import public_url
 from tollgate.adapters.http_api.console.pages.requests_page import named
@@ -53,6 +54,7 @@ async def key(
         "levels": all_levels,
         "refusing": [each for each in all_levels if each.level.is_used_up],
         "fields": wire.row(live),
+        "former": await management.keys.former(entity),
         "records": found.records,
         "url": public_url(request),
         "done": done,
@@ -85,8 +87,11 @@ async def regenerate(
     request: Request, visitor: Administrating, form: Posted, management: Managing
 ) -> Response:
     """Give a key a new secret, and show that once."""
-    made = await management.keys.regenerate(id_of(form), lambda key, _: key)
-    told = "This is the key's new secret. The old one works no more."
+    body = body_of(form, wire.RegenerateKey, blank=False)
+    grace = body.grace_period
+    made = await management.keys.regenerate(id_of(form), lambda key, _: key, grace=grace)
+    old = "works no more" if grace is None else f"works for {grace} more"
+    told = f"This is the key's new secret. The old one {old}."
     return _with_secret(request, visitor, made, told)
 
 
@@ -108,7 +113,17 @@ async def unblock(form: Posted, management: Managing) -> Response:
 async def reset(form: Posted, management: Managing) -> Response:
     """Set what a key has spent in its period to nothing."""
     live, _ = await management.keys.reset_spend(id_of(form), 0)
-    return _to(live.entity, "Its spend of this period is 0 now. The ledger stays as it is.")
+    return _to(live.entity, RESET)
+
+
+@router.post("/raise")
+async def raise_limit(form: Posted, management: Managing) -> Response:
+    """Raise one of a key's own limits for a time."""
+    live = await management.keys.live_by_name(id_of(form))
+    members = raise_members(form, live.entity.limits, wire.row(live).limits)
+    body = judged(wire.UpdateKey, {"key": id_of(form), **members})
+    live = await management.keys.update(id_of(form), as_seen(form, body.change))
+    return _to(live.entity, RAISED)
 
 
 @router.post("/delete")

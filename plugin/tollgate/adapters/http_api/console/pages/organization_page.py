@@ -9,7 +9,15 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
+from tollgate.adapters.http_api.console.forms import (
+    RAISED,
+    RESET,
+    as_seen,
+    body_of,
+    id_of,
+    judged,
+)
+from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.people_page import shown
 from tollgate.adapters.http_api.console.visitors import (
@@ -67,6 +75,23 @@ async def update(form: Posted, management: Managing) -> Response:
     body = body_of(form, wire.UpdateOrganization, blank=True, organization_id=id_of(form))
     live = await management.organizations.update(body.organization_id, as_seen(form, body.change))
     return _to(live.entity.id, "Saved. It holds everywhere within a second.")
+
+
+@router.post("/raise")
+async def raise_limit(form: Posted, management: Managing) -> Response:
+    """Raise one limit for a time."""
+    live = await management.organizations.live_by_id(id_of(form))
+    members = raise_members(form, live.entity.limits, wire.row(live).limits)
+    body = judged(wire.UpdateOrganization, {"organization_id": id_of(form), **members})
+    await management.organizations.update(id_of(form), as_seen(form, body.change))
+    return _to(id_of(form), RAISED)
+
+
+@router.post("/reset")
+async def reset(form: Posted, management: Managing) -> Response:
+    """Set what was spent in the period to nothing."""
+    await management.organizations.update(id_of(form), lambda each, _: each, 0)
+    return _to(id_of(form), RESET)
 
 
 @router.post("/block")

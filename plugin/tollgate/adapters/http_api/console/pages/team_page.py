@@ -10,7 +10,15 @@ from uuid import uuid4
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tollgate.adapters.http_api.console.forms import as_seen, body_of, id_of
+from tollgate.adapters.http_api.console.forms import (
+    RAISED,
+    RESET,
+    as_seen,
+    body_of,
+    id_of,
+    judged,
+)
+from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, shown
 from tollgate.adapters.http_api.console.visitors import (
@@ -23,6 +31,7 @@ from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
+from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits
 from tollgate.core.entities import Member, MemberRole, Team
 from tollgate.management import Management
 from tollgate.management.members import NewMember
@@ -81,6 +90,23 @@ async def update(form: Posted, management: Managing) -> Response:
     return _to(live.entity.id, "Saved. It holds everywhere within a second.")
 
 
+@router.post("/raise")
+async def raise_limit(form: Posted, management: Managing) -> Response:
+    """Raise one limit for a time."""
+    live = await management.teams.live_by_id(id_of(form))
+    members = raise_members(form, live.entity.limits, wire.row(live, ()).limits)
+    body = judged(wire.UpdateTeam, {"team_id": id_of(form), **members})
+    await management.teams.update(id_of(form), as_seen(form, body.change))
+    return _to(id_of(form), RAISED)
+
+
+@router.post("/reset")
+async def reset(form: Posted, management: Managing) -> Response:
+    """Set what was spent in the period to nothing."""
+    await management.teams.update(id_of(form), lambda each, _: each, 0)
+    return _to(id_of(form), RESET)
+
+
 @router.post("/block")
 async def block(form: Posted, management: Managing) -> Response:
     """Stop a team's calls."""
@@ -118,11 +144,24 @@ async def add_member(form: Posted, management: Managing) -> Response:
 
 @router.post("/member")
 async def update_member(form: Posted, management: Managing) -> Response:
-    """Change a membership. The form shows no values, so a field left empty stays as it is."""
-    body = body_of(form, member_wire.UpdateMember, blank=False, team_id=id_of(form))
+    """Change a membership."""
+    body = body_of(form, member_wire.UpdateMember, blank=True, team_id=id_of(form))
     change = as_seen(form, body.change)
     await management.teams.members.change_part(body.team_id, body.user_id, None, change)
     return _to(body.team_id, f"Saved: {body.user_id}.")
+
+
+@router.post("/member/raise")
+async def raise_member(form: Posted, management: Managing) -> Response:
+    """Raise one of a member's own limits for a time."""
+    team_id, user_id = id_of(form), id_of(form, "user_id")
+    members = management.teams.members
+    limits = (await members.entities.get(f"{team_id}/{user_id}")).entity.limits
+    raised = raise_members(form, limits, printed_limits(limits)["limits"])
+    asked = {"team_id": team_id, "user_id": user_id, **raised}
+    change = as_seen(form, judged(member_wire.UpdateMember, asked).change)
+    await members.change_part(team_id, user_id, None, change)
+    return _to(team_id, RAISED)
 
 
 @router.post("/member/reset")
@@ -144,6 +183,7 @@ async def _within(team_id: str, management: Management, levels: Levels) -> dict[
     """Return a team, its members and its newest keys, each with where their limits stand."""
     live = await management.teams.live_by_id(team_id)
     members = await management.teams.members.of_team(live.entity)
+    own = await management.teams.members.entities.all(live.entity)
     organization = live.entity.place
     member_levels = await levels.of([each.entity for each in members], organization)
     keys = await management.keys.page(KeyQuery(team_id=team_id), 0, PAGE_SIZE)
@@ -152,11 +192,22 @@ async def _within(team_id: str, management: Management, levels: Levels) -> dict[
     return {
         "live": live,
         "members": list(zip(members, member_levels, strict=True)),
+        "own_limits": {each.user_id: (each, _fields(each)) for each in own},
         "keys_of": {
             user: [row for row in of_keys if row[0].entity.user_id == user] for user in users
         },
         "other_keys": [row for row in of_keys if row[0].entity.user_id not in users],
         "more_keys": max(0, keys.total - PAGE_SIZE),
+    }
+
+
+def _fields(member: Member) -> dict[str, Any]:
+    """Return the values of a member's form: the limits of their own, none that they inherit."""
+    zone = member.limits.calendar_timezone
+    return {
+        **printed_limits(member.limits),
+        "budget_anchor": "rolling" if zone is None else "calendar",
+        "budget_timezone": zone,
     }
 
 

@@ -12,7 +12,7 @@ _NOT_SERVED = """
     budget_fallbacks budget_reset_at default_estimated_output_tokens
     default_estimated_output_tokens_per_model default_model default_team_member_models
     denied_passthrough_routes disable_global_guardrails enable_prompt_caching end_user_budget_id
-    enforced_batch_output_expires_after enforced_file_expires_after enforced_params grace_period
+    enforced_batch_output_expires_after enforced_file_expires_after enforced_params
     guardrails key_type mcp_rpm_limit new_master_key object_permission organizations password
     policies project_id prompts require_trace_id rotation_interval router_settings rpm_limit_type
     secret_manager_settings send_invite_email sso_user_id tag_rpm_limit tags
@@ -22,7 +22,7 @@ _NOT_SERVED = """
 # Served on some paths; LiteLLM's clients send them with their defaults elsewhere too.
 _SERVED_ELSEWHERE = """
     aliases allowed_cache_controls blocked budget_duration budget_id budget_limits config duration
-    key_alias max_budget max_parallel_requests metadata model_aliases model_max_budget
+    grace_period key_alias max_budget max_parallel_requests metadata model_aliases model_max_budget
     model_rpm_limit model_tpm_limit models organization_id permissions rpm_limit soft_budget spend
     team_id teams temp_budget_expiry temp_budget_increase tpd_limit tpm_limit user_id
 """
