@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from tollgate.core.entities import Key, Member, User
+from tollgate.core.entities import Key, Member, MemberRole, User
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams, removals
 from tollgate.management.nouns import Noun
@@ -82,6 +82,11 @@ class Users(Noun[User]):
     async def team_ids(self, user_id: str) -> tuple[str, ...]:
         """Return the teams of a user, oldest membership first."""
         return tuple(member.team_id for member in reversed(await self._members.all(User(user_id))))
+
+    async def led_team_ids(self, user_id: str) -> tuple[str, ...]:
+        """Return the teams that a user is an admin of, oldest membership first."""
+        members = await self._members.all(User(user_id))
+        return tuple(each.team_id for each in reversed(members) if each.role is MemberRole.ADMIN)
 
     async def key_count(self, user_id: str) -> int:
         """Return the number of a user's keys."""

@@ -88,6 +88,8 @@ async def first_page(request: Request, management: Managed, sessions: Signed) ->
     except NotSignedIn:
         return RedirectResponse("/ui/sign-in", 303, HEADERS)
     first = "/ui/now" if visitor.is_administrator else "/ui/mine"
+    if visitor.leads and not visitor.is_administrator:
+        first = "/ui/people"
     return RedirectResponse(first, 303, HEADERS)
 
 

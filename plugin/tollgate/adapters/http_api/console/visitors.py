@@ -13,7 +13,7 @@ from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest
 from tollgate.management import Management
-from tollgate.management.administrators import Administrator, Caller, Denied, actor
+from tollgate.management.administrators import Administrator, Caller, Denied, Holder, actor
 
 _LONGEST_FORM_BYTES = 64 * 1024
 _MOST_FIELDS = 200
@@ -33,16 +33,29 @@ class Forbidden(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is signed in, by which session, and the token that this session's forms carry."""
+    """Who is signed in, by which session, and the token that this session's forms carry.
+
+    `team_ids`: the teams that they are an admin of.
+    """
 
     caller: Caller
     session: Session
     form_token: str
+    team_ids: tuple[str, ...] = ()
 
     @property
     def is_administrator(self) -> bool:
         """Whether all pages are theirs to see."""
         return isinstance(self.caller, Administrator)
+
+    @property
+    def leads(self) -> bool:
+        """Whether some teams, or all, are theirs to manage."""
+        return self.is_administrator or bool(self.team_ids)
+
+    def manages(self, team_id: str | None) -> bool:
+        """Return whether a team and its keys are theirs to manage."""
+        return self.is_administrator or team_id in self.team_ids
 
     @property
     def key(self) -> Key | None:
@@ -76,12 +89,15 @@ async def visitor_of(request: Request, management: Managed, sessions: Signed) ->
     if session is None:
         raise NotSignedIn
     caller: Caller = Administrator()
+    team_ids: tuple[str, ...] = ()
     if session.key_hash is not None:
         try:
             caller = await management.callers.authenticate_hash(session.key_hash)
         except Denied as denied:
             raise NotSignedIn(str(denied)) from denied
-    return Visitor(caller, session, sessions.form_token(session))
+    if isinstance(caller, Holder) and caller.key.user_id is not None:
+        team_ids = await management.users.led_team_ids(caller.key.user_id)
+    return Visitor(caller, session, sessions.form_token(session), team_ids)
 
 
 AnyVisitor = Annotated[Visitor, Depends(visitor_of)]

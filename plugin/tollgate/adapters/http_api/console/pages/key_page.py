@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from tollgate.adapters.http_api.console.forms import RAISED, RESET, as_seen, body_of, id_of, judged
@@ -13,11 +13,12 @@ from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.mine_page import public_url
 from tollgate.adapters.http_api.console.pages.requests_page import named
-from tollgate.adapters.http_api.console.visitors import (
-    Administrating,
-    Managing,
-    Posted,
-    administrator,
+from tollgate.adapters.http_api.console.team_rights import (
+    KeyPosted,
+    KeyVisitor,
+    Leading,
+    ManagingTeam,
+    NewKeyPosted,
 )
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
@@ -29,14 +30,14 @@ from tollgate.ports import LedgerQuery
 
 _LAST_REQUESTS = 10
 
-router = APIRouter(prefix="/people/key", dependencies=[Depends(administrator)])
+router = APIRouter(prefix="/people/key")
 
 
 @router.get("")
 async def key(
     id: str,  # noqa: A002 - the query's name
     request: Request,
-    visitor: Administrating,
+    visitor: KeyVisitor,
     management: Managed,
     reports: Reported,
     levels: Levelled,
@@ -52,7 +53,11 @@ async def key(
         "visitor": visitor,
         "live": live,
         "levels": all_levels,
-        "refusing": [each for each in all_levels if each.level.is_used_up],
+        "refusing": [
+            each
+            for each in all_levels
+            if each.level.is_used_up and (visitor.is_administrator or not each.is_shared_with_all)
+        ],
         "fields": wire.row(live),
         "former": await management.keys.former(entity),
         "records": found.records,
@@ -64,7 +69,7 @@ async def key(
 
 
 @router.post("")
-async def update(form: Posted, management: Managing) -> Response:
+async def update(form: KeyPosted, management: ManagingTeam) -> Response:
     """Change a key."""
     body = body_of(form, wire.UpdateKey, blank=True, key=id_of(form))
     await management.budgets.check(body.budget_id)
@@ -74,7 +79,7 @@ async def update(form: Posted, management: Managing) -> Response:
 
 @router.post("/new")
 async def create(
-    request: Request, visitor: Administrating, form: Posted, management: Managing
+    request: Request, visitor: Leading, form: NewKeyPosted, management: ManagingTeam
 ) -> Response:
     """Make a key, and show its secret once."""
     body = body_of(form, wire.GenerateKey, blank=False)
@@ -84,7 +89,7 @@ async def create(
 
 @router.post("/regenerate")
 async def regenerate(
-    request: Request, visitor: Administrating, form: Posted, management: Managing
+    request: Request, visitor: Leading, form: KeyPosted, management: ManagingTeam
 ) -> Response:
     """Give a key a new secret, and show that once."""
     body = body_of(form, wire.RegenerateKey, blank=False)
@@ -96,28 +101,28 @@ async def regenerate(
 
 
 @router.post("/block")
-async def block(form: Posted, management: Managing) -> Response:
+async def block(form: KeyPosted, management: ManagingTeam) -> Response:
     """Stop a key."""
     live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=True))
     return _to(live.entity, "Blocked. Its calls are refused everywhere within a second.")
 
 
 @router.post("/unblock")
-async def unblock(form: Posted, management: Managing) -> Response:
+async def unblock(form: KeyPosted, management: ManagingTeam) -> Response:
     """Let a blocked key work again."""
     live = await management.keys.update(id_of(form), lambda key, _: replace(key, blocked=False))
     return _to(live.entity, "Unblocked. It works again within a second.")
 
 
 @router.post("/reset")
-async def reset(form: Posted, management: Managing) -> Response:
+async def reset(form: KeyPosted, management: ManagingTeam) -> Response:
     """Set what a key has spent in its period to nothing."""
     live, _ = await management.keys.reset_spend(id_of(form), 0)
     return _to(live.entity, RESET)
 
 
 @router.post("/raise")
-async def raise_limit(form: Posted, management: Managing) -> Response:
+async def raise_limit(form: KeyPosted, management: ManagingTeam) -> Response:
     """Raise one of a key's own limits for a time."""
     live = await management.keys.live_by_name(id_of(form))
     members = raise_members(form, live.entity.limits, wire.row(live).limits)
@@ -127,13 +132,15 @@ async def raise_limit(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/delete")
-async def delete(form: Posted, management: Managing) -> Response:
+async def delete(form: KeyPosted, management: ManagingTeam) -> Response:
     """Delete a key."""
-    await management.keys.delete([id_of(form)])
-    return RedirectResponse("/ui/people?show=keys", 303, HEADERS)
+    key = (await management.keys.live_by_name(id_of(form))).entity
+    await management.keys.delete([key.hash])
+    after = "?show=keys" if key.team_id is None else f"/team?{urlencode({'id': key.team_id})}"
+    return RedirectResponse(f"/ui/people{after}", 303, HEADERS)
 
 
-def _with_secret(request: Request, visitor: Administrating, made: Made, told: str) -> Response:
+def _with_secret(request: Request, visitor: Leading, made: Made, told: str) -> Response:
     values = {"visitor": visitor, "made": made, "told": told, "url": public_url(request)}
     return page(request, "people/secret.html", values)
 

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
-from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.console.team_rights import Leading
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import PageNumber
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
+from tollgate.core.entities import Team
 from tollgate.core.errors import NotFound
 from tollgate.management import Management
 from tollgate.management.virtual_keys import SECRET_PREFIX, KeyQuery
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/people")
 @router.get("")
 async def people(
     request: Request,
-    visitor: Administrating,
+    visitor: Leading,
     management: Managed,
     levels: Levelled,
     show: Literal["organizations", "teams", "keys", "users"] = "teams",
@@ -40,7 +41,10 @@ async def people(
     offset = (page_number - 1) * PAGE_SIZE
     show = "keys" if search is not None else show
     found: Page[Any]
-    if show == "keys":
+    if not visitor.is_administrator:
+        show, search = "teams", None
+        found = await _teams(management, visitor.team_ids)
+    elif show == "keys":
         found = await _keys(management, search, offset)
     elif show == "users":
         found = await management.users.page(offset, PAGE_SIZE)
@@ -70,6 +74,13 @@ async def shown(
     lives = await management.keys.spending.live(entities, organization)
     found = await levels.of(entities, organization)
     return {"rows": list(zip(lives, found, strict=True))}
+
+
+async def _teams(management: Management, team_ids: Sequence[str]) -> Page[Any]:
+    """Return some teams."""
+    found = await management.registry.get(Team, team_ids)
+    teams = tuple(each.entity for each in found if each is not None)
+    return Page(teams, len(teams))
 
 
 async def _keys(management: Management, search: str | None, offset: int) -> Page[Any]:

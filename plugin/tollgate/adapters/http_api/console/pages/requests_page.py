@@ -8,12 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from tollgate.adapters.http_api.console.page_rendering import page
-from tollgate.adapters.http_api.console.visitors import (
-    Administrating,
-    AnyVisitor,
-    Forbidden,
-    Visitor,
-)
+from tollgate.adapters.http_api.console.team_rights import Leading, within_teams
+from tollgate.adapters.http_api.console.visitors import AnyVisitor, Forbidden, Visitor
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import LogFilters
 from tollgate.adapters.http_api.routes.lookups.refusals import Refused
@@ -34,7 +30,7 @@ router = APIRouter(prefix="/requests")
 @router.get("")
 async def requests(
     request: Request,
-    visitor: Administrating,
+    visitor: Leading,
     management: Managed,
     reports: Reported,
     refused: Refused,
@@ -42,6 +38,7 @@ async def requests(
     cursor: str | None = None,
 ) -> Response:
     """Show records of the ledger, or refusals, the last first."""
+    filters = within_teams(visitor, filters)
     query = await filters.query(management)
     common = {
         "visitor": visitor,
@@ -92,11 +89,12 @@ async def one_request(
     settled = await reports.find_record(request_id)
     if settled is None:
         record = await refused.one(request_id)
-        _check_own(visitor, find_scope(record, ScopeKind.KEY))
+        team_id = find_scope(record, ScopeKind.TEAM)
+        _check_own(visitor, find_scope(record, ScopeKind.KEY), team_id)
         values = {"visitor": visitor, "told": refused_request(record), "record": record}
         return page(request, "refusal.html", values)
     key_id = find_payer(settled, ScopeKind.KEY)
-    _check_own(visitor, key_id)
+    _check_own(visitor, key_id, find_payer(settled, ScopeKind.TEAM))
     names = await management.keys.names([] if key_id is None else [key_id])
     values = {
         "visitor": visitor,
@@ -108,7 +106,8 @@ async def one_request(
     return page(request, "request.html", values)
 
 
-def _check_own(visitor: Visitor, key_id: str | None) -> None:
-    """Raise Forbidden unless the visitor may see requests of a key."""
-    if not visitor.is_administrator and (visitor.key is None or visitor.key.id != key_id):
+def _check_own(visitor: Visitor, key_id: str | None, team_id: str | None) -> None:
+    """Raise Forbidden unless the visitor may see requests of a key in a team."""
+    own = visitor.key is not None and visitor.key.id == key_id
+    if not own and not visitor.manages(team_id):
         raise Forbidden("This request was made with another key than yours.")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from tollgate.adapters.http_api.console.forms import (
@@ -21,12 +21,12 @@ from tollgate.adapters.http_api.console.forms import (
 from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, shown
-from tollgate.adapters.http_api.console.visitors import (
-    Administrating,
-    Managing,
-    Posted,
-    administrator,
+from tollgate.adapters.http_api.console.team_rights import (
+    ManagingTeam,
+    TeamPosted,
+    TeamVisitor,
 )
+from tollgate.adapters.http_api.console.visitors import Managing, Posted
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import members as member_wire
@@ -38,14 +38,14 @@ from tollgate.management.members import NewMember
 from tollgate.management.virtual_keys import KeyQuery
 from tollgate.reporting.levels import Levels
 
-router = APIRouter(prefix="/people/team", dependencies=[Depends(administrator)])
+router = APIRouter(prefix="/people/team")
 
 
 @router.get("")
 async def team(
     id: str,  # noqa: A002 - the query's name
     request: Request,
-    visitor: Administrating,
+    visitor: TeamVisitor,
     management: Managed,
     levels: Levelled,
     done: str | None = None,
@@ -63,7 +63,7 @@ async def team(
 async def branch(
     id: str,  # noqa: A002 - the query's name
     request: Request,
-    visitor: Administrating,
+    visitor: TeamVisitor,
     management: Managed,
     levels: Levelled,
 ) -> Response:
@@ -129,7 +129,7 @@ async def delete(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/member/add")
-async def add_member(form: Posted, management: Managing) -> Response:
+async def add_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """Make somebody a member; who is not known yet becomes a user."""
     body = body_of(form, member_wire.MemberFields, blank=False, team_id=id_of(form))
     user_id = id_of(form, "user_id")
@@ -143,7 +143,7 @@ async def add_member(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/member")
-async def update_member(form: Posted, management: Managing) -> Response:
+async def update_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """Change a membership."""
     body = body_of(form, member_wire.UpdateMember, blank=True, team_id=id_of(form))
     change = as_seen(form, body.change)
@@ -152,7 +152,7 @@ async def update_member(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/member/raise")
-async def raise_member(form: Posted, management: Managing) -> Response:
+async def raise_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """Raise one of a member's own limits for a time."""
     team_id, user_id = id_of(form), id_of(form, "user_id")
     members = management.teams.members
@@ -165,7 +165,7 @@ async def raise_member(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/member/reset")
-async def reset_member(form: Posted, management: Managing) -> Response:
+async def reset_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """Set what a member has spent in the period to nothing."""
     found = (await management.teams.entities.get(id_of(form))).entity
     await management.teams.members.reset_spend(found, id_of(form, "user_id"), 0)
@@ -173,7 +173,7 @@ async def reset_member(form: Posted, management: Managing) -> Response:
 
 
 @router.post("/member/remove")
-async def remove_member(form: Posted, management: Managing) -> Response:
+async def remove_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """End a membership."""
     await management.teams.members.remove(id_of(form), id_of(form, "user_id"), None)
     return _to(id_of(form), f"{id_of(form, 'user_id')} is no member any more.")

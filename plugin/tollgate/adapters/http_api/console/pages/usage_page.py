@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
+from tollgate.adapters.http_api.console.team_rights import Leading, within_teams
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import Day, LogFilters
@@ -62,7 +63,7 @@ class Asked:
 @router.get("")
 async def usage(
     request: Request,
-    visitor: Administrating,
+    visitor: Leading,
     management: Managed,
     reports: Reported,
     usage_sums: Summing,
@@ -70,7 +71,7 @@ async def usage(
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Show sums by day and group."""
-    filters = _dated(filters, reports.today)
+    filters = _dated(within_teams(visitor, filters), reports.today)
     sums = await usage_sums.grouped(await filters.query(management), asked.by)
     names = await _names(management, asked.by, sums)
     ranked = sorted(sums.groups, key=lambda each: -measured(sums.groups[each], asked.measure))
@@ -94,7 +95,7 @@ async def usage(
 
 @router.get(".csv")
 async def as_csv(
-    _: Administrating,
+    visitor: Leading,
     management: Managed,
     reports: Reported,
     usage_sums: Summing,
@@ -102,7 +103,7 @@ async def as_csv(
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Return the same sums as CSV: one row for each day and group."""
-    filters = _dated(filters, reports.today)
+    filters = _dated(within_teams(visitor, filters), reports.today)
     sums = await usage_sums.grouped(await filters.query(management), asked.by)
     names = await _names(management, asked.by, sums)
     written = io.StringIO()
