@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tollgate.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tollgate.settings import TollgateSettings
 
 DEFAULT_TRUST_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 """The system's certificate authorities on Debian, Ubuntu, Alpine and Arch, and in
@@ -51,8 +56,7 @@ class Address:
 class Discovery:
     """Files from which Envoy takes what may change while it runs (file-based xDS).
 
-    `folder` holds them. `secrets`: the file of each provider's key that is not in Envoy's
-    environment, by the name that its credential has.
+    `folder` holds them. `secrets`: the file of each provider's key, by the name of its credential.
     """
 
     folder: str
@@ -67,6 +71,11 @@ class Discovery:
     def routes(self) -> str:
         """The route table (RDS)."""
         return f"{self.folder}/routes.json"
+
+    @property
+    def certificates(self) -> str:
+        """Where the certificates of the listener are (SDS)."""
+        return f"{self.folder}/certificates.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,45 @@ class Topology:
     workers_http: tuple[Address, ...] = ()
     stand_ins: int = 0
     discovery: Discovery | None = None
+
+
+def beside_serve(ours: TollgateSettings) -> Topology:
+    """Return where an Envoy finds `tollgate serve`.
+
+    Raises SettingsError for an invalid address, or `xds: files` without their folder.
+    """
+    discovery = None
+    if ours.xds == "files":
+        if ours.xds_folder is None:
+            raise SettingsError("tollgate.xds_folder: `xds: files` needs a folder for them")
+        discovery = Discovery(str(ours.xds_folder.absolute()), {})
+    return Topology(
+        listen=Address(host=ours.host, port=ours.port),
+        workers=(_reached(ours.serve_grpc, ours.reach_grpc),),
+        admin=_reached(ours.serve_http, ours.reach_http),
+        workers_http=(_reached(ours.serve_native, ours.reach_native),),
+        envoy_admin=None
+        if ours.reach_envoy_admin is None
+        else Address.parse(ours.reach_envoy_admin),
+        discovery=discovery,
+    )
+
+
+def _reached(listening: str, reached: str | None) -> Address:
+    """Return where Envoy finds a listener: on the same machine, unless the
+    settings say otherwise.
+    """
+    address = Address.parse(reached or listening)
+    if address.path or not _is_unspecified(address.host):
+        return address
+    return Address(host="::1" if ":" in address.host else "127.0.0.1", port=address.port)
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 class ConfigPart(StrEnum):

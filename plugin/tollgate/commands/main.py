@@ -72,6 +72,13 @@ WorkersOption = Annotated[
 StateOption = Annotated[Path | None, typer.Option(help="folder of the embedded Valkey's file")]
 
 
+class Xds(StrEnum):
+    """How an Envoy beside `tollgate serve` learns of changes."""
+
+    STATIC = "static"
+    FILES = "files"
+
+
 class Mode(StrEnum):
     """How Envoy talks to Tollgate."""
 
@@ -85,6 +92,13 @@ UnenforcedOption = Annotated[
         "--allow-unenforced",
         help="start even if the file restricts calls in ways that are not enforced",
     ),
+]
+XdsOption = Annotated[
+    Xds | None,
+    typer.Option(help="how Envoy learns of changes: docs/xds.md"),
+]
+XdsFolderOption = Annotated[
+    Path | None, typer.Option(help="of the files for Envoy; implies --xds files")
 ]
 ModeOption = Annotated[Mode | None, typer.Option(help="how Envoy talks to Tollgate")]
 
@@ -143,6 +157,8 @@ def serve(
     workers: WorkersOption = None,
     state_dir: StateOption = None,
     redis_url: RedisOption = None,
+    xds: XdsOption = None,
+    xds_folder: XdsFolderOption = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
     """Run workers and management only, for an Envoy of your own (see `tollgate envoy-config`).
@@ -152,7 +168,10 @@ def serve(
     from tollgate.gateway import running, supervisor
 
     with failing_clearly():
-        overrides = {"workers": workers, "state_dir": state_dir, "redis_url": redis_url}
+        overrides = {
+            "workers": workers, "state_dir": state_dir, "redis_url": redis_url,
+            **_discovering(xds, xds_folder)
+        }  # fmt: skip
         load = _loader(overrides, allow_unenforced=allow_unenforced)
         with supervisor.sidecar(_told(load(config)), config, load=load) as plan:
             _finish(running.run(plan, logs.say))
@@ -178,6 +197,8 @@ def envoy_config(
     namespace: Annotated[
         str, typer.Option(help="where Tollgate's service is, for a control plane")
     ] = "tollgate",
+    xds: XdsOption = None,
+    xds_folder: XdsFolderOption = None,
     output: Annotated[Path | None, typer.Option(help="file to write to instead")] = None,
     allow_unenforced: UnenforcedOption = False,
 ) -> None:
@@ -190,7 +211,8 @@ def envoy_config(
     """
     with failing_clearly():
         loaded = settings.load(config, allow_unenforced=allow_unenforced)
-        loaded = _with(loaded, {"mode": mode, "envoy_version": envoy_version})
+        told = {"mode": mode, "envoy_version": envoy_version, **_discovering(xds, xds_folder)}
+        loaded = _with(loaded, told)
         text = _form(loaded, what, plane, domain, namespace)
         if output is None:
             print(text, end="")
@@ -279,6 +301,13 @@ def rendered(loaded: settings.Settings, what: ConfigPart) -> str:
     from tollgate.envoy_config.parts import part
 
     return yaml.safe_dump(part(what, loaded), sort_keys=False, width=140, allow_unicode=True)
+
+
+def _discovering(xds: Xds | None, xds_folder: Path | None) -> dict[str, Any]:
+    """Return how Envoy learns of changes, as the command line says."""
+    if xds is None and xds_folder is not None:
+        xds = Xds.FILES
+    return {"xds": xds, "xds_folder": xds_folder}
 
 
 def _loader(

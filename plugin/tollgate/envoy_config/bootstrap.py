@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tollgate.envoy_config.clusters import bounds
-from tollgate.envoy_config.clusters.clusters import clusters, own_clusters, secrets
+from tollgate.envoy_config.clusters.clusters import static_clusters, static_secrets
 from tollgate.envoy_config.http_filters.inflating import UNBOUNDED
 from tollgate.envoy_config.listener.listener import listener
 from tollgate.envoy_config.literals import Json
@@ -31,14 +31,13 @@ def bounds_of(settings: Settings) -> Json:
 
 def bootstrap(settings: Settings, topology: Topology) -> Json:
     """Return what `envoy -c` takes."""
-    found = clusters if topology.discovery is None else own_clusters
     document: Json = {
         "node": {"id": "tollgate", "cluster": "tollgate"},
         **bounds_of(settings),
         "static_resources": {
-            "secrets": secrets(settings),
+            "secrets": static_secrets(settings, topology),
             "listeners": [listener(settings, topology)],
-            "clusters": found(settings, topology),
+            "clusters": static_clusters(settings, topology),
         },
     }
     if topology.discovery is not None:

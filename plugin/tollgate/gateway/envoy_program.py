@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 1.0
 _ACTIVE = r"^http\.tollgate\.downstream_rq_active$"
 _DISCOVERY = (
-    r"^(cluster_manager\.cds|http\.tollgate\.rds\.tollgate)\.(version_text|update_rejected)$"
+    r"^(cluster_manager\.cds|http\..*\.rds\.tollgate)\.(version_text|update_rejected)$"
     r"|^cluster_manager\.warming_clusters$"
 )
 _STATISTIC = re.compile(r'\.(version_text|update_rejected|warming_clusters): "?(\w*)')
@@ -83,12 +83,12 @@ class Discovering:
     warming: int
 
 
-async def discovering(admin: Address) -> Discovering:
-    """Ask Envoy how far it is. While it does not answer, it has nothing."""
+async def find_discovery(admin: Address) -> Discovering | None:
+    """Ask Envoy how far it is; None while it does not answer."""
     try:
         told = (await _ask(admin, "GET", f"/stats?filter={quote(_DISCOVERY)}")).decode()
     except OSError:
-        return Discovering(frozenset(), 0, 0)
+        return None
     values: dict[str, list[str]] = {
         "version_text": [],
         "update_rejected": [],
@@ -128,12 +128,17 @@ async def _active_calls(admin: Address) -> int:
 
 
 async def _ask(admin: Address, method: str, path: str) -> bytes:
-    """Ask Envoy's admin interface on its socket; return the raw answer.
+    """Ask Envoy's admin interface; return the raw answer.
 
     A client library would take 6 MB in a process that stays.
     """
     async with asyncio.timeout(_ANSWER_SECONDS):
-        reader, writer = await asyncio.open_unix_connection(admin.path)
+        opening = (
+            asyncio.open_unix_connection(admin.path)
+            if admin.path
+            else asyncio.open_connection(admin.host, admin.port)
+        )
+        reader, writer = await opening
         try:
             head = (
                 f"{method} {path} HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection:"

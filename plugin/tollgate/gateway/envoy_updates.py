@@ -4,57 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tollgate.core.errors import SettingsError
-from tollgate.gateway.envoy_program import Discovering, discovering
+from tollgate.gateway.envoy_program import find_discovery
 from tollgate.gateway.processes import Part, Processes
-from tollgate.gateway.rendering import AFTER, step_file, write_change
-from tollgate.settings import Credential, Settings
-from tollgate.topology import Address, Topology
+from tollgate.gateway.rendering import AFTER, put, step_file, write_change, write_first
+from tollgate.gateway.secret_files import SecretFiles
+from tollgate.settings import Settings
+from tollgate.topology import Address, Discovery, Topology, beside_serve
 
 _LOOK_EVERY_S = 0.02
 # Names are looked up, and credentials read, before a new cluster serves. One that takes longer
 # serves nobody, and does not hold up the others.
 _WARM_S = 10.0
 _TAKEN_S = 20.0
-_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+# Where nobody tells what Envoy has taken: a file takes it milliseconds, a look-up of a name longer.
+_UNSEEN_S = 0.4
+
+
+@dataclass(slots=True)
+class BuiltInProvider:
+    """The built-in provider, which is started when a deployment first needs it."""
+
+    part: Part
+    runs: bool
+
+    async def start_if_used(self, settings: Settings, processes: Processes) -> None:
+        """Start it beside the admin server if it is needed and does not run.
+
+        Raises PartFailed.
+        """
+        if settings.uses_mock and not self.runs:
+            await processes.start_beside(self.part, "admin")
+            self.runs = True
 
 
 @dataclass(slots=True)
 class RunningEnvoy:
-    """Envoy as it was started, and what it has been told since.
+    """An Envoy, and the files from which it learns of changes.
 
-    `environment`: ours, in which credentials are. `mock`: the built-in
-    provider, which is started when a deployment first needs it.
+    `environment`: ours, in which credentials are. `admin`: Envoy's admin interface, which tells
+    what it has taken; None if it cannot be asked. `part`: Envoy's process, if it is ours.
     """
 
     topology: Topology
-    admin: Address
-    part: Part
     environment: Mapping[str, str]
-    mock: Part
-    mock_runs: bool
-    _secret_files: dict[tuple[str, str], str] = field(default_factory=dict)
-    _lines: Processes | None = None
+    secrets: SecretFiles
+    admin: Address | None
+    part: Part | None = None
+    provider: BuiltInProvider | None = None
+    _last_line: Callable[[], str] = str
+
+    def begin(self, settings: Settings) -> None:
+        """Write the files with which Envoy starts, or which an Envoy that runs already takes now.
+
+        Raises SettingsError.
+        """
+        write_first(settings, self._with_secrets(settings))
 
     async def prepare(self, settings: Settings, processes: Processes) -> None:
         """Write what Envoy is to read, and start what it will call.
 
         Raises SettingsError, PartFailed.
         """
-        self._lines = processes
-        discovery = self.topology.discovery
-        assert discovery is not None
-        secrets = self._secrets(settings, Path(discovery.folder))
-        topology = replace(self.topology, discovery=replace(discovery, secrets=secrets))
-        await write_change(settings, topology)
-        if settings.uses_mock and not self.mock_runs:
-            await processes.start_beside(self.mock, "admin")
-            self.mock_runs = True
+        if (part := self.part) is not None:
+            self._last_line = lambda: processes.last_line(part)
+        await write_change(settings, self._with_secrets(settings))
+        if self.provider is not None:
+            await self.provider.start_if_used(settings, processes)
 
     async def show(self, step: str) -> None:
         """Let Envoy take the files of a step, and wait until it has: clusters before the routes
@@ -62,81 +82,73 @@ class RunningEnvoy:
 
         Raises SettingsError when Envoy refuses one; it goes on with what it had.
         """
-        discovery = self.topology.discovery
-        assert discovery is not None
-        files = [discovery.clusters, discovery.routes]
+        files = [self._discovery.clusters, self._discovery.routes]
         for watched in reversed(files) if step == AFTER else files:
             before, after = _text(watched), _text(step_file(watched, step))
             version = json.loads(after)["version_info"]
             if json.loads(before)["version_info"] == version:
                 continue
-            rejected = (await discovering(self.admin)).rejected
-            _put(watched, after)
+            found = None if self.admin is None else await find_discovery(self.admin)
+            put(watched, after)
             try:
-                await self._taken(version, rejected)
+                await self._taken(version, 0 if found is None else found.rejected)
             except SettingsError:
-                _put(watched, before)
+                put(watched, before)
                 raise
+        if step == AFTER:
+            self.secrets.forget_others(_text(self._discovery.clusters))
+
+    @property
+    def _discovery(self) -> Discovery:
+        assert self.topology.discovery is not None
+        return self.topology.discovery
+
+    def _with_secrets(self, settings: Settings) -> Topology:
+        """Return where everything is, with the files of these credentials. Raises SettingsError."""
+        secrets = self.secrets.write(settings, self.environment)
+        return replace(self.topology, discovery=replace(self._discovery, secrets=secrets))
 
     async def _taken(self, version: str, rejected: int) -> None:
         """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""
+        if self.admin is None:
+            await asyncio.sleep(_UNSEEN_S)
+            return
         clock = asyncio.get_running_loop().time
         began = clock()
         while clock() - began < _TAKEN_S:
-            found: Discovering = await discovering(self.admin)
-            if found.rejected > rejected:
-                said = "" if self._lines is None else self._lines.last_line(self.part)
-                raise SettingsError(f"Envoy refuses what was made of it: {said}")
-            if version in found.versions and (not found.warming or clock() - began > _WARM_S):
+            found = await find_discovery(self.admin)
+            if found is None:
+                if self.part is None:
+                    return  # It does not run: it will start with these files.
+            elif found.rejected > rejected:
+                raise SettingsError(f"Envoy refuses what was made of it: {self._detail()}")
+            elif version in found.versions and (not found.warming or clock() - began > _WARM_S):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
         raise SettingsError("Envoy does not take it in")
 
-    def _secrets(self, settings: Settings, folder: Path) -> dict[str, str]:
-        """Write credentials that Envoy's environment does not hold, each to a file of its own, and
-        return their files. A file's content never changes: calls in flight may need it.
+    def _detail(self) -> str:
+        return self._last_line() or "its log says why"
 
-        Raises SettingsError for those that nobody has set.
-        """
-        if missing := settings.missing_variables(self.environment):
-            raise SettingsError("\n".join(missing))
-        found = {}
-        for name, credential in settings.credentials.items():
-            value = credential.value or self.environment[credential.variable]
-            if self.part.environment.get(credential.variable) == value:
-                continue
-            if name == credential.variable:
-                raise SettingsError(
-                    f"{name}: Envoy reads its own AWS credentials at its start only: restart"
-                )
-            file = self._secret_files.get((credential.variable, value))
-            if file is None:
-                file = str(folder / f"secret-{len(self._secret_files)}.json")
-                _write_secret(Path(file), credential, value)
-                self._secret_files[credential.variable, value] = file
-            found[credential.variable] = file
-        return found
+
+def told_by_files(settings: Settings, environment: Mapping[str, str]) -> RunningEnvoy | None:
+    """Write the files of `xds: files`, and return what keeps them current.
+
+    None if Envoy's configuration is printed. Raises SettingsError.
+    """
+    topology = beside_serve(settings.tollgate)
+    if topology.discovery is None:
+        return None
+    folder = Path(topology.discovery.folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"tollgate.xds_folder: {folder}: {error.strerror}") from error
+    # Envoy may be another user, of the folder's group: in a container, for example.
+    found = RunningEnvoy(topology, environment, SecretFiles(folder, 0o640), topology.envoy_admin)
+    found.begin(settings)
+    return found
 
 
 def _text(file: str | Path) -> str:
     return Path(file).read_text(encoding="utf-8")
-
-
-def _put(watched: str, text: str) -> None:
-    """Let a file have another text at once: Envoy looks when one is moved to its place."""
-    new = Path(f"{watched}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(watched)
-
-
-def _write_secret(file: Path, credential: Credential, value: str) -> None:
-    text = value
-    if not credential.aws:
-        secret = {
-            "name": credential.variable,
-            "generic_secret": {"secret": {"inline_string": value}},
-        }
-        text = json.dumps({"resources": [{"@type": _SECRET, **secret}]})
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(text)

@@ -45,7 +45,8 @@ LIVE_FIELDS = frozenset(
 )
 """The fields of `tollgate:` that may change while the gateway runs; all other sections may."""
 
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.2
+_WRITTEN_S = 0.1
 # Calls that were admitted before a change have met their route by then. On a removed cluster they
 # run on: Envoy drains its connections.
 _FORGET_AFTER_S = 5.0
@@ -58,7 +59,7 @@ class LiveConfiguration:
     """One gateway's configuration.
 
     `load` validates a file with what the command line says instead. `settings`: what is in force.
-    `parts`: the processes that take it in. `envoy`: None where it is somebody else's.
+    `parts`: the processes that take it in. `envoy`: None where nobody tells it of changes.
     """
 
     file: Path
@@ -90,6 +91,8 @@ class LiveConfiguration:
         For ever.
         """
         seen = self._signature()
+        if self._forgetting is None:
+            self._forget_later(say)
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -99,7 +102,7 @@ class LiveConfiguration:
                     if found == seen:
                         continue
                     # Somebody may still be writing.
-                    await asyncio.sleep(_LOOK_EVERY_S / 5)
+                    await asyncio.sleep(_WRITTEN_S)
                     if self._signature() != found:
                         continue
                 told.clear()
@@ -134,8 +137,7 @@ class LiveConfiguration:
             say("\n".join(faults))
         say(_summary(self.settings, coming, ours=self.envoy is not None))
         self.settings = coming
-        if self.envoy is not None:
-            self._forgetting = asyncio.create_task(self._forget(self.envoy, say))
+        self._forget_later(say)
 
     async def _prepare(self, processes: Processes) -> Settings | None:
         """Let everything know what is to come. None: nothing has changed.
@@ -167,6 +169,10 @@ class LiveConfiguration:
             for answer in dict.fromkeys(answers)
             if answer not in ("", CONFIGURED)
         ]
+
+    def _forget_later(self, say: Callable[[str], None]) -> None:
+        if self.envoy is not None:
+            self._forgetting = asyncio.create_task(self._forget(self.envoy, say))
 
     async def _forget(self, envoy: RunningEnvoy, say: Callable[[str], None]) -> None:
         await asyncio.sleep(_FORGET_AFTER_S)

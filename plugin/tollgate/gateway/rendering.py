@@ -17,27 +17,43 @@ from tollgate.topology import Discovery, Topology
 if TYPE_CHECKING:
     from tollgate.envoy_config.discovered import Discovered
 
+_COMPLAINT = "complaint"
 _WRITTEN, _REFUSED, _FAILED = range(3)
 BETWEEN, AFTER = "between", "after"
 """Two steps of a change: Envoy serves what was and what comes; then what comes alone."""
 
 
 def write_bootstrap(file: Path, settings: Settings, topology: Topology) -> None:
-    """Write Envoy's whole configuration, in a child process; with it the files that it watches.
-
-    Raises SettingsError.
-    """
+    """Write the file that Envoy starts with, in a child process. Raises SettingsError."""
 
     def write() -> None:
         from tollgate.envoy_config.bootstrap import bootstrap
 
         file.write_text(json.dumps(bootstrap(settings, topology)), encoding="utf-8")
-        if topology.discovery is not None:
-            from tollgate.envoy_config.discovered import Discovered
-
-            _write(topology.discovery, "", Discovered.of(settings, topology))
 
     _check(os.waitpid(_in_child(file, write), 0)[1], file)
+
+
+def write_first(settings: Settings, topology: Topology) -> None:
+    """Write the files that Envoy watches, in a child process.
+
+    If an earlier gateway has left files, its Envoy may still run: what it serves stays, until the
+    step AFTER. Raises SettingsError.
+    """
+    discovery = _discovery_of(topology)
+    complaint = Path(discovery.folder, _COMPLAINT)
+
+    def write() -> None:
+        from tollgate.envoy_config.discovered import Discovered
+
+        after = Discovered.of(settings, topology)
+        earlier = _read_earlier(discovery)
+        _write(discovery, AFTER, after)
+        first = after if earlier is None else after.beside(earlier)
+        for watched, text in zip(_watched(discovery), first.texts(), strict=True):
+            put(watched, text)
+
+    _check(os.waitpid(_in_child(complaint, write), 0)[1], complaint)
 
 
 async def write_change(settings: Settings, topology: Topology) -> None:
@@ -46,15 +62,14 @@ async def write_change(settings: Settings, topology: Topology) -> None:
     The files of each step stand beside the watched ones: step_file() names them. Raises
     SettingsError.
     """
-    discovery = topology.discovery
-    assert discovery is not None
-    complaint = Path(discovery.folder, "complaint")
+    discovery = _discovery_of(topology)
+    complaint = Path(discovery.folder, _COMPLAINT)
 
     def write() -> None:
         from tollgate.envoy_config.discovered import Discovered
 
         after = Discovered.of(settings, topology)
-        watched = (Path(each).read_text() for each in (discovery.clusters, discovery.routes))
+        watched = (Path(each).read_text(encoding="utf-8") for each in _watched(discovery))
         _write(discovery, BETWEEN, after.beside(Discovered.read(*watched)))
         _write(discovery, AFTER, after)
 
@@ -64,14 +79,41 @@ async def write_change(settings: Settings, topology: Topology) -> None:
 
 
 def step_file(watched: str, step: str) -> Path:
-    """The file that is to take the place of a watched one in a step."""
+    """Return the file that is to take the place of a watched one in a step."""
     path = Path(watched)
-    return path.with_name(f"{step}.{path.name}") if step else path
+    return path.with_name(f"{step}.{path.name}")
+
+
+def put(watched: str, text: str) -> None:
+    """Replace the content of a watched file at once: Envoy looks when one is moved to its place."""
+    new = Path(f"{watched}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(watched)
+
+
+def _discovery_of(topology: Topology) -> Discovery:
+    assert topology.discovery is not None
+    return topology.discovery
+
+
+def _watched(discovery: Discovery) -> tuple[str, str]:
+    return discovery.clusters, discovery.routes
 
 
 def _write(discovery: Discovery, step: str, found: Discovered) -> None:
-    for watched, text in zip((discovery.clusters, discovery.routes), found.texts(), strict=True):
+    for watched, text in zip(_watched(discovery), found.texts(), strict=True):
         step_file(watched, step).write_text(text, encoding="utf-8")
+
+
+def _read_earlier(discovery: Discovery) -> Discovered | None:
+    """Return what an earlier gateway has written; None if it has not, or that cannot be read."""
+    from tollgate.envoy_config.discovered import Discovered
+
+    try:
+        texts = [Path(each).read_text(encoding="utf-8") for each in _watched(discovery)]
+        return Discovered.read(*texts)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _in_child(complaint: Path, write: Callable[[], None]) -> int:

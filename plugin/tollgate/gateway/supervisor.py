@@ -21,7 +21,7 @@ from tollgate.app.store import check_url
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.embedded_store import find_valkey, store_part
 from tollgate.gateway.envoy_program import answers, drain
-from tollgate.gateway.envoy_updates import RunningEnvoy
+from tollgate.gateway.envoy_updates import BuiltInProvider, RunningEnvoy, told_by_files
 from tollgate.gateway.live import LiveConfiguration
 from tollgate.gateway.places import (
     claim_address,
@@ -31,6 +31,7 @@ from tollgate.gateway.places import (
 )
 from tollgate.gateway.processes import Part
 from tollgate.gateway.rendering import write_bootstrap
+from tollgate.gateway.secret_files import SecretFiles
 from tollgate.heartbeat import last_beat
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.settings import load as load_settings
@@ -117,16 +118,15 @@ class _Gateway:
 
     @property
     def envoy_environment(self) -> dict[str, str]:
-        """The providers' keys. Raises SettingsError for those that nobody has set.
+        """Return Envoy's own AWS credentials, even if no deployment asks for them yet.
 
-        Envoy's own AWS credentials are among them even if no deployment asks for them yet.
+        All others it gets in files, so that they may change.
         """
-        if missing := self.settings.missing_variables(self.environment):
-            raise SettingsError("\n".join(missing))
         own = {name: self.environment[name] for name in AWS_VARIABLES if name in self.environment}
         return own | {
-            each.variable: each.value or self.environment[each.variable]
-            for each in self.settings.credentials.values()
+            name: each.value
+            for name, each in self.settings.credentials.items()
+            if name == each.variable and each.value is not None
         }
 
     def place(self, name: str) -> Address:
@@ -292,14 +292,11 @@ def gateway(
         if settings.uses_mock:
             middle.append(mock)
         envoy = own.envoy(topology, envoy_admin, folder)
-        live.envoy = RunningEnvoy(
-            topology,
-            envoy_admin,
-            envoy,
-            own.environment,
-            mock,
-            settings.uses_mock,
-        )
+        assert topology.discovery is not None
+        secrets = SecretFiles(Path(topology.discovery.folder), 0o600, envoy.environment)
+        provider = BuiltInProvider(mock, settings.uses_mock)
+        live.envoy = RunningEnvoy(topology, own.environment, secrets, envoy_admin, envoy, provider)
+        live.envoy.begin(settings)
         yield Plan(
             (store, middle, (envoy,)),
             f"ready: {scheme}://{Address(host=ours.host, port=listen.port)}",
@@ -344,6 +341,7 @@ def sidecar(
                     f"tollgate.{name}: {address} can be served by one worker only: set"
                     " tollgate.workers to 1, or name host:port"
                 )
+        live.envoy = told_by_files(settings, own.environment)
         redis_url, store = own.store(resources)
         # The workers share one port, and the kernel spreads Envoy's connections over them,
         # including a stand-in. A path has one worker.

@@ -275,10 +275,21 @@ def _api_base(
         if provider == "vertex_ai" and vertex_location == "global":
             api_base = defaults.VERTEX_GLOBAL
         api_base = api_base.format(region=region, vertex_location=vertex_location)
-    parts = urlsplit(api_base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_address(api_base):
         raise SettingsError(f"{origin} {api_base!r} is not an http or https address")
     return api_base.rstrip("/")
+
+
+def _is_address(api_base: str) -> bool:
+    """Return whether Envoy can call an address: the scheme, host and port are usable."""
+    try:
+        parts = urlsplit(api_base)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    usable = host.isascii() and host.isprintable() and " " not in host
+    # Names have at most 253 characters (RFC 1035).
+    return parts.scheme in ("http", "https") and usable and 0 < len(host) <= 253 and port != 0
 
 
 def _value(environment: Environment, variables: tuple[str, ...]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,8 +27,12 @@ class MetricsSettings(OwnSection):
     )
 
 
+Xds = Literal["static", "files"]
+"""How an Envoy beside `tollgate serve` gets clusters, routes and credentials."""
+
+
 class TlsSettings(OwnSection):
-    """TLS on the gateway's own port. Envoy reads the files when it starts."""
+    """TLS on the gateway's own port. Envoy rereads files that are replaced by renaming."""
 
     certificate: Path = Field(description="certificate chain, PEM")
     key: Path = Field(description="its private key, PEM")
@@ -76,6 +81,27 @@ class EdgeSettings(OwnSection):
     )
     reach_native: str | None = Field(None, description="likewise for `serve_native`")
     reach_http: str | None = Field(None, description="likewise for `serve_http`")
+    xds: Xds = Field(
+        "static",
+        description=(
+            "how an Envoy beside `tollgate serve` learns of changes: `static`, from a configuration"
+            " that is printed anew; `files`, from those in `xds_folder`"
+        ),
+    )
+    xds_folder: Path | None = Field(
+        None,
+        description=(
+            "`xds: files`: where `tollgate serve` writes clusters, routes and credentials; Envoy"
+            " finds it under the same path"
+        ),
+    )
+    reach_envoy_admin: str | None = Field(
+        None,
+        description=(
+            "`xds: files`: host:port or unix:/path of Envoy's admin interface, so that a change is"
+            " in force only once Envoy has taken it, and refused if Envoy refuses it"
+        ),
+    )
     cors_origins: tuple[str, ...] = Field(
         (),
         description=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import bootstrap as building
 from tollgate.gateway import rendering
 from tollgate.settings import EXAMPLE_FILE, load
-from tollgate.topology import Address, Topology
+from tollgate.topology import Address, Discovery, Topology
 
 TOPOLOGY = Topology(
     listen=Address(host="127.0.0.1", port=4000),
@@ -48,3 +49,27 @@ def test_what_nobody_foresaw_is_no_configuration(tmp_path: Path) -> None:
     """Envoy is not started on half a file."""
     with pytest.raises(SettingsError, match="could not be written"):
         rendering.write_bootstrap(tmp_path / "nowhere" / "envoy.json", load(EXAMPLE_FILE), TOPOLOGY)
+
+
+def test_a_gateway_that_starts_again_keeps_what_its_envoy_still_serves(tmp_path: Path) -> None:
+    """Calls in flight, and models of the store, which are read later. A damaged file is no file."""
+    topology = replace(TOPOLOGY, discovery=Discovery(str(tmp_path), {}))
+    assert topology.discovery is not None
+
+    def routes(*models: str) -> str:
+        entries = ",".join(
+            f"{{model_name: {each}, litellm_params: {{model: openai/x}}}}" for each in models
+        )
+        (tmp_path / "file.yaml").write_text(f"model_list: [{entries}]")
+        rendering.write_first(load(tmp_path / "file.yaml"), topology)
+        assert topology.discovery is not None
+        return Path(topology.discovery.routes).read_text()
+
+    assert "tollgate/deployment/first" in routes("first")
+    both = routes("second")
+    assert "tollgate/deployment/first" in both
+    assert "tollgate/deployment/second" in both
+    after = rendering.step_file(topology.discovery.routes, rendering.AFTER).read_text()
+    assert "tollgate/deployment/first" not in after
+    Path(topology.discovery.clusters).write_text("{")
+    assert "tollgate/deployment/first" not in routes("second")

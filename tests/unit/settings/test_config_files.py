@@ -91,6 +91,24 @@ tollgate: {port: often, colour: red, redis_url: os.environ/NO_STORE}
     assert len(told) == 14
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://h:70000/v1",
+        "http://h:0",
+        "http://a b/v1",
+        "http://[::1",
+        f"http://{'a' * 254}/",
+        "h",
+    ],
+)
+def test_an_address_that_envoy_cannot_call_is_a_fault(tmp_path: Path, address: str) -> None:
+    """Rendering it would fail, or Envoy refuse what was rendered."""
+    entry = f"{{model_name: c, litellm_params: {{model: openai/x, api_base: '{address}'}}}}"
+    (told,) = faults(tmp_path, f"model_list: [{entry}]")
+    assert told == f"model_list: c: api_base {address!r} is not an http or https address"
+
+
 def test_no_fault_shows_a_secret(tmp_path: Path) -> None:
     """What stands where a key should is not printed."""
     (told,) = faults(

@@ -22,9 +22,9 @@ from tollgate.envoy_config.http_filters.filters import http_filters
 from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.listener import early_mutations, local_replies
 from tollgate.envoy_config.literals import Json
-from tollgate.envoy_config.parts import beside_serve
 from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
+from tollgate.topology import beside_serve
 
 _OFF = {
     "JwtAuthentication": "a key of Tollgate's is no such token",
@@ -82,7 +82,7 @@ def attach(
 
 
 def _check_clusters(bootstrap: Path, taken: list[str], settings: Settings) -> None:
-    ours = {each["name"] for each in clusters(settings, beside_serve(settings))}
+    ours = {each["name"] for each in clusters(settings, beside_serve(settings.tollgate))}
     if both := ours.intersection(taken):
         raise SettingsError(
             f"{bootstrap}: has a cluster {min(both)!r} already; is Tollgate attached to it?"
@@ -183,7 +183,10 @@ def _cel(expression: str) -> Json:
 
 def _resources(document: Json, settings: Settings) -> None:
     static = document.setdefault("static_resources", {})
-    added = {"clusters": clusters(settings, beside_serve(settings)), "secrets": secrets(settings)}
+    added = {
+        "clusters": clusters(settings, beside_serve(settings.tollgate)),
+        "secrets": secrets(settings),
+    }
     for name, each in added.items():
         if each:
             static[name] = [*(static.get(name) or []), *each]

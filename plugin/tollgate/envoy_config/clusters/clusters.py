@@ -94,6 +94,12 @@ def clusters(settings: Settings, topology: Topology) -> list[Json]:
     return [*own_clusters(settings, topology), *unshared(provider_clusters(settings, topology))]
 
 
+def static_clusters(settings: Settings, topology: Topology) -> list[Json]:
+    """Return the clusters of `static_resources`: without those that Envoy discovers."""
+    found = clusters if topology.discovery is None else own_clusters
+    return found(settings, topology)
+
+
 def own_clusters(settings: Settings, topology: Topology) -> list[Json]:
     """Return the clusters of Tollgate's own processes.
 
@@ -101,6 +107,11 @@ def own_clusters(settings: Settings, topology: Topology) -> list[Json]:
     """
     asked = [_authz(topology)] if settings.tollgate.mode == "native" else []
     return [plain(each) for each in (_workers(topology), *asked, _admin(topology))]
+
+
+def static_secrets(settings: Settings, topology: Topology) -> list[Json]:
+    """Return the secrets of `static_resources`: none if Envoy discovers them."""
+    return secrets(settings) if topology.discovery is None else []
 
 
 def secrets(settings: Settings) -> list[Json]:

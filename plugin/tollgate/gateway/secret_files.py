@@ -1,0 +1,84 @@
+"""Files with the providers' keys, as Envoy takes them (SDS).
+
+The content of a file never changes: another key is another file, which a new version of the
+deployment's cluster names. A key that replaced the content of a file would also reach calls of the
+deployment's former address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from tollgate.core.errors import SettingsError
+from tollgate.settings import Credential, Settings
+
+_SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+_PREFIX = "secret-"
+
+
+class SecretFiles:
+    """The files of one folder.
+
+    `mode`: who may read them. `own`: Envoy's environment, from which it takes its own AWS
+    credentials; None if Envoy is somebody else's.
+    """
+
+    def __init__(self, folder: Path, mode: int, own: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._mode = mode
+        self._own = own
+
+    def write(self, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+        """Write the settings' credentials, and return each one's file by its variable.
+
+        Raises SettingsError for credentials that nobody has set, and for a change of Envoy's own.
+        """
+        if missing := settings.missing_variables(environment):
+            raise SettingsError("\n".join(missing))
+        found = {}
+        for name, credential in settings.credentials.items():
+            value = credential.value or environment[credential.variable]
+            if name == credential.variable:
+                self._check_own(name, value)
+                continue
+            digest = sha256(f"{credential.variable}={value}".encode()).hexdigest()[:16]
+            file = self._folder / f"{_PREFIX}{digest}.json"
+            if not file.exists():
+                self._put(file, _text(credential, value))
+            found[credential.variable] = str(file)
+        return found
+
+    def forget_others(self, named_in: str) -> None:
+        """Remove the files that a text does not name."""
+        for each in self._folder.glob(f"{_PREFIX}*.json"):
+            if each.name not in named_in:
+                each.unlink(missing_ok=True)
+
+    def _check_own(self, name: str, value: str) -> None:
+        if self._own is not None and self._own.get(name) != value:
+            raise SettingsError(
+                f"{name}: Envoy reads its own AWS credentials at its start only: restart"
+            )
+
+    def _put(self, file: Path, text: str) -> None:
+        new = file.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            os.fchmod(descriptor, self._mode)
+            opened.write(text)
+        new.replace(file)
+
+
+def _text(credential: Credential, value: str) -> str:
+    """Return a secret for Envoy; for AWS, which takes none, a credentials file."""
+    if credential.aws:
+        return value
+    secret = {
+        "name": credential.variable,
+        "generic_secret": {"secret": {"inline_string": value}},
+    }
+    return json.dumps({"resources": [{"@type": _SECRET, **secret}]})
