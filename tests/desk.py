@@ -64,6 +64,9 @@ class People:
     async def find_key(self, key_hash: str) -> Key | None:
         return self.keys.get(key_hash)
 
+    async def find_key_of_alias(self, alias: str) -> Key | None:
+        return next((each for each in self.keys.values() if each.alias == alias), None)
+
     async def find_user(self, user_id: str) -> User | None:
         return self.users.get(user_id)
 

@@ -127,6 +127,21 @@ async def test_a_change_that_is_announced_is_seen(
     assert found.blocked
 
 
+async def test_an_alias_finds_its_key_until_the_key_changes(
+    directory: CachedDirectory, registry: CountingRegistry
+) -> None:
+    """A renamed or deleted key is not found by its former alias; a new owner of it is."""
+    await registry.write(Write(None, Key("h", "", alias="app")))
+    first = await directory.find_key_of_alias("app")
+    assert first == Key("h", "", alias="app")
+    assert without_suspending(directory.find_key_of_alias("app")) is first
+    await change(registry, Key, "h", lambda key: replace(key, alias="other"))
+    directory.changed("key:h")
+    assert await directory.find_key_of_alias("app") is None
+    await registry.write(Write(None, Key("i", "", alias="app")))
+    assert await directory.find_key_of_alias("app") == Key("i", "", alias="app")
+
+
 async def test_a_change_during_a_look_up_is_not_kept_out(
     directory: CachedDirectory, registry: CountingRegistry
 ) -> None:

@@ -34,6 +34,7 @@ from tollgate.core.answers.headers import (
 )
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.dimensions import Values
+from tollgate.core.callers.identity import NOBODY, Identities, IdentityRules, VerifiedIdentity
 from tollgate.core.callers.rules import KnownAccounts, Policy
 from tollgate.core.calls.decision import Decision, Header, Refusal
 from tollgate.core.calls.reservation import Reservation
@@ -82,6 +83,7 @@ class Terms:
     - `master_hash`: the master key's SHA-256; None means that no master key exists.
     - `max_request_bytes`: of a compressed body after inflation; Envoy bounds the others.
     - `output_limits`: the most output of each model.
+    - `identity`: which verified values say who asks; None means that keys alone do.
     """
 
     master_hash: str | None
@@ -95,6 +97,7 @@ class Terms:
     ietf_headers: bool = False
     max_request_bytes: int = 32 * 1024 * 1024
     output_limits: OutputLimits = field(default_factory=OutputLimits)
+    identity: IdentityRules | None = None
 
 
 class _Told(Struct, frozen=True):
@@ -126,7 +129,14 @@ class Admissions:
         sound_length: SoundLength,
         refusal_notes: RefusalNotes,
     ) -> None:
-        self._callers = Callers(directory, clock, terms.master_hash)
+        rules = terms.identity
+        self._identities = None if rules is None else Identities(rules)
+        self._callers = Callers(
+            directory,
+            clock,
+            terms.master_hash,
+            admit_unknown=rules is not None and rules.admit_unknown,
+        )
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
@@ -135,7 +145,8 @@ class Admissions:
         )
         known_accounts = KnownAccounts(terms.policy)
         dimensions = terms.policy.dimensions
-        self._dimensions = DimensionReader(dimensions) if dimensions else None
+        trusted = () if rules is None else rules.trusted_proxies
+        self._dimensions = DimensionReader(dimensions, trusted) if dimensions else None
         self._choice = ModelChoice(
             catalog, terms.policy, terms.unpriced_models, terms.default_price
         )
@@ -163,8 +174,9 @@ class Admissions:
         key: Key | None = None
         asker: Asker | None = None
         try:
-            key = await self._callers.authenticate(request.headers, query, family)
-            asker = await self._ask(key, request, path, endpoint, family)
+            identity = self._identify(request)
+            key = await self._callers.authenticate(request.headers, query, family, identity)
+            asker = await self._ask(key, identity, request, path, endpoint, family)
             decision = await self._admit(asker, key, request, path, query, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
             decision = _refusal_of(error, family)
@@ -187,8 +199,9 @@ class Admissions:
         family = family_of_path(path) if endpoint is None else endpoint.dialect.family
         key: Key | None = None
         try:
-            key = await self._callers.authenticate(request.headers, query, family)
-            await self._ask(key, request, path, endpoint, family)
+            identity = self._identify(request)
+            key = await self._callers.authenticate(request.headers, query, family, identity)
+            await self._ask(key, identity, request, path, endpoint, family)
         except (Refused, BadRequest, StoreUnavailable) as error:
             return self._told_apart(_refusal_of(error, family), key, None, family)
         return None
@@ -210,9 +223,14 @@ class Admissions:
             refusal, headers=(*told, CHALLENGE) if refusal.status == _UNAUTHORIZED else told
         )
 
+    def _identify(self, request: Request) -> VerifiedIdentity:
+        """Return who asks, as far as Envoy vouches for it. Raises BadRequest."""
+        return NOBODY if self._identities is None else self._identities.find(request.headers)
+
     async def _ask(
         self,
         key: Key | None,
+        identity: VerifiedIdentity,
         request: Request,
         path: str,
         endpoint: Endpoint | None,
@@ -227,7 +245,7 @@ class Admissions:
         ) is not None:
             raise Refused(refused)
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
-        return await self._early.find(key, request.headers, dialect)
+        return await self._early.find(key, request.headers, dialect, identity.customer_id)
 
     async def _admit(
         self,

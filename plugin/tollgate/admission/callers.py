@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from msgspec import structs
 
@@ -12,14 +13,18 @@ from tollgate.core.callers.authentication import (
     UNKNOWN_KEY,
     Objection,
     hash_of,
+    is_token,
     objection_to_headers,
     objection_to_key,
+    objection_to_token,
 )
 from tollgate.core.callers.credentials import OWN_HEADER, find_secret, passed_secrets
 from tollgate.core.callers.dimensions import Values
+from tollgate.core.callers.identity import NOBODY, VerifiedIdentity, derived_key, is_derived
 from tollgate.core.callers.rules import Caller, DimensionValue
 from tollgate.core.calls.decision import Refusal
-from tollgate.core.entities import Key, Organization, OrganizationMember, Team
+from tollgate.core.entities import Key, Organization, OrganizationMember, Team, User
+from tollgate.core.errors import cut
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, ScopeKind
 from tollgate.core.memo import Bounded
 from tollgate.core.models.probe_model import LATE_S
@@ -49,37 +54,102 @@ class Callers:
     """Callers by the directory.
 
     `master_hash` is the master key's SHA-256; None means that no master key exists.
+    `admit_unknown`: an identity need not be registered.
     """
 
-    def __init__(self, directory: Directory, clock: Clock, master_hash: str | None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        clock: Clock,
+        master_hash: str | None,
+        *,
+        admit_unknown: bool = False,
+    ) -> None:
         self._directory = directory
         self._clock = clock
         self._master_hash = master_hash
+        self._admit_unknown = admit_unknown
         # Callers of the current generation of the directory: one look-up instead of four for a
         # caller that asks again.
-        self._known: Bounded[tuple[str | None, str | None, Values], Caller] = Bounded(
+        self._known: Bounded[tuple[str | None, str | None, str | None, Values], Caller] = Bounded(
             _MOST_KNOWN_BYTES
         )
         self._generation: int | None = None
 
     async def authenticate(
-        self, headers: Mapping[str, str], query: str, family: Family
+        self,
+        headers: Mapping[str, str],
+        query: str,
+        family: Family,
+        identity: VerifiedIdentity = NOBODY,
     ) -> Key | None:
         """Return the key that asks; None is the master key.
 
-        Keys are compared by hash only. Raises Refused.
+        Keys are compared by hash only. An identity that Envoy vouches for needs no key; one that
+        nobody knows is ignored then, since SDKs insist on sending some. Raises Refused.
         """
         secret = find_secret(headers, query)
         if secret is None:
-            raise _refused(objection_to_headers(headers), family)
+            if identity.names_caller:
+                return await self._identified(identity, family)
+            missing = objection_to_token(identity.fault) or objection_to_headers(headers)
+            raise _refused(missing, family)
         key_hash = hash_of(secret)
         if key_hash == self._master_hash:
             return None
         key = await self._directory.find_key(key_hash)
+        if key is None and identity.names_caller:
+            return await self._identified(identity, family)
         objection = UNKNOWN_KEY if key is None else objection_to_key(key, self._clock.now_us())
         if objection is not None:
-            raise _refused(objection, family)
-        return key
+            token = objection_to_token(identity.fault) if is_token(secret) else None
+            raise _refused(token or objection, family)
+        return key if key is None else await self._with_user(key, identity, family)
+
+    async def _with_user(self, key: Key, identity: VerifiedIdentity, family: Family) -> Key:
+        """Return the key, with the identity's user if it has none of its own. Raises Refused."""
+        if key.user_id is not None or identity.user_id is None:
+            return key
+        await self._check_user(identity.user_id, family)
+        return replace(key, user_id=identity.user_id)
+
+    async def _identified(self, identity: VerifiedIdentity, family: Family) -> Key:
+        """Return the key of an identity, or the one that stands for it. Raises Refused."""
+        directory = self._directory
+        if identity.key_alias is not None:
+            key = await directory.find_key_of_alias(identity.key_alias)
+            if key is None:
+                raise Refused(_unregistered(family, "key", identity.key_alias))
+            if (objection := objection_to_key(key, self._clock.now_us())) is not None:
+                raise _refused(objection, family)
+            return await self._with_user(key, identity, family)
+        organization = identity.organization_id or DEFAULT_ORGANIZATION
+        if identity.team_id is not None:
+            team = await directory.find_team(identity.team_id)
+            if team is not None:
+                organization = team.organization
+            elif not self._admit_unknown:
+                raise Refused(_unregistered(family, "team", identity.team_id))
+        if identity.user_id is not None:
+            user = await self._check_user(identity.user_id, family)
+            if user is not None and identity.team_id is None and identity.organization_id is None:
+                organization = user.organization
+        if (
+            organization != DEFAULT_ORGANIZATION
+            and not self._admit_unknown
+            and await directory.find_organization(organization) is None
+        ):
+            raise Refused(_unregistered(family, "organization", organization))
+        return derived_key(identity, organization)
+
+    async def _check_user(self, user_id: str, family: Family) -> User | None:
+        """Return the user of an identity. Raises Refused for one whom nobody registered, unless
+        such may call.
+        """
+        user = await self._directory.find_user(user_id)
+        if user is None and not self._admit_unknown:
+            raise Refused(_unregistered(family, "user", user_id))
+        return user
 
     async def check_passed(self, headers: Mapping[str, str], family: Family) -> None:
         """Allow a request that carries its client's own provider credential.
@@ -113,7 +183,11 @@ class Callers:
         if generation != self._generation:
             self._known.clear()
             self._generation = generation
-        name = (None if key is None else key.id, customer_id, values)
+        name = (
+            (None, None, customer_id, values)
+            if key is None
+            else (key.id, key.user_id, customer_id, values)
+        )
         caller = self._known.get(name)
         if caller is None:
             caller = await self._look_up(key, customer_id, family)
@@ -164,7 +238,8 @@ class Callers:
         if key.team_id is not None and key.user_id is not None:
             member = await directory.find_member(key.team_id, key.user_id)
         organization, employee = await self._find_organization(key, team, family)
-        return Caller(key, team, member, user, customer_id, customer, organization, employee)
+        caller = Caller(key, team, member, user, customer_id, customer, organization, employee)
+        return _of_identity(caller, key) if is_derived(key) else caller
 
     async def _find_organization(
         self, key: Key, team: Team | None, family: Family
@@ -183,6 +258,28 @@ class Callers:
         if key.user_id is None:
             return organization, None
         return organization, await self._directory.find_organization_member(name, key.user_id)
+
+
+def _of_identity(caller: Caller, key: Key) -> Caller:
+    """Return the caller with the user and the team that an identity names, registered or not."""
+    unregistered = {ScopeKind.KEY}
+    if key.user_id is not None and caller.user is None:
+        caller = structs.replace(caller, user=User(key.user_id))
+        unregistered.add(ScopeKind.USER)
+    if key.team_id is not None and caller.team is None:
+        caller = structs.replace(caller, team=Team(key.team_id, organization=key.organization))
+        unregistered.add(ScopeKind.TEAM)
+    if caller.member is None:
+        unregistered.add(ScopeKind.MEMBER)
+    return structs.replace(caller, unregistered=frozenset(unregistered))
+
+
+def _unregistered(family: Family, noun: str, identity: str) -> Refusal:
+    message = (
+        f"Authentication Error, the {noun} {cut(identity)!r} of your identity is not registered"
+        " here. An administrator can register it, or admit those that are not."
+    )
+    return refusals.refusal(family, 403, "auth_error", message, code="unknown_identity")
 
 
 def _refused(objection: Objection, family: Family) -> Refused:

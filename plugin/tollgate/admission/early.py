@@ -74,12 +74,19 @@ class EarlyRefusals:
         self._known = KnownRefusals()
         self._forbidding = Memo(find_forbidding, accounts_bytes)
 
-    async def find(self, key: Key | None, headers: Mapping[str, str], dialect: Dialect) -> Asker:
-        """Return the caller.
+    async def find(
+        self,
+        key: Key | None,
+        headers: Mapping[str, str],
+        dialect: Dialect,
+        verified_customer: str | None = None,
+    ) -> Asker:
+        """Return the caller. A verified customer comes before one that the client names.
 
         Raises Refused if an entity is blocked, or a limit is known to refuse every call.
         """
-        caller = await self._callers.find(key, customer_of_headers(headers), dialect.family)
+        customer_id = verified_customer or customer_of_headers(headers)
+        caller = await self._callers.find(key, customer_id, dialect.family)
         now_us = self._clock.now_us()
         accounts = self._accounts.find(
             caller,

@@ -118,6 +118,10 @@ class Directory(Protocol):
         """Return the key whose secret has that SHA-256, or None."""
         ...
 
+    async def find_key_of_alias(self, alias: str) -> Key | None:
+        """Return the key with that alias, or None."""
+        ...
+
     async def find_user(self, user_id: str) -> User | None:
         """Return the internal user with that id, or None."""
         ...

@@ -22,6 +22,7 @@ from tollgate.settings.entries.alert_settings import AlertSettings
 from tollgate.settings.entries.default_limits import default_limits_of
 from tollgate.settings.entries.dimension_settings import DimensionSettings, dimensions_of
 from tollgate.settings.entries.event_entry import EventSinkEntry
+from tollgate.settings.entries.identity_settings import IdentitySettings
 from tollgate.settings.entries.limit_entry import LimitSetting
 from tollgate.settings.grpc_settings import GrpcSettings
 
@@ -182,6 +183,13 @@ class TollgateSettings(GrpcSettings):
             " with their sources (docs/scopes.md)"
         ),
     )
+    identity: IdentitySettings | None = Field(
+        None,
+        description=(
+            "who asks by what Envoy vouches for: claims of tokens, certificates, headers of trusted"
+            " proxies (docs/identity.md)"
+        ),
+    )
     ietf_headers: bool = Field(
         default=False, description="also report every limit in `RateLimit` headers (an IETF draft)"
     )
@@ -290,7 +298,10 @@ class TollgateSettings(GrpcSettings):
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
-        dimensions_of(self.dimensions)
+        verified = {source for each in dimensions_of(self.dimensions) for source in each.verified}
+        identity = self.identity or IdentitySettings()
+        if (lacking := identity.find_unverifiable(verified)) is not None:
+            raise ValueError(lacking)
         default_limits_of(self.default_limits)
         if (contradiction := find_contradiction(self.limits_of_all())) is not None:
             raise ValueError(contradiction)

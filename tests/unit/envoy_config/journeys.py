@@ -36,6 +36,7 @@ from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.core import envoy_contract
+from tollgate.core.callers.verified import CLAIMS_HEADER, FAULT_HEADER
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.requests.catalog import Catalog
@@ -47,6 +48,7 @@ from tollgate.pb.access_log_pb2 import HTTPAccessLogEntry, StreamAccessLogsMessa
 from tollgate.pb.ext_authz_pb2 import CheckRequest, CheckResponse
 from tollgate.pb.ext_proc_pb2 import ProcessingRequest, ProcessingResponse
 from tollgate.settings import EXAMPLE_FILE, load
+from tollgate.settings.entries.identity_settings import IdentitySettings
 from tollgate.topology import Address, Topology
 
 APIS = table()
@@ -68,6 +70,14 @@ REFUSED = Refusal(
     "message",
     b"{}",
     (*LIMITS, *(Header(each, "1") for each in (*REFUSAL_HEADERS, "www-authenticate"))),
+)
+
+
+IDENTITY = IdentitySettings.model_validate(
+    {
+        "jwt": {"issuer": "https://issuer.example", "audiences": ["llm"], "jwks_file": "keys.json"},
+        "user": {"claim": "sub"},
+    }
 )
 
 
@@ -104,7 +114,9 @@ def render() -> Json:
     )
     rendered: Json = {}
     for mode in ("grpc", "native"):
-        own = settings.tollgate.model_copy(update={"mode": mode, "cors_origins": ["*"]})
+        own = settings.tollgate.model_copy(
+            update={"mode": mode, "cors_origins": ["*"], "identity": IDENTITY}
+        )
         one = replace(settings, tollgate=own)
         rendered[mode] = [connection_manager(one), clusters(one, topology)]
     return rendered
@@ -168,6 +180,8 @@ class Journey:
         answer = await self._ask(config, headers)
         seen |= {"status": answer.status, "told": sorted(answer.told)}
         seen["admission asked"] = [each.stream_id for each in self.deciding.asked]
+        verified = (name for each in self.deciding.asked for name in each.headers)
+        seen["verified"] = sum(name in (CLAIMS_HEADER, FAULT_HEADER) for name in verified)
         self.metadata[name] = dict(answer.metadata)
         await self._continue({**headers, **answer.upstream})
         seen["worded"] = sum(worded_as(envoy.manager, self.metadata))

@@ -72,6 +72,8 @@ class SmallEnvoy:
         for each in every(self.manager["http_filters"], "append"):
             if each["header"]["value"].startswith("%CONNECTION_ID%"):
                 left[each["header"]["key"]] = STREAM_ID
+            elif each["header"]["value"].startswith("%DYNAMIC_METADATA("):
+                left[each["header"]["key"]] = "verified"
         return left
 
     def admission(self) -> tuple[str, Json]:

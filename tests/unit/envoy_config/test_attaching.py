@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import yaml
 from typer.testing import CliRunner
 
 from tollgate.commands.main import app
+from tollgate.core.envoy_contract import AUTHZ_FILTER, VERIFIED_FILTER
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.attaching.attach import Attached, attach
 from tollgate.envoy_config.attaching.served_at import Domain, PathPrefix
 from tollgate.settings import EXAMPLE_FILE, load
+from tollgate.settings.entries.identity_settings import IdentitySettings
 
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 MANAGER = f"{_TYPES}.network.http_connection_manager.v3.HttpConnectionManager"
@@ -125,6 +128,24 @@ def test_a_filter_that_asks_for_another_credential_is_off_and_named(tmp_path: Pa
     assert theirs == manager()["route_config"]["virtual_hosts"][0]
     assert all(each["typed_per_filter_config"]["jwt"]["disabled"] for each in ours["routes"])
     assert not any("rbac" in each["typed_per_filter_config"] for each in ours["routes"])
+
+
+def test_a_filter_that_says_who_asks_stays_on(tmp_path: Path) -> None:
+    """Where a source reads the metadata of their JWT filter, and no route of ours is without it."""
+    jwt = {
+        "name": "jwt",
+        "typed_config": {"@type": f"{_TYPES}.http.jwt_authn.v3.JwtAuthentication"},
+    }
+    file = bootstrap(tmp_path, manager(http_filters=[jwt, ROUTER]))
+    source = {"metadata": "envoy.filters.http.jwt_authn", "at": "token.sub"}
+    identity = IdentitySettings.model_validate({"user": source})
+    settings = load(EXAMPLE_FILE)
+    ours = settings.tollgate.model_copy(update={"identity": identity})
+    found = attach(file, replace(settings, tollgate=ours), Domain("llm.example"))
+    assert found.notes == []
+    config = found.files[file]["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+    names = [each["name"] for each in config[0]["typed_config"]["http_filters"]]
+    assert names.index("jwt") < names.index(VERIFIED_FILTER) < names.index(AUTHZ_FILTER)
 
 
 def test_a_diff_shows_what_is_added(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ BETWEEN_DOORS = {"METERED", "SETTLED", "HIDDEN"}
 WITHIN_ENVOY = {
     "CLEAN_FILTER",
     "CORS_FILTER",
+    "TOKEN_FILTER",
+    "VERIFIED_FILTER",
+    "TOKEN_NAMESPACE",
+    "TOKEN_CLAIMS",
+    "TOKEN_FAULT",
     "KEY_CHECK_FILTER",
     "CHANGES_FILTER",
     "METER_FILTER",
@@ -94,7 +99,7 @@ def test_the_journeys_go_where_requests_should(usual: Any) -> None:
     }
     for name, each in usual.items():
         assert (each["smuggled"], each["asked for the key alone"]) == (0, 1)
-        assert each["admission asked"] == ["7-1"]
+        assert (each["admission asked"], each["verified"]) == (["7-1"], 2)
         if not name.endswith("refused"):
             assert (each["routed"], len(each["ledger"])) == ("failing over", 1)
     paid = [each["ledger"] for name, each in usual.items() if "stream" in name]

@@ -18,6 +18,7 @@ from tollgate.envoy_config.forms.kubernetes_objects import Place
 from tollgate.envoy_config.forms.rendered_forms import rendered_form
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import Settings, load
+from tollgate.settings.entries.identity_settings import IdentitySettings
 from tollgate.topology import ControlPlane
 
 ENVOY_FOLDER = Path(__file__).parents[3] / "envoy"
@@ -167,3 +168,15 @@ def test_sockets_and_native_mode_are_refused(tmp_path: Path, plane: ControlPlane
         ours = settings.tollgate.model_copy(update=change)
         with pytest.raises(SettingsError, match=words):
             rendered_form(plane, replace(settings, tollgate=ours), PLACE)
+
+
+@pytest.mark.parametrize("plane", FILES)
+def test_an_identity_is_refused_where_nothing_would_verify_it(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    """Rendered without a word, it would refuse everybody."""
+    settings = settings_of(tmp_path, "openai/m", "api_base: https://m.example/v1")
+    identity = IdentitySettings.model_validate({"user": {"certificate": "uri"}})
+    ours = settings.tollgate.model_copy(update={"identity": identity})
+    with pytest.raises(SettingsError, match="identity"):
+        rendered_form(plane, replace(settings, tollgate=ours), PLACE)

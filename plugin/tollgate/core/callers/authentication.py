@@ -12,6 +12,7 @@ from tollgate.core.callers.credentials import AUTHORIZATION
 from tollgate.core.entities import Key
 
 _BEARER = "bearer "
+_TOKEN_DOTS = 2
 
 
 class Objection(Struct, frozen=True):
@@ -48,6 +49,23 @@ def objection_to_headers(headers: Mapping[str, str]) -> Objection:
         return _MALFORMED
     message = "Authentication Error, No api key passed in." + misplaced_bearer(headers)
     return Objection(message, "auth_error", "invalid_api_key")
+
+
+def objection_to_token(fault: str) -> Objection | None:
+    """Return the objection to a token that Envoy did not accept, in its words; None if it found no
+    fault.
+    """
+    if not fault:
+        return None
+    message = f"Authentication Error, the token is not accepted: {fault}."
+    return Objection(message, "auth_error", "invalid_token")
+
+
+def is_token(secret: str) -> bool:
+    """Whether a secret looks like a JSON Web Token and not like a key: three parts with dots
+    (https://www.rfc-editor.org/rfc/rfc7519).
+    """
+    return secret.count(".") == _TOKEN_DOTS
 
 
 def objection_to_key(key: Key, now_us: int) -> Objection | None:

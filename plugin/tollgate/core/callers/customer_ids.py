@@ -43,20 +43,31 @@ def customer_of_value(place: str, value: Any) -> str | None:
 
     A whole number stands for its digits. Raises BadRequest for a value that cannot be an id.
     """
+    where = f"field {place!r}"
+    text = value_text(value, where, param=place)
+    if text is None or text is not value:
+        return text
+    identity = checked_id(text, where, param=place)
+    if place == _AGENT_PLACE:
+        return without_session(identity)
+    return identity
+
+
+def value_text(value: Any, where: str, param: str | None = None) -> str | None:
+    """Return a JSON value as the text of an id; None if it is empty.
+
+    A whole number stands for its digits. Raises BadRequest for anything else than a string.
+    """
     if value is None or value == "":
         return None
     if type(value) is int and abs(value) <= _MOST_NUMBER:
         return str(value)
     if not isinstance(value, str):
         raise BadRequest(
-            f"The field {place!r} must be a string, got"
-            f" {cut(msgspec.json.encode(value).decode())}.",
-            param=place,
+            f"The {where} must be a string, got {cut(msgspec.json.encode(value).decode())}.",
+            param=param,
         )
-    identity = checked_id(value, f"field {place!r}", param=place)
-    if place == _AGENT_PLACE:
-        return without_session(identity)
-    return identity
+    return value
 
 
 def checked_id(value: str, where: str, param: str | None = None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tollgate.core.callers.verified import VerifiedSource
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
 from tollgate.core.limits.accounts import ScopeKind
 
@@ -18,7 +19,8 @@ class Dimension(Struct, frozen=True):
     """A dimension: where requests tell its values, and the limits of each that nobody registered.
 
     `places` are names in the body, `NAME` or `OBJECT.NAME`. `several`: a request may carry more
-    than one; else the first source that tells one counts. `remember_us` is how long the store keeps
+    than one; else the first source that tells one counts: those that Envoy vouches for (`verified`)
+    come first, then headers, then the body. `remember_us` is how long the store keeps
     a value that nobody uses.
     """
 
@@ -29,6 +31,7 @@ class Dimension(Struct, frozen=True):
     limits: LimitSet = NO_LIMITS
     model_limits: tuple[ModelLimits, ...] = ()
     remember_us: int = 0
+    verified: tuple[VerifiedSource, ...] = ()
 
 
 TAG = Dimension(

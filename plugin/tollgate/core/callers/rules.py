@@ -52,7 +52,8 @@ class DimensionValue(Struct, frozen=True):
 class Caller(Struct, frozen=True):
     """Who asks, and everybody whose limits apply to them.
 
-    No key: the master key, which has no limits of its own.
+    No key: the master key, which has no limits of its own. `unregistered`: scopes of a verified
+    identity that are those of nobody registered, so that the store forgets them when they are idle.
     """
 
     key: Key | None = None
@@ -64,6 +65,7 @@ class Caller(Struct, frozen=True):
     organization: Organization | None = None
     organization_member: OrganizationMember | None = None
     values: tuple[DimensionValue, ...] = ()
+    unregistered: frozenset[ScopeKind] = frozenset()
 
     @property
     def place(self) -> str:
@@ -123,6 +125,13 @@ def accounts(
             _forgotten(each, policy.customer) if each.scope.kind == ScopeKind.CUSTOMER else each
             for each in found
         ]
+    if caller.unregistered:
+        found = [
+            _forgotten(each, policy.defaults.get(each.scope.kind, NO_LIMITS))
+            if each.scope.kind in caller.unregistered
+            else each
+            for each in found
+        ]
     if caller.values:
         found = [_remembered(each, caller, policy) for each in found]
     return (
@@ -175,8 +184,8 @@ class _Known:
 
 
 def _forgotten(account: Account, limits: LimitSet) -> Account:
-    """Return the account of a customer whom nobody registered, to be forgotten when idle, if no
-    limit counts for ever.
+    """Return the account of somebody whom nobody registered, to be forgotten when idle, if no limit
+    counts for ever.
     """
     windows = [each.window for each in limits.limits]
     if limits.max_budget_nanousd is not None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tollgate.core.envoy_contract import ROUTE_PREFIX
+from tollgate.core.envoy_contract import ROUTE_PREFIX, TOKEN_NAMESPACE
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.attaching.served_at import FILTER_CONFIG, Domain, PathPrefix
 from tollgate.envoy_config.attaching.their_files import Manager, TheirFiles
 from tollgate.envoy_config.bootstrap import GRACEFUL_CLOSE
 from tollgate.envoy_config.clusters.clusters import clusters, secrets
 from tollgate.envoy_config.http_filters.filters import http_filters
+from tollgate.envoy_config.http_filters.verifying import verified_sources
 from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.listener import early_mutations, local_replies
 from tollgate.envoy_config.literals import Json
@@ -76,7 +77,7 @@ def attach(
         _manager(each, settings, place, found.notes)
         if not any(each.routes is table for table in tables):
             tables.append(each.routes)
-            place.put(each.routes, settings, _switched_off(each, found.notes))
+            place.put(each.routes, settings, _switched_off(each, settings, found.notes))
     _resources(theirs.document, settings)
     return found
 
@@ -126,11 +127,14 @@ def _manager(
     _local_replies(config, settings)
 
 
-def _switched_off(manager: Manager, notes: list[str]) -> Json:
+def _switched_off(manager: Manager, settings: Settings, notes: list[str]) -> Json:
     """What their filters are told by our routes."""
     off: Json = {}
+    read = {each.namespace for each in verified_sources(settings.tollgate)}
     for each in manager.config["http_filters"]:
         kind = str((each.get("typed_config") or {}).get("@type", "")).rpartition(".")[2]
+        if kind == "JwtAuthentication" and TOKEN_NAMESPACE in read:
+            continue  # what it finds out says who asks
         if kind in _OFF and not each.get("disabled"):
             off[each["name"]] = {"@type": FILTER_CONFIG, "disabled": True}
             notes.append(f"{each['name']} is off for Tollgate's routes: {_OFF[kind]}")

@@ -44,6 +44,7 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.google.protobuf import Any as AnyMessage
 
 from tollgate.core.envoy_contract import HEALTH_REQUEST, HEALTH_RESPONSE
+from tollgate.envoy_config.clusters.jwks_clusters import jwks_clusters
 from tollgate.envoy_config.clusters.provider_clusters import (
     ADMIN_IDLE_SECONDS,
     HTTP_OPTIONS,
@@ -101,12 +102,13 @@ def static_clusters(settings: Settings, topology: Topology) -> list[Json]:
 
 
 def own_clusters(settings: Settings, topology: Topology) -> list[Json]:
-    """Return the clusters of Tollgate's own processes.
+    """Return the clusters of Tollgate's own processes, and those that its filters name.
 
     Always static: Envoy's gRPC access log takes no other cluster.
     """
     asked = [_authz(topology)] if settings.tollgate.mode == "native" else []
-    return [plain(each) for each in (_workers(topology), *asked, _admin(topology))]
+    own = [plain(each) for each in (_workers(topology), *asked, _admin(topology))]
+    return [*own, *jwks_clusters(settings, topology)]
 
 
 def static_secrets(settings: Settings, topology: Topology) -> list[Json]:

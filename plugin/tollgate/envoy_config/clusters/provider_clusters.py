@@ -45,7 +45,7 @@ _CONNECT_TIMEOUT = "5s"
 _IDLE = "50s"
 # One endpoint for all addresses suits large providers: each answer names other addresses, and
 # connections to earlier ones are kept.
-_DNS = {
+DNS = {
     "name": "envoy.cluster.dns",
     "typed_config": typed(
         "envoy.extensions.clusters.dns.v3.DnsCluster",
@@ -104,7 +104,7 @@ def _cluster(
     member = {"endpoint": {"address": endpoint_address(address)}}
     return {
         "name": name,
-        **({"type": "STATIC"} if needs_no_look_up(address) else {"cluster_type": _DNS}),
+        **({"type": "STATIC"} if needs_no_look_up(address) else {"cluster_type": DNS}),
         "connect_timeout": _CONNECT_TIMEOUT,
         "per_connection_buffer_limit_bytes": settings.tollgate.max_request_bytes
         if signed
@@ -112,11 +112,11 @@ def _cluster(
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [member]}]},
         "circuit_breakers": _NO_BREAKER,
         "typed_extension_protocol_options": {HTTP_OPTIONS: options},
-        **({"transport_socket": _tls(origin, topology.trust_bundle)} if origin.tls else {}),
+        **({"transport_socket": upstream_tls(origin, topology.trust_bundle)} if origin.tls else {}),
     }
 
 
-def _tls(origin: Origin, trust_bundle: str) -> Json:
+def upstream_tls(origin: Origin, trust_bundle: str) -> Json:
     """Return TLS that requires a certificate for the host of api_base.
 
     A bare address has no server name to request (RFC 6066).

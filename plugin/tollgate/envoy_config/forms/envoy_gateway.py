@@ -18,6 +18,7 @@ from tollgate.core.envoy_contract import (
     NO_CLUSTER_HEADER,
     ROUTE_HEADER,
     STREAM_HEADER,
+    VERIFIED_PREFIX,
     route_value,
 )
 from tollgate.core.models.deployment import Deployment
@@ -103,7 +104,11 @@ def _proxy(place: Place, workers: Object) -> Object:
 def _clients(settings: Settings, place: Place) -> Object:
     """Return what is taken from clients before a route is chosen, and how long they may take."""
     passed = settings.tollgate.pass_client_headers
-    taken = [*_OURS, *(each for each in PAYER_HEADERS if each not in passed)]
+    taken = [
+        *_OURS,
+        f"{VERIFIED_PREFIX}.*",
+        *(each for each in PAYER_HEADERS if each not in passed),
+    ]
     pattern = f"({'|'.join(taken)})"
     spec = {
         "targetRefs": [_target("Gateway", NAME)],

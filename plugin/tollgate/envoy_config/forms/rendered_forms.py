@@ -5,6 +5,7 @@ from __future__ import annotations
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.forms import contour_proxy, envoy_gateway, istio_mesh
 from tollgate.envoy_config.forms.kubernetes_objects import Object, Place
+from tollgate.envoy_config.http_filters.verifying import verifying_names
 from tollgate.envoy_config.yaml_text import yaml_text
 from tollgate.settings import Settings
 from tollgate.topology import ControlPlane
@@ -23,6 +24,11 @@ def rendered_form(plane: ControlPlane, settings: Settings, place: Place) -> str:
     """
     if settings.tollgate.mode == "native":
         raise SettingsError(f"tollgate.mode: {plane} knows no filters of native mode; use grpc")
+    if verifying_names(settings.tollgate):
+        raise SettingsError(
+            f"tollgate.identity: {plane} has other ways to set what Envoy vouches for; plain Envoy"
+            " alone is rendered with it"
+        )
     if plane is ControlPlane.ISTIO_MESH_CONFIG:
         documents: list[Object] = [istio_mesh.mesh_config(settings, place)]
     else:

@@ -1,4 +1,5 @@
-"""Build the HTTP filters in order: cleaning, key check of a long body, admission, edits, metering.
+"""Build the HTTP filters in order: what Envoy vouches for, key check of a long body, cleaning,
+admission, edits, metering.
 
 Each is disabled by default and enabled by the routes that need it, so that other hosts and routes
 of the same connection manager are unaffected.
@@ -53,6 +54,7 @@ from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.chosen import chosen, filters
 from tollgate.envoy_config.http_filters.inflating import inflating
 from tollgate.envoy_config.http_filters.switched import is_native
+from tollgate.envoy_config.http_filters.verifying import verifying_filters
 from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import (
     decision_timeout,
@@ -86,6 +88,7 @@ def _optional(settings: Settings) -> list[Json]:
     cors = [http_filter(CORS_FILTER, Cors())] if settings.tollgate.cors_origins else []
     return [
         *cors,
+        *verifying_filters(settings.tollgate),
         native.key_check(settings.tollgate)
         if is_native(settings)
         else _key_check(settings.tollgate),

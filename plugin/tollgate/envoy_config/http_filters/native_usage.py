@@ -68,6 +68,7 @@ from tollgate.envoy_config.http_filters.chosen import (
     nothing,
     reply_header,
 )
+from tollgate.envoy_config.http_filters.verifying import verified_headers
 from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import decision_timeout, http_filter
 from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
@@ -119,7 +120,8 @@ _COMMON: Final[Mapping[str, Any]] = {
 def _asked(ours: TollgateSettings) -> ListStringMatcher:
     """Return the request headers that Tollgate reads."""
     told = [name for each in dimensions_of(ours.dimensions) for name in each.headers]
-    return ListStringMatcher(patterns=[*_exactly(*_ASKED, *told).patterns, _MISSPELT])
+    names = (*_ASKED, *told, *verified_headers(ours))
+    return ListStringMatcher(patterns=[*_exactly(*names).patterns, _MISSPELT])
 
 
 def key_check(ours: TollgateSettings) -> Json:

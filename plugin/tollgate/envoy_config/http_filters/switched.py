@@ -12,6 +12,7 @@ from tollgate.core.envoy_contract import (
     METER_FILTER,
     SECOND_LOOK_FILTER,
 )
+from tollgate.envoy_config.http_filters.verifying import verifying_names
 from tollgate.envoy_config.literals import Json, typed
 from tollgate.settings import Settings
 
@@ -32,7 +33,8 @@ def is_native(settings: Settings) -> bool:
 
 def always_on(settings: Settings) -> tuple[str, ...]:
     """Return the names of the filters that every call of a model passes, in their order."""
-    return (*_BEFORE, *_METERING[settings.tollgate.mode])
+    ours = settings.tollgate
+    return (*verifying_names(ours), *_BEFORE, *_METERING[ours.mode])
 
 
 def switched_on(settings: Settings) -> Json:

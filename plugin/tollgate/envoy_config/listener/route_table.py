@@ -34,6 +34,11 @@ from tollgate.envoy_config.clusters.upstream import (
     path_rule,
 )
 from tollgate.envoy_config.http_filters.switched import LONGEST_REPLY_BYTES, switched_on
+from tollgate.envoy_config.http_filters.verifying import (
+    identity_headers,
+    token_headers,
+    verified_headers,
+)
 from tollgate.envoy_config.listener import cors
 from tollgate.envoy_config.literals import ADMIN_CLUSTER, Json, overwritten, typed
 from tollgate.settings import Settings, TollgateSettings
@@ -167,8 +172,15 @@ def _like(expression: str) -> Json:
 
 
 def _without_key(settings: Settings) -> list[Json]:
-    """Return a route that answers 401 to a request without a key, before its body is taken."""
-    absent = [{"name": each, "present_match": True, "invert_match": True} for each in _LOOKED_AT]
+    """Return a route that answers 401 to a request without a key, before its body is taken.
+
+    None where a request may have an identity that stands in none of its headers.
+    """
+    telling = identity_headers(settings.tollgate)
+    if telling is None:
+        return []
+    looked_at = dict.fromkeys((*_LOOKED_AT, *telling))
+    absent = [{"name": each, "present_match": True, "invert_match": True} for each in looked_at]
     no_query = {"name": ":path", "string_match": _like(_KEY_IN_QUERY), "invert_match": True}
     told = {
         CHALLENGE.name: CHALLENGE.value,
@@ -277,7 +289,9 @@ def _deployment(members: Chain, settings: Settings) -> Json:
 
 def kept_back(deployment: Deployment, settings: Settings) -> list[str]:
     """Return the client headers that the provider must not see."""
-    passed = set(settings.tollgate.pass_client_headers)
+    ours = settings.tollgate
+    passed = set(ours.pass_client_headers)
     if deployment.pass_credentials:
         passed.update(passed_headers(credential_header(deployment)))
-    return [name for name in (*_NEVER_SENT_ON, *PAYER_HEADERS) if name not in passed]
+    names = (*_NEVER_SENT_ON, *PAYER_HEADERS, *verified_headers(ours), *token_headers(ours))
+    return [name for name in dict.fromkeys(names) if name not in passed]

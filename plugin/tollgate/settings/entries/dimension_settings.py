@@ -18,10 +18,10 @@ from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import Forever, window_us
+from tollgate.settings.entries.identity_settings import HeaderName, SourceSetting
 from tollgate.settings.entries.limit_entry import NarrowedLimitSetting
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_HEADER = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _PLACE = re.compile(r"[A-Za-z_][\w-]{0,63}(\.[A-Za-z_][\w-]{0,63})?")
 _REMEMBERED = "30d"
 _SESSION_REMEMBERED = "1d"
@@ -35,20 +35,19 @@ def _remembered(text: str) -> str:
     return text
 
 
-class DimensionSource(BaseModel):
-    """One source of a dimension's values: a header, or a place in the body."""
+class DimensionSource(SourceSetting):
+    """One source of a dimension's values: a header, the body, or what Envoy vouches for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: str | None = None
+    header: HeaderName | None = None
     body: str | None = None
 
+    def _choices(self) -> list[str]:
+        return [*super()._choices(), "header", "body"]
+
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.header is None) == (self.body is None):
-            raise ValueError("each source is one of `header: NAME` and `body: PLACE`")
-        if self.header is not None and not _HEADER.fullmatch(self.header.lower()):
-            raise ValueError(f"{self.header!r} is no name of a header")
+    def _check_place(self) -> Self:
         if self.body is not None and not _PLACE.fullmatch(self.body):
             raise ValueError(
                 f"{self.body!r} is no place in a body: right is NAME or OBJECT.NAME, such as"
@@ -78,8 +77,9 @@ class DimensionSetting(BaseModel):
         if self.sources is not None:
             dimension = structs.replace(
                 dimension,
-                headers=tuple(each.header.lower() for each in self.sources if each.header),
+                headers=tuple(each.header for each in self.sources if each.header),
                 places=tuple(each.body for each in self.sources if each.body),
+                verified=tuple(each.made() for each in self.sources if each.is_verified),
             )
         limits = LimitSet(tuple(each.limit for each in self.limits if each.model is None))
         models = dict.fromkeys(each.model for each in self.limits if each.model is not None)

@@ -27,6 +27,9 @@ from tollgate.core.entities import (
 from tollgate.core.errors import StoreUnavailable
 from tollgate.ports import E, Registry
 
+# No kind of entity has this name.
+_ALIAS = "alias of key"
+
 
 class CachedDirectory:
     """The port `Directory` over a registry, with a bounded cache, also for ids
@@ -64,6 +67,35 @@ class CachedDirectory:
     async def find_key(self, key_hash: str) -> Key | None:
         """Return the key whose secret has that SHA-256, with the limits of its budget."""
         return await self._find_entity(Key, key_hash)
+
+    async def find_key_of_alias(self, alias: str) -> Key | None:
+        """Return the key with that alias, with the limits of its budget.
+
+        Its hash is cached while the key does not change, a missing alias is not: no change would
+        tell that somebody got it.
+        """
+        reference = f"{_ALIAS}:{alias}"
+        kept: Kept[str] | None = self._cache.get(reference)
+        known = None if kept is None else kept.entity
+        if known is not None and self.is_fresh:
+            return await self.find_key(known)
+        session, changed = self._session, set[str]()
+        self._underway.append(changed)
+        try:
+            stored = await self._registry.find_named(Key, alias)
+        except StoreUnavailable:
+            if self._stale_while_down and known is not None:
+                return await self.find_key(known)
+            raise
+        finally:
+            self._underway = [each for each in self._underway if each is not changed]
+        if stored is None:
+            return None
+        key_hash = stored.entity.hash
+        source = f"{ENTITY_KINDS[Key].name}:{key_hash}"
+        if session == self._session and source not in changed:
+            self._cache.keep(reference, Kept(key_hash, frozenset({source})))
+        return await self.find_key(key_hash)
 
     async def find_user(self, user_id: str) -> User | None:
         """Return the internal user with that id."""

@@ -7,24 +7,26 @@ from typing import Any
 
 import msgspec
 
-from tollgate.core.callers.customer_ids import checked_id
+from tollgate.core.callers.customer_ids import checked_id, value_text
 from tollgate.core.callers.dimensions import Dimension, Values
-from tollgate.core.errors import BadRequest, cut
+from tollgate.core.callers.verified import Network, VerifiedReader
+from tollgate.core.errors import BadRequest
 from tollgate.core.requests.json_members import Names, Span, members_of, spans_of
 
 MOST_VALUES = 16
 """Of one dimension that a request may carry."""
 
 _OBJECT = b"{"[0]
-# Parsers disagree about larger whole numbers.
-_MOST_NUMBER = 2**53 - 1
 
 
 class DimensionReader:
-    """Reads the values of dimensions from requests."""
+    """Reads the values of dimensions from requests. `trusted`: the networks of trusted proxies."""
 
-    def __init__(self, dimensions: tuple[Dimension, ...]) -> None:
+    def __init__(
+        self, dimensions: tuple[Dimension, ...], trusted: tuple[Network, ...] = ()
+    ) -> None:
         self._dimensions = dimensions
+        self._verified = VerifiedReader(trusted)
         places = [place for each in dimensions for place in each.places]
         self._tops = Names(place.partition(".")[0] for place in places)
         self._plain = frozenset(place for place in places if "." not in place)
@@ -47,8 +49,32 @@ class DimensionReader:
         return tuple(
             (dimension.name, value)
             for dimension in self._dimensions
-            for value in _values(dimension, headers, body)
+            for value in self._values(dimension, headers, body)
         )
+
+    def _values(
+        self, dimension: Dimension, headers: Mapping[str, str], body: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        for value in self._sources(dimension, headers, body):
+            found[value] = None
+            if not dimension.several:
+                break
+        if len(found) > MOST_VALUES:
+            raise BadRequest(
+                f"A request may carry at most {MOST_VALUES} values of {dimension.name}, got"
+                f" {len(found)}.",
+                param=dimension.name,
+            )
+        return tuple(found)
+
+    def _sources(
+        self, dimension: Dimension, headers: Mapping[str, str], body: Mapping[str, Any]
+    ) -> Iterator[str]:
+        """Yield the values that the sources tell, in their order; each is checked."""
+        for source in dimension.verified:
+            yield from self._verified.find(source, headers, several=dimension.several)
+        yield from _told_by_client(dimension, headers, body)
 
     def _of_body(self, raw: bytes, spans: Mapping[str, Span], *, form: bool) -> dict[str, Any]:
         """Return the values at the places that are read."""
@@ -78,27 +104,10 @@ def _decoded(place: str, part: bytes) -> Any:
         raise BadRequest(f"The field {place!r} is a number out of range.", param=place) from error
 
 
-def _values(
-    dimension: Dimension, headers: Mapping[str, str], body: Mapping[str, Any]
-) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for value in _sources(dimension, headers, body):
-        found[value] = None
-        if not dimension.several:
-            break
-    if len(found) > MOST_VALUES:
-        raise BadRequest(
-            f"A request may carry at most {MOST_VALUES} values of {dimension.name}, got"
-            f" {len(found)}.",
-            param=dimension.name,
-        )
-    return tuple(found)
-
-
-def _sources(
+def _told_by_client(
     dimension: Dimension, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield the values that the sources tell, in their order; each is checked."""
+    """Yield the values that the client itself tells; each is checked."""
     for name in dimension.headers:
         text = headers.get(name, "")
         for each in text.split(",") if dimension.several else (text,):
@@ -114,15 +123,8 @@ def _sources(
 
 
 def _checked(told: Any, place: str) -> Iterator[str]:
-    """Yield the id that a value of the body tells; nothing if it is empty.
-
-    A whole number stands for its digits.
-    """
-    if told is None or told == "":
-        return
-    if type(told) is int and abs(told) <= _MOST_NUMBER:
-        told = str(told)
-    if not isinstance(told, str):
-        shown = cut(msgspec.json.encode(told).decode())
-        raise BadRequest(f"The field {place!r} must be a string, got {shown}.", param=place)
-    yield checked_id(told, f"field {place!r}", param=place)
+    """Yield the id that a value of the body tells; nothing if it is empty."""
+    where = f"field {place!r}"
+    text = value_text(told, where, param=place)
+    if text is not None:
+        yield checked_id(text, where, param=place)
