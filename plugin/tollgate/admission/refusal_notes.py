@@ -9,6 +9,7 @@ is slow or down, what does not fit into memory is dropped and counted.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from msgspec import Struct, structs
 
@@ -59,15 +60,20 @@ class _Flood:
 class RefusalNotes:
     """Refusals on their way to a book. Notes are dated by the clock that ends their seconds."""
 
-    def __init__(self, book: RefusalBook, clock: Clock) -> None:
+    def __init__(
+        self, book: RefusalBook, clock: Clock, on_noted: Callable[[Noted], None] = lambda _: None
+    ) -> None:
+        """Prepare to take notes; `on_noted` is called with each refusal."""
         self._book = book
         self._clock = clock
+        self._on_noted = on_noted
         self._waiting: list[tuple[Noted, int]] = []
         self._floods: dict[tuple[str, str], _Flood] = {}
         self._noted = asyncio.Event()
 
     def note(self, noted: Noted) -> None:
         """Take a refusal; it is written soon."""
+        self._on_noted(noted)
         place = (noted.key.id if noted.key is not None else "", noted.refusal.reason)
         second = noted.refused_us // _SECOND_US
         flood = self._floods.get(place)
@@ -146,7 +152,7 @@ def record_of(noted: Noted, times: int) -> RefusalRecord:
         reason=refusal.reason,
         message=refusal.message,
         key_name="" if key is None else key.alias or key.name,
-        scopes=_scopes_of(key, noted.caller),
+        scopes=payers_of(noted),
         times=times,
         hit=None if refusal.hit is None else refusal.hit(),
     )
@@ -154,7 +160,6 @@ def record_of(noted: Noted, times: int) -> RefusalRecord:
         return record
     return structs.replace(
         record,
-        scopes=payer_names(asked.accounts),
         model=asked.model,
         input_tokens=asked.input_tokens,
         output_tokens=asked.output_tokens,
@@ -162,8 +167,11 @@ def record_of(noted: Noted, times: int) -> RefusalRecord:
     )
 
 
-def _scopes_of(key: Key | None, caller: Caller | None) -> tuple[str, ...]:
-    """Return whom a request belongs to that no limit refused."""
+def payers_of(noted: Noted) -> tuple[str, ...]:
+    """Return whom a refused request belongs to, as `kind:id`, as far as that was known."""
+    if noted.refusal.asked is not None:
+        return payer_names(noted.refusal.asked.accounts)
+    key, caller = noted.key, noted.caller
     named: list[tuple[ScopeKind, str | None]] = []
     if key is not None:
         member = f"{key.team_id}/{key.user_id}" if key.team_id and key.user_id else None
@@ -174,5 +182,9 @@ def _scopes_of(key: Key | None, caller: Caller | None) -> tuple[str, ...]:
             (ScopeKind.KEY, key.id),
         ]
     if caller is not None:
-        named.append((ScopeKind.CUSTOMER, caller.customer_id))
+        organization = caller.organization
+        named += [
+            (ScopeKind.ORGANIZATION, None if organization is None else organization.id),
+            (ScopeKind.CUSTOMER, caller.customer_id),
+        ]
     return tuple(f"{kind.value}:{identity}" for kind, identity in named if identity is not None)

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,7 +33,8 @@ from tollgate.app.added.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
-from tollgate.app.evictions import watch_evictions
+from tollgate.app.watching.evictions import watch_evictions
+from tollgate.app.watching.measuring import Measuring, fullest_limits_collector
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import ScopeKind
@@ -75,6 +76,7 @@ async def serve_admin(
     services = _Services(core, snapshot, history, _kept_us(settings, history))
     watched = GatewayHealth(core, beats, snapshot)
     api, console = _applications(services, settings, watched, redis_url)
+    measuring = Measuring.of_admin(core)
 
     def manage_by(settings: Settings, catalog: Catalog) -> None:
         for state in (api.state, console.state):
@@ -99,6 +101,7 @@ async def serve_admin(
         beside(keep_telling(settings, core.client)),
         beside(core.configuration(manage_by).follow(snapshot)),
         beside(telemetry.keep_published()),
+        measuring.running(),
         beside(telemetry.outage.watch(core.probe)),
         beside(watch_evictions(core.pipe)),
         beside(keep_beating(beat, lambda: telemetry.outage.word)),
@@ -106,7 +109,7 @@ async def serve_admin(
         await core.meet_store()
         models = api.state.management.added_models
         async with added_models_passed_on(models, redis_url, snapshot):
-            with metrics_served(settings.tollgate.metrics.address):
+            with metrics_served(settings):
                 await server.serve()
         await core.meter.drain()
     await core.close()
@@ -200,7 +203,9 @@ def _applications(
         metrics_open=settings.tollgate.metrics.open,
         audit_log=services.audit_log,
         console=console,
-        diagnosed=DiagnosisFacts(settings, redis_url, services.core.pipe, _all_processes),
+        diagnosed=DiagnosisFacts(
+            settings, redis_url, services.core.pipe, partial(_all_processes, settings)
+        ),
     )
     return api, console
 
@@ -245,25 +250,28 @@ class GatewayHealth:
         return [] if self._snapshot is None else self._snapshot.refused_faults()
 
     def metrics(self) -> bytes:
-        return generate_latest(_all_processes())
+        return generate_latest(_all_processes(self._core.settings))
 
 
-def _all_processes() -> CollectorRegistry:
+def _all_processes(settings: Settings) -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if (collector := fullest_limits_collector(settings)) is not None:
+        registry.register(collector)
     return registry
 
 
 @contextmanager
-def metrics_served(address: str | None) -> Iterator[None]:
-    """Serve metrics without a key at `host:port`, in a thread of
-    prometheus-client; None: nowhere.
+def metrics_served(settings: Settings) -> Iterator[None]:
+    """Serve metrics without a key where the configuration says, in a thread of prometheus-client;
+    by default nowhere.
     """
+    address = settings.tollgate.metrics.address
     if address is None:
         yield
         return
     host, _, port = address.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), _all_processes())
+    server, thread = start_http_server(int(port), host.strip("[]"), _all_processes(settings))
     try:
         yield
     finally:

@@ -90,7 +90,7 @@ class Core:
             fallback_price(settings),
             estimates,
             ietf=ours.ietf_headers,
-            on_settled=hold_waits.settled,
+            on_settled=lambda call, _: hold_waits.settled(call),
             unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
         )
         return cls(

@@ -33,6 +33,7 @@ from tollgate.admission.current import CurrentAdmissions
 from tollgate.admission.refusal_notes import RefusalNotes
 from tollgate.app.alerting import alert_terms
 from tollgate.app.base import DAY_US, Core, new_id, terms
+from tollgate.app.watching.measuring import Measuring
 from tollgate.background import beside
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
@@ -73,9 +74,9 @@ async def serve_worker(
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
-    refusal_notes = RefusalNotes(
-        ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US), core.clock
-    )
+    measuring = Measuring.of_worker(core)
+    refusal_book = ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US)
+    refusal_notes = RefusalNotes(refusal_book, core.clock, measuring.refused)
     admissions_by = _admissions_maker(core, directory, refusal_notes)
     admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
     apis = api_table()
@@ -107,6 +108,7 @@ async def serve_worker(
         beside(core.configuration(admit_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         beside(refusal_notes.keep_written()),
+        measuring.running(),
         beside(_keep_watching(alert_watch)),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
@@ -182,7 +184,7 @@ def _alert_watch(core: Core, directory: CachedDirectory) -> AlertWatch | None:
         return None
     book = ValkeyAlertBook(core.pipe)
     watch = AlertWatch(directory, core.counters, book, core.clock, told, new_id)
-    core.meter.also_on_settled(watch.settled)
+    core.meter.also_on_settled(lambda call, _: watch.settled(call))
     return watch
 
 

@@ -27,6 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the gateway's answer
 
 DEFAULT_URL = "http://127.0.0.1:4000"
 _TIMEOUT_S = 30.0
+_NOT_FOUND = 404
 _DOWNLOAD_TIMEOUT_S = 600.0
 
 
@@ -70,6 +71,14 @@ def get(url: str, master_key: str | None, path: str, query: Mapping[str, Any] | 
     return ask(url, master_key, path, query)[0]
 
 
+def find(url: str, master_key: str | None, path: str, query: Mapping[str, Any]) -> Any | None:
+    """Return the answer to a GET; None where there is nothing of that name."""
+    answer = _answer(url, master_key, "GET", path, params=query)
+    if answer.status_code == _NOT_FOUND:
+        return None
+    return _json_of(_successful(answer, url), url)
+
+
 def ask(
     url: str, master_key: str | None, path: str, query: Mapping[str, Any] | None = None
 ) -> tuple[Any, Mapping[str, str]]:
@@ -108,6 +117,12 @@ def _request(
     url: str, master_key: str | None, method: str, path: str, **options: Any
 ) -> httpx.Response:
     """Return an answer that is no error."""
+    return _successful(_answer(url, master_key, method, path, **options), url)
+
+
+def _answer(
+    url: str, master_key: str | None, method: str, path: str, **options: Any
+) -> httpx.Response:
     import httpx
 
     if master_key is None:
@@ -115,9 +130,12 @@ def _request(
     headers = {**options.pop("headers", {}), "authorization": f"Bearer {master_key}"}
     options = {"timeout": _TIMEOUT_S, **options}
     try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=headers, **options)
+        return httpx.request(method, url.rstrip("/") + path, headers=headers, **options)
     except unreachable() as error:
         fail(f"cannot reach the gateway at {url}: {reason(error)}")
+
+
+def _successful(answer: httpx.Response, url: str) -> httpx.Response:
     if not answer.is_success:
         fail(_error(answer.status_code, _json_of(answer, url)))
     return answer

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, part, post
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, find, get, part, post
 from tollgate.commands.printing.tables import show
 from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
@@ -36,6 +37,17 @@ _COLUMNS = (
 )
 
 
+_TOP = (
+    "key_alias",
+    "key_name",
+    "spend",
+    "requests",
+    "tokens",
+    "budget_spent",
+    "max_budget",
+)
+
+
 @app.command()
 def generate(
     given: Fields = None,
@@ -48,6 +60,43 @@ def generate(
     Example: `tollgate key generate key_alias=bob max_budget=5 budget_duration=30d`
     """
     show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
+
+
+@app.command()
+def top(
+    since: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive; default today")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=100, help="how many at most")] = 10,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the keys that spent most since a day, each with its budget.
+
+    Example: `tollgate key top --since 2026-11-01 --count 20`
+    """
+    start = since or datetime.now(UTC).date().isoformat()
+    sums = get(url, master_key, "/spend/sums", {"group_by": "key", "start_date": start})
+    spent = [each for each in sums if each["group"]]
+    spent.sort(key=lambda each: each["nanousd"], reverse=True)
+    rows = []
+    for each in spent[:count]:
+        # A deleted key has only what was recorded of it.
+        known = find(url, master_key, "/key/info", {"key": each["group"]})
+        told = {"key_name": each["group"]} if known is None else known["info"]
+        rows.append(
+            {
+                "key_alias": told.get("key_alias"),
+                "key_name": told["key_name"],
+                "spend": each["spend"],
+                "requests": each["requests"],
+                "tokens": each["prompt_tokens"] + each["completion_tokens"],
+                "budget_spent": told.get("spend"),
+                "max_budget": told.get("max_budget"),
+            }
+        )
+    show(rows, as_json=as_json, columns=_TOP)
 
 
 @app.command()

@@ -71,7 +71,7 @@ class Metering:
         estimates: InputEstimates,
         *,
         ietf: bool = False,
-        on_settled: Callable[[Reservation], None] = lambda _: None,
+        on_settled: Callable[[Reservation, Settlement], None] = lambda _, __: None,
         unseen: UnseenOutput | None = None,
     ) -> None:
         """Prepare to settle; `on_settled` is called for every call that this object settles.
@@ -88,7 +88,7 @@ class Metering:
         self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
         self._settling = Background()
 
-    def also_on_settled(self, listener: Callable[[Reservation], None]) -> None:
+    def also_on_settled(self, listener: Callable[[Reservation, Settlement], None]) -> None:
         """Call this too for every call that this object settles."""
         self._on_settled.append(listener)
 
@@ -255,7 +255,7 @@ class Metering:
     def _settled(self, ended: Ended, settlement: Settlement) -> None:
         reservation, usage = ended.reservation, settlement.usage
         for listener in self._on_settled:
-            listener(reservation)
+            listener(reservation, settlement)
         if usage.certainty is Certainty.EXACT:
             self._estimates.learn(
                 reservation.deployment,

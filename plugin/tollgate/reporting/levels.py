@@ -157,7 +157,7 @@ class Levels:
                 organization, tuple(account for _, account in numbered)
             )
             for (number, account), balance in zip(numbered, standing.balances, strict=True):
-                found[number] += _levels(account, balance, standing.now_us)
+                found[number] += levels_of(account, balance, standing.now_us)
         return found
 
     async def _with_budgets(self, entities: Sequence[Limited]) -> list[Limited]:
@@ -219,7 +219,8 @@ def _limits(entity: Limited) -> list[tuple[Scope, LimitSet]]:
     return found
 
 
-def _levels(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
+def levels_of(account: Account, balance: Balance, now_us: int) -> Iterable[Level]:
+    """Yield where each limit of an account stands."""
     for number in range(len(account.limits)):
         quota = account.limit(number)
         used, held = balance.used[number], balance.held[number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,17 @@ class MetricsSettings(OwnSection):
     open: bool = Field(
         default=False,
         description="whether the gateway's own port serves metrics without an admin's key",
+    )
+    labels: dict[str, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        default_factory=dict,
+        description=(
+            "scopes whose requests, tokens and dollars are counted by name, and how many names of"
+            " each; others share the label `other`"
+        ),
+        examples=[{"team": 50, "key": 200}],
+    )
+    fullest_limits: int = Field(
+        10, ge=0, le=1000, description="how many of the fullest limits are told; 0: none"
     )
 
 

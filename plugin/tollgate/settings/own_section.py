@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.credentials import PAYER_HEADERS
 from tollgate.core.callers.limit_entries import MOST_WAIT_MS, find_contradiction
 from tollgate.core.errors import BadRequest
+from tollgate.core.limits.accounts import ScopeKind
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.duration import parse_duration
 from tollgate.core.limits.limit import KINDS, Limit
@@ -62,6 +64,13 @@ def _has_opentelemetry(wanted: bool) -> bool:
     if wanted and not (find_spec("opentelemetry") and find_spec("opentelemetry.exporter")):
         raise ValueError("needs the extra `otel`: pip install 'envoy-tollgate[otel]'")
     return wanted
+
+
+def _check_labels(labels: Mapping[str, int], dimensions: Iterable[str]) -> None:
+    known = sorted({*ScopeKind, *dimensions} - {ScopeKind.PROXY})
+    for name in labels:
+        if name not in known:
+            raise ValueError(f"metrics.labels: {name!r} is none of {', '.join(known)}")
 
 
 EnvoyVersion = Literal["1.37", "1.38", "1.39", "1.40"]
@@ -305,6 +314,7 @@ class TollgateSettings(GrpcSettings):
         default_limits_of(self.default_limits)
         if (contradiction := find_contradiction(self.limits_of_all())) is not None:
             raise ValueError(contradiction)
+        _check_labels(self.metrics.labels, self.dimensions)
         if self.events and self.history_database is None:
             raise ValueError("events need a history, whose recorder delivers them")
         return self

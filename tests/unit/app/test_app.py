@@ -19,7 +19,8 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from tollgate import heartbeat, settings, telemetry
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.app import __main__ as command_line
-from tollgate.app import admin, base, evictions, worker
+from tollgate.app import admin, base, worker
+from tollgate.app.watching import evictions
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.outage import Outage

@@ -66,3 +66,32 @@ def test_the_screen_shows_refusals_by_limit() -> None:
         console.print(view(RATES))
     assert "key_requests" in shown.get()
     assert "dollars by model: none" in shown.get()
+
+
+def test_the_screen_shows_the_fullest_limits_and_when_they_will_be_empty() -> None:
+    """The fullest first; a rate has no such time."""
+    limits = {
+        ("team", "research", "usd", "30d", ""): (0.83, "7300"),
+        ("key", "laptop", "requests", "1m", ""): (0.5, None),
+        ("user", "bob", "tokens", "1d", "gpt-4o"): (1.0, "0.0"),
+    }
+    lines = []
+    for (scope, name, meter, window, model), (share, empty_s) in limits.items():
+        labels = f'scope="{scope}",name="{name}",meter="{meter}",window="{window}",model="{model}"'
+        lines.append(f"tollgate_limit_used_ratio{{{labels}}} {share}")
+        if empty_s is not None:
+            lines.append(f"tollgate_limit_empty_seconds{{{labels}}} {empty_s}")
+    levels = sample("\n".join(lines) + "\n")
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(view(CounterRates({}, levels, 1.0)))
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in shown.get().splitlines()
+        if "%" in line and "│" in line
+    ]
+    assert rows == [
+        ["user bob", "tokens 1d gpt-4o", "100%", "now"],
+        ["team research", "usd 30d", "83%", "2 h"],
+        ["key laptop", "requests 1m", "50%", "-"],
+    ]

@@ -13,10 +13,13 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
 
 from tollgate import telemetry
+from tollgate.adapters.metric_files import FullestLimitsCollector
 from tollgate.reporting import history_telemetry
+from tollgate.reporting.measuring import scope_counts
 from tollgate.reporting.telling import alert_telemetry
 
 ROOT = Path(__file__).parents[3]
@@ -35,8 +38,12 @@ ADDED_LABELS = {"le", "pid", "job", "instance"}
 
 def metrics() -> dict[str, set[str]]:
     """The series that Tollgate tells, each with its labels."""
-    found = {}
-    modules = (telemetry, history_telemetry, alert_telemetry)
+    found = {
+        family.name: set(family._labelnames)
+        for family in FullestLimitsCollector(Path(), 0).describe()
+        if isinstance(family, GaugeMetricFamily)
+    }
+    modules = (telemetry, history_telemetry, alert_telemetry, scope_counts)
     for each in (value for module in modules for value in vars(module).values()):
         if isinstance(each, MetricWrapperBase):
             (family,) = each.describe()

@@ -1,4 +1,4 @@
-"""Show what passes through a gateway, live, from its /metrics."""
+"""Show what passes through a gateway, live, and which limits it fills, from its /metrics."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 Sample = Mapping[Series, float]
 
 _TIMEOUT_S = 5.0
+_SHOWN = 8
+_USED_RATIO, _EMPTY_SECONDS = "tollgate_limit_used_ratio", "tollgate_limit_empty_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,40 @@ def view(rates: CounterRates) -> Group:
     return Group(
         traffic,
         latency,
+        _fullest(rates.after),
         _ranked("refused for", rates.by("tollgate_requests_refused_total", "reason")),
         _ranked("dollars by model", rates.by("tollgate_spend_dollars_total", "model")),
         _ranked("decisions by worker (process)", rates.by("tollgate_worker_decisions", "pid")),
     )
+
+
+def _fullest(levels: Sample) -> Table | Text:
+    """Build the list of the fullest limits, with the time until each is used up."""
+    from rich.table import Table
+    from rich.text import Text
+
+    found = {labels: share for (name, labels), share in levels.items() if name == _USED_RATIO}
+    if not found:
+        return Text("fullest limits: none", style="dim")
+    table = Table("fullest limits", "limit", "used", "empty in", title_justify="left")
+    for labels, share in sorted(found.items(), key=lambda item: -item[1])[:_SHOWN]:
+        named = dict(labels)
+        limit = " ".join(filter(None, (named["meter"], named["window"], named["model"])))
+        empty_s = levels.get((_EMPTY_SECONDS, labels))
+        table.add_row(f"{named['scope']} {named['name']}", limit, f"{share:.0%}", _time(empty_s))
+    return table
+
+
+def _time(seconds: float | None) -> str:
+    """Return a time in its largest unit; None: it will not come."""
+    if seconds is None:
+        return "-"
+    if seconds == 0:
+        return "now"
+    for unit, length_s in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
@@ -119,7 +151,7 @@ def _ranked(title: str, rates: Mapping[str, float]) -> Table | Text:
     if not rates:
         return Text(f"{title}: none", style="dim")
     table = Table(title, "a second", title_justify="left")
-    for name, rate in list(rates.items())[:8]:
+    for name, rate in list(rates.items())[:_SHOWN]:
         table.add_row(name, f"{rate:.4g}")
     return table
 
@@ -132,7 +164,8 @@ def top(
     ] = 0,
     master_key: MasterKey = None,
 ) -> None:
-    """Show requests, tokens and dollars a second, latencies and refusals, live.
+    """Show requests, tokens and dollars a second, latencies, refusals, and the fullest limits with
+    the time until they are used up, live.
 
     Example: `tollgate top --every 5`
     """

@@ -1,0 +1,1 @@
+"""What processes watch and measure beside their work."""

@@ -1,0 +1,1 @@
+"""What is measured by team, key and limit, for metrics: off the path of requests."""

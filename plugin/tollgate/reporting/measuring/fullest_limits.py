@@ -1,0 +1,180 @@
+"""Find the limits that are nearest to being used up, and when they will be, for metrics.
+
+A call only notes whose limits it meets. A second after the first one, then every ten, the limits
+of the scopes that were met within an hour are read in one go, and the fullest are told. What a
+limit of a period gained in the last five minutes tells when it will be empty at that rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from tollgate import telemetry
+from tollgate.core.calls.reservation import Reservation
+from tollgate.core.errors import StoreUnavailable
+from tollgate.core.limits.accounts import Account, Meter, Scope
+from tollgate.core.limits.limit import shown_length
+from tollgate.ports import Clock, Counters
+from tollgate.reporting.levels import Level, levels_of
+from tollgate.reporting.measuring.scope_labels import ScopeId, ScopeNames
+
+LOOK_EVERY_S = 10.0
+_FIRST_LOOK_S = 1.0
+MOST_SCOPES = 1_000
+"""Scopes whose limits are read; beyond them, those that were met longest ago are forgotten."""
+_FORGOTTEN_AFTER_US = 3_600_000_000
+_RATE_OF_US = 300_000_000
+
+_Place = tuple[str, Scope]
+"""An organization, and a scope whose counters are there."""
+
+
+class FullLimit(Struct, frozen=True):
+    """A limit, and how full it is.
+
+    - `share`: of its amount, 1 where nothing is left. `empty_s`: seconds until nothing is left at
+      the present rate; None: not before it starts anew.
+    - `only_for`: the model that it is narrowed to; empty: all.
+    """
+
+    scope: str
+    name: str
+    meter: str
+    window: str
+    only_for: str
+    share: float
+    empty_s: float | None
+
+
+class FullestFile(Protocol):
+    """Where a process leaves its fullest limits for the one that tells metrics."""
+
+    def write(self, limits: Sequence[FullLimit]) -> None:
+        """Replace what this process left."""
+        ...
+
+
+class FullestLimits:
+    """The limits that calls of this process meet. `most`: how many are told."""
+
+    def __init__(
+        self, counters: Counters, clock: Clock, names: ScopeNames, file: FullestFile, most: int
+    ) -> None:
+        self._counters = counters
+        self._clock = clock
+        self._names = names
+        self._file = file
+        self._most = most
+        self._met: dict[_Place, tuple[Account, int]] = {}
+        self._new: dict[_Place, Account] = {}
+        # When a limit was looked at, and what was used of it.
+        self._looks: dict[tuple[str, Scope, Meter, str | None], deque[tuple[int, int]]] = {}
+        self._noted = asyncio.Event()
+
+    def meets(self, reservation: Reservation) -> None:
+        """Note the limits that a call meets."""
+        place, new = reservation.organization, self._new
+        for account in reservation.accounts:
+            if not account.limits:
+                break  # those that limit come first
+            new[place, account.scope] = account
+        while len(new) > MOST_SCOPES:
+            del new[next(iter(new))]
+        self._noted.set()
+
+    async def keep_looking(self) -> None:
+        """Look forever; while nobody calls only until all is forgotten."""
+        while True:
+            await self._noted.wait()
+            await asyncio.sleep(LOOK_EVERY_S if self._met else _FIRST_LOOK_S)
+            self._noted.clear()
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                telemetry.store_failed("levels", error)
+            if self._met:
+                self._noted.set()
+
+    async def look(self) -> None:
+        """Tell the fullest limits. Raises StoreUnavailable."""
+        now_us = self._clock.now_us()
+        self._take_in(now_us)
+        looks, self._looks = self._looks, {}
+        found = []
+        async for place, level in self._levels(now_us):
+            name = place, level.scope, level.quota.meter, level.quota.duration
+            self._looks[name] = looks.get(name) or deque()
+            found.append((level, _find_empty_s(self._looks[name], level, now_us)))
+        fullest = heapq.nlargest(self._most, found, key=lambda each: each[0].share)
+        names = await self._names.find({_id_of(level) for level, _ in fullest})
+        self._file.write(
+            [
+                FullLimit(
+                    level.scope.kind,
+                    names[_id_of(level)],
+                    level.quota.meter.value,
+                    shown_length(level.quota),
+                    level.scope.model or "",
+                    level.share,
+                    empty_s,
+                )
+                for level, empty_s in fullest
+            ]
+        )
+
+    def _take_in(self, now_us: int) -> None:
+        """Add what was met since the last look, and forget what was not met for long."""
+        new, self._new = self._new, {}
+        for place, account in new.items():
+            self._met.pop(place, None)
+            self._met[place] = account, now_us
+        for place, (_, met_us) in tuple(self._met.items()):
+            if met_us > now_us - _FORGOTTEN_AFTER_US and len(self._met) <= MOST_SCOPES:
+                break
+            del self._met[place]
+
+    async def _levels(self, now_us: int) -> AsyncIterator[tuple[str, Level]]:
+        """Yield where limits stand, each with the organization in whose place it is."""
+        by_place: defaultdict[str, list[Account]] = defaultdict(list)
+        for (place, _), (account, _) in self._met.items():
+            by_place[place].append(account)
+        for place, accounts in by_place.items():
+            standing = await self._counters.peek(place, tuple(accounts))
+            for account, balance in zip(accounts, standing.balances, strict=True):
+                for level in levels_of(account, balance, standing.now_us):
+                    # A period that is over was noted with a call of that time. A limit of 0
+                    # is no limit that fills.
+                    if level.quota.amount and not 0 < level.quota.period.end_us <= now_us:
+                        yield place, level
+
+
+def _id_of(level: Level) -> ScopeId:
+    return level.scope.kind, level.scope.id
+
+
+def _find_empty_s(looks: deque[tuple[int, int]], level: Level, now_us: int) -> float | None:
+    """Return the seconds until a limit is used up at the rate of the last looks, to which this one
+    is added.
+    """
+    quota = level.quota
+    if quota.seconds or quota.meter is Meter.CALLS:
+        return None  # these make room by themselves
+    if level.is_used_up:
+        return 0.0
+    if looks and looks[-1][1] > level.used:
+        looks.clear()
+    looks.append((now_us, level.used))
+    while now_us - looks[0][0] > _RATE_OF_US:
+        looks.popleft()
+    since_us, before = looks[0]
+    if level.used == before:
+        return None
+    empty_us = max(0, level.remaining) * (now_us - since_us) // (level.used - before)
+    ends_first = 0 < quota.period.end_us <= now_us + empty_us
+    return None if ends_first else empty_us / 1_000_000
