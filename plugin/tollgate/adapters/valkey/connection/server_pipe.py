@@ -121,7 +121,12 @@ class ServerPipe:
             connection.send_now(command, heard, before)
 
     async def _connect(self) -> _CallConnection:
-        """Return the connection, opening it once for all who wait."""
+        """Return the connection, opening it once for all who wait.
+
+        A task that was started without one may run only after it was opened.
+        """
+        if self._connection is not None and not self._connection.lost:
+            return self._connection
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._open())
             self._connecting.add_done_callback(self._opened)
