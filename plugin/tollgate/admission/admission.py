@@ -18,11 +18,12 @@ from tollgate.admission.compressed import inflated
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
 from tollgate.admission.hold_waits import HoldWaits
-from tollgate.admission.holding import Held, Holding
+from tollgate.admission.holding import Holding
 from tollgate.admission.model_choice import ModelChoice, UnpricedModels
-from tollgate.admission.planning import Planner, Question, ServicePlan
+from tollgate.admission.planning import Planner, Question
 from tollgate.admission.refusal_notes import Noted, RefusalNotes
-from tollgate.admission.strict import StrictFit, meets_strict
+from tollgate.admission.service import Service
+from tollgate.admission.strict import StrictFit
 from tollgate.core.answers import refusals
 from tollgate.core.answers.error_shapes import error_headers
 from tollgate.core.answers.headers import (
@@ -84,6 +85,8 @@ class Terms:
     - `max_request_bytes`: of a compressed body after inflation; Envoy bounds the others.
     - `output_limits`: the most output of each model.
     - `identity`: which verified values say who asks; None means that keys alone do.
+    - `fallbacks`: the models that serve in place of one, where limits of all its deployments refuse
+      a call; under `*` those of all other models.
     """
 
     master_hash: str | None
@@ -98,6 +101,7 @@ class Terms:
     max_request_bytes: int = 32 * 1024 * 1024
     output_limits: OutputLimits = field(default_factory=OutputLimits)
     identity: IdentityRules | None = None
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class _Told(Struct, frozen=True):
@@ -148,11 +152,17 @@ class Admissions:
         trusted = () if rules is None else rules.trusted_proxies
         self._dimensions = DimensionReader(dimensions, trusted) if dimensions else None
         self._choice = ModelChoice(
-            catalog, terms.policy, terms.unpriced_models, terms.default_price
+            catalog, terms.policy, terms.unpriced_models, terms.default_price, terms.fallbacks
         )
-        self._planner = Planner(self._choice, estimator, known_accounts, clock)
-        self._holding = Holding(hold_waits, undo)
-        self._strict = StrictFit(estimator, self._holding, terms.default_output_tokens)
+        holding = Holding(hold_waits, undo)
+        self._service = Service(
+            self._choice,
+            Planner(self._choice, estimator, known_accounts, clock),
+            holding,
+            StrictFit(estimator, holding, terms.default_output_tokens),
+            self._callers,
+            new_id,
+        )
         self._early = EarlyRefusals(
             self._callers,
             counters,
@@ -283,20 +293,18 @@ class Admissions:
             query,
             coding,
             request.stream_id,
+            request.headers,
+            request.left,
         )
-        return await self._decide(asker, question, name, request)
+        return await self._decide(asker, question, name)
 
-    async def _decide(
-        self, asker: Asker, question: Question, model: str, request: Request
-    ) -> Decision:
+    async def _decide(self, asker: Asker, question: Question, model: str) -> Decision:
         """Hold what the request may use, of the model that it names or of one that limits name
         instead.
         """
-        plan = await self._plan(question, model, request)
+        plan = await self._service.plan(question, model)
         try:
-            plan, held = await self._hold(question, plan, request)
-            if held.instead is not None:
-                plan, held = await self._hold_instead(question, plan, held, request)
+            plan, held = await self._service.hold(question, plan)
         except StoreUnavailable as error:
             if self._terms.on_store_error == "refuse":
                 raise
@@ -315,43 +323,6 @@ class Admissions:
             _count_spared(reservation)
         telemetry.admitted()
         return structs.replace(plan.unmetered, reservation=reservation, headers=headers)
-
-    async def _plan(self, question: Question, model: str, request: Request) -> ServicePlan:
-        plan = self._planner.plan(question, model, self._new_id())
-        if plan.deployment.pass_credentials:
-            await self._callers.check_passed(request.headers, question.family)
-        return plan
-
-    async def _hold(
-        self, question: Question, plan: ServicePlan, request: Request
-    ) -> tuple[ServicePlan, Held]:
-        if meets_strict(plan.reservation.accounts):
-            return await self._strict.hold(question, plan, request.left)
-        return plan, await self._holding.hold(plan.reservation, request.left)
-
-    async def _hold_instead(
-        self, question: Question, plan: ServicePlan, held: Held, request: Request
-    ) -> tuple[ServicePlan, Held]:
-        """Hold for the model that a limit names in place of the one that it refused.
-
-        The other model is subject to all limits, so it may be refused as well. What the first limit
-        said stands if no other model can serve the request.
-        """
-        asked_for, tried = plan.reservation.model, {plan.reservation.model}
-        other_plan, other = plan, held
-        while other.instead is not None and other.instead not in tried:
-            tried.add(other.instead)
-            try:
-                name = self._choice.checked(question.caller, other.instead, question.family)
-                other_plan = await self._plan(question, name, request)
-            except (Refused, BadRequest):
-                break
-            reservation = structs.replace(other_plan.reservation, instead_of=asked_for)
-            other_plan = structs.replace(other_plan, reservation=reservation)
-            other_plan, other = await self._hold(question, other_plan, request)
-            if other.standing.refused is None:
-                return other_plan, other
-        return plan, held
 
     def _headers(
         self, reservation: Reservation, standing: Standing, family: Family

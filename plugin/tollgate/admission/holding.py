@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from tollgate.admission.hold_waits import HoldWaits
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import StoreSilent
-from tollgate.core.limits.accounts import Standing
+from tollgate.core.limits.accounts import UPSTREAM, Accounts, Standing
 from tollgate.core.limits.amended import AmendedAccounts
 from tollgate.core.limits.known_refusals import KnownRefusals
 from tollgate.core.limits.limit import named
@@ -40,12 +40,15 @@ class Holding:
         self._known = KnownRefusals()
         self._amended = AmendedAccounts()
 
-    async def hold(self, reservation: Reservation, left: Callable[[], bool]) -> Held:
+    async def hold(
+        self, reservation: Reservation, left: Callable[[], bool], *, last: bool = True
+    ) -> Held:
         """Hold what a call may use, or nothing. `left` tells whether the client has gone.
 
-        Raises StoreUnavailable.
+        `last`: no other deployment may serve the call; otherwise it does not wait for room in
+        limits of its deployment. Raises StoreUnavailable.
         """
-        standing = await self._ask(reservation, left)
+        standing = await self._ask(reservation, left, last=last)
         while standing.refused is not None and standing.by is not None:
             accounts = reservation.accounts
             quota = accounts[standing.refused].limits[standing.by]
@@ -58,18 +61,23 @@ class Holding:
                 shadow = f"{shadow}, {name}" if shadow else name
             accounts = self._amended.without(accounts, standing.refused, standing.by)
             reservation = structs.replace(reservation, accounts=accounts, shadow=shadow)
-            standing = await self._ask(reservation, left)
+            standing = await self._ask(reservation, left, last=last)
         return Held(reservation, standing)
 
-    async def _ask(self, reservation: Reservation, left: Callable[[], bool]) -> Standing:
+    async def _ask(
+        self, reservation: Reservation, left: Callable[[], bool], *, last: bool
+    ) -> Standing:
         """Return the store's answer, or the refusal that it would be sure to give."""
         accounts, asked_us = reservation.accounts, reservation.admitted_us
         known = self._known.find(accounts, asked_us)
         try:
             standing = known or await self._waits.ask(reservation, left)
             if standing.refused is not None:
-                if not _in_shadow(reservation, standing) and self._waits.patient(
-                    reservation, standing
+                waits = last or not refused_upstream(accounts, standing)
+                if (
+                    waits
+                    and not _in_shadow(reservation, standing)
+                    and self._waits.patient(reservation, standing)
                 ):
                     standing = await self._waits.ask_again(reservation, standing, left)
                 if standing is not known:
@@ -79,6 +87,11 @@ class Holding:
             self._undo(reservation)
             raise
         return standing
+
+
+def refused_upstream(accounts: Accounts, standing: Standing) -> bool:
+    """Return whether a limit of a deployment or a provider refused."""
+    return standing.refused is not None and accounts[standing.refused].scope.kind in UPSTREAM
 
 
 def _in_shadow(reservation: Reservation, standing: Standing) -> bool:

@@ -4,6 +4,7 @@ their price.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from tollgate.admission.callers import Late, Refused
@@ -25,15 +26,23 @@ _LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envo
 
 
 class ModelChoice:
-    """Choices by the catalog. `unpriced` and `default_price` apply to models without a price."""
+    """Choices by the catalog. `unpriced` and `default_price` apply to models without a price,
+    `fallbacks` lists the models that serve in place of one (`*`: of all others).
+    """
 
     def __init__(
-        self, catalog: Catalog, policy: Policy, unpriced: UnpricedModels, default_price: Price
+        self,
+        catalog: Catalog,
+        policy: Policy,
+        unpriced: UnpricedModels,
+        default_price: Price,
+        fallbacks: Mapping[str, tuple[str, ...]],
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._unpriced = unpriced
         self._default_price = default_price
+        self._fallbacks = fallbacks
 
     def find_model(
         self,
@@ -98,11 +107,10 @@ class ModelChoice:
 
         Raises BadRequest if none does.
         """
-        wire = None if endpoint is None else endpoint.wire
-        draw = int(reservation_id[-8:], 16)
-        deployment = self._catalog.choose(name, wire, draw)
-        if deployment is None and endpoint is not None and endpoint.instead is not None:
-            deployment = self._catalog.choose(name, endpoint.instead, draw)
+        draw = _draw(reservation_id)
+        deployment = None
+        for wire in _wires(endpoint):
+            deployment = deployment or self._catalog.choose(name, wire, draw)
         if deployment is None:
             spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
             paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
@@ -110,6 +118,26 @@ class ModelChoice:
                 f"The model {name!r} is not served here; call it at {paths}.", param="model"
             )
         return deployment
+
+    def find_others(
+        self, chosen: Deployment, endpoint: Endpoint | None, reservation_id: str
+    ) -> list[Deployment]:
+        """Return the model's other deployments that serve an endpoint, in the order in which they
+        are tried.
+        """
+        name, draw = chosen.model_name, _draw(reservation_id)
+        for wire in _wires(endpoint):
+            if self._catalog.choose(name, wire, draw) is not None:
+                return self._catalog.others(name, wire, draw, chosen.id)
+        return []
+
+    def find_fallbacks(self, name: str) -> tuple[str, ...]:
+        """Return the models that serve in place of one whose deployments are exhausted."""
+        return self._fallbacks.get(name) or self._fallbacks.get("*", ())
+
+    def limits_upstream(self, deployment: Deployment) -> bool:
+        """Return whether the deployment or its provider has limits."""
+        return deployment.id in self._policy.upstreams
 
     def find_price(self, deployment: Deployment, caller: Caller) -> Price | None:
         """Return the price of a deployment; None if its calls cost nothing.
@@ -139,6 +167,17 @@ class ModelChoice:
             message = "The field 'model' is missing; name one of the models that /v1/models lists."
             raise BadRequest(message, param="model")
         return dialect.default_model
+
+
+def _draw(reservation_id: str) -> int:
+    return int(reservation_id[-8:], 16)
+
+
+def _wires(endpoint: Endpoint | None) -> tuple[Wire | None, ...]:
+    """Return the wires on which an endpoint is served, best first."""
+    if endpoint is None:
+        return (None,)
+    return (endpoint.wire,) if endpoint.instead is None else (endpoint.wire, endpoint.instead)
 
 
 def _resolve_alias(caller: Caller, model: str) -> str:

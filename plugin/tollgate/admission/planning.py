@@ -4,6 +4,8 @@ be held for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from msgspec import Struct
 
 from tollgate.admission.estimating import Estimator
@@ -29,7 +31,10 @@ from tollgate.ports import Clock
 
 
 class Question(Struct, frozen=True):
-    """A request as it was read. `raw` is its body after inflation, `coding` how it was coded."""
+    """A request as it was read. `raw` is its body after inflation, `coding` how it was coded.
+
+    `left` tells whether the client has gone.
+    """
 
     caller: Caller
     endpoint: Endpoint | None
@@ -41,12 +46,15 @@ class Question(Struct, frozen=True):
     query: str
     coding: str
     stream_id: str
+    headers: Mapping[str, str]
+    left: Callable[[], bool]
 
 
 class ServicePlan(Struct, frozen=True):
     """What to hold, and what the request may do then; `unmetered`: were nothing held for it.
 
-    `estimate`, `price`: what the reservation was made of.
+    `estimate`, `price`: what the reservation was made of. `last`: no other deployment serves the
+    call where limits of this one refuse it.
     """
 
     deployment: Deployment
@@ -54,6 +62,7 @@ class ServicePlan(Struct, frozen=True):
     unmetered: Admission
     estimate: Estimate
     price: Price | None
+    last: bool = True
 
 
 class Planner:
@@ -72,8 +81,14 @@ class Planner:
 
         Raises BadRequest if the model cannot serve it.
         """
-        caller, dialect, facts = question.caller, question.dialect, question.facts
         deployment = self._choice.find_deployment(model, question.endpoint, identity)
+        return self.plan_at(deployment, question, model, identity)
+
+    def plan_at(
+        self, deployment: Deployment, question: Question, model: str, identity: str
+    ) -> ServicePlan:
+        """Return the plan to serve a request at a deployment. Raises as plan()."""
+        caller, dialect, facts = question.caller, question.dialect, question.facts
         if facts.endless is not None and not takes_endless(dialect, deployment):
             raise BadRequest(
                 f"The field {facts.endless!r} must be a whole number of at least 0: "
@@ -96,7 +111,12 @@ class Planner:
             id=identity,
             organization=caller.place,
             accounts=self._accounts.find(
-                caller, model, now_us, tokens=not dialect.free, money=estimate.money
+                caller,
+                model,
+                now_us,
+                tokens=not dialect.free,
+                money=estimate.money,
+                deployment=deployment.id,
             ),
             admitted_us=now_us,
             dialect=dialect.api,

@@ -6,8 +6,6 @@ attempt asks for that. A request with room for its worst case is asked once, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec import Struct, structs
 
 from tollgate.admission.estimating import Estimator, WorstCases
@@ -62,9 +60,7 @@ class StrictFit:
         self._holding = holding
         self._default_output_tokens = default_output_tokens
 
-    async def hold(
-        self, question: Question, plan: ServicePlan, left: Callable[[], bool]
-    ) -> tuple[ServicePlan, Held]:
+    async def hold(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
         """Hold the worst case of a request, or nothing.
 
         Returns the plan with the output limit that fits. Raises StoreUnavailable.
@@ -81,7 +77,7 @@ class StrictFit:
         if limitable:
             tokens = max(least, self._first(worst, plan.reservation))
         reservation = _at(plan.reservation, worst, tokens)
-        held = await self._holding.hold(reservation, left)
+        held = await self._holding.hold(reservation, question.left, last=plan.last)
         for _ in range(MOST_TRIES - 1):
             if held.standing.refused is None or not limitable or not _by_strict(held):
                 break
@@ -91,7 +87,7 @@ class StrictFit:
             tokens = fitting
             # What limits in shadow mode said of the first attempt, they say of this one too.
             reservation = _at(plan.reservation, worst, tokens)
-            held = await self._holding.hold(reservation, left)
+            held = await self._holding.hold(reservation, question.left, last=plan.last)
         if tokens == worst.most_output_tokens:
             return plan, held
         edits = limit_output(question.raw, question.facts, question.dialect.places, tokens, place)

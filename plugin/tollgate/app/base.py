@@ -171,6 +171,7 @@ def terms(settings: Settings) -> Terms:
             dimensions=dimensions_of(ours.dimensions),
             enforce=ours.enforce,
             defaults=defaults,
+            upstreams=settings.upstreams,
         ),
         default_output_tokens=ours.default_output_tokens,
         unpriced_models=ours.unpriced_models,

@@ -52,6 +52,8 @@ class WatchedScopes:
             ScopeKind.USER: self._user,
             ScopeKind.CUSTOMER: self._customer,
             ScopeKind.KEY: self._key,
+            ScopeKind.PROVIDER: self._upstream,
+            ScopeKind.DEPLOYMENT: self._upstream,
         }
 
     async def find(self, scope: Scope) -> WatchedScope | None:
@@ -61,6 +63,12 @@ class WatchedScopes:
 
     async def _proxy(self, _: Scope) -> WatchedScope | None:
         return WatchedScope(self.terms.policy.proxy, None, Caller())
+
+    async def _upstream(self, scope: Scope) -> WatchedScope | None:
+        """Return the limits of a deployment or a provider."""
+        every = (each for several in self.terms.policy.upstreams.values() for each in several)
+        limits = next((limits for served, limits in every if served == scope), None)
+        return None if limits is None else WatchedScope(limits, None, Caller())
 
     async def _organization(self, scope: Scope) -> WatchedScope | None:
         found = await self._directory.find_organization(scope.id)

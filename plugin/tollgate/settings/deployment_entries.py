@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from urllib.parse import urlsplit
 
-from tollgate.core.errors import SettingsError
+from tollgate.core.entities import NO_LIMITS, LimitSet
+from tollgate.core.errors import BadRequest, SettingsError
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.makers import maker_of, patterns_of_makers
 from tollgate.core.models.stream_usage import StreamUsage
 from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.settings import provider_defaults as defaults
+from tollgate.settings.capacity import limits_of, weights_of
 from tollgate.settings.environment import Environment, variable_of
 from tollgate.settings.page_sections import LitellmParams, ModelEntry
 from tollgate.settings.sections import AWS_CREDENTIALS, Faults
@@ -31,25 +32,41 @@ class _CannotServe(Exception):
 class Deployed:
     """The deployments of a file, and what belongs to each by its id.
 
+    `limits`: those of a deployment with any, and the id under which they are counted.
     `notices` are about unclear entries, `warnings` about deployments that are not served.
     """
 
     deployments: list[Deployment] = field(default_factory=list)
     credentials: dict[str, Credential] = field(default_factory=dict)
     prices: dict[str, OwnPrice] = field(default_factory=dict)
+    limits: dict[str, tuple[str, LimitSet]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Faults) -> Deployed:
-    """Build the deployments; one without a known address is left out."""
+def deploy(
+    entries: tuple[ModelEntry, ...],
+    environment: Environment,
+    faults: Faults,
+    most_calls: int | None = None,
+) -> Deployed:
+    """Build the deployments; one without a known address is left out.
+
+    `most_calls`: calls at once of each deployment that does not say how many.
+    """
     found = Deployed()
     taken: set[str] = set()
-    for entry in chain.from_iterable(map(_by_provider, entries)):
+    shared: dict[int, str] = {}
+    weights = weights_of(entries)
+    parts = ((n, part) for n, each in enumerate(entries) for part in _by_provider(each))
+    for number, entry in parts:
         where = f"model_list: {entry.model_name}"
         try:
-            deployment = _deployment(entry, environment, _free_id(entry, taken), found.notices)
-        except SettingsError as error:
+            limits = limits_of(entry.litellm_params, most_calls)
+            deployment = _deployment(
+                entry, environment, _free_id(entry, taken), weights[number], found.notices
+            )
+        except (SettingsError, BadRequest) as error:
             faults.add(where, str(error))
             continue
         except _CannotServe as error:
@@ -57,6 +74,8 @@ def deploy(entries: tuple[ModelEntry, ...], environment: Environment, faults: Fa
             continue
         taken.add(deployment.id)
         found.deployments.append(deployment)
+        if limits is not NO_LIMITS:
+            found.limits[deployment.id] = shared.setdefault(number, deployment.id), limits
         params, info = entry.litellm_params, entry.model_info
         found.prices[deployment.id] = OwnPrice(
             {**costs_of(info.extra), **costs_of(params.extra)}, info.base_model or params.base_model
@@ -147,6 +166,8 @@ def _add_beside(found: Deployed, deployment: Deployment, beside: Deployment) -> 
     found.deployments.append(beside)
     price = found.prices[deployment.id]
     found.prices[beside.id] = replace(price, base_model=price.base_model or beside.base_model)
+    if deployment.id in found.limits:
+        found.limits[beside.id] = found.limits[deployment.id]
     if deployment.id in found.credentials:
         found.credentials[beside.id] = found.credentials[deployment.id]
 
@@ -160,7 +181,7 @@ def _free_id(entry: ModelEntry, taken: set[str]) -> str:
 
 
 def _deployment(
-    entry: ModelEntry, environment: Environment, identity: str, notices: list[str]
+    entry: ModelEntry, environment: Environment, identity: str, weight: int, notices: list[str]
 ) -> Deployment:
     """Return the deployment of an entry.
 
@@ -188,7 +209,7 @@ def _deployment(
         max_output_tokens=info.max_output_tokens,
         mode=info.mode,
         access_groups=info.access_groups,
-        weight=params.weight,
+        weight=weight,
         api_version=_api_version(provider, params, environment),
         region=region,
         vertex_project=vertex_project,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
-from tollgate.settings.page_sections import GeneralSettings, ModelEntry, SettingsFile
+from tollgate.settings.page_sections import RATES, GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"
 _RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
@@ -46,8 +46,7 @@ _RESTRICTING = {
             "upperbound_key_generate_params",
         }
     ),
-    "router_settings": frozenset({"provider_budget_config", "tag_budget_config"}),
-    "litellm_params": frozenset({"max_budget"}),
+    "router_settings": frozenset({"tag_budget_config"}),
 }
 
 
@@ -113,6 +112,12 @@ def _unknown(name: str, value: object) -> list[str]:
 def _of_model(entry: ModelEntry) -> list[str]:
     where = f"model_list: {entry.model_name}"
     return [
+        *(
+            f"{where}: litellm_params.{name}: a limit of the deployment, and enforced; LiteLLM's"
+            " simple-shuffle only shares calls out by it"
+            for name in RATES
+            if getattr(entry.litellm_params, name) is not None
+        ),
         *(f"{where}: {name}: {_NOT_SERVED}" for name in entry.extra),
         *(
             f"{where}: litellm_params.additional_drop_params: {name}: not dropped by Tollgate"

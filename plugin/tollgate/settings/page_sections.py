@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -26,6 +27,7 @@ from tollgate.core.errors import BadRequest
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.limits.duration import parse_duration
 from tollgate.core.money.costs import costs_of
+from tollgate.settings.entries.upstream_limits import UpstreamLimitSetting
 from tollgate.settings.own_section import TollgateSettings
 
 
@@ -51,6 +53,10 @@ def _duration(text: str) -> str:
 
 
 BudgetDuration = Annotated[str, AfterValidator(_duration)]
+
+
+RATES: Mapping[str, str] = MappingProxyType({"rpm": "rpm_limit", "tpm": "tpm_limit"})
+"""Rates of a deployment, as LiteLLM's files name them, and the kinds of limits that they are."""
 
 
 class PageSection(BaseModel):
@@ -82,11 +88,28 @@ class LitellmParams(PricedSection):
     )
     api_base: str | None = Field(None, validation_alias=AliasChoices("api_base", "base_url"))
     api_key: str | None = None
-    weight: int = Field(
-        1,
+    weight: int | None = Field(
+        None,
         ge=0,
         le=1_000_000,
-        description="share of the calls among the deployments of one model_name",
+        description=(
+            "share of the calls among the deployments of one model_name; default their `rpm` or"
+            " `tpm` where all have one, else alike"
+        ),
+    )
+    rpm: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="requests a minute that the deployment takes"
+    )
+    tpm: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="tokens a minute that the deployment takes"
+    )
+    max_parallel_requests: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="calls at once that the deployment takes"
+    )
+    max_budget: Dollars | None = Field(None, description="dollars that the deployment may cost")
+    budget_duration: BudgetDuration | None = None
+    limits: tuple[UpstreamLimitSetting, ...] = Field(
+        (), description="further limits of the deployment (docs/routing.md)"
     )
     api_version: str | None = Field(None, description="Azure: without it, calls use the v1 surface")
     aws_region_name: str | None = None
@@ -147,6 +170,9 @@ class GeneralSettings(PageSection):
     """The served part of `general_settings`."""
 
     master_key: str | None = None
+    max_parallel_requests: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="calls at once of each deployment without its own"
+    )
     global_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT)
     proxy_budget_rescheduler_min_time: float | None = None
     proxy_budget_rescheduler_max_time: float | None = None
@@ -176,10 +202,32 @@ def _alias(value: object) -> object:
     return value
 
 
+class ProviderBudget(BaseModel):
+    """Limits of all deployments of one provider together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_budget: Dollars | None = Field(
+        None, validation_alias=AliasChoices("budget_limit", "max_budget")
+    )
+    budget_duration: BudgetDuration | None = Field(
+        None, validation_alias=AliasChoices("time_period", "budget_duration")
+    )
+    rpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
+    tpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
+    limits: tuple[UpstreamLimitSetting, ...] = ()
+
+
 class RouterSettings(PageSection):
     """The served part of `router_settings`."""
 
     routing_strategy: str = "simple-shuffle"
+    provider_budget_config: dict[str, ProviderBudget] = Field(
+        default_factory=dict, description="limits of each provider's deployments together"
+    )
+    default_max_parallel_requests: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="calls at once of each deployment without its own"
+    )
     model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(
         default_factory=dict
     )

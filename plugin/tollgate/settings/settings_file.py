@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,12 +14,15 @@ from tollgate.core.errors import SettingsError, cut
 from tollgate.core.models.probe_model import PROBE
 from tollgate.core.models.wildcards import Wildcards
 from tollgate.core.requests.catalog import Alias
+from tollgate.settings.capacity import provider_limits
 from tollgate.settings.deployment_entries import Deployed, deploy
+from tollgate.settings.entries.upstream_limits import upstreams_of
 from tollgate.settings.environment import Environment
 from tollgate.settings.included import read_document
 from tollgate.settings.notices import find_notices, find_unenforced
 from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import (
+    RATES,
     GeneralSettings,
     LitellmParams,
     LitellmSettings,
@@ -31,7 +35,7 @@ from tollgate.settings.sections import Faults, look_up, read_section
 from tollgate.settings.validated import PROBE_PRICE, Settings
 
 _MASTER_KEY = "LITELLM_MASTER_KEY"
-_ENTRY = ("model_name", "litellm_params", "model_info")
+_ENTRY = ("model_name", "litellm_params", "model_info", *RATES)
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -73,13 +77,20 @@ def validated(
         given = None
     variables = Environment(environment, given)
     file = _read(document, variables, faults)
-    deployed = deploy(file.models, variables, faults)
+    most_calls = file.router.default_max_parallel_requests
+    if most_calls is None:
+        most_calls = file.general.max_parallel_requests
+    deployed = deploy(file.models, variables, faults, most_calls)
+    by_provider, wrong = provider_limits(file.router.provider_budget_config)
+    faults += wrong
     unenforced = find_unenforced(file)
     if not allow_unenforced:
         faults += [f"{each} (--allow-unenforced starts without it)" for each in unenforced]
     if faults:
         raise Invalid(list(faults))
-    return _settings(file, deployed, variables, document, unenforced)
+    settings = _settings(file, deployed, variables, document, unenforced)
+    upstreams = upstreams_of(settings.deployments, deployed.limits, by_provider)
+    return replace(settings, upstreams=upstreams)
 
 
 def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> SettingsFile:
@@ -135,7 +146,7 @@ def _model(given: object, number: int, variables: Environment, faults: Faults) -
         name = str(number)
     where = f"model_list: {name}"
     params = read_section(
-        LitellmParams, given.get("litellm_params"), f"{where}: litellm_params", variables, faults
+        LitellmParams, _with_rates(given), f"{where}: litellm_params", variables, faults
     )
     info = read_section(
         ModelInfo, given.get("model_info"), f"{where}: model_info", variables, faults
@@ -143,6 +154,15 @@ def _model(given: object, number: int, variables: Environment, faults: Faults) -
     if params is None or info is None or len(faults) > before:
         return None
     return ModelEntry(name, params, info, tuple(str(each) for each in given if each not in _ENTRY))
+
+
+def _with_rates(given: Mapping[str, Any]) -> object:
+    """Return an entry's litellm_params, with its rates if they stand beside them."""
+    params = given.get("litellm_params")
+    if not isinstance(params, dict):
+        return params
+    beside = {name: given[name] for name in RATES if given.get(name) is not None}
+    return {**beside, **params}
 
 
 def _settings(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import urlsplit
 
+from tollgate.core.callers.rules import Upstream
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.probe_model import PROBE
 from tollgate.core.money.costs import CostName, OwnPrice
@@ -40,8 +41,8 @@ class Settings:
 
     `credentials` and `prices` are keyed by deployment id. `credentials` also holds, under their own
     names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
-    others. `notices` and `warnings` are lines for the operator; a warning is about what does not
-    work.
+    others. `upstreams`: the limits of deployments and their providers, by deployment id. `notices`
+    and `warnings` are lines for the operator; a warning is about what does not work.
     """
 
     master_key: str | None
@@ -51,6 +52,7 @@ class Settings:
     credentials: Mapping[str, Credential]
     prices: Mapping[str, OwnPrice]
     aliases: Mapping[str, Alias] = field(default_factory=dict)
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     notices: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 

@@ -246,6 +246,7 @@ WIRE_ROOMS = (
     "import_litellm/",
     "adapters/valkey/counters/first_version.py",
     "adapters/valkey/entities/documents.py",
+    "settings/page_sections.py",
 )
 
 

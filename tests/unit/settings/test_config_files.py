@@ -263,8 +263,10 @@ litellm_settings: {context_window_fallbacks: [{m: [n]}]}
         LITELLM_MASTER_KEY="sk-a",
     )
     assert found.deployments[0].weight == 3
-    assert {each.removesuffix(": not served by Tollgate, ignored") for each in found.notices} == {
-        "model_list: m: litellm_params.rpm",
+    (enforced,) = about(found, "litellm_params.rpm")
+    assert "a limit of the deployment" in enforced
+    others = set(found.notices) - {enforced}
+    assert {each.removesuffix(": not served by Tollgate, ignored") for each in others} == {
         "model_list: m: litellm_params.max_retries",
         "router_settings.num_retries",
         "router_settings.cooldown_time",
@@ -279,8 +281,7 @@ litellm_settings: {context_window_fallbacks: [{m: [n]}]}
         "general_settings: {allowed_ips: [10.0.0.1]}",
         "general_settings: {enforce_user_param: true}",
         "litellm_settings: {upperbound_key_generate_params: {max_budget: 100}}",
-        "router_settings: {provider_budget_config: {openai: {budget_limit: 1, time_period: 1d}}}",
-        "model_list: [{model_name: m, litellm_params: {model: openai/x, max_budget: 1}}]",
+        "router_settings: {tag_budget_config: {t: {max_budget: 1, budget_duration: 1d}}}",
     ],
 )
 def test_what_restricts_and_is_not_served_is_a_fault(tmp_path: Path, setting: str) -> None:

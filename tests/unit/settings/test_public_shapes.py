@@ -37,7 +37,6 @@ FAULTS = {
     "multi_tenant": [
         "general_settings.enable_jwt_auth",
         "litellm_settings.max_internal_user_budget",
-        "model_list: gpt-4o: litellm_params.max_budget",
     ],
 }
 """Places that the faults of a file name, all in one run."""

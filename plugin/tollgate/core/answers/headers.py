@@ -18,6 +18,7 @@ from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits import bucket, lease
 from tollgate.core.limits.accounts import (
+    UPSTREAM,
     Account,
     Accounts,
     Balance,
@@ -81,7 +82,10 @@ def _told(accounts: Accounts) -> _Told:
             _Place(number, place, quota)
             for number, account in enumerate(accounts)
             for place, quota in enumerate(account.limits)
-            if quota.meter is meter and quota.seconds and not quota.enforcement.shadow
+            if quota.meter is meter
+            and quota.seconds
+            and not quota.enforcement.shadow
+            and account.scope.kind not in UPSTREAM
         ]
         if row.header is None or not places:
             continue
@@ -152,6 +156,8 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     """
     policies, states = [], []
     for account, balance in zip(accounts, standing.balances, strict=False):
+        if account.scope.kind in UPSTREAM:
+            continue
         narrowed = "" if account.scope.model is None else "-model"
         for quota, used in zip(account.limits, balance.used, strict=True):
             rated, in_flight = quota.seconds > 0, quota.meter is Meter.CALLS

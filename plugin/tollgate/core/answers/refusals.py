@@ -13,7 +13,14 @@ from functools import partial
 
 from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.answers.headers import dollars
-from tollgate.core.answers.wording import WHAT_HELPS, Crossed, Preset, budget_spent, rate_reached
+from tollgate.core.answers.wording import (
+    WHAT_HELPS,
+    WHAT_HELPS_UPSTREAM,
+    Crossed,
+    Preset,
+    budget_spent,
+    rate_reached,
+)
 from tollgate.core.callers.rules import Caller
 from tollgate.core.callers.scope_names import scope_name
 from tollgate.core.calls.decision import Header, LimitName, Refusal
@@ -21,7 +28,7 @@ from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period
-from tollgate.core.limits.accounts import Account, Meter, Quota, Standing
+from tollgate.core.limits.accounts import UPSTREAM, Account, Meter, Quota, Standing
 from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS, described, shown_length
 from tollgate.core.requests.dialects import Family
@@ -88,11 +95,15 @@ def over_limit(
     asked = reservation.asked(quota)
     wait_ms = algorithm_of(quota).wait_ms(quota, used, asked, now_us)
     crossed = _crossed(account, quota, used, caller)
-    if quota.meter is Meter.USD and not (standing.only_held or quota.seconds):
+    upstream = account.scope.kind in UPSTREAM
+    spent = quota.meter is Meter.USD and not (standing.only_held or quota.seconds)
+    if spent and not upstream:
         worded = budget_spent(preset, family, crossed)
     else:
         message = _reached(quota, used, held, asked, crossed)
-        again = _again(quota, wait_ms, only_held=standing.only_held)
+        if spent:
+            message = _spent_upstream(crossed)
+        again = _again(quota, wait_ms, only_held=standing.only_held, upstream=upstream)
         worded = rate_reached(preset, family, quota.meter, f"{message} {again}", crossed)
     if standing.only_held:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
@@ -147,16 +158,28 @@ def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -
     )
 
 
-def _again(quota: Quota, wait_ms: int | None, *, only_held: bool) -> str:
-    """When to try again, in words."""
+def _spent_upstream(crossed: Crossed) -> str:
+    """What to say of dollars that are spent with a deployment or a provider.
+
+    The caller's own budget has room, so this is no refusal of a budget to a client.
+    """
+    return (
+        f"The budget of {crossed.whose} is spent. Current spend: {crossed.spent};"
+        f" Max Budget: {crossed.limit}{crossed.window}, {crossed.resets}."
+    )
+
+
+def _again(quota: Quota, wait_ms: int | None, *, only_held: bool, upstream: bool) -> str:
+    """When to try again, in words. `upstream`: the limit is none of the caller's."""
     if only_held:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
+    helps = WHAT_HELPS_UPSTREAM if upstream else WHAT_HELPS
     if wait_ms is not None:
         again = f"Please try again in {wait_ms / 1000:g}s."
-        return again if wait_ms <= _SHORT_WAIT_MS else f"{again} {WHAT_HELPS}"
+        return again if wait_ms <= _SHORT_WAIT_MS else f"{again} {helps}"
     if quota.amount == 0:
-        return f"The limit allows none. {WHAT_HELPS}"
-    return f"The quota is used up. {WHAT_HELPS}"
+        return f"The limit allows none. {helps}"
+    return f"The quota is used up. {helps}"
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:

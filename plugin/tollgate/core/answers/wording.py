@@ -34,6 +34,8 @@ class Preset(StrEnum):
 
 WHAT_HELPS = "GET /v1/usage lists every limit of your key; an administrator can raise one."
 
+WHAT_HELPS_UPSTREAM = "Another model may have room; GET /v1/models lists those that you may use."
+
 
 @dataclass(frozen=True, slots=True)
 class Crossed:

@@ -86,12 +86,17 @@ class Caller(Struct, frozen=True):
         )
 
 
+Upstream = tuple[tuple[Scope, LimitSet], ...]
+"""The scopes that a call belongs to because of what serves it, with their limits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Limits that the configuration gives: to the whole proxy, to each customer that has none of
     its own, and to values of dimensions. Without `enforce` all limits of all scopes are in shadow
     mode. `defaults`: limits of each entity of a kind of scope that has none of that meter and
-    window.
+    window. `upstreams`: by a deployment's id, its own limits and those of its provider; deployments
+    without any are left out.
     """
 
     proxy: LimitSet = NO_LIMITS
@@ -99,6 +104,7 @@ class Policy:
     dimensions: tuple[Dimension, ...] = ()
     enforce: bool = True
     defaults: Mapping[str, LimitSet] = field(default_factory=dict)
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -106,19 +112,31 @@ class Policy:
 
 
 def accounts(
-    caller: Caller, policy: Policy, model: str, now_us: int, *, tokens: bool, money: bool
+    caller: Caller,
+    policy: Policy,
+    model: str,
+    now_us: int,
+    *,
+    tokens: bool,
+    money: bool,
+    deployment: str = "",
 ) -> Accounts:
     """Every account of a caller's calls of a model.
 
-    Those that can refuse come first; after them what is only counted.
+    Those that can refuse come first, the caller's before the deployment's; after them what is only
+    counted.
 
     `tokens`, `money`: whether the calls use any; what they do not use does not limit them.
+    `deployment`: the id of the one that serves them, if it is known.
     """
     found = [
         _account(
             scope, limits if policy.enforce else replace(limits, shadow=True), now_us, tokens, money
         )
-        for scope, limits in scopes_of(caller, policy, model)
+        for scope, limits in (
+            *scopes_of(caller, policy, model),
+            *policy.upstreams.get(deployment, ()),
+        )
     ]
     if caller.customer_id is not None and caller.customer is None:
         found = [
@@ -150,17 +168,34 @@ class KnownAccounts:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._known: Bounded[tuple[int, str, bool, bool], _Known] = Bounded()
+        self._known: Bounded[tuple[int, str, str, bool, bool], _Known] = Bounded()
 
     def find(
-        self, caller: Caller, model: str, now_us: int, *, tokens: bool, money: bool
+        self,
+        caller: Caller,
+        model: str,
+        now_us: int,
+        *,
+        tokens: bool,
+        money: bool,
+        deployment: str = "",
     ) -> Accounts:
         """As `accounts`: the same object while nothing has changed."""
-        name = (id(caller), model, tokens, money)
+        if deployment not in self._policy.upstreams:
+            deployment = ""
+        name = (id(caller), model, deployment, tokens, money)
         known = self._known.get(name)
         if known is not None and known.since_us <= now_us < known.until_us:
             return known.accounts
-        found = accounts(caller, self._policy, model, now_us, tokens=tokens, money=money)
+        found = accounts(
+            caller,
+            self._policy,
+            model,
+            now_us,
+            tokens=tokens,
+            money=money,
+            deployment=deployment,
+        )
         periods = [
             period
             for each in found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct, structs
 
@@ -32,6 +33,8 @@ class ScopeKind(StrEnum):
     TAG = "tag"
     SESSION = "session"
     KEY = "key"
+    PROVIDER = "provider"
+    DEPLOYMENT = "deployment"
 
 
 _WITHIN_ORGANIZATION = frozenset(
@@ -44,6 +47,10 @@ _WITHIN_ORGANIZATION = frozenset(
         ScopeKind.KEY,
     }
 )
+
+
+UPSTREAM: Final = frozenset({ScopeKind.PROVIDER, ScopeKind.DEPLOYMENT})
+"""Scopes of what serves a call. All others belong to whoever asks."""
 
 
 def spans_organizations(kind: str) -> bool:

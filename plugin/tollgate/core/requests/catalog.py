@@ -52,6 +52,12 @@ class Serving:
         least = 0 if any(each.weight for each in deployments) else 1
         return cls(deployments, tuple(accumulate(max(least, each.weight) for each in deployments)))
 
+    def draw(self, number: int) -> Deployment | None:
+        """Return the deployment that a number stands for; None if there are none."""
+        if len(self.deployments) < 2:
+            return self.deployments[0] if self.deployments else None
+        return self.deployments[bisect_right(self.shares, number % self.shares[-1])]
+
 
 @dataclass(slots=True)
 class Catalog:
@@ -183,21 +189,27 @@ class Catalog:
 
         Deterministic: the same `draw` chooses the same deployment.
         """
-        serving = (
+        deployment = self._serving(name, wire).draw(draw)
+        if deployment is None or deployment.model_name == name:
+            return deployment
+        return _named(deployment, name)
+
+    def others(self, name: str, wire: Wire | None, draw: int, chosen: str) -> list[Deployment]:
+        """Return the deployments of the model on a wire in the order in which they would be chosen,
+        without the one with this id. Those of weight 0 come last.
+        """
+        left = [each for each in self._serving(name, wire).deployments if each.id != chosen]
+        found = []
+        while (deployment := Serving.of(tuple(left)).draw(draw)) is not None:
+            left.remove(deployment)
+            found.append(deployment if deployment.model_name == name else _named(deployment, name))
+        return found
+
+    def _serving(self, name: str, wire: Wire | None) -> Serving:
+        return (
             self.serving.get((name, wire))
             or self.serving[self.wildcards.find_wildcard(name) or name, wire]
         )
-        if not serving.deployments:
-            return None
-        at = (
-            0
-            if len(serving.deployments) < 2
-            else bisect_right(serving.shares, draw % serving.shares[-1])
-        )
-        deployment = serving.deployments[at]
-        if deployment.model_name == name:
-            return deployment
-        return _named(deployment, name)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
         """Return whether every call of every model costs money.

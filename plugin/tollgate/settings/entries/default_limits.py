@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from tollgate.core.callers.limit_entries import MOST_LIMITS
 from tollgate.core.entities import LimitSet
-from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.limits.accounts import UPSTREAM, ScopeKind
 from tollgate.settings.entries.limit_entry import LimitSetting
 
-DEFAULTED = frozenset(ScopeKind) - {ScopeKind.PROXY, ScopeKind.TAG, ScopeKind.SESSION}
-"""Kinds of scopes that may have default limits. The proxy has its own, and dimensions theirs."""
+DEFAULTED = frozenset(ScopeKind) - {ScopeKind.PROXY, ScopeKind.TAG, ScopeKind.SESSION} - UPSTREAM
+"""Kinds of scopes that may have default limits. The proxy has its own, and dimensions theirs;
+deployments and providers have theirs in `model_list` and `router_settings`.
+"""
 
 
 def default_limits_of(given: Mapping[str, Iterable[LimitSetting]]) -> dict[str, LimitSet]:

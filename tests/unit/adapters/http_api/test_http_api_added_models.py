@@ -64,7 +64,7 @@ async def test_the_audit_log_tells_of_a_changed_key_and_never_shows_it(
         ({"litellm_params": {}}, "litellm_params.model"),
         ({"litellm_params": {"model": "openai/x", "weight": -1}}, "weight"),
         ({"litellm_params": {"model": "openai/x", "api_base": "ftp://x"}}, "ftp://x"),
-        ({"litellm_params": {"model": "openai/x", "max_budget": 7}}, "max_budget"),
+        ({"litellm_params": {"model": "openai/x", "max_budget": "much"}}, "max_budget"),
         ({"litellm_params": {"model": "openai/x", "api_key": "os.environ/PATH"}}, "os.environ"),
         ({"litellm_params": {"model": "openai/x", "metadata": ["os.environ/A"]}}, "os.environ"),
         ({"litellm_params": {"model": "openai/x", "input_cost_per_token": "much"}}, "input_cost"),

@@ -1,0 +1,147 @@
+"""Find who serves a request, and hold what it may use there.
+
+The deployment that is chosen first serves, unless a limit of that deployment or of its provider
+refuses. Then the model's other deployments are asked in turn, and after them its fallbacks. Each
+attempt is a decision of its own: with the price of what it asks, and subject to every limit of the
+caller. A call of a deployment without limits costs one attempt.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
+
+from msgspec import structs
+
+from tollgate.admission.callers import Callers, Refused
+from tollgate.admission.holding import Held, Holding, refused_upstream
+from tollgate.admission.model_choice import ModelChoice
+from tollgate.admission.planning import Planner, Question, ServicePlan
+from tollgate.admission.strict import StrictFit, meets_strict
+from tollgate.core.errors import BadRequest
+from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.core.models.deployment import Deployment
+
+MOST_MODELS = 6
+"""Models that one request may be decided for: LiteLLM tries five fallbacks too."""
+
+
+class Service:
+    """Plans requests and holds what they may use."""
+
+    def __init__(
+        self,
+        choice: ModelChoice,
+        planner: Planner,
+        holding: Holding,
+        strict: StrictFit,
+        callers: Callers,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._choice = choice
+        self._planner = planner
+        self._holding = holding
+        self._strict = strict
+        self._callers = callers
+        self._new_id = new_id
+
+    async def plan(self, question: Question, model: str) -> ServicePlan:
+        """Return the plan to serve a request by a model.
+
+        Raises BadRequest if the model cannot serve it, Refused if its client's credentials must not
+        pass.
+        """
+        plan = self._planner.plan(question, model, self._new_id())
+        return await self._checked(question, plan)
+
+    async def hold(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
+        """Hold what a request may use, of the model asked for or of one that stands in for it.
+
+        What the model asked for was refused with stands if no other model can serve the request.
+        Raises StoreUnavailable.
+        """
+        first, refused = await self._hold_at_any(question, plan)
+        asked_for = plan.reservation.model
+        tried, names = {asked_for}, deque(self._stand_ins(first, refused))
+        while names and len(tried) < MOST_MODELS:
+            name = names.popleft()
+            if name in tried:
+                continue
+            tried.add(name)
+            try:
+                checked = self._choice.checked(question.caller, name, question.family)
+                other = _instead_of(asked_for, await self.plan(question, checked))
+            except (Refused, BadRequest):
+                continue
+            other, held = await self._hold_at_any(question, other)
+            if held.standing.refused is None:
+                return other, held
+            names.extend(self._stand_ins(other, held))
+        return first, refused
+
+    def _stand_ins(self, plan: ServicePlan, held: Held) -> Sequence[str]:
+        """Return the models that may serve in place of one that a limit refused."""
+        if held.instead is not None:
+            return (held.instead,)
+        if refused_upstream(held.reservation.accounts, held.standing):
+            return self._choice.find_fallbacks(plan.reservation.model)
+        return ()
+
+    async def _hold_at_any(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
+        """Hold at a deployment, or at another one of the model where its limits refuse."""
+        if not self._choice.limits_upstream(plan.deployment):
+            return await self._hold_at(question, plan)
+        others = self._choice.find_others(plan.deployment, question.endpoint, plan.reservation.id)
+        plan, held = await self._hold_at(question, structs.replace(plan, last=not others))
+        soonest = plan, held
+        for number, deployment in enumerate(others, start=1):
+            if not refused_upstream(held.reservation.accounts, held.standing):
+                return plan, held
+            try:
+                plan = await self._plan_at(deployment, question, plan)
+            except (Refused, BadRequest):
+                continue
+            last = number == len(others)
+            plan, held = await self._hold_at(question, structs.replace(plan, last=last))
+            if _wait_ms(held) < _wait_ms(soonest[1]):
+                soonest = plan, held
+        if refused_upstream(held.reservation.accounts, held.standing):
+            return soonest
+        return plan, held
+
+    async def _plan_at(
+        self, deployment: Deployment, question: Question, plan: ServicePlan
+    ) -> ServicePlan:
+        """Return the plan to serve a request at another deployment of the same model."""
+        reservation = plan.reservation
+        other = self._planner.plan_at(deployment, question, reservation.model, self._new_id())
+        return _instead_of(reservation.instead_of, await self._checked(question, other))
+
+    async def _checked(self, question: Question, plan: ServicePlan) -> ServicePlan:
+        if plan.deployment.pass_credentials:
+            await self._callers.check_passed(question.headers, question.family)
+        return plan
+
+    async def _hold_at(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
+        if meets_strict(plan.reservation.accounts):
+            return await self._strict.hold(question, plan)
+        return plan, await self._holding.hold(plan.reservation, question.left, last=plan.last)
+
+
+def _instead_of(model: str, plan: ServicePlan) -> ServicePlan:
+    if not model:
+        return plan
+    reservation = structs.replace(plan.reservation, instead_of=model)
+    return structs.replace(plan, reservation=reservation)
+
+
+def _wait_ms(held: Held) -> float:
+    """Return how long the limit that refused has no room, in milliseconds."""
+    standing, reservation = held.standing, held.reservation
+    if standing.refused is None or standing.by is None:
+        return 0
+    quota = reservation.accounts[standing.refused].limit(standing.by)
+    used = standing.balances[standing.refused].used[standing.by]
+    wait_ms = algorithm_of(quota).wait_ms(quota, used, reservation.asked(quota), standing.now_us)
+    return inf if wait_ms is None else wait_ms

@@ -1,0 +1,66 @@
+"""Which deployment serves a call, through real Envoy: limits of deployments and providers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.e2e.gateway import CONFIG, Gateway, gateway
+
+MORE = """
+  - model_name: pool
+    litellm_params: {model: openai/gpt-4o, api_base: http://mock-llm/v1, api_key: k, rpm: 3}
+    model_info: {id: pool-small}
+  - model_name: pool
+    litellm_params: {model: azure/gpt-4o, api_base: http://mock-llm, api_key: k, rpm: 5}
+    model_info: {id: pool-large, base_model: gpt-4o}
+  - model_name: cheap
+    litellm_params: {model: groq/llama-3.1-8b-instant, api_base: http://mock-llm/v1, api_key: k,
+        input_cost_per_token: 1, output_cost_per_token: 1}
+router_settings:
+  provider_budget_config: {groq: {budget_limit: 1, time_period: 1d}}
+general_settings:"""
+
+
+@pytest_asyncio.fixture(scope="module", params=["grpc", "native"])
+async def ours(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """A gateway whose deployments have limits, and two workers."""
+    config = CONFIG.replace("\ngeneral_settings:", MORE)
+    folder = tmp_path_factory.mktemp("routing")
+    async with gateway(folder, config, "--mode", request.param) as running:
+        yield running
+
+
+def message(reply: httpx.Response) -> str:
+    return str(reply.json()["error"]["message"])
+
+
+async def test_a_group_takes_what_its_deployments_take_together(ours: Gateway) -> None:
+    """Of twenty calls at once eight are served, three by one deployment and five by the other,
+    whichever worker decides; the others are told which has room first, and when.
+    """
+    key = await ours.key(key_alias="crowd")
+    replies = await asyncio.gather(*(ours.chat(key, model="pool") for _ in range(20)))
+    await ours.settled()
+    assert Counter(each.status_code for each in replies) == {200: 8, 429: 12}
+    refused = next(each for each in replies if each.status_code == 429)
+    assert "deployment pool-" in message(refused)
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    served = await ours.records(model="pool", limit=100)
+    assert Counter(each["model_id"] for each in served) == {"pool-small": 3, "pool-large": 5}
+
+
+async def test_a_providers_budget_is_told_as_429(ours: Gateway) -> None:
+    """The caller has money, so it is no spent budget to an SDK."""
+    key = await ours.key(max_budget=1000)
+    assert (await ours.chat(key, model="cheap")).status_code == 200
+    refused = await ours.chat(key, model="cheap")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert message(refused).startswith("The budget of provider groq is spent.")
+    assert refused.headers["x-should-retry"] == "false"

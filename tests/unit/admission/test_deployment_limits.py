@@ -1,0 +1,208 @@
+"""Limits of deployments and of providers: which deployment serves while one is exhausted, and what
+a caller is told when all are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.desk import Desk, admission, chat, refusal
+from tests.make import DOLLAR, limit_set, settlement
+
+from tollgate.core.answers.wording import Preset
+from tollgate.core.callers.rules import Upstream
+from tollgate.core.entities import LimitSet
+from tollgate.core.limits.accounts import Enforcement, Meter, Scope, ScopeKind
+from tollgate.core.limits.limit import Bucket, InFlight, Limit, Recurring
+from tollgate.core.models.deployment import Deployment
+
+RPM = Bucket(60)
+CAPACITIES = [
+    Limit(Meter.REQUESTS, 2, RPM),
+    Limit(Meter.TOKENS, 50, RPM),
+    Limit(Meter.TOKENS, 50, Recurring("1d")),
+    Limit(Meter.CALLS, 2, InFlight()),
+    Limit(Meter.USD, 1_000, Recurring("1d")),
+]
+
+
+def pool(*identities: str, provider: str = "openai", **fields: Any) -> tuple[Deployment, ...]:
+    return tuple(
+        Deployment(each, "gpt-4o", provider, "gpt-4o", "http://mock-llm/v1", **fields)
+        for each in identities
+    )
+
+
+def of_deployment(identity: str, *limits: Limit) -> Upstream:
+    return ((Scope(ScopeKind.DEPLOYMENT, identity), LimitSet(limits)),)
+
+
+def desk(deployments: tuple[Deployment, ...], upstreams: dict[str, Upstream], **terms: Any) -> Desk:
+    found = Desk(deployments=deployments)
+    found.terms = replace(found.with_policy(upstreams=upstreams), **terms)
+    return found
+
+
+async def served(at: Desk, times: int, **asked: Any) -> list[str]:
+    """Which deployments serve so many calls, and what refuses the others."""
+    found = []
+    for _ in range(times):
+        decision = await at.ask(chat(**asked))
+        if hasattr(decision, "deployment"):
+            found.append(admission(decision).deployment)
+        else:
+            found.append(f"{refusal(decision)[0]}")
+    return found
+
+
+@pytest.mark.parametrize("limit", CAPACITIES, ids=lambda each: f"{each.meter}-{each.window}")
+async def test_calls_go_to_another_deployment_while_one_is_exhausted(limit: Limit) -> None:
+    """Whatever the limit counts; the other one takes all that the first does not."""
+    at = desk(
+        pool("small", weight=1) + pool("large", weight=0), {"small": of_deployment("small", limit)}
+    )
+    told = await served(at, 20, max_tokens=20)
+    first = told.index("large")
+    assert 0 < first < 20
+    assert set(told[:first]) == {"small"}
+    assert set(told[first:]) == {"large"}
+
+
+async def test_exhausted_deployments_refuse_with_429_that_names_one() -> None:
+    """With the time after which it takes calls again."""
+    one = Limit(Meter.REQUESTS, 1, RPM)
+    at = desk(pool("a", "b"), {name: of_deployment(name, one) for name in "ab"})
+    assert sorted(await served(at, 2)) == ["a", "b"]
+    status, body, headers = refusal(await at.ask())
+    assert status == 429
+    assert "deployment" in body["error"]["message"]
+    assert 0 < int(headers["retry-after"]) <= 60
+    assert body["error"]["code"] == "rate_limit_exceeded"
+
+
+async def test_the_refusal_names_the_deployment_that_has_room_first() -> None:
+    """One is full for a day, the other for a minute."""
+    limits = {
+        "day": of_deployment("day", Limit(Meter.REQUESTS, 1, Bucket(86_400))),
+        "minute": of_deployment("minute", Limit(Meter.REQUESTS, 1, RPM)),
+    }
+    at = desk(pool("day", "minute"), limits)
+    await served(at, 2)
+    for _ in range(4):
+        _, body, headers = refusal(await at.ask())
+        assert "minute" in body["error"]["message"]
+        assert int(headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_dollars_of_a_deployment_are_no_budget_of_the_callers(
+    preset: Preset, path: str
+) -> None:
+    """Their login is good and their money is not spent: 429, never 401, 402 or 422."""
+    spent = Limit(Meter.USD, 0, Recurring("1d"))
+    provider = "openai" if "chat" in path else "anthropic"
+    at = desk(pool("a", provider=provider), {"a": of_deployment("a", spent)}, errors=preset)
+    status, body, _ = refusal(await at.ask(chat(max_tokens=5), path))
+    assert status == 429
+    assert "deployment a" in str(body)
+    assert "Max Budget: 0.0" in str(body)
+
+
+async def test_a_providers_limit_is_shared_by_its_deployments() -> None:
+    """Both are exhausted together, and another provider's serves."""
+    both = ((Scope(ScopeKind.PROVIDER, "azure"), LimitSet((Limit(Meter.REQUESTS, 3, RPM),))),)
+    deployments = pool("x", "y", provider="azure") + pool("z", weight=0)
+    at = desk(deployments, {"x": both, "y": both})
+    told = await served(at, 6)
+    assert set(told[:3]) <= {"x", "y"}
+    assert told[3:] == ["z", "z", "z"]
+
+
+async def test_a_refusal_by_the_callers_own_limit_tries_no_other_deployment() -> None:
+    """And changes no deployment's counters: limits of who asks come first."""
+    at = desk(pool("a", "b"), {name: of_deployment(name, CAPACITIES[0]) for name in "ab"})
+    at.key(limits=limit_set(rpm=0))
+    status, body, _ = refusal(await at.ask())
+    assert status == 429
+    assert "key" in body["error"]["message"]
+    at.key(limits=limit_set())
+    assert sorted(await served(at, 4)) == ["a", "a", "b", "b"]
+
+
+async def test_callers_are_not_told_of_limits_of_deployments() -> None:
+    """Their headers tell of their own limits; the next call may go elsewhere."""
+    at = desk(pool("a"), {"a": of_deployment("a", Limit(Meter.REQUESTS, 2, RPM))})
+    at.terms = replace(at.terms, ietf_headers=True)
+    at.key(limits=limit_set(rpm=10))
+    told = {each.name: each.value for each in admission(await at.ask()).headers}
+    assert told["x-ratelimit-limit-requests"] == "10"
+    assert "deployment" not in told["ratelimit"]
+
+
+async def test_a_deployment_is_charged_what_its_calls_cost() -> None:
+    """Whoever made them."""
+    limit = Limit(Meter.USD, DOLLAR, Recurring("1d"))
+    at = desk(pool("a", "b"), {"a": of_deployment("a", limit)})
+    cost = 0
+    for number in range(6):
+        held = admission(await at.ask()).reservation
+        assert held is not None
+        await at.counters.settle(held, settlement(cost=7))
+        cost += 7 * (held.deployment == "a")
+        at.key(organization=f"org-{number}")
+    assert cost > 0
+    assert await at.spent("any", Scope(ScopeKind.DEPLOYMENT, "a")) == cost
+
+
+async def test_a_deployments_limit_in_shadow_mode_refuses_nothing() -> None:
+    """It is reported."""
+    limit = Limit(Meter.REQUESTS, 1, RPM, Enforcement(shadow=True))
+    at = desk(pool("a"), {"a": of_deployment("a", limit)})
+    await at.ask()
+    told = {each.name: each.value for each in admission(await at.ask()).headers}
+    assert told["x-tollgate-shadow"] == "deployment requests per min (RPM)"
+
+
+async def test_a_model_whose_deployments_are_exhausted_is_served_by_its_fallback() -> None:
+    """The reply says so, and the reservation is of the model that serves."""
+    at = desk(
+        (*pool("a"), Deployment("m", "mini", "openai", "gpt-4o-mini", "http://mock-llm/v1")),
+        {"a": of_deployment("a", Limit(Meter.REQUESTS, 1, RPM))},
+        fallbacks={"gpt-4o": ("nowhere", "mini")},
+    )
+    assert await served(at, 3) == ["a", "m", "m"]
+    last = admission(await at.ask())
+    assert last.reservation is not None
+    assert (last.reservation.model, last.reservation.instead_of) == ("mini", "gpt-4o")
+    assert {each.name: each.value for each in last.headers}["x-tollgate-model"] == "mini"
+
+
+async def test_a_fallback_never_escapes_the_callers_limits() -> None:
+    """A model that the key may not use, or whose own limit is reached, does not serve."""
+    fallback = Deployment("m", "mini", "openai", "gpt-4o-mini", "http://mock-llm/v1")
+    upstreams = {"a": of_deployment("a", Limit(Meter.REQUESTS, 0, RPM))}
+    at = desk((*pool("a"), fallback), upstreams, fallbacks={"*": ("mini",)})
+    at.key(models=("gpt-4o",))
+    assert await served(at, 1) == ["429"]
+    at.key(limits=LimitSet(max_budget_nanousd=1))
+    held = admission(await at.ask()).reservation
+    assert held is not None
+    await at.counters.settle(held, settlement(cost=1))
+    assert await served(at, 1) == ["401"]
+
+
+async def test_fallbacks_that_name_each_other_end() -> None:
+    """Each model is decided for once."""
+    other = Deployment("m", "mini", "openai", "gpt-4o-mini", "http://mock-llm/v1")
+    none = Limit(Meter.REQUESTS, 0, RPM)
+    at = desk(
+        (*pool("a"), other),
+        {name: of_deployment(name, none) for name in "am"},
+        fallbacks={"gpt-4o": ("mini",), "mini": ("gpt-4o",)},
+    )
+    status, body, _ = refusal(await at.ask())
+    assert status == 429
+    assert "deployment a" in body["error"]["message"]
