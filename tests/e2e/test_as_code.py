@@ -22,6 +22,6 @@ async def test_what_docs_as_code_shows_works(tollgate: Gateway, tmp_path: Path) 
     assert served.status_code == 200
     assert served.headers["x-litellm-key-max-budget"] == "5.0"
     refused = await tollgate.chat(secret, model="fast")
-    assert refused.status_code == 401
+    assert refused.status_code == 403
     gone = await tollgate.chat("sk-0123456789abcdef")
     assert gone.status_code == 401
