@@ -81,7 +81,9 @@ class AddedModels:
         self._registry = registry
         self._clock = clock
         self._check = check
-        self.entities = Collection(registry, AddedModel, "Model with id={} not found in db")
+        self.entities = Collection(
+            registry, AddedModel, "model not found: Model with id={} not found in db"
+        )
 
     async def create(self, identity: str, change: EntryChange) -> AddedModel:
         """Add a deployment. Raises BadRequest with all faults."""

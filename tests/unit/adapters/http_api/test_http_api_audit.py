@@ -69,6 +69,7 @@ WRITES: list[tuple[str, dict[str, Any], str, str]] = [
     ("/model/new", MODEL, "create", "added_model"),
     ("/model/update", {"model_info": {"id": "o"}, "model_name": "n"}, "change", "added_model"),
     ("/model/delete", {"id": "o"}, "delete", "added_model"),
+    ("/key/service-account/generate", {"team_id": "t"}, "create", "key"),
     ("/global/apply", {"teams": [{"team_id": "new"}]}, "create", "team"),
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.dependencies import Administered, Managed, Somebody
@@ -15,6 +15,7 @@ from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
+from tollgate.management import Management
 from tollgate.management.administrators import Administrator, Denied
 from tollgate.management.virtual_keys import KeyQuery, as_hash
 
@@ -24,14 +25,30 @@ PageSize = Annotated[int, Query(ge=1, le=1000)]
 
 
 @router.post("/generate")
-async def generate(body: wire.GenerateKey, management: Administered) -> wire.GeneratedKey:
+async def generate(
+    body: wire.GenerateKey, management: Administered, request: Request
+) -> wire.GeneratedKey:
     """Create a key. Only this answer contains its secret."""
+    return await _generated(body, management, request)
+
+
+@router.post("/service-account/generate")
+async def generate_for_service_account(
+    body: wire.GenerateServiceAccountKey, management: Administered, request: Request
+) -> wire.GeneratedKey:
+    """Create a key of a team that belongs to no user."""
+    return await _generated(body, management, request)
+
+
+async def _generated(
+    body: wire.GenerateKey, management: Management, request: Request
+) -> wire.GeneratedKey:
     await management.budgets.check(body.budget_id)
     await management.organizations.check(body.organization_id)
     made = await management.keys.create(
         body.change, secret=body.key, spend_nanousd=body.spend or 0, anonymous=body.is_anonymous
     )
-    return wire.generated(made)
+    return wire.generated(made, with_id="x-api-key" in request.headers)
 
 
 @router.get("/info")

@@ -10,7 +10,7 @@ from tollgate.adapters.http_api.bodies import JsonRoute
 from tollgate.adapters.http_api.dependencies import Administered, Somebody
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire import model_infos as wire
-from tollgate.core.errors import UnknownModel
+from tollgate.core.errors import NotFound, UnknownModel
 from tollgate.management.administrators import Administrator
 from tollgate.reporting.reports import KnownModel
 
@@ -28,7 +28,8 @@ async def model_info(
     if litellm_model_id is not None:
         known = [each for each in known if each.deployment.id == litellm_model_id]
         if not known:
-            raise UnknownModel(litellm_model_id)
+            # LiteLLM's Terraform provider looks for these words, and then asks again.
+            raise NotFound(f"model not found: no model of yours has the id {litellm_model_id!r}")
     return wire.ModelInfos(data=tuple(wire.info(each, with_address=administers) for each in known))
 
 

@@ -83,8 +83,17 @@ class GenerateKey(KeyFields):
 
     @property
     def is_anonymous(self) -> bool:
-        """Return whether the request does not say whom the key belongs to."""
-        return not {"user_id", "team_id"} & self.model_fields_set
+        """Return whether the request names neither the key nor whom it belongs to.
+
+        Terraform would take a user that it did not ask for as a difference.
+        """
+        return not {"user_id", "team_id", "key_alias"} & self.model_fields_set
+
+
+class GenerateServiceAccountKey(GenerateKey):
+    """POST /key/service-account/generate: a key that belongs to a team and to no user."""
+
+    team_id: TeamId
 
 
 class UpdateKey(KeyFields):
@@ -95,6 +104,17 @@ class UpdateKey(KeyFields):
     """
 
     key: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _cleared(cls, data: Any) -> Any:
+        """Take empty strings as null: LiteLLM's Terraform provider sends them for what is not set.
+
+        Source: UpdateKey in litellm/client.go of github.com/BerriAI/terraform-provider-litellm.
+        """
+        if not isinstance(data, dict):
+            return data
+        return {name: None if value == "" else value for name, value in data.items()}
 
     @model_validator(mode="after")
     def _named(self) -> UpdateKey:
@@ -136,7 +156,8 @@ class ResetSpend(RequestBody):
 class GeneratedKey(ResponseBody):
     """The answer of /key/generate, in the order of LiteLLM's documentation.
 
-    Key name and token id are null there; /key/info has both.
+    Key name and token id are null there; /key/info has both. Clients that sign in with `x-api-key`
+    are told the token id: LiteLLM's Terraform provider does, and knows a key by it.
     """
 
     key: str
@@ -160,7 +181,7 @@ class GeneratedKey(ResponseBody):
     model_max_budget: dict[str, Any]
     key_name: None = None
     expires: PrintedTime | None
-    token_id: None = None
+    token_id: str | None = None
 
 
 class KeyRow(OwnedRow, SessionRow):
@@ -218,12 +239,13 @@ class SpendReset(ResponseBody):
     budget_reset_at: PrintedTime | None
 
 
-def generated(made: Made) -> GeneratedKey:
-    """Return a key with its secret, as LiteLLM prints it."""
+def generated(made: Made, *, with_id: bool = False) -> GeneratedKey:
+    """Return a key with its secret, as LiteLLM prints it. `with_id`: also with its hash."""
     shown = dict(row(made.live)) | {"key": made.secret, "duration": made.live.entity.lifetime}
     told_elsewhere = {"key_name", "token_id"}
     names = GeneratedKey.model_fields.keys() - told_elsewhere
-    return GeneratedKey(**{name: shown[name] for name in names})
+    told_id = made.live.entity.hash if with_id else None
+    return GeneratedKey(**{name: shown[name] for name in names}, token_id=told_id)
 
 
 def row(live: Live[Key]) -> KeyRow:

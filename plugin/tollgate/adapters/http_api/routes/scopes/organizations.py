@@ -28,6 +28,7 @@ async def new(body: wire.NewOrganization, management: Administered) -> wire.Orga
     )
 
 
+@router.post("/update", include_in_schema=False)  # as LiteLLM's Terraform provider calls it
 @router.patch("/update")
 async def update(body: wire.UpdateOrganization, management: Administered) -> wire.OrganizationRow:
     """Change an organization: omitted fields stay, null clears."""
@@ -45,6 +46,15 @@ async def info(
     if organization_id is None:
         raise BadRequest("organization_id is required", "organization_id")
     return await _answer(management, organization_id)
+
+
+@router.post("/info", include_in_schema=False)
+async def several(
+    body: wire.QueryOrganizations, management: Administered
+) -> list[wire.OrganizationAnswer]:
+    """Return those of the given organizations that exist; LiteLLM's older form."""
+    found = await management.registry.get(Organization, list(dict.fromkeys(body.organizations)))
+    return [await _answer(management, each.entity.id) for each in found if each is not None]
 
 
 @router.get("/list")
@@ -88,6 +98,7 @@ async def member_add(
     )
 
 
+@router.post("/member_update", include_in_schema=False)
 @router.patch("/member_update")
 async def member_update(
     body: wire.UpdateOrganizationMember, management: Administered

@@ -1,13 +1,14 @@
 """Recognise fields of LiteLLM's requests that ask for nothing.
 
 Source: the request models of LiteLLM 1.109's proxy (litellm/proxy/_types.py), which its clients
-send with their defaults.
+send with their defaults; `additional` is of its Terraform provider's models (litellm/types.go of
+github.com/BerriAI/terraform-provider-litellm).
 """
 
 from __future__ import annotations
 
 _NOT_SERVED = """
-    access_group_ids agent_id allow_team_guardrail_config allowed_model_region
+    access_group_ids additional agent_id allow_team_guardrail_config allowed_model_region
     allowed_passthrough_routes allowed_routes allowed_vector_store_indexes auto_rotate
     budget_fallbacks budget_reset_at default_estimated_output_tokens
     default_estimated_output_tokens_per_model default_model default_team_member_models

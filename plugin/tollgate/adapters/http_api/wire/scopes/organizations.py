@@ -66,6 +66,12 @@ class UpdateOrganization(OrganizationFields):
     organization_id: OrganizationId
 
 
+class QueryOrganizations(RequestBody):
+    """POST /organization/info."""
+
+    organizations: Names
+
+
 class DeleteOrganizations(RequestBody):
     """DELETE /organization/delete."""
 
