@@ -20,6 +20,7 @@ from tollgate.core.limits.accounts import (
     Scope,
     ScopeKind,
 )
+from tollgate.core.limits.amended import trickle_of
 
 STRICT = Enforcement(strict=True)
 DAY_US = 86_400_000_000
@@ -104,6 +105,20 @@ async def test_each_meter_may_be_limited_in_every_manner_at_once(bench: Bench) -
     assert [each.used for each in standing.balances] == [(7, 7, 0, 7, 7)] * 4
 
 
+@pytest.mark.parametrize("amounts", [(1000, 100), (100, 1000)])
+async def test_a_guess_is_held_as_the_smallest_limit_takes_it(
+    bench: Bench, amounts: tuple[int, int]
+) -> None:
+    """A quarter of it, wherever it stands: or else a call would hold all of a small limit."""
+    accounts = tuple(
+        Account(scope, (Quota(Meter.TOKENS, amount, 0, "ever"),))
+        for scope, amount in zip((TEAM, KEY), amounts, strict=True)
+    )
+    call = structs.replace(reservation("first", *accounts, tokens=500), guessed=True)
+    standing = await bench.counters.reserve(call)
+    assert [each.held for each in standing.balances] == [(35,), (35,)]
+
+
 async def test_a_limit_in_shadow_mode_changes_nothing_that_others_hold(bench: Bench) -> None:
     """Or else a budget would be exceeded by more than a call where another one is tried out."""
     tried = Account(KEY, (Quota(Meter.USD, 1, 0, "ever", enforcement=SHADOW),))
@@ -179,3 +194,17 @@ async def test_nothing_is_carried_over_from_before_the_first_call(bench: Bench) 
     call = reservation("first", monthly(bench, 100, 1000), tokens=1)
     assert (await bench.counters.reserve(call)).refused is None
     assert await used(bench, monthly(bench, 100, 1000)) == 0
+
+
+async def test_a_throttled_limit_carries_over_what_it_left_itself(bench: Bench) -> None:
+    """A call of its trickle enters the next period first: nothing was left of the spent one."""
+    (limit,) = monthly(bench, 100, 1000).limits
+    throttled = structs.replace(limit, enforcement=Enforcement(throttle_percent=50))
+    account = Account(KEY, (throttled,))
+    await use(bench, "first", 100, account)
+    trickling = Account(KEY, trickle_of(account, throttled))
+    call = reservation("second", trickling, tokens=1, cost=1)
+    assert (await bench.counters.reserve(call)).refused is None
+    bench.advance(86_400)
+    await bench.counters.settle(call, settlement(5, 5))
+    assert await used(bench, account) == 0

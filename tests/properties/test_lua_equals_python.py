@@ -286,13 +286,14 @@ def periods_in_turn() -> st.SearchStrategy[list[Step]]:
     one of their admission or later, and some periods pass without any.
     """
     limit = st.builds(
-        lambda meter, amount, how, cap: Quota(
-            meter, amount, 0, "7s", PERIODS["7s"], how, rollover=cap
+        lambda meter, amount, how, cap, counts_on: Quota(
+            meter, amount, 0, "7s", PERIODS["7s"], how, rollover=cap, counts_on=counts_on
         ),
         st.sampled_from([Meter.REQUESTS, Meter.TOKENS, Meter.USD]),
         st.integers(1, 60),
         st.sampled_from(HOW),
         st.sampled_from([0, 7, 90, 10**6]),
+        st.sampled_from([False, False, True]),
     )
     identity = st.sampled_from([f"r{n}" for n in range(12)])
     amount = st.integers(1, 60)

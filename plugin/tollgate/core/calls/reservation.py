@@ -72,7 +72,7 @@ class Reservation(Struct, frozen=True, array_like=True):
             most = self.worst or self
             return row.estimated(most) + row.estimated_output(most)
         output = row.estimated_output(self)
-        if self.guessed:
+        if self.guessed and not quota.counts_on:
             output = min(output, quota.amount // 4)
         return row.estimated(self) + output
 

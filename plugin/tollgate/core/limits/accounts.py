@@ -182,7 +182,8 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
 
     `rollover`: up to so much of what a period leaves unused is carried over to the next one.
     `raised` of the amount is a raise that ends at `raised_until_us`. `trickle`: the bucket of what
-    a throttled limit still lets pass, with a counter of its own.
+    a throttled limit still lets pass, with a counter of its own; `counts_on`: beside it that limit
+    counts, and refuses nothing.
     """
 
     meter: Meter
@@ -195,6 +196,7 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     raised_until_us: int = 0
     trickle: bool = False
     rollover: int | None = None
+    counts_on: bool = False
 
     @property
     def hold_group(self) -> HoldGroup:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from tollgate.core.limits.accounts import MAX_EXACT, Account, Accounts, Quota, accounts_bytes
+from tollgate.core.limits.accounts import Account, Accounts, Quota, accounts_bytes
 from tollgate.core.limits.bucket import most_amount
 from tollgate.core.memo import Bounded
 
@@ -87,7 +87,7 @@ def trickle_of(account: Account, quota: Quota) -> tuple[Quota, ...]:
         period = account.period if quota.duration is None else quota.period
         seconds, window_us = _TRICKLE_SECONDS, period.end_us - period.start_us
         if quota.duration is not None:
-            counting = (structs.replace(quota, amount=MAX_EXACT),)
+            counting = (structs.replace(quota, counts_on=True),)
     share = quota.amount * quota.enforcement.throttle_percent
     amount = share * seconds * 10_000 // max(1, window_us)
     if amount == 0 and share:

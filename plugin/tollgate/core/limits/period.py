@@ -9,7 +9,7 @@ the same arithmetic; a differential test compares them.
 
 from __future__ import annotations
 
-from tollgate.core.limits.accounts import Period, Quota
+from tollgate.core.limits.accounts import MAX_EXACT, Period, Quota
 
 
 def period_start_us(period: Period, now_us: int) -> int:
@@ -77,6 +77,8 @@ def fits(quota: Quota, used: int, held: int, asked: int) -> bool:
     """Whether a call may pass: while anything is left, since it holds no more than that. All that
     it asks for has to fit a strict limit.
     """
+    if quota.counts_on:
+        return True
     if quota.enforcement.holds_worst_case:
         return used + held < quota.amount and used + held + asked <= quota.amount
     return used + held < quota.amount
@@ -89,6 +91,8 @@ def fits_settled(quota: Quota, used: int, held: int, asked: int) -> bool:
 
 def remaining(quota: Quota, used: int, held: int) -> int:
     """Return what is neither used nor held; 0 when there is nothing left."""
+    if quota.counts_on:
+        return MAX_EXACT
     return max(0, quota.amount - used - held)
 
 

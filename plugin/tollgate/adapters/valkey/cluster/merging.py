@@ -58,7 +58,7 @@ def _unspent(group: HoldGroup, held: Mapping[PlacePart, Answer]) -> Sequence[int
         for part, answer in held.items()
         for account, balance in zip(part.keyed.accounts, answer.standing.balances, strict=True)
         for quota, used in zip(account.limits, balance.used, strict=True)
-        if quota.hold_group == group and not quota.seconds
+        if quota.hold_group == group and not (quota.seconds or quota.counts_on)
     ]
 
 

@@ -33,6 +33,7 @@ from tollgate.adapters.valkey.counters.layout import (
 from tollgate.adapters.valkey.counters.states import States
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.limits.accounts import (
+    MAX_EXACT,
     Account,
     Accounts,
     HoldGroup,
@@ -379,9 +380,10 @@ def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
             elif quota.rollover is None:
                 extra = distance(quota.period)
             else:
-                extra = distance(quota.period, quota.rollover)
+                extra = distance(quota.period, quota.rollover, quota.amount)
             counter = counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
-            numbers += (kind, meter, quota.amount, counter, extra)
+            amount = MAX_EXACT if quota.counts_on else quota.amount
+            numbers += (kind, meter, amount, counter, extra)
     return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
 
 

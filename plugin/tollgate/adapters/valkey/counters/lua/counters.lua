@@ -176,10 +176,11 @@ local function period_start(bounds)
   return finish + floor((now_us - finish) / length) * length
 end
 
--- What the periods since a counter was written leave to the one that begins now, at most the cap
--- that stands behind the period's bounds.
+-- What the periods since a counter was written leave to the one that begins now, at most the cap.
+-- Behind the period's bounds stand the cap, and the amount that each period had.
 local function carried(scope, place, limit, start)
-  local bounds, amount = limit + limits[limit + 4], limits[limit + 2]
+  local bounds = limit + limits[limit + 4]
+  local amount = limits[bounds + 4]
   local length, left = limits[bounds + 2] - limits[bounds + 1], amount - scope[place + $USED]
   local periods = floor((start - scope[place + $AT] + floor(length / 2)) / length)
   left = (left > 0 and left or 0) + (periods > 1 and periods - 1 or 0) * amount

@@ -23,7 +23,10 @@ local holders, takers, holder_count, taker_count = {}, {}, 0, 0
 local function period_refuses(at, limit, used, scope, held)
   local meter, amount = limits[limit + 1], limits[limit + 2]
   local left = amount - used - scope[held]
-  local hold = holds[meter] or asked_of(at, meter, amount)
+  local hold, tightest = asked_of(at, meter, amount), holds[meter]
+  if tightest and tightest < hold then
+    hold = tightest
+  end
   if hold > left or left <= 0 then
     local strict = calls[at + 2 * meter + 1] < 0
     if strict or left <= 0 then
