@@ -73,9 +73,14 @@ class Discovery:
         return f"{self.folder}/routes.json"
 
     @property
-    def certificates(self) -> str:
-        """Where the certificates of the listener are (SDS)."""
-        return f"{self.folder}/certificates.json"
+    def certificate(self) -> str:
+        """The certificate of the listener (SDS)."""
+        return f"{self.folder}/certificate.json"
+
+    @property
+    def client_ca(self) -> str:
+        """The authorities of clients' certificates (SDS)."""
+        return f"{self.folder}/client-ca.json"
 
 
 @dataclass(frozen=True, slots=True)

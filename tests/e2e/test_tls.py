@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -54,6 +55,47 @@ async def test_clients_call_over_tls(tmp_path: Path, mode: str) -> None:
         assert await call(tollgate.url, trusting(authority)) == 200
         with pytest.raises(httpx.HTTPError):
             await tollgate.client.get(tollgate.url.replace("https:", "http:") + "/v1/models")
+
+
+async def certificate_of(url: str, context: ssl.SSLContext) -> bytes:
+    """The certificate that a new connection is shown."""
+    host, _, port = url.rpartition("//")[2].rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=host)
+    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
+
+
+async def test_renewed_certificates_are_taken_in_without_a_restart(tmp_path: Path) -> None:
+    """As Kubernetes and certbot replace them: a link beside the files, which are links themselves.
+    Clients' authorities too.
+    """
+    first, second = trustme.CA(), trustme.CA()
+
+    def renew(name: str, authority: trustme.CA) -> None:
+        (tmp_path / name).mkdir()
+        with_tls(tmp_path / name, authority, clients=True)
+        (tmp_path / "new").symlink_to(name)
+        (tmp_path / "new").rename(tmp_path / "..data")
+
+    renew("one", first)
+    config = with_tls(tmp_path, first, clients=True)
+    for each in ("chain.pem", "key.pem", "clients.pem"):
+        (tmp_path / each).unlink()
+        (tmp_path / each).symlink_to(f"..data/{each}")
+    async with gateway(tmp_path, config) as tollgate:
+        before = await certificate_of(tollgate.url, trusting(first, known=True))
+        assert await call(tollgate.url, trusting(first, known=True)) == 200
+        renew("two", second)
+        for _ in range(100):
+            try:
+                if await call(tollgate.url, trusting(second, known=True)) == 200:
+                    break
+            except (httpx.HTTPError, OSError):
+                await asyncio.sleep(0.05)
+        assert await certificate_of(tollgate.url, trusting(second, known=True)) != before
+        with pytest.raises(httpx.HTTPError):
+            await call(tollgate.url, trusting(first, known=True))
 
 
 async def test_a_client_without_a_certificate_is_not_served_where_one_is_asked_for(

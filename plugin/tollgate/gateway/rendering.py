@@ -45,7 +45,10 @@ def write_first(settings: Settings, topology: Topology) -> None:
 
     def write() -> None:
         from tollgate.envoy_config.discovered import Discovered
+        from tollgate.envoy_config.listener.certificates import certificate_files
 
+        for file, text in certificate_files(settings.tollgate, discovery).items():
+            put(file, text)
         after = Discovered.of(settings, topology)
         earlier = _read_earlier(discovery)
         _write(discovery, AFTER, after)

@@ -43,7 +43,10 @@ Xds = Literal["static", "files"]
 
 
 class TlsSettings(OwnSection):
-    """TLS on the gateway's own port. Envoy rereads files that are replaced by renaming."""
+    """TLS on the gateway's own port.
+
+    Files are reread when they are replaced by renaming, under `up` and with `xds: files`.
+    """
 
     certificate: Path = Field(description="certificate chain, PEM")
     key: Path = Field(description="its private key, PEM")

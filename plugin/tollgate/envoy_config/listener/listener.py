@@ -9,7 +9,6 @@ from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutationRemoveOnMatch,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
-    DataSource,
     Http1ProtocolOptions,
     TypedExtensionConfig,
 )
@@ -21,14 +20,6 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from envoy_data_plane.envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     HeaderMutation as EarlyHeaderMutation,
 )
-from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
-    CertificateValidationContext,
-    CommonTlsContext,
-    DownstreamTlsContext,
-    TlsCertificate,
-    TlsParameters,
-    TlsParametersTlsProtocol,
-)
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from tollgate.core.envoy_contract import HEADER_PREFIX
@@ -37,11 +28,12 @@ from tollgate.envoy_config.http_filters import native_usage as native
 from tollgate.envoy_config.http_filters.filters import http_filters, router
 from tollgate.envoy_config.http_filters.switched import is_native
 from tollgate.envoy_config.listener.access_logging import access_log
+from tollgate.envoy_config.listener.certificates import transport_socket
 from tollgate.envoy_config.listener.local_replies import local_reply_config
 from tollgate.envoy_config.listener.route_table import ROUTES, route_configuration
 from tollgate.envoy_config.literals import Json, unshared
 from tollgate.envoy_config.typed_messages import envoy_address, extension, packed, plain
-from tollgate.settings import Settings, TollgateSettings
+from tollgate.settings import Settings
 from tollgate.topology import Discovery, Topology
 
 
@@ -51,6 +43,7 @@ def listener(settings: Settings, topology: Topology) -> Json:
         "name": "envoy.filters.network.http_connection_manager",
         "typed_config": connection_manager(settings, topology.discovery),
     }
+    socket = transport_socket(settings.tollgate, topology.discovery)
     return {
         "name": bounds.LISTENER,
         "address": plain(envoy_address(topology.listen)),
@@ -61,36 +54,7 @@ def listener(settings: Settings, topology: Topology) -> Json:
         # A few connections carry many calls. Without balancing, one socket gives each to whichever
         # thread is awake: all 32 of a run went to one of two threads.
         "connection_balance_config": {"exact_balance": {}},
-        "filter_chains": [{"filters": [manager], **_tls(settings.tollgate)}],
-    }
-
-
-def _tls(ours: TollgateSettings) -> Json:
-    """Return the listener's TLS transport socket; nothing if no certificate is configured.
-
-    Clients may negotiate HTTP/2, but not HTTP/3.
-    """
-    if ours.tls is None:
-        return {}
-    certificate = TlsCertificate(
-        certificate_chain=DataSource(filename=str(ours.tls.certificate)),
-        private_key=DataSource(filename=str(ours.tls.key)),
-    )
-    common = CommonTlsContext(
-        tls_certificates=[certificate],
-        alpn_protocols=["h2", "http/1.1"],
-        tls_params=TlsParameters(
-            tls_minimum_protocol_version=TlsParametersTlsProtocol.TLSv1_2,
-        ),
-    )
-    if ours.tls.client_ca is not None:
-        authorities = DataSource(filename=str(ours.tls.client_ca))
-        common.validation_context = CertificateValidationContext(trusted_ca=authorities)
-    context = DownstreamTlsContext(
-        common_tls_context=common, require_client_certificate=ours.tls.client_ca is not None
-    )
-    return {
-        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": packed(context)}
+        "filter_chains": [{"filters": [manager], **socket}],
     }
 
 
