@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ class Snapshot:
         """The file of what was wrong with the last change; none: nothing was."""
         return self.folder / "refused.txt"
 
+    @property
+    def handled(self) -> Path:
+        """The file that tells which added models the last change contained, taken or refused."""
+        return self.folder / "handled.txt"
+
     def propose(self, document: dict[str, Any]) -> None:
         """Write what is to come. A document is a configuration file with all that it includes."""
         self.coming.touch(mode=0o600)
@@ -71,6 +77,20 @@ class Snapshot:
         new.touch(mode=0o600)
         new.write_text(text, encoding="utf-8")
         new.replace(self.added)
+
+    def added_version(self) -> str:
+        """Return a name for the content of the added models."""
+        return sha256((_text(self.added) or "").encode()).hexdigest()
+
+    def handle(self, version: str) -> None:
+        """Tell that a version of the added models is in force, or refused."""
+        new = self.handled.with_suffix(".new")
+        new.write_text(version, encoding="utf-8")
+        new.replace(self.handled)
+
+    def handled_version(self) -> str | None:
+        """Return the version that was handled last; None if nobody takes in changes."""
+        return _text(self.handled)
 
     def with_added(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return a document with those models behind its own."""

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from tests.e2e.envoy_lab import Server, free_port, running_envoy
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import Gateway, bearer
 from tests.e2e.own_envoy import Serving, serving
 from typer.testing import CliRunner
 
@@ -157,9 +157,15 @@ async def test_models_of_the_api_are_served_and_a_bad_change_is_refused_whole(
     """Also one that only Envoy refuses; then what ran goes on, and is what a restart finds."""
     await beside.gateway.manage("/model/new", **beside.entry("added", "k"))
     key = await beside.gateway.key()
-    await beside.becomes(200, key, "added")
+    assert (await beside.gateway.chat(key, model="added")).status_code == 200
     bad = beside.entry("bad", "k")
     bad["litellm_params"]["api_base"] = "http://[fe80::1%25eth0]/v1"
+    url = f"{beside.gateway.url}/model/new"
+    told_sender = await beside.gateway.client.post(url, json=bad, headers=bearer("sk-1234"))
+    assert (told_sender.status_code, "Envoy refuses" in told_sender.text) == (400, True)
+    await beside.gateway.manage("/model/new", **beside.entry("later", "k"))
+    assert (await beside.gateway.chat(key, model="later")).status_code == 200
+    assert "configuration" not in await beside.readiness()
     beside.write(bad, beside.entry("beside-it", "k"))
     while "configuration" not in (told := await beside.readiness()):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.05)

@@ -30,6 +30,7 @@ from tollgate.adapters.valkey.entities.audit_stream import ValkeyAuditLog
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.added.entry_checks import EntryChecks, added_models_passed_on
+from tollgate.app.added.put_in_force import PutInForce
 from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
@@ -126,6 +127,7 @@ class _Services:
     ) -> None:
         self.core = core
         self._snapshot = snapshot
+        self._serving = None if snapshot is None else PutInForce(snapshot)
         self._kept_us = kept_us
         self._registry = ValkeyRegistry(core.client)
         self._book = spend_book_of(core.client, core.pipe)
@@ -153,6 +155,7 @@ class _Services:
             settings.master_key,
             guard,
             check=lambda: None if self._snapshot is None else EntryChecks(settings),
+            serving=self._serving,
         )
 
     def reports(self, settings: Settings, catalog: Catalog) -> Reports:

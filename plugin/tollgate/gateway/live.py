@@ -80,6 +80,7 @@ class LiveConfiguration:
         document, sources = read_with_sources(file)
         snapshot.propose(document)
         snapshot.accept()
+        snapshot.handle(snapshot.added_version())
         return cls(file, load, snapshot, settings, (), _sources=sources)
 
     async def follow(
@@ -117,6 +118,11 @@ class LiveConfiguration:
             await self._change(processes, say)
 
     async def _change(self, processes: Processes, say: Callable[[str], None]) -> None:
+        added = self.snapshot.added_version()
+        await self._take_or_refuse(processes, say)
+        self.snapshot.handle(added)
+
+    async def _take_or_refuse(self, processes: Processes, say: Callable[[str], None]) -> None:
         try:
             coming = await self._prepare(processes)
             if coming is None:

@@ -17,7 +17,7 @@ from tollgate.management.applying.declared_kinds import verbs_by_kind
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
-from tollgate.management.models.added_models import AddedModels, EntryCheck
+from tollgate.management.models.added_models import AddedModels, EntryCheck, Serving, Unserved
 from tollgate.management.organizations import Organizations
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
@@ -64,15 +64,17 @@ class Management:
         guard: LimitGuard = UNCHECKED,
         own: Key | None = None,
         check: Callable[[], EntryCheck | None] = lambda: None,
+        serving: Serving | None = None,
     ) -> Management:
         """Build the use cases over these ports.
 
         Without a master key, only keys of administrators can administer. `guard`: what a change of
-        limits has to respect. `check`: what judges models that are added.
+        limits has to respect. `check`: what judges models that are added; `serving`: who
+        takes them in.
         """
 
         def remake(registry: Registry, own: Key | None) -> Management:
-            return cls.of(registry, counters, book, clock, master_key, guard, own, check)
+            return cls.of(registry, counters, book, clock, master_key, guard, own, check, serving)
 
         plain, registry = registry, GuardedRegistry(registry, guard, own)
         spending = Spending(registry, counters, book, clock)
@@ -89,7 +91,7 @@ class Management:
             plain,
             Authenticator(registry, clock, master_key),
             *nouns,
-            AddedModels(plain, clock, check),
+            AddedModels(plain, clock, check, serving or Unserved()),
             Imports(registry, spending),
             Applying(registry, verbs_by_kind(registry, *nouns), clock),
             remake,

@@ -6,9 +6,10 @@ gateways learn of it from the store.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -34,6 +35,28 @@ class EntryCheck(Protocol):
     def in_file(self, identity: str) -> bool:
         """Return whether the configuration file has a deployment of that id."""
         ...
+
+
+class Serving(Protocol):
+    """Who takes in the deployments that are added."""
+
+    turn: asyncio.Lock
+    """Held while a change is made, so that faults are those of one change."""
+
+    async def take_in(self, entries: list[Json]) -> list[str]:
+        """Wait until all of them are served, or refused. Return a line for each fault."""
+        ...
+
+
+class Unserved:
+    """A `Serving` without processes."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+
+    async def take_in(self, entries: list[Json]) -> list[str]:  # noqa: ARG002 - the port's
+        """Return no fault."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +99,40 @@ class AddedModels:
     """The use cases. Without `check` nothing can be added."""
 
     def __init__(
-        self, registry: Registry, clock: Clock, check: Callable[[], EntryCheck | None]
+        self,
+        registry: Registry,
+        clock: Clock,
+        check: Callable[[], EntryCheck | None],
+        serving: Serving,
     ) -> None:
         self._registry = registry
         self._clock = clock
         self._check = check
+        self._serving = serving
         self.entities = Collection(
             registry, AddedModel, "model not found: Model with id={} not found in db"
         )
 
     async def create(self, identity: str, change: EntryChange) -> AddedModel:
-        """Add a deployment. Raises BadRequest with all faults."""
+        """Add a deployment; it is served then. Raises BadRequest with all faults."""
         now_us = self._clock.now_us()
         model = change.apply(AddedModel(identity, "", created_us=now_us, updated_us=now_us))
         if self._checked(model).in_file(identity):
             raise BadRequest(f"the configuration file has a model with id={identity}", "id")
-        try:
-            await self._registry.write(Write(None, model))
-        except Conflict as conflict:
-            raise BadRequest(str(conflict), "id") from conflict
+        async with self._serving.turn:
+            try:
+                await self._registry.write(Write(None, model))
+            except Conflict as conflict:
+                raise BadRequest(str(conflict), "id") from conflict
+            if faults := await self._serving.take_in(await self.entries()):
+                await self._registry.write(Write(await self.entities.get(identity), None))
+                await self._refuse(faults)
         return model
 
     async def update(self, identity: str, change: EntryChange) -> AddedModel:
-        """Change a deployment. Raises NotFound, or BadRequest with all faults."""
-        await self._own(identity)
+        """Change a deployment; it is served so then. Raises NotFound, or BadRequest with all
+        faults.
+        """
         now_us = self._clock.now_us()
 
         def apply(model: AddedModel) -> AddedModel:
@@ -107,7 +140,13 @@ class AddedModels:
             self._checked(changed)
             return changed
 
-        return await self.entities.change(identity, apply)
+        async with self._serving.turn:
+            before = (await self._own(identity)).entity
+            after = await self.entities.change(identity, apply)
+            if faults := await self._serving.take_in(await self.entries()):
+                await self.entities.change(identity, lambda _: before)
+                await self._refuse(faults)
+        return after
 
     async def delete(self, identity: str) -> AddedModel:
         """Remove a deployment. Raises NotFound or BadRequest."""
@@ -120,6 +159,11 @@ class AddedModels:
         models = await self.entities.all()
         models.sort(key=lambda each: (each.created_us, each.id))
         return [entry_of(each) for each in models]
+
+    async def _refuse(self, faults: list[str]) -> NoReturn:
+        """Let what was before be served again. Raises BadRequest."""
+        await self._serving.take_in(await self.entries())
+        raise BadRequest("; ".join(faults))
 
     async def _own(self, identity: str) -> Stored[AddedModel]:
         """Return a deployment of ours. Raises NotFound, BadRequest for one of the file."""

@@ -49,7 +49,9 @@ async def model_group_info(
 
 @router.post("/model/new")
 async def new(body: wire.NewModel, management: Administered) -> wire.AddedModelRow:
-    """Add a deployment beside those of the configuration file; it is served within seconds.
+    """Add a deployment beside those of the configuration file.
+
+    The answer comes once it is served, or with the faults for which it is refused.
 
     The provider's credentials are never shown again.
     """
