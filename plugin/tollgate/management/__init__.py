@@ -17,7 +17,7 @@ from tollgate.management.applying.declared_kinds import verbs_by_kind
 from tollgate.management.budgets import Budgets
 from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
-from tollgate.management.models.added_models import AddedModels, EntryCheck, Serving, Unserved
+from tollgate.management.models.added_models import AddedModels, EntryCheck, ModelServing, Unserved
 from tollgate.management.organizations import Organizations
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
@@ -64,7 +64,7 @@ class Management:
         guard: LimitGuard = UNCHECKED,
         own: Key | None = None,
         check: Callable[[], EntryCheck | None] = lambda: None,
-        serving: Serving | None = None,
+        serving: ModelServing | None = None,
     ) -> Management:
         """Build the use cases over these ports.
 

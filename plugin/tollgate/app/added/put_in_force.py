@@ -13,7 +13,7 @@ _LONGEST_S = 20.0
 
 
 class PutInForce:
-    """The port `Serving`, by the snapshot of this gateway."""
+    """The port `ModelServing`, by the snapshot of this gateway."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot

@@ -37,7 +37,7 @@ class EntryCheck(Protocol):
         ...
 
 
-class Serving(Protocol):
+class ModelServing(Protocol):
     """Who takes in the deployments that are added."""
 
     turn: asyncio.Lock
@@ -49,7 +49,7 @@ class Serving(Protocol):
 
 
 class Unserved:
-    """A `Serving` without processes."""
+    """A `ModelServing` without processes."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
@@ -103,7 +103,7 @@ class AddedModels:
         registry: Registry,
         clock: Clock,
         check: Callable[[], EntryCheck | None],
-        serving: Serving,
+        serving: ModelServing,
     ) -> None:
         self._registry = registry
         self._clock = clock
