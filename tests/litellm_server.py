@@ -35,6 +35,56 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
         {"budget_id": "own", "max_budget": 0.5, "budget_duration": "1d", "tpm_limit": None},
     ],
+    "organizations": [
+        {
+            "organization_id": "acme",
+            "organization_alias": "Acme",
+            "budget_id": "acme-budget",
+            "models": ["gpt-4o", "fast"],
+            "spend": 40.5,
+            "model_spend": {},
+            "metadata": {"region": "eu"},
+            "litellm_budget_table": {
+                "budget_id": "acme-budget",
+                "max_budget": 1000.0,
+                "budget_duration": "30d",
+                "budget_reset_at": "2099-01-01T00:00:00Z",
+                "rpm_limit": 500,
+            },
+            "members": [
+                {
+                    "user_id": "ishaan",
+                    "organization_id": "acme",
+                    "user_role": "org_admin",
+                    "spend": 3.5,
+                    "budget_id": "acme-ishaan",
+                    "litellm_budget_table": {"budget_id": "acme-ishaan", "max_budget": 30.0},
+                },
+                {"user_id": "krrish", "organization_id": "acme", "user_role": "admin"},
+            ],
+            "teams": [{"team_id": "core"}],
+            "created_at": "2026-01-02T03:04:05.678000Z",
+            "updated_at": "2026-01-02T03:04:05.678000Z",
+            "created_by": "admin",
+        }
+    ],
+    "tags": [
+        {
+            "name": "nightly",
+            "description": "Batch runs",
+            "models": [],
+            "model_info": {},
+            "spend": 2.25,
+            "budget_id": "nightly-budget",
+            "litellm_budget_table": {
+                "budget_id": "nightly-budget",
+                "max_budget": 20.0,
+                "budget_duration": "7d",
+            },
+            "created_at": "2026-01-02T03:04:05.678000Z",
+            "updated_at": "2026-01-02T03:04:05.678000Z",
+        }
+    ],
     "users": [
         {
             "user_id": "ishaan",
@@ -60,6 +110,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {
             "team_id": "core",
             "team_alias": "core-infra",
+            "organization_id": "acme",
             "members_with_roles": [
                 {"role": "admin", "user_id": "ishaan", "user_email": None},
                 {"role": "user", "user_id": "krrish", "user_email": None},
@@ -107,6 +158,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "budget_duration": "30d",
             "budget_reset_at": "2099-01-01T00:00:00Z",
             "rpm_limit": 2,
+            "budget_limits": [
+                {"budget_duration": "1d", "max_budget": 0.9, "reset_at": "2026-11-29T00:00:00Z"}
+            ],
             "models": ["gpt-4o", "fast"],
             "aliases": {"best": "gpt-4o"},
             "expires": None,
@@ -125,6 +179,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "expires": "2024-01-19T01:21:12.816168",
             "blocked": True,
             "spend": 0,
+            "org_id": "gone",
         },
         {"token": "1" * 64, "key_name": "sk-...1111", "team_id": "litellm-dashboard", "spend": 0},
     ],
@@ -155,16 +210,20 @@ def answer(path: str, query: Mapping[str, str]) -> Any:
         "/team/list": ROWS["teams"],
         "/budget/list": ROWS["budgets"],
         "/customer/list": ROWS["customers"],
+        "/organization/list": ROWS["organizations"],
+        "/tag/list": ROWS["tags"],
     }.get(path)
 
 
 class _Handler(BaseHTTPRequestHandler):
+    missing: tuple[str, ...] = ()
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         known = self.headers["authorization"] == f"Bearer {MASTER}"
         found = answer(url.path, dict(parse_qsl(url.query))) if known else {"error": "who are you?"}
         body = json.dumps(found).encode()
-        self.send_response(200 if known else 401)
+        self.send_response(401 if not known else 404 if url.path in self.missing else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -175,9 +234,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def litellm() -> Iterator[str]:
-    """Where such a server is."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+def litellm(*missing: str) -> Iterator[str]:
+    """Where such a server is. `missing`: paths that it does not have."""
+    handler = type("_Handler", (_Handler,), {"missing": missing})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -50,7 +50,8 @@ def import_litellm(
         bool, typer.Option("--dry-run", help="change nothing, report what would happen")
     ] = False,
 ) -> None:
-    """Import keys (by hash), users, teams, customers, budgets, limits and spend from LiteLLM.
+    """Import organizations, teams, users, keys (by hash), customers, tags, budgets, limits and
+    spend from LiteLLM.
 
     Running it again is safe.
 

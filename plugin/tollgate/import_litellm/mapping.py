@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tollgate.core.entities import Role
+from tollgate.core.entities import OrganizationRole, Role
 from tollgate.import_litellm.rows import Lost, Row, RowReader
 from tollgate.import_litellm.source import Dump
 
-KINDS = ("budgets", "users", "teams", "members", "customers", "keys")
-"""In order of creation: keys and customers refer to their budgets."""
+KINDS = (
+    *("budgets", "organizations", "users", "teams", "members", "organization_members"),
+    *("customers", "tags", "keys"),
+)
+"""In order of creation: entities refer to budgets and organizations."""
 
 _LIMITS = (
     "max_budget",
@@ -44,6 +47,12 @@ _TEAM = (
     *("team_id", "team_alias", "models", "admins", "members", "blocked", "soft_budget"),
     *(*_LIMITS, *_MOMENTS, *_SPEND),
 )
+_ORGANIZATION = (
+    *("organization_id", "organization_alias", "models", "blocked", "spend", "model_spend"),
+    "created_at",
+)
+_MEMBERSHIP = ("spend", "created_at")
+_TAG = ("name", "description", "models", "spend", "created_at")
 _CUSTOMER = ("user_id", "alias", "blocked", "models", "spend", "created_at", "budget_reset_at")
 _BUDGET = ("budget_id", "soft_budget", "model_max_budget", "created_at", *_LIMITS)
 # Fields that repeat what other rows say, or that have no effect.
@@ -77,7 +86,15 @@ _TOLD_OF_KEYS = (
         "litellm_*",
     ),
 )
-_TOLD_OF_USERS = (*_TOLD, "teams", "key_count", "password*", "last_breach_check_at", "team_id")
+_TOLD_OF_USERS = (
+    *_TOLD,
+    "teams",
+    "organization_memberships",
+    "key_count",
+    "password*",
+    "last_breach_check_at",
+    "team_id",
+)
 _TOLD_OF_TEAMS = (
     *_TOLD,
     "keys",
@@ -88,6 +105,9 @@ _TOLD_OF_TEAMS = (
     "members_with_roles",
     "litellm_*",
 )
+_TOLD_OF_ORGANIZATIONS = (*_TOLD, "members", "teams", "users", "keys")
+# `model_info` repeats `models` by id; tags that only calls have named are no entities here either.
+_TOLD_OF_TAGS = (*_TOLD, "model_info", "created_by")
 _TOLD_OF_BUDGETS = (*_TOLD, "budget_reset_at")
 # LiteLLM's own UI creates a key for each session.
 _SESSIONS = "litellm-dashboard"
@@ -104,6 +124,34 @@ class ImportPlan:
     sessions: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Homes:
+    """The organizations of a dump, and those of its teams."""
+
+    organizations: set[str]
+    of_teams: dict[str, str | None]
+
+    def carried(self, reader: RowReader) -> dict[str, Any]:
+        """Return the organization of a row, if it is in the dump."""
+        given = reader.get("organization_id") or reader.get("org_id")
+        if not given:
+            return {}
+        if str(given) not in self.organizations:
+            reader.lose("organization_id", f"there is no organization {given}")
+            return {}
+        return {"organization_id": str(given)}
+
+    def of_key(self, reader: RowReader) -> dict[str, Any]:
+        """Return the organization of a key: that of its team, if it has one."""
+        own, team_id = self.carried(reader), str(reader.get("team_id") or "")
+        if team_id not in self.of_teams:
+            return own
+        team = self.of_teams[team_id]
+        if own and own["organization_id"] != team:
+            reader.lose("organization_id", f"its team {team_id} is in another organization")
+        return {"organization_id": team} if team in self.organizations else {}
+
+
 def plan_of(dump: Dump) -> ImportPlan:
     """Map everything in a dump."""
     plan = ImportPlan()
@@ -115,21 +163,29 @@ def plan_of(dump: Dump) -> ImportPlan:
         for row in dump.users
         if row.get("user_email") and row.get("user_id")
     }
+    homes = _Homes(
+        {str(row["organization_id"]) for row in dump.organizations if row.get("organization_id")},
+        {str(row.get("team_id")): row.get("organization_id") for row in dump.teams},
+    )
+    for row in dump.organizations:
+        _take_organization(plan, row, budgets)
     for row in dump.users:
-        _take_user(plan, row)
+        _take_user(plan, row, homes)
     for row in dump.teams:
-        _take_team(plan, row, budgets, emails)
+        _take_team(plan, row, budgets, emails, homes)
     for row in dump.customers:
         _take_customer(plan, row, budgets)
+    for row in dump.tags:
+        _take_tag(plan, row, budgets)
     for row in dump.keys:
-        _take_key(plan, row, budgets)
+        _take_key(plan, row, budgets, homes)
     return plan
 
 
 def _budgets(dump: Dump) -> dict[str, Row]:
     """Return budgets by id: those of the list, and those that only their users' rows contain."""
     found = {str(row["budget_id"]): row for row in dump.budgets if row.get("budget_id")}
-    for row in (*dump.keys, *dump.customers):
+    for row in (*dump.keys, *dump.customers, *dump.organizations, *dump.tags):
         budget = row.get("litellm_budget_table")
         if isinstance(budget, dict) and budget.get("budget_id"):
             found.setdefault(str(budget["budget_id"]), budget)
@@ -142,9 +198,47 @@ def _take_budget(plan: ImportPlan, row: Row) -> None:
     plan.lost += reader.finish(_TOLD_OF_BUDGETS)
 
 
-def _take_user(plan: ImportPlan, row: Row) -> None:
+def _take_organization(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
+    identity = str(row.get("organization_id"))
+    reader = RowReader("organizations", identity, row)
+    item = {**reader.carried(_ORGANIZATION), **reader.metadata()}
+    item |= _budget_of(reader, budgets, item)
+    plan.items["organizations"].append(item)
+    for each in row.get("members") or ():
+        _take_organization_member(plan, identity, each, budgets)
+    plan.lost += reader.finish(_TOLD_OF_ORGANIZATIONS)
+
+
+def _take_organization_member(
+    plan: ImportPlan, organization_id: str, row: Row, budgets: Mapping[str, Row]
+) -> None:
+    reader = RowReader("organization_members", f"{organization_id}/{row.get('user_id')}", row)
+    item = {"organization_id": organization_id, **reader.carried(("user_id", *_MEMBERSHIP))}
+    role = reader.get("user_role")
+    if role in {each.value for each in OrganizationRole}:
+        item["role"] = role
+    elif role:
+        reader.lose("user_role", f"{role} is no role here; internal_user instead")
+    budget = row.get("litellm_budget_table") or budgets.get(str(row.get("budget_id")), {})
+    limits = RowReader("organization_members", f"{organization_id}/{row.get('user_id')}", budget)
+    item |= limits.carried((*_LIMITS, "model_max_budget", "budget_reset_at"))
+    if "max_budget" in item:
+        item["max_budget_in_organization"] = item.pop("max_budget")
+    plan.items["organization_members"].append(item)
+    plan.lost += reader.lost + limits.lost
+
+
+def _take_tag(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
+    reader = RowReader("tags", str(row.get("name")), row)
+    item = reader.carried(_TAG)
+    item |= _budget_of(reader, budgets, item)
+    plan.items["tags"].append(item)
+    plan.lost += reader.finish(_TOLD_OF_TAGS)
+
+
+def _take_user(plan: ImportPlan, row: Row, homes: _Homes) -> None:
     reader = RowReader("users", str(row.get("user_id")), row)
-    item = {**reader.carried(_USER), **reader.metadata()}
+    item = {**reader.carried(_USER), **reader.metadata(), **homes.carried(reader)}
     role = reader.get("user_role")
     if role in {each.value for each in Role}:
         item["user_role"] = role
@@ -155,11 +249,15 @@ def _take_user(plan: ImportPlan, row: Row) -> None:
 
 
 def _take_team(
-    plan: ImportPlan, row: Row, budgets: Mapping[str, Row], emails: Mapping[str, str]
+    plan: ImportPlan,
+    row: Row,
+    budgets: Mapping[str, Row],
+    emails: Mapping[str, str],
+    homes: _Homes,
 ) -> None:
     team_id = str(row.get("team_id"))
     reader = RowReader("teams", team_id, row)
-    item = {**reader.carried(_TEAM), **reader.metadata()}
+    item = {**reader.carried(_TEAM), **reader.metadata(), **homes.carried(reader)}
     model_table = row.get("litellm_model_table")
     if isinstance(model_table, dict):
         aliases = RowReader("teams", team_id, model_table).carried(("model_aliases",))
@@ -202,7 +300,7 @@ def _take_members(
         item = {"team_id": team_id, "user_id": user_id, "role": each.get("role") or "user"}
         membership = memberships.get(user_id, {})
         reader = RowReader("members", f"{team_id}/{user_id}", membership)
-        item |= reader.carried(("spend", "created_at"))
+        item |= reader.carried(_MEMBERSHIP)
         budget = membership.get("litellm_budget_table") or budgets.get(
             str(membership.get("budget_id")), {}
         )
@@ -229,7 +327,7 @@ def _take_customer(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> No
     plan.lost += reader.finish(_TOLD)
 
 
-def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
+def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row], homes: _Homes) -> None:
     if row.get("team_id") == _SESSIONS:
         plan.sessions += 1
         return
@@ -238,8 +336,7 @@ def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
     )
     item = {**reader.carried(_KEY), **reader.metadata()}
     item |= _budget_of(reader, budgets, item)
-    if reader.get("organization_id") or reader.get("org_id"):
-        reader.lose("organization_id", "not served by Tollgate")
+    item |= homes.of_key(reader)
     plan.items["keys"].append(item)
     plan.lost += reader.finish(_TOLD_OF_KEYS)
 

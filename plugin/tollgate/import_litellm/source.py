@@ -18,7 +18,12 @@ Say = Callable[[str], None]
 
 _PAGE = 100
 _TIMEOUT_S = 60.0
-_LISTS = ("keys", "teams", "users", "budgets", "customers")
+_NOT_FOUND = 404
+_LISTS = ("keys", "teams", "users", "budgets", "customers", "organizations", "tags")
+
+
+class _NotServed(SettingsError):
+    """The server does not know a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Dump:
     users: tuple[Row, ...] = ()
     budgets: tuple[Row, ...] = ()
     customers: tuple[Row, ...] = ()
+    organizations: tuple[Row, ...] = ()
+    tags: tuple[Row, ...] = ()
 
 
 def read_file(path: Path) -> Dump:
@@ -75,7 +82,17 @@ class LitellmServer:
             users=self._paged("/user/list", "users", "page_size", {}, "user_id"),
             budgets=_rows(self._get("/budget/list", {}), "budgets", "/budget/list"),
             customers=self._paged("/customer/list", "customers", "page_size", {}, "user_id"),
+            organizations=self._newer("/organization/list", "organizations"),
+            tags=self._newer("/tag/list", "tags"),
         )
+
+    def _newer(self, path: str, name: str) -> tuple[Row, ...]:
+        """Read a list that older servers do not have."""
+        try:
+            return _rows(self._get(path, {}), name, path)
+        except _NotServed:
+            self._say(f"reading {name}: this LiteLLM has no {path}")
+            return ()
 
     def _paged(
         self, path: str, name: str, size: str, query: dict[str, str], identity: str
@@ -119,6 +136,8 @@ class LitellmServer:
             raise SettingsError(
                 f"cannot reach LiteLLM at {self._client.base_url}: {what}"
             ) from error
+        if answer.status_code == _NOT_FOUND:
+            raise _NotServed(f"LiteLLM has no {path}")
         if not answer.is_success:
             raise SettingsError(
                 f"LiteLLM answered {path} with {answer.status_code}: {answer.text[:200]}"

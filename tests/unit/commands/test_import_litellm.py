@@ -75,11 +75,14 @@ def counts(result: Result) -> dict[str, list[int]]:
 
 
 ALL_CREATED = {
-    "budgets": [3, 0, 0, 0],
+    "budgets": [5, 0, 0, 0],
+    "organizations": [1, 0, 0, 0],
     "users": [2, 0, 0, 0],
     "teams": [1, 0, 0, 0],
     "members": [2, 0, 0, 0],
+    "organization_members": [2, 0, 0, 0],
     "customers": [2, 0, 0, 0],
+    "tags": [1, 0, 0, 0],
     "keys": [2, 0, 0, 0],
 }
 
@@ -150,10 +153,56 @@ def test_users_teams_members_and_customers_are_carried(gateway: Gateway, file: s
     )
 
 
+def test_organizations_their_members_and_tags_are_carried(gateway: Gateway, server: str) -> None:
+    """With limits and spend; a team and its keys are in their organization."""
+    assert gateway.take("--url", server, "--master-key", LITELLM_MASTER).exit_code == 0
+    acme = gateway.get("/organization/info", organization_id="acme")
+    wanted = {
+        "organization_alias": "Acme",
+        "spend": 40.5,
+        "budget_id": "acme-budget",
+        "models": ["gpt-4o", "fast"],
+        "metadata": {"region": "eu"},
+    }
+    assert {name: acme[name] for name in wanted} == wanted
+    members = {each["user_id"]: each for each in acme["members"]}
+    assert {name: (each["user_role"], each["spend"]) for name, each in members.items()} == {
+        "ishaan": ("org_admin", 3.5),
+        "krrish": ("internal_user", 0.0),
+    }
+    assert members["ishaan"]["litellm_budget_table"]["max_budget"] == 30.0
+    assert [each["team_id"] for each in acme["teams"]] == ["core"]
+    (tag,) = gateway.get("/tag/list")
+    assert (tag["name"], tag["description"], tag["spend"], tag["budget_id"]) == (
+        "nightly",
+        "Batch runs",
+        2.25,
+        "nightly-budget",
+    )
+    key = gateway.get("/key/info", key=TOKEN)["info"]
+    assert key["organization_id"] == "acme"
+    assert key["budget_limits"] == [{"budget_duration": "1d", "max_budget": 0.9}]
+
+
+def test_an_older_server_has_no_organizations(gateway: Gateway) -> None:
+    """The rest is carried, and what refers to them is told."""
+    with litellm("/organization/list", "/tag/list") as url:
+        result = gateway.take("--url", url, "--master-key", LITELLM_MASTER)
+    assert (result.exit_code, counts(result)["tags"]) == (0, [0, 0, 0, 0])
+    assert "reading tags: this LiteLLM has no /tag/list" in result.stderr
+    assert "not carried: teams core: organization_id: there is no organization acme" in (
+        result.stdout
+    )
+
+
 def test_what_is_not_carried_is_told_by_entity_and_field(gateway: Gateway, file: str) -> None:
     """Nothing is lost in silence."""
     lines = [line for line in gateway.take("--dump", file).stdout.splitlines() if ":" in line]
     assert lines == [
+        (
+            "not carried: organization_members acme/krrish: user_role: admin is no role here;"
+            " internal_user instead"
+        ),
         (
             f"not carried: users krrish: tpm_limit: {2**62} is more than can be counted"
             f" ({MAX_LIMIT}), so no limit"
@@ -164,6 +213,7 @@ def test_what_is_not_carried_is_told_by_entity_and_field(gateway: Gateway, file:
         "not carried: teams core: metadata.guardrails: kept as text, but not acted on",
         "not carried: customers anduril: default_model: not served by Tollgate",
         "not carried: keys production: tags: not served by Tollgate",
+        "not carried: keys sk-...0000: organization_id: there is no organization gone",
         "skipped: 1 session keys of LiteLLM's own UI",
     ]
 

@@ -17,9 +17,26 @@ from tollgate.adapters.http_api.wire.members import MemberFields
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, TeamId, wrong
 from tollgate.adapters.http_api.wire.scopes.customers import CustomerFields
+from tollgate.adapters.http_api.wire.scopes.organizations import (
+    OrganizationFields,
+    OrganizationId,
+    OrganizationMemberFields,
+)
+from tollgate.adapters.http_api.wire.scopes.tags import TagFields
 from tollgate.adapters.http_api.wire.teams import TeamFields
 from tollgate.adapters.http_api.wire.users import UserFields
-from tollgate.core.entities import Budget, Customer, Entity, Key, Member, Team, User
+from tollgate.core.entities import (
+    Budget,
+    Customer,
+    Entity,
+    Key,
+    Member,
+    Organization,
+    OrganizationMember,
+    Tag,
+    Team,
+    User,
+)
 from tollgate.management.imports import EntityToImport, Outcome
 from tollgate.management.spending.limits import new_entity
 
@@ -108,6 +125,31 @@ class CarriedMember(_Carried, MemberFields):
         return Member(self.team_id, self.user_id)
 
 
+class CarriedOrganization(_Carried, OrganizationFields):
+    """An organization, without its teams and members."""
+
+    organization_id: OrganizationId
+
+    def _blank(self) -> Organization:
+        return Organization(self.organization_id)
+
+
+class CarriedOrganizationMember(_Carried, OrganizationMemberFields):
+    """A user in an organization."""
+
+    user_id: Identifier
+
+    def _blank(self) -> OrganizationMember:
+        return OrganizationMember(self.organization_id, self.user_id)
+
+
+class CarriedTag(_Carried, TagFields):
+    """A tag."""
+
+    def _blank(self) -> Tag:
+        return Tag(self.name)
+
+
 class CarriedCustomer(_Carried, CustomerFields):
     """A customer."""
 
@@ -131,10 +173,13 @@ class CarriedKey(_Carried, KeyFields):
 
 KINDS: dict[str, tuple[type[_Carried], tuple[str, ...]]] = {
     "budgets": (CarriedBudget, ("budget_id",)),
+    "organizations": (CarriedOrganization, ("organization_id",)),
     "users": (CarriedUser, ("user_id",)),
     "teams": (CarriedTeam, ("team_id",)),
     "members": (CarriedMember, ("team_id", "user_id")),
+    "organization_members": (CarriedOrganizationMember, ("organization_id", "user_id")),
     "customers": (CarriedCustomer, ("user_id",)),
+    "tags": (CarriedTag, ("name",)),
     "keys": (CarriedKey, ("token",)),
 }
 """The lists of an import in order of creation, and the fields that name an entity of each."""
@@ -151,10 +196,13 @@ class Import(RequestBody):
 
     dry_run: bool = False
     budgets: Rows = ()
+    organizations: Rows = ()
     users: Rows = ()
     teams: Rows = ()
     members: Rows = ()
+    organization_members: Rows = ()
     customers: Rows = ()
+    tags: Rows = ()
     keys: Rows = ()
 
     def rows(self) -> list[tuple[str, dict[str, Any]]]:
