@@ -14,6 +14,8 @@
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md)
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
+# make pictures the pictures of README, from a gateway with two days of calls; ARGS="FOLDER --all":
+#               every page, light, dark and as wide as a phone
 # make bench-quick    in a minute: did a change make it slower than the run before?
 # make bench-models   how long a change takes to be served in a gateway of 500 models
 # make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
@@ -28,7 +30,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
+.PHONY: pictures run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -43,6 +45,9 @@ else
 	$(BIN)/pytest -q --ignore=tests/e2e --ignore=tests/stores
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
 endif
+
+pictures: $(VENV)/dev
+	$(BIN)/python -m tests.pictures $(or $(ARGS),docs)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check $(SOURCES)

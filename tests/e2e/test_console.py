@@ -136,6 +136,7 @@ async def test_every_page_is_for_keyboards_and_screen_readers(
     user = {"user_id": f"axe-{scheme}", "team_id": f"axe-{scheme}", "key_alias": f"axe-{scheme}"}
     key = await tollgate.key(**user, max_budget=0.02, rpm_limit=5)
     await tollgate.manage("/user/new", user_id=f"axe-{scheme}", auto_create_key=False)
+    await tollgate.manage("/tag/new", name=f"axe-{scheme}", max_budget=1)
     reply = await tollgate.chat(key, model="cent", max_tokens=2)
     paths = [
         "/ui/people",
@@ -144,11 +145,14 @@ async def test_every_page_is_for_keyboards_and_screen_readers(
         f"/ui/people/key?id={(await tollgate.info(key))['token']}",
         f"/ui/people/team?id=axe-{scheme}",
         f"/ui/people/user?id=axe-{scheme}",
+        "/ui/people?show=customers",
+        "/ui/people?show=tags",
+        f"/ui/people/tag?id=axe-{scheme}",
         "/ui/requests",
         f"/ui/requests/{reply.headers['x-tollgate-request-id']}",
         "/ui/now",
         "/ui/usage?by=user",
-        "/ui/models",
+        "/ui/models?meter=usd&amount=0.01&per=1d",
         "/ui/audit",
     ]
     async with browsing(color_scheme=scheme) as page:

@@ -96,7 +96,7 @@ async def serve_admin(
         date_header=False,
         lifespan="off",
     )
-    server = _Server(config)
+    server = _Server(config, console.state.told_to_stop)
     async with (
         beside(reap(core.meter)),
         beside(keep_telling(settings, core.client)),
@@ -289,9 +289,9 @@ class _Server(uvicorn.Server):
     It stops by itself on SIGTERM and SIGINT.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, told_to_stop: asyncio.Event) -> None:
         super().__init__(config)
-        self._told_to_stop = asyncio.Event()
+        self._told_to_stop = told_to_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()

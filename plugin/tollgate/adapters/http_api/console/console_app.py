@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,6 +18,7 @@ from tollgate.adapters.http_api.console import signing_in
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.pages import (
     audit_page,
+    customer_page,
     key_page,
     mine_page,
     models_page,
@@ -24,6 +26,7 @@ from tollgate.adapters.http_api.console.pages import (
     organization_page,
     people_page,
     requests_page,
+    tag_page,
     team_page,
     usage_page,
     user_page,
@@ -89,6 +92,8 @@ def create_console(
     console.state.audit_log = audit_log
     console.state.watched = watched
     console.state.sessions = Sessions.of(master_key)
+    # Set when the process is told to stop: streams of the console end then.
+    console.state.told_to_stop = asyncio.Event()
     console.state.failed_sign_ins = EventsAMinute(signing_in.FAILURES_A_MINUTE)
     for router in (
         signing_in.router,
@@ -98,6 +103,8 @@ def create_console(
         organization_page.router,
         team_page.router,
         user_page.router,
+        customer_page.router,
+        tag_page.router,
         now_page.router,
         usage_page.router,
         requests_page.router,

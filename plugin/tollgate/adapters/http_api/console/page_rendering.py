@@ -61,8 +61,12 @@ def page(
     request: Request, template: str, values: Mapping[str, Any], status: int = 200
 ) -> HTMLResponse:
     """Render a page."""
-    text = environment().get_template(template).render({"request": request, **values})
-    return HTMLResponse(text, status, HEADERS)
+    return HTMLResponse(rendered(request, template, values), status, HEADERS)
+
+
+def rendered(request: Request, template: str, values: Mapping[str, Any]) -> str:
+    """Render a page, or a part of one."""
+    return environment().get_template(template).render({"request": request, **values})
 
 
 def dollars(nanousd: int | None) -> str:

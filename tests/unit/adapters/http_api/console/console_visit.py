@@ -20,6 +20,17 @@ class Visit:
 
     def __init__(self, world: World) -> None:
         audit_log = MemoryAuditLog(world.registry)
+        console = create_console(
+            world.management,
+            world.reports,
+            world.refused,
+            world.usage_sums,
+            world.levels,
+            audit_log,
+            world.watched,
+            MASTER,
+        )
+        self.told_to_stop = console.state.told_to_stop
         app = create_api(
             world.management,
             version="test",
@@ -28,16 +39,7 @@ class Visit:
             refused=world.refused,
             usage_sums=world.usage_sums,
             levels=world.levels,
-            console=create_console(
-                world.management,
-                world.reports,
-                world.refused,
-                world.usage_sums,
-                world.levels,
-                audit_log,
-                world.watched,
-                MASTER,
-            ),
+            console=console,
         )
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://tollgate")

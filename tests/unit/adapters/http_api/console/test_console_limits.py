@@ -19,6 +19,8 @@ PAGES = {
     "team": ("/ui/people/team", "/team/update", "team_id"),
     "user": ("/ui/people/user", "/user/update", "user_id"),
     "organization": ("/ui/people/organization", "/organization/update", "organization_id"),
+    "customer": ("/ui/people/customer", "/customer/update", "user_id"),
+    "tag": ("/ui/people/tag", "/tag/update", "name"),
 }
 
 
@@ -144,7 +146,7 @@ async def test_what_was_spent_in_the_period_is_set_to_nothing(
 ) -> None:
     """By a button."""
     identity, path = await entity(api, kind, max_budget=2)
-    if kind != "organization":
+    if kind not in ("organization", "tag"):
         await spend(world, ScopeKind(kind), identity, 1.5)
     await admin.see(path, id=identity)
     assert "$0.00 of $2.00" in await admin.send(f"{path}/reset", id=identity)
@@ -181,3 +183,20 @@ async def test_a_new_secret_leaves_the_old_one_a_while(admin: Visit, api: Api) -
     assert f"sk-...{secret[-4:]} works until" in await admin.see("/ui/people/key", id=token)
     await admin.send(path, **filled(admin, path, grace_period=""))
     assert "works no more" in admin.text
+
+
+@pytest.mark.parametrize(("kind", "field"), [("customer", "user_id"), ("tag", "name")])
+async def test_customers_and_tags_are_registered_stopped_and_deleted(
+    admin: Visit, api: Api, kind: str, field: str
+) -> None:
+    """As calls name them, with any characters that calls may use."""
+    path, identity = f"/ui/people/{kind}", "shop/4711 & sons"
+    await admin.see("/ui/people", show=f"{kind}s")
+    assert "are registered" in admin.text
+    form = filled(admin, f"{path}/new", **{field: identity, "max_budget": "3"})
+    assert "of $3.00" in await admin.send(f"{path}/new", **form)
+    assert "blocked" in await admin.send(f"{path}/block", id=identity)
+    assert identity in await admin.see("/ui/people", show=f"{kind}s")
+    await admin.see(path, id=identity)
+    assert "Blocked" not in await admin.send(f"{path}/unblock", id=identity)
+    assert "are registered" in await admin.send(f"{path}/delete", id=identity)

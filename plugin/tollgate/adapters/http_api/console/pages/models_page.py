@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from tollgate.adapters.http_api.console.forms import id_of
+from tollgate.adapters.http_api.console.forms import id_of, judged
+from tollgate.adapters.http_api.console.limit_rows import limit_entries
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.visitors import Administrating, Managing, Posted
+from tollgate.adapters.http_api.dependencies import Managed
+from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.adapters.http_api.wire.parts.general_limits import LimitEntry
+from tollgate.core.limits.accounts import Meter, ScopeKind
+from tollgate.core.limits.replay import Verdict
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Rates
+from tollgate.management import Management
 from tollgate.management.models.added_models import EntryChange
+from tollgate.ports import LedgerQuery
+from tollgate.ports.history_ports import DAY_US
+from tollgate.reporting.reports import Reports
 
 _PER_MILLION = ("input", "output", "cache_read", "cache_write_5m", "reasoning")
 _PER_UNIT = ("request", "search", "page", "audio_second", "image_call")
@@ -28,22 +40,84 @@ _PARAMS = (
     "output_cost_per_token",
 )
 
+_MOST_REPLAYED = 25
+_EACH = (
+    ScopeKind.KEY,
+    ScopeKind.USER,
+    ScopeKind.TEAM,
+    ScopeKind.ORGANIZATION,
+    ScopeKind.CUSTOMER,
+    ScopeKind.PROXY,
+)
+
 router = APIRouter(prefix="/models")
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A limit that each scope of a kind might have had, for so many days until now."""
+
+    meter: str = Meter.USD.value
+    amount: str | None = None
+    per: str | None = None
+    model: str | None = None
+    each: ScopeKind = ScopeKind.KEY
+    days: Annotated[int, Query(ge=1, le=31)] = 7
 
 
 @router.get("")
 async def models(
-    request: Request, visitor: Administrating, reports: Reported, done: str | None = None
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    reports: Reported,
+    refused: Refused,
+    what_if: Annotated[WhatIf, Depends()],
+    done: str | None = None,
 ) -> Response:
-    """Show each deployment with its price, where that is from, and how old it is."""
+    """Show each deployment with its price, where that is from, and how old it is; and what a limit
+    would have done to the calls of the last days, if one is asked about.
+    """
     known = await reports.known_models(visitor.caller)
     values = {
         "visitor": visitor,
         "models": sorted(known, key=lambda each: each.deployment.model_name),
         "rates": printed_rates,
         "done": done,
+        "what_if": what_if,
+        "each_options": [(kind.value, kind.value.replace("_", " ")) for kind in _EACH],
+        "replayed": await _replayed(what_if, management, reports, refused.now_us),
     }
     return page(request, "models.html", values)
+
+
+async def _replayed(
+    what_if: WhatIf, management: Management, reports: Reports, now_us: int
+) -> tuple[Verdict, list[tuple[str, Verdict]]] | None:
+    """Return what a limit would have done in all, and to whom; None: none is asked about.
+
+    Raises BadRequest.
+    """
+    if what_if.amount is None:
+        return None
+    row = {
+        "limits-0-meter": what_if.meter,
+        "limits-0-amount": what_if.amount,
+        "limits-0-per": what_if.per or "",
+        "limits-0-model": what_if.model or "",
+    }
+    entries = limit_entries(row)
+    entry = judged(LimitEntry, entries[0]) if entries else None
+    if entry is None:
+        return None
+    since_us = now_us - what_if.days * DAY_US
+    query = LedgerQuery(model=entry.model)
+    found = await reports.replay(query, entry.limit, what_if.each.value, since_us)
+    scopes = [(name.partition(":")[2], each) for name, each in found.scopes[:_MOST_REPLAYED]]
+    names: dict[str, str] = {}
+    if what_if.each is ScopeKind.KEY:
+        names = await management.keys.names([identity for identity, _ in scopes])
+    return found.total, [(names.get(identity, identity), each) for identity, each in scopes]
 
 
 @router.post("/new")

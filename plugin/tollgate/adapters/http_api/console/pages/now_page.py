@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from markupsafe import escape
 from prometheus_client.parser import text_string_to_metric_families
 
 from tollgate.adapters.http_api.console.charts import Column, stacked
-from tollgate.adapters.http_api.console.page_rendering import dollars, page
-from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, dollars, page, rendered
+from tollgate.adapters.http_api.console.visitors import Administrating, Visitor
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.routes.reports import Summing
-from tollgate.core.errors import StoreUnavailable
+from tollgate.core.calls.usage import Certainty
+from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
+from tollgate.management import Management
 from tollgate.ports.history_ports import HOUR_US
-from tollgate.reporting.usage_sums import Glance
+from tollgate.reporting.levels import Levels
+from tollgate.reporting.usage_sums import Glance, UsageSums
 
 _SHOWN_LIMITS = 10
+_LOOK_EVERY_S = 2
+_MOST_LOOKS = 12
+"""Envoy cuts answers of the management server after 30 seconds."""
+_COUNTED = {
+    "tollgate_requests_admitted_total": "admitted",
+    "tollgate_requests_settled_total": "settled",
+    "tollgate_replies_unseen_total": "unseen",
+    "tollgate_store_errors_total": "store_errors",
+}
 
 router = APIRouter(prefix="/now")
 
@@ -32,10 +49,56 @@ async def now(
     levels: Levelled,
 ) -> Response:
     """Show how things stand."""
-    watched: Watched = request.app.state.watched
+    values = await _values(request.app.state.watched, visitor, management, usage_sums, levels)
+    return page(request, "now.html", values)
+
+
+@router.get("/events")
+async def events(
+    request: Request,
+    visitor: Administrating,
+    management: Managed,
+    usage_sums: Summing,
+    levels: Levelled,
+) -> Response:
+    """Send the page's figures whenever they change, as server-sent events.
+
+    The browser asks again when the stream ends: before Envoy would cut it, or with this process.
+    """
+    watched, told_to_stop = request.app.state.watched, request.app.state.told_to_stop
+
+    async def lines() -> AsyncIterator[str]:
+        sent = ""
+        for _ in range(_MOST_LOOKS):
+            try:
+                values = await _values(watched, visitor, management, usage_sums, levels)
+            except (StoreUnavailable, HistoryUnavailable) as error:
+                values = {}
+                shown = str(escape(f"The figures cannot be read: {error}"))
+                shown = f'<p class="fault" role="alert">{shown}</p>'
+            if values:
+                shown = rendered(request, "now_live.html", values)
+            if shown != sent:
+                yield "".join(f"data: {line}\n" for line in shown.splitlines()) + "\n"
+                sent = shown
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told_to_stop.wait(), _LOOK_EVERY_S)
+            if told_to_stop.is_set():
+                return
+
+    return StreamingResponse(lines(), headers=HEADERS, media_type="text/event-stream")
+
+
+async def _values(
+    watched: Watched,
+    visitor: Visitor,
+    management: Management,
+    usage_sums: UsageSums,
+    levels: Levels,
+) -> dict[str, Any]:
     glance = await usage_sums.glance()
     emptying = await levels.emptying(glance.last_hour, _SHOWN_LIMITS)
-    values = {
+    return {
         "visitor": visitor,
         "glance": glance,
         "chart": stacked(_hours(glance)),
@@ -45,7 +108,6 @@ async def now(
         "faults": await _faults(watched),
         **_counted(watched),
     }
-    return page(request, "now.html", values)
 
 
 def _hours(glance: Glance) -> list[Column]:
@@ -72,15 +134,19 @@ async def _faults(watched: Watched) -> list[str]:
 
 def _counted(watched: Watched) -> Mapping[str, object]:
     """Return what the metrics count since the gateway was started."""
-    admitted, refused, errors = 0.0, dict[str, float](), 0.0
+    found = dict.fromkeys(_COUNTED.values(), 0.0)
+    refused: dict[str, float] = {}
+    exact, lag_seconds = 0.0, None
     for family in text_string_to_metric_families(watched.metrics().decode()):
         for each in family.samples:
-            if each.name == "tollgate_requests_admitted_total":
-                admitted += each.value
-            elif each.name == "tollgate_requests_refused_total":
+            if each.name in _COUNTED:
+                found[_COUNTED[each.name]] += each.value
+            if each.name == "tollgate_requests_refused_total":
                 reason = each.labels["reason"]
                 refused[reason] = refused.get(reason, 0.0) + each.value
-            elif each.name == "tollgate_store_errors_total":
-                errors += each.value
+            elif each.name == "tollgate_requests_settled_total":
+                exact += each.value if each.labels["certainty"] == Certainty.EXACT else 0
+            elif each.name == "tollgate_history_lag_seconds":
+                lag_seconds = each.value
     most_first = sorted(refused.items(), key=lambda item: -item[1])
-    return {"admitted": admitted, "refused": most_first, "store_errors": errors}
+    return {**found, "exact": exact, "refused": most_first, "lag_seconds": lag_seconds}

@@ -15,6 +15,7 @@ from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.core.entities import Team
 from tollgate.core.errors import NotFound
 from tollgate.management import Management
+from tollgate.management.nouns import Noun
 from tollgate.management.virtual_keys import SECRET_PREFIX, KeyQuery
 from tollgate.ports import Page
 from tollgate.reporting.levels import Levels
@@ -30,11 +31,11 @@ async def people(
     visitor: Leading,
     management: Managed,
     levels: Levelled,
-    show: Literal["organizations", "teams", "keys", "users"] = "teams",
+    show: Literal["organizations", "teams", "keys", "users", "customers", "tags"] = "teams",
     search: Annotated[str | None, Query(max_length=300)] = None,
     page_number: Annotated[PageNumber, Query(alias="page")] = 1,
 ) -> Response:
-    """Show a part of all organizations, teams, keys or users, newest first.
+    """Show a part of all organizations, teams, keys, users, customers or tags, newest first.
 
     With a search, the keys that it finds.
     """
@@ -46,12 +47,15 @@ async def people(
         found = await _teams(management, visitor.team_ids)
     elif show == "keys":
         found = await _keys(management, search, offset)
-    elif show == "users":
-        found = await management.users.page(offset, PAGE_SIZE)
-    elif show == "organizations":
-        found = await management.organizations.page(offset, PAGE_SIZE)
     else:
-        found = await management.teams.page(offset, PAGE_SIZE)
+        lists: dict[str, Noun[Any]] = {
+            "organizations": management.organizations,
+            "teams": management.teams,
+            "users": management.users,
+            "customers": management.customers,
+            "tags": management.tags,
+        }
+        found = await lists[show].page(offset, PAGE_SIZE)
     values = {
         "visitor": visitor,
         "show": show,

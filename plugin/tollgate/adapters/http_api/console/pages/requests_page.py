@@ -90,8 +90,10 @@ async def one_request(
     if settled is None:
         record = await refused.one(request_id)
         team_id = find_scope(record, ScopeKind.TEAM)
-        _check_own(visitor, find_scope(record, ScopeKind.KEY), team_id)
-        values = {"visitor": visitor, "told": refused_request(record), "record": record}
+        key_id = find_scope(record, ScopeKind.KEY)
+        _check_own(visitor, key_id, team_id)
+        told = refused_request(record)
+        values = {"visitor": visitor, "told": told, "record": record, "key_hash": key_id}
         return page(request, "refusal.html", values)
     key_id = find_payer(settled, ScopeKind.KEY)
     _check_own(visitor, key_id, find_payer(settled, ScopeKind.TEAM))

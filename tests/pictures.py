@@ -1,0 +1,136 @@
+"""Take the pictures of README from a running gateway, or one of every page for looking at.
+
+python -m tests.pictures docs          now.png and request.png, as README shows them
+python -m tests.pictures FOLDER --all  each page, light and dark, and as wide as a phone
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page
+from tests.e2e.browser import browsing, sign_in
+from tests.e2e.gateway import CONFIG, Gateway, gateway
+from tests.e2e.told_days import fill_history
+
+_WIDTH, _PHONE = 1180, 390
+_HELLO = [{"role": "user", "content": "Why is the sky blue? Answer in a sentence. " * 6}]
+
+
+async def take(folder: Path, *, every_page: bool) -> None:
+    """Start a gateway with two days of calls, and take the pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        state = Path(temporary)
+        await fill_history(state / "history.db", time.time_ns() // 1000)
+        config = CONFIG.replace("history_url: none", f"history_url: sqlite:///{state}/history.db")
+        config += "  dimensions: {tag: true}\n"
+        async with gateway(state, config) as tollgate:
+            addresses = await _prepare(tollgate)
+            if not every_page:
+                wanted = {name: addresses[name] for name in ("now", "request")}
+                await _take(tollgate, wanted, folder, "", color_scheme="light")
+                return
+            for scheme in ("light", "dark"):
+                await _take(tollgate, addresses, folder, f"-{scheme}", color_scheme=scheme)
+            phone = {"width": _PHONE, "height": 844}
+            await _take(tollgate, addresses, folder, "-phone", viewport=phone)
+
+
+async def _prepare(tollgate: Gateway) -> dict[str, str]:
+    """Make teams, keys and calls; return the addresses of the pages by their name."""
+    await tollgate.manage("/organization/new", organization_id="acme", organization_alias="Acme")
+    for team, leader, members in (("support", "bob", ("fay", "gus")), ("research", "ada", ())):
+        roles = [{"user_id": leader, "role": "admin"}]
+        roles += [{"user_id": each, "role": "user"} for each in members]
+        await tollgate.manage(
+            "/team/new",
+            team_id=team,
+            organization_id="acme",
+            members_with_roles=roles,
+            max_budget=25,
+            budget_duration="1mo",
+            team_member_budget=5,
+        )
+    bobs = await tollgate.key(
+        user_id="bob",
+        team_id="support",
+        key_alias="bob-laptop",
+        max_budget=0.1,
+        budget_duration="1d",
+        rpm_limit=60,
+        limits=[{"meter": "tokens", "amount": 2_000_000, "per": "1mo", "calendar": "UTC"}],
+    )
+    adas = await tollgate.key(
+        user_id="ada", team_id="research", key_alias="ada-notebook", max_budget=2, tpm_limit=200_000
+    )
+    await tollgate.manage("/tag/new", name="nightly", max_budget=3, budget_duration="1d")
+    await tollgate.manage("/customer/new", user_id="shop-4711", alias="Corner shop", max_budget=1)
+    tagged = {"user": "shop-4711", "metadata": {"tags": ["nightly"]}}
+    reply = await tollgate.chat(adas, messages=_HELLO, max_tokens=400, **tagged)
+    for number in range(4):
+        await tollgate.chat(adas, model="cent", max_tokens=20 + number)
+        await tollgate.chat(bobs, model="cent", max_tokens=3)
+    refused = await tollgate.chat(bobs, model="cent", max_tokens=3)
+    assert refused.status_code == 401, refused.text
+    token = (await tollgate.info(bobs))["token"]
+    return {
+        "now": "/ui/now",
+        "people": "/ui/people",
+        "organizations": "/ui/people?show=organizations",
+        "keys": "/ui/people?show=keys",
+        "users": "/ui/people?show=users",
+        "customers": "/ui/people?show=customers",
+        "tags": "/ui/people?show=tags",
+        "no-keys": "/ui/people?search=nobody-has-this",
+        "key": f"/ui/people/key?id={token}",
+        "team": "/ui/people/team?id=support",
+        "organization": "/ui/people/organization?id=acme",
+        "user": "/ui/people/user?id=bob",
+        "tag": "/ui/people/tag?id=nightly",
+        "customer": "/ui/people/customer?id=shop-4711",
+        "requests": "/ui/requests",
+        "refused": "/ui/requests?status=refused",
+        "request": f"/ui/requests/{reply.headers['x-tollgate-request-id']}",
+        "refusal": f"/ui/requests/{refused.headers['x-tollgate-request-id']}",
+        "usage": "/ui/usage?by=team",
+        "no-usage": "/ui/usage?model=none",
+        "models": "/ui/models",
+        "what-if": "/ui/models?meter=usd&amount=0.01&per=1d&each=key",
+        "audit": "/ui/audit",
+        "not-found": "/ui/people/team?id=nobody",
+        "mine": bobs,
+    }
+
+
+async def _take(
+    tollgate: Gateway, addresses: dict[str, str], folder: Path, suffix: str, **options: Any
+) -> None:
+    size = {"width": _WIDTH, "height": 860}
+    # A page that is not there is one of the pages; the browser's console says so.
+    async with browsing(**{"viewport": size, "reduced_motion": "reduce", **options}) as page:
+        await page.goto(f"{tollgate.url}/ui/sign-in")
+        if len(addresses) > 2:
+            await _shoot(page, folder / f"sign-in{suffix}.png")
+        await sign_in(page, tollgate.url)
+        for name, address in addresses.items():
+            if name == "mine":
+                await page.get_by_role("button", name="Sign out").click()
+                await sign_in(page, tollgate.url, address)
+                await page.goto(f"{tollgate.url}/ui/mine")
+            elif name != "not-found":
+                await page.goto(tollgate.url + address)
+            await _shoot(page, folder / f"{name}{suffix}.png")
+
+
+async def _shoot(page: Page, file: Path) -> None:
+    await page.screenshot(path=file, full_page=True)
+    print(file)
+
+
+if __name__ == "__main__":
+    asyncio.run(take(Path(sys.argv[1]), every_page="--all" in sys.argv))

@@ -1,0 +1,89 @@
+"""What the console shows beyond entities: figures as they come, and limits that might have been."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.unit.adapters.http_api.console.console_forms import made, spend
+from tests.unit.adapters.http_api.console.console_visit import Visit
+from tests.unit.management_fixtures import Api, World
+
+from tollgate.core.limits.accounts import ScopeKind
+
+COUNTED = b"""# TYPE tollgate_requests_settled counter
+tollgate_requests_settled_total{by="reply",certainty="exact"} 3.0
+tollgate_requests_settled_total{by="access log",certainty="estimated"} 1.0
+# TYPE tollgate_replies_unseen counter
+tollgate_replies_unseen_total 2.0
+# TYPE tollgate_history_lag_seconds gauge
+tollgate_history_lag_seconds 90.0
+"""
+
+
+async def test_now_tells_how_much_usage_was_told_and_how_far_the_history_is(
+    admin: Visit, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of four calls told theirs."""
+    monkeypatch.setattr(world.watched, "metrics", lambda: COUNTED)
+    text = await admin.see("/ui/now")
+    assert "75.0 % of 4 settled" in text
+    assert "2 replies passed unread" in text
+    assert "History is behind by 1 min" in text
+
+
+async def test_now_sends_what_it_shows_as_events(admin: Visit, world: World) -> None:
+    """Each event holds the figures of the page; the stream ends with the process."""
+    admin.told_to_stop.set()
+    world.watched.workers_fault = "no worker is ready"
+    await admin.see("/ui/now/events")
+    assert admin.page.headers["content-type"].startswith("text/event-stream")
+    assert "No worker decides: no worker is ready" in admin.text
+    assert {line[:6] for line in admin.page.text.splitlines() if line} == {"data: "}
+
+
+async def test_a_store_that_is_away_is_told_in_an_event(admin: Visit, world: World) -> None:
+    """The page stays, and says what is wrong."""
+    admin.told_to_stop.set()
+    world.watched.store_fault = "<gone>"
+    text = await admin.see("/ui/now/events")
+    assert "The store takes no writes: <gone>" in text
+    assert "<gone>" not in admin.page.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"amount": "2", "meter": "requests", "per": "1d"}, "refused 2 of 4 calls"),
+        ({"amount": "100", "meter": "requests", "per": "1d"}, "refused 0 of 4 calls"),
+        ({"amount": "2", "meter": "requests", "per": "1d", "model": "other"}, "refused 0 of 0"),
+        ({"amount": "2", "meter": "requests", "each": "team"}, "refused 0 of 0 calls"),
+    ],
+)
+async def test_a_limit_is_tried_on_the_last_days_calls(
+    admin: Visit, api: Api, world: World, asked: dict[str, str], told: str
+) -> None:
+    """Nothing is changed by it."""
+    _, key = await made(api, key_alias="busy")
+    for _ in range(4):
+        world.clock.us += 1
+        await spend(world, ScopeKind.KEY, key, 0.001)
+    text = await admin.see("/ui/models", **asked)
+    assert told in text
+    assert ("busy" in re.sub("Models.*?What would", "", text)) is told.startswith("refused 2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"amount": "much"}, "amount Input should be a valid number"),
+        ({"amount": "2", "per": "soon"}, "per must be"),
+        ({"amount": "2", "days": "400"}, "less than or equal to 31"),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_named(
+    admin: Visit, asked: dict[str, str], told: str
+) -> None:
+    """With what would be right."""
+    assert told in await admin.see("/ui/models", **asked)
+    assert admin.page.status_code == 400
