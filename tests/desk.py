@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
+from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals, MemoryValues
 
 from tollgate.admission.admission import Admissions, Request, Terms
 from tollgate.admission.hold_waits import HoldWaits
@@ -124,6 +124,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.counters = self.counters or MemoryCounters(self.clock)
+        self.values = MemoryValues(self.clock)
         self.refusal_notes = RefusalNotes(self.refusals, self.clock)
         self.key()
 
@@ -206,6 +207,7 @@ class Desk:
                 HoldWaits(self.counters, self.hold_wait_s, self.longest_wait_s),
                 self.sound_length,
                 self.refusal_notes,
+                self.values,
             )
             self._admissions = (made_of, admissions)
         return self._admissions[1]

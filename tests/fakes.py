@@ -304,3 +304,21 @@ class MemoryRefusals:
         found = [each for each in reversed(self.records) if matches(query, each)]
         following = str(place + count) if len(found) > place + count else None
         return RefusalPage(tuple(found[place : place + count]), following)
+
+
+@dataclass
+class MemoryValues:
+    """The ValueBook port in memory."""
+
+    clock: FixedClock
+    asked: int = 0
+    _until_us: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    async def remember(self, dimension: str, value: str, most: int, kept_us: int) -> bool:
+        self.asked += 1
+        now_us, place = self.clock.us, (dimension, value)
+        alive = {each for each, until_us in self._until_us.items() if until_us > now_us}
+        if place not in alive and sum(name == dimension for name, _ in alive) >= most:
+            return False
+        self._until_us[place] = now_us + kept_us
+        return True

@@ -53,6 +53,11 @@ _WAITED = Counter(
     "Requests that waited for room in a limit, by how it ended",
     ["outcome"],
 )
+_OVERFLOWS = Counter(
+    "tollgate_dimension_overflows",
+    "Values of dimensions, or customers, that were new when as many were remembered as may be",
+    ["dimension"],
+)
 _SHADOW = Counter(
     "tollgate_requests_shadow",
     "Requests that limits in shadow mode would have refused, by those limits",
@@ -198,6 +203,17 @@ def served_instead(model: str, instead: str) -> None:
     count(labelled(_INSTEAD, model, instead))
 
 
+def value_overflowed(dimension: str) -> None:
+    """Record a value for which there was no room, with a log line now and then."""
+    count(labelled(_OVERFLOWS, dimension))
+    if _overflows.due():
+        _log.warning(
+            "as many values of %s are remembered as may be: new ones share limits or are refused",
+            dimension,
+        )
+
+
+_overflows = SeldomLine(every_s=60.0)
 _refusals = LinesASecond(_REFUSALS_A_SECOND)
 
 

@@ -107,7 +107,10 @@ async def named(
         "customer": {"trusted_header": "x-end-user"},
     }
     tag = {"from": [{"claim": "realm.roles"}, {"header": "x-litellm-tags"}]}
-    own = f"  identity: {json.dumps(identity)}\n  dimensions: {json.dumps({'tag': tag})}\n"
+    once = [{"meter": "requests", "amount": 1, "per": "1h"}]
+    project = {"from": [{"header": "x-project"}], "limits": once, "most": 2}
+    dimensions = {"tag": tag, "project": project}
+    own = f"  identity: {json.dumps(identity)}\n  dimensions: {json.dumps(dimensions)}\n"
     async with gateway(folder, CONFIG + own, "--mode", request.param) as running:
         await running.manage("/team/new", team_id="core", rpm_limit=100)
         await running.manage("/user/new", user_id="ann", auto_create_key=False)
@@ -206,6 +209,14 @@ async def test_a_trusted_proxys_customer_comes_before_the_one_that_the_body_name
 ) -> None:
     charged = await named.call({**named.token(sub="ann"), "x-end-user": "eve"}, user="mallory")
     assert charged == Charged(200, user="ann", customer="eve")
+
+
+async def test_values_that_clients_make_up_share_limits_beyond_the_bound(named: Named) -> None:
+    """Whichever worker is asked: two are told apart, and have one call each like all others."""
+    told = named.token(sub="ann")
+    called = [await named.call({**told, "x-project": each}) for each in ("a", "b", "c", "d", "a")]
+    assert [each.status for each in called] == [200, 200, 200, 429, 429]
+    await named.tollgate.metrics('tollgate_dimension_overflows_total{dimension="project"}')
 
 
 CERTIFIED = """

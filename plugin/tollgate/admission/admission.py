@@ -13,7 +13,8 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from tollgate import telemetry
-from tollgate.admission.callers import Callers, Late, Refused
+from tollgate.admission.asking.callers import Callers, Late, Refused
+from tollgate.admission.asking.remembered_values import RememberedValues
 from tollgate.admission.compressed import inflated
 from tollgate.admission.early import Asker, EarlyRefusals
 from tollgate.admission.estimating import Estimator
@@ -51,6 +52,7 @@ from tollgate.core.requests.dimensions.dimension_values import DimensionReader
 from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.ports import Clock, Counters, Directory, SoundLength
+from tollgate.ports.value_ports import ValueBook
 
 _STORE_RETRY_S = 1
 _UNAUTHORIZED = 401
@@ -132,6 +134,7 @@ class Admissions:
         hold_waits: HoldWaits,
         sound_length: SoundLength,
         refusal_notes: RefusalNotes,
+        value_book: ValueBook,
     ) -> None:
         rules = terms.identity
         self._identities = None if rules is None else Identities(rules)
@@ -139,6 +142,9 @@ class Admissions:
             directory,
             clock,
             terms.master_hash,
+            RememberedValues(
+                value_book, directory, clock, (terms.policy.customers, *terms.policy.dimensions)
+            ),
             admit_unknown=rules is not None and rules.admit_unknown,
         )
         self._terms = terms

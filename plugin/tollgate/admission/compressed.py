@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tollgate.admission.callers import Refused
+from tollgate.admission.asking.callers import Refused
 from tollgate.core.answers import refusals
 from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.inflate import TooLong, check_coding, inflate

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tollgate import telemetry
-from tollgate.admission.callers import Callers, Refused
+from tollgate.admission.asking.callers import Callers, Refused
 from tollgate.core.answers import refusals
 from tollgate.core.answers.headers import ietf_headers, standing_headers
 from tollgate.core.answers.wording import Preset

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from tollgate.admission.callers import Late, Refused
+from tollgate.admission.asking.callers import Late, Refused
 from tollgate.core.answers import refusals
 from tollgate.core.callers.rules import Caller, Policy
 from tollgate.core.errors import BadRequest, cut

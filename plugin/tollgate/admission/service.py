@@ -14,7 +14,7 @@ from math import inf
 
 from msgspec import structs
 
-from tollgate.admission.callers import Callers, Refused
+from tollgate.admission.asking.callers import Callers, Refused
 from tollgate.admission.holding import Held, Holding, refused_upstream
 from tollgate.admission.model_choice import ModelChoice
 from tollgate.admission.planning import Planner, Question, ServicePlan

@@ -37,7 +37,7 @@ from tollgate.metering.metering import Metering
 from tollgate.metering.unseen import UnseenOutput
 from tollgate.settings import Settings
 from tollgate.settings.entries.default_limits import default_limits_of
-from tollgate.settings.entries.dimension_settings import dimensions_of
+from tollgate.settings.entries.dimension_settings import bounded_customers, dimensions_of
 from tollgate.shipped_tables import output_limits
 
 DAY_US = 86_400_000_000
@@ -158,6 +158,9 @@ def terms(settings: Settings) -> Terms:
     """Return what the configuration says about admission."""
     limits, ours = settings.litellm, settings.tollgate
     defaults = default_limits_of(ours.default_limits)
+    customers = LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)).or_else(
+        defaults.pop(ScopeKind.CUSTOMER, NO_LIMITS)
+    )
     return Terms(
         max_request_bytes=ours.max_request_bytes,
         master_hash=None
@@ -165,10 +168,9 @@ def terms(settings: Settings) -> Terms:
         else sha256(settings.master_key.encode()).hexdigest(),
         policy=Policy(
             proxy=_proxy_limits(settings),
-            customer=LimitSet(max_budget_nanousd=_nanousd(limits.max_end_user_budget)).or_else(
-                defaults.pop(ScopeKind.CUSTOMER, NO_LIMITS)
-            ),
+            customer=customers,
             dimensions=dimensions_of(ours.dimensions),
+            customers=bounded_customers(ours.dimensions, customers),
             enforce=ours.enforce,
             defaults=defaults,
             upstreams=settings.upstreams,

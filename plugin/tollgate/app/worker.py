@@ -24,6 +24,7 @@ from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.sound import TaggedSound
 from tollgate.adapters.tokenizer import token_counters
 from tollgate.adapters.valkey.alerts.alert_book import ValkeyAlertBook
+from tollgate.adapters.valkey.counters.value_book import ValkeyValueBook
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
@@ -146,6 +147,7 @@ def _admissions_maker(
             core.hold_waits,
             sound,
             refusal_notes,
+            ValkeyValueBook(core.pipe),
         )
 
     return admissions_by

@@ -10,13 +10,16 @@ from tests.desk import SECRET, Desk, admission, chat, refusal
 from tests.make import limit_set
 
 from tollgate.core.callers.dimensions import SESSION, TAG, Dimension
+from tollgate.core.calls.decision import Refusal
 from tollgate.core.calls.reservation import Settlement
 from tollgate.core.calls.usage import Usage
-from tollgate.core.entities import LimitSet, ModelLimits, Tag
+from tollgate.core.entities import NO_LIMITS, Customer, LimitSet, ModelLimits, Tag
+from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Forever, Limit
 
 ONE = limit_set(rpm=1)
+DAY_US = 86_400_000_000
 PROJECT = Dimension("project", ("x-project",), ("project", "metadata.project"), limits=ONE)
 BEARER = {"authorization": f"Bearer {SECRET}"}
 
@@ -165,3 +168,111 @@ async def test_without_dimensions_nothing_is_read() -> None:
     """A body's metadata is the client's."""
     decided = await Desk().ask(chat(metadata={"tags": [["a"]]}, Project="x"))
     assert scopes(decided) == []
+
+
+def bounded(refuses: bool = False, **changes: Any) -> Dimension:
+    return structs.replace(
+        PROJECT, most_values=2, remember_us=DAY_US, refuses_more=refuses, limits=ONE, **changes
+    )
+
+
+async def project(desk: Desk, name: str) -> str:
+    """Whom a call for a project is charged to, or the code of its refusal."""
+    decided = await desk.ask(headers=BEARER | {"x-project": name})
+    if isinstance(decided, Refusal):
+        return str(refusal(decided)[1]["error"]["code"])
+    (scope,) = scopes(decided)
+    return scope
+
+
+async def test_new_values_beyond_the_bound_share_the_limits_of_one() -> None:
+    """Those that were there before have their own; a client may name the shared one itself."""
+    desk = desk_of(bounded())
+    charged = [await project(desk, each) for each in "abc"]
+    assert charged == ["project:a", "project:b", "project:(others)"]
+    limited = [await project(desk, each) for each in ("d", "(others)", "a")]
+    assert limited == ["rate_limit_exceeded"] * 3
+
+
+async def test_calls_with_new_values_beyond_the_bound_are_refused_where_that_is_said() -> None:
+    desk = desk_of(bounded(refuses=True))
+    assert [await project(desk, each) for each in "abc"] == [
+        *("project:a", "project:b"),
+        "too_many_values",
+    ]
+
+
+async def test_a_value_in_use_stays_and_one_that_is_idle_leaves_room() -> None:
+    """However often a worker is asked, the store is now and then."""
+    desk = desk_of(structs.replace(bounded(), limits=NO_LIMITS))
+    assert [await project(desk, each) for each in "ab"] == ["project:a", "project:b"]
+    for _ in range(30):
+        desk.clock.us += DAY_US // 20
+        assert await project(desk, "a") == "project:a"
+    assert await project(desk, "c") == "project:c"
+    assert await project(desk, "d") == "project:(others)"
+    asked = desk.values.asked
+    assert [await project(desk, each) for each in "acacac"] == ["project:a", "project:c"] * 3
+    assert desk.values.asked == asked
+
+
+async def test_room_that_is_found_again_is_given_soon() -> None:
+    """A worker does not believe for long that there is none."""
+    desk = desk_of(structs.replace(bounded(), limits=NO_LIMITS, remember_us=60_000_000))
+    assert [await project(desk, each) for each in "abc"][-1] == "project:(others)"
+    desk.clock.us += 70_000_000
+    assert await project(desk, "c") == "project:c"
+
+
+async def test_registered_tags_and_customers_are_always_told_apart() -> None:
+    """And do not count."""
+    desk = desk_of(structs.replace(TAG, most_values=1, remember_us=DAY_US))
+    customers = Dimension(ScopeKind.CUSTOMER, most_values=1, remember_us=DAY_US)
+    desk.terms = desk.with_policy(customers=customers)
+    desk.people.tags["known"] = Tag("known")
+    desk.people.customers["known"] = Customer("known")
+    for name, told in (
+        ("known", "known"),
+        ("new", "new"),
+        ("more", "(others)"),
+        ("known", "known"),
+    ):
+        for by in ({"user": name}, {}):
+            headers = BEARER | {"x-litellm-tags": name}
+            headers |= {} if by else {"x-litellm-customer-id": name}
+            decided = await desk.ask(chat(**by), headers=headers)
+            held = admission(decided).reservation
+            assert held is not None
+            charged = {f"{each.scope.kind}:{each.scope.id}" for each in held.accounts}
+            assert {f"tag:{told}", f"customer:{told}"} <= charged
+
+
+async def test_many_tags_beyond_the_bound_are_charged_once() -> None:
+    """They are one scope."""
+    desk = desk_of(structs.replace(TAG, most_values=1, remember_us=DAY_US))
+    decided = await desk.ask(chat(), headers=BEARER | {"x-litellm-tags": "a,b,c"})
+    assert scopes(decided) == ["tag:a", "tag:(others)"]
+
+
+async def test_sessions_of_organizations_are_counted_apart() -> None:
+    """As they are limited."""
+    session = structs.replace(SESSION, most_values=2, remember_us=DAY_US)
+    desk = desk_of(session)
+    headers = BEARER | {"x-session-id": "s"}
+    assert scopes(await desk.ask(headers=headers)) == ["session:s"]
+    desk.key(organization="acme")
+    assert scopes(await desk.ask(headers=headers)) == ["session:s"]
+    assert scopes(await desk.ask(headers=BEARER | {"x-session-id": "t"})) == ["session:(others)"]
+
+
+async def test_while_the_store_is_down_the_bound_refuses_nobody() -> None:
+    """What is held decides; the value is asked about again afterwards."""
+    desk = desk_of(bounded())
+    remember, desk.values.remember = desk.values.remember, _down  # type: ignore[method-assign]
+    assert await project(desk, "a") == "project:a"
+    desk.values.remember = remember  # type: ignore[method-assign]
+    assert [await project(desk, each) for each in "bc"] == ["project:b", "project:c"]
+
+
+async def _down(*_: object) -> bool:
+    raise StoreUnavailable("down")

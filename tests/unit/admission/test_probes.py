@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.desk import MASTER, Desk, admission, chat, refusal
 
-from tollgate.admission import callers
+from tollgate.admission.asking import callers
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.probe_model import LATE_PROBE_MODEL, PROBE, PROBE_MODEL
 from tollgate.core.models.wildcards import Wildcards

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from tollgate.core.callers.dimensions import SESSION, TAG
+from tollgate.core.entities import NO_LIMITS
 from tollgate.settings import TollgateSettings
-from tollgate.settings.entries.dimension_settings import dimensions_of
+from tollgate.settings.entries.dimension_settings import bounded_customers, dimensions_of
 
 DAY_US = 86_400_000_000
 DAILY = {"meter": "usd", "amount": 1, "per": "1d"}
@@ -47,11 +48,30 @@ def test_limits_are_for_all_models_or_for_some_and_are_never_forgotten_within_th
     assert tag.remember_us == 60 * DAY_US
 
 
+def test_values_are_bounded_unless_said_otherwise() -> None:
+    """Customers too, of whom there may be more."""
+    bounded = TollgateSettings.model_validate(
+        {"dimensions": {"tag": {"most": 7, "beyond": "refuse"}, "session": True}}
+    ).dimensions
+    tag, session = dimensions_of(bounded)
+    assert (tag.most_values, tag.refuses_more) == (7, True)
+    assert (session.most_values, session.refuses_more) == (100_000, False)
+    customers = bounded_customers(bounded, NO_LIMITS)
+    assert (customers.most_values, customers.remember_us) == (1_000_000, 30 * DAY_US)
+    fewer = TollgateSettings.model_validate({"dimensions": {"customer": {"most": 5}}}).dimensions
+    assert dimensions_of(fewer) == ()
+    assert bounded_customers(fewer, NO_LIMITS).most_values == 5
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     [
         ({"project": True}, "from"),
         ({"project": {"from": []}}, "from"),
+        ({"tag": {"most": 0}}, "most"),
+        ({"tag": {"beyond": "allow"}}, "beyond"),
+        ({"customer": {"most": 5, "remember": "1d"}}, "only `most` and `beyond`"),
+        ({"customer": {"from": [{"header": "x"}]}}, "only `most` and `beyond`"),
         ({"team": {"from": [{"header": "x"}]}}, "scope already"),
         ({"Pro ject": {"from": [{"header": "x"}]}}, "no name of a dimension"),
         ({"p": {"from": [{"header": "x", "body": "y"}]}}, "each source"),

@@ -20,6 +20,8 @@ Each line says what a key holds, and when it goes.
         that is counted elsewhere and has no limit. As its counters.
     tollgate:{ORG}:guests  hash, in a cluster: holds of calls whose own place is another. As `held`.
     tollgate:organizations  set: organizations that ever held something. Never.
+    tollgate:{values}:DIMENSION  zset: digests of values that nobody registered, by when each
+        is forgotten. When none of them was used for as long as they are remembered.
     tollgate:outputs  hash: deployment -> mean output, mean hidden output. Never; it has a field for
         each deployment that ever answered.
     tollgate:layout  string: which version of the layout the counters have. Never.
@@ -103,6 +105,11 @@ def guest_keys(place: str) -> tuple[str, str]:
 def share_key(organization: str, scope: Scope) -> str:
     """Return the key of an organization's share of the spend of a scope that all count."""
     return f"tollgate:{{{quote(organization, safe='')}}}:shares:{_shown(scope)}"
+
+
+def values_key(dimension: str) -> str:
+    """Return the key of the remembered values of a dimension."""
+    return f"tollgate:{{values}}:{dimension}"
 
 
 ALERTS = "tollgate:{alerts}:stream"

@@ -21,7 +21,8 @@ class Dimension(Struct, frozen=True):
     `places` are names in the body, `NAME` or `OBJECT.NAME`. `several`: a request may carry more
     than one; else the first source that tells one counts: those that Envoy vouches for (`verified`)
     come first, then headers, then the body. `remember_us` is how long the store keeps
-    a value that nobody uses.
+    a value that nobody uses. `most_values`: how many that nobody registered are told apart (0: any
+    number); `refuses_more`: calls with others are refused, instead of sharing OVERFLOW's limits.
     """
 
     name: str
@@ -31,8 +32,13 @@ class Dimension(Struct, frozen=True):
     limits: LimitSet = NO_LIMITS
     model_limits: tuple[ModelLimits, ...] = ()
     remember_us: int = 0
+    most_values: int = 0
+    refuses_more: bool = False
     verified: tuple[VerifiedSource, ...] = ()
 
+
+OVERFLOW = "(others)"
+"""The value that all values beyond `most_values` share."""
 
 TAG = Dimension(
     ScopeKind.TAG, ("x-litellm-tags",), ("metadata.tags", "litellm_metadata.tags"), several=True
@@ -42,6 +48,8 @@ SESSION = Dimension(
     ("x-litellm-trace-id", "x-session-id"),
     ("metadata.trace_id", "litellm_metadata.trace_id", "litellm_trace_id"),
 )
+UNBOUNDED_CUSTOMERS = Dimension(ScopeKind.CUSTOMER)
+"""Customers, of whom any number is told apart."""
 BUILT_IN: Mapping[str, Dimension] = {each.name: each for each in (TAG, SESSION)}
 
 Values = tuple[tuple[str, str], ...]

@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec import Struct, structs
 
 from tollgate.core.callers.access import AllowedModels, covers
-from tollgate.core.callers.dimensions import Dimension
+from tollgate.core.callers.dimensions import UNBOUNDED_CUSTOMERS, Dimension
 from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_from
 from tollgate.core.entities import (
     NO_LIMITS,
@@ -39,6 +39,9 @@ PROXY = Scope(ScopeKind.PROXY, "proxy")
 
 LEAST_REMEMBERED_US = 30 * 86_400_000_000
 """How long the store keeps an idle customer whom nobody registered, at least: thirty days."""
+
+FOR_EVER_US = 100 * 365 * 86_400_000_000
+"""How long somebody is kept whose limits count for ever."""
 
 
 class DimensionValue(Struct, frozen=True):
@@ -96,7 +99,7 @@ class Policy:
     its own, and to values of dimensions. Without `enforce` all limits of all scopes are in shadow
     mode. `defaults`: limits of each entity of a kind of scope that has none of that meter and
     window. `upstreams`: by a deployment's id, its own limits and those of its provider; deployments
-    without any are left out.
+    without any are left out. `customers`: how many that nobody registered are told apart.
     """
 
     proxy: LimitSet = NO_LIMITS
@@ -105,6 +108,7 @@ class Policy:
     enforce: bool = True
     defaults: Mapping[str, LimitSet] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    customers: Dimension = UNBOUNDED_CUSTOMERS
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -222,16 +226,23 @@ def _forgotten(account: Account, limits: LimitSet) -> Account:
     """Return the account of somebody whom nobody registered, to be forgotten when idle, if no limit
     counts for ever.
     """
+    if not limits.limited:
+        return structs.replace(account, passing=True)
+    longest_us = remembered_us(limits)
+    if longest_us == FOR_EVER_US:
+        return account
+    return structs.replace(account, remember_ms=longest_us // 1000)
+
+
+def remembered_us(limits: LimitSet) -> int:
+    """Return how long the store keeps somebody idle whom nobody registered, by their limits."""
     windows = [each.window for each in limits.limits]
     if limits.max_budget_nanousd is not None:
         duration = limits.budget_duration
         windows.append(Forever() if duration is None else Recurring(duration))
-    if not windows:
-        return structs.replace(account, passing=True)
     if any(isinstance(each, Forever) for each in windows):
-        return account
-    longest_us = max(LEAST_REMEMBERED_US, *map(window_us, windows))
-    return structs.replace(account, remember_ms=longest_us // 1000)
+        return FOR_EVER_US
+    return max([LEAST_REMEMBERED_US, *map(window_us, windows)])
 
 
 def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:

@@ -13,6 +13,7 @@ from tollgate.core.callers.customer_ids import HEADERS as CUSTOMER_HEADERS
 from tollgate.core.callers.customer_ids import PLACES as CUSTOMER_PLACES
 from tollgate.core.callers.dimensions import BUILT_IN, Dimension
 from tollgate.core.callers.limit_entries import MOST_LIMITS
+from tollgate.core.callers.rules import remembered_us
 from tollgate.core.entities import LimitSet, ModelLimits
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import ScopeKind
@@ -33,6 +34,14 @@ def _remembered(text: str) -> str:
     except BadRequest as error:
         raise ValueError(str(error)) from error
     return text
+
+
+MOST_VALUES, MOST_CUSTOMERS, MOST_VALUES_EVER = 100_000, 1_000_000, 100_000_000
+"""How many values of a dimension, and customers, are told apart by default; and the largest bound.
+
+A remembered value takes some hundred bytes of the store, and its counters some hundreds.
+"""
+_ONLY_BOUND = frozenset({"most", "beyond"})
 
 
 class DimensionSource(SourceSetting):
@@ -65,6 +74,8 @@ class DimensionSetting(BaseModel):
     several: bool | None = None
     limits: tuple[NarrowedLimitSetting, ...] = ()
     remember: Annotated[str, AfterValidator(_remembered)] | None = None
+    most: int = Field(MOST_VALUES, ge=1, le=MOST_VALUES_EVER)
+    beyond: Literal["share", "refuse"] = "share"
 
     def made(self, name: str) -> Dimension:
         """Return the dimension. Raises ValueError that names what is missing or wrong."""
@@ -97,6 +108,8 @@ class DimensionSetting(BaseModel):
             limits=limits,
             model_limits=narrowed,
             remember_us=self._remember_us(name, (limits, *(each.limits for each in narrowed))),
+            most_values=self.most,
+            refuses_more=self.beyond == "refuse",
         )
 
     def _remember_us(self, name: str, sets: tuple[LimitSet, ...]) -> int:
@@ -126,9 +139,11 @@ def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tupl
 
     Raises ValueError for one that cannot be.
     """
+    _check_customer(given.get(ScopeKind.CUSTOMER))
     found = [
         (DimensionSetting() if setting is True else setting).made(name)
         for name, setting in given.items()
+        if name != ScopeKind.CUSTOMER
     ]
     taken = dict.fromkeys([*CUSTOMER_HEADERS, *CUSTOMER_PLACES], "customer")
     for each in found:
@@ -138,6 +153,28 @@ def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tupl
             taken[source] = each.name
     order = {name: number for number, name in enumerate(BUILT_IN)}
     return tuple(sorted(found, key=lambda each: order.get(each.name, len(order))))
+
+
+def bounded_customers(
+    given: Mapping[str, DimensionSetting | Literal[True]], limits: LimitSet
+) -> Dimension:
+    """Return how many customers that nobody registered are told apart. `limits`: of each."""
+    setting = given.get(ScopeKind.CUSTOMER, True)
+    bound = DimensionSetting(most=MOST_CUSTOMERS) if setting is True else setting
+    return Dimension(
+        ScopeKind.CUSTOMER,
+        remember_us=remembered_us(limits),
+        most_values=bound.most if "most" in bound.model_fields_set else MOST_CUSTOMERS,
+        refuses_more=bound.beyond == "refuse",
+    )
+
+
+def _check_customer(setting: DimensionSetting | Literal[True] | None) -> None:
+    if isinstance(setting, DimensionSetting) and not setting.model_fields_set <= _ONLY_BOUND:
+        raise ValueError(
+            "customer: only `most` and `beyond` can be set; its limits are default_limits.customer,"
+            " and a verified one is identity.customer"
+        )
 
 
 def _check_name(name: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from tollgate.admission.asking.remembered_values import RememberedValues
 from tollgate.core.answers import refusals
 from tollgate.core.callers.authentication import (
     UNKNOWN_KEY,
@@ -54,7 +55,8 @@ class Callers:
     """Callers by the directory.
 
     `master_hash` is the master key's SHA-256; None means that no master key exists.
-    `admit_unknown`: an identity need not be registered.
+    `remembered`: which values that requests choose are told apart. `admit_unknown`: an identity
+    need not be registered.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class Callers:
         directory: Directory,
         clock: Clock,
         master_hash: str | None,
+        remembered: RememberedValues,
         *,
         admit_unknown: bool = False,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._master_hash = master_hash
+        self._remembered = remembered
         self._admit_unknown = admit_unknown
         # Callers of the current generation of the directory: one look-up instead of four for a
         # caller that asks again.
@@ -177,8 +181,15 @@ class Callers:
     ) -> Caller:
         """Return everybody whose limits apply: the same object until one of them changes.
 
-        Raises Refused if one of them is blocked.
+        Raises Refused if one of them is blocked, or there is no room for a customer or a value.
         """
+        if customer_id is not None:
+            customer_id = await self._told_apart(ScopeKind.CUSTOMER, customer_id, key, family)
+        if values:
+            kept = [
+                (name, await self._told_apart(name, value, key, family)) for name, value in values
+            ]
+            values = tuple(dict.fromkeys(kept))
         generation = self._directory.generation
         if generation != self._generation:
             self._known.clear()
@@ -205,6 +216,14 @@ class Callers:
                     _CALLER_BYTES + 4 * len(customer_id or "") + _VALUE_BYTES * len(values),
                 )
         return caller
+
+    async def _told_apart(self, name: str, value: str, key: Key | None, family: Family) -> str:
+        """Return the value, or the one that stands for all beyond the bound. Raises Refused."""
+        place = DEFAULT_ORGANIZATION if key is None else key.place
+        found = await self._remembered.told_apart(name, value, place)
+        if found is None:
+            raise Refused(_no_room(family, name, value))
+        return found
 
     async def _find_values(self, values: Values, family: Family) -> tuple[DimensionValue, ...]:
         """Return the values of dimensions as they are registered. Raises Refused for a blocked
@@ -280,6 +299,14 @@ def _unregistered(family: Family, noun: str, identity: str) -> Refusal:
         " here. An administrator can register it, or admit those that are not."
     )
     return refusals.refusal(family, 403, "auth_error", message, code="unknown_identity")
+
+
+def _no_room(family: Family, name: str, value: str) -> Refusal:
+    message = (
+        f"The {name} {cut(value)!r} is new, and as many are remembered here as may be. One that was"
+        " used lately, or is registered, is served."
+    )
+    return refusals.refusal(family, 429, "rate_limit_error", message, code="too_many_values")
 
 
 def _refused(objection: Objection, family: Family) -> Refused:
