@@ -166,7 +166,7 @@ class Desk:
             if isinstance(asked, bytes)
             else json.dumps(chat() if asked is None else asked).encode()
         )
-        return await self._door().admit(Request(method, path, headers, raw))
+        return await self.door().admit(Request(method, path, headers, raw))
 
     async def ask_head(
         self,
@@ -176,7 +176,7 @@ class Desk:
     ) -> Refusal | None:
         """What is said of a request whose body has not come."""
         headers = {"authorization": f"Bearer {SECRET}"} if headers is None else headers
-        return await self._door().check_key(Request(method, path, headers, b""))
+        return await self.door().check_key(Request(method, path, headers, b""))
 
     async def recorded(self) -> list[RefusalRecord]:
         """The refusals that are recorded once everything that was noted is written."""
@@ -191,7 +191,8 @@ class Desk:
         """Ask the next time as if for the first time."""
         self._admissions = None
 
-    def _door(self) -> Admissions:
+    def door(self) -> Admissions:
+        """Admission as it is set up now."""
         made_of = (self.terms, self.deployments, self.price, self.counters)
         if self._admissions is None or self._admissions[0] != made_of:
             prices = {each.id: self.price for each in self.deployments if each.id != "unpriced"}

@@ -119,6 +119,9 @@ _EXACT_DOLLARS = Counter(
 _RENEWED = Counter(
     "tollgate_leases_renewed", "Leases that reports of running calls extended", ["model"]
 )
+_SPANS_DROPPED = Counter(
+    "tollgate_spans_dropped", "Decisions and calls of which no trace has a span: too many waited"
+)
 _STORE_ERRORS = Counter("tollgate_store_errors", "Store operations that failed", ["operation"])
 _ADMISSION_SECONDS = Histogram(
     "tollgate_admission_seconds", "Time to decide about a request", buckets=BUCKETS_S
@@ -338,6 +341,11 @@ def told(provider: str, model: str, told_nanousd: int, table_nanousd: int) -> No
     model = model_label(model)
     count(labelled(_TOLD, provider, model), told_nanousd / _NANOUSD_PER_USD)
     count(labelled(_TABLE, provider, model), table_nanousd / _NANOUSD_PER_USD)
+
+
+def span_dropped() -> None:
+    """Record a decision or a call that is missing in its trace."""
+    count(_SPANS_DROPPED)
 
 
 def store_failed(operation: str, error: Exception) -> None:

@@ -125,7 +125,9 @@ async def test_a_key_in_the_query_goes_no_further(
 async def test_our_own_header_goes_before_all_others(door: Door) -> None:
     """What stands in the others is not looked at, and stays here."""
     key = await door.gateway.key(key_alias="own-header")
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {
+        "traceparent": traceparent,
         "x-litellm-api-key": key,
         "authorization": "Bearer sk-unknown",
         "x-api-key": "sk-other",
@@ -137,6 +139,7 @@ async def test_our_own_header_goes_before_all_others(door: Door) -> None:
         False,
         False,
     )
+    assert seen["traceparent"] == traceparent
 
 
 async def test_who_pays_at_the_provider_is_not_the_clients_to_choose(door: Door) -> None:

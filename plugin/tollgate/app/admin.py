@@ -36,6 +36,7 @@ from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.watching.evictions import watch_evictions
 from tollgate.app.watching.measuring import Measuring, fullest_limits_collector
+from tollgate.app.watching.tracing import call_spans, exported
 from tollgate.background import beside
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import ScopeKind
@@ -103,6 +104,7 @@ async def serve_admin(
         beside(core.configuration(manage_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         measuring.running(),
+        exported(call_spans(core)),
         beside(telemetry.outage.watch(core.probe)),
         beside(watch_evictions(core.pipe)),
         beside(keep_beating(beat, lambda: telemetry.outage.word)),

@@ -62,7 +62,7 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
     )
     metrics = None
     if ours.opentelemetry:
-        from tollgate.adapters.usage_metrics import UsageMetrics
+        from tollgate.adapters.otel.usage_metrics import UsageMetrics
 
         metrics = UsageMetrics(settings.deployments, os.environ)
     stream, lease = ValkeyLedgerStream(client), ValkeyLease(client)

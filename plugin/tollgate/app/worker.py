@@ -30,11 +30,13 @@ from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
-from tollgate.admission.current import CurrentAdmissions
+from tollgate.admission.current import CurrentAdmissions, Decides
 from tollgate.admission.refusal_notes import RefusalNotes
+from tollgate.admission.traced import TracedAdmissions
 from tollgate.app.alerting import alert_terms
 from tollgate.app.base import DAY_US, Core, new_id, terms
 from tollgate.app.watching.measuring import Measuring
+from tollgate.app.watching.tracing import call_spans, exported
 from tollgate.background import beside
 from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
 from tollgate.core.requests.catalog import Catalog
@@ -80,8 +82,11 @@ async def serve_worker(
     refusal_notes = RefusalNotes(refusal_book, core.clock, measuring.refused)
     admissions_by = _admissions_maker(core, directory, refusal_notes)
     admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
-    apis = api_table()
-    door = AuthorizationOverHttp(admissions, core.meter, apis)
+    apis, spans = api_table(), call_spans(core)
+    decides: Decides = admissions
+    if spans is not None:
+        decides = TracedAdmissions(admissions, spans, core.clock)
+    door = AuthorizationOverHttp(decides, core.meter, apis)
     counts = dict(token_counters(settings.deployments)) if settings.tollgate.tokenizer else {}
 
     alert_watch = _alert_watch(core, directory)
@@ -98,7 +103,7 @@ async def serve_worker(
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
     methods: Methods = {
-        CHECK_METHOD: unary(Authorization(admissions, core.meter).check),
+        CHECK_METHOD: unary(Authorization(decides, core.meter).check),
         PROCESS_METHOD: streaming(ExternalProcessor(core.meter, apis, counts).process),
         ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
     }
@@ -110,6 +115,7 @@ async def serve_worker(
         beside(telemetry.keep_published()),
         beside(refusal_notes.keep_written()),
         measuring.running(),
+        exported(spans),
         beside(_keep_watching(alert_watch)),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),

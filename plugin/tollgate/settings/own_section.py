@@ -273,6 +273,14 @@ class TollgateSettings(GrpcSettings):
         ),
     )
 
+    opentelemetry_traces: Annotated[bool, AfterValidator(_has_opentelemetry)] = Field(
+        default=False,
+        description=(
+            "whether workers send a span of each decision and call, in the caller's trace, to"
+            " OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
+    )
+
     events: tuple[EventSinkEntry, ...] = Field(
         (), description="where events of settled calls go, from the recorder (docs/history.md)"
     )

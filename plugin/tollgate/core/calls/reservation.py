@@ -37,7 +37,7 @@ class Reservation(Struct, frozen=True, array_like=True):
 
     `worst`: the worst case, where a limit is strict. `shadow` names the limits in shadow mode that
     the call did not fit; `instead_of` is the model that was asked for, where a limit lets another
-    one serve.
+    one serve. `traceparent`: the caller's trace, where calls are traced.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     shadow: str = ""
     instead_of: str = ""
     worst: WorstCase | None = None
+    traceparent: str = ""
 
     def asked(self, quota: Quota) -> int:
         """Return what the call may use of a limit.

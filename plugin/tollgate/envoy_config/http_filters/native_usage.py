@@ -47,6 +47,7 @@ from tollgate.core.envoy_contract import (
     TUNNELLED_STATUSES,
     USAGE_NAMESPACE,
 )
+from tollgate.core.requests.trace_context import TRACEPARENT
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import (
     Framing,
@@ -120,7 +121,8 @@ _COMMON: Final[Mapping[str, Any]] = {
 def _asked(ours: TollgateSettings) -> ListStringMatcher:
     """Return the request headers that Tollgate reads."""
     told = [name for each in dimensions_of(ours.dimensions) for name in each.headers]
-    names = (*_ASKED, *told, *verified_headers(ours))
+    traced = (TRACEPARENT,) if ours.opentelemetry_traces else ()
+    names = (*_ASKED, *told, *verified_headers(ours), *traced)
     return ListStringMatcher(patterns=[*_exactly(*names).patterns, _MISSPELT])
 
 

@@ -15,33 +15,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
+from tollgate.adapters.otel.conventions import Attributes, call_attributes, wants_deprecated
 from tollgate.core.calls.records import Record
 from tollgate.core.models.deployment import Deployment
 
-# Values of gen_ai.provider.name; other providers keep LiteLLM's name.
-_PROVIDERS: Final = {
-    "azure": "azure.ai.openai",
-    "bedrock": "aws.bedrock",
-    "cohere_chat": "cohere",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "text-completion-openai": "openai",
-    "vertex_ai": "gcp.vertex_ai",
-    "xai": "x_ai",
-}
-# Values of gen_ai.operation.name by the mode of a model; other modes keep LiteLLM's name.
-_OPERATIONS: Final = {
-    "completion": "text_completion",
-    "embedding": "embeddings",
-    "responses": "chat",
-}
 _USAGE: Final = "gen_ai.client.inference.usage"
 _NANOUSD_PER_USD: Final = 1_000_000_000
-
-DEPRECATED_TOO: Final = "gen_ai/dup"
-"""In OTEL_SEMCONV_STABILITY_OPT_IN: the metric that went before is sent beside the new ones."""
-
-Attributes = dict[str, str]
 
 
 class UsageMetrics:
@@ -73,7 +52,7 @@ class UsageMetrics:
         )
         self._cost = meter.create_counter("tollgate.cost", "{USD}", "Dollars that were charged")
         self._deprecated = None
-        if DEPRECATED_TOO in environment.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(","):
+        if wants_deprecated(environment):
             self._deprecated = meter.create_histogram(
                 "gen_ai.client.token.usage", "{token}", "Tokens of input and of output of a call"
             )
@@ -108,17 +87,7 @@ class UsageMetrics:
                 self._deprecated.record(tokens, {**call, "gen_ai.token.type": kind})
 
     def _attributes(self, record: Record) -> Attributes:
-        deployment = self._deployments.get(record.deployment)
-        found = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "unknown",
-            "gen_ai.request.model": record.model,
-        }
-        if deployment is not None:
-            mode = deployment.mode or "chat"
-            found["gen_ai.operation.name"] = _OPERATIONS.get(mode, mode)
-            provider = deployment.provider
-            found["gen_ai.provider.name"] = _PROVIDERS.get(provider, provider)
+        found = call_attributes(self._deployments.get(record.deployment), record.model)
         if record.reply_model is not None:
             found["gen_ai.response.model"] = record.reply_model
         return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
-from tollgate.adapters.usage_metrics import UsageMetrics
+from tollgate.adapters.otel.usage_metrics import UsageMetrics
 from tollgate.core.calls.records import Record
 from tollgate.core.models.deployment import Deployment
 

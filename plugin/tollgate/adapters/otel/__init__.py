@@ -1,0 +1,1 @@
+"""Measurements and traces for OpenTelemetry: needs the extra `otel`."""
