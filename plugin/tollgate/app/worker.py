@@ -32,7 +32,6 @@ from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
 from tollgate.admission.admission import Admissions
 from tollgate.admission.current import CurrentAdmissions, Decides
 from tollgate.admission.refusal_notes import RefusalNotes
-from tollgate.admission.traced import TracedAdmissions
 from tollgate.app.alerting import alert_terms
 from tollgate.app.base import DAY_US, Core, new_id, terms
 from tollgate.app.watching.measuring import Measuring
@@ -42,6 +41,7 @@ from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCES
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
 from tollgate.metering.alert_watch import AlertWatch
+from tollgate.reporting.measuring.traced_admissions import TracedAdmissions
 from tollgate.settings import Settings
 from tollgate.shipped_tables import api_table
 from tollgate.snapshot import Snapshot

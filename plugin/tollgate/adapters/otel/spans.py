@@ -30,13 +30,13 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from tollgate import telemetry
 from tollgate.adapters.otel.conventions import call_attributes, wants_deprecated
-from tollgate.admission.traced import TimedDecision
 from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.calls.decision import Refusal
 from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.trace_context import TRACEPARENT
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.requests.trace_context import TRACEPARENT
 from tollgate.ports import Clock
+from tollgate.reporting.measuring.traced_admissions import TimedDecision
 
 MADE_EVERY_S = 1.0
 MOST_WAITING = 10_000

@@ -24,6 +24,7 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 from tollgate.core.answers.headers import REQUEST_ID, SERVED_MODEL, SHADOW
 from tollgate.core.callers import customer_ids as customers
 from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.calls.trace_context import TRACEPARENT
 from tollgate.core.envoy_contract import (
     AUTHZ_FILTER,
     CHANGE_HEADER,
@@ -47,7 +48,6 @@ from tollgate.core.envoy_contract import (
     TUNNELLED_STATUSES,
     USAGE_NAMESPACE,
 )
-from tollgate.core.requests.trace_context import TRACEPARENT
 from tollgate.core.usage import Api
 from tollgate.core.usage.native import (
     Framing,

@@ -20,12 +20,12 @@ from tollgate import telemetry
 from tollgate.adapters.otel import spans
 from tollgate.adapters.otel.spans import CallSpans
 from tollgate.admission.admission import Request
-from tollgate.admission.traced import TracedAdmissions
 from tollgate.core.calls import reservation_text
 from tollgate.core.calls.decision import Admission
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Usage
 from tollgate.core.models.deployment import Deployment
+from tollgate.reporting.measuring.traced_admissions import TracedAdmissions
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{CALLER}-01"

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.core.calls.decision import Admission, Decision, Refusal
-from tollgate.core.requests.trace_context import find_traceparent
+from tollgate.core.calls.trace_context import find_traceparent
 from tollgate.ports import Clock
 
 
