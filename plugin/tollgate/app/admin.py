@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -46,6 +46,7 @@ from tollgate.management import Management
 from tollgate.management.spending.guard import LimitGuard
 from tollgate.metering.metering import Metering
 from tollgate.ports import Ledger
+from tollgate.ports.event_ports import RefusalLog
 from tollgate.ports.history_ports import History
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.levels import Levels
@@ -55,6 +56,9 @@ from tollgate.reporting.usage_sums import UsageSums
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
 from tollgate.topology import Address
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 _REAP_EVERY_S = 5.0
 _FOR_EVER_US = 2**62
@@ -134,9 +138,12 @@ class _Services:
         self._registry = ValkeyRegistry(core.client)
         self._book = spend_book_of(core.client, core.pipe)
         stream = ValkeyLedgerStream(core.client)
-        find = None if history is None else history_opener(history)
+        opened = None if history is None else HistoryDatabase(history)
+        find = None if opened is None else opened.history
         self.usage_sums = UsageSums(stream, core.clock, find)
-        self.refusals = Refusals(ValkeyRefusalLog(core.client), core.clock)
+        self.refusals = Refusals(
+            ValkeyRefusalLog(core.client), core.clock, None if opened is None else opened.refusals
+        )
         self.audit_log = ValkeyAuditLog(core.client)
         self._ledger: Ledger = ValkeyLedger(core.client)
         if find is not None:
@@ -222,17 +229,29 @@ def _kept_us(settings: Settings, history: str | None) -> int:
     return settings.tollgate.history_kept_us or _FOR_EVER_US
 
 
-def history_opener(url: str) -> Callable[[], History]:
-    """Return what opens the history when a report first needs it: its libraries take memory."""
+class HistoryDatabase:
+    """The history, which is opened when a report first needs it: its libraries take memory."""
 
-    @cache
-    def find() -> History:
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @cached_property
+    def _engine(self) -> Engine:
         from tollgate.adapters.history.database import open_database
+
+        return open_database(self._url)
+
+    def history(self) -> History:
+        """Return settled calls."""
         from tollgate.adapters.history.history import SqlHistory
 
-        return SqlHistory(open_database(url))
+        return SqlHistory(self._engine)
 
-    return find
+    def refusals(self) -> RefusalLog:
+        """Return refused calls."""
+        from tollgate.adapters.history.refusal_history import SqlRefusals
+
+        return SqlRefusals(self._engine)
 
 
 class GatewayHealth:

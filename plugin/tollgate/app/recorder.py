@@ -1,4 +1,4 @@
-"""`recorder` carries the ledger into the history, with what CPU the others leave."""
+"""`recorder` carries ledger, refusals and alerts into the history, with the CPU that is left."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from tollgate.adapters.events.event_file import FileSink
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
 from tollgate.adapters.history.overflow_files import OverflowFiles
+from tollgate.adapters.history.refusal_history import SqlAlerts, SqlRefusals
+from tollgate.adapters.valkey.alerts.alert_stream import ValkeyAlertStream
 from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
+from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.health_page import health_served
 from tollgate.background import beside
 from tollgate.core.errors import HistoryUnavailable
@@ -26,6 +29,7 @@ from tollgate.ports.history_ports import DAY_US
 from tollgate.reporting import history_telemetry
 from tollgate.reporting.call_events import EventPublisher, EventSink
 from tollgate.reporting.recording import Recorder, RecorderTerms
+from tollgate.reporting.telling.stream_recording import StreamRecorder
 from tollgate.settings import Settings
 from tollgate.settings.entries.event_entry import EventSinkEntry
 
@@ -77,6 +81,12 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
         terms,
         metrics,
         events if sinks else None,
+        StreamRecorder(
+            ValkeyRefusalLog(client),
+            SqlRefusals(engine),
+            ValkeyAlertStream(client),
+            SqlAlerts(engine),
+        ),
     )
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tollgate.core.alerting.alert import Alert
 from tollgate.core.calls.refusal_records import RefusalRecord
@@ -42,15 +42,105 @@ def matches(query: LedgerQuery, record: RefusalRecord) -> bool:
     )
 
 
+class StreamPlace(NamedTuple):
+    """Where an entry of a stream stands; `milliseconds` are those of the store's clock."""
+
+    milliseconds: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedAlert:
+    """A recorded alert, and its place."""
+
+    place: StreamPlace
+    alert: Alert
+
+
+class RefusalPlace(NamedTuple):
+    """Where a refusal stands among all: the greater, the later it was written.
+
+    `milliseconds` are those of the writing, by the store's clock.
+    """
+
+    milliseconds: int
+    sequence: int
+    organization: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRefusal:
+    """A recorded refusal, and its place."""
+
+    place: RefusalPlace
+    record: RefusalRecord
+
+
 class RefusalLog(Protocol):
-    """Recorded refusals, for as long as they are kept. Errors are core.errors.StoreUnavailable."""
+    """Recorded refusals, for as long as they are kept.
 
-    async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> RefusalPage:
-        """Return at most `count` records, latest first, starting at the cursor of an earlier page.
+    Errors are core.errors.StoreUnavailable or HistoryUnavailable.
+    """
 
-        `since_us` and `until_us` bound when the request was refused. Raises BadRequest for an
-        invalid cursor.
+    async def newest(
+        self, query: LedgerQuery, count: int, before: RefusalPlace | None
+    ) -> Sequence[PlacedRefusal]:
+        """Return at most `count` records before a place (None: from the last one on), last first.
+
+        `since_us` and `until_us` bound when the request was refused.
         """
+        ...
+
+
+class RefusalStream(Protocol):
+    """The store's refusals from the oldest on. Errors are core.errors.StoreUnavailable."""
+
+    async def organizations(self) -> Sequence[str]:
+        """Return who may have refusals."""
+        ...
+
+    async def after(self, organization: str, place: RefusalPlace | None) -> Sequence[PlacedRefusal]:
+        """Return some records behind a place, in their order (None: from the oldest on)."""
+        ...
+
+
+class RefusalHistory(RefusalLog, Protocol):
+    """Refusals in a database. Errors are core.errors.HistoryUnavailable."""
+
+    async def last(self, organization: str) -> RefusalPlace | None:
+        """Return the place up to which an organization's refusals are kept; None: nowhere."""
+        ...
+
+    async def keep(self, refusals: Sequence[PlacedRefusal]) -> None:
+        """Keep what follows the last place of one organization, once however often it is told."""
+        ...
+
+    async def forget_before(self, refused_us: int) -> None:
+        """Remove the records of requests that were refused earlier."""
+        ...
+
+
+class AlertStream(Protocol):
+    """The store's alerts from the oldest on. Errors are core.errors.StoreUnavailable."""
+
+    async def after(self, place: StreamPlace | None) -> Sequence[PlacedAlert]:
+        """Return some alerts behind a place, in their order (None: from the oldest on)."""
+        ...
+
+
+class AlertHistory(Protocol):
+    """Alerts in a database. Errors are core.errors.HistoryUnavailable."""
+
+    async def last(self) -> StreamPlace | None:
+        """Return the place up to which alerts are kept; None: nowhere."""
+        ...
+
+    async def keep(self, alerts: Sequence[PlacedAlert]) -> None:
+        """Keep what follows the last place, once however often it is told."""
+        ...
+
+    async def forget_before(self, at_us: int) -> None:
+        """Remove the alerts of an earlier time."""
         ...
 
 

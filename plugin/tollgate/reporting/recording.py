@@ -24,6 +24,7 @@ from tollgate.ports.history_ports import (
 )
 from tollgate.reporting import history_telemetry
 from tollgate.reporting.call_events import EventPublisher
+from tollgate.reporting.telling.stream_recording import StreamRecorder
 
 # Reports add what is not recorded yet, so the pause is no age of theirs.
 _IDLE_S = 1.0
@@ -61,6 +62,7 @@ class Recorder:
         terms: RecorderTerms = RecorderTerms(),
         metrics: SettledMetrics | None = None,
         events: EventPublisher | None = None,
+        streams: StreamRecorder | None = None,
     ) -> None:
         self._stream = stream
         self._history = history
@@ -70,6 +72,7 @@ class Recorder:
         self._terms = terms
         self._events = events
         self._metrics = metrics
+        self._streams = streams
         self._forget_at_us = 0
         self._remove_at_us = 0
         self._prepared = False
@@ -92,14 +95,8 @@ class Recorder:
         for organization in await self._stream.organizations():
             self._positions[organization] = await self._history.position(organization)
             while (
-                not self._stopping.is_set()
-                and (
-                    streamed := await self._stream.after(
-                        organization, self._positions[organization]
-                    )
-                )
-                and await self._lease.take()
-            ):
+                streamed := await self._stream.after(organization, self._positions[organization])
+            ) and await self._may_go_on():
                 kept = await self._history.keep(organization, streamed.records, streamed.position)
                 self._positions[organization] = streamed.position
                 history_telemetry.recorded(kept)
@@ -127,6 +124,8 @@ class Recorder:
         now_us = self._clock.now_us()
         if self._terms.kept_us is not None and now_us >= self._forget_at_us:
             await self._history.forget_before(now_us - self._terms.kept_us)
+            if self._streams is not None:
+                await self._streams.forget_before(now_us - self._terms.kept_us)
             self._forget_at_us = now_us + _FORGET_EVERY_US
 
     async def relieve_store(self) -> None:
@@ -176,6 +175,8 @@ class Recorder:
         try:
             await self.prepare()
             await self.drain()
+            if self._streams is not None:
+                await self._streams.drain(self._may_go_on)
             await self.forget()
         except HistoryUnavailable:
             await self.relieve_store()
@@ -183,6 +184,9 @@ class Recorder:
         finally:
             await self._tell_lag()
         await self.remove_recorded()
+
+    async def _may_go_on(self) -> bool:
+        return not self._stopping.is_set() and await self._lease.take()
 
     async def _removable(self, organization: str, position: str) -> str | None:
         """Return up to where the store's ledger may go, which is recorded up to a position."""

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from urllib.parse import quote, unquote
+
 from tollgate.core.calls.refusal_records import RefusalRecord
-from tollgate.core.errors import NotFound
+from tollgate.core.errors import BadRequest, NotFound
 from tollgate.ports import Clock, LedgerQuery
-from tollgate.ports.event_ports import RefusalLog, RefusalPage
+from tollgate.ports.event_ports import PlacedRefusal, RefusalLog, RefusalPage, RefusalPlace
+
+_CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,16})-(.*)")
 
 
 class Refusals:
-    """Reads recorded refusals and changes nothing."""
+    """Reads recorded refusals, of the store and of the history, and changes nothing."""
 
-    def __init__(self, log: RefusalLog, clock: Clock) -> None:
+    def __init__(
+        self, log: RefusalLog, clock: Clock, history: Callable[[], RefusalLog] | None = None
+    ) -> None:
+        """Prepare to read. `history` opens the history; None: there is none."""
         self._log = log
         self._clock = clock
+        self._history = history
 
     @property
     def now_us(self) -> int:
@@ -21,13 +31,29 @@ class Refusals:
         return self._clock.now_us()
 
     async def page(self, query: LedgerQuery, count: int, cursor: str | None = None) -> RefusalPage:
-        """Return refusals, latest first: one part, and the cursor of the next."""
-        return await self._log.page(query, count, cursor)
+        """Return refusals, the last written first: one part, and the cursor of the next.
+
+        Raises BadRequest for a cursor that no page returned.
+        """
+        before = None if cursor is None else _parsed(cursor)
+        # One more than asked for tells whether there is another page.
+        found = {each.place: each for each in await self._log.newest(query, count + 1, before)}
+        if self._history is not None:
+            # The store keeps so many of each organization, so the history may have newer ones of
+            # one organization than the store has of another.
+            older = await self._history().newest(query, count + 1, before)
+            found |= {each.place: each for each in older}
+        newest = sorted(found.values(), key=lambda each: each.place, reverse=True)
+        records = tuple(each.record for each in newest[:count])
+        return RefusalPage(records, _shown(newest[count - 1]) if len(newest) > count else None)
 
     async def find(self, request_id: str, organization: str | None = None) -> RefusalRecord | None:
         """Return the refusal with that id, or None."""
-        page = await self._log.page(LedgerQuery(organization, request_id=request_id), 1)
-        return page.records[0] if page.records else None
+        query = LedgerQuery(organization, request_id=request_id)
+        found = await self._log.newest(query, 1, None)
+        if not found and self._history is not None:
+            found = await self._history().newest(query, 1, None)
+        return found[0].record if found else None
 
     async def one(self, request_id: str, organization: str | None = None) -> RefusalRecord:
         """Return the refusal with that id. Raises NotFound."""
@@ -47,3 +73,15 @@ def find_scope(record: RefusalRecord, kind: str) -> str | None:
     return next(
         (each.removeprefix(prefix) for each in record.scopes if each.startswith(prefix)), None
     )
+
+
+def _shown(refusal: PlacedRefusal) -> str:
+    place = refusal.place
+    return f"{place.milliseconds}-{place.sequence}-{quote(place.organization, safe='')}"
+
+
+def _parsed(cursor: str) -> RefusalPlace:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise BadRequest("cursor is none that a former answer told", "cursor")
+    return RefusalPlace(int(match[1]), int(match[2]), unquote(match[3]))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from tollgate.core.errors import HistoryUnavailable, SettingsError
 
-NEWEST = "0003"
+T = TypeVar("T")
+
+NEWEST = "0004"
 """The revision of the schema that this version reads and writes."""
 _SERVED = {"sqlite": None, "postgresql": "psycopg"}
 _BUSY_TIMEOUT_MS = 10_000
@@ -97,3 +100,21 @@ def database_errors() -> Iterator[None]:
     except SQLAlchemyError as error:
         told = getattr(error, "orig", None) or error
         raise HistoryUnavailable(f"{type(told).__name__}: {told}") from error
+
+
+async def in_transaction(
+    engine: Engine, work: Callable[[Connection], T], *, snapshot: bool = False
+) -> T:
+    """Run some work in a thread and a transaction. Raises HistoryUnavailable.
+
+    `snapshot`: all its reads see the same moment, as SQLite's always do.
+    """
+
+    def worked() -> T:
+        with database_errors(), engine.connect() as connection:
+            if snapshot and engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                return work(connection)
+
+    return await asyncio.to_thread(worked)

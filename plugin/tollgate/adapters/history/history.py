@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tollgate.adapters.history import partitions
-from tollgate.adapters.history.database import database_errors, migrate
+from tollgate.adapters.history.database import in_transaction, migrate
 from tollgate.adapters.history.record_rows import (
     daily_rows,
     hourly_rows,
@@ -131,18 +131,7 @@ class SqlHistory:
         return [Settled(settled_us, _decode(text)) for settled_us, text in rows]
 
     async def _run(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
-        """Run some work in a transaction. `snapshot`: all its reads see the same moment, as
-        SQLite's always do.
-        """
-
-        def in_transaction() -> T:
-            with database_errors(), self._engine.connect() as connection:
-                if snapshot and self._partitioned:
-                    connection = connection.execution_options(isolation_level="REPEATABLE READ")
-                with connection.begin():
-                    return work(connection)
-
-        return await asyncio.to_thread(in_transaction)
+        return await in_transaction(self._engine, work, snapshot=snapshot)
 
     def _keep(self, connection: Connection, organization: str, records: Sequence[Settled]) -> int:
         told = {each.record.id: each for each in records}

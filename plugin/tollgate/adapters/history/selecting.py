@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -218,16 +218,20 @@ def _filtered(found: Select[Any], query: LedgerQuery, dialect: str) -> Select[An
     if query.failed is not None:
         failed = columns.status >= _FAILED_FROM
         found = found.where(failed if query.failed else ~failed)
+    return found.where(*paid_by(columns, query, dialect))
+
+
+def paid_by(columns: Any, query: LedgerQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
+    """Yield what rows with columns of payers and `scopes` fulfil that a query's payers paid for."""
     # LIKE does not tell cases apart in SQLite.
     position: Callable[..., Any] = func.strpos if dialect == "postgresql" else func.instr
     for payer in query.payers:
         kind, _, name = payer.partition(":")
         if kind in PAYERS:
-            found = found.where(columns[kind] == name)
+            yield columns[kind] == name
         else:
             needle = json.dumps(payer, ensure_ascii=False)
-            found = found.where(position(columns.scopes, needle) > 0)
-    return found
+            yield position(columns.scopes, needle) > 0
 
 
 def _asks_for_records(query: LedgerQuery) -> bool:

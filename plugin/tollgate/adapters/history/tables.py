@@ -103,3 +103,40 @@ POSITIONS = Table(
     Column("position", Text, nullable=False),
 )
 """How far the ledger of each organization has been recorded."""
+
+REFUSALS = Table(
+    "refusals",
+    METADATA,
+    *_texts("organization", primary_key=True),
+    Column("written_ms", BigInteger, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    *_texts("id"),
+    Column("refused_us", BigInteger, nullable=False),
+    Column("status", Integer, nullable=False),
+    *_texts("reason", "model", "key", "team", "user", "customer", "member", "scopes"),
+    Column("times", BigInteger, nullable=False),
+    *_texts("record"),
+    Index("ix_refusals_written", "written_ms", "sequence", "organization"),
+    Index("ix_refusals_refused_us", "refused_us"),
+    Index("ix_refusals_id", "id"),
+)
+"""One row a recorded refusal, which stands for `times` requests; `record` is the store's text."""
+
+ALERTS = Table(
+    "alerts",
+    METADATA,
+    *_texts("id", primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    *_texts("event", "scope", "scope_id", "alert"),
+    Index("ix_alerts_at_us", "at_us"),
+)
+"""One row an alert; `alert` is the store's text."""
+
+STREAM_POSITIONS = Table(
+    "stream_positions",
+    METADATA,
+    *_texts("stream", "organization", primary_key=True),
+    Column("written_ms", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+"""How far the streams of refusals and alerts have been taken in; alerts have no organization."""
