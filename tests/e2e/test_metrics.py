@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.e2e.gateway import CONFIG, MASTER, Gateway, gateway
 
-OURS = "  metrics: {labels: {team: 1, key: 5, tag: 5}}\n  dimensions: {tag: true}\n"
+OURS = "  metrics: {labels: {team: 1, key: 5, tag: 5}, litellm: 9}\n  dimensions: {tag: true}\n"
 
 
 async def command(tollgate: Gateway, *words: str) -> str:
@@ -52,6 +52,10 @@ async def test_teams_keys_tags_and_their_limits_are_measured_over_all_workers(
             'tollgate_scope_refused_total{name="laptop",scope="key"} 1.0',
             'tollgate_scope_requests_total{name="nightly",scope="tag"} 4.0',
             'tollgate_limit_refusals_total{meter="requests",scope="key",window="1d"} 1.0',
+            'litellm_remaining_api_key_budget_metric{api_key_alias="gone"',
+            'litellm_api_key_max_budget_metric{api_key_alias="gone"',
+            'litellm_proxy_failed_requests_metric_total{api_key_alias="laptop",exception_status="429"',
+            'litellm_spend_metric_total{api_key_alias="laptop"',
         ):
             await tollgate.metrics(telling)
         await tollgate.metrics('tollgate_limit_used_ratio{meter="requests",model="",name="laptop"')

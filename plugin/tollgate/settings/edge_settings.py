@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class OwnSection(BaseModel):
@@ -36,6 +36,20 @@ class MetricsSettings(OwnSection):
     fullest_limits: int = Field(
         10, ge=0, le=1000, description="how many of the fullest limits are told; 0: none"
     )
+    litellm: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description=(
+            "how many keys, teams, users and organizations have labels of their own in metrics of"
+            " LiteLLM's names; 0: there are none. `metrics: litellm` is short for 1000"
+        ),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        return {"litellm": 1000} if given == "litellm" else given
 
 
 Xds = Literal["static", "files"]
