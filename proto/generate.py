@@ -28,7 +28,17 @@ def generate(folder: Path) -> dict[str, bytes]:
     ]
     if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *options, *sources]) != 0:
         raise SystemExit("protoc failed")
+    _describe_resources(folder, well_known)
     return {each.name: each.read_bytes() for each in (folder / "tollgate" / "pb").iterdir()}
+
+
+def _describe_resources(folder: Path, well_known: str) -> None:
+    """Describe what Envoy discovers (proto/resources): it is encoded from JSON, by no class."""
+    target = folder / "tollgate" / "pb" / "resources.binpb"
+    sources = sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("resources/*.proto"))
+    options = ["--include_imports", f"--descriptor_set_out={target}"]
+    if protoc.main(["protoc", f"-I{ROOT}", f"-I{well_known}", *options, *sources]) != 0:
+        raise SystemExit("protoc failed")
 
 
 def main() -> None:

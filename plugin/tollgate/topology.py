@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from tollgate.core.errors import SettingsError
@@ -54,13 +55,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Files from which Envoy takes what may change while it runs (file-based xDS).
+    """Files with what may change while Envoy runs (xDS).
 
     `folder` holds them. `secrets`: the file of each provider's key, by the name of its credential.
+    `by_ads`: the workers pass them on by gRPC; otherwise Envoy watches them.
     """
 
     folder: str
     secrets: Mapping[str, str]
+    by_ads: bool = False
 
     @property
     def clusters(self) -> str:
@@ -81,6 +84,38 @@ class Discovery:
     def client_ca(self) -> str:
         """The authorities of clients' certificates (SDS)."""
         return f"{self.folder}/client-ca.json"
+
+
+class EnvoyVerdict(NamedTuple):
+    """What an Envoy has said of the resources of one type: versions, empty for none.
+
+    `detail`: why it has refused.
+    """
+
+    node: str
+    sent: str
+    taken: str
+    refused: str
+    detail: str
+
+
+def verdicts_file(folder: str, pid: int | str) -> str:
+    """Return where a worker notes what its Envoys say."""
+    return f"{folder}/verdicts-{pid}.json"
+
+
+SECRETS_FILE = "secrets.pb"
+"""In the folder of a Discovery by gRPC: all secrets."""
+
+
+def encoded_form(file: str) -> str:
+    """Return the file beside a file of JSON that has the same for gRPC."""
+    return str(PurePath(file).with_suffix(".pb"))
+
+
+def secret_name(file: str) -> str:
+    """Return the name of the secret in a file."""
+    return PurePath(file).stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +145,7 @@ def beside_serve(ours: TollgateSettings) -> Topology:
 
     Raises SettingsError for an invalid address, or `xds: files` without their folder.
     """
-    discovery = None
+    discovery = Discovery("", {}, by_ads=True) if ours.xds == "ads" else None
     if ours.xds == "files":
         if ours.xds_folder is None:
             raise SettingsError("tollgate.xds_folder: `xds: files` needs a folder for them")

@@ -38,6 +38,7 @@ def _worker(options: Namespace) -> Serve:
         native=options.native,
         leaving_s=options.leaving_seconds,
         snapshot=Snapshot.beside(options.config),
+        discovery=options.discovery,
     )
 
 
@@ -82,6 +83,9 @@ def _options() -> ArgumentParser:
         if name == "worker":
             command.add_argument("--grpc", required=True, help="unix:/path or host:port for Envoy")
             command.add_argument("--authz-http", required=True, help="likewise, over HTTP")
+            command.add_argument(
+                "--discovery", type=Path, help="the folder of what Envoys discover over gRPC"
+            )
             command.add_argument("--native", action="store_true", help="Envoy is in native mode")
             command.add_argument(
                 "--leaving-seconds",

@@ -16,9 +16,18 @@ from tollgate import telemetry
 from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.authz_grpc import Authorization
 from tollgate.adapters.envoy.authz_http import AuthorizationOverHttp
+from tollgate.adapters.envoy.discovery import DiscoveryService
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.envoy.grpc import serving
-from tollgate.adapters.envoy.grpc.call import Limits, Methods, Server, streaming, unary
+from tollgate.adapters.envoy.grpc.call import (
+    Call,
+    Limits,
+    Methods,
+    Receiver,
+    Server,
+    streaming,
+    unary,
+)
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
 from tollgate.adapters.sound import TaggedSound
@@ -37,7 +46,12 @@ from tollgate.app.base import DAY_US, Core, new_id, terms
 from tollgate.app.watching.measuring import Measuring
 from tollgate.app.watching.tracing import call_spans, exported
 from tollgate.background import beside
-from tollgate.core.envoy_contract import ACCESS_LOG_METHOD, CHECK_METHOD, PROCESS_METHOD
+from tollgate.core.envoy_contract import (
+    ACCESS_LOG_METHOD,
+    CHECK_METHOD,
+    DISCOVERY_METHOD,
+    PROCESS_METHOD,
+)
 from tollgate.core.requests.catalog import Catalog
 from tollgate.heartbeat import keep_beating
 from tollgate.metering.alert_watch import AlertWatch
@@ -66,6 +80,7 @@ async def serve_worker(
     native: bool,
     leaving_s: float = 0,
     snapshot: Snapshot | None = None,
+    discovery: Path | None = None,
 ) -> None:
     """Envoy's three services on one address, and ext_authz over HTTP on another, until told to
     stop.
@@ -73,6 +88,7 @@ async def serve_worker(
     Both serve in both modes; `native`: which one to expect. `leaving_s`: how long to serve on once
     told to stop, while health checks fail already, so that Envoys ask others. `beat`: the file for
     our signs of life. `snapshot`: where a changed configuration comes from.
+    `discovery`: the folder of what Envoys discover over gRPC, if they do.
     """
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
@@ -107,6 +123,8 @@ async def serve_worker(
         PROCESS_METHOD: streaming(ExternalProcessor(core.meter, apis, counts).process),
         ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
     }
+    if discovery is not None:
+        methods = {**methods, DISCOVERY_METHOD: streaming(_discovered(discovery))}
     health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
     server = _server(settings, address, {**methods, **health.methods})
     async with (
@@ -132,6 +150,13 @@ async def serve_worker(
         await _stop(door, server, log, hurry, settings.tollgate.drain_seconds)
         await core.meter.drain()
     await core.close()
+
+
+def _discovered(folder: Path) -> Callable[[Call], Receiver]:
+    """Return how a stream of discovery begins; SIGUSR1 tells that the files have changed."""
+    found = DiscoveryService(folder)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, found.changed)
+    return found.stream_aggregated_resources
 
 
 def _admissions_maker(

@@ -77,6 +77,7 @@ class Xds(StrEnum):
 
     STATIC = "static"
     FILES = "files"
+    ADS = "ads"
 
 
 class Mode(StrEnum):

@@ -6,10 +6,10 @@ from tollgate.envoy_config.clusters import bounds
 from tollgate.envoy_config.clusters.clusters import static_clusters, static_secrets
 from tollgate.envoy_config.http_filters.inflating import UNBOUNDED
 from tollgate.envoy_config.listener.listener import listener
-from tollgate.envoy_config.literals import Json
+from tollgate.envoy_config.literals import TOLLGATE_CLUSTER, Json, config_source
 from tollgate.envoy_config.typed_messages import envoy_address, plain
 from tollgate.settings import Settings
-from tollgate.topology import Topology
+from tollgate.topology import Discovery, Topology
 
 GRACEFUL_CLOSE = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True}
 """Without it a Python server sees a normal end of an ext_proc stream as a cancellation (Envoy issue
@@ -29,6 +29,20 @@ def bounds_of(settings: Settings) -> Json:
     }
 
 
+def _ads(discovery: Discovery) -> Json:
+    """Return where Envoy's one stream of discovery leads; nothing if it watches files."""
+    if not discovery.by_ads:
+        return {}
+    return {
+        "ads_config": {
+            "api_type": "GRPC",
+            "transport_api_version": "V3",
+            "grpc_services": [{"envoy_grpc": {"cluster_name": TOLLGATE_CLUSTER}}],
+            "set_node_on_first_message_only": True,
+        }
+    }
+
+
 def bootstrap(settings: Settings, topology: Topology) -> Json:
     """Return what `envoy -c` takes."""
     document: Json = {
@@ -41,8 +55,8 @@ def bootstrap(settings: Settings, topology: Topology) -> Json:
         },
     }
     if topology.discovery is not None:
-        source = {"path_config_source": {"path": topology.discovery.clusters}}
-        document["dynamic_resources"] = {"cds_config": source | {"resource_api_version": "V3"}}
+        source = config_source(topology.discovery, topology.discovery.clusters)
+        document["dynamic_resources"] = {"cds_config": source, **_ads(topology.discovery)}
     if topology.envoy_admin is not None:
         # The operator must reach Envoy however many clients there are.
         document["admin"] = {

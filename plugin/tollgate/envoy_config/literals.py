@@ -14,7 +14,7 @@ from string import Template
 from typing import Any, TypeVar
 
 from tollgate.core import envoy_contract as contract
-from tollgate.topology import Address
+from tollgate.topology import Address, Discovery
 
 _LUA = Path(__file__).parent / "lua"
 _CONTRACT = {name: value for name, value in vars(contract).items() if isinstance(value, str)}
@@ -47,6 +47,12 @@ def endpoint_address(address: Address) -> Json:
     if address.path:
         return {"pipe": {"path": address.path}}
     return {"socket_address": {"address": address.host, "port_value": address.port}}
+
+
+def config_source(discovery: Discovery, file: str) -> Json:
+    """Return where Envoy gets what a file of ours holds."""
+    found: Json = {"ads": {}} if discovery.by_ads else {"path_config_source": {"path": file}}
+    return {**found, "resource_api_version": "V3"}
 
 
 def overwritten(headers: Mapping[str, str]) -> list[Json]:

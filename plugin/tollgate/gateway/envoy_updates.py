@@ -1,20 +1,31 @@
-"""What a running Envoy is told of a changed configuration, by files that it watches (xDS)."""
+"""What a running Envoy is told of a changed configuration: by files that it watches, or by gRPC."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.envoy_program import find_discovery
+from tollgate.gateway.exposure import is_local
 from tollgate.gateway.processes import Part, Processes
-from tollgate.gateway.rendering import AFTER, put, step_file, write_change, write_first
+from tollgate.gateway.rendering import AFTER, put_bytes, step_file, write_change, write_first
 from tollgate.gateway.secret_files import SecretFiles
-from tollgate.settings import Settings
-from tollgate.topology import Address, Discovery, Topology, beside_serve
+from tollgate.settings import Settings, TollgateSettings
+from tollgate.topology import (
+    Address,
+    Discovery,
+    EnvoyVerdict,
+    Topology,
+    beside_serve,
+    encoded_form,
+    verdicts_file,
+)
 
 _LOOK_EVERY_S = 0.02
 # Names are looked up, and credentials read, before a new cluster serves. One that takes longer
@@ -23,6 +34,7 @@ _WARM_S = 10.0
 _TAKEN_S = 20.0
 # Where nobody tells what Envoy has taken: a file takes it milliseconds, a look-up of a name longer.
 _UNSEEN_S = 0.4
+_ANSWERED_S = 5.0
 
 
 @dataclass(slots=True)
@@ -42,21 +54,131 @@ class BuiltInProvider:
             self.runs = True
 
 
+class Unseen:
+    """An Envoy that cannot be asked what it has taken."""
+
+    def meet(self, processes: Processes) -> None:
+        """Take the processes that run."""
+
+    async def before(self) -> None:
+        """Note how things are before files change."""
+
+    def changed(self) -> None:
+        """Pass on that files have changed."""
+
+    async def taken(self, version: str, *, warms: bool) -> None:  # noqa: ARG002 - others know
+        """Wait until it has a version: as long as that usually takes.
+
+        `warms`: whether it is one of clusters, which do not serve at once.
+        """
+        await asyncio.sleep(_UNSEEN_S)
+
+
+@dataclass(slots=True)
+class AdminTells(Unseen):
+    """An Envoy whose admin interface tells what it has taken.
+
+    `part`: its process, if it is ours.
+    """
+
+    admin: Address
+    part: Part | None = None
+    _last_line: Callable[[], str] = str
+    _rejected: int = 0
+
+    def meet(self, processes: Processes) -> None:
+        if (part := self.part) is not None:
+            self._last_line = lambda: processes.last_line(part)
+
+    async def before(self) -> None:
+        found = await find_discovery(self.admin)
+        self._rejected = 0 if found is None else found.rejected
+
+    async def taken(self, version: str, *, warms: bool) -> None:  # noqa: ARG002 - it is told
+        """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while clock() - began < _TAKEN_S:
+            found = await find_discovery(self.admin)
+            if found is None:
+                if self.part is None:
+                    return  # It does not run: it will start with these files.
+            elif found.rejected > self._rejected:
+                why = self._last_line() or "its log says why"
+                raise SettingsError(f"Envoy refuses what was made of it: {why}")
+            elif version in found.versions and (not found.warming or clock() - began > _WARM_S):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+        raise SettingsError("Envoy does not take it in")
+
+
+@dataclass(slots=True)
+class WorkersTell(Unseen):
+    """Envoys that discover by gRPC: the workers are told of changes, and note what Envoys say."""
+
+    folder: Path
+    _processes: Processes | None = None
+
+    def meet(self, processes: Processes) -> None:
+        self._processes = processes
+
+    def changed(self) -> None:
+        if self._processes is not None:
+            self._processes.signal("worker-", signal.SIGUSR1)
+
+    async def taken(self, version: str, *, warms: bool) -> None:
+        """Wait until each Envoy has a version; one that is silent does not hold up the others.
+
+        Raises SettingsError when one refuses it.
+        """
+        clock = asyncio.get_running_loop().time
+        began, seen = clock(), False
+        while clock() - began < (_ANSWERED_S if seen else _UNSEEN_S):
+            said = [each for each in self._verdicts() if each.sent == version]
+            for each in said:
+                if each.refused == version:
+                    raise SettingsError(f"Envoy {each.node} refuses it: {each.detail}")
+            seen = bool(said)
+            if seen and all(each.taken == version for each in said):
+                # Names are looked up before a new cluster serves, which nobody tells.
+                await asyncio.sleep(_UNSEEN_S if warms else 0)
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _verdicts(self) -> list[EnvoyVerdict]:
+        found = []
+        for file in self.folder.glob(Path(verdicts_file("", "*")).name):
+            pid = int(file.stem.rpartition("-")[2])
+            if _runs(pid):
+                found += [EnvoyVerdict(*each) for each in json.loads(file.read_bytes())]
+        return found
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class RunningEnvoy:
     """An Envoy, and the files from which it learns of changes.
 
-    `environment`: ours, in which credentials are. `admin`: Envoy's admin interface, which tells
-    what it has taken; None if it cannot be asked. `part`: Envoy's process, if it is ours.
+    `environment`: ours, in which credentials are. `told`: who tells what it has taken.
     """
 
     topology: Topology
     environment: Mapping[str, str]
     secrets: SecretFiles
-    admin: Address | None
-    part: Part | None = None
+    told: Unseen
     provider: BuiltInProvider | None = None
-    _last_line: Callable[[], str] = str
+
+    @property
+    def ads_folder(self) -> Path | None:
+        """Return the folder of what workers pass on; None if Envoy watches files."""
+        return Path(self._discovery.folder) if self._discovery.by_ads else None
 
     def begin(self, settings: Settings) -> None:
         """Write the files with which Envoy starts, or which an Envoy that runs already takes now.
@@ -70,8 +192,7 @@ class RunningEnvoy:
 
         Raises SettingsError, PartFailed.
         """
-        if (part := self.part) is not None:
-            self._last_line = lambda: processes.last_line(part)
+        self.told.meet(processes)
         await write_change(settings, self._with_secrets(settings))
         if self.provider is not None:
             await self.provider.start_if_used(settings, processes)
@@ -84,71 +205,84 @@ class RunningEnvoy:
         """
         files = [self._discovery.clusters, self._discovery.routes]
         for watched in reversed(files) if step == AFTER else files:
-            before, after = _text(watched), _text(step_file(watched, step))
-            version = json.loads(after)["version_info"]
-            if json.loads(before)["version_info"] == version:
+            new = step_file(watched, step)
+            version = _version(new)
+            if _version(Path(watched)) == version:
                 continue
-            found = None if self.admin is None else await find_discovery(self.admin)
-            put(watched, after)
+            earlier = self._contents(watched)
+            await self.told.before()
+            self._put(watched, self._contents(str(new)))
             try:
-                await self._taken(version, 0 if found is None else found.rejected)
+                await self.told.taken(version, warms=watched == self._discovery.clusters)
             except SettingsError:
-                put(watched, before)
+                self._put(watched, earlier)
                 raise
         if step == AFTER:
-            self.secrets.forget_others(_text(self._discovery.clusters))
+            (clusters, *_) = self._contents(self._discovery.clusters)
+            self.secrets.forget_others(clusters.decode())
 
     @property
     def _discovery(self) -> Discovery:
         assert self.topology.discovery is not None
         return self.topology.discovery
 
+    def _forms(self, file: str) -> tuple[str, ...]:
+        """Return a file, and the same for gRPC."""
+        return (file, encoded_form(file)) if self._discovery.by_ads else (file,)
+
+    def _contents(self, file: str) -> list[bytes]:
+        return [Path(each).read_bytes() for each in self._forms(file)]
+
+    def _put(self, watched: str, contents: list[bytes]) -> None:
+        for each, content in zip(self._forms(watched), contents, strict=True):
+            put_bytes(each, content)
+        self.told.changed()
+
     def _with_secrets(self, settings: Settings) -> Topology:
         """Return where everything is, with the files of these credentials. Raises SettingsError."""
         secrets = self.secrets.write(settings, self.environment)
         return replace(self.topology, discovery=replace(self._discovery, secrets=secrets))
 
-    async def _taken(self, version: str, rejected: int) -> None:
-        """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""
-        if self.admin is None:
-            await asyncio.sleep(_UNSEEN_S)
-            return
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        while clock() - began < _TAKEN_S:
-            found = await find_discovery(self.admin)
-            if found is None:
-                if self.part is None:
-                    return  # It does not run: it will start with these files.
-            elif found.rejected > rejected:
-                raise SettingsError(f"Envoy refuses what was made of it: {self._detail()}")
-            elif version in found.versions and (not found.warming or clock() - began > _WARM_S):
-                return
-            await asyncio.sleep(_LOOK_EVERY_S)
-        raise SettingsError("Envoy does not take it in")
 
-    def _detail(self) -> str:
-        return self._last_line() or "its log says why"
+def told_beside_serve(
+    settings: Settings, environment: Mapping[str, str], folder: Path
+) -> RunningEnvoy | None:
+    """Write what `xds: files` or `xds: ads` needs, and return what keeps it current.
 
-
-def told_by_files(settings: Settings, environment: Mapping[str, str]) -> RunningEnvoy | None:
-    """Write the files of `xds: files`, and return what keeps them current.
-
-    None if Envoy's configuration is printed. Raises SettingsError.
+    None if Envoy's configuration is printed. `folder`: one of our own. Raises SettingsError.
     """
-    topology = beside_serve(settings.tollgate)
+    ours, topology = settings.tollgate, beside_serve(settings.tollgate)
     if topology.discovery is None:
         return None
-    folder = Path(topology.discovery.folder)
+    by_ads = topology.discovery.by_ads
+    watched = folder / "discovery" if by_ads else Path(topology.discovery.folder)
+    told = Unseen() if topology.envoy_admin is None else AdminTells(topology.envoy_admin)
+    if by_ads:
+        _check_reached(ours)
+        topology = replace(topology, discovery=replace(topology.discovery, folder=str(watched)))
+        told = WorkersTell(watched)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        watched.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"tollgate.xds_folder: {folder}: {error.strerror}") from error
+        raise SettingsError(f"tollgate.xds_folder: {watched}: {error.strerror}") from error
     # Envoy may be another user, of the folder's group: in a container, for example.
-    found = RunningEnvoy(topology, environment, SecretFiles(folder, 0o640), topology.envoy_admin)
+    secrets = SecretFiles(watched, 0o600 if by_ads else 0o640, aws=not by_ads)
+    found = RunningEnvoy(topology, environment, secrets, told)
     found.begin(settings)
     return found
 
 
-def _text(file: str | Path) -> str:
-    return Path(file).read_text(encoding="utf-8")
+def _check_reached(ours: TollgateSettings) -> None:
+    """Raise SettingsError if anybody on a network could discover the providers' keys."""
+    where = Address.parse(ours.serve_grpc)
+    known = ours.serve_grpc_certificate is not None and ours.serve_grpc_client_ca is not None
+    if not (where.path or is_local(where.host) or known):
+        raise SettingsError(
+            "tollgate.xds: `ads` gives the providers' keys to whoever reaches serve_grpc: set"
+            " serve_grpc_client_ca, or serve this host alone"
+        )
+
+
+def _version(file: Path) -> str:
+    found: str = json.loads(file.read_text(encoding="utf-8"))["version_info"]
+    return found

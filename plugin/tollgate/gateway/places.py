@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tollgate.core.errors import SettingsError
+from tollgate.settings import Settings
 from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address
 
 # The shortest limit of the supported systems (macOS: 104 bytes with the final zero).
@@ -147,6 +148,20 @@ def find_trust_bundle(environment: Mapping[str, str]) -> str | None:
         usual.openssl_cafile,
     )
     return next((each for each in candidates if each and Path(each).is_file()), None)
+
+
+def trust_bundle_of(settings: Settings) -> str:
+    """Return the file of the system's certificate authorities.
+
+    Raises SettingsError if a deployment needs one and there is none.
+    """
+    found = find_trust_bundle(os.environ)
+    if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
+        raise SettingsError(
+            "no certificate authorities were found: install ca-certificates, or name it in"
+            " SSL_CERT_FILE"
+        )
+    return found or DEFAULT_TRUST_BUNDLE
 
 
 async def answers_ping(path: Path) -> bool:

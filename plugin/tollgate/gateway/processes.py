@@ -164,6 +164,12 @@ class Processes:
         finally:
             await _cancel((answered, ended))
 
+    def signal(self, beginning: str, number: signal.Signals) -> None:
+        """Send a signal to the parts whose names begin so; none of them answers."""
+        for name, run in self._runs.items():
+            if name.startswith(beginning):
+                _signal(run, number)
+
     async def failure(self) -> PartFailed:
         """Wait until a part that is not restarted has ended."""
         return await asyncio.shield(self._failure)

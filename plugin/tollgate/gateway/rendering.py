@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tollgate.core.errors import SettingsError
 from tollgate.settings import Settings
-from tollgate.topology import Discovery, Topology
+from tollgate.topology import SECRETS_FILE, Discovery, Topology, encoded_form
 
 if TYPE_CHECKING:
     from tollgate.envoy_config.discovered import Discovered
@@ -55,6 +55,9 @@ def write_first(settings: Settings, topology: Topology) -> None:
         first = after if earlier is None else after.beside(earlier)
         for watched, text in zip(_watched(discovery), first.texts(), strict=True):
             put(watched, text)
+        if discovery.by_ads:
+            _encode(discovery, _watched(discovery))
+            _encode(discovery, [str(step_file(each, AFTER)) for each in _watched(discovery)])
 
     _check(os.waitpid(_in_child(complaint, write), 0)[1], complaint)
 
@@ -75,6 +78,9 @@ async def write_change(settings: Settings, topology: Topology) -> None:
         watched = (Path(each).read_text(encoding="utf-8") for each in _watched(discovery))
         _write(discovery, BETWEEN, after.beside(Discovered.read(*watched)))
         _write(discovery, AFTER, after)
+        if discovery.by_ads:
+            for step in (BETWEEN, AFTER):
+                _encode(discovery, [str(step_file(each, step)) for each in _watched(discovery)])
 
     child = _in_child(complaint, write)
     # A large configuration takes a second, and the event loop goes on meanwhile.
@@ -89,8 +95,14 @@ def step_file(watched: str, step: str) -> Path:
 
 def put(watched: str, text: str) -> None:
     """Replace the content of a watched file at once: Envoy looks when one is moved to its place."""
+    put_bytes(watched, text.encode())
+
+
+def put_bytes(watched: str, content: bytes) -> None:
+    """Replace the content of a file at once; its owner alone may read a new one that has keys."""
     new = Path(f"{watched}.new")
-    new.write_text(text, encoding="utf-8")
+    new.touch(mode=0o600 if watched.endswith(SECRETS_FILE) else 0o644)
+    new.write_bytes(content)
     new.replace(watched)
 
 
@@ -106,6 +118,17 @@ def _watched(discovery: Discovery) -> tuple[str, str]:
 def _write(discovery: Discovery, step: str, found: Discovered) -> None:
     for watched, text in zip(_watched(discovery), found.texts(), strict=True):
         step_file(watched, step).write_text(text, encoding="utf-8")
+
+
+def _encode(discovery: Discovery, files: Iterable[str]) -> None:
+    """Write what files of JSON hold as responses of the discovery service, and all secrets."""
+    from tollgate.envoy_config.encoded import encoded_file, encoded_secrets
+
+    earlier = [Path(encoded_form(each)) for each in _watched(discovery)]
+    for file in files:
+        put_bytes(encoded_form(file), encoded_file(Path(file), earlier))
+    folder = Path(discovery.folder)
+    put_bytes(str(folder / SECRETS_FILE), encoded_secrets(folder.glob("secret-*.json")))
 
 
 def _read_earlier(discovery: Discovery) -> Discovered | None:

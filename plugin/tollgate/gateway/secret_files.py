@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tollgate.core.errors import SettingsError
 from tollgate.settings import Credential, Settings
+from tollgate.topology import secret_name
 
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _PREFIX = "secret-"
@@ -23,12 +24,16 @@ _PREFIX = "secret-"
 class SecretFiles:
     """The files of one folder.
 
-    `mode`: who may read them. `own`: Envoy's environment, from which it takes its own AWS
+    `mode`: who may read them. `aws`: whether credentials for AWS are among them, which Envoy takes
+    from files and its environment only. `own`: Envoy's environment, from which it takes its own AWS
     credentials; None if Envoy is somebody else's.
     """
 
-    def __init__(self, folder: Path, mode: int, own: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, mode: int, own: Mapping[str, str] | None = None, *, aws: bool = True
+    ) -> None:
         self._folder = folder
+        self._aws = aws
         self._mode = mode
         self._own = own
 
@@ -45,10 +50,12 @@ class SecretFiles:
             if name == credential.variable:
                 self._check_own(name, value)
                 continue
+            if credential.aws and not self._aws:
+                continue
             digest = sha256(f"{credential.variable}={value}".encode()).hexdigest()[:16]
             file = self._folder / f"{_PREFIX}{digest}.json"
             if not file.exists():
-                self._put(file, _text(credential, value))
+                self._put(file, _text(credential, value, secret_name(str(file))))
             found[credential.variable] = str(file)
         return found
 
@@ -73,12 +80,12 @@ class SecretFiles:
         new.replace(file)
 
 
-def _text(credential: Credential, value: str) -> str:
+def _text(credential: Credential, value: str, name: str) -> str:
     """Return a secret for Envoy; for AWS, which takes none, a credentials file."""
     if credential.aws:
         return value
     secret = {
-        "name": credential.variable,
+        "name": name,
         "generic_secret": {"secret": {"inline_string": value}},
     }
     return json.dumps({"resources": [{"@type": _SECRET, **secret}]})

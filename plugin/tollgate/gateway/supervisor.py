@@ -21,13 +21,18 @@ from tollgate.app.store import check_url
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.embedded_store import find_valkey, store_part
 from tollgate.gateway.envoy_program import answers, drain
-from tollgate.gateway.envoy_updates import BuiltInProvider, RunningEnvoy, told_by_files
+from tollgate.gateway.envoy_updates import (
+    AdminTells,
+    BuiltInProvider,
+    RunningEnvoy,
+    told_beside_serve,
+)
 from tollgate.gateway.live import LiveConfiguration
 from tollgate.gateway.places import (
     claim_address,
-    find_trust_bundle,
     socket_folder,
     state_folder,
+    trust_bundle_of,
 )
 from tollgate.gateway.processes import Part
 from tollgate.gateway.rendering import write_bootstrap
@@ -36,7 +41,7 @@ from tollgate.heartbeat import last_beat
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.settings import load as load_settings
 from tollgate.settings.deployment_entries import AWS_VARIABLES
-from tollgate.topology import DEFAULT_TRUST_BUNDLE, Address, Discovery, Topology
+from tollgate.topology import Address, Discovery, Topology
 
 # Workers get it by their environment, which only its owner may read; process arguments are public.
 _STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
@@ -144,7 +149,7 @@ class _Gateway:
             admin=self.place("admin"),
             mock=self.place("mock"),
             envoy_admin=envoy_admin,
-            trust_bundle=_trust_bundle(self.settings),
+            trust_bundle=trust_bundle_of(self.settings),
             workers_http=tuple(self.place(f"authz-{number}") for number in numbers),
             stand_ins=self.stand_in_count,
             discovery=Discovery(str(watched), {}),
@@ -170,12 +175,16 @@ class _Gateway:
         redis_url: str,
         stand_ins: int = 0,
         leaving_s: int = 0,
+        discovery: Path | None = None,
     ) -> list[Part]:
         """Return one process per address; `http`: where each serves ext_authz over HTTP.
 
         `stand_ins`: as in Topology. `leaving_s`: how long each serves on once told to stop.
+        `discovery`: the folder of what Envoys discover over gRPC.
         """
-        mode = ("--native",) if self.settings.tollgate.mode == "native" else ()
+        mode: tuple[str, ...] = ("--native",) if self.settings.tollgate.mode == "native" else ()
+        if discovery is not None:
+            mode = (*mode, "--discovery", str(discovery))
         first_stand_in = len(addresses) - stand_ins
         return [
             self._app(
@@ -294,8 +303,9 @@ def gateway(
         envoy = own.envoy(topology, envoy_admin, folder)
         assert topology.discovery is not None
         secrets = SecretFiles(Path(topology.discovery.folder), 0o600, envoy.environment)
+        told = AdminTells(envoy_admin, envoy)
         provider = BuiltInProvider(mock, settings.uses_mock)
-        live.envoy = RunningEnvoy(topology, own.environment, secrets, envoy_admin, envoy, provider)
+        live.envoy = RunningEnvoy(topology, own.environment, secrets, told, provider)
         live.envoy.begin(settings)
         yield Plan(
             (store, middle, (envoy,)),
@@ -341,15 +351,17 @@ def sidecar(
                     f"tollgate.{name}: {address} can be served by one worker only: set"
                     " tollgate.workers to 1, or name host:port"
                 )
-        live.envoy = told_by_files(settings, own.environment)
+        live.envoy = told_beside_serve(settings, own.environment, folder)
         redis_url, store = own.store(resources)
         # The workers share one port, and the kernel spreads Envoy's connections over them,
         # including a stand-in. A path has one worker.
         count = (
             own.worker_count if grpc.path or native.path else own.worker_count + own.stand_in_count
         )
+        ads = None if live.envoy is None else live.envoy.ads_folder
+        addresses = (grpc,) * count, (native,) * count
         parts = [
-            *own.workers((grpc,) * count, (native,) * count, redis_url, leaving_s=_LEAVING_SECONDS),
+            *own.workers(*addresses, redis_url, leaving_s=_LEAVING_SECONDS, discovery=ads),
             own.admin(http, redis_url),
         ]
         live.parts = tuple(parts)
@@ -373,16 +385,6 @@ def _cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _trust_bundle(settings: Settings) -> str:
-    found = find_trust_bundle(os.environ)
-    if found is None and any(each.api_base.startswith("https:") for each in settings.deployments):
-        raise SettingsError(
-            "no certificate authorities were found: install ca-certificates, or name it in"
-            " SSL_CERT_FILE"
-        )
-    return found or DEFAULT_TRUST_BUNDLE
 
 
 def _claim_metrics(settings: Settings) -> None:

@@ -52,7 +52,7 @@ class MetricsSettings(OwnSection):
         return {"litellm": 1000} if given == "litellm" else given
 
 
-Xds = Literal["static", "files"]
+Xds = Literal["static", "files", "ads"]
 """How an Envoy beside `tollgate serve` gets clusters, routes and credentials."""
 
 
@@ -113,7 +113,7 @@ class EdgeSettings(OwnSection):
         "static",
         description=(
             "how an Envoy beside `tollgate serve` learns of changes: `static`, from a configuration"
-            " that is printed anew; `files`, from those in `xds_folder`"
+            " that is printed anew; `files`, from those in `xds_folder`; `ads`, from the workers"
         ),
     )
     xds_folder: Path | None = Field(

@@ -84,13 +84,14 @@ def _cluster(
     if probed:
         address = topology.admin
     idle = f"{ADMIN_IDLE_SECONDS}s" if probed else _IDLE
-    files = topology.discovery.secrets if topology.discovery is not None else {}
     options = typed(
         HTTP_OPTIONS,
         common_http_protocol_options={"idle_timeout": idle},
         http_filters=[
             *([rewriting(deployment)] if rewrites else []),
-            *credential_filters(deployment, settings.credentials.get(deployment.id), files),
+            *credential_filters(
+                deployment, settings.credentials.get(deployment.id), topology.discovery
+            ),
             reply_headers(deployment.provider),
             _CODEC,
         ],

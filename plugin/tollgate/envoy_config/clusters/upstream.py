@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from tollgate.core.callers.credentials import KEY_HEADERS
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests.endpoints import Wire, wires_of
-from tollgate.envoy_config.literals import Json, filter_literal, lua_source, typed
+from tollgate.envoy_config.literals import Json, config_source, filter_literal, lua_source, typed
 from tollgate.settings import Credential
+from tollgate.topology import Discovery, secret_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,13 @@ def credential_form(deployment: Deployment) -> CredentialForm:
 
 
 def credential_filters(
-    deployment: Deployment, credential: Credential | None, files: Mapping[str, str]
+    deployment: Deployment, credential: Credential | None, discovery: Discovery | None
 ) -> list[Json]:
     """Return the filters that add the credential; a private model server may need none.
 
-    `files`: where credentials are that Envoy's environment does not hold.
+    `discovery`: where credentials are; those that it does not name are in Envoy's environment.
     """
+    files = {} if discovery is None else discovery.secrets
     if deployment.pass_credentials:
         return []
     if deployment.provider == "bedrock" and (credential is None or credential.aws):
@@ -144,11 +146,9 @@ def credential_filters(
         return []
     form = credential_form(deployment)
     secret: Json = {"name": credential.variable}
-    if (file := files.get(credential.variable)) is not None:
-        secret["sds_config"] = {
-            "path_config_source": {"path": file},
-            "resource_api_version": "V3",
-        }
+    if discovery is not None and credential.variable in files:
+        file = files[credential.variable]
+        secret = {"name": secret_name(file), "sds_config": config_source(discovery, file)}
     generic = typed(
         "envoy.extensions.http.injected_credentials.generic.v3.Generic",
         credential=secret,

@@ -22,7 +22,7 @@ def transport_socket(ours: TollgateSettings, discovery: Discovery | None) -> Jso
     """Return the listener's TLS transport socket; nothing if no certificate is configured.
 
     Clients may negotiate HTTP/2, but not HTTP/3. `discovery`: where Envoy discovers certificates;
-    None means that it reads them at its start.
+    without files of ours it reads them at its start.
     """
     if ours.tls is None:
         return {}
@@ -30,7 +30,7 @@ def transport_socket(ours: TollgateSettings, discovery: Discovery | None) -> Jso
         "alpn_protocols": ["h2", "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
     }
-    if discovery is None:
+    if discovery is None or discovery.by_ads:
         common["tls_certificates"] = [_certificate(ours.tls)]
         if ours.tls.client_ca is not None:
             common["validation_context"] = _authorities(ours.tls.client_ca)
@@ -50,7 +50,7 @@ def transport_socket(ours: TollgateSettings, discovery: Discovery | None) -> Jso
 
 def certificate_files(ours: TollgateSettings, discovery: Discovery) -> dict[str, str]:
     """Return the files from which Envoy discovers the certificates: text by path."""
-    if ours.tls is None:
+    if ours.tls is None or discovery.by_ads:
         return {}
     certificate = _certificate(ours.tls)
     folders = {ours.tls.certificate.absolute().parent, ours.tls.key.absolute().parent}

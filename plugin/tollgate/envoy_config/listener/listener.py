@@ -31,7 +31,7 @@ from tollgate.envoy_config.listener.access_logging import access_log
 from tollgate.envoy_config.listener.certificates import transport_socket
 from tollgate.envoy_config.listener.local_replies import local_reply_config
 from tollgate.envoy_config.listener.route_table import ROUTES, route_configuration
-from tollgate.envoy_config.literals import Json, unshared
+from tollgate.envoy_config.literals import Json, config_source, unshared
 from tollgate.envoy_config.typed_messages import envoy_address, extension, packed, plain
 from tollgate.settings import Settings
 from tollgate.topology import Discovery, Topology
@@ -97,7 +97,7 @@ def connection_manager(settings: Settings, discovery: Discovery | None = None) -
 def _routes(settings: Settings, discovery: Discovery | None) -> Json:
     if discovery is None:
         return {"route_config": unshared(route_configuration(settings))}
-    source = {"path_config_source": {"path": discovery.routes}, "resource_api_version": "V3"}
+    source = config_source(discovery, discovery.routes)
     return {"rds": {"route_config_name": ROUTES, "config_source": source}}
 
 
