@@ -24,6 +24,7 @@ from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
+from tollgate.commands.records.audit import audit
 from tollgate.commands.records.backup import backup, restore
 from tollgate.commands.records.reconcile import reconcile
 from tollgate.commands.records.run_recorder import recorder
@@ -288,6 +289,7 @@ app.command("top")(top)
 app.command("explain")(explain)
 app.command("replay")(replay)
 app.command("refusals")(refusals)
+app.command("audit")(audit)
 app.command("recorder")(recorder)
 app.command("backup")(backup)
 app.command("restore")(restore)

@@ -12,6 +12,7 @@ import typer
 from typer.testing import Result
 
 from tollgate.commands import budget, key, spend, team, user
+from tollgate.commands.records.audit import audit
 from tollgate.commands.scopes import customer
 
 Run = Callable[..., Result]
@@ -26,6 +27,7 @@ for name, noun in {
     "spend": spend,
 }.items():
     tollgate.add_typer(noun.app, name=name)
+tollgate.command("audit")(audit)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from tests.unit.commands.command_runs import Run, tollgate
 from tests.unit.management_fixtures import MASTER, World
+from tests.unit.memory_registry import MemoryAuditLog
 from typer.testing import CliRunner, Result
 
 from tollgate.adapters.http_api import create_api
@@ -28,6 +29,7 @@ def url() -> Iterator[str]:
         refused=world.refused,
         usage_sums=world.usage_sums,
         levels=world.levels,
+        audit_log=MemoryAuditLog(world.registry),
     )
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))

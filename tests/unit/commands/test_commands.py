@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,25 @@ def test_a_key_is_made_shown_changed_and_deleted(run: Run) -> None:
     assert json.loads(run("key", "delete", renewed["key"], "--json").stdout) == {
         "deleted_keys": [renewed["key"]]
     }
+
+
+def test_the_audit_log_is_listed_and_exported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, however many parts that takes, or the newest; as a table, CSV and JSON."""
+    monkeypatch.setattr("tollgate.commands.records.audit._AT_ONCE", 2)
+    for number in range(5):
+        run("customer", "new", f"user_id=audited-{number}")
+    listed = json.loads(run("audit", "--kind", "customer", "--json").stdout)
+    names = [each["entity_id"] for each in listed if each["entity_id"].startswith("audited-")]
+    assert names == [f"audited-{number}" for number in reversed(range(5))]
+    newest = json.loads(run("audit", "--kind", "customer", "--limit", "3", "--json").stdout)
+    assert newest == listed[:3]
+    header, row = csv.reader(run("audit", "--id", "audited-1", "--csv").stdout.splitlines())
+    assert header == ["time", "by", "action", "kind", "entity_id", "name", "before", "after"]
+    assert row[1:5] == ["master key, API", "create", "customer", "audited-1"]
+    assert json.loads(row[7])["id"] == "audited-1"
+    assert "audited-1" in run("audit", "--id", "audited-1").stdout
+    for number in range(5):
+        run("customer", "delete", f"audited-{number}")
 
 
 def test_a_key_is_named_by_its_alias(run: Run) -> None:

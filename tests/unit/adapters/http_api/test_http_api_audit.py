@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tests.unit.management_fixtures import MASTER, Api, World
+
+from tollgate.adapters.http_api.wire.audits import EntityKind
+from tollgate.commands.records.audit import AuditedKind
+from tollgate.core.audit import kind_name
+from tollgate.core.entities import Entity
 
 SECRET = "sk-planted-secret-of-a-key"
 MODEL = {"model_name": "m", "litellm_params": {"model": "openai/m"}}
 MADE: list[tuple[str, dict[str, Any]]] = [
     ("/user/new", {"user_id": "u", "auto_create_key": False}),
-    ("/team/new", {"team_id": "t", "members_with_roles": [{"user_id": "m", "role": "user"}]}),
+    (
+        "/team/new",
+        {
+            "team_id": "t",
+            "members_with_roles": [{"user_id": "m", "role": "user"}],
+            "models": ["old", "kept"],
+        },
+    ),
     ("/budget/new", {"budget_id": "b"}),
     ("/organization/new", {"organization_id": "o"}),
     ("/tag/new", {"name": "g"}),
     ("/organization/member_add", {"organization_id": "o", "member": {"user_id": "u"}}),
-    ("/customer/new", {"user_id": "c"}),
+    ("/customer/new", {"user_id": "c", "blocked": True}),
     ("/model/new", {**MODEL, "model_info": {"id": "o"}}),
     ("/key/generate", {"key": SECRET, "team_id": "t", "user_id": "u", "max_budget": 3}),
 ]
@@ -50,7 +62,7 @@ WRITES: list[tuple[str, dict[str, Any], str, str]] = [
     ("/budget/delete", {"id": "b"}, "delete", "budget"),
     ("/customer/new", {"user_id": "d"}, "create", "customer"),
     ("/customer/update", {"user_id": "c", "max_budget": 1}, "change", "customer"),
-    ("/customer/block", {"user_ids": ["c"]}, "change", "customer"),
+    ("/customer/block", {"user_ids": ["c2"]}, "create", "customer"),
     ("/customer/delete", {"user_ids": ["c"]}, "delete", "customer"),
     ("/end_user/block", {"user_ids": ["e"]}, "create", "customer"),
     ("/tag/new", {"name": "h"}, "create", "tag"),
@@ -70,6 +82,9 @@ WRITES: list[tuple[str, dict[str, Any], str, str]] = [
     ("/model/update", {"model_info": {"id": "o"}, "model_name": "n"}, "change", "added_model"),
     ("/model/delete", {"id": "o"}, "delete", "added_model"),
     ("/key/service-account/generate", {"team_id": "t"}, "create", "key"),
+    ("/global/import", {"keys": [{"token": "0" * 64, "spend": 2}]}, "create", "key"),
+    ("/team/model/delete", {"team_id": "t", "models": ["old"]}, "change", "team"),
+    ("/customer/unblock", {"user_ids": ["c"]}, "change", "customer"),
     ("/global/apply", {"teams": [{"team_id": "new"}]}, "create", "team"),
 ]  # fmt: skip
 
@@ -112,14 +127,7 @@ async def test_every_path_that_changes_something_tells_who_did(
 
 def test_no_path_that_takes_a_body_is_missing_above(api: Api) -> None:
     """Those that change nothing are named."""
-    reads = {
-        "/budget/info",
-        "/tag/info",
-        "/spend/calculate",
-        "/team/model/delete",
-        "/customer/unblock",
-    }
-    reads |= {"/import", "/global/import"}
+    reads = {"/budget/info", "/tag/info", "/spend/calculate"}
     document = api.client._transport.app.openapi()  # type: ignore[attr-defined]
     posts = {path for path, methods in document["paths"].items() if methods.keys() - {"get"}}
     told = {path.rpartition(" ")[2].replace(SECRET, "{key}") for path, *_ in WRITES}
@@ -153,3 +161,28 @@ async def test_the_log_holds_no_secret(
     told = (await api.get("/audit")).text
     assert "planted" not in told
     assert MASTER not in told
+
+
+@pytest.mark.parametrize("kind", get_args(Entity))
+def test_changes_of_every_kind_of_entity_can_be_asked_for(kind: type[Entity]) -> None:
+    """Over the API, and in a shell."""
+    name = kind_name(kind)
+    assert name in get_args(EntityKind)
+    assert name in set(AuditedKind)
+
+
+async def test_a_raise_and_inherited_defaults_are_told_before_and_after(
+    api: Api, world: World
+) -> None:
+    """A raise with its end; a key that is made with the limits that it got, whoever chose them."""
+    key = (await api.made(max_budget=5))["key"]
+    raised = {"temp_budget_increase": 3, "temp_budget_expiry": "2027-06-01T00:00:00Z"}
+    assert (await api.post("/key/update", {"key": key, **raised})).status_code == 200
+    change, made = (await api.get("/audit", kind="key")).json()[:2]
+    assert (change["action"], made["action"]) == ("change", "create")
+    before, after = (
+        each["limits"]["budget_increase"] for each in (change["before"], change["after"])
+    )
+    assert before is None
+    assert after["amount"] == 3_000_000_000
+    assert made["after"]["limits"]["max_budget_nanousd"] == 5_000_000_000

@@ -34,7 +34,7 @@ async def audit(
     limit: ListLimit = 100,
     cursor: str | None = None,
 ) -> list[wire.AuditRow]:
-    """Changes of keys, users, teams, members, customers and budgets, the newest first.
+    """Changes of entities and of added models, the newest first.
 
     A list that is cut says where it goes on: x-tollgate-next-cursor is the `cursor` of the next
     part.

@@ -18,6 +18,7 @@ EntityKind = Literal[
     "organization",
     "organization_member",
     "tag",
+    "added_model",
 ]
 
 

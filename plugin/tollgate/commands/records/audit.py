@@ -1,0 +1,79 @@
+"""tollgate audit"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask
+from tollgate.commands.printing.tables import show, write_csv
+
+_COLUMNS = ("time", "by", "action", "kind", "entity_id", "name", "before", "after")
+_AT_ONCE = 1_000
+
+
+class AuditedKind(StrEnum):
+    """Kinds of entities whose changes are kept."""
+
+    KEY = "key"
+    USER = "user"
+    TEAM = "team"
+    MEMBER = "member"
+    CUSTOMER = "customer"
+    BUDGET = "budget"
+    ORGANIZATION = "organization"
+    ORGANIZATION_MEMBER = "organization_member"
+    TAG = "tag"
+    ADDED_MODEL = "added_model"
+
+
+def audit(
+    kind: Annotated[AuditedKind | None, typer.Option(help="only entities of this kind")] = None,
+    entity_id: Annotated[str | None, typer.Option("--id", help="only this entity")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="how many at most; default all that are kept")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print comma-separated values")] = False,
+    url: Url = DEFAULT_URL,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was changed, latest first: who, when, and each field before and after.
+
+    Example: `tollgate audit --kind key --limit 20`
+    Example: `tollgate audit --csv > changes.csv`
+    """
+    query = {"kind": kind, "entity_id": entity_id}
+    rows = list(_changes(url, master_key, query, limit))
+    if as_json:
+        show(rows, as_json=True)
+        return
+    told = [{**row, "before": _text(row["before"]), "after": _text(row["after"])} for row in rows]
+    if as_csv:
+        write_csv(told, _COLUMNS)
+    else:
+        show(told, as_json=False, columns=_COLUMNS)
+
+
+def _changes(
+    url: str, master_key: str | None, query: dict[str, Any], limit: int | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the changes that a query finds, part by part."""
+    cursor: str | None = None
+    rest = limit
+    while rest is None or rest > 0:
+        count = _AT_ONCE if rest is None else min(rest, _AT_ONCE)
+        part = {**query, "limit": count, "cursor": cursor}
+        rows, headers = ask(url, master_key, "/audit", part)
+        yield from rows
+        rest = None if rest is None else rest - len(rows)
+        if (cursor := headers.get("x-tollgate-next-cursor")) is None:
+            return
+
+
+def _text(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, sort_keys=True)
