@@ -102,7 +102,6 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "models": "/ui/models",
         "what-if": "/ui/models?meter=usd&amount=0.01&per=1d&each=key",
         "audit": "/ui/audit",
-        "not-found": "/ui/people/team?id=nobody",
         "mine": bobs,
     }
 
@@ -111,7 +110,6 @@ async def _take(
     tollgate: Gateway, addresses: dict[str, str], folder: Path, suffix: str, **options: Any
 ) -> None:
     size = {"width": _WIDTH, "height": 860}
-    # A page that is not there is one of the pages; the browser's console says so.
     async with browsing(**{"viewport": size, "reduced_motion": "reduce", **options}) as page:
         await page.goto(f"{tollgate.url}/ui/sign-in")
         if len(addresses) > 2:
@@ -122,7 +120,7 @@ async def _take(
                 await page.get_by_role("button", name="Sign out").click()
                 await sign_in(page, tollgate.url, address)
                 await page.goto(f"{tollgate.url}/ui/mine")
-            elif name != "not-found":
+            else:
                 await page.goto(tollgate.url + address)
             await _shoot(page, folder / f"{name}{suffix}.png")
 
