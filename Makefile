@@ -19,6 +19,7 @@
 # make bench-quick    in a minute: did a change make it slower than the run before?
 # make bench-models   how long a change takes to be served in a gateway of 500 models
 # make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
+# make bench-console  how long the pages of the console take beside 100,000 keys
 # make bench-history  reports of a month over the sums of 100 million calls (ARGS=--postgresql)
 # make bench-litellm  the same load on LiteLLM, in a temporary environment
 
@@ -30,7 +31,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: pictures run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
+.PHONY: pictures run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-console bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -84,6 +85,9 @@ bench-models: $(VENV)/run
 
 bench-peers: $(VENV)/run
 	@$(BIN)/python -m tests.load.peers $(ARGS)
+
+bench-console: $(VENV)/dev
+	$(BIN)/python -m tests.load.console_pages $(ARGS)
 
 bench-history: $(VENV)/dev
 	@$(BIN)/python -m tests.load.history_sums $(ARGS)
