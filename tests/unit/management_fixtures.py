@@ -11,6 +11,7 @@ from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
 from tollgate.app.added.entry_checks import EntryChecks
+from tollgate.app.creating import creation_of
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.records import organization_of_record
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -161,14 +162,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.counters = MemoryCounters(self.clock)
-        self.management = Management.of(
-            self.registry,
-            self.counters,
-            MemorySpendBook(self.counters),
-            self.clock,
-            MASTER,
-            check=lambda: EntryChecks(self.settings),
-        )
+        self.management = self.managed_by(self.settings)
         self.reports = Reports(
             self.registry,
             self.counters,
@@ -186,6 +180,18 @@ class World:
         self.refused = Refusals(self.refusals, self.clock)
         self.usage_sums = UsageSums(MemoryLedgerStream(self.counters), self.clock)
         self._calls = 0
+
+    def managed_by(self, settings: Settings) -> Management:
+        """Management by some settings."""
+        return Management.of(
+            self.registry,
+            self.counters,
+            MemorySpendBook(self.counters),
+            self.clock,
+            MASTER,
+            check=lambda: EntryChecks(settings),
+            creation=creation_of(settings),
+        )
 
     async def spend(
         self,

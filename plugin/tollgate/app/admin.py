@@ -33,6 +33,7 @@ from tollgate.app.added.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.added.put_in_force import PutInForce
 from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
+from tollgate.app.creating import creation_of
 from tollgate.app.diagnosis_facts import DiagnosisFacts
 from tollgate.app.watching.evictions import watch_evictions
 from tollgate.app.watching.measuring import Measuring, fullest_limits_collector
@@ -163,6 +164,7 @@ class _Services:
             self.core.clock,
             settings.master_key,
             guard,
+            creation=creation_of(settings),
             check=lambda: None if self._snapshot is None else EntryChecks(settings),
             serving=self._serving,
         )

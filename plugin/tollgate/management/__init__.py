@@ -19,6 +19,7 @@ from tollgate.management.customers import Customers
 from tollgate.management.imports import Imports
 from tollgate.management.models.added_models import AddedModels, EntryCheck, ModelServing, Unserved
 from tollgate.management.organizations import Organizations
+from tollgate.management.spending.creation import NO_RULES, Creation
 from tollgate.management.spending.guard import UNCHECKED, GuardedRegistry, LimitGuard
 from tollgate.management.spending.spending import Spending
 from tollgate.management.tags import Tags
@@ -65,34 +66,51 @@ class Management:
         own: Key | None = None,
         check: Callable[[], EntryCheck | None] = lambda: None,
         serving: ModelServing | None = None,
+        creation: Creation = NO_RULES,
     ) -> Management:
         """Build the use cases over these ports.
 
         Without a master key, only keys of administrators can administer. `guard`: what a change of
         limits has to respect. `check`: what judges models that are added; `serving`: who
-        takes them in.
+        takes them in. `creation`: what new entities have where nobody says anything.
         """
 
         def remake(registry: Registry, own: Key | None) -> Management:
-            return cls.of(registry, counters, book, clock, master_key, guard, own, check, serving)
+            return cls.of(
+                registry,
+                counters,
+                book,
+                clock,
+                master_key,
+                guard,
+                own,
+                check,
+                serving,
+                creation,
+            )
 
         plain, registry = registry, GuardedRegistry(registry, guard, own)
         spending = Spending(registry, counters, book, clock)
-        nouns = (
-            Keys(registry, spending, clock),
-            Users(registry, spending, clock),
-            Teams(registry, spending, clock),
-            Customers(registry, spending, clock),
-            Budgets(registry, spending, clock),
-            Organizations(registry, spending, clock),
-            Tags(registry, spending, clock),
-        )
+
+        def nouns(
+            rules: Creation,
+        ) -> tuple[Keys, Users, Teams, Customers, Budgets, Organizations, Tags]:
+            return (
+                Keys(registry, spending, clock, rules.keys),
+                Users(registry, spending, clock, rules),
+                Teams(registry, spending, clock, rules),
+                Customers(registry, spending, clock),
+                Budgets(registry, spending, clock),
+                Organizations(registry, spending, clock, rules.users),
+                Tags(registry, spending, clock),
+            )
+
         return cls(
             plain,
             Authenticator(registry, clock, master_key),
-            *nouns,
+            *nouns(creation),
             AddedModels(plain, clock, check, serving or Unserved()),
             Imports(registry, spending),
-            Applying(registry, verbs_by_kind(registry, *nouns), clock),
+            Applying(registry, verbs_by_kind(registry, *nouns(creation.undefaulted())), clock),
             remake,
         )

@@ -11,6 +11,7 @@ from tollgate.core.entities import Key, Member, Organization, OrganizationMember
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.collection import Collection
+from tollgate.management.spending.creation import NewUsers
 from tollgate.management.spending.limits import new_entity
 from tollgate.ports import Registry, Stored, Write, entity_of
 
@@ -28,7 +29,7 @@ async def user_id_of(registry: Registry, user_id: str | None, email: str | None)
 
 
 async def find_or_make_user(
-    registry: Registry, user_id: str | None, email: str | None, now_us: int
+    registry: Registry, user_id: str | None, email: str | None, now_us: int, rules: NewUsers
 ) -> tuple[Stored[User] | None, User]:
     """Return a user given by id or e-mail address as stored; None and a new one if unknown."""
     stored = None
@@ -38,7 +39,8 @@ async def find_or_make_user(
         stored = await registry.find_named(User, email)
     if stored is not None:
         return stored, stored.entity
-    return None, new_entity(User(user_id or str(uuid4()), email=email), now_us)
+    user = rules.blank(User(user_id or str(uuid4()), email=email))
+    return None, rules.made(new_entity(user, now_us))
 
 
 async def imply_teams(

@@ -12,6 +12,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import MOST_TRIES
 from tollgate.management.lookups import find_or_make_user, organization_of, user_id_of
 from tollgate.management.nouns import Noun
+from tollgate.management.spending.creation import NewUsers
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
@@ -28,7 +29,10 @@ class NewMember:
 class Members(Noun[Member]):
     """The use cases on members."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: NewUsers
+    ) -> None:
+        self._rules = rules
         super().__init__(registry, spending, clock, Member, "User not found in team. Member: {}")
 
     async def add(
@@ -64,7 +68,7 @@ class Members(Noun[Member]):
         members: list[Member] = []
         for each in new:
             stored, user = await find_or_make_user(
-                self.registry, each.user_id, each.email, self.clock.now_us()
+                self.registry, each.user_id, each.email, self.clock.now_us(), self._rules
             )
             if user.id in users:
                 raise BadRequest(f"{user.id} is named twice", "member")

@@ -12,6 +12,7 @@ from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.management.collection import MOST_TRIES, Collection
 from tollgate.management.lookups import find_or_make_user, removals, user_id_of
 from tollgate.management.nouns import Noun
+from tollgate.management.spending.creation import NewUsers
 from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
@@ -40,9 +41,12 @@ class NewOrganizationMember:
 class Organizations(Noun[Organization]):
     """The use cases on organizations."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: NewUsers
+    ) -> None:
+        self._rules = rules
         super().__init__(registry, spending, clock, Organization, "Organization={} not found")
-        self.members = OrganizationMembers(registry, spending, clock)
+        self.members = OrganizationMembers(registry, spending, clock, rules)
 
     async def check(self, organization_id: str | None) -> None:
         """Raise BadRequest for an unknown organization, whose limits nobody would have."""
@@ -99,7 +103,10 @@ class Organizations(Noun[Organization]):
 class OrganizationMembers(Noun[OrganizationMember]):
     """The use cases on members of organizations."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: NewUsers
+    ) -> None:
+        self._rules = rules
         super().__init__(
             registry,
             spending,
@@ -131,7 +138,7 @@ class OrganizationMembers(Noun[OrganizationMember]):
             members: list[OrganizationMember] = []
             for each in new:
                 stored, user = await find_or_make_user(
-                    self.registry, each.user_id, each.email, now_us
+                    self.registry, each.user_id, each.email, now_us, self._rules
                 )
                 member = OrganizationMember(organization_id, user.id, each.role)
                 if await self.entities.find_stored(member.id) is not None:

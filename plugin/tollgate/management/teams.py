@@ -12,6 +12,7 @@ from tollgate.management.lookups import removals
 from tollgate.management.members import Members, NewMember
 from tollgate.management.nouns import Noun
 from tollgate.management.organizations import moved
+from tollgate.management.spending.creation import Creation
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Clock, Registry, Write
 
@@ -28,9 +29,12 @@ class TeamInfo:
 class Teams(Noun[Team]):
     """The use cases on teams."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: Creation
+    ) -> None:
+        self._rules = rules
         super().__init__(registry, spending, clock, Team, "Team not found, passed team id: {}.")
-        self.members = Members(registry, spending, clock)
+        self.members = Members(registry, spending, clock, rules.users)
         self._keys = Collection(registry, Key, "Key not found.")
 
     async def aliases(self, team_ids: Sequence[str]) -> dict[str, str]:
@@ -54,7 +58,7 @@ class Teams(Noun[Team]):
                     f"Team id = {team.id} already exists. Please use a different team id.",
                     "team_id",
                 )
-            made = self.made(team, change)
+            made = self._rules.teams.made(self.made(team, change))
             writes, _, members = await self.members.additions(
                 team.id, new, lambda member, _: member
             )

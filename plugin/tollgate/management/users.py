@@ -9,6 +9,7 @@ from tollgate.core.entities import Key, Member, MemberRole, User
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams, removals
 from tollgate.management.nouns import Noun
+from tollgate.management.spending.creation import Creation
 from tollgate.management.spending.limits import new_entity
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.management.virtual_keys import Made, blank, new_secret
@@ -35,7 +36,10 @@ class UserInfo:
 class Users(Noun[User]):
     """The use cases on users."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: Creation
+    ) -> None:
+        self._rules = rules
         super().__init__(registry, spending, clock, User, "User not found, passed user_id={}")
         self._keys = Collection(registry, Key, "Key not found.")
         self._members = Collection(registry, Member, "User not found in team. Member: {}")
@@ -52,22 +56,25 @@ class Users(Noun[User]):
 
         Raises Conflict if the user exists.
         """
-        user = self.made(user, change)
+        users = self._rules.users
+        user = users.made(self.made(users.blank(user), change))
         now_us = self.clock.now_us()
         writes = [Write(None, user)]
         for each in memberships:
             member = new_entity(Member(each.team_id, user.id), now_us)
             writes.append(Write(None, each.change(member, now_us)))
+        defaulted = [] if memberships else users.members_of(user.id)
+        writes += [Write(None, new_entity(each, now_us)) for each in defaulted]
         secret, key = new_secret(), None
         if key_change is not None:
-            key = replace(
-                key_change(blank(secret, now_us), now_us),
-                user_id=user.id,
-                organization=user.organization,
+            key = key_change(replace(blank(secret, now_us), user_id=user.id), now_us)
+            key = self._rules.keys.made(
+                replace(key, user_id=user.id, organization=user.organization), now_us
             )
             writes.append(Write(None, key))
         await self.registry.write(*writes)
-        named = [*(each.team_id for each in memberships), None if key is None else key.team_id]
+        joined = [each.team_id for each in memberships] + [each.team_id for each in defaulted]
+        named = [*joined, None if key is None else key.team_id]
         await imply_teams(self.registry, named, user.organization, now_us)
         if spend_nanousd:
             await self.spending.correct(Live(user), spend_nanousd, user.place)

@@ -16,6 +16,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import Collection
 from tollgate.management.lookups import imply_teams
 from tollgate.management.organizations import moved
+from tollgate.management.spending.creation import NewKeys
 from tollgate.management.spending.limits import new_entity, restarted
 from tollgate.management.spending.ranking import Ranking, ranked
 from tollgate.management.spending.spending import Live, Spending
@@ -51,7 +52,10 @@ class KeyQuery:
 class Keys:
     """The use cases on keys. A key is named by its secret or its hash."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, spending: Spending, clock: Clock, rules: NewKeys
+    ) -> None:
+        self._rules = rules
         self._registry = registry
         self.spending = spending
         self._clock = clock
@@ -72,8 +76,8 @@ class Keys:
         """
         secret = new_secret() if secret is None else checked_secret(secret)
         now_us = self._clock.now_us()
-        key = change(blank(secret, now_us), now_us)
-        if anonymous:
+        key = self._rules.made(change(blank(secret, now_us), now_us), now_us)
+        if anonymous and key.user_id is None and key.team_id is None:
             key = replace(key, user_id=str(uuid4()))
         key = await self._in_organization(key)
         try:
@@ -117,6 +121,7 @@ class Keys:
 
         def changed(key: Key) -> Key:
             after = replace(change(key, now_us), updated_us=now_us)
+            self._rules.check(key, after)
             return replace(after, limits=restarted(key.limits, after.limits, now_us))
 
         try:
@@ -179,6 +184,7 @@ class Keys:
             until_us = instant_after(parse_duration(grace), now_us)
             retired = former_of(after, before.entity, until_us)
         oldest = await self._former(before.entity)
+        self._rules.check(before.entity, after)
         writes = [Write(before, retired), Write(None, after)]
         await self._registry.write(*writes, *([] if oldest is None else [Write(oldest, None)]))
         await imply_teams(self._registry, [after.team_id], after.organization, now_us)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
+from tollgate.settings.entries.creation_settings import CREATION_PARAMS, MOST_OF_KEYS
 from tollgate.settings.page_sections import RATES, GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"
@@ -36,14 +37,9 @@ _RESTRICTING = {
         {
             "banned_keywords_list",
             "blocked_user_list",
-            "default_internal_user_params",
-            "default_key_generate_params",
-            "default_team_params",
             "key_generation_settings",
-            "max_internal_user_budget",
             "max_user_budget",
             "tag_budget_config",
-            "upperbound_key_generate_params",
         }
     ),
     "router_settings": frozenset({"tag_budget_config"}),
@@ -83,6 +79,8 @@ def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]
     yield "general_settings", "general_settings", file.general.extra
     yield "litellm_settings", "litellm_settings", file.litellm.extra
     yield "router_settings", "router_settings", file.router.extra
+    for name in CREATION_PARAMS:
+        yield name, f"litellm_settings.{name}", getattr(file.litellm, name).extra
     for entry in file.models:
         where = f"model_list: {entry.model_name}"
         yield "litellm_params", f"{where}: litellm_params", entry.litellm_params.extra
@@ -91,6 +89,8 @@ def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]
 
 def _restricts(section: str, name: str, value: object) -> bool:
     """Return whether a setting restricts somebody; false and empty values do not."""
+    if section == MOST_OF_KEYS:
+        return value is not None
     return name in _RESTRICTING.get(section, ()) and value not in (False, None, "", [], {})
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -23,51 +21,19 @@ from pydantic import (
     model_validator,
 )
 
-from tollgate.core.errors import BadRequest
 from tollgate.core.limits.bucket import MAX_LIMIT
-from tollgate.core.limits.duration import parse_duration
 from tollgate.core.money.costs import costs_of
+from tollgate.settings.entries.creation_settings import (
+    BudgetDuration,
+    CreationSettings,
+    Dollars,
+    PageSection,
+)
 from tollgate.settings.entries.upstream_limits import UpstreamLimitSetting
 from tollgate.settings.own_section import TollgateSettings
 
-
-def _dollars(value: object) -> Decimal:
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if isinstance(value, bool) or not amount.is_finite() or amount < 0:
-        raise ValueError("must be an amount of dollars, 0 or more")
-    return amount
-
-
-Dollars = Annotated[Decimal, BeforeValidator(_dollars)]
-
-
-def _duration(text: str) -> str:
-    try:
-        parse_duration(text)
-    except BadRequest as error:
-        raise ValueError(str(error)) from error
-    return text
-
-
-BudgetDuration = Annotated[str, AfterValidator(_duration)]
-
-
 RATES: Mapping[str, str] = MappingProxyType({"rpm": "rpm_limit", "tpm": "tpm_limit"})
 """Rates of a deployment, as LiteLLM's files name them, and the kinds of limits that they are."""
-
-
-class PageSection(BaseModel):
-    """A section in LiteLLM's form: unknown keys are kept and reported, not refused."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
-
-    @property
-    def extra(self) -> Mapping[str, Any]:
-        """Return the keys that are no fields."""
-        return self.model_extra or {}
 
 
 class PricedSection(PageSection):
@@ -178,7 +144,7 @@ class GeneralSettings(PageSection):
     proxy_budget_rescheduler_max_time: float | None = None
 
 
-class LitellmSettings(PageSection):
+class LitellmSettings(CreationSettings):
     """The served part of `litellm_settings`."""
 
     max_budget: Dollars | None = None

@@ -280,7 +280,7 @@ litellm_settings: {context_window_fallbacks: [{m: [n]}]}
     [
         "general_settings: {allowed_ips: [10.0.0.1]}",
         "general_settings: {enforce_user_param: true}",
-        "litellm_settings: {upperbound_key_generate_params: {max_budget: 100}}",
+        "litellm_settings: {upperbound_key_generate_params: {tpd_limit: 100}}",
         "router_settings: {tag_budget_config: {t: {max_budget: 1, budget_duration: 1d}}}",
     ],
 )

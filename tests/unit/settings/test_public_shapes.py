@@ -36,7 +36,7 @@ FAULTS = {
     ],
     "multi_tenant": [
         "general_settings.enable_jwt_auth",
-        "litellm_settings.max_internal_user_budget",
+        "litellm_settings.key_generation_settings",
     ],
 }
 """Places that the faults of a file name, all in one run."""

@@ -81,6 +81,11 @@ class NewUser(UserFields):
     permissions: ObjectText | None = None
     allowed_cache_controls: Names | None = None
 
+    def change(self, entity: User, now_us: int) -> User:
+        """Return the user with these fields applied; without a role that of new users stays."""
+        after = super().change(entity, now_us)
+        return after if self.user_role is not None else replace(after, role=entity.role)
+
     def key_change(self, key: Key, now_us: int) -> Key:
         """Return the key created with the user.
 
