@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 
 import pytest
+from tests.contract.test_survey import Heard
 from tests.make import account_of, settlement
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
+from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.outbox.key_dumps import ValkeyKeys
 from tollgate.app.backup_files import back_up_to, restore_from
@@ -72,6 +75,27 @@ async def test_a_store_that_is_not_empty_is_refused(store: Valkey) -> None:
     assert await restore(ValkeyKeys(store), lines, force=True) == 6
     assert not await store.exists("tollgate:{a}:counters:key:new")
     assert await store.get("other") == b"theirs"
+
+
+async def test_a_store_that_gateways_work_on_is_refused(store: Valkey, valkey_url: str) -> None:
+    """Also by force, and nothing is changed; once they have stopped it is taken."""
+    await fill(store)
+    file = io.BytesIO()
+    await back_up(ValkeyKeys(store), file, "test")
+    lines = file.getvalue().splitlines(keepends=True)
+    before = await contents(store)
+    heard = Heard()
+    following = asyncio.create_task(follow(valkey_url, heard))
+    await asyncio.wait_for(heard.fresh.wait(), 10)
+    with pytest.raises(SettingsError, match="gateway processes work on the store: stop"):
+        await restore(ValkeyKeys(store), lines, force=True)
+    assert await contents(store) == before
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    for _ in range(1_000):
+        if not await ValkeyKeys(store).gateways():
+            break
+    assert await restore(ValkeyKeys(store), lines, force=True) == 6
 
 
 async def test_a_cut_file_changes_nothing(store: Valkey) -> None:

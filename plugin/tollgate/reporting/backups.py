@@ -39,6 +39,10 @@ class StoreKeys(Protocol):
         """Return whether there is any key of Tollgate."""
         ...
 
+    async def gateways(self) -> int:
+        """Return how many processes of gateways follow the store's changes now."""
+        ...
+
     async def remove_all(self) -> None:
         """Remove every key of Tollgate."""
         ...
@@ -86,9 +90,15 @@ async def restore(keys: StoreKeys, lines: Sequence[bytes], *, force: bool) -> in
     """Write the keys of a backup into a store; return their number.
 
     The whole file is read before anything is written. `force`: what the store holds is removed
-    first. Raises SettingsError for a store that is not empty, and for a file that is no backup.
+    first. Raises SettingsError for a store that is not empty or that gateways work on, and for a
+    file that is no backup.
     """
     dumps = list(_read(lines))
+    if running := await keys.gateways():
+        # They remember entities and layout, and would settle holds of both states.
+        raise SettingsError(
+            f"{running} gateway processes work on the store: stop all of them first"
+        )
     if await keys.exist():
         if not force:
             raise SettingsError(

@@ -13,7 +13,7 @@ from valkey.asyncio import Valkey
 from valkey.exceptions import NoPermissionError, ResponseError
 
 from tollgate.adapters.valkey.connection.client import store_errors
-from tollgate.adapters.valkey.keys import LAYOUT_LOCK, PROBE, RECORDER
+from tollgate.adapters.valkey.keys import CHANGES_CHANNEL, LAYOUT_LOCK, PROBE, RECORDER
 from tollgate.core.errors import SettingsError
 from tollgate.reporting.backups import KeyDump
 
@@ -43,6 +43,15 @@ class ValkeyKeys:
         async for _ in self._names():
             return True
         return False
+
+    async def gateways(self) -> int:
+        """Return how many processes subscribe to changes of entities, on any node."""
+        with store_errors():
+            # A cluster's client has no method for it; it asks all nodes and adds up.
+            told: Any = await self._client.execute_command(  # type: ignore[no-untyped-call]
+                "PUBSUB NUMSUB", CHANGES_CHANNEL
+            )
+        return sum(int(count) for _, count in told)
 
     async def remove_all(self) -> None:
         """Remove every key of Tollgate."""
