@@ -12,7 +12,7 @@
 #               watch and a cluster, with a user who has just the rights that we need; Redis 6.2,
 #               7.0 and 8.2; TLS (Debian's packages)
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
-#               (tests/chaos/RESULTS.md)
+#               (tests/chaos/RESULTS.md); ARGS=--store=cluster kills primaries and moves slots
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
 # make pictures the pictures of README, from a gateway with two days of calls; ARGS="FOLDER --all":
 #               every page, light, dark and as wide as a phone
@@ -97,7 +97,7 @@ bench-litellm: $(VENV)/run
 
 chaos: $(VENV)/run
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
-	@$(BIN)/python -m tests.chaos.hostile $(HOSTILE)
+	$(if $(ARGS),,@$(BIN)/python -m tests.chaos.hostile $(HOSTILE))
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz

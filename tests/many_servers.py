@@ -54,7 +54,7 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         arguments = [server_program(), *self.options]
         self.process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, cwd=self.folder)
         wait_until(lambda: bool(self.client().ping()), f"no server on port {self.port}")
@@ -183,6 +183,28 @@ def _join(servers: list[Server], bus_ports: list[int], primaries: int) -> None:
             lambda at=server: at.info("replication")["master_link_status"] == "up",  # type: ignore[misc]
             f"the replica {number} has not caught up",
         )
+
+
+def move(servers: Cluster, slot: int, to: Server, pause_s: float = 0.0) -> None:
+    """Move a slot key by key, as `valkey-cli --cluster reshard` does."""
+    source = servers.serving(slot)
+    (source_id, target_id) = (_identity(each) for each in (source, to))
+    to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+    while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
+        assert isinstance(names, list)
+        login = ("AUTH", to.login["password"]) if "password" in to.login else ()
+        place = ("127.0.0.1", to.port, "", 0, 5000, *login, "KEYS")
+        source.ask("MIGRATE", *place, *(each.decode() for each in names))
+        time.sleep(pause_s)
+    for each in (to, source, *servers.servers[: servers.primaries]):
+        each.ask("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+
+def _identity(server: Server) -> str:
+    found = server.ask("CLUSTER", "MYID")
+    assert isinstance(found, bytes)
+    return found.decode()
 
 
 def _known(server: Server) -> int:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ import typer
 from rich.console import Console
 from tests.chaos.books import Books, read_when_quiet
 from tests.chaos.provider import CALL
-from tests.chaos.scenarios import SCENARIOS, Scenario
+from tests.chaos.scenarios import CLUSTER_SCENARIOS, SCENARIOS, Scenario
 from tests.chaos.stage import INPUT_NANOUSD, LEASE_S, OUTPUT_NANOUSD, Stage
 from tests.chaos.traffic import CLIENTS, Call, Outcome
 from tests.chaos.verdict import Result, compared, percent, table
@@ -38,12 +39,24 @@ PATIENCE_S = 20.0 + LEASE_S
 _PAYER = f"customer:{CALL}"
 
 
+class StoreOfRun(StrEnum):
+    """What a gateway of a run keeps everything in."""
+
+    SERVER = "server"
+    CLUSTER = "cluster"
+
+
+_ON = {StoreOfRun.SERVER: "", StoreOfRun.CLUSTER: ", on a cluster of three primaries"}
+_SCENARIOS = {StoreOfRun.SERVER: SCENARIOS, StoreOfRun.CLUSTER: CLUSTER_SCENARIOS}
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """`calls`: how many at least a run makes; a third of them before it breaks anything."""
 
     calls: int
     seed: int
+    store: StoreOfRun
 
 
 def main(
@@ -53,18 +66,20 @@ def main(
     mode: Annotated[list[str] | None, typer.Option(help="modes to run; default all")] = None,
     calls: Annotated[int, typer.Option(min=30, help="of a run, at least")] = 450,
     seed: Annotated[int, typer.Option(help="of what the clients ask")] = 1,
+    store: Annotated[
+        StoreOfRun, typer.Option(help="what the gateway keeps everything in")
+    ] = StoreOfRun.SERVER,
     out: Annotated[
         Path, typer.Option(help="the file of results; each mode has a section")
     ] = RESULTS,
 ) -> None:
     """Break things under load."""
-    known = {each.name: each for each in SCENARIOS}
+    known = {each.name: each for each in _SCENARIOS[store]}
     if unknown := set(scenario or ()) - known.keys():
         raise typer.BadParameter(f"{unknown.pop()} is none of: {', '.join(known)}")
     chosen = [known[name] for name in scenario or known]
-    guarded(
-        "chaos", lambda console: _chaos(console, chosen, mode or MODES, Setting(calls, seed), out)
-    )
+    setting = Setting(calls, seed, store)
+    guarded("chaos", lambda console: _chaos(console, chosen, mode or MODES, setting, out))
 
 
 def _chaos(
@@ -81,15 +96,16 @@ def _chaos(
             for fault in results[-1].faults:
                 watch.say(f"  broken: {fault}")
     print_table(console, table("What chaos costs", results))
-    if len(chosen) < len(SCENARIOS):
+    if len(chosen) < len(_SCENARIOS[setting.store]):
         console.print("written nowhere: some scenarios are missing")
     else:
         for mode in modes:
             found = table(
-                f"What chaos costs in mode {mode}",
+                f"What chaos costs in mode {mode}{_ON[setting.store]}",
                 [result for result in results if result.mode == mode],
             )
-            replace_section(out, mode, _document(about, setting, notes, found))
+            section = mode if setting.store is StoreOfRun.SERVER else f"{setting.store} {mode}"
+            replace_section(out, section, _document(about, setting, notes, found))
         console.print(f"written to {out.name}")
     if any(result.faults for result in results):
         raise BenchFailed("an invariant broke")
@@ -100,7 +116,9 @@ def _result(scenario: Scenario, mode: str, setting: Setting, watch: Watch) -> Re
     with tempfile.TemporaryDirectory(prefix="tollgate-chaos-") as name, ExitStack() as resources:
         stage = Stage(resources, Path(name), mode, watch.tick)
         stage.start_provider()
-        if scenario.own_store:
+        if setting.store is StoreOfRun.CLUSTER:
+            stage.start_cluster()
+        elif scenario.own_store:
             stage.start_store()
         stage.start_gateway()
         key = make_callers(stage.gateway.url).who[Who.ALL].key

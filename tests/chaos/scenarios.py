@@ -10,6 +10,11 @@ from pathlib import Path
 
 from tests.chaos.stage import Stage, kill
 from tests.load.proc import Group
+from tests.many_servers import Server, move, wait_until
+
+from tollgate.adapters.valkey.connection.cluster_pipe import slot_of_key
+from tollgate.adapters.valkey.keys import organization_keys
+from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 
 _AWAY_S = 1.0
 _PAUSED_S = 2.0
@@ -132,3 +137,59 @@ SCENARIOS = (
     Scenario("the provider", _provider),
     Scenario("clients leave", _nothing, leaving=0.5),
 )
+
+
+_OWN_SLOT = slot_of_key(organization_keys(DEFAULT_ORGANIZATION)[0])
+_SLOT_MOVES = 6
+
+
+def _primary(stage: Stage) -> None:
+    """The primary that decides is killed; its replica takes over, and it comes back as one."""
+    assert stage.cluster is not None
+    killed = stage.cluster.serving(_OWN_SLOT)
+    killed.kill()
+    _taken_over(stage, killed)
+    killed.start()
+    stage.cluster.wait_until_it_serves()
+
+
+def _cut_off(stage: Stage) -> None:
+    """The primary that decides hears and says nothing until its replica has taken over."""
+    assert stage.cluster is not None
+    silent = stage.cluster.serving(_OWN_SLOT)
+    assert silent.process is not None
+    kill(silent.process.pid, number=signal.SIGSTOP)
+    try:
+        _taken_over(stage, silent)
+    finally:
+        kill(silent.process.pid, number=signal.SIGCONT)
+    stage.cluster.wait_until_it_serves()
+
+
+def _taken_over(stage: Stage, former: Server) -> None:
+    """Wait until the replica of a primary serves its slots."""
+    assert stage.cluster is not None
+    replica = stage.cluster.servers[stage.cluster.servers.index(former) + stage.cluster.primaries]
+    wait_until(lambda: replica.info("replication")["role"] == "master", "no replica took over")
+
+
+def _slots(stage: Stage) -> None:
+    """The slot that decides moves key by key, from primary to primary."""
+    assert stage.cluster is not None
+    primaries = stage.cluster.servers[: stage.cluster.primaries]
+    for _ in range(_SLOT_MOVES):
+        source = stage.cluster.serving(_OWN_SLOT)
+        target = primaries[(primaries.index(source) + 1) % len(primaries)]
+        move(stage.cluster, _OWN_SLOT, target)
+        stage.wait(_AWAY_S)
+
+
+CLUSTER_SCENARIOS = (
+    Scenario("nothing", _nothing),
+    Scenario("a worker", _one_worker),
+    Scenario("all workers", _all_workers),
+    Scenario("a primary", _primary, forgets=True),
+    Scenario("a primary is cut off", _cut_off, forgets=True),
+    Scenario("slots move", _slots),
+)
+"""What breaks where the store is a cluster."""

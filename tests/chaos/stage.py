@@ -19,6 +19,7 @@ from tests.load.errors import BenchFailed
 from tests.load.proc import Group, family
 from tests.load.programs import Tick
 from tests.load.systems import MASTER, System, free_port, running, said_ready, tollgate
+from tests.many_servers import Cluster, cluster
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
@@ -50,6 +51,7 @@ class Stage:
         self._options: tuple[str, ...] = ()
         self._traffic: Traffic | None = None
         self.provider_pid = self.store_pid = 0
+        self.cluster: Cluster | None = None
 
     @property
     def gateway(self) -> System:
@@ -88,6 +90,11 @@ class Stage:
         """
         self.store_pid, url = self._resources.enter_context(_store(self.folder))
         self._options = ("--redis-url", url)
+
+    def start_cluster(self) -> None:
+        """Three primaries with a replica each, on files of their own."""
+        self.cluster = self._resources.enter_context(cluster(self.folder / "cluster", replicas=1))
+        self._options = ("--redis-url", self.cluster.url)
 
     def start_gateway(self) -> None:
         """On the same state each time; the clients are told where it is."""

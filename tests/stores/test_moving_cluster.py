@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.make import KEY, account_of, reservation, settlement
-from tests.many_servers import Cluster, Server, guarded_cluster, wait_until, with_login
+from tests.many_servers import Cluster, guarded_cluster, move, wait_until, with_login
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.cluster.of_store import counters_of
@@ -71,27 +71,6 @@ async def flood(counters: Counters, count: int, limit: int) -> list[Reservation]
 
     await asyncio.gather(*(ask() for _ in range(8)))
     return admitted
-
-
-def move(servers: Cluster, slot: int, to: Server, pause_s: float = 0.0) -> None:
-    """Move a slot key by key, as `valkey-cli --cluster reshard` does."""
-    source = servers.serving(slot)
-    (source_id, target_id) = (_identity(each) for each in (source, to))
-    to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
-    while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
-        assert isinstance(names, list)
-        place = ("127.0.0.1", to.port, "", 0, 5000, "AUTH", "admin", "KEYS")
-        source.ask("MIGRATE", *place, *(each.decode() for each in names))
-        time.sleep(pause_s)
-    for each in (to, source, *servers.servers[: servers.primaries]):
-        each.ask("CLUSTER", "SETSLOT", slot, "NODE", target_id)
-
-
-def _identity(server: Server) -> str:
-    found = server.ask("CLUSTER", "MYID")
-    assert isinstance(found, bytes)
-    return found.decode()
 
 
 async def test_slots_that_move_under_load_change_no_decision(
