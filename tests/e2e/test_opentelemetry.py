@@ -35,7 +35,7 @@ class Collector(BaseHTTPRequestHandler):
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 for scope in resource.scope_spans:
                     self.spans.extend(scope.spans)
-        else:
+        elif self.path.endswith("/v1/metrics"):
             self._keep_sums(ExportMetricsServiceRequest.FromString(body))
         self.send_response(200)
         self.send_header("content-length", "0")
