@@ -190,6 +190,10 @@ MEMBERSHIPS = [
 ]
 
 
+LOGS: list[dict[str, Any]] = []
+"""The log of calls: a test writes it."""
+
+
 def answer(path: str, query: Mapping[str, str]) -> Any:
     """What LiteLLM answers to a GET; keys come two to a page."""
     if path == "/key/list":
@@ -203,6 +207,9 @@ def answer(path: str, query: Mapping[str, str]) -> Any:
         }
     if path == "/user/list":
         return {"users": ROWS["users"] if query["page"] == "1" else [], "total": 2}
+    if path == "/spend/logs/v2":
+        page = int(query["page"])
+        return {"data": LOGS[(page - 1) * 2 : page * 2], "total_pages": -(-len(LOGS) // 2)}
     if path == "/team/info":
         return {"team_id": query["team_id"], "team_memberships": MEMBERSHIPS}
     # Older servers give all customers whatever page is asked for.

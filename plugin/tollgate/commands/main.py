@@ -28,6 +28,7 @@ from tollgate.commands.records.audit import audit
 from tollgate.commands.records.backup import backup, restore
 from tollgate.commands.records.reconcile import reconcile
 from tollgate.commands.records.run_recorder import recorder
+from tollgate.commands.reports.compare_litellm import compare_litellm
 from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.replay import replay
@@ -285,6 +286,7 @@ def script(
 app.command("mock-llm")(mock_llm)
 app.command("apply")(apply)
 app.command("import-litellm")(import_litellm)
+app.command("compare-litellm")(compare_litellm)
 app.command("top")(top)
 app.command("explain")(explain)
 app.command("replay")(replay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,16 @@ class LitellmServer:
             tags=self._newer("/tag/list", "tags"),
         )
 
+    def logs(self, query: dict[str, str]) -> Iterator[Row]:
+        """Yield the records of calls that a query asks for. Raises SettingsError."""
+        page, pages = 1, 1
+        while page <= pages:
+            asked = {**query, "page": str(page), "page_size": str(_PAGE)}
+            answer = self._get("/spend/logs/v2", asked)
+            yield from _rows(answer, "data", "/spend/logs/v2")
+            pages = int(answer.get("total_pages") or 1)
+            page += 1
+
     def _newer(self, path: str, name: str) -> tuple[Row, ...]:
         """Read a list that older servers do not have."""
         try:
@@ -150,6 +161,13 @@ class LitellmServer:
 
 def read_server(url: str, master_key: str, say: Say) -> Dump:
     """Read everything from a server. Raises SettingsError."""
+    with connected(url, master_key, say) as server:
+        return server.read()
+
+
+@contextmanager
+def connected(url: str, master_key: str, say: Say = lambda _: None) -> Iterator[LitellmServer]:
+    """Connect to a server. Raises SettingsError for an address that is none."""
     import httpx
 
     headers = {"authorization": f"Bearer {master_key}"}
@@ -158,4 +176,4 @@ def read_server(url: str, master_key: str, say: Say) -> Dump:
     except (httpx.InvalidURL, ValueError) as error:
         raise SettingsError(f"cannot reach LiteLLM at {url}: {error}") from error
     with client:
-        return LitellmServer(client, say).read()
+        yield LitellmServer(client, say)

@@ -126,6 +126,13 @@ class TollgateSettings(GrpcSettings):
         le=10_000,
         description="most requests that wait for one scope, in each worker; more are refused",
     )
+    shadow: bool = Field(
+        default=False,
+        description=(
+            "for copies of another gateway's traffic: `tollgate up` enforces no limit and calls no"
+            " provider"
+        ),
+    )
     enforce: bool = Field(
         default=True,
         description="whether limits refuse; `false`: all are decided, counted and reported only",

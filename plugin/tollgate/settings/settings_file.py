@@ -90,7 +90,8 @@ def validated(
         raise Invalid(list(faults))
     settings = _settings(file, deployed, variables, document, unenforced)
     upstreams = upstreams_of(settings.deployments, deployed.limits, by_provider)
-    return replace(settings, upstreams=upstreams)
+    settings = replace(settings, upstreams=upstreams)
+    return settings.shadowed() if settings.tollgate.shadow else settings
 
 
 def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> SettingsFile:

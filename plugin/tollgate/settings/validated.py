@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -70,6 +70,24 @@ class Settings:
     def uses_mock(self) -> bool:
         """Whether some deployment is served by the built-in provider."""
         return any(urlsplit(d.api_base).hostname == MOCK_HOST for d in self.deployments)
+
+    def shadowed(self) -> Settings:
+        """Return the settings for copies of another gateway's traffic: no limit is enforced, and
+        the built-in provider takes the place of all others.
+
+        No provider's key is left in them: a copy of a call must not be paid for a second time.
+        """
+        deployments = tuple(
+            replace(each, api_base=f"http://{MOCK_HOST}{urlsplit(each.api_base).path}")
+            for each in self.deployments
+        )
+        return replace(
+            self,
+            deployments=deployments,
+            credentials={},
+            upstreams={},
+            tollgate=self.tollgate.model_copy(update={"enforce": False}),
+        )
 
     def missing_variables(self, environment: Mapping[str, str]) -> list[str]:
         """Return a line for each provider's key whose environment variable is not set."""

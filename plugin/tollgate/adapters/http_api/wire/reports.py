@@ -106,6 +106,7 @@ class SpendLog(ResponseBody):
     cache_creation_input_tokens: int
     status: int
     usage: str
+    shadow: str = ""
     startTime: PrintedTime  # noqa: N815 - LiteLLM's name
     endTime: PrintedTime  # noqa: N815 - LiteLLM's name
 
@@ -161,6 +162,7 @@ def log(settled: Settled) -> SpendLog:
         cache_creation_input_tokens=record.cache_write_5m_tokens + record.cache_write_1h_tokens,
         status=record.status,
         usage=record.certainty,
+        shadow=record.shadow,
         startTime=record.admitted_us,
         endTime=settled.settled_us,
     )
