@@ -131,7 +131,7 @@ def test_a_filter_that_asks_for_another_credential_is_off_and_named(tmp_path: Pa
 
 
 def test_a_filter_that_says_who_asks_stays_on(tmp_path: Path) -> None:
-    """Where a source reads the metadata of their JWT filter, and no route of ours is without it."""
+    """Where a source reads the metadata of their JWT filter. Management takes keys."""
     jwt = {
         "name": "jwt",
         "typed_config": {"@type": f"{_TYPES}.http.jwt_authn.v3.JwtAuthentication"},
@@ -142,10 +142,17 @@ def test_a_filter_that_says_who_asks_stays_on(tmp_path: Path) -> None:
     settings = load(EXAMPLE_FILE)
     ours = settings.tollgate.model_copy(update={"identity": identity})
     found = attach(file, replace(settings, tollgate=ours), Domain("llm.example"))
-    assert found.notes == []
+    assert [each.split(":")[0] for each in found.notes] == [
+        "jwt is off for Tollgate's routes",
+        "jwt is on for calls of models",
+    ]
     config = found.files[file]["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
     names = [each["name"] for each in config[0]["typed_config"]["http_filters"]]
     assert names.index("jwt") < names.index(VERIFIED_FILTER) < names.index(AUTHZ_FILTER)
+    _, ours_host = config[0]["typed_config"]["route_config"]["virtual_hosts"]
+    told = [each["typed_per_filter_config"] for each in ours_host["routes"]]
+    assert {VERIFIED_FILTER in each for each in told} == {True, False}
+    assert all(("jwt" in each) != (VERIFIED_FILTER in each) for each in told)
 
 
 def test_a_diff_shows_what_is_added(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from tests.tokens import Issuer
 from tollgate.core.callers.verified import CLAIMS_HEADER, FAULT_HEADER, PEER_HEADER
 from tollgate.core.envoy_contract import ROUTE_PREFIX, TOKEN_FILTER, VERIFIED_FILTER
 from tollgate.envoy_config.bootstrap import bootstrap
-from tollgate.envoy_config.parts import beside_serve
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load
 from tollgate.settings.entries.identity_settings import IdentitySettings
+from tollgate.topology import beside_serve
 
 TOKENS = {"issuer": "https://i.example", "audiences": ["llm"], "headers": ["X-Token"]}
 
@@ -31,7 +31,7 @@ def settings_of(identity: Any = None, **changes: Any) -> Settings:
 
 
 def manager_of(settings: Settings) -> Any:
-    document = bootstrap(settings, beside_serve(settings))
+    document = bootstrap(settings, beside_serve(settings.tollgate))
     (listener,) = document["static_resources"]["listeners"]
     return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
@@ -110,7 +110,9 @@ def test_envoy_accepts_every_kind_of_source(mode: str, tmp_path: Path) -> None:
         ],
     }
     settings = settings_of(identity, mode=mode)
-    (tmp_path / "envoy.json").write_text(json.dumps(bootstrap(settings, beside_serve(settings))))
+    (tmp_path / "envoy.json").write_text(
+        json.dumps(bootstrap(settings, beside_serve(settings.tollgate)))
+    )
     command = [*Programs().envoy, "--mode", "validate", "-c", str(tmp_path / "envoy.json")]
     variables = {each.variable: "k" for each in settings.credentials.values()}
     environment = {**os.environ, **variables}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tollgate.core.envoy_contract import ROUTE_PREFIX, TOKEN_NAMESPACE
+from tollgate.core.envoy_contract import ROUTE_PREFIX, TOKEN_NAMESPACE, VERIFIED_FILTER
 from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.attaching.served_at import FILTER_CONFIG, Domain, PathPrefix
 from tollgate.envoy_config.attaching.their_files import Manager, TheirFiles
@@ -27,8 +27,9 @@ from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
 from tollgate.topology import beside_serve
 
+_TOKENS = "JwtAuthentication"
 _OFF = {
-    "JwtAuthentication": "a key of Tollgate's is no such token",
+    _TOKENS: "a key of Tollgate's is no such token",
     "OAuth2": "clients come with a key",
     "BasicAuth": "clients come with a key",
     "ApiKeyAuth": "it does not know Tollgate's keys",
@@ -77,7 +78,8 @@ def attach(
         _manager(each, settings, place, found.notes)
         if not any(each.routes is table for table in tables):
             tables.append(each.routes)
-            place.put(each.routes, settings, _switched_off(each, settings, found.notes))
+            place.put(each.routes, settings, _switched_off(each, found.notes))
+            _leave_on(each, settings, found.notes)
     _resources(theirs.document, settings)
     return found
 
@@ -127,14 +129,37 @@ def _manager(
     _local_replies(config, settings)
 
 
-def _switched_off(manager: Manager, settings: Settings, notes: list[str]) -> Json:
+def _leave_on(manager: Manager, settings: Settings, notes: list[str]) -> None:
+    """Leave filters of theirs on for calls, where what they find out about tokens says who asks.
+
+    Management takes keys.
+    """
+    if all(each.namespace != TOKEN_NAMESPACE for each in verified_sources(settings.tollgate)):
+        return
+    names = [
+        each["name"]
+        for each in manager.config["http_filters"]
+        if _kind(each) == _TOKENS and not each.get("disabled")
+    ]
+    for host in manager.routes["virtual_hosts"]:
+        for route in host.get("routes") or []:
+            own = route.get("typed_per_filter_config") or {}
+            if VERIFIED_FILTER in own:
+                for name in names:
+                    own.pop(name, None)
+    notes.extend(f"{name} is on for calls of models: it says who asks" for name in names)
+
+
+def _kind(http_filter: Json) -> str:
+    """Return the last word of a filter's type."""
+    return str((http_filter.get("typed_config") or {}).get("@type", "")).rpartition(".")[2]
+
+
+def _switched_off(manager: Manager, notes: list[str]) -> Json:
     """What their filters are told by our routes."""
     off: Json = {}
-    read = {each.namespace for each in verified_sources(settings.tollgate)}
     for each in manager.config["http_filters"]:
-        kind = str((each.get("typed_config") or {}).get("@type", "")).rpartition(".")[2]
-        if kind == "JwtAuthentication" and TOKEN_NAMESPACE in read:
-            continue  # what it finds out says who asks
+        kind = _kind(each)
         if kind in _OFF and not each.get("disabled"):
             off[each["name"]] = {"@type": FILTER_CONFIG, "disabled": True}
             notes.append(f"{each['name']} is off for Tollgate's routes: {_OFF[kind]}")
