@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
 from tollgate.settings.entries.creation_settings import CREATION_PARAMS, MOST_OF_KEYS
+from tollgate.settings.entries.dimension_settings import dimensions_of
+from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import RATES, GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"
@@ -46,10 +49,13 @@ _RESTRICTING = {
 }
 
 
+_INSTEAD = {"enable_jwt_auth": "; tollgate.identity takes tokens (docs/identity.md)"}
+
+
 def find_unenforced(file: SettingsFile) -> list[str]:
     """Return a line for each setting that restricts somebody and is not enforced."""
     return [
-        f"{where}.{name}: restricts calls, and is not served by Tollgate"
+        f"{where}.{name}: restricts calls, and is not served by Tollgate{_INSTEAD.get(name, '')}"
         for section, where, extra in _sections(file)
         for name, value in extra.items()
         if _restricts(section, name, value)
@@ -66,6 +72,7 @@ def find_notices(file: SettingsFile) -> list[str]:
                 lines.append(f"{where}.{name}: {_NOT_SERVED}")
     lines += [line for entry in file.models for line in _of_model(entry)]
     lines += _of_general(file.general)
+    lines += _of_identity(file.tollgate)
     if file.router.routing_strategy != "simple-shuffle":
         lines.append(
             "router_settings.routing_strategy: not served by Tollgate, deployments are chosen by"
@@ -133,4 +140,17 @@ def _of_general(general: GeneralSettings) -> list[str]:
         " second"
         for name in _RESCHEDULER
         if getattr(general, name) is not None
+    ]
+
+
+def _of_identity(ours: TollgateSettings) -> list[str]:
+    """Return a line where certificates are read that this gateway asks nobody for."""
+    asked = ours.tls is not None and ours.tls.client_ca is not None
+    sources = () if ours.identity is None else ours.identity.sources
+    dimensions = (source for each in dimensions_of(ours.dimensions) for source in each.verified)
+    if asked or all(each.kind is not SourceKind.CERTIFICATE for each in (*sources, *dimensions)):
+        return []
+    return [
+        "tollgate.identity: certificates are read, and tls.client_ca is not set: only an Envoy of"
+        " your own can ask clients for theirs"
     ]

@@ -20,6 +20,7 @@ from tollgate.envoy_config.listener.listener import connection_manager
 from tollgate.envoy_config.parts import ConfigPart
 from tollgate.gateway.supervisor import Programs
 from tollgate.settings import EXAMPLE_FILE, Settings, load
+from tollgate.settings.edge_settings import TlsSettings
 from tollgate.topology import Address, Topology
 
 ENVOY_FOLDER = Path(__file__).parents[3] / "envoy"
@@ -283,3 +284,18 @@ def test_where_every_body_is_short_no_key_is_checked_before_it(tmp_path: Path) -
         ]
         found.append("tollgate/long-body" in {each["name"] for each in host["routes"]})
     assert found == [False, True]
+
+
+def test_http_2_is_offered_over_tls_and_http_3_to_nobody(tmp_path: Path) -> None:
+    """No UDP listener, no codec for it, and no header that announces it."""
+    settings = settings_of(tmp_path, "https://m.example/v1")
+    tls = TlsSettings(certificate=tmp_path / "c.pem", key=tmp_path / "k.pem")
+    ours = settings.tollgate.model_copy(update={"tls": tls})
+    (listener,) = bootstrap(replace(settings, tollgate=ours), TOPOLOGY)["static_resources"][
+        "listeners"
+    ]
+    (chain,) = listener["filter_chains"]
+    common = chain["transport_socket"]["typed_config"]["common_tls_context"]
+    assert common["alpn_protocols"] == ["h2", "http/1.1"]
+    said = json.dumps(listener).lower()
+    assert not any(each in said for each in ("quic", "udp", "http3", "alt-svc", "alternate"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from tollgate.settings import TollgateSettings
+from tollgate.settings import TollgateSettings, load
 
 JWT = {"issuer": "https://i.example", "audiences": ["llm"], "jwks_file": "keys.json"}
 
@@ -65,3 +67,20 @@ def test_a_dimensions_source_that_nothing_verifies_is_refused() -> None:
     assert settings({"jwt": JWT}, dimensions=told)
     with pytest.raises(ValidationError, match="pattern is for what Envoy vouches for"):
         settings({"jwt": JWT}, dimensions={"p": {"from": [{"header": "x", "pattern": "a"}]}})
+
+
+def noticed(folder: Path, tollgate: Any) -> list[str]:
+    file = folder / "file.yaml"
+    file.write_text(json.dumps({"model_list": [], "tollgate": tollgate}), encoding="utf-8")
+    return [each for each in load(file, {}).notices if "client_ca" in each]
+
+
+def test_certificates_that_this_gateway_asks_nobody_for_are_noticed(tmp_path: Path) -> None:
+    """An Envoy of somebody's own may ask; `up` does with tls.client_ca."""
+    certificate = {"identity": {"user": {"certificate": "uri"}}}
+    tag = {"dimensions": {"tag": {"from": [{"certificate": "dns"}]}}}
+    tls = {"certificate": "c.pem", "key": "k.pem", "client_ca": "a.pem"}
+    assert len(noticed(tmp_path, certificate)) == 1
+    assert len(noticed(tmp_path, tag)) == 1
+    assert noticed(tmp_path, {**certificate, "tls": tls}) == []
+    assert noticed(tmp_path, {"identity": {"jwt": JWT, "user": {"claim": "sub"}}}) == []
