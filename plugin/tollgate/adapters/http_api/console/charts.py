@@ -23,6 +23,7 @@ class Bar:
     height: float
     series: int
     title: str
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +36,37 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A value, what it says, and the address that it leads to, if any."""
+
+    value: float
+    title: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a chart: its label, and each piece's value with what it says."""
+    """One column of a chart: its label and its pieces."""
 
     label: str
-    pieces: tuple[tuple[float, str], ...]
+    pieces: tuple[Piece, ...]
 
 
 def stacked(columns: Sequence[Column], most_labels: int = 8) -> Chart:
     """Return stacked bars, one stack for each column."""
-    top = rounded_up(max((sum(value for value, _ in each.pieces) for each in columns), default=0))
+    top = rounded_up(
+        max((sum(piece.value for piece in each.pieces) for each in columns), default=0)
+    )
     slot = WIDTH / max(1, len(columns))
     bars = []
     for number, column in enumerate(columns):
         y = float(HEIGHT)
-        for series, (value, title) in enumerate(column.pieces):
-            height = value / top * HEIGHT
+        for series, piece in enumerate(column.pieces):
+            height = piece.value / top * HEIGHT
             y -= height
             if height > 0:
                 x, width = number * slot + slot * 0.1, slot * 0.8
-                bars.append(Bar(x, y, width, height, series, title))
+                bars.append(Bar(x, y, width, height, series, piece.title, piece.link))
     every = max(1, ceil(len(columns) / most_labels))
     labels = tuple(
         ((number + 0.5) * slot, column.label)

@@ -24,7 +24,7 @@ from tollgate.ports import entity_of
 _FIELDS = re.compile(
     r"id|seen_us|key_alias|duration|models|max_budget|budget_\w+|rpm_limit|tpm_limit|rpd_limit|"
     r"tpd_limit|max_parallel_requests|model_\w+|shadow|limits-\d+-\w+|limit|increase|expiry|"
-    r"periods|grace_period",
+    r"periods|grace_period|soft_budget|max_iterations|max_budget_per_session",
     re.ASCII,
 )
 _OWNERS = ("user_id", "team_id")

@@ -200,3 +200,41 @@ async def test_customers_and_tags_are_registered_stopped_and_deleted(
     await admin.see(path, id=identity)
     assert "Blocked" not in await admin.send(f"{path}/unblock", id=identity)
     assert "are registered" in await admin.send(f"{path}/delete", id=identity)
+
+
+async def test_members_of_organizations_are_added_limited_and_removed(
+    admin: Visit, api: Api
+) -> None:
+    """As those of teams."""
+    identity, page = await entity(api, "organization")
+    await admin.see(page, id=identity)
+    path = f"{page}/member"
+    form = filled(admin, f"{path}/add", user_id="bob", max_budget_in_organization="4")
+    text = await admin.send(f"{path}/add", **form)
+    assert "bob is a member now" in text
+    assert "of $4.00" in text
+    row = {"limits-0-meter": "requests", "limits-0-amount": "50", "limits-0-per": "1h"}
+    text = await admin.send(path, **filled(admin, path, max_budget_in_organization="6", **row))
+    assert "of $6.00" in text
+    assert "requests per hour 0 of 50" in text
+    text = await admin.send(f"{path}/remove", **filled(admin, f"{path}/remove"))
+    assert "Nobody yet" in text
+
+
+@pytest.mark.parametrize("kind", ["key", "team"])
+async def test_limits_of_sessions_and_soft_budgets_have_fields(
+    admin: Visit, api: Api, kind: str
+) -> None:
+    """They are shown, changed, and cleared where they are empty."""
+    identity, path = await entity(api, kind, max_iterations=9)
+    await admin.see(path, id=identity)
+    changed = {"max_iterations": "", "max_budget_per_session": "2", "soft_budget": "1.5"}
+    form = filled(admin, path)
+    assert form["max_iterations"] == "9"
+    assert "Saved" in await admin.send(path, **form | changed)
+    form = filled(admin, path)
+    assert {name: form[name] for name in changed} == {
+        "max_iterations": "",
+        "max_budget_per_session": "2.0",
+        "soft_budget": "1.5",
+    }

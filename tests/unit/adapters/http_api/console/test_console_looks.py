@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from tests.unit.adapters.http_api.console.console_forms import made, spend
@@ -87,3 +88,22 @@ async def test_a_limit_that_cannot_be_is_named(
     """With what would be right."""
     assert told in await admin.see("/ui/models", **asked)
     assert admin.page.status_code == 400
+
+
+async def test_a_bar_of_the_chart_leads_to_its_requests(admin: Visit, world: World) -> None:
+    """Those of its day and group."""
+    await spend(world, ScopeKind.TEAM, "blue & red", 0.5)
+    await admin.see("/ui/usage", by="team")
+    links = [unescape(each) for each in re.findall(r'<a href="([^"]*)" tabindex', admin.page.text)]
+    assert len(links) == 1
+    assert "team_id=blue+%26+red" in links[0]
+    await admin.see(links[0])
+    assert "$0.50" in admin.text
+
+
+async def test_models_tell_how_their_last_day_was(admin: Visit, api: Api, world: World) -> None:
+    """How many calls each deployment got, and how many of them failed."""
+    _, key = await made(api)
+    assert "no calls" in await admin.see("/ui/models")
+    await spend(world, ScopeKind.KEY, key, 0.5)
+    assert "1 calls" in await admin.see("/ui/models")

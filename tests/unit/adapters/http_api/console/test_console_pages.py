@@ -11,7 +11,7 @@ from tests.unit.adapters.http_api.test_explain import ID, USED, settled
 from tests.unit.core.usage.usage_case import PRICE
 from tests.unit.management_fixtures import Api, World
 
-from tollgate.adapters.http_api.console.charts import Column, rounded_up, stacked
+from tollgate.adapters.http_api.console.charts import Column, Piece, rounded_up, stacked
 from tollgate.adapters.http_api.console.page_rendering import count, dollars, exact_dollars, span
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
@@ -228,7 +228,12 @@ def test_spans_and_counts_are_printed_for_people() -> None:
 
 def test_a_stack_is_as_high_as_its_pieces() -> None:
     """On a scale that ends at a round number, from the bottom up."""
-    chart = stacked([Column("a", ((30, "x"), (50, "y"), (0, "z"))), Column("b", ((0, "x"),))])
+    chart = stacked(
+        [
+            Column("a", (Piece(30, "x"), Piece(50, "y"), Piece(0, "z"))),
+            Column("b", (Piece(0, "x"),)),
+        ]
+    )
     assert [value for _, value in chart.scale] == [0, 50, 100]
     assert [(each.height, each.y, each.series) for each in chart.bars] == [
         (60, 140, 0),

@@ -17,16 +17,18 @@ from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
 from tollgate.adapters.http_api.console.visitors import Administrating, Managing, Posted
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.refusals import Refused
-from tollgate.adapters.http_api.routes.reports import Reported
+from tollgate.adapters.http_api.routes.reports import Reported, Summing
 from tollgate.adapters.http_api.wire.parts.general_limits import LimitEntry
+from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.limits.accounts import Meter, ScopeKind
 from tollgate.core.limits.replay import Verdict
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Rates
 from tollgate.management import Management
 from tollgate.management.models.added_models import EntryChange
 from tollgate.ports import LedgerQuery
-from tollgate.ports.history_ports import DAY_US
+from tollgate.ports.history_ports import DAY_US, Group
 from tollgate.reporting.reports import Reports
+from tollgate.reporting.usage_sums import UsageSums
 
 _PER_MILLION = ("input", "output", "cache_read", "cache_write_5m", "reasoning")
 _PER_UNIT = ("request", "search", "page", "audio_second", "image_call")
@@ -72,6 +74,7 @@ async def models(
     management: Managed,
     reports: Reported,
     refused: Refused,
+    usage_sums: Summing,
     what_if: Annotated[WhatIf, Depends()],
     done: str | None = None,
 ) -> Response:
@@ -84,11 +87,19 @@ async def models(
         "models": sorted(known, key=lambda each: each.deployment.model_name),
         "rates": printed_rates,
         "done": done,
+        "last_day": await _last_day(usage_sums, refused.now_us),
         "what_if": what_if,
         "each_options": [(kind.value, kind.value.replace("_", " ")) for kind in _EACH],
         "replayed": await _replayed(what_if, management, reports, refused.now_us),
     }
     return page(request, "models.html", values)
+
+
+async def _last_day(usage_sums: UsageSums, now_us: int) -> dict[str, LedgerSums]:
+    """Return what the last 24 hours were at each deployment."""
+    query = LedgerQuery(since_us=now_us - DAY_US)
+    rows = await usage_sums.usage(query, (Group.DEPLOYMENT,))
+    return {row.groups[0]: row.sums for row in rows}
 
 
 async def _replayed(

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from markupsafe import escape
 from prometheus_client.parser import text_string_to_metric_families
 
-from tollgate.adapters.http_api.console.charts import Column, stacked
+from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, dollars, page, rendered
 from tollgate.adapters.http_api.console.visitors import Administrating, Visitor
 from tollgate.adapters.http_api.dependencies import Managed
@@ -116,7 +116,9 @@ def _hours(glance: Glance) -> list[Column]:
     columns = []
     for number, nanousd in enumerate(glance.hours):
         hour = (first_hour + number) % 24
-        columns.append(Column(f"{hour:02}:00", ((nanousd, f"{hour:02}:00 {dollars(nanousd)}"),)))
+        columns.append(
+            Column(f"{hour:02}:00", (Piece(nanousd, f"{hour:02}:00 {dollars(nanousd)}"),))
+        )
     return columns
 
 

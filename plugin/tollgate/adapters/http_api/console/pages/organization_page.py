@@ -28,6 +28,7 @@ from tollgate.adapters.http_api.console.visitors import (
 )
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
+from tollgate.adapters.http_api.wire.parts.entity_rows import limits_row
 from tollgate.adapters.http_api.wire.scopes import organizations as wire
 from tollgate.core.entities import Organization
 
@@ -53,7 +54,10 @@ async def organization(
         "live": live,
         "levels": own_levels,
         "fields": wire.row(live),
-        "members": list(zip(found.members, member_levels, strict=True)),
+        "members": [
+            (member, own, limits_row(member))
+            for member, own in zip(found.members, member_levels, strict=True)
+        ],
         "done": done,
         **await shown(management, levels, [each.entity for each in found.teams]),
     }
@@ -75,6 +79,38 @@ async def update(form: Posted, management: Managing) -> Response:
     body = body_of(form, wire.UpdateOrganization, blank=True, organization_id=id_of(form))
     live = await management.organizations.update(body.organization_id, as_seen(form, body.change))
     return _to(live.entity.id, "Saved. It holds everywhere within a second.")
+
+
+@router.post("/member/add")
+async def add_member(form: Posted, management: Managing) -> Response:
+    """Make somebody a member; who is not known yet becomes a user."""
+    name = id_of(form, "user_id")
+    fields = {key: text for key, text in form.items() if key != "user_id"}
+    more = {"organization_id": id_of(form), "member": {"user_id": name}}
+    body = body_of(fields, wire.AddOrganizationMembers, blank=False, **more)
+    new = [each.new_member() for each in body.member]
+    await management.organizations.members.add(body.organization_id, new, body.member_change)
+    return _to(body.organization_id, f"{name} is a member now.")
+
+
+@router.post("/member")
+async def update_member(form: Posted, management: Managing) -> Response:
+    """Change a membership."""
+    fields = {key: text for key, text in form.items() if key != "user_id"}
+    more = {"organization_id": id_of(form)}
+    body = body_of(fields, wire.OrganizationMemberFields, blank=True, **more)
+    await management.organizations.members.change_part(
+        body.organization_id, id_of(form, "user_id"), None, as_seen(form, body.change)
+    )
+    return _to(body.organization_id, f"Saved: {id_of(form, 'user_id')}.")
+
+
+@router.post("/member/remove")
+async def remove_member(form: Posted, management: Managing) -> Response:
+    """End a membership."""
+    user_id = id_of(form, "user_id")
+    await management.organizations.members.remove(id_of(form), user_id, None)
+    return _to(id_of(form), f"{user_id} is no member any more.")
 
 
 @router.post("/raise")

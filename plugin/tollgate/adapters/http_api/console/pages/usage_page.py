@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from tollgate.adapters.http_api.console.charts import Column, stacked
-from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
+from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page, query
 from tollgate.adapters.http_api.console.team_rights import Leading, within_teams
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.dependencies import Managed
@@ -26,7 +26,15 @@ from tollgate.management import Management
 from tollgate.ports.history_ports import Group
 from tollgate.reporting.usage_sums import GroupedSums
 
-Measure = Literal["spend", "requests", "input_tokens", "output_tokens", "failures"]
+Measure = Literal[
+    "spend",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "failures",
+]
 _SHOWN_GROUPS, _DAYS, _MOST_DAYS = 7, 14, 400
 _OTHERS = "others"
 _GROUPS = tuple(each for each in Group if each not in (Group.DAY, Group.HOUR))
@@ -46,6 +54,7 @@ FILTERS = {
     Group.USER: "user_id",
     Group.CUSTOMER: "customer_id",
     Group.MODEL: "model",
+    Group.ORGANIZATION: "organization_id",
     Group.STATUS: "status",
 }
 
@@ -86,7 +95,7 @@ async def usage(
         "ranked": ranked,
         "shown": shown,
         "names": names,
-        "chart": stacked(list(_columns(sums, shown, names, filters, asked.measure))),
+        "chart": stacked(list(_columns(sums, shown, names, filters, asked))),
         "printed": lambda value: printed(value, asked.measure),
         "complete_from_us": reports.complete_from_us,
     }
@@ -170,7 +179,7 @@ def _columns(
     shown: list[str],
     names: dict[str, str],
     filters: LogFilters,
-    measure: Measure,
+    asked: Asked,
 ) -> Iterator[Column]:
     """Return a column for each day: a piece for each group that is shown, and one
     for all others.
@@ -178,6 +187,7 @@ def _columns(
     assert filters.start_date is not None
     assert filters.end_date is not None
     hidden = [each for each in sums.groups if each not in shown]
+    measure, filter_name = asked.measure, FILTERS.get(asked.by)
     for number in range((filters.end_date - filters.start_date).days + 1):
         day = filters.start_date + timedelta(days=number)
 
@@ -187,12 +197,16 @@ def _columns(
                 return 0
             return measured(cell, measure)
 
-        pieces = [(names.get(each, each), value(each)) for each in shown]
-        pieces.append((_OTHERS, sum(map(value, hidden))))
-        yield Column(
-            f"{day:%b %d}",
-            tuple((each, f"{day} {name}: {printed(each, measure)}") for name, each in pieces),
-        )
+        of_day = {"start_date": day.isoformat(), "end_date": day.isoformat()}
+        pieces = []
+        for each in shown:
+            told = f"{day} {names.get(each, each)}: {printed(value(each), measure)}"
+            narrowed = {filter_name: each} if filter_name and each else None
+            link = "" if narrowed is None else f"/ui/requests{query(**of_day, **narrowed)}"
+            pieces.append(Piece(value(each), told, link))
+        rest = sum(map(value, hidden))
+        pieces.append(Piece(rest, f"{day} {_OTHERS}: {printed(rest, measure)}"))
+        yield Column(f"{day:%b %d}", tuple(pieces))
 
 
 def _inert(text: str) -> str:
