@@ -1,7 +1,7 @@
 """Complete /openapi.json with what callers need to know.
 
-Adds how to sign in, which errors there are, and for each field its meaning, unit and an example
-(glossary.yaml).
+Adds how to sign in, which errors there are, for each field its meaning, unit and an example
+(glossary.yaml), and for each body an example that works (request_examples.yaml).
 """
 
 from __future__ import annotations
@@ -82,16 +82,17 @@ def _described(api: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=api.title, version=api.version, description=api.description, routes=api.routes
     )
-    glossary = yaml.safe_load(
-        files("tollgate.adapters.http_api").joinpath("glossary.yaml").read_text(encoding="utf-8")
-    )
+    glossary, bodies = _table("glossary.yaml"), _table("request_examples.yaml")
     components = document["components"]
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     for model, schema in components["schemas"].items():
         for name, field in schema.get("properties", {}).items():
             _explain(field, glossary.get(f"{model}.{name}", glossary.get(name)))
-    for path, operation in _operations(document):
+    for method, path, operation in _operations(document):
+        if f"{method} {path}" in bodies:
+            (content,) = operation["requestBody"]["content"].values()
+            content["example"] = bodies[f"{method} {path}"]
         for parameter in operation.get("parameters", ()):
             name = parameter["name"]
             _explain(parameter, glossary.get(f"?{name}", glossary.get(name)))
@@ -121,10 +122,16 @@ def _described(api: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _table(name: str) -> dict[str, Any]:
+    text = files("tollgate.adapters.http_api").joinpath(name).read_text(encoding="utf-8")
+    table: dict[str, Any] = yaml.safe_load(text)
+    return table
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            yield path, operation
+        for method, operation in methods.items():
+            yield method, path, operation
 
 
 def _explain(field: dict[str, Any], entry: list[Any] | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.management_fixtures import Api, World
+from tests.unit.management_fixtures import MASTER, Api, World
 from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
@@ -28,10 +28,19 @@ ROOT = Path(__file__).parents[4]
 GLOSSARY = "plugin/tollgate/adapters/http_api/glossary.yaml"
 
 
-def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+EXAMPLES = "plugin/tollgate/adapters/http_api/request_examples.yaml"
+
+
+def described() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation, with its method and path."""
     for path, methods in DOCUMENT["paths"].items():
         for method, operation in methods.items():
-            yield f"{method} {path}", operation
+            yield method, path, operation
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for method, path, operation in described():
+        yield f"{method} {path}", operation
 
 
 def fields() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -80,6 +89,24 @@ def test_the_glossary_holds_nothing_that_is_not_there() -> None:
     names = {place.rpartition("?")[2] if "?" in place else place for place, _ in fields()}
     plain = {name.rpartition(".")[2] for name in names}
     assert sorted(each for each in glossary if each.lstrip("?") not in names | plain) == []
+
+
+async def test_the_example_of_every_body_works_as_it_stands(api: Api) -> None:
+    """Sent one after the other, as "Try it out" does; those of paths by their parameters'."""
+    examples = {}
+    for method, path, operation in described():
+        if "requestBody" in operation:
+            (content,) = operation["requestBody"]["content"].values()
+            assert "example" in content, f"add {method} {path} to {EXAMPLES}"
+            named = {each["name"]: each["example"] for each in operation.get("parameters", ())}
+            examples[f"{method} {path}"] = (method, path.format_map(named), content["example"])
+    order = yaml.safe_load((ROOT / EXAMPLES).read_text(encoding="utf-8"))
+    assert order.keys() == examples.keys()
+    for place in order:
+        method, path, body = examples[place]
+        headers = {"authorization": f"Bearer {MASTER}"}
+        answer = await api.client.request(method, path, json=body, headers=headers)
+        assert answer.status_code == 200, (place, answer.text)
 
 
 def test_it_says_how_one_signs_in() -> None:
