@@ -116,6 +116,7 @@ class Desk:
     undone: list[Reservation] = field(default_factory=list)
     hold_wait_s: float = 0
     longest_wait_s: float = 0
+    cooling: set[str] = field(default_factory=set)
 
     def sound_length(self, raw: bytes, start: int, end: int) -> float | None:
         """How long the sound is that a test uploads: it says so itself."""
@@ -209,6 +210,7 @@ class Desk:
                 self.sound_length,
                 self.refusal_notes,
                 self.values,
+                self.cooling.__contains__,
             )
             self._admissions = (made_of, admissions)
         return self._admissions[1]

@@ -239,6 +239,11 @@ def refusals_dropped(times: int) -> None:
     count(_REFUSALS_DROPPED, times)
 
 
+def cools_down(deployment: str, seconds: int) -> None:
+    """Report that a deployment gets no calls for a while."""
+    _log.warning("deployment %s failed too often: it cools down for %d s", deployment, seconds)
+
+
 def alerted(event: str, scope: str) -> None:
     """Record that a limit of a kind of scope has come to a threshold."""
     count(labelled(_ALERTS, event, scope))

@@ -216,7 +216,8 @@ class Server:
 
     `POST …/slow` is answered in two parts, three seconds apart.
 
-    `headers`: whole lines that each reply has beside its own.
+    `headers`: whole lines that each reply has beside its own. `statuses`: those of the next
+    replies, before `status`.
     """
 
     status: int = 200
@@ -224,6 +225,7 @@ class Server:
     content_type: str = "application/json"
     body: bytes = b'{"ok":true}'
     seen: list[Seen] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it closes."""
@@ -258,9 +260,8 @@ class Server:
             writer.write(b"cd")
         else:
             own = f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n"
-            writer.write(
-                f"HTTP/1.1 {self.status} So\r\n{own}{self.headers}\r\n".encode() + self.body
-            )
+            status = self.statuses.pop(0) if self.statuses else self.status
+            writer.write(f"HTTP/1.1 {status} So\r\n{own}{self.headers}\r\n".encode() + self.body)
         await writer.drain()
 
     @asynccontextmanager

@@ -1,4 +1,6 @@
-"""Which deployment serves a call, through real Envoy: limits of deployments and providers."""
+"""Which deployment serves a call, through real Envoy: limits of deployments and providers,
+cooldowns and fallbacks.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,17 @@ MORE = """
   - model_name: cheap
     litellm_params: {model: groq/llama-3.1-8b-instant, api_base: http://mock-llm/v1, api_key: k,
         input_cost_per_token: 1, output_cost_per_token: 1}
+  - model_name: shaky
+    litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", api_key: k}
+  - model_name: shaky
+    litellm_params: {model: azure/gpt-4o, api_base: http://mock-llm, api_key: k, weight: 0}
+    model_info: {id: shaky-good, base_model: gpt-4o}
+  - model_name: down
+    litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", api_key: k}
 router_settings:
+  allowed_fails: 0
+  cooldown_time: 60
+  fallbacks: [{down: [no-model, gpt-4o]}]
   provider_budget_config: {groq: {budget_limit: 1, time_period: 1d}}
 general_settings:"""
 
@@ -64,3 +76,41 @@ async def test_a_providers_budget_is_told_as_429(ours: Gateway) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert message(refused).startswith("The budget of provider groq is spent.")
     assert refused.headers["x-should-retry"] == "false"
+
+
+async def settled_down(ours: Gateway, key: str, model: str) -> list[httpx.Response]:
+    """Replies of a model from the first on, until ten in a row are good: workers tell each other of
+    failures.
+    """
+    replies: list[httpx.Response] = []
+    while len(replies) < 300 and {each.status_code for each in replies[-10:]} != {200}:
+        replies.append(await ours.chat(key, model=model))
+        await asyncio.sleep(0.02)
+    return replies
+
+
+async def test_calls_leave_a_deployment_that_fails_for_another(ours: Gateway) -> None:
+    """Once it has failed, in every worker; a stand-by too."""
+    key = await ours.key()
+    replies = await settled_down(ours, key, "shaky")
+    assert replies[0].status_code == 503
+    assert {each.status_code for each in replies[-10:]} == {200}
+    (last, *_) = await ours.records(model="shaky", limit=1)
+    assert last["model_id"] == "shaky-good"
+
+
+async def test_a_model_that_fails_is_served_by_its_fallback_within_the_budget(
+    ours: Gateway,
+) -> None:
+    """Charged as what served, which the reply names; a key that may not use that model gets the
+    error.
+    """
+    replies = await settled_down(ours, await ours.key(), "down")
+    assert replies[0].status_code == 503
+    assert {(each.status_code, each.headers.get("x-tollgate-model")) for each in replies[-10:]} == {
+        (200, "gpt-4o")
+    }
+    confined = await ours.key(models=["down"])
+    assert (await ours.chat(confined, model="down")).status_code == 503
+    poor = await ours.key(max_budget=0)
+    assert (await ours.chat(poor, model="down")).status_code == 401

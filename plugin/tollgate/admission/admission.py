@@ -118,7 +118,8 @@ class Admissions:
     """Decides about requests.
 
     `new_id` gives each reservation an id of our own, since a client's request id could repeat.
-    `undo` frees what a reservation may hold when the outcome is unknown; it does not wait.
+    `undo` frees what a reservation may hold when the outcome is unknown; it does not wait. `cools`
+    tells whether the deployment with an id should get no calls now.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Admissions:
         sound_length: SoundLength,
         refusal_notes: RefusalNotes,
         value_book: ValueBook,
+        cools: Callable[[str], bool] = lambda _: False,
     ) -> None:
         rules = terms.identity
         self._identities = None if rules is None else Identities(rules)
@@ -158,7 +160,12 @@ class Admissions:
         trusted = () if rules is None else rules.trusted_proxies
         self._dimensions = DimensionReader(dimensions, trusted) if dimensions else None
         self._choice = ModelChoice(
-            catalog, terms.policy, terms.unpriced_models, terms.default_price, terms.fallbacks
+            catalog,
+            terms.policy,
+            terms.unpriced_models,
+            terms.default_price,
+            terms.fallbacks,
+            cools,
         )
         holding = Holding(hold_waits, undo)
         self._service = Service(

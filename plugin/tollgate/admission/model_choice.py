@@ -4,7 +4,7 @@ their price.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from tollgate.admission.asking.callers import Late, Refused
@@ -27,7 +27,8 @@ _LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envo
 
 class ModelChoice:
     """Choices by the catalog. `unpriced` and `default_price` apply to models without a price,
-    `fallbacks` lists the models that serve in place of one (`*`: of all others).
+    `fallbacks` lists the models that serve in place of one (`*`: of all others), `cools` tells
+    whether the deployment with an id should get no calls now.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class ModelChoice:
         unpriced: UnpricedModels,
         default_price: Price,
         fallbacks: Mapping[str, tuple[str, ...]],
+        cools: Callable[[str], bool],
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._unpriced = unpriced
         self._default_price = default_price
         self._fallbacks = fallbacks
+        self._cools = cools
 
     def find_model(
         self,
@@ -117,22 +120,30 @@ class ModelChoice:
             raise BadRequest(
                 f"The model {name!r} is not served here; call it at {paths}.", param="model"
             )
+        if self._cools(deployment.id):
+            others = self.find_others(deployment, endpoint, reservation_id)
+            return next((each for each in others if not self._cools(each.id)), deployment)
         return deployment
+
+    def cools(self, deployment: Deployment) -> bool:
+        """Return whether a deployment should get no calls now."""
+        return self._cools(deployment.id)
 
     def find_others(
         self, chosen: Deployment, endpoint: Endpoint | None, reservation_id: str
     ) -> list[Deployment]:
         """Return the model's other deployments that serve an endpoint, in the order in which they
-        are tried.
+        are tried. Those that cool down come last.
         """
         name, draw = chosen.model_name, _draw(reservation_id)
         for wire in _wires(endpoint):
             if self._catalog.choose(name, wire, draw) is not None:
-                return self._catalog.others(name, wire, draw, chosen.id)
+                others = self._catalog.others(name, wire, draw, chosen.id)
+                return sorted(others, key=self.cools)
         return []
 
     def find_fallbacks(self, name: str) -> tuple[str, ...]:
-        """Return the models that serve in place of one whose deployments are exhausted."""
+        """Return the models that serve in place of one without a deployment that takes calls."""
         return self._fallbacks.get(name) or self._fallbacks.get("*", ())
 
     def limits_upstream(self, deployment: Deployment) -> bool:

@@ -47,11 +47,27 @@ class Service:
         self._new_id = new_id
 
     async def plan(self, question: Question, model: str) -> ServicePlan:
-        """Return the plan to serve a request by a model.
+        """Return the plan to serve a request by a model, or by one of its fallbacks while all its
+        deployments cool down.
 
-        Raises BadRequest if the model cannot serve it, Refused if its client's credentials must not
-        pass.
+        Without a fallback it is served all the same: a deployment that may fail is better than
+        none. Raises BadRequest if the model cannot serve it, Refused if its client's credentials
+        must not pass.
         """
+        plan = await self._plan(question, model)
+        if not self._choice.cools(plan.deployment):
+            return plan
+        for name in self._choice.find_fallbacks(model):
+            try:
+                checked = self._choice.checked(question.caller, name, question.family)
+                other = _instead_of(model, await self._plan(question, checked))
+            except (Refused, BadRequest):
+                continue
+            if not self._choice.cools(other.deployment):
+                return other
+        return plan
+
+    async def _plan(self, question: Question, model: str) -> ServicePlan:
         plan = self._planner.plan(question, model, self._new_id())
         return await self._checked(question, plan)
 
@@ -62,8 +78,8 @@ class Service:
         Raises StoreUnavailable.
         """
         first, refused = await self._hold_at_any(question, plan)
-        asked_for = plan.reservation.model
-        tried, names = {asked_for}, deque(self._stand_ins(first, refused))
+        asked_for = plan.reservation.instead_of or plan.reservation.model
+        tried, names = {asked_for, plan.reservation.model}, deque(self._stand_ins(first, refused))
         while names and len(tried) < MOST_MODELS:
             name = names.popleft()
             if name in tried:
@@ -71,7 +87,7 @@ class Service:
             tried.add(name)
             try:
                 checked = self._choice.checked(question.caller, name, question.family)
-                other = _instead_of(asked_for, await self.plan(question, checked))
+                other = _instead_of(asked_for, await self._plan(question, checked))
             except (Refused, BadRequest):
                 continue
             other, held = await self._hold_at_any(question, other)

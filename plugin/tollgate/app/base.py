@@ -183,6 +183,7 @@ def terms(settings: Settings) -> Terms:
         unknown_paths=ours.unknown_paths,
         ietf_headers=ours.ietf_headers,
         output_limits=output_limits(ours.max_output_ceiling),
+        fallbacks=settings.fallbacks,
         identity=None if ours.identity is None else ours.identity.rules(),
     )
 

@@ -43,6 +43,7 @@ from tollgate.admission.current import CurrentAdmissions, Decides
 from tollgate.admission.refusal_notes import RefusalNotes
 from tollgate.app.alerting import alert_terms
 from tollgate.app.base import DAY_US, Core, new_id, terms
+from tollgate.app.watching.cooling_down import CoolingDown
 from tollgate.app.watching.measuring import Measuring
 from tollgate.app.watching.tracing import call_spans, exported
 from tollgate.background import beside
@@ -96,7 +97,8 @@ async def serve_worker(
     measuring = Measuring.of_worker(core)
     refusal_book = ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US)
     refusal_notes = RefusalNotes(refusal_book, core.clock, measuring.refused)
-    admissions_by = _admissions_maker(core, directory, refusal_notes)
+    cooling_down = CoolingDown(core)
+    admissions_by = _admissions_maker(core, directory, refusal_notes, cooling_down)
     admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
     apis, spans = api_table(), call_spans(core)
     decides: Decides = admissions
@@ -134,6 +136,7 @@ async def serve_worker(
         beside(refusal_notes.keep_written()),
         measuring.running(),
         exported(spans),
+        beside(cooling_down.keep_shared()),
         beside(_keep_watching(alert_watch)),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
@@ -160,7 +163,10 @@ def _discovered(folder: Path) -> Callable[[Call], Receiver]:
 
 
 def _admissions_maker(
-    core: Core, directory: CachedDirectory, refusal_notes: RefusalNotes
+    core: Core,
+    directory: CachedDirectory,
+    refusal_notes: RefusalNotes,
+    cooling_down: CoolingDown,
 ) -> Callable[[Settings, Catalog], Admissions]:
     """Return what makes admission by some settings."""
     sound = TaggedSound()
@@ -179,6 +185,7 @@ def _admissions_maker(
             sound,
             refusal_notes,
             ValkeyValueBook(core.pipe),
+            cooling_down.by(settings),
         )
 
     return admissions_by

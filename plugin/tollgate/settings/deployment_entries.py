@@ -49,10 +49,12 @@ def deploy(
     environment: Environment,
     faults: Faults,
     most_calls: int | None = None,
+    timeout_seconds: float | None = None,
 ) -> Deployed:
     """Build the deployments; one without a known address is left out.
 
-    `most_calls`: calls at once of each deployment that does not say how many.
+    `most_calls`, `timeout_seconds`: calls at once, and how long a provider may be silent, of each
+    deployment that does not say it.
     """
     found = Deployed()
     taken: set[str] = set()
@@ -72,6 +74,8 @@ def deploy(
         except _CannotServe as error:
             found.warnings.append(f"{where}: {error}; it is left out")
             continue
+        if deployment.timeout_seconds is None:
+            deployment = replace(deployment, timeout_seconds=timeout_seconds)
         taken.add(deployment.id)
         found.deployments.append(deployment)
         if limits is not NO_LIMITS:
@@ -210,6 +214,7 @@ def _deployment(
         mode=info.mode,
         access_groups=info.access_groups,
         weight=weight,
+        timeout_seconds=params.timeout,
         api_version=_api_version(provider, params, environment),
         region=region,
         vertex_project=vertex_project,

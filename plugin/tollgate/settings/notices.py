@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
@@ -14,6 +16,45 @@ from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import RATES, GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"
+# What is served otherwise than in LiteLLM, or why not, by section and key.
+_SAID = {
+    ("router_settings", "routing_strategy"): (
+        "deployments are chosen by weight or by their rates, as by simple-shuffle"
+    ),
+    ("*", "fallbacks"): (
+        "serve while every deployment of the model is exhausted or cools down; a call that meets an"
+        " error gets that error"
+    ),
+    ("*", "default_fallbacks"): (
+        "serve while every deployment of the model is exhausted or cools down; a call that meets an"
+        " error gets that error"
+    ),
+    ("*", "num_retries"): "Envoy repeats calls that failed before their reply began",
+    ("router_settings", "retry_policy"): (
+        "the largest number counts for rate limits, server errors and timeouts; other failures are"
+        " not repeated"
+    ),
+    ("*", "allowed_fails"): "each worker counts the failures of the calls that it settles",
+    ("*", "cooldown_time"): "only while another deployment or a fallback can serve",
+    ("*", "context_window_fallbacks"): (
+        "not served by Tollgate: a prompt that is too long gets its provider's error"
+    ),
+    ("*", "content_policy_fallbacks"): (
+        "not served by Tollgate: a refused prompt gets its provider's error"
+    ),
+    ("*", "timeout"): "the longest silence of the provider, not the time of a whole call",
+    ("*", "request_timeout"): "the longest silence of the provider, not the time of a whole call",
+    ("*", "stream_timeout"): "not served by Tollgate: `timeout` is for streams too",
+    ("*", "enable_pre_call_checks"): (
+        "not served by Tollgate: a prompt that is too long gets its provider's error"
+    ),
+    ("*", "allowed_fails_policy"): (
+        "not served by Tollgate: `allowed_fails` counts failures of every kind"
+    ),
+    ("*", "model_group_retry_policy"): "not served by Tollgate: `retry_policy` is for all models",
+    ("*", "retry_after"): "not served by Tollgate: Envoy backs off by itself",
+    ("*", "max_fallbacks"): "not served by Tollgate: at most five are tried",
+}
 _RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
 
 # Settings that restrict somebody in LiteLLM: https://docs.litellm.ai/docs/proxy/config_settings
@@ -69,16 +110,32 @@ def find_notices(file: SettingsFile) -> list[str]:
         for name, value in extra.items():
             served = section in ("litellm_params", "model_info") and find_cost_name(name)
             if not served and not _restricts(section, name, value):
-                lines.append(f"{where}.{name}: {_NOT_SERVED}")
+                lines.append(f"{where}.{name}: {_said(section, name)}")
     lines += [line for entry in file.models for line in _of_model(entry)]
     lines += _of_general(file.general)
     lines += _of_identity(file.tollgate)
-    if file.router.routing_strategy != "simple-shuffle":
-        lines.append(
-            "router_settings.routing_strategy: not served by Tollgate, deployments are chosen by"
-            " weight"
-        )
+    lines += list(_served_otherwise(file))
     return lines
+
+
+def _said(section: str, name: str) -> str:
+    return _SAID.get((section, name)) or _SAID.get(("*", name)) or _NOT_SERVED
+
+
+def _served_otherwise(file: SettingsFile) -> Iterator[str]:
+    """Yield a line for each served key whose effect is another than in LiteLLM."""
+    sections: list[tuple[str, str, BaseModel]] = [
+        ("router_settings", "router_settings", file.router),
+        ("litellm_settings", "litellm_settings", file.litellm),
+    ]
+    for entry in file.models:
+        where = f"model_list: {entry.model_name}: litellm_params"
+        sections.append(("litellm_params", where, entry.litellm_params))
+    for section, where, given in sections:
+        for name in type(given).model_fields:
+            usual = name == "routing_strategy" and getattr(given, name) == "simple-shuffle"
+            if name in given.model_fields_set and _said(section, name) != _NOT_SERVED and not usual:
+                yield f"{where}.{name}: {_said(section, name)}"
 
 
 def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

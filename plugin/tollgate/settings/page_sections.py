@@ -29,6 +29,7 @@ from tollgate.settings.entries.creation_settings import (
     Dollars,
     PageSection,
 )
+from tollgate.settings.entries.router_entries import Fallbacks, Retried, RetryPolicy, Seconds
 from tollgate.settings.entries.upstream_limits import UpstreamLimitSetting
 from tollgate.settings.own_section import TollgateSettings
 
@@ -71,6 +72,9 @@ class LitellmParams(PricedSection):
     )
     max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="calls at once that the deployment takes"
+    )
+    timeout: Seconds | None = Field(
+        None, description="seconds in which the deployment must send something"
     )
     max_budget: Dollars | None = Field(None, description="dollars that the deployment may cost")
     budget_duration: BudgetDuration | None = None
@@ -151,6 +155,12 @@ class LitellmSettings(CreationSettings):
     budget_duration: BudgetDuration | None = None
     max_end_user_budget: Dollars | None = None
     model_alias_map: dict[str, str] = Field(default_factory=dict)
+    fallbacks: Fallbacks = Field(default_factory=dict)
+    default_fallbacks: tuple[str, ...] = ()
+    num_retries: Retried | None = None
+    request_timeout: Seconds | None = None
+    allowed_fails: int | None = Field(None, ge=0)
+    cooldown_time: Seconds | None = None
 
 
 class ModelAlias(BaseModel):
@@ -194,6 +204,27 @@ class RouterSettings(PageSection):
     default_max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="calls at once of each deployment without its own"
     )
+    fallbacks: Fallbacks = Field(
+        default_factory=dict,
+        description="models that serve in place of one that is exhausted or cooling down",
+    )
+    default_fallbacks: tuple[str, ...] = Field(
+        (), description="fallbacks of the models that have none of their own"
+    )
+    num_retries: Retried | None = Field(
+        None, description="how often Envoy repeats a call that failed before its reply began"
+    )
+    retry_policy: RetryPolicy | None = Field(None, description="the same by the kind of failure")
+    timeout: Seconds | None = Field(
+        None, description="seconds in which a provider must send something"
+    )
+    allowed_fails: int | None = Field(
+        None, ge=0, description="failures a minute; after more of them a deployment cools down"
+    )
+    cooldown_time: Seconds | None = Field(
+        None, description="seconds for which a deployment that cools down gets no calls"
+    )
+    disable_cooldowns: bool = False
     model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(
         default_factory=dict
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from tollgate.core.models.wildcards import Wildcards
 from tollgate.core.requests.catalog import Alias
 from tollgate.settings.capacity import provider_limits
 from tollgate.settings.deployment_entries import Deployed, deploy
+from tollgate.settings.entries.router_entries import EVERY_MODEL, Cooldown, retries_of
 from tollgate.settings.entries.upstream_limits import upstreams_of
 from tollgate.settings.environment import Environment
 from tollgate.settings.included import read_document
@@ -34,10 +36,13 @@ from tollgate.settings.page_sections import (
 from tollgate.settings.sections import Faults, look_up, read_section
 from tollgate.settings.validated import PROBE_PRICE, Settings
 
+# LiteLLM's DEFAULT_ALLOWED_FAILS and DEFAULT_COOLDOWN_TIME_SECONDS.
+_ALLOWED_FAILS, _COOLDOWN_SECONDS = 3, 5.0
 _MASTER_KEY = "LITELLM_MASTER_KEY"
 _ENTRY = ("model_name", "litellm_params", "model_info", *RATES)
 
 T = TypeVar("T", bound=BaseModel)
+N = TypeVar("N", int, float)
 
 
 def load(
@@ -80,7 +85,8 @@ def validated(
     most_calls = file.router.default_max_parallel_requests
     if most_calls is None:
         most_calls = file.general.max_parallel_requests
-    deployed = deploy(file.models, variables, faults, most_calls)
+    timeout_seconds = file.router.timeout or file.litellm.request_timeout
+    deployed = deploy(file.models, variables, faults, most_calls, timeout_seconds)
     by_provider, wrong = provider_limits(file.router.provider_budget_config)
     faults += wrong
     unenforced = find_unenforced(file)
@@ -90,8 +96,65 @@ def validated(
         raise Invalid(list(faults))
     settings = _settings(file, deployed, variables, document, unenforced)
     upstreams = upstreams_of(settings.deployments, deployed.limits, by_provider)
-    settings = replace(settings, upstreams=upstreams)
+    fallbacks, unknown = _fallbacks(file, settings)
+    settings = replace(
+        settings,
+        upstreams=upstreams,
+        fallbacks=fallbacks,
+        retries=retries_of(
+            _first(file.router.num_retries, file.litellm.num_retries), file.router.retry_policy
+        ),
+        cooldown=_cooldown(file),
+        notices=(*settings.notices, *unknown),
+    )
     return settings.shadowed() if settings.tollgate.shadow else settings
+
+
+def _first(*values: N | None) -> N | None:
+    """Return the first value that is given: `router_settings` come before `litellm_settings`."""
+    return next((each for each in values if each is not None), None)
+
+
+def _cooldown(file: SettingsFile) -> Cooldown | None:
+    """Return when deployments cool down, with LiteLLM's defaults for what is left out."""
+    allowed = _first(file.router.allowed_fails, file.litellm.allowed_fails)
+    seconds = _first(file.router.cooldown_time, file.litellm.cooldown_time)
+    if file.router.disable_cooldowns or (allowed is None and seconds is None):
+        return None
+    return Cooldown(
+        _ALLOWED_FAILS if allowed is None else allowed,
+        _COOLDOWN_SECONDS if seconds is None else seconds,
+    )
+
+
+def _fallbacks(
+    file: SettingsFile, settings: Settings
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the fallbacks by the models that they are for, and a notice for each name that no
+    model has.
+    """
+    router, litellm = file.router, file.litellm
+    given = dict(router.fallbacks or litellm.fallbacks)
+    every = router.default_fallbacks or litellm.default_fallbacks
+    if every:
+        given.setdefault(EVERY_MODEL, every)
+    served = {each.model_name for each in settings.deployments}
+    wildcards = Wildcards(served)
+
+    def is_known(name: str) -> bool:
+        aliased = settings.aliases.get(name)
+        model = name if aliased is None else aliased.model
+        return model in served or wildcards.find_wildcard(model) is not None
+
+    named = [*(name for name in given if name != EVERY_MODEL), *chain(*given.values())]
+    unknown = [
+        f"fallbacks: {name} is not a model of the list"
+        for name in dict.fromkeys(named)
+        if not is_known(name)
+    ]
+    aliases = settings.aliases
+    found = {aliases[name].model if name in aliases else name: each for name, each in given.items()}
+    return found, unknown
 
 
 def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> SettingsFile:

@@ -12,6 +12,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.probe_model import PROBE
 from tollgate.core.money.costs import CostName, OwnPrice
 from tollgate.core.requests.catalog import Alias
+from tollgate.settings.entries.router_entries import Cooldown, Retries
 from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import LitellmSettings
 
@@ -41,8 +42,10 @@ class Settings:
 
     `credentials` and `prices` are keyed by deployment id. `credentials` also holds, under their own
     names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
-    others. `upstreams`: the limits of deployments and their providers, by deployment id. `notices`
-    and `warnings` are lines for the operator; a warning is about what does not work.
+    others. `upstreams`: the limits of deployments and their providers, by deployment id.
+    `fallbacks`: models that serve in place of one (`*`: of all others). `cooldown`: None lets no
+    deployment cool down. `notices` and `warnings` are lines for the operator; a warning is about
+    what does not work.
     """
 
     master_key: str | None
@@ -53,6 +56,9 @@ class Settings:
     prices: Mapping[str, OwnPrice]
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    retries: Retries = field(default_factory=Retries)
+    cooldown: Cooldown | None = None
     notices: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 

@@ -206,3 +206,55 @@ async def test_fallbacks_that_name_each_other_end() -> None:
     status, body, _ = refusal(await at.ask())
     assert status == 429
     assert "deployment a" in body["error"]["message"]
+
+
+MINI = Deployment("m", "mini", "openai", "gpt-4o-mini", "http://mock-llm/v1")
+
+
+async def test_a_deployment_that_cools_down_gets_no_calls_while_another_serves() -> None:
+    """A stand-by too; afterwards its weight counts again."""
+    at = desk(pool("a") + pool("b", weight=0), {})
+    assert await served(at, 2) == ["a", "a"]
+    at.cooling.add("a")
+    assert await served(at, 2) == ["b", "b"]
+    at.cooling.clear()
+    assert await served(at, 2) == ["a", "a"]
+
+
+async def test_an_exhausted_group_prefers_what_does_not_cool_down() -> None:
+    """Of two deployments with room, the one that works."""
+    upstreams = {"a": of_deployment("a", Limit(Meter.REQUESTS, 0, RPM))}
+    at = desk(pool("a", weight=9) + pool("b", weight=9) + pool("c", weight=0), upstreams)
+    at.cooling.add("b")
+    assert set(await served(at, 6)) == {"c"}
+
+
+async def test_a_model_that_cools_down_is_served_by_the_first_fallback_that_does_not() -> None:
+    """The caller's limits are those for the fallback."""
+    other = replace(MINI, id="o", model_name="other")
+    at = desk((*pool("a"), MINI, other), {}, fallbacks={"gpt-4o": ("mini", "other")})
+    at.cooling.update("am")
+    decision = admission(await at.ask())
+    assert decision.deployment == "o"
+    assert decision.reservation is not None
+    assert (decision.reservation.model, decision.reservation.instead_of) == ("other", "gpt-4o")
+    at.key(limits=LimitSet(max_budget_nanousd=0))
+    assert await served(at, 1) == ["401"]
+
+
+async def test_a_model_without_a_way_out_is_served_though_it_may_fail() -> None:
+    """No fallback, one that is not allowed, or one that cools down too."""
+    at = desk((*pool("a"), MINI), {}, fallbacks={"gpt-4o": ("mini",)})
+    at.cooling.update("am")
+    assert await served(at, 1) == ["a"]
+    at.cooling.discard("m")
+    at.key(models=("gpt-4o",))
+    assert await served(at, 1) == ["a"]
+
+
+async def test_another_api_is_no_fallback() -> None:
+    """Nothing is translated: a model that serves other paths only is passed over."""
+    claude = Deployment("c", "claude", "anthropic", "claude-sonnet-4-5", "http://mock-llm")
+    at = desk((*pool("a"), claude, MINI), {}, fallbacks={"*": ("claude", "mini")})
+    at.cooling.add("a")
+    assert await served(at, 1) == ["m"]

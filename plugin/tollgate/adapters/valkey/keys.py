@@ -134,6 +134,9 @@ ORGANIZATIONS = "tollgate:organizations"
 OUTPUTS = "tollgate:outputs"
 """Recent output of each deployment."""
 
+COOLDOWNS = "tollgate:cooldowns"
+"""Deployments that cool down, and until when."""
+
 PROBE = "tollgate:probe"
 """Written by a check of the store."""
 

@@ -19,6 +19,7 @@ class Deployment:
     - `compatible`: reached at its vendor's endpoint for OpenAI's chat completions, beside the
       deployment that speaks the vendor's own API.
     - `base_model`: the underlying model, if the name does not reveal it.
+    - `timeout_seconds`: how long its provider may be silent; None: as long as any.
     - `added`: over the API, not by the configuration file.
     - `trust_provider_cost`: charge the cost that the reply reports.
     """
@@ -41,6 +42,7 @@ class Deployment:
     trust_provider_cost: bool = False
     base_model: str | None = None
     compatible: bool = False
+    timeout_seconds: float | None = None
     added: bool = False
 
     @property

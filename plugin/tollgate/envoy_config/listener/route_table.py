@@ -25,8 +25,9 @@ from tollgate.core.envoy_contract import (
     route_value,
 )
 from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.probe_model import is_probe
 from tollgate.core.requests.endpoints import GOOGLE_MODELS, OLLAMA_MODELS, OPENAI_MODELS
-from tollgate.envoy_config.clusters.failover import Chain, chains, failing_over
+from tollgate.envoy_config.clusters.failover import Chain, chains, failing_over, repeating
 from tollgate.envoy_config.clusters.upstream import (
     Origin,
     cluster_name,
@@ -263,17 +264,20 @@ def _deployment(members: Chain, settings: Settings) -> Json:
     kept for them.
     """
     deployment, *others = members
+    silent_s = deployment.timeout_seconds or settings.tollgate.upstream_timeout_seconds
     rule = path_rule(deployment)
     prefix = "" if others else rule.prefix.replace("\\", r"\\")
     action: Json = {
         "regex_rewrite": {"pattern": {"regex": rule.pattern}, "substitution": f"{prefix}/"},
         # A reply may take any time (Envoy's default is 15 s), but not silently.
         "timeout": "0s",
-        "idle_timeout": f"{settings.tollgate.upstream_timeout_seconds:g}s",
+        "idle_timeout": f"{silent_s:g}s",
     }
     if others:
-        action |= failing_over(members)
+        action |= failing_over(members, settings.retries)
     else:
+        if not is_probe(deployment.model_name):
+            action |= repeating(settings.retries)
         action["cluster"] = cluster_name(deployment)
         action["host_rewrite_literal"] = Origin.of(deployment.api_base).authority
     chosen = {"name": ROUTE_HEADER, "string_match": {"exact": route_value(deployment.id)}}
