@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,10 +20,8 @@ from tollgate.adapters.envoy.discovery import DiscoveryService
 from tollgate.adapters.envoy.ext_proc import ExternalProcessor
 from tollgate.adapters.envoy.grpc import serving
 from tollgate.adapters.envoy.grpc.call import (
-    Call,
     Limits,
     Methods,
-    Receiver,
     Server,
     streaming,
     unary,
@@ -125,8 +123,11 @@ async def serve_worker(
         PROCESS_METHOD: streaming(ExternalProcessor(core.meter, apis, counts).process),
         ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
     }
+    ends = [log.end_all]
     if discovery is not None:
-        methods = {**methods, DISCOVERY_METHOD: streaming(_discovered(discovery))}
+        found = _discovered(discovery)
+        methods = {**methods, DISCOVERY_METHOD: streaming(found.stream_aggregated_resources)}
+        ends.append(found.end_all)
     health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
     server = _server(settings, address, {**methods, **health.methods})
     async with (
@@ -150,16 +151,17 @@ async def serve_worker(
             told, hurry = _signals()
             await told.wait()
         await _leave(door, health, hurry, leaving_s)
-        await _stop(door, server, log, hurry, settings.tollgate.drain_seconds)
+        await _stop(door, server, ends, hurry, settings.tollgate.drain_seconds)
+        await log.drain()
         await core.meter.drain()
     await core.close()
 
 
-def _discovered(folder: Path) -> Callable[[Call], Receiver]:
-    """Return how a stream of discovery begins; SIGUSR1 tells that the files have changed."""
+def _discovered(folder: Path) -> DiscoveryService:
+    """Return the discovery service; SIGUSR1 tells that its files have changed."""
     found = DiscoveryService(folder)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, found.changed)
-    return found.stream_aggregated_resources
+    return found
 
 
 def _admissions_maker(
@@ -204,17 +206,20 @@ async def _leave(
 async def _stop(
     door: AuthorizationOverHttp,
     server: Server,
-    log: AccessLog,
+    ends: Sequence[Callable[[], None]],
     hurry: asyncio.Event,
     drain_s: float,
 ) -> None:
-    """Let calls under way end, for some seconds or until somebody hurries."""
+    """Let calls under way end, for some seconds or until somebody hurries.
+
+    `ends`: what ends streams that have no end of their own.
+    """
     stopping = asyncio.gather(door.stop(drain_s), server.stop(drain_s))
     await asyncio.wait((stopping,), timeout=_NOTICED_S)
-    log.end_all()
+    for end in ends:
+        end()
     async with beside(_cut(hurry, door, server)):
         await stopping
-    await log.drain()
 
 
 def _alert_watch(core: Core, directory: CachedDirectory) -> AlertWatch | None:

@@ -7,12 +7,13 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
 import msgspec
+from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 
 from tollgate.adapters.envoy.grpc.call import Call, Status
@@ -24,6 +25,10 @@ _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _SECRETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 
+# Of a type that is not ours.
+_NOTHING = DiscoveryResponse()
+
+
 class DiscoveryService:
     """The service, over the files of one folder."""
 
@@ -33,6 +38,7 @@ class DiscoveryService:
         self._numbers = count()
         self._verdicts_file = Path(verdicts_file(str(folder), os.getpid()))
         self.latest: dict[str, DiscoveryResponse] = {}
+        self.secrets: dict[str, Any] = {}
         self._read()
 
     def stream_aggregated_resources(self, call: Call) -> _Stream:
@@ -52,6 +58,11 @@ class DiscoveryService:
         self._streams.pop(number, None)
         self.note()
 
+    def end_all(self) -> None:
+        """End the streams, which have no end of their own; Envoys continue with another worker."""
+        for each in list(self._streams.values()):
+            each.close()
+
     def note(self) -> None:
         """Write what each Envoy has said, for the supervisor."""
         found = [verdict for each in self._streams.values() for verdict in each.verdicts()]
@@ -63,12 +74,14 @@ class DiscoveryService:
         files = {
             _CLUSTERS: encoded_form(self._files.clusters),
             _ROUTES: encoded_form(self._files.routes),
-            _SECRETS: f"{self._files.folder}/{SECRETS_FILE}",
         }
-        self.latest = {
-            kind: DiscoveryResponse.FromString(Path(file).read_bytes())
-            for kind, file in files.items()
-        }
+        self.latest = {kind: _response(file) for kind, file in files.items()}
+        secrets = _response(f"{self._files.folder}/{SECRETS_FILE}").resources
+        self.secrets = {NamedResource.FromString(each.value).name: each for each in secrets}
+
+
+def _response(file: str) -> DiscoveryResponse:
+    return DiscoveryResponse.FromString(Path(file).read_bytes())
 
 
 class _Subscription:
@@ -103,17 +116,21 @@ class _Stream:
             return  # It has not read the newest response yet, and will answer that.
         if request.HasField("error_detail"):
             found.refused, found.detail = found.sent, request.error_detail.message
-            self._service.note()
         elif request.response_nonce:
             found.taken = found.sent
+        if request.response_nonce and request.type_url != _SECRETS:
             self._service.note()
         found.names = frozenset(request.resource_names)
         self._send(request.type_url, found)
 
     def ended(self, *, whole: bool) -> None:
-        self._service.left(self._number)
         if whole:
             self._call.close()
+        self._service.left(self._number)
+
+    def close(self) -> None:
+        """End the stream."""
+        self.ended(whole=True)
 
     def push(self) -> None:
         """Send what is newer than what was sent."""
@@ -126,10 +143,10 @@ class _Stream:
             yield EnvoyVerdict(self._node, each.sent, each.taken, each.refused, each.detail)
 
     def _send(self, kind: str, subscription: _Subscription) -> None:
-        latest = self._service.latest.get(kind)
-        if latest is None:
-            return  # Nothing of that type is ours.
-        response = _chosen(latest, subscription.names) if kind == _SECRETS else latest
+        if kind == _SECRETS:
+            response = _of_names(self._service.secrets, subscription.names)
+        else:
+            response = self._service.latest.get(kind, _NOTHING)
         if response.version_info in (subscription.sent, ""):
             return
         subscription.sent, subscription.nonce = response.version_info, str(next(self._nonces))
@@ -138,15 +155,10 @@ class _Stream:
         self._call.send(response.SerializeToString() + nonce)
 
 
-def _chosen(secrets: DiscoveryResponse, names: frozenset[str]) -> DiscoveryResponse:
+def _of_names(secrets: Mapping[str, Any], names: frozenset[str]) -> DiscoveryResponse:
     """Return the secrets of some names; the version is that of the names, whose content lasts."""
-    found = DiscoveryResponse(type_url=_SECRETS)
-    present = []
-    for each in secrets.resources:
-        name = NamedResource.FromString(each.value).name
-        if name in names:
-            present.append(name)
-            found.resources.append(each)
-    if present:
-        found.version_info = sha256(" ".join(sorted(present)).encode()).hexdigest()[:12]
-    return found
+    present = sorted(names & secrets.keys())
+    version = sha256(" ".join(present).encode()).hexdigest()[:12] if present else ""
+    return DiscoveryResponse(
+        version_info=version, type_url=_SECRETS, resources=[secrets[each] for each in present]
+    )

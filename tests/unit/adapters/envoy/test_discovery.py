@@ -131,3 +131,12 @@ def test_what_an_envoy_that_has_left_had_said_no_longer_counts(tmp_path: Path) -
     assert [each.detail for each in verdicts(tmp_path)] == ["wrong"]
     stream.ended(whole=True)
     assert (verdicts(tmp_path), call.closed) == ([], Status.OK)
+
+
+def test_a_worker_that_stops_ends_the_streams(tmp_path: Path) -> None:
+    """They have no end of their own, and it would wait for them."""
+    write(tmp_path, "1")
+    service, call = DiscoveryService(tmp_path), FakeCall()
+    service.stream_aggregated_resources(call)
+    service.end_all()
+    assert call.closed == Status.OK
