@@ -134,7 +134,12 @@ def told(value: Any) -> Any:
     """Return a value of the audit log without what says nothing."""
     if not isinstance(value, dict):
         return value
-    return {name: each for name, each in value.items() if each not in (None, [], {})}
+    # 0 says that nothing is allowed, so it is not among them.
+    return {
+        name: each
+        for name, each in value.items()
+        if each is not False and each not in (None, [], {})
+    }
 
 
 def query(**values: object) -> str:
