@@ -107,7 +107,7 @@ def info(
 
     Example: `tollgate key info bob`
     """
-    name = _named(url, master_key, id_of(key, _ID))
+    name = named_key(url, master_key, id_of(key, _ID))
     answer = get(url, master_key, "/key/info", {"key": name})
     show(answer if as_json else part(answer, "info"), as_json=as_json)
 
@@ -135,7 +135,7 @@ def delete(
 
     Example: `tollgate key delete bob`
     """
-    names = [_named(url, master_key, each) for each in ids_of(keys, _ID)]
+    names = [named_key(url, master_key, each) for each in ids_of(keys, _ID)]
     show(post(url, master_key, "/key/delete", {"keys": names}), as_json=as_json)
 
 
@@ -147,7 +147,7 @@ def block(
 
     Example: `tollgate key block bob`
     """
-    name = _named(url, master_key, id_of(key, _ID))
+    name = named_key(url, master_key, id_of(key, _ID))
     show(post(url, master_key, "/key/block", {"key": name}), as_json=as_json)
 
 
@@ -159,7 +159,7 @@ def unblock(
 
     Example: `tollgate key unblock bob`
     """
-    name = _named(url, master_key, id_of(key, _ID))
+    name = named_key(url, master_key, id_of(key, _ID))
     show(post(url, master_key, "/key/unblock", {"key": name}), as_json=as_json)
 
 
@@ -202,10 +202,10 @@ def list_keys(
 
 def _named_in(url: str, master_key: str | None, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a request with its key by secret or hash."""
-    return {**body, _ID: _named(url, master_key, str(body[_ID]))} if _ID in body else body
+    return {**body, _ID: named_key(url, master_key, str(body[_ID]))} if _ID in body else body
 
 
-def _named(url: str, master_key: str | None, given: str) -> str:
+def named_key(url: str, master_key: str | None, given: str) -> str:
     """Return the hash of the key with that alias, or what is given if it is no alias of any."""
     if _SECRET_OR_HASH.fullmatch(given):
         return given

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
@@ -121,7 +121,11 @@ class Levels:
     async def of_key(self, key: Key) -> list[MetLevel]:
         """Return the levels of all scopes that calls of a key meet, the widest first."""
         caller = await self._caller_of(key)
-        (found,) = await self._read([(caller.place, list(scopes_of(caller, self._policy)))])
+        limits = [
+            (scope, each if self._policy.enforce else replace(each, shadow=True))
+            for scope, each in scopes_of(caller, self._policy)
+        ]
+        (found,) = await self._read([(caller.place, limits)])
         return [MetLevel(each, scope_name(caller, each.scope)) for each in found]
 
     async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from tollgate.commands.errors import fail
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
+from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, part
+from tollgate.commands.key import named_key
 from tollgate.commands.printing.tables import show
 
 
 def explain(
     request_id: Annotated[
-        str, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")
-    ],
+        str | None, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="a key, by alias, secret or hash: all limits that it meets")
+    ] = None,
     organization_id: Annotated[
         str | None, typer.Option(help="whose ledger; the default one's")
     ] = None,
@@ -24,10 +28,16 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what one request used, the price that applied, and the arithmetic; of a refused one, the
-    limit that refused it, and until when.
+    limit that refused it, and until when. With --key: every limit that calls of a key meet.
 
     Example: `tollgate explain 019ac3f0a1b2c3d4e5f6a7b8c9d0`
     """
+    if (request_id is None) == (key is None):
+        fail("name a request by its id, or a key: tollgate explain --key ALIAS")
+    if key is not None:
+        met = get(url, master_key, "/v1/usage", {"key": named_key(url, master_key, key)})
+        show(met if as_json else met_limits(part(met, "limits")), as_json=as_json, columns=_MET)
+        return
     query = {"request_id": request_id, "organization_id": organization_id}
     answer = get(url, master_key, "/spend/explain", query)
     if as_json:
@@ -38,6 +48,35 @@ def explain(
     except (AttributeError, KeyError, TypeError, ValueError):
         fail(f"{url} answered with something else than an explanation; is it Tollgate?")
     typer.echo("\n".join(lines))
+
+
+_MET = ("scope", "limit", "amount", "used", "held", "left", "resets_at", "notes")
+
+
+def met_limits(limits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return limits as rows of a table."""
+    return [
+        {
+            **each,
+            "scope": " ".join(dict.fromkeys([each["scope"], each["scope_name"]])),
+            "limit": each["words"] + (f" for {each['model']}" if each["model"] else ""),
+            "notes": ", ".join(_notes(each)),
+        }
+        for each in limits
+    ]
+
+
+def _notes(limit: Mapping[str, Any]) -> list[str]:
+    instead = limit["on_exceeded"]
+    found = [] if limit["enforced"] else ["shadow"]
+    found += ["strict"] if limit["strict"] else []
+    if limit["raised_by"]:
+        found.append(f"raised by {limit['raised_by']} until {limit['raised_until']}")
+    if limit["rollover_cap"] is not None:
+        found.append(f"carries over up to {limit['rollover_cap']}")
+    if isinstance(instead, dict):
+        found += [f"on exceeded {name} {value}" for name, value in instead.items()]
+    return [*found, *([f"waits {limit['max_wait_ms']} ms"] if limit["max_wait_ms"] else [])]
 
 
 def explained(answer: Mapping[str, Any]) -> list[str]:
@@ -62,6 +101,10 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         f"charged    {answer['cost_nanousd']} nano-dollars,"
         f" ${answer['cost_nanousd'] / 1_000_000_000:.9f}"
     )
+    if answer.get("instead_of"):
+        lines.append(f"instead of {answer['instead_of']}, by a limit's on_exceeded")
+    if answer.get("shadow"):
+        lines.append(f"shadow     did not fit {answer['shadow']}")
     if price is None:
         return [*lines, "price      none", charged]
     tier = (

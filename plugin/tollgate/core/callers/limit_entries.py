@@ -273,10 +273,17 @@ def printed_enforcement(enforcement: Enforcement) -> dict[str, object]:
         found["mode"] = "shadow"
     if enforcement.strict:
         found["strict"] = True
-    if enforcement.fallback_model is not None:
-        found["on_exceeded"] = {"model": enforcement.fallback_model}
-    elif enforcement.throttle_percent:
-        found["on_exceeded"] = {"throttle": f"{enforcement.throttle_percent}%"}
+    if (instead := on_exceeded(enforcement)) is not None:
+        found["on_exceeded"] = instead
     if enforcement.max_wait_ms:
         found["max_wait_ms"] = enforcement.max_wait_ms
     return found
+
+
+def on_exceeded(enforcement: Enforcement) -> dict[str, str] | None:
+    """Return what a limit does instead of a refusal, as an entry says it; None: it refuses."""
+    if enforcement.fallback_model is not None:
+        return {"model": enforcement.fallback_model}
+    if enforcement.throttle_percent:
+        return {"throttle": f"{enforcement.throttle_percent}%"}
+    return None

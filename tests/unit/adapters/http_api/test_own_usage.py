@@ -7,8 +7,11 @@ from typing import Any
 from tests.unit.management_fixtures import Api, World
 
 from tollgate.adapters.http_api.routes.lookups.own_usage import READS_A_MINUTE
+from tollgate.commands.reports.explain import met_limits
+from tollgate.core.callers.rules import Policy
 from tollgate.core.limits.accounts import Scope, ScopeKind
 from tollgate.management.virtual_keys import as_hash
+from tollgate.reporting.levels import Levels
 
 
 async def limits_of(api: Api, key: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -97,3 +100,54 @@ async def test_a_raise_and_shadow_mode_are_told(api: Api) -> None:
     assert (budget["amount"], budget["raised_by"], budget["enforced"]) == (12.0, 10.0, True)
     assert budget["raised_until"] is not None
     assert (rate["enforced"], rate["raised_by"], rate["raised_until"]) == (False, 0.0, None)
+
+
+async def test_what_a_limit_does_when_it_is_used_up_is_told(api: Api) -> None:
+    """Strictness, what is carried over, another model, a trickle, a wait."""
+    entries = [
+        {"meter": "usd", "amount": 5, "per": "1d", "strict": True, "rollover": {"cap": 9}},
+        {"meter": "requests", "amount": 5, "per": "1m", "on_exceeded": {"throttle": "10%"}},
+        {"meter": "calls", "amount": 5, "max_wait_ms": 200},
+    ]
+    found = await limits_of(api, (await api.made(limits=entries))["key"])
+    dollars, rate, calls = (found["key", each] for each in ("usd", "requests", "calls"))
+    assert (dollars["strict"], dollars["rollover_cap"], dollars["on_exceeded"]) == (
+        True, 9.0, "refuse"
+    )  # fmt: skip
+    assert (rate["strict"], rate["on_exceeded"]) == (False, {"throttle": "10%"})
+    assert (calls["max_wait_ms"], calls["rollover_cap"]) == (200, None)
+
+
+async def test_administrators_read_the_limits_of_any_key(api: Api) -> None:
+    """With amounts of the whole proxy; others may name their own key only."""
+    made, other = await api.made(rpm_limit=7), await api.made()
+    found = (await api.get("/v1/usage", key=made["key"])).json()["limits"]
+    assert [each["amount"] for each in found] == [10.0, 7.0]
+    assert (await api.get("/v1/usage", by=made["key"], key=made["key"])).status_code == 200
+    assert (await api.get("/v1/usage", by=other["key"], key=made["key"])).status_code == 403
+    assert (await api.get("/v1/usage", key="sk-nobody-has-this")).status_code == 404
+
+
+async def test_without_enforcement_every_limit_is_told_to_be_in_shadow_mode(world: World) -> None:
+    """`enforce: false` is the shadow mode of all limits there are."""
+    made = await world.management.keys.create(lambda key, _: key)
+    policy = Policy(proxy=world.reports.proxy, enforce=False)
+    levels = Levels(world.registry, world.counters, world.clock, policy)
+    (met,) = await levels.of_key(made.live.entity)
+    assert met.level.quota.enforcement.shadow
+
+
+async def test_the_command_line_prints_every_limit_that_a_key_meets(api: Api) -> None:
+    """`tollgate explain --key`: a row a limit, with what else there is to say of it."""
+    entries = [
+        {"meter": "usd", "amount": 5, "per": "1d", "mode": "shadow", "rollover": {"cap": 9}},
+        {"meter": "requests", "amount": 5, "per": "1m", "on_exceeded": {"throttle": "10%"}},
+    ]
+    made = await api.made(key_alias="bob", limits=entries)
+    proxy, rate, dollars = met_limits(
+        (await api.get("/v1/usage", key=made["key"])).json()["limits"]
+    )
+    assert (proxy["scope"], proxy["notes"]) == ("proxy", "")
+    assert (rate["scope"], rate["limit"]) == ("key bob", "requests per min (RPM)")
+    assert rate["notes"] == "on exceeded throttle 10%"
+    assert dollars["notes"] == "shadow, carries over up to 9.0"

@@ -86,7 +86,9 @@ class Explanation(ResponseBody):
 
     - `cost_nanousd`: `sum_nanousd` rounded half up. Without a price (null) nothing is charged.
     - `other_model`: `reply_model` is not the admitted one, apart from a date.
+    - `instead_of`: the model that was asked for, where a limit let another one serve.
     - `passes`: runs that were billed separately; `tokens` includes them.
+    - `shadow`: the limits in shadow mode that the call did not fit.
     - `told_nanousd`: the cost that the provider reports; charged where the deployment trusts it.
     - `unpriced`: parts without a price, charged at the price of what includes them, or not at all.
     """
@@ -114,6 +116,8 @@ class Explanation(ResponseBody):
     sum_nanousd: str
     cost_nanousd: int
     spend: float
+    shadow: str
+    instead_of: str
 
 
 def explanation(settled: Settled) -> Explanation:
@@ -159,6 +163,8 @@ def explanation(settled: Settled) -> Explanation:
         sum_nanousd=_exact(bill.femtousd),
         cost_nanousd=record.cost_nanousd,
         spend=dollars_of(record.cost_nanousd),
+        shadow=record.shadow,
+        instead_of=record.instead_of,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import PrintedTime
+from tollgate.core.callers.limit_entries import on_exceeded
 from tollgate.core.entities import Key
 from tollgate.core.limits.accounts import Meter, Quota
 from tollgate.core.limits.limit import EVER, described, shown_length
@@ -27,6 +28,10 @@ class MetLimit(ResponseBody):
     window_kind: WindowKind
     words: str
     enforced: bool
+    strict: bool
+    on_exceeded: str | dict[str, str]
+    rollover_cap: float | None
+    max_wait_ms: int
     amount: float | None
     raised_by: float | None
     raised_until: PrintedTime | None
@@ -70,10 +75,7 @@ def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
     level = met.level
     quota, scope = level.quota, level.scope
     amounts = (quota.amount, quota.raised, level.used - level.held, level.held, level.remaining)
-    told: list[float | None] = [
-        None if hidden else dollars_of(each) if quota.meter is Meter.USD else float(each)
-        for each in amounts
-    ]
+    told = [None if hidden else _shown(quota, each) for each in amounts]
     amount, raised_by, used, held, left = told
     return MetLimit(
         scope=scope.kind,
@@ -85,6 +87,10 @@ def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
         window_kind=_window_kind(quota),
         words=described(quota),
         enforced=not quota.enforcement.shadow,
+        strict=quota.enforcement.strict,
+        on_exceeded=on_exceeded(quota.enforcement) or "refuse",
+        rollover_cap=None if hidden else _shown(quota, quota.rollover),
+        max_wait_ms=quota.enforcement.max_wait_ms,
         amount=amount,
         raised_by=raised_by,
         raised_until=quota.raised_until_us or None,
@@ -94,6 +100,12 @@ def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
         used_share=round(level.share, 4),
         resets_at=level.resets_us,
     )
+
+
+def _shown(quota: Quota, amount: int | None) -> float | None:
+    if amount is None:
+        return None
+    return dollars_of(amount) if quota.meter is Meter.USD else float(amount)
 
 
 def _window_kind(quota: Quota) -> WindowKind:
