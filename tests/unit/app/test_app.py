@@ -124,8 +124,8 @@ async def test_the_admin_server_is_ready_when_store_and_workers_are(
     made: list[admin._Server] = []
 
     class Server(admin._Server):
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
             made.append(self)
 
     monkeypatch.setattr(admin, "_Server", Server)
@@ -135,6 +135,8 @@ async def test_the_admin_server_is_ready_when_store_and_workers_are(
     serving = admin.serve_admin(loaded, valkey_url, tmp_path / "beat", beats, f"unix:{socket}")
     task = asyncio.create_task(serving)
     while not socket.exists():  # noqa: ASYNC110 - a file sends us no event
+        if task.done():
+            await task
         await asyncio.sleep(0.01)
     async with httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://t"
