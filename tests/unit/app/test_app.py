@@ -134,7 +134,7 @@ async def test_the_admin_server_is_ready_when_store_and_workers_are(
     beats.mkdir()
     serving = admin.serve_admin(loaded, valkey_url, tmp_path / "beat", beats, f"unix:{socket}")
     task = asyncio.create_task(serving)
-    while not socket.exists():  # noqa: ASYNC110 - a file sends us no event
+    while not socket.exists():
         if task.done():
             await task
         await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ def nowhere() -> str:
 
 
 def test_a_fault_is_a_table_its_mending_and_status_1() -> None:
-    done = CliRunner().invoke(app, ["doctor", nowhere(), "--quick"])
+    done = CliRunner().invoke(app, ["doctor", nowhere(), "--quick"], env={"COLUMNS": "200"})
     lines = done.output.splitlines()
     assert done.exit_code == 1
     assert lines[0].split() == ["check", "result", "what", "was", "seen"]

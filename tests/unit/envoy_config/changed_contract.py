@@ -22,7 +22,12 @@ from tollgate.core import envoy_contract
 ROOT = Path(__file__).parents[3]
 STATUSES = {500: 481, 503: 484}
 HEALTH = {"HEALTH_REQUEST": b"GET /zz HTTP/1.1\r\n\r\n", "HEALTH_RESPONSE": b"HTTP/1.1 299"}
-NOT_ENVOYS_TO_CHANGE = ("CHECK_METHOD", "PROCESS_METHOD", "ACCESS_LOG_METHOD")
+NOT_ENVOYS_TO_CHANGE = (
+    "CHECK_METHOD",
+    "DISCOVERY_METHOD",
+    "PROCESS_METHOD",
+    "ACCESS_LOG_METHOD",
+)
 
 
 def words() -> dict[str, str]:
