@@ -37,14 +37,13 @@ SOURCES := plugin tests proto
 run: $(VENV)/run
 	@exec $(BIN)/tollgate up $(ARGS)
 
-# End-to-end tests wait more than they compute: two processes need little more than half the time of
-# one. The others share one process, whose clocks nobody else disturbs.
+# End-to-end tests wait more than they compute: three processes keep two cores busy.
 test: $(VENV)/dev
 ifdef ARGS
 	$(BIN)/pytest -q $(ARGS)
 else
-	$(BIN)/pytest -q --ignore=tests/e2e --ignore=tests/stores
-	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
+	$(BIN)/pytest -q -n 2 --ignore=tests/e2e --ignore=tests/stores
+	$(BIN)/pytest -q -n 3 --dist loadfile tests/e2e
 endif
 
 pictures: $(VENV)/dev

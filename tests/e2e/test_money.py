@@ -46,7 +46,7 @@ class Stage:
             self._running.clear()
             rows = [each for each in ROWS if money_row.group_of(each) == group]
             folder = self._folder / f"{mode}-{abs(hash(group))}"
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)  # of a start that failed
             text = money_row.config(rows, self.provider.port)
             running = await self._stack.enter_async_context(gateway(folder, text, "--mode", mode))
             self._running[mode, group] = running

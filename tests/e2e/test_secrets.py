@@ -17,6 +17,16 @@ SECRETS = [
 ]
 
 
+async def _recorded(tollgate: Gateway, refusals: int) -> None:
+    """Wait until so many refusals are recorded, which happens beside the calls."""
+    async with asyncio.timeout(30):
+        while True:
+            reply = await tollgate.client.get(tollgate.url + "/refusals", headers=bearer(MASTER))
+            if len(reply.json()) == refusals:
+                return
+            await asyncio.sleep(0.1)
+
+
 async def test_no_record_alert_event_or_trace_holds_a_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +55,7 @@ async def test_no_record_alert_event_or_trace_holds_a_secret(
                 await tollgate.chat(key, **prompt)
             await tollgate.chat(slow, stream=True, **prompt)
             await tollgate.manage("/key/regenerate", key=slow, new_key=f"sk-{PLANTED}-c")
+            await _recorded(tollgate, 4)
             told = []
             for path in ("/refusals", "/spend/logs?summarize=false", "/audit", "/metrics"):
                 reply = await tollgate.client.get(tollgate.url + path, headers=bearer(MASTER))
