@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.e2e.gateway import CONFIG, MASTER, bearer, gateway
+from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
 from tests.e2e.test_opentelemetry import collector
 
 PLANTED = "planted-secret-9f2c"
