@@ -266,7 +266,7 @@ def told_beside_serve(
     except OSError as error:
         raise SettingsError(f"tollgate.xds_folder: {watched}: {error.strerror}") from error
     # Envoy may be another user, of the folder's group: in a container, for example.
-    secrets = SecretFiles(watched, 0o600 if by_ads else 0o640, aws=not by_ads)
+    secrets = SecretFiles(watched, 0o600 if by_ads else 0o640, aws=not by_ads, watched=not by_ads)
     found = RunningEnvoy(topology, environment, secrets, told)
     found.begin(settings)
     return found

@@ -35,11 +35,9 @@ _LOOK_EVERY_SECONDS = 1.0
 _LOOKS_IN_VAIN = 6
 # A part takes in a configuration within a second.
 _ANSWER_SECONDS = 30.0
-_KEPT_LINES = 20
+# Envoy says why it aborts some thirty lines before the last one.
+_KEPT_LINES = 40
 _LONGEST_LINE_BYTES = 1 << 20
-# Exit codes of a program that a fault of its own has ended: Envoy 1.40 aborts once in hundreds of
-# starts on a busy machine.
-_CRASHES = frozenset((-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS))
 _SET_PARENT_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -122,7 +120,7 @@ class Processes:
         for stage in self._stages:
             runs = [await self._spawn(part) for part in stage]
             for run in runs:
-                await self._until_up(run)
+                await self._until_ready(run)
                 self._say(_line(run.part, "ready", run.part.note))
         self._keepers = [
             asyncio.create_task(self._keep(part)) for stage in self._stages for part in stage
@@ -219,19 +217,6 @@ class Processes:
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
         run.readers = [asyncio.create_task(_read(run, stream)) for stream in streams]
         return run
-
-    async def _until_up(self, run: _Run) -> None:
-        """Wait until a part is ready; one that crashes before is started once more.
-
-        Raises PartFailed.
-        """
-        try:
-            await self._until_ready(run)
-        except PartFailed as failure:
-            if run.process.returncode not in _CRASHES:
-                raise
-            self._say(_line(run.part, "ended", f"{str(failure).splitlines()[0]}; starts again"))
-            await self._until_ready(await self._spawn(run.part))
 
     async def _until_ready(self, run: _Run) -> None:
         """Wait until the part is ready. Raises PartFailed if it ends or takes too long."""

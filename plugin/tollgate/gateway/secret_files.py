@@ -2,7 +2,8 @@
 
 The content of a file never changes: another key is another file, which a new version of the
 deployment's cluster names. A key that replaced the content of a file would also reach calls of the
-deployment's former address.
+deployment's former address. Deployments with the same key share its file, because Envoy has an
+inotify instance for each file, and aborts when the kernel grants it no more.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ from tollgate.topology import secret_name
 
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _PREFIX = "secret-"
+_INSTANCES_FILE = Path("/proc/sys/fs/inotify/max_user_instances")
+# For Envoy's other files, and other programs of the same user.
+_KEPT_FREE = 32
+
+
+def most_watched() -> int | None:
+    """Return how many inotify instances a user may have; None where nobody knows."""
+    try:
+        return int(_INSTANCES_FILE.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 class SecretFiles:
@@ -26,21 +38,29 @@ class SecretFiles:
 
     `mode`: who may read them. `aws`: whether credentials for AWS are among them, which Envoy takes
     from files and its environment only. `own`: Envoy's environment, from which it takes its own AWS
-    credentials; None if Envoy is somebody else's.
+    credentials; None if Envoy is somebody else's. `watched`: whether Envoy reads the files itself.
     """
 
     def __init__(
-        self, folder: Path, mode: int, own: Mapping[str, str] | None = None, *, aws: bool = True
+        self,
+        folder: Path,
+        mode: int,
+        own: Mapping[str, str] | None = None,
+        *,
+        aws: bool = True,
+        watched: bool = True,
     ) -> None:
         self._folder = folder
         self._aws = aws
+        self._watched = watched
         self._mode = mode
         self._own = own
 
     def write(self, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
         """Write the settings' credentials, and return each one's file by its variable.
 
-        Raises SettingsError for credentials that nobody has set, and for a change of Envoy's own.
+        Raises SettingsError for credentials that nobody has set, for a change of Envoy's own, and
+        for more keys than Envoy may watch.
         """
         if missing := settings.missing_variables(environment):
             raise SettingsError("\n".join(missing))
@@ -52,11 +72,12 @@ class SecretFiles:
                 continue
             if credential.aws and not self._aws:
                 continue
-            digest = sha256(f"{credential.variable}={value}".encode()).hexdigest()[:16]
+            digest = sha256(value.encode()).hexdigest()[:16]
             file = self._folder / f"{_PREFIX}{digest}.json"
             if not file.exists():
                 self._put(file, _text(credential, value, secret_name(str(file))))
             found[credential.variable] = str(file)
+        self._check_watched(len(set(found.values())))
         return found
 
     def forget_others(self, named_in: str) -> None:
@@ -64,6 +85,15 @@ class SecretFiles:
         for each in self._folder.glob(f"{_PREFIX}*.json"):
             if each.name not in named_in:
                 each.unlink(missing_ok=True)
+
+    def _check_watched(self, files: int) -> None:
+        most = most_watched()
+        if self._watched and most is not None and files > most - _KEPT_FREE:
+            raise SettingsError(
+                f"the deployments have {files} different keys, and Envoy watches a file for each:"
+                f" fs.inotify.max_user_instances is {most}; raise it to {files + 2 * _KEPT_FREE}"
+                " or more (sysctl)"
+            )
 
     def _check_own(self, name: str, value: str) -> None:
         if self._own is not None and self._own.get(name) != value:

@@ -7,7 +7,6 @@ import itertools
 import signal
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -88,26 +87,6 @@ async def test_a_part_that_ends_before_it_serves_is_told_with_its_last_lines(
     program = "import sys; print('no such file', file=sys.stderr); sys.exit(3)"
     with pytest.raises(PartFailed, match=r"p ended with exit code 3\n  no such file"):
         await running.of(part(program, quiet=True)).start()
-
-
-CRASHES_ONCE = (
-    "import os, time; first = not os.path.exists({0!r}); open({0!r}, 'w').close(); "
-    "first and os.abort(); "
-    "print('ready', flush=True); time.sleep(60)"
-)
-
-
-async def test_a_part_that_crashes_before_it_serves_is_started_once_more(
-    running: Running, tmp_path: Path
-) -> None:
-    """Whoever ends by itself, or crashes twice, has a reason to."""
-    await running.of(part(CRASHES_ONCE.format(str(tmp_path / "seen")))).start()
-    assert running.said == [
-        "p         ended  (p was killed by SIGABRT; starts again)",
-        "p         ready",
-    ]
-    with pytest.raises(PartFailed, match="p was killed by SIGABRT"):
-        await running.of(part("import os; os.abort()")).start()
 
 
 async def test_the_end_of_a_part_that_is_not_restarted_is_the_end_of_all(running: Running) -> None:

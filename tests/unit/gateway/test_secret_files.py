@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tollgate.core.errors import SettingsError
+from tollgate.gateway import secret_files
 from tollgate.gateway.secret_files import SecretFiles
 from tollgate.settings import Settings, load
 
@@ -34,6 +35,35 @@ def test_another_key_is_another_file_until_it_is_forgotten(tmp_path: Path) -> No
     assert Path(first).stat().st_mode & 0o777 == 0o640
     secrets.forget_others(f'{{"path": "{second}"}}')
     assert [each.name for each in tmp_path.glob("secret-*")] == [Path(second).name]
+
+
+def many(folder: Path, *keys: str) -> Settings:
+    """The settings of one model for each key."""
+    file = folder / "many.yaml"
+    entries = [
+        f"{{model_name: m{n}, litellm_params: {{model: openai/a, api_key: {key}}}}}"
+        for n, key in enumerate(keys)
+    ]
+    file.write_text(f"model_list: [{', '.join(entries)}]")
+    return load(file, {})
+
+
+def test_deployments_with_one_key_share_its_file(tmp_path: Path) -> None:
+    """Envoy watches each file, and a user may watch only so many."""
+    files = SecretFiles(tmp_path, 0o600).write(many(tmp_path, *["one"] * 50, "two"), {})
+    assert (len(files), len(set(files.values()))) == (51, 2)
+
+
+def test_more_keys_than_envoy_may_watch_are_refused_with_the_setting_to_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Envoy would abort."""
+    monkeypatch.setattr(secret_files, "most_watched", lambda: 34)
+    keys = [f"k{n}" for n in range(3)]
+    with pytest.raises(SettingsError, match=r"3 .* keys.* fs\.inotify\.max_user_instances"):
+        SecretFiles(tmp_path, 0o600).write(many(tmp_path, *keys), {})
+    assert len(SecretFiles(tmp_path, 0o600, watched=False).write(many(tmp_path, *keys), {})) == 3
+    assert len(SecretFiles(tmp_path, 0o600).write(many(tmp_path, *keys[:2]), {})) == 2
 
 
 def test_a_key_that_nobody_has_set_is_a_fault(tmp_path: Path) -> None:
