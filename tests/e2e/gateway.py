@@ -73,6 +73,15 @@ class Gateway:
         assert reply.status_code == 200, reply.text
         return reply.json()
 
+    async def recorded_refusals(self, count: int) -> None:
+        """Wait until so many refusals are recorded, which happens beside the calls."""
+        async with asyncio.timeout(30):
+            while True:
+                reply = await self.client.get(self.url + "/refusals", headers=bearer(MASTER))
+                if len(reply.json()) == count:
+                    return
+                await asyncio.sleep(0.1)
+
     async def key(self, **members: Any) -> str:
         """A new key."""
         return str((await self.manage("/key/generate", **members))["key"])

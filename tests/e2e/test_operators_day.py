@@ -35,6 +35,7 @@ async def test_an_operators_day(tmp_path: Path) -> None:
         assert (await tollgate.chat(bobs, model="cent", max_tokens=9)).status_code == 200
         refused = await tollgate.chat(bobs, model="cent", max_tokens=9)
         assert refused.status_code == 401
+        await tollgate.recorded_refusals(1)
         await why_was_bob_refused(page)
         await raised_for_a_day(page, tollgate, bobs)
         await a_key_for_fay(page, tollgate)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
+from tests.e2e.gateway import CONFIG, MASTER, bearer, gateway
 from tests.e2e.test_opentelemetry import collector
 
 PLANTED = "planted-secret-9f2c"
@@ -15,16 +15,6 @@ SECRETS = [
     MASTER,
     *(f"{beginning}{PLANTED}" for beginning in ("sk-", "provider-", "prompt ", "receiver-")),
 ]
-
-
-async def _recorded(tollgate: Gateway, refusals: int) -> None:
-    """Wait until so many refusals are recorded, which happens beside the calls."""
-    async with asyncio.timeout(30):
-        while True:
-            reply = await tollgate.client.get(tollgate.url + "/refusals", headers=bearer(MASTER))
-            if len(reply.json()) == refusals:
-                return
-            await asyncio.sleep(0.1)
 
 
 async def test_no_record_alert_event_or_trace_holds_a_secret(
@@ -55,7 +45,7 @@ async def test_no_record_alert_event_or_trace_holds_a_secret(
                 await tollgate.chat(key, **prompt)
             await tollgate.chat(slow, stream=True, **prompt)
             await tollgate.manage("/key/regenerate", key=slow, new_key=f"sk-{PLANTED}-c")
-            await _recorded(tollgate, 4)
+            await tollgate.recorded_refusals(4)
             told = []
             for path in ("/refusals", "/spend/logs?summarize=false", "/audit", "/metrics"):
                 reply = await tollgate.client.get(tollgate.url + path, headers=bearer(MASTER))
