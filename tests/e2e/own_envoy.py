@@ -96,8 +96,12 @@ async def own_envoy(
     mode: str = "grpc",
     change_clusters: Change = lambda _: None,
     others: Sequence[Serving] = (),
+    access_logs: Sequence[dict[str, Any]] = (),
 ) -> AsyncIterator[Gateway]:
-    """Run an Envoy of one's own before it. `others`: whose workers it asks as well."""
+    """Run an Envoy of one's own before it.
+
+    `others`: whose workers it asks as well. `access_logs`: those that its owner has.
+    """
     loaded = settings.load(served.folder / "file.yaml")
     loaded = replace(loaded, tollgate=loaded.tollgate.model_copy(update={"mode": mode}))
     port = free_port()
@@ -112,6 +116,7 @@ async def own_envoy(
     manager = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0][
         "typed_config"
     ]
+    manager["access_log"] += access_logs
     change(
         {each["name"].rpartition(".")[2]: each["typed_config"] for each in manager["http_filters"]}
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import yaml
+from tests.e2e.documented_commands import DOCS
 from tests.e2e.gateway import Gateway, bearer
 from tests.e2e.money_provider import Provider
 from tests.e2e.own_envoy import Serving, own_envoy, serving
@@ -38,6 +41,7 @@ model_list:
 general_settings: {{master_key: sk-1234}}
 tollgate:
   workers: 1
+  access_log_metadata: true
 """
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 MESSAGE = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
@@ -62,6 +66,11 @@ STREAM = {
     "content_type": "text/event-stream",
     "chunks": [*(f"data: {json.dumps(each)}\n\n" for each in EVENTS), "data: [DONE]\n\n"],
 }
+
+
+LOGGED_PAGE = (DOCS / "access-log.md").read_text(encoding="utf-8")
+COUNTS = {"input_tokens": 1000, "output_tokens": 500}
+COST_NANOUSD = 2_000_000
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -154,6 +163,83 @@ async def test_a_body_that_comes_as_text_is_read(served: Serving) -> None:
     async with own_envoy(served, change) as gateway:
         _, record = await charged(gateway, "local")
     assert (record["usage"], record["spend"]) == ("exact", 0.002)
+
+
+def documented(folder: Path) -> list[dict[str, Any]]:
+    """The log that the page has, once as JSON and once as its line of text."""
+    match = re.search(r"```yaml\n(.*?)```", LOGGED_PAGE, re.DOTALL)
+    assert match is not None
+    (as_json,) = yaml.safe_load(match[1])["access_log"]
+    (line,) = re.findall(r"^    (%START_TIME.*)$", LOGGED_PAGE, re.MULTILINE)
+    as_text = json.loads(json.dumps(as_json))
+    as_json["typed_config"]["path"] = str(folder / "json")
+    as_text["typed_config"]["path"] = str(folder / "text")
+    as_text["typed_config"]["log_format"] = {
+        "text_format_source": {"inline_string": line.partition(" ")[2] + "\n"}
+    }
+    return [as_json, as_text]
+
+
+async def logged(folder: Path, count: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The lines of both logs, once there are as many of each."""
+    async with asyncio.timeout(30):
+        while True:
+            lines, texts = (
+                (folder / name).read_text(encoding="utf-8").splitlines()
+                for name in ("json", "text")
+            )
+            if len(lines) >= count and len(texts) >= count:
+                return [json.loads(each) for each in lines], texts
+            await asyncio.sleep(0.1)
+
+
+async def call(gateway: Gateway, key: str, model: str) -> str:
+    """The id of one call."""
+    reply = await gateway.client.post(
+        f"{gateway.url}/v1/chat/completions",
+        json={"model": model, "max_tokens": 600, "stream": model == "streaming", "messages": []},
+        headers=bearer(key),
+    )
+    return reply.headers["x-tollgate-request-id"]
+
+
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+async def test_a_call_is_logged_with_its_key_its_tokens_and_its_cost(
+    served: Serving, mode: str, tmp_path: Path
+) -> None:
+    """Of a reply and of a stream, in the words of docs/access-log.md; a refusal has none of it."""
+    logs = documented(tmp_path)
+    async with own_envoy(served, lambda _: None, mode, access_logs=logs) as gateway:
+        key = await gateway.key(key_alias=f"Zoë {mode}", max_budget=1)
+        await logged(tmp_path, 1)  # the management's own call
+        ids = [await call(gateway, key, model) for model in ("local", "streaming")]
+        await call(gateway, "sk-nobody", "local")
+        _, *lines = (await logged(tmp_path, 4))[0]
+        _, *texts = (await logged(tmp_path, 4))[1]
+    told = {
+        "grpc": {
+            "cost_nanousd": str(COST_NANOUSD),
+            "certainty": "exact",
+            "usage": COUNTS,
+            "reported": None,
+        },
+        "native": {"cost_nanousd": None, "certainty": None, "usage": None},
+    }[mode]
+    for line, text, model, identity in zip(lines, texts, ("local", "streaming"), ids, strict=False):
+        assert line | told == line
+        assert (line["status"], line["request_id"], line["model"]) == (200, identity, model)
+        assert line["key_alias"] == f"Zo\\u00eb {mode}"
+        assert int(line["held_nanousd"]) > 600 * 2000
+        if mode == "grpc":
+            assert text == f"200 key=Zo\\u00eb {mode} cost={COST_NANOUSD} in=1000 out=500"
+        else:
+            reported = line["reported"]
+            usage = reported.get("usage") or json.dumps(
+                {name.removeprefix("usage."): value for name, value in reported.items()}
+            )
+            assert json.loads(usage) | USAGE == json.loads(usage)
+    assert (lines[2]["status"], lines[2]["request_id"], lines[2]["usage"]) == (401, None, None)
+    assert texts[2] == "401 key=- cost=- in=- out=-"
 
 
 @asynccontextmanager

@@ -145,8 +145,9 @@ def _unmetered(question: Question, deployment: Deployment, *, ask: bool) -> Admi
     if question.query and (target := without_key(upstream or path)) != path:
         upstream = target
     plain = question.raw if question.coding else b""
-    place = question.facts.conversation
-    return Admission(deployment.id, None, edits, (), upstream, question.coding, plain, place)
+    place, key = question.facts.conversation, question.caller.key
+    name = "" if key is None else key.alias or key.name
+    return Admission(deployment.id, None, edits, (), upstream, question.coding, plain, place, name)
 
 
 def _edits(

@@ -102,7 +102,8 @@ async def serve_worker(
     decides: Decides = admissions
     if spans is not None:
         decides = TracedAdmissions(admissions, spans, core.clock)
-    door = AuthorizationOverHttp(decides, core.meter, apis)
+    logged = settings.tollgate.access_log_metadata
+    door = AuthorizationOverHttp(decides, core.meter, apis, logged=logged)
     counts = dict(token_counters(settings.deployments)) if settings.tollgate.tokenizer else {}
 
     alert_watch = _alert_watch(core, directory)
@@ -119,8 +120,10 @@ async def serve_worker(
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
     methods: Methods = {
-        CHECK_METHOD: unary(Authorization(decides, core.meter).check),
-        PROCESS_METHOD: streaming(ExternalProcessor(core.meter, apis, counts).process),
+        CHECK_METHOD: unary(Authorization(decides, core.meter, logged=logged).check),
+        PROCESS_METHOD: streaming(
+            ExternalProcessor(core.meter, apis, counts, logged=logged).process
+        ),
         ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
     }
     ends = [log.end_all]

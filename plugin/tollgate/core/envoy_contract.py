@@ -87,8 +87,14 @@ HIDDEN: Final = "1"
 HELD: Final = "held"
 """Native mode: headers for the client, unless ext_proc has told the same ones settled."""
 
+LOGGED_PREFIX: Final = "logged_"
+"""Prefix of what Envoy's own access log may print of an admission. No filter reads it."""
+
 EXT_PROC_NAMESPACE: Final = "tollgate"
-"""The namespace of dynamic metadata that ext_proc may write. Its keys are flags."""
+"""The namespace of dynamic metadata that ext_proc may write.
+
+Its keys are the flags below, and what Envoy's own access log may print of a settlement.
+"""
 METERED: Final = "metered"
 """Flag: ext_proc has seen the reply's headers and will settle."""
 SETTLED: Final = "settled"

@@ -106,7 +106,7 @@ class Metering:
         Cancelling the caller does not cancel the settlement. Returns nothing if the call was
         settled before. While the store is down, returns only the cost and keeps trying.
         """
-        reservation, settlement = ended.reservation, self._settlement(ended)
+        reservation, settlement = ended.reservation, self.settlement(ended)
         cost = Header(COST, dollars(settlement.cost_nanousd))
         try:
             standing = await asyncio.shield(self._settling.start(self._settle(ended, settlement)))
@@ -178,7 +178,8 @@ class Metering:
         """Wait for running settlements."""
         await self._settling.drain()
 
-    def _settlement(self, ended: Ended) -> Settlement:
+    def settlement(self, ended: Ended) -> Settlement:
+        """Return what a call costs, whose usage lacks nothing."""
         reservation = ended.reservation
         price = (
             self._catalog.price(reservation.deployment, reservation.model) or self._default_price
@@ -242,7 +243,7 @@ class Metering:
         return standing
 
     async def _settle_all(self, ended: Sequence[Ended]) -> None:
-        settlements = [self._settlement(each) for each in ended]
+        settlements = [self.settlement(each) for each in ended]
         calls = [
             (each.reservation, settlement)
             for each, settlement in zip(ended, settlements, strict=True)

@@ -138,6 +138,13 @@ class EdgeSettings(OwnSection):
         ),
     )
     metrics: MetricsSettings = Field(MetricsSettings(), description="who reads /metrics")
+    access_log_metadata: bool = Field(
+        default=False,
+        description=(
+            "whether Envoy's own access log may print key, request id, tokens and cost of a call"
+            " (docs/access-log.md)"
+        ),
+    )
     max_connections: int = Field(
         10_000, ge=1, description="connections of clients at once; more are closed"
     )

@@ -150,7 +150,12 @@ class Journey:
         self.meter = Metering(self.counters, Catalog.of((), {}), None, InputEstimates())
         self.decision = JOURNEYS[self.name]
         self.deciding = Deciding(self.decision)
-        self.http = AuthorizationOverHttp(self.deciding, self.meter, APIS)  # type: ignore[arg-type]
+        self.http = AuthorizationOverHttp(
+            self.deciding,  # type: ignore[arg-type]
+            self.meter,
+            APIS,
+            logged=True,
+        )
         await self.http.start(f"unix:{self.socket}")
         try:
             await self._pass()
@@ -183,6 +188,7 @@ class Journey:
         verified = (name for each in self.deciding.asked for name in each.headers)
         seen["verified"] = sum(name in (CLAIMS_HEADER, FAULT_HEADER) for name in verified)
         self.metadata[name] = dict(answer.metadata)
+        seen["left in metadata"] = len(answer.metadata)
         await self._continue({**headers, **answer.upstream})
         seen["worded"] = sum(worded_as(envoy.manager, self.metadata))
 
@@ -231,9 +237,8 @@ class Journey:
         http.headers.update(headers)
         request.attributes.context_extensions.update(config.get("context_extensions", {}))
         call = EnvoyCall()
-        Authorization(self.deciding, self.meter).check(call).received(  # type: ignore[arg-type]
-            request.SerializeToString()
-        )
+        door = Authorization(self.deciding, self.meter, logged=True)  # type: ignore[arg-type]
+        door.check(call).received(request.SerializeToString())
         await asyncio.wait_for(call.answered.wait(), 5)
         return _heard_over_grpc(CheckResponse.FromString(call.sent[0]))
 

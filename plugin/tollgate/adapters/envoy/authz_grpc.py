@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.grpc.call import Call
-from tollgate.adapters.envoy.metadata import admitted
+from tollgate.adapters.envoy.metadata import admitted, logged_facts
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
@@ -44,8 +44,9 @@ _PERMISSION_DENIED = Status(code=7)  # google.rpc.Code
 class Authorization:
     """Envoy's Authorization service."""
 
-    def __init__(self, admissions: Decides, meter: Metering) -> None:
-        self._decisions = Decisions(admissions, meter, _GrpcWording())
+    def __init__(self, admissions: Decides, meter: Metering, *, logged: bool = False) -> None:
+        """Prepare to serve. `logged`: whether Envoy's own access log may print of each call."""
+        self._decisions = Decisions(admissions, meter, _GrpcWording(logged=logged))
 
     def check(self, call: Call) -> _Check:
         """Begin a call of the method Check."""
@@ -93,10 +94,17 @@ class _GrpcWording:
 
     key_may_pass = CheckResponse(status=_OK, ok_response=OkHttpResponse()).SerializeToString()
 
+    def __init__(self, *, logged: bool) -> None:
+        self._logged = logged
+
     def admitted(self, asked: Request, admission: Admission) -> bytes:
         headers = list(admission.headers)
         if admission.reservation is not None:
             headers.append(Header(REQUEST_ID, admission.reservation.id))
+        metadata = admitted(admission.reservation, admission.edits)
+        if self._logged and metadata is not None:
+            for name, value in logged_facts(admission):
+                metadata.fields[name].string_value = value
         response = CheckResponse(
             status=_OK,
             ok_response=OkHttpResponse(
@@ -105,7 +113,7 @@ class _GrpcWording:
                 # precedence over those of admission.
                 response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
             ),
-            dynamic_metadata=admitted(admission.reservation, admission.edits),
+            dynamic_metadata=metadata,
         )
         return response.SerializeToString()
 

@@ -18,7 +18,7 @@ import httptools
 
 from tollgate.adapters.envoy.decisions import Decisions
 from tollgate.adapters.envoy.listening import listen
-from tollgate.adapters.envoy.metadata import edits_text, reservation_text
+from tollgate.adapters.envoy.metadata import edits_text, logged_facts, reservation_text
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
@@ -54,8 +54,16 @@ _LEAVES = b"HTTP/1.1 503 \r\ncontent-length: 0\r\n\r\n"
 class AuthorizationOverHttp:
     """Serves Envoy's ext_authz on one address. While it is `leaving`, health checks fail."""
 
-    def __init__(self, admissions: Decides, meter: Metering, apis: Mapping[str, Api]) -> None:
-        self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis))
+    def __init__(
+        self,
+        admissions: Decides,
+        meter: Metering,
+        apis: Mapping[str, Api],
+        *,
+        logged: bool = False,
+    ) -> None:
+        """Prepare to serve. `logged`: whether Envoy's own access log may print of each call."""
+        self.decisions = Decisions(admissions, meter, _HttpWording(meter, apis, logged=logged))
         self.connections: set[_EnvoyConnection] = set()
         self.leaving = False
         self.draining = False
@@ -79,9 +87,10 @@ class AuthorizationOverHttp:
 class _HttpWording:
     """Words decisions as responses whose headers Envoy keeps, or passes to the client."""
 
-    def __init__(self, meter: Metering, apis: Mapping[str, Api]) -> None:
+    def __init__(self, meter: Metering, apis: Mapping[str, Api], *, logged: bool) -> None:
         self.key_may_pass = _response(HTTPStatus.OK, ())
         self._meter = meter
+        self._logged = logged
         self._reaches = {name: reach_of(api) for name, api in apis.items()}
 
     def admitted(self, asked: Request, admission: Admission) -> bytes:
@@ -107,6 +116,8 @@ class _HttpWording:
                 changes.append(
                     _line(HELD, "".join(f"{each.name}={each.value};" for each in admission.headers))
                 )
+        if self._logged:
+            lines += (_line(name, value) for name, value in logged_facts(admission))
         if admission.coding or changes:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
         return _response(HTTPStatus.OK, lines)

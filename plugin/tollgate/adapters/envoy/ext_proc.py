@@ -10,19 +10,25 @@ therefore settled here only if the reply certainly ended with it; otherwise the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, TypeAlias
 
-from google.protobuf.struct_pb2 import Struct
-
 from tollgate import telemetry
+from tollgate.adapters.envoy.ext_proc_answers import (
+    UNCHANGED,
+    encoded,
+    headers_answer,
+    replaced,
+    streamed,
+    unchanged_body,
+)
 from tollgate.adapters.envoy.grpc.call import Call
-from tollgate.adapters.envoy.header_mutations import header_mutation
 from tollgate.adapters.envoy.metadata import (
     METERED_FLAG,
     SETTLED_FLAG,
     find_meter,
     find_reservation,
+    logged_settlement,
 )
 from tollgate.background import Background
 from tollgate.core.answers.headers import COST
@@ -34,16 +40,11 @@ from tollgate.core.usage.native import hidden_tokens
 from tollgate.core.usage.reading import NOTHING_READ
 from tollgate.metering.metering import Ended, Metering, used
 from tollgate.pb.ext_proc_pb2 import (
-    BodyMutation,
     BodyResponse,
-    CommonResponse,
-    HeadersResponse,
     HttpBody,
     HttpHeaders,
     ProcessingMode,
     ProcessingRequest,
-    ProcessingResponse,
-    StreamedBodyResponse,
     TrailersResponse,
 )
 
@@ -53,23 +54,8 @@ _DUPLEX: Final = ProcessingMode.FULL_DUPLEX_STREAMED
 _BodyMode: TypeAlias = ProcessingMode.BodySendMode.ValueType
 
 
-def _encoded(**members: object) -> bytes:
-    response: ProcessingResponse = ProcessingResponse(**members)  # type: ignore[arg-type]
-    return response.SerializeToString()
-
-
-# Answers to messages that need no change.
-_UNCHANGED: Final = {
-    "request_headers": _encoded(request_headers=HeadersResponse()),
-    "request_body": _encoded(request_body=BodyResponse()),
-    "request_trailers": _encoded(request_trailers=TrailersResponse()),
-    "response_headers": _encoded(response_headers=HeadersResponse()),
-    "response_body": _encoded(response_body=BodyResponse()),
-    "response_trailers": _encoded(response_trailers=TrailersResponse()),
-}
-_PASS: Final = _UNCHANGED["response_body"]
-_PASS_END: Final = _encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED_FLAG)
-_TRAILERS: Final = _encoded(response_trailers=TrailersResponse(), dynamic_metadata=SETTLED_FLAG)
+_PASS: Final = UNCHANGED["response_body"]
+_PASS_END: Final = encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED_FLAG)
 
 Answer = bytes | Coroutine[None, None, bytes]
 """An answer to Envoy, or a coroutine that waits for the store first."""
@@ -79,14 +65,22 @@ class ExternalProcessor:
     """Envoy's ExternalProcessor service."""
 
     def __init__(
-        self, meter: Metering, apis: Mapping[str, Api], counts: Mapping[str, Callable[[str], int]]
+        self,
+        meter: Metering,
+        apis: Mapping[str, Api],
+        counts: Mapping[str, Callable[[str], int]],
+        *,
+        logged: bool = False,
     ) -> None:
-        """Prepare to serve. `counts`: token counters by deployment id, where a
-        tokenizer is known.
+        """Prepare to serve.
+
+        `counts`: token counters by deployment id, where a tokenizer is known. `logged`: whether
+        Envoy's own access log may print of each call.
         """
         self._meter = meter
         self._apis = apis
         self._counts = counts
+        self._logged = logged
         self._answering = Background()
 
     def process(self, call: Call) -> _Stream:
@@ -101,7 +95,15 @@ class ExternalProcessor:
         """
         count = self._counts.get(reservation.deployment)
         api = self._apis[reservation.dialect]
-        return _Reply(reservation, self._meter, api, count, tells=tells, body_mode=body_mode)
+        return _Reply(
+            reservation,
+            self._meter,
+            api,
+            count,
+            tells=tells,
+            body_mode=body_mode,
+            logged=self._logged,
+        )
 
     def answer_later(self, call: Call, coming: Coroutine[None, None, bytes]) -> None:
         """Answer once the store has."""
@@ -166,13 +168,13 @@ class _Stream:
                 return self._reply.on_trailers()
             if self._body_mode != _DUPLEX:
                 return None
-            return _UNCHANGED[kind]
+            return UNCHANGED[kind]
         if kind == "request_body" and self._duplex_request:
             body = request.request_body
-            return _encoded(request_body=_streamed(body.body, end=body.end_of_stream))
+            return encoded(request_body=streamed(body.body, end=body.end_of_stream))
         if kind is None:
             return b""
-        return _UNCHANGED[kind]
+        return UNCHANGED[kind]
 
     def _headers(self, request: ProcessingRequest) -> Answer | None:
         metadata = request.metadata_context
@@ -180,7 +182,7 @@ class _Stream:
         if reservation is None:
             if self._body_mode != _DUPLEX:
                 return None
-            return _UNCHANGED["response_headers"]
+            return UNCHANGED["response_headers"]
         # Where Envoy's own filters were to read the reply, ext_authz has already reported the
         # limits.
         tells = find_meter(metadata) is None
@@ -192,7 +194,7 @@ class _Stream:
             return self._reply.on_body(body)
         if self._body_mode != _DUPLEX:
             return None
-        return _encoded(response_body=_streamed(body.body, end=body.end_of_stream))
+        return encoded(response_body=streamed(body.body, end=body.end_of_stream))
 
 
 class _Reply:
@@ -207,6 +209,7 @@ class _Reply:
         *,
         tells: bool,
         body_mode: _BodyMode,
+        logged: bool,
     ) -> None:
         self._reservation = reservation
         self._meter = meter
@@ -222,6 +225,8 @@ class _Reply:
         self._begun = False
         self._body_bytes = 0
         self._settled = False
+        self._logged = logged
+        self._flag = SETTLED_FLAG
 
     def on_headers(self, message: HttpHeaders) -> Answer:
         headers = {each.key: each.raw_value.decode("latin-1") for each in message.headers.headers}
@@ -241,7 +246,7 @@ class _Reply:
         # Hiding an event shortens the stream.
         removed = ("content-length",) if self._reservation.hide_usage else ()
         if self._duplex:
-            return _headers(removed=removed, metadata=METERED_FLAG)
+            return headers_answer(removed=removed, metadata=METERED_FLAG)
         mode = self._body_mode(content_type, headers.get("content-length"))
         self._buffered = mode != ProcessingMode.STREAMED
         self._in_part = self._in_part or mode == ProcessingMode.BUFFERED_PARTIAL
@@ -250,7 +255,7 @@ class _Reply:
             response_body_mode=mode,
             response_trailer_mode=ProcessingMode.SEND,
         )
-        return _headers(removed=removed, metadata=METERED_FLAG, override=override)
+        return headers_answer(removed=removed, metadata=METERED_FLAG, override=override)
 
     def on_body(self, message: HttpBody) -> Answer:
         if self._reader is None:
@@ -268,16 +273,18 @@ class _Reply:
             return self._settled_body()
         self._settle_soon(complete=True)
         if passed is chunk and not rest and not self._duplex:
+            if self._logged:
+                return encoded(response_body=BodyResponse(), dynamic_metadata=self._flag)
             return _PASS_END
         return self._replaced(passed + rest, end=True)
 
     def on_trailers(self) -> bytes:
         if self._settled:
-            return _UNCHANGED["response_trailers"]
+            return UNCHANGED["response_trailers"]
         if self._reader is not None:
             self._reader.finish()
         self._settle_soon(complete=True)
-        return _TRAILERS
+        return encoded(response_trailers=TrailersResponse(), dynamic_metadata=self._flag)
 
     def ended(self, *, whole: bool) -> None:
         """Settle a reply whose last piece did not arrive.
@@ -300,18 +307,14 @@ class _Reply:
 
     def _replaced(self, body: bytes, *, end: bool = False) -> bytes:
         """Return an answer that replaces a piece by other bytes."""
-        if self._duplex:
-            response = _streamed(body, end=end)
-        else:
-            mutation = BodyMutation(body=body) if body else BodyMutation(clear_body=True)
-            response = BodyResponse(response=CommonResponse(body_mutation=mutation))
-        return _encoded(response_body=response, dynamic_metadata=SETTLED_FLAG if end else None)
+        response = streamed(body, end=end) if self._duplex else replaced(body)
+        return encoded(response_body=response, dynamic_metadata=self._flag if end else None)
 
     def _settled_headers(self) -> Answer:
         settling = self._settle()
 
         async def answer() -> bytes:
-            return _headers(self._told(await settling), metadata=SETTLED_FLAG)
+            return headers_answer(self._told(await settling), metadata=self._flag)
 
         return answer()
 
@@ -320,10 +323,8 @@ class _Reply:
         settling = self._settle()
 
         async def answer() -> bytes:
-            common = CommonResponse(header_mutation=header_mutation(self._told(await settling)))
-            return _encoded(
-                response_body=BodyResponse(response=common), dynamic_metadata=SETTLED_FLAG
-            )
+            body = unchanged_body(self._told(await settling))
+            return encoded(response_body=body, dynamic_metadata=self._flag)
 
         return answer()
 
@@ -333,14 +334,20 @@ class _Reply:
         return tuple(each for each in headers if each.name == COST)
 
     def _settle(self) -> Coroutine[None, None, tuple[Header, ...]]:
-        self._settled = True
         return self._meter.settle(self._ended(complete=True))
 
     def _settle_soon(self, *, complete: bool) -> None:
-        self._settled = True
         self._meter.settle_all_soon([self._ended(complete=complete)])
 
     def _ended(self, *, complete: bool) -> Ended:
+        """Return the end of the call, which is settled now."""
+        self._settled = True
+        ended = self._end(complete=complete)
+        if self._logged:
+            self._flag = logged_settlement(self._meter.settlement(ended))
+        return ended
+
+    def _end(self, *, complete: bool) -> Ended:
         reader = self._reader
         reading = reader.reading() if reader is not None else NOTHING_READ
         stream = self._reservation.stream
@@ -364,26 +371,3 @@ class _Reply:
         if int(content_length) <= _BUFFER_BOUND:
             return ProcessingMode.BUFFERED
         return ProcessingMode.STREAMED
-
-
-def _streamed(body: bytes, *, end: bool) -> BodyResponse:
-    """Return a piece in FULL_DUPLEX_STREAMED."""
-    streamed = StreamedBodyResponse(body=body, end_of_stream=end)
-    return BodyResponse(
-        response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed))
-    )
-
-
-def _headers(
-    headers: Iterable[Header] = (),
-    removed: Iterable[str] = (),
-    *,
-    metadata: Struct,
-    override: ProcessingMode | None = None,
-) -> bytes:
-    common = CommonResponse(header_mutation=header_mutation(headers, removed))
-    return _encoded(
-        response_headers=HeadersResponse(response=common),
-        mode_override=override,
-        dynamic_metadata=metadata,
-    )

@@ -6,17 +6,20 @@ The state of a request travels with it, never in a process.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
 
 from tollgate.core.calls import reservation_text as reservations
-from tollgate.core.calls.decision import Edit
-from tollgate.core.calls.reservation import Reservation
+from tollgate.core.calls.decision import Admission, Edit
+from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.usage import Counts
 from tollgate.core.envoy_contract import (
     AUTHZ_FILTER,
     EDITS,
     EXT_PROC_NAMESPACE,
+    LOGGED_PREFIX,
     METER_HEADER,
     METERED,
     READ_BY_EXT_PROC,
@@ -104,6 +107,47 @@ def usage_fields(metadata: Metadata) -> dict[str, object]:
 def _flag(name: str) -> Struct:
     struct = Struct()
     struct.fields[EXT_PROC_NAMESPACE].struct_value.fields[name].bool_value = True
+    return struct
+
+
+def logged_facts(admission: Admission) -> Iterator[tuple[str, str]]:
+    """Yield names and values of an admission for Envoy's own access log, as printable ASCII.
+
+    Escaped like JSON, because a log must not be broken by an alias with a line end.
+    """
+    reservation = admission.reservation
+    if reservation is None:
+        return
+    for name, value in (
+        ("request_id", reservation.id),
+        ("key_alias", admission.key_name),
+        ("model", reservation.model),
+        ("held_nanousd", str(reservation.cost_nanousd)),
+    ):
+        yield LOGGED_PREFIX + name, _UNPRINTABLE.sub(_escaped, value)
+
+
+def logged_settlement(settlement: Settlement) -> Struct:
+    """Return SETTLED_FLAG with what Envoy's own access log may print of a settlement.
+
+    What is printed alone is text: of a number, Envoy prints six digits.
+    """
+    struct = Struct()
+    fields = struct.fields[EXT_PROC_NAMESPACE].struct_value.fields
+    fields[SETTLED].bool_value = True
+    usage = settlement.usage
+    for name, value in (
+        ("cost_nanousd", str(settlement.cost_nanousd)),
+        ("certainty", settlement.certainty),
+        ("input_tokens", str(usage.input_tokens)),
+        ("output_tokens", str(usage.output_tokens)),
+    ):
+        fields[name].string_value = value
+    counts = fields["usage"].struct_value
+    counts.SetInParent()
+    for kind in Counts.__struct_fields__:
+        if amount := getattr(usage, kind):
+            counts.fields[kind].number_value = amount
     return struct
 
 

@@ -59,7 +59,8 @@ class Admission(Struct, frozen=True):
 
     `path`: the path and query to ask the provider for, where they are not the client's. `coding`:
     the content coding that the body came in, if any; it goes on as `plain`, which `edits` are of.
-    `conversation`: where the messages stand in the body.
+    `conversation`: where the messages stand in the body. `key_name`: the key's alias or last
+    letters; empty for the master key.
     """
 
     deployment: str
@@ -70,6 +71,7 @@ class Admission(Struct, frozen=True):
     coding: str = ""
     plain: bytes = b""
     conversation: tuple[int, int] = (0, 0)
+    key_name: str = ""
 
 
 Decision = Admission | Refusal

@@ -35,6 +35,7 @@ from tollgate.core.envoy_contract import (
     KEY_CHECK,
     KEY_CHECK_FILTER,
     KEY_CHECK_HEADER,
+    LOGGED_PREFIX,
     METER_FILTER,
     METER_HEADER,
     READ_BY_EXT_PROC,
@@ -144,7 +145,9 @@ def admission(ours: TollgateSettings) -> Json:
         allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
         allowed_client_headers=_told_refused(),
         allowed_client_headers_on_success=_told(),
-        dynamic_metadata_from_headers=_exactly(*_SAID),
+        dynamic_metadata_from_headers=ListStringMatcher(
+            patterns=[*_exactly(*_SAID).patterns, StringMatcher(prefix=LOGGED_PREFIX)]
+        ),
     )
     message = ExtAuthz(
         **_COMMON,

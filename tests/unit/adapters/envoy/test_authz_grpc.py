@@ -8,6 +8,7 @@ import asyncio
 import json
 
 import pytest
+from msgspec import structs
 from tests.fakes import FixedClock, MemoryCounters
 from tests.make import reservation, tokens
 from tests.unit.adapters.envoy.deciding import Deciding
@@ -42,7 +43,7 @@ def check_of(
 
 
 async def decided(
-    decision: Decision | None, message: bytes, *, gone: bool = False
+    decision: Decision | None, message: bytes, *, gone: bool = False, logged: bool = False
 ) -> tuple[CheckResponse, Deciding, MemoryCounters]:
     """What one Check is answered, what admission was asked, and what is held after it."""
     counters, call, deciding = (
@@ -52,7 +53,7 @@ async def decided(
     )
     meter = Metering(counters, Catalog.of((), {}), None, InputEstimates())
     await counters.reserve(HELD)
-    receiver = Authorization(deciding, meter).check(call)  # type: ignore[arg-type]
+    receiver = Authorization(deciding, meter, logged=logged).check(call)  # type: ignore[arg-type]
     receiver.received(message)
     receiver.ended(whole=True)
     await asyncio.wait_for(call.answered.wait(), 5)
@@ -77,6 +78,24 @@ async def test_a_request_that_may_pass_is_routed_and_carries_what_it_holds() -> 
     metadata.filter_metadata["envoy.filters.http.ext_authz"].CopyFrom(answer.dynamic_metadata)
     assert find_reservation(metadata) == HELD
     assert counters.ledger == []
+
+
+async def test_envoys_own_access_log_can_print_who_asks() -> None:
+    """In ASCII, since an alias may hold a line end; nothing is told unless asked for."""
+    named = structs.replace(ADMITTED, key_name="Zo\u00eb\n")
+    answer, _, _ = await decided(named, check_of(), logged=True)
+    told = dict(answer.dynamic_metadata.items())
+    del told["reservation"]
+    assert told == {
+        "logged_request_id": "r1",
+        "logged_key_alias": "Zo\\u00eb\\u000a",
+        "logged_model": HELD.model,
+        "logged_held_nanousd": str(HELD.cost_nanousd),
+    }
+    answer, _, _ = await decided(named, check_of())
+    assert set(answer.dynamic_metadata) == {"reservation"}
+    unmetered, _, _ = await decided(Admission("d", None), check_of(), logged=True)
+    assert not unmetered.dynamic_metadata.fields
 
 
 async def test_edits_and_another_path_are_told() -> None:

@@ -55,14 +55,24 @@ class Door:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, decision: Decision, *, waits: bool = False, fails: bool = False
+    folder: Path,
+    decision: Decision,
+    *,
+    waits: bool = False,
+    fails: bool = False,
+    logged: bool = False,
 ) -> AsyncIterator[Door]:
     counters = MemoryCounters(FixedClock())
     meter = Metering(counters, Catalog.of((), {}), None, InputEstimates())
     deciding, socket = Deciding(None if fails else decision), folder / "authz.sock"
     if waits:
         deciding.may_go_on.clear()
-    door = AuthorizationOverHttp(deciding, meter, table())  # type: ignore[arg-type]
+    door = AuthorizationOverHttp(
+        deciding,  # type: ignore[arg-type]
+        meter,
+        table(),
+        logged=logged,
+    )
     await door.start(f"unix:{socket}")
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(transport=transport, base_url="http://tollgate") as client:
@@ -100,6 +110,19 @@ async def test_what_may_pass_is_named_its_route_its_reader_and_its_reservation(
     assert headers["reservation"] == reservation_text(HELD)
     assert headers["x-tollgate-request-id"] == "r1"
     assert headers["x-ratelimit-remaining-tokens"] == "970"
+
+
+async def test_envoys_own_access_log_can_print_who_asks(tmp_path: Path) -> None:
+    """In ASCII, since a header carries nothing else."""
+    named = structs.replace(ADMITTED, key_name="Zo\u00eb\n")
+    async with opened(tmp_path, named, logged=True) as door:
+        headers = await door.headers()
+    assert {name: headers[name] for name in headers if name.startswith("logged_")} == {
+        "logged_request_id": "r1",
+        "logged_key_alias": "Zo\\u00eb\\u000a",
+        "logged_model": HELD.model,
+        "logged_held_nanousd": str(HELD.cost_nanousd),
+    }
 
 
 async def test_what_envoy_cannot_read_goes_to_ext_proc_with_its_headers_held_back(
