@@ -21,6 +21,7 @@ from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
 from tollgate.ports import LedgerQuery, Settled
 from tollgate.ports.history_ports import Group
+from tollgate.reporting.call_events import EventPublisher
 from tollgate.reporting.recording import Recorder, RecorderTerms
 
 NOON_US = 1_800_014_400_000_000  # 2027-01-15T12:00Z
@@ -120,10 +121,13 @@ def recorder(
     folder: Path,
     terms: RecorderTerms | None = None,
     clock: FixedClock | None = None,
+    events: EventPublisher | None = None,
 ) -> Recorder:
     stream = ValkeyLedgerStream(store)
     files, clock = OverflowFiles(folder), clock or FixedClock(NOON_US)
-    return Recorder(stream, history, clock, Leased(), files, terms or RecorderTerms())
+    return Recorder(
+        stream, history, clock, Leased(), files, terms or RecorderTerms(), events=events
+    )
 
 
 async def spent(history: SqlHistory, group: Group = Group.KEY, **days: int) -> dict[str, int]:

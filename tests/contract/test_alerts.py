@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.desk import People
 from tests.fakes import FixedClock
 from tests.make import DOLLAR, limit_set, settlement
@@ -16,6 +18,7 @@ from tollgate.adapters.valkey.alerts.alert_book import ValkeyAlertBook
 from tollgate.adapters.valkey.alerts.alert_queue import ValkeyAlertQueue
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.keys import ALERTS
 from tollgate.core.alerting.alert import Alert, Event
 from tollgate.core.callers.rules import Policy
 from tollgate.core.calls.reservation import Reservation
@@ -25,6 +28,7 @@ from tollgate.core.limits.accounts import Account, Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Bucket, Limit
 from tollgate.metering.alert_watch import AlertWatch
 from tollgate.metering.watched_scopes import AlertTerms
+from tollgate.ports.event_ports import Taken
 from tollgate.reporting.telling.alert_delivery import MOST_TRIES, AlertDelivery
 
 TERMS = AlertTerms(Policy(), (800, 1000))
@@ -76,9 +80,9 @@ class Watched:
         """What is recorded after all processes have looked."""
         await asyncio.gather(*(each.look() for each in self.watches))
         taken = await self.queue.take("test")
-        for each in taken:
+        for each in taken.alerts:
             await self.queue.done("test", each.place)
-        return [each.alert for each in taken]
+        return [each.alert for each in taken.alerts]
 
     def advance(self, seconds: int) -> None:
         self.clock.us += seconds * 1_000_000
@@ -221,7 +225,43 @@ async def test_a_sink_that_is_added_later_begins_with_what_comes_then(
     await watched.spend(DOLLAR * 8 // 10)
     await watched.watches[0].look()
     await watched.queue.prepare("late")
-    assert await watched.queue.take("late") == []
+    assert await watched.queue.take("late") == Taken([])
     await watched.spend(DOLLAR)
     await watched.watches[0].look()
-    assert len(await watched.queue.take("late")) == 1
+    assert len((await watched.queue.take("late")).alerts) == 1
+
+
+async def test_alerts_that_the_store_has_dropped_are_counted_for_each_receiver(
+    store: Valkey, pipe: Pipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that nobody has read yet, and those that wait for another try."""
+    watched, receiver = Watched(store, pipe, processes=1), Receiver("missing")
+    delivery = AlertDelivery(watched.queue, (receiver,))
+    await watched.queue.prepare(receiver.name)
+
+    async def crossed(amounts: range) -> None:
+        for dollars in amounts:
+            watched.people.keys["h"] = replace(
+                KEY, limits=limit_set(max_budget_nanousd=dollars * DOLLAR)
+            )
+            await watched.spend(DOLLAR)
+            await watched.watches[0].look()
+
+    receiver.fails = True
+    await crossed(range(1, 3))
+    await delivery.tell(receiver)
+    await store.xtrim(ALERTS, maxlen=1, approximate=False)
+    await delivery.tell(receiver)
+    receiver.fails = False
+    for _ in range(2):
+        await delivery.tell(receiver)
+    lost = partial(REGISTRY.get_sample_value, "tollgate_alerts_lost_total", {"sink": "missing"})
+    assert (lost(), len(receiver.told)) == (3, 1)
+    failing, losing, ended = caplog.messages
+    assert failing == "delivery to alert receiver missing fails and is tried again: it is down"
+    assert losing.endswith("alert receiver missing: 3 alerts are lost: the store had no room")
+    assert ended.endswith(" s: 5 tries failed; 3 alerts are lost: the store had no room")
+    await crossed(range(3, 6))
+    await store.xtrim(ALERTS, maxlen=1, approximate=False)
+    await delivery.tell(receiver)
+    assert (lost(), len(receiver.told)) == (3 + 5, 2)

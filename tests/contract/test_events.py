@@ -15,17 +15,33 @@ import jsonschema_rs
 import msgspec
 import pytest
 from prometheus_client import REGISTRY
-from tests.contract.history_databases import HOUR_US, NOON_US, Leased, a_record, write
+from sqlalchemy import Engine
+from tests.contract.history_databases import (
+    HOUR_US,
+    NOON_US,
+    Leased,
+    a_record,
+    engine,
+    postgresql_url,
+    recorder,
+    spent,
+    write,
+)
 from tests.contract.history_databases import settled as settled_at
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.events.event_file import FileSink
 from tollgate.adapters.events.webhook import WebhookSink
+from tollgate.adapters.history.database import open_database
+from tollgate.adapters.history.history import SqlHistory
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
+from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
 from tollgate.core.calls.bill import Bill, Line
 from tollgate.reporting.call_events import EventPublisher, EventSink, SinkUnavailable, event, joined
+from tollgate.reporting.recording import RecorderTerms
 
+__all__ = ["engine", "postgresql_url"]
 SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
 
 
@@ -140,9 +156,73 @@ async def test_the_store_keeps_what_a_sink_does_not_have(store: Valkey, tmp_path
     assert last is not None
     assert await both.furthest_removable("default", last) is None
     assert await publisher(store, fast).furthest_removable("default", last) == last
-    await both.count_lost("default", last)
-    lost = "tollgate_events_lost_total"
-    assert REGISTRY.get_sample_value(lost, {"sink": "slow"}) == 4
-    assert REGISTRY.get_sample_value(lost, {"sink": "fast"}) is None
+    assert await both.deliver(slow) == 4
     assert await both.furthest_removable("default", last) == last
-    assert await both.deliver(slow) == 0
+
+
+@pytest.mark.parametrize("outage", ["sink", "database"])
+async def test_only_the_oldest_events_are_lost_and_each_of_them_is_counted(
+    store: Valkey,
+    engine: Engine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    outage: str,
+) -> None:
+    """Where the store has no room: the sink is away for long, or it and the database are."""
+    sink = FileSink(f"slow-{outage}-{engine.dialect.name}", tmp_path / "slow")
+    events = publisher(store, sink)
+    history = SqlHistory(engine)
+    await history.prepare()
+    terms = RecorderTerms(most_entries=150)
+    recording = recorder(store, history, tmp_path / "overflow", terms, events=events)
+    await write(store, [a_record(number) for number in range(3)], settled_us=NOON_US)
+    assert await events.deliver(sink) == 3
+    await write(store, [a_record(number) for number in range(3, 1_000)], settled_us=NOON_US)
+    if outage == "sink":
+        await recording.drain()
+        await recording.remove_recorded()
+    else:
+        await recording.relieve_store()
+    assert 0 < await ValkeyLedgerStream(store).length("default") <= 150
+    lost = REGISTRY.get_sample_value("tollgate_events_lost_total", {"sink": sink.name})
+    assert lost is not None
+    rest = await events.deliver(sink)
+    assert 3 + lost + rest == 1_000
+    told = [json.loads(line)["event_id"] for line in (tmp_path / "slow").read_text().splitlines()]
+    assert told == [a_record(each).id for each in (0, 1, 2, *range(1_000 - rest, 1_000))]
+    lines = [each for each in caplog.messages if "events are lost" in each]
+    assert len(lines) == 1
+    await recording.drain()
+    assert await spent(history) == {"k": 5_000}
+
+
+async def test_events_that_the_store_would_forget_by_their_age_are_counted_before(
+    store: Valkey, tmp_path: Path
+) -> None:
+    """The ledger has a bound by age, too; a short one leaves sinks time nevertheless."""
+    engine = open_database(f"sqlite:///{tmp_path}/history.db")
+    history = SqlHistory(engine)
+    await history.prepare()
+    sink = FileSink("aged", tmp_path / "aged")
+    events = publisher(store, sink)
+    await write(store, [a_record(1)], settled_us=NOON_US - 23 * HOUR_US)
+    await write(store, [a_record(2)], settled_us=NOON_US - 20 * HOUR_US)
+    terms = RecorderTerms(most_age_us=24 * HOUR_US)
+    recording = recorder(store, history, tmp_path / "overflow", terms, events=events)
+    await recording.drain()
+    await recording.remove_recorded()
+    assert REGISTRY.get_sample_value("tollgate_events_lost_total", {"sink": "aged"}) == 1
+    assert await events.deliver(sink) == 1
+    engine.dispose()
+
+
+async def test_a_body_has_a_bounded_number_of_events(store: Valkey) -> None:
+    """However many were settled at once."""
+    fields = {str(number): msgspec.json.encode(a_record(number)) for number in range(1_200)}
+    await store.sadd(ORGANIZATIONS, "default")  # type: ignore[misc] # the stub knows no await
+    await store.xadd(organization_keys("default")[1], fields)  # type: ignore[arg-type]
+    with receiving() as receiver:
+        sink = WebhookSink("large", receiver.url, None)
+        assert await publisher(store, sink).deliver(sink) == 1_200
+        await sink.close()
+    assert [len(json.loads(each)["events"]) for each in receiver.bodies] == [500, 500, 200]

@@ -13,6 +13,7 @@ from tests.contract.history_databases import (
     DAY_US,
     HOUR_US,
     NOON_US,
+    Leased,
     a_record,
     engine,
     history,
@@ -26,13 +27,14 @@ from tests.fakes import FixedClock
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.history.history import SqlHistory
+from tollgate.adapters.history.overflow_files import OverflowFiles
 from tollgate.adapters.history.tables import RECORDS
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import RECORDER
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.ports import Settled
-from tollgate.reporting.recording import RecorderTerms
+from tollgate.reporting.recording import Recorder, RecorderTerms
 
 __all__ = ["engine", "history", "postgresql_url"]
 
@@ -104,12 +106,11 @@ async def test_a_recorder_removes_what_is_kept_no_longer(
         assert len(connection.execute(select(RECORDS.c.id)).all()) == 1
 
 
-class Failing(SqlHistory):
-    """A database that is away for a while."""
+class Kept(SqlHistory):
+    """A database that tells when it has kept something."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self.outages = 2
         self.kept = asyncio.Event()
 
     async def keep(
@@ -118,6 +119,14 @@ class Failing(SqlHistory):
         new = await super().keep(organization, records, position)
         self.kept.set()
         return new
+
+
+class Failing(Kept):
+    """A database that is away for a while."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.outages = 2
 
     async def prepare(self) -> None:
         if self.outages:
@@ -135,7 +144,7 @@ async def test_a_recorder_waits_for_a_database_that_is_away(
 ) -> None:
     """It says so, and loses nothing."""
     monkeypatch.setattr("tollgate.reporting.recording._BACKOFF_S", (0.0,))
-    await write(store, [a_record(1)])
+    await write(store, [a_record(1)], settled_us=NOON_US)
     history = Failing(engine)
     recording = recorder(store, history, tmp_path)
     running = asyncio.create_task(recording.run())
@@ -144,8 +153,9 @@ async def test_a_recorder_waits_for_a_database_that_is_away(
     await running
     assert await spent(history) == {"k": 5}
     assert [each.getMessage() for each in caplog.records].count(
-        "the history is behind the ledger, and is tried again: away"
-    ) == 2
+        "delivery to the history fails and is tried again: away"
+    ) == 1
+    assert caplog.messages[-1].endswith(" s: 2 tries failed")
 
 
 async def test_the_store_keeps_what_is_recorded_for_an_hour_only(
@@ -187,6 +197,29 @@ async def test_an_outage_costs_a_file_and_no_record(
     assert await later.drain() == 1_000
     assert list((tmp_path / "overflow").iterdir()) == []
     assert await spent(history) == {"k": 5_000}
+
+
+async def test_a_recorder_without_the_lease_takes_in_its_own_files(
+    history: SqlHistory, engine: Engine, store: Valkey, tmp_path: Path
+) -> None:
+    """No other recorder can read them: it may be on another machine."""
+    await write(store, [a_record(number) for number in range(10)], settled_us=NOON_US)
+    terms = RecorderTerms(most_entries=0)
+    await recorder(store, history, tmp_path, terms).relieve_store()
+
+    class Refused(Leased):
+        async def take(self) -> bool:
+            return False
+
+    files, stream = OverflowFiles(tmp_path), ValkeyLedgerStream(store)
+    taken_in = Kept(engine)
+    other = Recorder(stream, taken_in, FixedClock(NOON_US), Refused(), files, terms)
+    running = asyncio.create_task(other.run())
+    await asyncio.wait_for(taken_in.kept.wait(), 10)
+    other.stop()
+    await running
+    assert await spent(history) == {"k": 50}
+    assert not [part async for part in files.waiting()]
 
 
 async def test_one_recorder_of_a_store_works(store: Valkey) -> None:

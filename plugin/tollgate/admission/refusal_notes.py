@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec import Struct, structs
 
@@ -103,11 +104,9 @@ class RefusalNotes:
         finally:
             for flood in self._floods.values():
                 self._count_others(flood)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WRITE_S):
                     await self._write()
-            except TimeoutError:
-                telemetry.refusals_dropped(len(self._waiting))
 
     def _wait(self, noted: Noted, times: int) -> None:
         if len(self._waiting) < MOST_WAITING:
@@ -134,11 +133,16 @@ class RefusalNotes:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
+        written = False
         try:
             await self._book.add([record_of(noted, times) for noted, times in waiting])
+            written = True
         except StoreUnavailable as error:
             telemetry.store_failed("refusals", error)
-            telemetry.refusals_dropped(sum(times for _, times in waiting))
+        finally:
+            # Also where the last write takes too long, and is cancelled.
+            if not written:
+                telemetry.refusals_dropped(sum(times for _, times in waiting))
 
 
 def record_of(noted: Noted, times: int) -> RefusalRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from tollgate.background import beside
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.heartbeat import keep_beating
 from tollgate.ports.history_ports import DAY_US
-from tollgate.reporting import history_telemetry
 from tollgate.reporting.call_events import EventPublisher, EventSink
 from tollgate.reporting.recording import Recorder, RecorderTerms
 from tollgate.reporting.telling.stream_recording import StreamRecorder
@@ -91,10 +90,8 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    try:
+    with suppress(HistoryUnavailable):  # which `run` tells, and tries again
         await recorder.prepare()
-    except HistoryUnavailable as error:
-        history_telemetry.not_recorded(error)
     health = nullcontext() if places.health is None else health_served(places.health)
     async with beside(_beating(places.beat)):
         running = asyncio.gather(recorder.run(), events.run())

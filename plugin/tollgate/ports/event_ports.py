@@ -43,7 +43,9 @@ def matches(query: LedgerQuery, record: RefusalRecord) -> bool:
 
 
 class StreamPlace(NamedTuple):
-    """Where an entry of a stream stands; `milliseconds` are those of the store's clock."""
+    """Where an entry of a stream stands; `milliseconds` are those of the store's clock, `sequence`
+    is how many the stream has had, this one included.
+    """
 
     milliseconds: int
     sequence: int
@@ -56,11 +58,16 @@ class PlacedAlert:
     place: StreamPlace
     alert: Alert
 
+    def missing_since(self, place: StreamPlace | None) -> int:
+        """Return how many alerts were between a place and this one; None: nobody asked before."""
+        return 0 if place is None else max(0, self.place.sequence - place.sequence - 1)
+
 
 class RefusalPlace(NamedTuple):
     """Where a refusal stands among all: the greater, the later it was written.
 
-    `milliseconds` are those of the writing, by the store's clock.
+    `milliseconds` are those of the writing, by the store's clock; `sequence` is how many requests
+    of the organization were refused up to then, those of this record included.
     """
 
     milliseconds: int
@@ -74,6 +81,14 @@ class PlacedRefusal:
 
     place: RefusalPlace
     record: RefusalRecord
+
+    def missing_since(self, place: RefusalPlace | None) -> int:
+        """Return how many requests were refused between a place and this record; None: nobody
+        asked before.
+        """
+        if place is None:
+            return 0
+        return max(0, self.place.sequence - self.record.times - place.sequence)
 
 
 class RefusalLog(Protocol):
@@ -163,6 +178,14 @@ class Queued:
     alert: Alert
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Alerts to tell now. `lost`: how many others the store has dropped since the last time."""
+
+    alerts: Sequence[Queued]
+    lost: int = 0
+
+
 class AlertQueue(Protocol):
     """Alerts on their way to sinks, each of which takes every alert once.
 
@@ -173,7 +196,7 @@ class AlertQueue(Protocol):
         """Let a sink begin with what is recorded from now on, unless it has begun before."""
         ...
 
-    async def take(self, sink: str) -> list[Queued]:
+    async def take(self, sink: str) -> Taken:
         """Return alerts that are new, or whose last try is long enough ago, for this process
         alone.
         """

@@ -15,6 +15,16 @@ HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 
 
+NEWEST = f"{2**64 - 1}-{2**64 - 1}"
+"""A position behind all others."""
+
+
+def position_order(position: str) -> tuple[int, int]:
+    """Return what orders the positions of a ledger."""
+    milliseconds, _, sequence = position.partition("-")
+    return int(milliseconds), int(sequence)
+
+
 @dataclass(frozen=True, slots=True)
 class StreamedRecords:
     """Records of one organization's ledger, oldest first, and the position behind the last."""
@@ -39,11 +49,16 @@ class LedgerStream(Protocol):
         ...
 
     async def after(
-        self, organization: str, position: str | None, since_us: int | None = None
+        self,
+        organization: str,
+        position: str | None,
+        since_us: int | None = None,
+        until: str | None = None,
     ) -> StreamedRecords | None:
         """Return some records behind a position (None: from the oldest on); None: none is there.
 
-        `since_us`: records of calls that were admitted earlier may be left out.
+        `since_us`: records of calls that were admitted earlier may be left out. `until`: the last
+        position that is asked for.
         """
         ...
 

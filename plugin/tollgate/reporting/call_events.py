@@ -18,14 +18,17 @@ from tollgate.core.calls.ledger_sums import charged_parts
 from tollgate.core.calls.usage import Counts
 from tollgate.core.errors import StoreUnavailable, TollgateError
 from tollgate.ports import Settled
-from tollgate.ports.history_ports import Lease, LedgerStream
+from tollgate.ports.history_ports import Lease, LedgerStream, position_order
 from tollgate.reporting import history_telemetry
+from tollgate.reporting.telling.outage_lines import OutageLines
 
 SCHEMA_VERSION = "1.0"
 """Grows in its second number with new fields, in its first when a field changes or goes."""
 
 _IDLE_S = 1.0
 _BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+# Half a megabyte, which receivers take in one body.
+_MOST_AT_ONCE = 500
 _MANY_OF = frozenset({"tag"})
 _LEFT_OUT = frozenset({"proxy", "member", "organization_member"})
 _encode = Encoder().encode
@@ -75,6 +78,7 @@ class EventPublisher:
         self._positions = positions
         self._sinks = sinks
         self._lease = lease
+        self._outages = {each.name: OutageLines(f"event sink {each.name}") for each in sinks}
         self._stopping = asyncio.Event()
 
     async def deliver(self, sink: EventSink) -> int:
@@ -89,7 +93,8 @@ class EventPublisher:
                 if self._stopping.is_set() or not await self._lease.take():
                     return count
                 events = [event(organization, each) for each in streamed.records]
-                await sink.deliver(events)
+                for first in range(0, len(events), _MOST_AT_ONCE):
+                    await sink.deliver(events[first : first + _MOST_AT_ONCE])
                 position = streamed.position
                 await self._positions.move(sink.name, organization, position)
                 history_telemetry.events_delivered(sink.name, len(events))
@@ -119,21 +124,23 @@ class EventPublisher:
             if delivered is None:
                 return None
             found.append(delivered)
-        return min(found, key=_order)
+        return min(found, key=position_order)
 
-    async def count_lost(self, organization: str, position: str) -> None:
-        """Count the events up to a position that sinks do not have, since they go now."""
+    async def lose(self, organization: str, position: str) -> None:
+        """Let sinks go on behind a position, up to which the ledger is removed now.
+
+        What a sink does not have yet is counted as lost.
+        """
         for sink in self._sinks:
             delivered = await self._positions.find(sink.name, organization)
             lost = 0
-            while streamed := await self._stream.after(organization, delivered):
-                if _order(streamed.position) > _order(position):
-                    break
+            while streamed := await self._stream.after(organization, delivered, until=position):
                 lost += len(streamed.records)
                 delivered = streamed.position
             if lost and delivered is not None:
                 await self._positions.move(sink.name, organization, delivered)
                 history_telemetry.events_lost(sink.name, lost)
+                self._outages[sink.name].noted(lost, "events are lost: the store has no room")
 
     async def _keep_delivering(self, sink: EventSink) -> None:
         failures = 0
@@ -142,11 +149,13 @@ class EventPublisher:
             try:
                 if await self._lease.take():
                     await self.deliver(sink)
+                    self._outages[sink.name].worked()
                 failures = 0
             except (SinkUnavailable, StoreUnavailable) as error:
                 pause_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures += 1
-                history_telemetry.event_failed(sink.name, error)
+                history_telemetry.event_failed(sink.name)
+                self._outages[sink.name].failed(error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
@@ -197,8 +206,3 @@ def joined(events: Sequence[bytes]) -> bytes:
 
 def _moment(instant_us: int) -> str:
     return datetime.fromtimestamp(instant_us / 1_000_000, UTC).isoformat()
-
-
-def _order(position: str) -> tuple[int, int]:
-    milliseconds, _, sequence = position.partition("-")
-    return int(milliseconds), int(sequence)

@@ -21,8 +21,11 @@ _LAG_SECONDS = Gauge(
     "Age of the oldest settled call that the history does not have yet",
     multiprocess_mode="mostrecent",
 )
-
-
+_DAMAGED = Counter("tollgate_history_damaged", "Lines of overflow files that could not be read")
+_REFUSALS_LOST = Counter(
+    "tollgate_refusals_lost",
+    "Refused requests that the history will not have: it was away, and the store dropped them",
+)
 _EVENTS_DELIVERED = Counter(
     "tollgate_events_delivered", "Events of settled calls that a sink has acknowledged", ["sink"]
 )
@@ -41,16 +44,19 @@ def events_delivered(sink: str, events: int) -> None:
     _EVENTS_DELIVERED.labels(sink).inc(events)
 
 
-def event_failed(sink: str, error: Exception) -> None:
+def event_failed(sink: str) -> None:
     """Record that a sink did not take events; they are delivered again."""
     _EVENTS_FAILED.labels(sink).inc()
-    _log.warning("events for %s are delivered again later: %s", sink, error)
 
 
 def events_lost(sink: str, events: int) -> None:
     """Record that a sink will not get some events."""
     _EVENTS_LOST.labels(sink).inc(events)
-    _log.error("%d events are lost to %s: the store has no more room for them", events, sink)
+
+
+def refusals_lost(requests: int) -> None:
+    """Record that the history will not have some refusals."""
+    _REFUSALS_LOST.inc(requests)
 
 
 def recorded(records: int) -> None:
@@ -66,23 +72,12 @@ def lags(seconds: float) -> None:
 def overflowed(records: int) -> None:
     """Record that some records went to a file, from which they will be taken in."""
     _OVERFLOWED.inc(records)
-    _log.warning(
-        "the history is away and the store's ledger is full: %d records went to a file, and are"
-        " taken in later",
-        records,
-    )
 
 
 def overflow_not_read(file: str) -> None:
-    """Log a damaged line of an overflow file, such as a power cut leaves."""
+    """Record a damaged line of an overflow file, such as a power cut leaves."""
+    _DAMAGED.inc()
     _log.error("%s: a line is damaged, and its record is not in the history", file)
-
-
-def not_recorded(error: Exception) -> None:
-    """Log that the recorder could not go on; it tries again, and the ledger keeps what
-    it missed.
-    """
-    _log.warning("the history is behind the ledger, and is tried again: %s", error)
 
 
 def not_read(error: Exception) -> None:

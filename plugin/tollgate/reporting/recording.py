@@ -16,14 +16,17 @@ from tollgate.ports import Clock
 from tollgate.ports.history_ports import (
     DAY_US,
     HOUR_US,
+    NEWEST,
     History,
     Lease,
     LedgerStream,
     Overflow,
     SettledMetrics,
+    position_order,
 )
 from tollgate.reporting import history_telemetry
 from tollgate.reporting.call_events import EventPublisher
+from tollgate.reporting.telling.outage_lines import OutageLines
 from tollgate.reporting.telling.stream_recording import StreamRecorder
 
 # Reports add what is not recorded yet, so the pause is no age of theirs.
@@ -31,6 +34,7 @@ _IDLE_S = 1.0
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _FORGET_EVERY_US = HOUR_US
 _REMOVE_EVERY_US = 30_000_000
+_TO_A_FILE = "records went to a file, and are taken in later: the store had no room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class Recorder:
         self._overflow_waits = True
         self._stopping = asyncio.Event()
         self._positions: dict[str, str | None] = {}
+        self._outage = OutageLines("the history")
 
     async def prepare(self) -> None:
         """Bring the database to this version's form. Raises HistoryUnavailable."""
@@ -114,7 +119,10 @@ class Recorder:
         for organization, position in self._positions.items():
             if position is None:
                 continue
-            removable = await self._removable(organization, position)
+            removable: str | None = position
+            if self._events is not None:
+                await self._make_room(organization, position)
+                removable = await self._events.furthest_removable(organization, position)
             if removable is not None:
                 older_us = now_us - self._terms.stream_kept_us
                 await self._stream.remove_until(organization, removable, older_us)
@@ -134,15 +142,16 @@ class Recorder:
         It is for the time when the database is away. Raises StoreUnavailable, HistoryUnavailable.
         """
         for organization in await self._stream.organizations():
-            while await self._is_full(organization):
-                position = self._positions.get(organization)
-                streamed = await self._stream.after(organization, position)
+            position = self._positions.get(organization)
+            while (until := await self._too_much(organization, position)) is not None:
+                streamed = await self._stream.after(organization, position, until=until)
                 if streamed is None or not await self._lease.take():
                     break
                 await self._overflow.write(organization, streamed)
-                await self._stream.remove_until(organization, streamed.position)
+                await self._remove(organization, streamed.position)
                 self._overflow_waits = True
                 history_telemetry.overflowed(len(streamed.records))
+                self._outage.noted(len(streamed.records), _TO_A_FILE)
 
     async def run(self) -> None:
         """Record until `stop`. What fails is tried again, with a back-off.
@@ -156,11 +165,15 @@ class Recorder:
             try:
                 if await self._lease.take():
                     await self._work()
+                else:
+                    # No other recorder may read our files.
+                    await self._take_in_overflow()
+                self._outage.worked()
                 failures = 0
             except (StoreUnavailable, HistoryUnavailable) as error:
                 pause_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures += 1
-                history_telemetry.not_recorded(error)
+                self._outage.failed(error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
         with suppress(StoreUnavailable):
@@ -176,7 +189,7 @@ class Recorder:
             await self.prepare()
             await self.drain()
             if self._streams is not None:
-                await self._streams.drain(self._may_go_on)
+                await self._streams.drain(self._may_go_on, self._outage)
             await self.forget()
         except HistoryUnavailable:
             await self.relieve_store()
@@ -188,30 +201,42 @@ class Recorder:
     async def _may_go_on(self) -> bool:
         return not self._stopping.is_set() and await self._lease.take()
 
-    async def _removable(self, organization: str, position: str) -> str | None:
-        """Return up to where the store's ledger may go, which is recorded up to a position."""
-        if self._events is None:
-            return position
-        if await self._stream.length(organization) > self._terms.most_entries:
-            await self._events.count_lost(organization, position)
-            return position
-        return await self._events.furthest_removable(organization, position)
+    async def _make_room(self, organization: str, position: str) -> None:
+        """Remove the oldest of what is recorded, as far as sinks of events are too slow for it."""
+        while (until := await self._too_much(organization, None)) is not None:
+            until = min(until, position, key=position_order)
+            recorded = await self._stream.after(organization, None, until=until)
+            if recorded is None or not await self._may_go_on():
+                break
+            await self._remove(organization, recorded.position)
+
+    async def _remove(self, organization: str, position: str) -> None:
+        """Remove the ledger up to a position, whether sinks of events have it or not."""
+        if self._events is not None:
+            await self._events.lose(organization, position)
+        await self._stream.remove_until(organization, position)
 
     async def _take_in_overflow(self) -> int:
         new = 0
         if self._overflow_waits:
+            await self.prepare()
             async for organization, records in self._overflow.waiting():
                 new += await self._history.keep(organization, records)
             self._overflow_waits = False
         return new
 
-    async def _is_full(self, organization: str) -> bool:
+    async def _too_much(self, organization: str, position: str | None) -> str | None:
+        """Return up to where the store has no room for what is behind a position; None: it has."""
         if await self._stream.length(organization) > self._terms.most_entries:
-            return True
-        oldest_us = await self._stream.oldest_us(organization, self._positions.get(organization))
-        # A day before the store would remove it.
-        soon_us = self._clock.now_us() - self._terms.most_age_us + DAY_US
-        return oldest_us is not None and oldest_us < soon_us
+            return NEWEST
+        # The store itself would remove it in a day at most.
+        most_age_us = self._terms.most_age_us
+        kept_us = max(most_age_us - DAY_US, most_age_us * 9 // 10)
+        too_old_us = self._clock.now_us() - kept_us
+        oldest_us = await self._stream.oldest_us(organization, position)
+        if oldest_us is None or oldest_us >= too_old_us:
+            return None
+        return f"{too_old_us // 1000}-0"
 
     async def _tell_lag(self) -> None:
         waiting = [

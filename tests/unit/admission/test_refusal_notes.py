@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 
+import pytest
+from prometheus_client import REGISTRY
 from tests.desk import SECRET, Desk, admission, chat, hashed, refusal
 from tests.make import DOLLAR, limit_set
 
@@ -11,6 +15,7 @@ from tollgate.admission.refusal_notes import MOST_A_SECOND, MOST_WAITING
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.entities import Member, Team, User
 from tollgate.core.errors import StoreUnavailable
+from tollgate.counting import publish_counts
 
 KEY = hashed(SECRET)
 
@@ -139,3 +144,25 @@ async def test_a_store_that_is_down_loses_refusals_and_nothing_else() -> None:
     desk.refusals.add = works  # type: ignore[method-assign]
     refusal(await desk.ask())
     assert len(await desk.recorded()) == 1
+
+
+async def test_refusals_that_the_last_write_has_no_time_for_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that stops does not wait for a store that does not answer."""
+    monkeypatch.setattr("tollgate.admission.refusal_notes._LAST_WRITE_S", 0)
+    desk = Desk()
+    desk.key(limits=limit_set(rpm=0))
+
+    async def hangs(records: Sequence[RefusalRecord]) -> None:
+        await asyncio.Event().wait()
+
+    desk.refusals.add = hangs  # type: ignore[method-assign]
+    for _ in range(200):
+        refusal(await desk.ask())
+    dropped = partial(REGISTRY.get_sample_value, "tollgate_refusals_dropped_total")
+    publish_counts()
+    before = dropped() or 0
+    await desk.recorded()
+    publish_counts()
+    assert (dropped() or 0) - before == 200

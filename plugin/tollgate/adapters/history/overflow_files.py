@@ -52,18 +52,22 @@ class OverflowFiles:
     async def waiting(self) -> AsyncIterator[tuple[str, Sequence[Settled]]]:
         """Return all that was written, in parts, and remove each file at its end.
 
-        A line that a power cut left behind is logged and left out.
+        A line that a power cut left behind is told and left out. Raises HistoryUnavailable for a
+        file that cannot be read.
         """
         if not self._folder.is_dir():
             return
         for file in sorted(self._folder.glob("ledger-*.jsonl")):
-            with file.open("rb") as lines:
-                while part := list(islice(_read(file, lines), _AT_ONCE)):
-                    yield (
-                        part[0].organization,
-                        [Settled(each.settled_us, each.record) for each in part],
-                    )
-            file.unlink()
+            try:
+                with file.open("rb") as lines:
+                    while part := list(islice(_read(file, lines), _AT_ONCE)):
+                        yield (
+                            part[0].organization,
+                            [Settled(each.settled_us, each.record) for each in part],
+                        )
+                file.unlink()
+            except OSError as error:
+                raise HistoryUnavailable(f"{file}: {error.strerror}") from error
 
     def _append(self, organization: str, lines: Sequence[bytes]) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from tollgate.core.errors import NotTold, StoreUnavailable
 from tollgate.ports.event_ports import AlertQueue, AlertSink, Queued
 from tollgate.reporting.telling import alert_telemetry
+from tollgate.reporting.telling.outage_lines import OutageLines
 
 LOOK_EVERY_S = 1.0
 MOST_TRIES = 15
@@ -24,6 +25,7 @@ class AlertDelivery:
     def __init__(self, queue: AlertQueue, sinks: Sequence[AlertSink]) -> None:
         self._queue = queue
         self._sinks = sinks
+        self._outages = {each.name: OutageLines(f"alert receiver {each.name}") for each in sinks}
 
     async def keep_telling(self) -> None:
         """Tell forever."""
@@ -31,7 +33,11 @@ class AlertDelivery:
 
     async def tell(self, sink: AlertSink) -> None:
         """Tell a sink what waits for it now. Raises StoreUnavailable."""
-        for queued in await self._queue.take(sink.name):
+        taken = await self._queue.take(sink.name)
+        if taken.lost:
+            alert_telemetry.alerts_lost(sink.name, taken.lost)
+            self._outages[sink.name].noted(taken.lost, "alerts are lost: the store had no room")
+        for queued in taken.alerts:
             if await self._told(sink, queued):
                 await self._queue.done(sink.name, queued.place)
 
@@ -50,11 +56,16 @@ class AlertDelivery:
 
     async def _told(self, sink: AlertSink, queued: Queued) -> bool:
         """Tell one alert; return whether it need not be tried again."""
+        outage = self._outages[sink.name]
         try:
             await sink.tell(queued.alert)
         except NotTold as error:
             given_up = queued.tries >= MOST_TRIES
-            alert_telemetry.not_told(sink.name, queued.alert.id, error, given_up=given_up)
+            alert_telemetry.not_told(sink.name, given_up=given_up)
+            outage.failed(error)
+            if given_up:
+                outage.noted(1, f"alerts are given up after {MOST_TRIES} tries")
             return given_up
         alert_telemetry.told(sink.name)
+        outage.worked()
         return True

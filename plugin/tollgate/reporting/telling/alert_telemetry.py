@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-
 from prometheus_client import Counter
-
-_log = logging.getLogger("tollgate")
 
 _TRIES = Counter(
     "tollgate_alert_tries",
@@ -15,13 +11,25 @@ _TRIES = Counter(
 )
 
 
+_LOST = Counter(
+    "tollgate_alerts_lost",
+    "Alerts that a receiver, or the history, will not get: it was away, and the store dropped them",
+    ["sink"],
+)
+HISTORY = "history"
+"""The label of what the history will not have."""
+
+
 def told(sink: str) -> None:
     """Record that a sink took an alert."""
     _TRIES.labels(sink, "told").inc()
 
 
-def not_told(sink: str, alert_id: str, error: Exception, *, given_up: bool) -> None:
+def not_told(sink: str, *, given_up: bool) -> None:
     """Record that a sink did not take an alert."""
     _TRIES.labels(sink, "given_up" if given_up else "failed").inc()
-    outcome = "is given up" if given_up else "is tried again"
-    _log.warning("alert %s did not reach %s and %s: %s", alert_id, sink, outcome, error)
+
+
+def alerts_lost(sink: str, alerts: int) -> None:
+    """Record that a sink will not get some alerts."""
+    _LOST.labels(sink).inc(alerts)

@@ -16,11 +16,25 @@ from valkey.exceptions import ResponseError
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ALERTS
 from tollgate.core.alerting.alert import Alert
-from tollgate.ports.event_ports import Queued
+from tollgate.ports.event_ports import Queued, Taken
 
 _AT_ONCE = 20
 # Longer than a sink may take, so that nobody else takes an alert that is being told.
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 10_000, 600_000
+
+# KEYS: the stream. ARGV: the group, the consumer, how many entries. Returns up to where the group
+# had read before, and the new entries.
+_READ = """
+local before = ''
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local fields = {}
+  for number = 1, #group, 2 do fields[group[number]] = group[number + 1] end
+  if fields['name'] == ARGV[1] then before = fields['last-delivered-id'] end
+end
+local new = redis.call(
+  'XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], '>')
+return {before, new and new[1][2] or {}}
+"""
 
 _decode = msgspec.json.Decoder(Alert).decode
 
@@ -42,28 +56,39 @@ class ValkeyAlertQueue:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
 
-    async def take(self, sink: str) -> list[Queued]:
+    async def take(self, sink: str) -> Taken:
         """Return alerts to tell now, for this process alone."""
-        found: list[Queued] = []
         with store_errors():
-            pending: Any = await self._client.xpending_range(
-                ALERTS, sink, "-", "+", _AT_ONCE, idle=self._first_pause_ms
+            again, dropped = await self._again(sink)
+            before, new = await self._client.eval(  # type: ignore[misc]
+                _READ, 1, ALERTS, sink, self._consumer, str(_AT_ONCE)
             )
-            for each in pending:
-                tries = int(each["times_delivered"])
-                pause_ms = min(self._first_pause_ms << min(tries - 1, 16), _LONGEST_PAUSE_MS)
-                if each["time_since_delivered"] < pause_ms:
-                    continue
-                # Of all who ask, the store gives it to the first; for the others it is idle no
-                # more.
-                claimed: Any = await self._client.xclaim(
-                    ALERTS, sink, self._consumer, pause_ms, [each["message_id"]]
-                )
-                found += [_queued(entry, tries + 1) for entry in claimed if entry[1]]
-            new: Any = await self._client.xreadgroup(
-                sink, self._consumer, {ALERTS: ">"}, count=_AT_ONCE
-            )
-        return found + [_queued(entry, 1) for _, entries in _streams(new) for entry in entries]
+        alerts = [_queued(name, fields[1], tries=1) for name, fields in new]
+        if alerts:
+            # The second part of an id is the number of alerts up to then.
+            dropped += max(0, _number(new[0][0]) - _number(before) - 1)
+        return Taken([*again, *alerts], dropped)
+
+    async def _again(self, sink: str) -> tuple[list[Queued], int]:
+        """Return alerts whose last try is long enough ago, and how many the store has dropped."""
+        found, dropped = list[Queued](), 0
+        pending: Any = await self._client.xpending_range(
+            ALERTS, sink, "-", "+", _AT_ONCE, idle=self._first_pause_ms
+        )
+        for each in pending:
+            name, tries = each["message_id"], int(each["times_delivered"])
+            pause_ms = min(self._first_pause_ms << min(tries - 1, 16), _LONGEST_PAUSE_MS)
+            if each["time_since_delivered"] < pause_ms:
+                continue
+            if not await self._client.xrange(ALERTS, name, name):
+                dropped += int(await self._client.xack(ALERTS, sink, name))
+                continue
+            # Of all who ask, the store gives it to the first; for the others it is idle no more.
+            claimed: Any = await self._client.xclaim(ALERTS, sink, self._consumer, pause_ms, [name])
+            found += [
+                _queued(place, *fields.values(), tries=tries + 1) for place, fields in claimed
+            ]
+        return found, dropped
 
     async def done(self, sink: str, place: str) -> None:
         """Acknowledge an alert."""
@@ -71,12 +96,9 @@ class ValkeyAlertQueue:
             await self._client.xack(ALERTS, sink, place)
 
 
-def _streams(answer: Any) -> list[tuple[Any, Any]]:
-    """Return the streams of an answer, whose form depends on the protocol's version."""
-    return list(answer.items() if isinstance(answer, dict) else answer)
-
-
-def _queued(entry: Any, tries: int) -> Queued:
-    name, fields = entry
-    (text,) = fields.values()
+def _queued(name: bytes, text: bytes, *, tries: int) -> Queued:
     return Queued(name.decode(), tries, _decode(text))
+
+
+def _number(name: bytes) -> int:
+    return int(name.partition(b"-")[2])

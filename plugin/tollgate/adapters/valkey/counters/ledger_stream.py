@@ -12,7 +12,7 @@ from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record
 from tollgate.ports import Settled
-from tollgate.ports.history_ports import StreamedRecords
+from tollgate.ports.history_ports import StreamedRecords, position_order
 
 # An entry holds up to 64 records, so one part stays below some megabytes and one transaction short.
 _ENTRIES = 200
@@ -35,7 +35,11 @@ class ValkeyLedgerStream:
         return sorted(name.decode() for name in names)
 
     async def after(
-        self, organization: str, position: str | None, since_us: int | None = None
+        self,
+        organization: str,
+        position: str | None,
+        since_us: int | None = None,
+        until: str | None = None,
     ) -> StreamedRecords | None:
         """Return some records behind a position (None: from the oldest on); None: none is there.
 
@@ -44,11 +48,11 @@ class ValkeyLedgerStream:
         oldest = "-" if position is None else f"({position}"
         if since_us is not None:
             since_ms = max(0, since_us // 1000 - _CLOCK_SKEW_MS)
-            if position is None or _numbers(position) < (since_ms, 0):
+            if position is None or position_order(position) < (since_ms, 0):
                 oldest = f"{since_ms}-0"
         with store_errors():
             entries: Any = await self._client.xrange(
-                _key(organization), oldest, "+", count=_ENTRIES
+                _key(organization), oldest, until or "+", count=_ENTRIES
             )
         if not entries:
             return None
@@ -75,7 +79,7 @@ class ValkeyLedgerStream:
         self, organization: str, position: str, settled_us: int | None = None
     ) -> None:
         """Remove the entries up to a position, included; with `settled_us` only older ones."""
-        milliseconds, sequence = _numbers(position)
+        milliseconds, sequence = position_order(position)
         first_kept = (milliseconds, sequence + 1)
         if settled_us is not None:
             first_kept = min(first_kept, (settled_us // 1000, 0))
@@ -87,8 +91,3 @@ class ValkeyLedgerStream:
 
 def _key(organization: str) -> str:
     return organization_keys(organization)[1]
-
-
-def _numbers(position: str) -> tuple[int, int]:
-    milliseconds, _, sequence = position.partition("-")
-    return int(milliseconds), int(sequence)
