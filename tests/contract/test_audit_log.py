@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import pytest
 from tests.make import limit_set
@@ -15,9 +16,11 @@ from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.core.audit import Action, Change
 from tollgate.core.entities import Key, Member, Team, User
 from tollgate.core.errors import BadRequest, Conflict
-from tollgate.ports import AuditLog, AuditQuery, Registry, Stored, Write
+from tollgate.ports import Registry, Stored, Write
+from tollgate.ports.audit_ports import AuditedAt, AuditLog, AuditQuery
 
 EVERYTHING = AuditQuery()
+MANY = 100_000
 
 
 @dataclass
@@ -134,6 +137,38 @@ async def test_entries_are_found_by_kind_and_id_in_parts(audited: Audited) -> No
         if cursor is None:
             break
     assert found == ["u4", "u3", "u2", "u1", "u0"]
+
+
+async def test_entries_are_found_by_when_they_were_written(audited: Audited) -> None:
+    """Both ends are included; before the first and after the last there is nothing."""
+    entries: tuple[AuditedAt, ...] = ()
+    while len({each.at_us for each in entries}) < 3:
+        await audited.registry.write(Write(None, User(f"u{len(entries)}")))
+        entries = (await audited.log.page(EVERYTHING, MANY)).entries
+    times = sorted({each.at_us for each in entries})
+    bounds = [None, -1, *(each + more for each in times for more in (-1, 0, 1))]
+    for since_us, until_us in product(bounds, bounds):
+        query = AuditQuery(since_us=since_us, until_us=until_us)
+        found = (await audited.log.page(query, MANY)).entries
+        expected = [
+            each
+            for each in entries
+            if (since_us is None or since_us <= each.at_us)
+            and (until_us is None or each.at_us <= until_us)
+        ]
+        assert list(found) == expected
+
+
+async def test_parts_of_a_time_follow_each_other(audited: Audited) -> None:
+    """Each entry once; what was written after it does not come."""
+    for number in range(4):
+        await audited.registry.write(Write(None, User(f"u{number}")))
+    until_us = (await audited.log.page(EVERYTHING, 1)).entries[0].at_us
+    query = AuditQuery(until_us=until_us)
+    first = await audited.log.page(query, 3)
+    second = await audited.log.page(query, 3, first.cursor)
+    names = [each.entry.change.id for each in (*first.entries, *second.entries)]
+    assert names == ["u3", "u2", "u1", "u0"]
 
 
 async def test_a_filter_is_for_the_kind_and_the_id_alone(audited: Audited) -> None:

@@ -11,17 +11,8 @@ from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference
 from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import BUDGETED, Budget, Entity
 from tollgate.core.errors import Conflict
-from tollgate.ports import (
-    AuditedAt,
-    AuditPage,
-    AuditQuery,
-    E,
-    Owner,
-    Page,
-    Stored,
-    Write,
-    entity_of,
-)
+from tollgate.ports import E, Owner, Page, Stored, Write, entity_of
+from tollgate.ports.audit_ports import AuditedAt, AuditPage, AuditQuery
 
 
 class MemoryRegistry:
@@ -139,6 +130,8 @@ class MemoryAuditLog:
             AuditedAt(number, each)
             for number, each in reversed(list(enumerate(self._registry.audited)))
             if query.kind in (None, each.change.kind) and query.id in (None, each.change.id)
+            if (query.since_us or 0) <= number
+            if query.until_us is None or number <= query.until_us
         ]
         following = str(place + count) if len(found) > place + count else None
         return AuditPage(tuple(found[place : place + count]), following)

@@ -89,12 +89,17 @@ class Reports:
     @property
     def complete_from_us(self) -> int:
         """Return the time before which settled records may have been removed."""
-        return max(0, self._clock.now_us() - self._kept_us)
+        return max(0, self.now_us - self._kept_us)
+
+    @property
+    def now_us(self) -> int:
+        """Return the time that ages are counted from."""
+        return self._clock.now_us()
 
     @property
     def today(self) -> date:
         """Return the current UTC day."""
-        return datetime.fromtimestamp(self._clock.now_us() // 1_000_000, UTC).date()
+        return datetime.fromtimestamp(self.now_us // 1_000_000, UTC).date()
 
     async def proxy_spend(self) -> Spend:
         """Return what the whole proxy has spent in its current period."""

@@ -49,6 +49,9 @@ def test_the_audit_log_is_listed_and_exported(run: Run, monkeypatch: pytest.Monk
     assert row[1:5] == ["master key, API", "create", "customer", "audited-1"]
     assert json.loads(row[7])["id"] == "audited-1"
     assert "audited-1" in run("audit", "--id", "audited-1").stdout
+    ended = run("audit", "--kind", "customer", "--until", "1969-12-31", "--json").stdout
+    begun = run("audit", "--kind", "customer", "--since", "1970-01-01", "--json").stdout
+    assert (json.loads(ended), json.loads(begun)) == ([], listed)
     for number in range(5):
         run("customer", "delete", f"audited-{number}")
 

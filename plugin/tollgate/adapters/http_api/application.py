@@ -35,7 +35,7 @@ from tollgate.adapters.http_api.routes.lookups import (
 )
 from tollgate.adapters.http_api.routes.scopes import customers, organizations, tags
 from tollgate.management import Management
-from tollgate.ports import AuditLog
+from tollgate.ports.audit_ports import AuditLog
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports

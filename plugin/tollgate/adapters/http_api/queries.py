@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from tollgate.core.errors import BadRequest, NotFound
 from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.limits.duration import parse_duration
 from tollgate.management import Management
 from tollgate.management.virtual_keys import as_hash
 from tollgate.ports import LedgerQuery
@@ -42,6 +43,27 @@ Day = Annotated[
         examples=["2026-11-27"],
     ),
 ]
+
+_Moment = Annotated[str | None, Query(max_length=40)]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """When something was: from one time to another, both included; None: no bound.
+
+    A time is an age as `90m` or `7d`, or a day or time of ISO 8601; without a zone it is UTC. A day
+    as `until` is included.
+    """
+
+    since: _Moment = None
+    until: _Moment = None
+
+    def bounds_us(self, now_us: int) -> tuple[int | None, int | None]:
+        """Return both times. Raises BadRequest."""
+        until_us = _moment_us("until", self.until, now_us)
+        if self.until is not None and until_us is not None and _is_day(self.until):
+            until_us += _DAY_US - 1
+        return _moment_us("since", self.since, now_us), until_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +160,30 @@ def _names(dependant: Dependant) -> set[str]:
 
 def _midnight_us(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _moment_us(name: str, text: str | None, now_us: int) -> int | None:
+    """Return the time of a text. Raises BadRequest."""
+    if text is None:
+        return None
+    try:
+        return now_us - parse_duration(text).length_us
+    except BadRequest:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(
+            f"{name} must be an age, as 90m or 7d, or a time, as 2026-11-27T15:30", name
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

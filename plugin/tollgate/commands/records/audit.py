@@ -34,6 +34,10 @@ class AuditedKind(StrEnum):
 def audit(
     kind: Annotated[AuditedKind | None, typer.Option(help="only entities of this kind")] = None,
     entity_id: Annotated[str | None, typer.Option("--id", help="only this entity")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="how long ago, as 90m or 7d, or a day or time of UTC")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="likewise; a day is included")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="how many at most; default all that are kept")
     ] = None,
@@ -45,9 +49,9 @@ def audit(
     """List what was changed, latest first: who, when, and each field before and after.
 
     Example: `tollgate audit --kind key --limit 20`
-    Example: `tollgate audit --csv > changes.csv`
+    Example: `tollgate audit --since 2026-11-01 --until 2026-11-30 --csv > november.csv`
     """
-    query = {"kind": kind, "entity_id": entity_id}
+    query = {"kind": kind, "entity_id": entity_id, "since": since, "until": until}
     rows = list(_changes(url, master_key, query, limit))
     if as_json:
         show(rows, as_json=True)

@@ -32,9 +32,9 @@ def refusals(
     customer: Annotated[str | None, typer.Option(help="only this customer")] = None,
     model: Annotated[str | None, typer.Option(help="only this model")] = None,
     since: Annotated[
-        str | None, typer.Option(help="how long ago, as 90m or 7d, or a time of UTC")
+        str | None, typer.Option(help="how long ago, as 90m or 7d, or a day or time of UTC")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="likewise")] = None,
+    until: Annotated[str | None, typer.Option(help="likewise; a day is included")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="how many at most")] = 100,
     cursor: Annotated[
         str | None, typer.Option(help="cursor printed at the end of the previous part")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_args
 
 import pytest
-from tests.unit.management_fixtures import MASTER, Api, World
+from tests.unit.management_fixtures import MASTER, Api, World, error_of
 
 from tollgate.adapters.http_api.wire.audits import EntityKind
 from tollgate.commands.records.audit import AuditedKind
@@ -151,6 +151,31 @@ async def test_the_log_is_for_administrators_and_filtered(api: Api) -> None:
     answer = await api.get("/audit", entity_id="b")
     assert [each["by"] for each in answer.json()] == ["master key, API"]
     assert (await api.get("/audit", kind="colour")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"since": "1970-01-02"}, 0),
+        ({"since": "1970-01-01"}, 1),
+        ({"until": "1970-01-01"}, 1),
+        ({"until": "1969-12-31"}, 0),
+        ({"since": "1970-01-01T01:00+01:00", "until": "1970-01-01T00:00:01"}, 1),
+        ({"since": "1d"}, 0),
+        ({"until": "1d"}, 1),
+    ],
+)
+async def test_the_log_is_asked_for_a_time(api: Api, query: dict[str, str], found: int) -> None:
+    """By ages, days and times; a day is included. The log in memory begins in 1970."""
+    await api.post("/budget/new", {"budget_id": "b"})
+    assert len((await api.get("/audit", **query)).json()) == found
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+async def test_a_time_that_is_none_is_refused_by_name(api: Api, name: str) -> None:
+    """400."""
+    answer = await api.get("/audit", **{name: "soon"})
+    assert (answer.status_code, error_of(answer)["param"]) == (400, name)
 
 
 async def test_the_log_holds_no_secret(

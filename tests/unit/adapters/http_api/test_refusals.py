@@ -86,6 +86,17 @@ async def test_since_is_an_age_or_a_time(
     assert sorted((ids[row["request_id"]] for row in rows), reverse=True) == found
 
 
+@pytest.mark.parametrize(
+    ("until", "found"), [("2027-01-15", 1), ("2027-01-14", 0), ("2027-01-15T00:00", 0), ("1h", 0)]
+)
+async def test_until_a_day_includes_that_day(
+    api: Api, world: World, until: str, found: int
+) -> None:
+    """A time is as it says."""
+    refused(world, 1)
+    assert len((await api.get("/refusals", until=until)).json()) == found
+
+
 async def test_since_that_is_neither_is_refused_by_name(api: Api) -> None:
     """400, saying what would be right."""
     answer = await api.get("/refusals", since="yesterday-ish")

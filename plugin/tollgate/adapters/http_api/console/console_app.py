@@ -44,7 +44,7 @@ from tollgate.core.errors import (
 )
 from tollgate.management import Management
 from tollgate.management.administrators import Denied
-from tollgate.ports import AuditLog
+from tollgate.ports.audit_ports import AuditLog
 from tollgate.reporting import history_telemetry
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.refused import Refusals

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import PrintedTime
-from tollgate.ports import AuditedAt
+from tollgate.ports.audit_ports import AuditedAt
 
 EntityKind = Literal[
     "key",

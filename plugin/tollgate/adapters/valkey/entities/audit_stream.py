@@ -12,7 +12,7 @@ from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import AUDIT
 from tollgate.core.audit import AuditEntry
 from tollgate.core.errors import BadRequest
-from tollgate.ports import AuditedAt, AuditPage, AuditQuery
+from tollgate.ports.audit_ports import AuditedAt, AuditPage, AuditQuery
 
 # The most entries that are read at once. Most are below a kilobyte.
 _LARGEST_CHUNK = 2_000
@@ -30,7 +30,7 @@ class ValkeyAuditLog:
         """Return at most `count` entries, the newest first."""
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise BadRequest("cursor is none that a former answer told", "cursor")
-        newest = "+" if cursor is None else f"({cursor}"
+        oldest, newest = _bounds(query, cursor)
         # Most entries need not be decoded to see that they do not match.
         needles = [msgspec.json.encode(each) for each in (query.kind, query.id) if each is not None]
         found: list[tuple[str, AuditEntry]] = []
@@ -38,7 +38,7 @@ class ValkeyAuditLog:
         chunk = count + 1
         while True:
             with store_errors():
-                rows: Any = await self._client.xrevrange(AUDIT, newest, "-", count=chunk)
+                rows: Any = await self._client.xrevrange(AUDIT, newest, oldest, count=chunk)
             for name, row in rows:
                 text = row[b"entry"]
                 if not all(needle in text for needle in needles):
@@ -51,6 +51,19 @@ class ValkeyAuditLog:
                 return AuditPage(_dated(found))
             newest = f"({rows[-1][0].decode()}"
             chunk = max(chunk, min(4 * chunk, _LARGEST_CHUNK))
+
+
+def _bounds(query: AuditQuery, cursor: str | None) -> tuple[str, str]:
+    """Return the ids of the oldest and the newest entry that can match, in XREVRANGE's words."""
+    since_ms = 0 if query.since_us is None else max(0, -(-query.since_us // 1000))
+    newest = "+" if cursor is None else f"({cursor}"
+    if query.until_us is not None:
+        until_ms = query.until_us // 1000
+        if until_ms < 0:
+            return "1-0", "0-1"  # no entry is as old
+        if cursor is None or until_ms < int(cursor.partition("-")[0]):
+            newest = str(until_ms)
+    return f"{since_ms}-0", newest
 
 
 def _matches(query: AuditQuery, entry: AuditEntry) -> bool:

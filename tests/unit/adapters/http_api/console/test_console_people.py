@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
+from html import unescape
 
 import pytest
 from tests.unit.adapters.http_api.console.console_forms import HOUR_US, made, posted, spend
@@ -199,6 +203,24 @@ async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit,
     assert '"calendar_timezone":null' not in text
     assert "other" not in text
     assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")
+
+
+async def test_the_audit_log_of_a_time_is_saved_as_csv(admin: Visit, api: Api) -> None:
+    """What the page shows, all of it; no text is a formula to a spreadsheet."""
+    for number in range(60):
+        await api.post("/customer/new", {"user_id": f"c{number}"})
+    await api.post("/customer/new", {"user_id": "x", "alias": "=1+1"})
+    text = await admin.see("/ui/audit", kind="customer", since="1970-01-01", until="1970-01-01")
+    assert "c59" in text
+    assert "Older changes" in text
+    link = unescape(re.findall(r'href="(/ui/audit.csv[^"]*)"', admin.page.text)[0])
+    await admin.see(link)
+    rows = list(csv.DictReader(io.StringIO(admin.page.text)))
+    assert [each["entity_id"] for each in rows] == ["x", *(f"c{59 - n}" for n in range(60))]
+    assert (rows[0]["name"], json.loads(rows[0]["after"])["alias"]) == ("'=1+1", "=1+1")
+    assert "Nothing was changed" in await admin.see("/ui/audit", since="1970-01-02")
+    assert "since must be" in await admin.see("/ui/audit", since="soon")
+    assert admin.page.status_code == 400
 
 
 async def test_a_model_is_added_changed_and_removed_by_forms(admin: Visit, world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -15,6 +13,7 @@ from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page, query
 from tollgate.adapters.http_api.console.team_rights import Leading, within_teams
 from tollgate.adapters.http_api.console.visitors import Administrating
+from tollgate.adapters.http_api.csv_files import csv_file, csv_lines
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import Day, LogFilters
 from tollgate.adapters.http_api.routes.lookups.exports import ExportDays, ExportFormat, export
@@ -24,6 +23,7 @@ from tollgate.core.errors import BadRequest
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management import Management
 from tollgate.ports.history_ports import Group
+from tollgate.reporting.exports import Cell
 from tollgate.reporting.usage_sums import GroupedSums
 
 Measure = Literal[
@@ -115,17 +115,10 @@ async def as_csv(
     filters = _dated(within_teams(visitor, filters), reports.today)
     sums = await usage_sums.grouped(await filters.query(management), asked.by)
     names = await _names(management, asked.by, sums)
-    written = io.StringIO()
-    rows = csv.writer(written)
-    rows.writerow(("day", asked.by.value, *_CSV_COLUMNS))
+    rows: list[tuple[Cell, ...]] = [("day", asked.by.value, *_CSV_COLUMNS)]
     for (day, group), each in sorted(sums.cells.items()):
-        counts = [each.requests, each.failures, each.input_tokens, each.output_tokens]
-        amounts = [dollars_of(each.nanousd), dollars_of(each.unsure_nanousd)]
-        named = [_inert(group), _inert(names.get(group, ""))]
-        rows.writerow([day.isoformat(), *named, *counts, *(f"{each:.9f}" for each in amounts)])
-    disposition = f'attachment; filename="usage-by-{asked.by.value}.csv"'
-    headers = {**HEADERS, "content-disposition": disposition}
-    return Response(written.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+        rows.append((day.isoformat(), group, names.get(group, ""), *_csv_cells(each)))
+    return csv_file([csv_lines(rows)], f"usage-by-{asked.by.value}.csv", HEADERS)
 
 
 @router.get("/export")
@@ -155,6 +148,12 @@ def printed(value: float, measure: Measure) -> str:
     if measure == "spend":
         return dollars(int(value))
     return count(value)
+
+
+def _csv_cells(sums: LedgerSums) -> tuple[Cell, ...]:
+    counts = (sums.requests, sums.failures, sums.input_tokens, sums.output_tokens)
+    amounts = (sums.nanousd, sums.unsure_nanousd)
+    return (*counts, *(f"{dollars_of(each):.9f}" for each in amounts))
 
 
 def _dated(filters: LogFilters, today: date) -> LogFilters:
@@ -207,10 +206,3 @@ def _columns(
         rest = sum(map(value, hidden))
         pieces.append(Piece(rest, f"{day} {_OTHERS}: {printed(rest, measure)}"))
         yield Column(f"{day:%b %d}", tuple(pieces))
-
-
-def _inert(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{text}"
-    return text

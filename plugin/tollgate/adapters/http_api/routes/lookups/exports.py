@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
+from itertools import chain, islice
 
 from fastapi import APIRouter, Response
-from fastapi.responses import StreamingResponse
 
 from tollgate.adapters.http_api.bodies import JsonRoute
+from tollgate.adapters.http_api.csv_files import attachment, csv_file, csv_lines
 from tollgate.adapters.http_api.dependencies import Administered
 from tollgate.adapters.http_api.queries import Day, days_query
 from tollgate.adapters.http_api.routes.reports import Reported, Summing
@@ -34,7 +33,6 @@ from tollgate.reporting.usage_sums import UsageSums
 router = APIRouter(tags=["spend and models"], route_class=JsonRoute)
 
 _ROWS_AT_ONCE = 1_000
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 _NUMBERS = frozenset(DAILY_COLUMNS[DAILY_COLUMNS.index("requests") : -1])
 
 
@@ -111,33 +109,13 @@ async def _names(
 
 
 def _csv(columns: Sequence[str], rows: Iterable[tuple[Cell, ...]], file: str) -> Response:
-    return StreamingResponse(
-        _csv_parts(columns, rows),
-        headers=_disposition(file),
-        media_type="text/csv; charset=utf-8",
-    )
+    return csv_file(_csv_parts(columns, rows), file)
 
 
 def _csv_parts(columns: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> Iterator[str]:
-    written = io.StringIO()
-    writer = csv.writer(written)
-    writer.writerow(columns)
-    for number, row in enumerate(rows, 1):
-        writer.writerow(map(_printed, row))
-        if number % _ROWS_AT_ONCE == 0:
-            yield written.getvalue()
-            written.seek(0)
-            written.truncate()
-    yield written.getvalue()
-
-
-def _printed(cell: Cell) -> str:
-    """Return a value as text that no spreadsheet takes for a formula."""
-    if cell is None:
-        return ""
-    if isinstance(cell, Decimal):
-        return f"{cell:f}"
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else str(cell)
+    waiting = chain([columns], rows)
+    while lines := csv_lines(islice(waiting, _ROWS_AT_ONCE)):
+        yield lines
 
 
 def _parquet(rows: Sequence[tuple[Cell, ...]], file: str) -> Response:
@@ -159,8 +137,4 @@ def _parquet(rows: Sequence[tuple[Cell, ...]], file: str) -> Response:
     written = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_arrays(columns, list(DAILY_COLUMNS)), written)
     kind = "application/vnd.apache.parquet"
-    return Response(written.getvalue(), headers=_disposition(file), media_type=kind)
-
-
-def _disposition(file: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="{file}"'}
+    return Response(written.getvalue(), headers=attachment(file), media_type=kind)
