@@ -185,6 +185,7 @@ class Admissions:
             terms.errors,
             free_unpriced=terms.unpriced_models == "free",
             ietf=terms.ietf_headers,
+            customer_headers=terms.policy.customers.headers,
         )
         self._refusal_notes = refusal_notes
         self._told: _Told | None = None

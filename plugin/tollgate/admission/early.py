@@ -49,6 +49,7 @@ class EarlyRefusals:
     """Finds the caller and refuses those whom nothing can admit.
 
     `free_unpriced`: a model without a price is free. `ietf`: also send RateLimit headers.
+    `customer_headers`: those that name customers.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class EarlyRefusals:
         *,
         free_unpriced: bool,
         ietf: bool,
+        customer_headers: tuple[str, ...],
     ) -> None:
         self._callers = callers
         self._counters = counters
@@ -71,6 +73,7 @@ class EarlyRefusals:
         self._preset = preset
         self._free_unpriced = free_unpriced
         self._ietf = ietf
+        self._customer_headers = customer_headers
         self._known = KnownRefusals()
         self._forbidding = Memo(find_forbidding, accounts_bytes)
 
@@ -85,7 +88,7 @@ class EarlyRefusals:
 
         Raises Refused if an entity is blocked, or a limit is known to refuse every call.
         """
-        customer_id = verified_customer or customer_of_headers(headers)
+        customer_id = verified_customer or customer_of_headers(headers, self._customer_headers)
         caller = await self._callers.find(key, customer_id, dialect.family)
         now_us = self._clock.now_us()
         accounts = self._accounts.find(

@@ -91,7 +91,7 @@ async def serve_admin(
             state.reports = services.reports(settings, catalog)
             state.levels = services.levels(settings)
         # Another master key signs everybody out.
-        console.state.sessions = Sessions.of(settings.master_key)
+        console.state.sessions = _sessions(settings)
 
     # Envoy writes the date; with uvicorn's own, default headers would be rebuilt every second.
     config = uvicorn.Config(
@@ -204,7 +204,7 @@ def _applications(
         levels,
         services.audit_log,
         watched,
-        settings.master_key,
+        _sessions(settings),
     )
     api = create_api(
         management,
@@ -222,6 +222,11 @@ def _applications(
         ),
     )
     return api, console
+
+
+def _sessions(settings: Settings) -> Sessions:
+    only = settings.administrators_console
+    return Sessions.of(settings.master_key, administrators_only=only)
 
 
 def _kept_us(settings: Settings, history: str | None) -> int:

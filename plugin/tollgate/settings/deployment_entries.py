@@ -64,6 +64,12 @@ def deploy(
     for number, entry in parts:
         where = f"model_list: {entry.model_name}"
         try:
+            _check_servable(entry)
+            if (name := entry.litellm_params.litellm_credential_name) is not None:
+                found.warnings.append(
+                    f"{where}: credential_list has no credential named {name!r}; the key and the"
+                    " address are those of the entry, or of the provider's usual variables"
+                )
             limits = limits_of(entry.litellm_params, most_calls)
             deployment = _deployment(
                 entry, environment, _free_id(entry, taken), weights[number], found.notices
@@ -91,6 +97,15 @@ def deploy(
         if (beside := _compatible(deployment)) is not None:
             _add_beside(found, deployment, beside)
     return found
+
+
+def _check_servable(entry: ModelEntry) -> None:
+    """Raise _CannotServe for an entry whose calls would go elsewhere than its owner meant."""
+    params = entry.litellm_params
+    if entry.paused:
+        raise _CannotServe("blocked is true")
+    if params.mock_response is not None:
+        raise _CannotServe("mock_response: replies of the gateway's own are not served")
 
 
 def _by_provider(entry: ModelEntry) -> Iterator[ModelEntry]:
@@ -193,6 +208,8 @@ def _deployment(
     """
     name, params, info = entry.model_name, entry.litellm_params, entry.model_info
     provider, model = _provider(name, params, environment, notices)
+    if not model:
+        raise _CannotServe(f"litellm_params.model names no model of {provider}")
     region = _region(name, provider, params, environment, notices)
     vertex_project, vertex_location = params.vertex_project, params.vertex_location
     if provider == "vertex_ai":

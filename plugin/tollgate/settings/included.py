@@ -11,6 +11,17 @@ from tollgate.core.errors import SettingsError
 
 # libyaml's, which is faster by half: a running gateway reads its file again when it changes.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SECTIONS = frozenset(
+    {
+        "credential_list",
+        "environment_variables",
+        "general_settings",
+        "litellm_settings",
+        "model_list",
+        "router_settings",
+        "tollgate",
+    }
+)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -26,6 +37,11 @@ def read_with_sources(path: Path) -> tuple[dict[str, Any], frozenset[Path]]:
     """Read as read_document() does, and return the files that were read too."""
     read: set[Path] = set()
     document = _read(path, read, named_by=None)
+    if document and not _SECTIONS & document.keys():
+        raise SettingsError(
+            f"{path} has none of {', '.join(sorted(_SECTIONS))}; it begins with"
+            f" {next(iter(document))!r}"
+        )
     return document, frozenset(read)
 
 
@@ -53,6 +69,15 @@ def _put(document: dict[str, Any], included: dict[str, Any]) -> None:
             document[section] = value
 
 
+def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration in the values of LiteLLM's Helm chart, which keep it under a name.
+
+    https://github.com/BerriAI/litellm/tree/main/deploy/charts/litellm-helm
+    """
+    inner = document.get("proxy_config")
+    return inner if isinstance(inner, dict) and "model_list" not in document else document
+
+
 def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
     place = f"{named_by}: include: " if named_by else ""
     try:
@@ -68,4 +93,4 @@ def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
             f"{place}{path} must hold a mapping with model_list, general_settings, litellm_settings"
             " or tollgate"
         )
-    return document
+    return _unwrapped(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,10 +11,11 @@ from pydantic import BaseModel
 from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
-from tollgate.settings.entries.creation_settings import CREATION_PARAMS, MOST_OF_KEYS
+from tollgate.settings.entries.creation_settings import CREATION_PARAMS
 from tollgate.settings.entries.dimension_settings import dimensions_of
+from tollgate.settings.entries.restricting import instead_of, restricts
 from tollgate.settings.own_section import TollgateSettings
-from tollgate.settings.page_sections import RATES, GeneralSettings, ModelEntry, SettingsFile
+from tollgate.settings.page_sections import WEIGHING, GeneralSettings, ModelEntry, SettingsFile
 
 _NOT_SERVED = "not served by Tollgate, ignored"
 # What is served otherwise than in LiteLLM, or why not, by section and key.
@@ -54,53 +56,76 @@ _SAID = {
     ("*", "model_group_retry_policy"): "not served by Tollgate: `retry_policy` is for all models",
     ("*", "retry_after"): "not served by Tollgate: Envoy backs off by itself",
     ("*", "max_fallbacks"): "not served by Tollgate: at most five are tried",
+    ("general_settings", "allow_requests_on_db_unavailable"): (
+        "not served by Tollgate: tollgate.on_store_error says what happens"
+    ),
+    ("general_settings", "apply_user_budget_to_team_keys"): "always so with Tollgate",
+    ("general_settings", "completion_model"): (
+        "not served by Tollgate: a call gets the model that it names, and has to name one"
+    ),
+    ("general_settings", "default_team_disabled"): "always so: only administrators make keys",
+    ("general_settings", "disable_key_generate_for_org_admin"): (
+        "always so: only administrators make keys"
+    ),
+    ("general_settings", "litellm_key_header_name"): (
+        "not served by Tollgate: README lists the headers that carry a key"
+    ),
+    ("general_settings", "token_rate_limit_type"): (
+        "not served by Tollgate: `limits` has meters of input and output tokens"
+    ),
+    ("litellm_settings", "cost_discount_config"): (
+        "not served by Tollgate: calls are charged without the discount"
+    ),
+    ("litellm_settings", "require_auth_for_metrics_endpoint"): (
+        "always so, unless tollgate.metrics opens them"
+    ),
+    ("litellm_params", "daily_reset_time"): (
+        "not served by Tollgate: limits of a day refill continuously"
+    ),
+    **{
+        ("litellm_params", name): (
+            "not served by Tollgate: Envoy signs in with a key, or with AWS credentials of the file"
+            " or its environment"
+        )
+        for name in (
+            "aws_profile_name",
+            "aws_role_name",
+            "aws_session_name",
+            "aws_sts_endpoint",
+            "aws_web_identity_token",
+            "azure_ad_token",
+            "azure_password",
+            "azure_username",
+            "client_id",
+            "client_secret",
+            "tenant_id",
+            "vertex_credentials",
+        )
+    },
 }
+_NOT_CHARGED = "not served by Tollgate: calls are charged without this price"
+_PRICE = re.compile(r"_cost(_per|$)|^tiered_pricing$")
 _RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
-
-# Settings that restrict somebody in LiteLLM: https://docs.litellm.ai/docs/proxy/config_settings
-_RESTRICTING = {
-    "general_settings": frozenset(
-        {
-            "admin_only_routes",
-            "allowed_ips",
-            "allowed_routes",
-            "custom_auth",
-            "enable_jwt_auth",
-            "enable_oauth2_auth",
-            "enable_oauth2_proxy_auth",
-            "enforce_rbac",
-            "enforce_user_param",
-            "enforced_params",
-            "max_request_size_mb",
-            "max_response_size_mb",
-            "reject_clientside_metadata_tags",
-            "reject_metadata_tags",
-        }
-    ),
-    "litellm_settings": frozenset(
-        {
-            "banned_keywords_list",
-            "blocked_user_list",
-            "key_generation_settings",
-            "max_user_budget",
-            "tag_budget_config",
-        }
-    ),
-    "router_settings": frozenset({"tag_budget_config"}),
-}
-
-
-_INSTEAD = {"enable_jwt_auth": "; tollgate.identity takes tokens (docs/identity.md)"}
 
 
 def find_unenforced(file: SettingsFile) -> list[str]:
     """Return a line for each setting that restricts somebody and is not enforced."""
     return [
-        f"{where}.{name}: restricts calls, and is not served by Tollgate{_INSTEAD.get(name, '')}"
+        f"{where}.{name}: restricts calls, and is not served by Tollgate{instead_of(section, name)}"
         for section, where, extra in _sections(file)
         for name, value in extra.items()
-        if _restricts(section, name, value)
-    ]
+        if restricts(section, name, value)
+    ] + list(_open_on_failure(file))
+
+
+def _open_on_failure(file: SettingsFile) -> Iterator[str]:
+    """Yield a line for each setting that wants calls refused while the store is down, where our
+    own section lets them pass.
+    """
+    if file.tollgate.on_store_error == "allow":
+        for name in ("fail_closed_budget_enforcement", "fail_closed_rate_limit_enforcement"):
+            if getattr(file.general, name):
+                yield f"general_settings.{name}: contradicts tollgate.on_store_error: allow"
 
 
 def find_notices(file: SettingsFile) -> list[str]:
@@ -109,17 +134,21 @@ def find_notices(file: SettingsFile) -> list[str]:
     for section, where, extra in _sections(file):
         for name, value in extra.items():
             served = section in ("litellm_params", "model_info") and find_cost_name(name)
-            if not served and not _restricts(section, name, value):
+            if not served and not restricts(section, name, value):
                 lines.append(f"{where}.{name}: {_said(section, name)}")
     lines += [line for entry in file.models for line in _of_model(entry)]
     lines += _of_general(file.general)
     lines += _of_identity(file.tollgate)
     lines += list(_served_otherwise(file))
+    if file.litellm.max_budget == 0:
+        lines.append("litellm_settings.max_budget: 0 lets no call pass; null is no limit")
     return lines
 
 
 def _said(section: str, name: str) -> str:
-    return _SAID.get((section, name)) or _SAID.get(("*", name)) or _NOT_SERVED
+    said = _SAID.get((section, name)) or _SAID.get(("*", name))
+    priced = section in ("litellm_params", "model_info") and _PRICE.search(name)
+    return said or (_NOT_CHARGED if priced else _NOT_SERVED)
 
 
 def _served_otherwise(file: SettingsFile) -> Iterator[str]:
@@ -151,13 +180,6 @@ def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]
         yield "model_info", f"{where}: model_info", entry.model_info.extra
 
 
-def _restricts(section: str, name: str, value: object) -> bool:
-    """Return whether a setting restricts somebody; false and empty values do not."""
-    if section == MOST_OF_KEYS:
-        return value is not None
-    return name in _RESTRICTING.get(section, ()) and value not in (False, None, "", [], {})
-
-
 def _unknown(name: str, value: object) -> list[str]:
     if name != "guardrails" or not isinstance(value, list):
         return [f"{name}: {_NOT_SERVED}"]
@@ -179,7 +201,7 @@ def _of_model(entry: ModelEntry) -> list[str]:
         *(
             f"{where}: litellm_params.{name}: a limit of the deployment, and enforced; LiteLLM's"
             " simple-shuffle only shares calls out by it"
-            for name in RATES
+            for name in WEIGHING
             if getattr(entry.litellm_params, name) is not None
         ),
         *(f"{where}: {name}: {_NOT_SERVED}" for name in entry.extra),
@@ -192,7 +214,13 @@ def _of_model(entry: ModelEntry) -> list[str]:
 
 
 def _of_general(general: GeneralSettings) -> list[str]:
-    return [
+    users = [
+        f"general_settings.user_header_mappings: {each.header_name}: users are not taken from a"
+        " header; tollgate.identity takes those of trusted proxies (docs/identity.md)"
+        for each in general.user_header_mappings
+        if not each.names_customers
+    ]
+    return users + [
         f"general_settings.{name}: accepted; nothing to schedule, budgets reset exactly at the"
         " second"
         for name in _RESCHEDULER

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.bucket import MAX_LIMIT
 from tollgate.core.money.costs import costs_of
 from tollgate.settings.entries.creation_settings import (
@@ -29,12 +30,27 @@ from tollgate.settings.entries.creation_settings import (
     Dollars,
     PageSection,
 )
-from tollgate.settings.entries.router_entries import Fallbacks, Retried, RetryPolicy, Seconds
+from tollgate.settings.entries.identity_settings import HeaderName
+from tollgate.settings.entries.router_entries import (
+    Fallbacks,
+    ModelNames,
+    Retried,
+    RetryPolicy,
+    Seconds,
+)
 from tollgate.settings.entries.upstream_limits import UpstreamLimitSetting
 from tollgate.settings.own_section import TollgateSettings
 
-RATES: Mapping[str, str] = MappingProxyType({"rpm": "rpm_limit", "tpm": "tpm_limit"})
+WEIGHING = ("rpm", "tpm")
+"""Rates by which LiteLLM's simple-shuffle shares out calls where no weight is given."""
+RATES: Mapping[str, str] = MappingProxyType(
+    {"rpm": "rpm_limit", "tpm": "tpm_limit", "rpd": "rpd_limit", "tpd": "tpd_limit"}
+)
 """Rates of a deployment, as LiteLLM's files name them, and the kinds of limits that they are."""
+TOKEN_RATES: Mapping[str, Meter] = MappingProxyType(
+    {"itpm": Meter.INPUT_TOKENS, "otpm": Meter.OUTPUT_TOKENS}
+)
+"""Rates per minute of a deployment that have no field of their own elsewhere."""
 
 
 class PricedSection(PageSection):
@@ -53,12 +69,16 @@ class LitellmParams(PricedSection):
     custom_llm_provider: str | None = Field(
         None, description="the provider, if `model` does not begin with it"
     )
-    api_base: str | None = Field(None, validation_alias=AliasChoices("api_base", "base_url"))
+    api_base: str | None = Field(
+        None,
+        validation_alias=AliasChoices("api_base", "base_url", "aws_bedrock_runtime_endpoint"),
+    )
     api_key: str | None = None
-    weight: int | None = Field(
+    weight: float | None = Field(
         None,
         ge=0,
         le=1_000_000,
+        allow_inf_nan=False,
         description=(
             "share of the calls among the deployments of one model_name; default their `rpm` or"
             " `tpm` where all have one, else alike"
@@ -69,6 +89,18 @@ class LitellmParams(PricedSection):
     )
     tpm: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="tokens a minute that the deployment takes"
+    )
+    rpd: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="requests a day that the deployment takes"
+    )
+    tpd: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="tokens a day that the deployment takes"
+    )
+    itpm: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="input tokens a minute that the deployment takes"
+    )
+    otpm: int | None = Field(
+        None, ge=0, le=MAX_LIMIT, description="output tokens a minute that the deployment takes"
     )
     max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="calls at once that the deployment takes"
@@ -93,6 +125,12 @@ class LitellmParams(PricedSection):
         description="pass the client's own credential to the provider, and none of the gateway's",
     )
     additional_drop_params: tuple[str, ...] | None = None
+    litellm_credential_name: str | None = Field(
+        None, description="an entry of `credential_list`, whose values count where none is given"
+    )
+    mock_response: Any = Field(
+        None, description="LiteLLM answers itself; Tollgate leaves such a deployment out"
+    )
 
     base_model: str | None = None
 
@@ -134,18 +172,53 @@ class ModelEntry:
     litellm_params: LitellmParams
     model_info: ModelInfo
     extra: tuple[str, ...] = ()
+    paused: bool = False
+
+
+class HeaderMapping(BaseModel):
+    """A request header that names a user or a customer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    header_name: HeaderName
+    litellm_user_role: str
+
+    @property
+    def names_customers(self) -> bool:
+        """Whether its values are customers."""
+        return self.litellm_user_role.lower() == "customer"
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
 
 
 class GeneralSettings(PageSection):
     """The served part of `general_settings`."""
 
     master_key: str | None = None
+    user_header_name: HeaderName | None = Field(None, description="a header that names customers")
+    user_header_mappings: Annotated[tuple[HeaderMapping, ...], BeforeValidator(_several)] = ()
+    max_request_size_mb: float | None = Field(None, gt=0, description="of a body, in MiB")
+    ui_access_mode: str = Field("all", description="`admin_only`: who may use the console")
+    fail_closed_budget_enforcement: bool = False
+    fail_closed_rate_limit_enforcement: bool = False
     max_parallel_requests: int | None = Field(
         None, ge=0, le=MAX_LIMIT, description="calls at once of each deployment without its own"
     )
     global_max_parallel_requests: int | None = Field(None, ge=0, le=MAX_LIMIT)
     proxy_budget_rescheduler_min_time: float | None = None
     proxy_budget_rescheduler_max_time: float | None = None
+
+    @property
+    def customer_headers(self) -> tuple[str, ...]:
+        """Return the headers that name customers; LiteLLM reads the older setting only where no
+        mapping does.
+        """
+        mapped = tuple(
+            each.header_name for each in self.user_header_mappings if each.names_customers
+        )
+        return mapped or ((self.user_header_name,) if self.user_header_name else ())
 
 
 class LitellmSettings(CreationSettings):
@@ -156,11 +229,11 @@ class LitellmSettings(CreationSettings):
     max_end_user_budget: Dollars | None = None
     model_alias_map: dict[str, str] = Field(default_factory=dict)
     fallbacks: Fallbacks = Field(default_factory=dict)
-    default_fallbacks: tuple[str, ...] = ()
+    default_fallbacks: ModelNames = ()
     num_retries: Retried | None = None
     request_timeout: Seconds | None = None
     allowed_fails: int | None = Field(None, ge=0)
-    cooldown_time: Seconds | None = None
+    cooldown_time: float | None = Field(None, ge=0, le=86_400)
 
 
 class ModelAlias(BaseModel):
@@ -191,6 +264,8 @@ class ProviderBudget(BaseModel):
     )
     rpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
     tpm_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
+    rpd_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
+    tpd_limit: int | None = Field(None, ge=0, le=MAX_LIMIT)
     limits: tuple[UpstreamLimitSetting, ...] = ()
 
 
@@ -208,7 +283,7 @@ class RouterSettings(PageSection):
         default_factory=dict,
         description="models that serve in place of one that is exhausted or cooling down",
     )
-    default_fallbacks: tuple[str, ...] = Field(
+    default_fallbacks: ModelNames = Field(
         (), description="fallbacks of the models that have none of their own"
     )
     num_retries: Retried | None = Field(
@@ -221,8 +296,11 @@ class RouterSettings(PageSection):
     allowed_fails: int | None = Field(
         None, ge=0, description="failures a minute; after more of them a deployment cools down"
     )
-    cooldown_time: Seconds | None = Field(
-        None, description="seconds for which a deployment that cools down gets no calls"
+    cooldown_time: float | None = Field(
+        None,
+        ge=0,
+        le=86_400,
+        description="seconds for which a deployment that cools down gets no calls; 0: none does",
     )
     disable_cooldowns: bool = False
     model_group_alias: dict[str, Annotated[ModelAlias, BeforeValidator(_alias)]] = Field(

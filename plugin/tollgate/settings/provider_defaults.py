@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-API_BASES = {
+_ASKED_FOR_BY_NAME = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "bedrock": "https://bedrock-runtime.{region}.amazonaws.com",
@@ -28,6 +28,42 @@ API_BASES = {
     "vertex_ai": "https://{vertex_location}-aiplatform.googleapis.com",
     "xai": "https://api.x.ai/v1",
 }
+# Providers of smaller parts of the traffic: a call of `*` does not reach them, since each provider
+# that it may reach is a cluster in Envoy.
+_FURTHER = {
+    "ai21_chat": "https://api.ai21.com/studio/v1",
+    "aiml": "https://api.aimlapi.com/v1",
+    "anyscale": "https://api.endpoints.anyscale.com/v1",
+    "baseten": "https://inference.baseten.co/v1",
+    "chutes": "https://llm.chutes.ai/v1",
+    "codestral": "https://codestral.mistral.ai/v1",
+    "cometapi": "https://api.cometapi.com/v1",
+    "dashscope": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "featherless_ai": "https://api.featherless.ai/v1",
+    "friendliai": "https://api.friendli.ai/serverless/v1",
+    "galadriel": "https://api.galadriel.com/v1",
+    "huggingface": "https://router.huggingface.co/v1",
+    "hyperbolic": "https://api.hyperbolic.xyz/v1",
+    "inception": "https://api.inceptionlabs.ai/v1",
+    "jina_ai": "https://api.jina.ai/v1",
+    "lambda_ai": "https://api.lambda.ai/v1",
+    "llamafile": "http://127.0.0.1:8080/v1",
+    "meta_llama": "https://api.llama.com/compat/v1",
+    "minimax": "https://api.minimax.io/v1",
+    "morph": "https://api.morphllm.com/v1",
+    "novita": "https://api.novita.ai/v3/openai",
+    "nscale": "https://inference.api.nscale.com/v1",
+    "ovhcloud": "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1",
+    "scaleway": "https://api.scaleway.ai/v1",
+    "v0": "https://api.v0.dev/v1",
+    "vercel_ai_gateway": "https://ai-gateway.vercel.sh/v1",
+    "volcengine": "https://ark.cn-beijing.volces.com/api/v3",
+    "voyage": "https://api.voyageai.com/v1",
+    "wandb": "https://api.inference.wandb.ai/v1",
+    "zai": "https://api.z.ai/api/paas/v4",
+}
+API_BASES = {**_ASKED_FOR_BY_NAME, **_FURTHER}
 """Default addresses, from each provider's API documentation. Azure's differs for each customer."""
 # https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations: the global endpoint has no
 # location in its name.
@@ -39,11 +75,13 @@ VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 # https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
 TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 
-KEYLESS = frozenset({"bedrock", "ollama", "ollama_chat"})
+KEYLESS = frozenset({"bedrock", "llamafile", "ollama", "ollama_chat"})
 """Providers without an API key: calls are signed, or the server is one's own."""
 
 NAMED_BY_CALLERS = tuple(
-    each for each in API_BASES if each not in KEYLESS | {"text-completion-openai", "vertex_ai"}
+    each
+    for each in _ASKED_FOR_BY_NAME
+    if each not in KEYLESS | {"text-completion-openai", "vertex_ai"}
 )
 """Providers that an entry with the model `*` serves: their address needs no region, project or
 server of one's own.
@@ -72,6 +110,20 @@ AZURE_VERSIONS = ("AZURE_API_VERSION",)
 # From LiteLLM's documentation of each provider and the providers' SDKs. For all others:
 # NAME_API_KEY, NAME_API_BASE.
 _KEYS = {
+    "ai21_chat": ("AI21_API_KEY",),
+    "azure_ai": ("AZURE_AI_API_KEY", "AZURE_API_KEY"),
+    "dashscope": ("DASHSCOPE_API_KEY", "QWEN_API_KEY"),
+    "databricks": ("DATABRICKS_API_KEY", "DATABRICKS_TOKEN"),
+    "featherless_ai": ("FEATHERLESS_AI_API_KEY", "FEATHERLESS_API_KEY"),
+    "friendliai": ("FRIENDLIAI_API_KEY", "FRIENDLI_TOKEN"),
+    "jina_ai": ("JINA_AI_API_KEY", "JINA_API_KEY"),
+    "lambda_ai": ("LAMBDA_API_KEY",),
+    "meta_llama": ("LLAMA_API_KEY",),
+    "ovhcloud": ("OVHCLOUD_API_KEY", "OVH_AI_ENDPOINTS_ACCESS_TOKEN"),
+    "scaleway": ("SCW_SECRET_KEY",),
+    "vercel_ai_gateway": ("VERCEL_AI_GATEWAY_API_KEY", "VERCEL_OIDC_TOKEN"),
+    "volcengine": ("VOLCENGINE_API_KEY", "ARK_API_KEY"),
+    "voyage": ("VOYAGE_API_KEY", "VOYAGE_AI_API_KEY"),
     "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
     "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
@@ -89,6 +141,10 @@ _KEYS = {
     "vertex_ai": (),
 }
 _BASES = {
+    "azure_ai": ("AZURE_AI_API_BASE",),
+    "lambda_ai": ("LAMBDA_API_BASE",),
+    "meta_llama": ("LLAMA_API_BASE",),
+    "jina_ai": ("JINA_AI_API_BASE",),
     "anthropic": ("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"),
     "azure": ("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
     "bedrock": ("AWS_BEDROCK_RUNTIME_ENDPOINT",),

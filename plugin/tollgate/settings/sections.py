@@ -118,6 +118,6 @@ def _words(error: Any) -> str:
             return "must be a number"
         return "must be a whole number"
     if kind == "greater_than_equal":
-        return f"must be a number from {bounds['ge']} up"
+        return f"must be a number from {bounds['ge']:g} up"
     message: str = error["msg"]
     return message.removeprefix("Value error, ")

@@ -17,6 +17,8 @@ from tollgate.core.models.wildcards import Wildcards
 from tollgate.core.requests.catalog import Alias
 from tollgate.settings.capacity import provider_limits
 from tollgate.settings.deployment_entries import Deployed, deploy
+from tollgate.settings.entries.credential_entries import Credentials, read_credentials
+from tollgate.settings.entries.dimension_settings import with_customer_headers
 from tollgate.settings.entries.router_entries import EVERY_MODEL, Cooldown, retries_of
 from tollgate.settings.entries.upstream_limits import upstreams_of
 from tollgate.settings.environment import Environment
@@ -25,6 +27,7 @@ from tollgate.settings.notices import find_notices, find_unenforced
 from tollgate.settings.own_section import TollgateSettings
 from tollgate.settings.page_sections import (
     RATES,
+    TOKEN_RATES,
     GeneralSettings,
     LitellmParams,
     LitellmSettings,
@@ -39,7 +42,9 @@ from tollgate.settings.validated import PROBE_PRICE, Settings
 # LiteLLM's DEFAULT_ALLOWED_FAILS and DEFAULT_COOLDOWN_TIME_SECONDS.
 _ALLOWED_FAILS, _COOLDOWN_SECONDS = 3, 5.0
 _MASTER_KEY = "LITELLM_MASTER_KEY"
-_ENTRY = ("model_name", "litellm_params", "model_info", *RATES)
+_MIB = 1024 * 1024
+_RATES = (*RATES, *TOKEN_RATES)
+_ENTRY = ("model_name", "litellm_params", "model_info", "blocked", *_RATES)
 
 T = TypeVar("T", bound=BaseModel)
 N = TypeVar("N", int, float)
@@ -105,6 +110,7 @@ def validated(
             _first(file.router.num_retries, file.litellm.num_retries), file.router.retry_policy
         ),
         cooldown=_cooldown(file),
+        administrators_console=file.general.ui_access_mode == "admin_only",
         notices=(*settings.notices, *unknown),
     )
     return settings.shadowed() if settings.tollgate.shadow else settings
@@ -119,7 +125,7 @@ def _cooldown(file: SettingsFile) -> Cooldown | None:
     """Return when deployments cool down, with LiteLLM's defaults for what is left out."""
     allowed = _first(file.router.allowed_fails, file.litellm.allowed_fails)
     seconds = _first(file.router.cooldown_time, file.litellm.cooldown_time)
-    if file.router.disable_cooldowns or (allowed is None and seconds is None):
+    if file.router.disable_cooldowns or seconds == 0 or (allowed is None and seconds is None):
         return None
     return Cooldown(
         _ALLOWED_FAILS if allowed is None else allowed,
@@ -165,7 +171,12 @@ def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> S
         )
 
     return SettingsFile(
-        models=_models(document.get("model_list"), variables, faults),
+        models=_models(
+            document.get("model_list"),
+            read_credentials(document.get("credential_list"), faults),
+            variables,
+            faults,
+        ),
         general=section(GeneralSettings, "general_settings"),
         litellm=section(LitellmSettings, "litellm_settings"),
         router=section(RouterSettings, "router_settings"),
@@ -176,6 +187,7 @@ def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> S
             if value is not None
             and name
             not in (
+                "credential_list",
                 "model_list",
                 "general_settings",
                 "litellm_settings",
@@ -186,17 +198,23 @@ def _read(document: dict[str, Any], variables: Environment, faults: Faults) -> S
     )
 
 
-def _models(given: object, variables: Environment, faults: Faults) -> tuple[ModelEntry, ...]:
+def _models(
+    given: object, credentials: Credentials, variables: Environment, faults: Faults
+) -> tuple[ModelEntry, ...]:
     if given is None:
         return ()
     if not isinstance(given, list):
         faults.add("model_list", f"must be a list of models (got {cut(repr(given))})")
         return ()
-    found = (_model(each, number, variables, faults) for number, each in enumerate(given))
+    found = (
+        _model(each, number, credentials, variables, faults) for number, each in enumerate(given)
+    )
     return tuple(each for each in found if each is not None)
 
 
-def _model(given: object, number: int, variables: Environment, faults: Faults) -> ModelEntry | None:
+def _model(
+    given: object, number: int, credentials: Credentials, variables: Environment, faults: Faults
+) -> ModelEntry | None:
     if not isinstance(given, dict):
         faults.add(
             f"model_list.{number}",
@@ -210,22 +228,33 @@ def _model(given: object, number: int, variables: Environment, faults: Faults) -
         name = str(number)
     where = f"model_list: {name}"
     params = read_section(
-        LitellmParams, _with_rates(given), f"{where}: litellm_params", variables, faults
+        LitellmParams, _params(given, credentials), f"{where}: litellm_params", variables, faults
     )
     info = read_section(
         ModelInfo, given.get("model_info"), f"{where}: model_info", variables, faults
     )
     if params is None or info is None or len(faults) > before:
         return None
-    return ModelEntry(name, params, info, tuple(str(each) for each in given if each not in _ENTRY))
+    return ModelEntry(
+        name,
+        params,
+        info,
+        tuple(str(each) for each in given if each not in _ENTRY),
+        paused=given.get("blocked") is True,
+    )
 
 
-def _with_rates(given: Mapping[str, Any]) -> object:
-    """Return an entry's litellm_params, with its rates if they stand beside them."""
+def _params(given: Mapping[str, Any], credentials: Credentials) -> object:
+    """Return an entry's litellm_params, with its rates if they stand beside them, and with the
+    values of the credential that they name.
+    """
     params = given.get("litellm_params")
     if not isinstance(params, dict):
         return params
-    beside = {name: given[name] for name in RATES if given.get(name) is not None}
+    if (values := credentials.get(str(params.get("litellm_credential_name")))) is not None:
+        params = {**values, **params}
+        del params["litellm_credential_name"]
+    beside = {name: given[name] for name in _RATES if given.get(name) is not None}
     return {**beside, **params}
 
 
@@ -284,8 +313,14 @@ def _settings(
 
 
 def _with_limits(file: SettingsFile) -> TollgateSettings:
-    """Return our section with limits that LiteLLM keeps elsewhere, unless it sets them itself."""
-    calls = file.general.global_max_parallel_requests
-    if calls is None or file.tollgate.proxy_max_parallel_requests is not None:
-        return file.tollgate
-    return file.tollgate.model_copy(update={"proxy_max_parallel_requests": calls})
+    """Return our section with what LiteLLM keeps elsewhere, unless it sets that itself."""
+    general, ours = file.general, file.tollgate
+    found: dict[str, object] = {}
+    calls, size_mib = general.global_max_parallel_requests, general.max_request_size_mb
+    if calls is not None and ours.proxy_max_parallel_requests is None:
+        found["proxy_max_parallel_requests"] = calls
+    if size_mib is not None and "max_request_bytes" not in ours.model_fields_set:
+        found["max_request_bytes"] = int(size_mib * _MIB)
+    if general.customer_headers:
+        found["dimensions"] = with_customer_headers(ours.dimensions, general.customer_headers)
+    return ours.model_copy(update=found) if found else ours

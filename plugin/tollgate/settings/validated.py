@@ -44,8 +44,8 @@ class Settings:
     names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
     others. `upstreams`: the limits of deployments and their providers, by deployment id.
     `fallbacks`: models that serve in place of one (`*`: of all others). `cooldown`: None lets no
-    deployment cool down. `notices` and `warnings` are lines for the operator; a warning is about
-    what does not work.
+    deployment cool down. `administrators_console`: nobody else may use it. `notices` and `warnings`
+    are lines for the operator; a warning is about what does not work.
     """
 
     master_key: str | None
@@ -59,6 +59,7 @@ class Settings:
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
     cooldown: Cooldown | None = None
+    administrators_console: bool = False
     notices: tuple[str, ...] = field(default=())
     warnings: tuple[str, ...] = field(default=())
 

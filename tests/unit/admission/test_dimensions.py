@@ -9,6 +9,7 @@ from msgspec import structs
 from tests.desk import SECRET, Desk, admission, chat, refusal
 from tests.make import limit_set
 
+from tollgate.core.callers.customer_ids import HEADERS as CUSTOMER_HEADERS
 from tollgate.core.callers.dimensions import SESSION, TAG, Dimension
 from tollgate.core.calls.decision import Refusal
 from tollgate.core.calls.reservation import Settlement
@@ -227,7 +228,7 @@ async def test_room_that_is_found_again_is_given_soon() -> None:
 async def test_registered_tags_and_customers_are_always_told_apart() -> None:
     """And do not count."""
     desk = desk_of(structs.replace(TAG, most_values=1, remember_us=DAY_US))
-    customers = Dimension(ScopeKind.CUSTOMER, most_values=1, remember_us=DAY_US)
+    customers = Dimension(ScopeKind.CUSTOMER, CUSTOMER_HEADERS, most_values=1, remember_us=DAY_US)
     desk.terms = desk.with_policy(customers=customers)
     desk.people.tags["known"] = Tag("known")
     desk.people.customers["known"] = Customer("known")
@@ -245,6 +246,21 @@ async def test_registered_tags_and_customers_are_always_told_apart() -> None:
             assert held is not None
             charged = {f"{each.scope.kind}:{each.scope.id}" for each in held.accounts}
             assert {f"tag:{told}", f"customer:{told}"} <= charged
+
+
+async def test_a_customer_is_named_by_a_header_of_the_configuration() -> None:
+    """Before the body, and after the headers that always name one."""
+    desk = desk_of()
+    desk.terms = desk.with_policy(
+        customers=Dimension(ScopeKind.CUSTOMER, (*CUSTOMER_HEADERS, "x-app-user"))
+    )
+    for further, told in (({}, "ann"), ({"x-litellm-customer-id": "bob"}, "bob")):
+        headers = BEARER | {"x-app-user": "ann"} | further
+        decided = await desk.ask(chat(user="eve"), headers=headers)
+        held = admission(decided).reservation
+        assert held is not None
+        scopes = {f"{each.scope.kind}:{each.scope.id}" for each in held.accounts}
+        assert f"customer:{told}" in scopes
 
 
 async def test_many_tags_beyond_the_bound_are_charged_once() -> None:

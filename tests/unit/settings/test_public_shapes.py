@@ -68,5 +68,5 @@ def test_what_is_left_out_is_a_warning() -> None:
     """SageMaker and GitHub's Copilot have no address that all use."""
     for name, left in (("aws", "sage"), ("small_providers", "cop")):
         loaded = load(SHAPES / f"{name}.yaml", {"AWS_REGION": "eu-west-1"})
-        (warning,) = loaded.warnings
-        assert (f"model_list: {left}:" in warning, "left out" in warning) == (True, True)
+        (warning,) = [each for each in loaded.warnings if "left out" in each]
+        assert f"model_list: {left}:" in warning

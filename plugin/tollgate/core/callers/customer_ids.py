@@ -13,7 +13,7 @@ import msgspec
 from tollgate.core.errors import BadRequest, cut
 
 HEADERS = ("x-litellm-customer-id", "x-litellm-end-user-id")
-"""Headers that name a customer; they take precedence over the body."""
+"""Headers that name a customer without being configured; headers take precedence over the body."""
 PLACES = ("user", "litellm_metadata.user", "metadata.user_id", "safety_identifier")
 """Places in a body that name a customer: OpenAI's `user` and its successor, Anthropic's
 `metadata.user_id`, and LiteLLM's own.
@@ -27,12 +27,12 @@ _SESSION = "_session_"
 _MOST_NUMBER = 2**53 - 1
 
 
-def customer_of_headers(headers: Mapping[str, str]) -> str | None:
-    """Return the customer that a header names.
+def customer_of_headers(headers: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """Return the customer that the first of these headers names.
 
     Raises BadRequest for a value that cannot be an id.
     """
-    for name in HEADERS:
+    for name in names:
         if value := headers.get(name):
             return checked_id(value, f"header {name!r}")
     return None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tollgate.core.callers.customer_ids import HEADERS as CUSTOMER_HEADERS
 from tollgate.core.callers.verified import VerifiedSource
 from tollgate.core.entities import NO_LIMITS, LimitSet, ModelLimits
 from tollgate.core.limits.accounts import ScopeKind
@@ -48,7 +49,7 @@ SESSION = Dimension(
     ("x-litellm-trace-id", "x-session-id"),
     ("metadata.trace_id", "litellm_metadata.trace_id", "litellm_trace_id"),
 )
-UNBOUNDED_CUSTOMERS = Dimension(ScopeKind.CUSTOMER)
+UNBOUNDED_CUSTOMERS = Dimension(ScopeKind.CUSTOMER, CUSTOMER_HEADERS)
 """Customers, of whom any number is told apart."""
 BUILT_IN: Mapping[str, Dimension] = {each.name: each for each in (TAG, SESSION)}
 

@@ -99,7 +99,8 @@ class Policy:
     its own, and to values of dimensions. Without `enforce` all limits of all scopes are in shadow
     mode. `defaults`: limits of each entity of a kind of scope that has none of that meter and
     window. `upstreams`: by a deployment's id, its own limits and those of its provider; deployments
-    without any are left out. `customers`: how many that nobody registered are told apart.
+    without any are left out. `customers`: the headers that name them, and how many that nobody
+    registered are told apart.
     """
 
     proxy: LimitSet = NO_LIMITS

@@ -22,7 +22,6 @@ from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher, StringMatc
 from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from tollgate.core.answers.headers import REQUEST_ID, SERVED_MODEL, SHADOW
-from tollgate.core.callers import customer_ids as customers
 from tollgate.core.callers.credentials import KEY_HEADERS
 from tollgate.core.calls.trace_context import TRACEPARENT
 from tollgate.core.envoy_contract import (
@@ -75,7 +74,7 @@ from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import decision_timeout, http_filter
 from tollgate.envoy_config.versions import ROUTE_CACHE_BY_HEADERS, has, reads
 from tollgate.settings import TollgateSettings
-from tollgate.settings.entries.dimension_settings import dimensions_of
+from tollgate.settings.entries.dimension_settings import customer_headers, dimensions_of
 
 AUTHZ_CLUSTER = "tollgate_http"
 """The workers, as ext_authz calls them in native mode."""
@@ -90,7 +89,7 @@ _TYPES = {
 # Ten million bytes or more: too long to hold.
 _LONG = r"[1-9]\d{7,}"
 # The request headers that Tollgate reads, beside those of dimensions.
-_ASKED = (*KEY_HEADERS, *customers.HEADERS, "content-type", "content-encoding", STREAM_HEADER)
+_ASKED = (*KEY_HEADERS, "content-type", "content-encoding", STREAM_HEADER)
 # Headers that resemble Authorization: the refusal of such a request mentions them.
 _MISSPELT = StringMatcher(prefix="auth")
 _SAID = (RESERVATION, EDITS, TARGET, HIDE, HELD, METER_HEADER)
@@ -121,7 +120,10 @@ _COMMON: Final[Mapping[str, Any]] = {
 
 def _asked(ours: TollgateSettings) -> ListStringMatcher:
     """Return the request headers that Tollgate reads."""
-    told = [name for each in dimensions_of(ours.dimensions) for name in each.headers]
+    told = [
+        *customer_headers(ours.dimensions),
+        *(name for each in dimensions_of(ours.dimensions) for name in each.headers),
+    ]
     traced = (TRACEPARENT,) if ours.opentelemetry_traces else ()
     names = (*_ASKED, *told, *verified_headers(ours), *traced)
     return ListStringMatcher(patterns=[*_exactly(*names).patterns, _MISSPELT])

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
 from tollgate.core.entities import NO_LIMITS, LimitSet, MemberRole, Role
 from tollgate.core.errors import BadRequest
@@ -43,7 +51,9 @@ BudgetDuration = Annotated[str, AfterValidator(_duration)]
 class PageSection(BaseModel):
     """A section in LiteLLM's form: unknown keys are kept and reported, not refused."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", frozen=True, protected_namespaces=(), coerce_numbers_to_str=True
+    )
 
     @property
     def extra(self) -> Mapping[str, Any]:
@@ -144,7 +154,12 @@ class CreationSettings(PageSection):
     upperbound_key_generate_params: MostKeyParams = MostKeyParams()
     default_internal_user_params: NewUserParams = NewUserParams()
     default_team_params: NewTeamParams = NewTeamParams()
-    max_internal_user_budget: Dollars | None = None
+    max_internal_user_budget: Dollars | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "max_internal_user_budget", "default_max_internal_user_budget"
+        ),
+    )
     internal_user_budget_duration: BudgetDuration | None = None
 
     @field_validator(*CREATION_PARAMS, mode="before")

@@ -41,7 +41,7 @@ MOST_VALUES, MOST_CUSTOMERS, MOST_VALUES_EVER = 100_000, 1_000_000, 100_000_000
 
 A remembered value takes some hundred bytes of the store, and its counters some hundreds.
 """
-_ONLY_BOUND = frozenset({"most", "beyond"})
+_OF_CUSTOMERS = frozenset({"sources", "most", "beyond"})
 
 
 class DimensionSource(SourceSetting):
@@ -131,10 +131,10 @@ class DimensionSetting(BaseModel):
         return max(asked_us, longest_us)
 
 
-DimensionSettings = dict[str, DimensionSetting | Literal[True]]
+DimensionSettings = Mapping[str, DimensionSetting | Literal[True]]
 
 
-def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tuple[Dimension, ...]:
+def dimensions_of(given: DimensionSettings) -> tuple[Dimension, ...]:
     """Return the dimensions of a configuration, in the order in which a refusal names them.
 
     Raises ValueError for one that cannot be.
@@ -145,7 +145,7 @@ def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tupl
         for name, setting in given.items()
         if name != ScopeKind.CUSTOMER
     ]
-    taken = dict.fromkeys([*CUSTOMER_HEADERS, *CUSTOMER_PLACES], "customer")
+    taken = dict.fromkeys([*customer_headers(given), *CUSTOMER_PLACES], "customer")
     for each in found:
         for source in (*each.headers, *each.places):
             if source in taken:
@@ -155,25 +155,48 @@ def dimensions_of(given: Mapping[str, DimensionSetting | Literal[True]]) -> tupl
     return tuple(sorted(found, key=lambda each: order.get(each.name, len(order))))
 
 
-def bounded_customers(
-    given: Mapping[str, DimensionSetting | Literal[True]], limits: LimitSet
-) -> Dimension:
-    """Return how many customers that nobody registered are told apart. `limits`: of each."""
+def with_customer_headers(given: DimensionSettings, headers: tuple[str, ...]) -> DimensionSettings:
+    """Return dimensions with headers that name customers, unless they say such headers already."""
+    setting = given.get(ScopeKind.CUSTOMER, True)
+    if setting is True:
+        setting = DimensionSetting(most=MOST_CUSTOMERS)
+    if setting.sources is not None:
+        return given
+    sources = tuple(DimensionSource(header=each) for each in headers)
+    return {**given, ScopeKind.CUSTOMER: setting.model_copy(update={"sources": sources})}
+
+
+def bounded_customers(given: DimensionSettings, limits: LimitSet) -> Dimension:
+    """Return which headers name customers, and how many that nobody registered are told apart.
+
+    `limits`: of each.
+    """
     setting = given.get(ScopeKind.CUSTOMER, True)
     bound = DimensionSetting(most=MOST_CUSTOMERS) if setting is True else setting
     return Dimension(
         ScopeKind.CUSTOMER,
+        customer_headers(given),
         remember_us=remembered_us(limits),
         most_values=bound.most if "most" in bound.model_fields_set else MOST_CUSTOMERS,
         refuses_more=bound.beyond == "refuse",
     )
 
 
+def customer_headers(given: DimensionSettings) -> tuple[str, ...]:
+    """Return the headers that name customers, in their order."""
+    setting = given.get(ScopeKind.CUSTOMER, True)
+    further = () if setting is True else setting.sources or ()
+    return (*CUSTOMER_HEADERS, *(each.header for each in further if each.header))
+
+
 def _check_customer(setting: DimensionSetting | Literal[True] | None) -> None:
-    if isinstance(setting, DimensionSetting) and not setting.model_fields_set <= _ONLY_BOUND:
+    if not isinstance(setting, DimensionSetting):
+        return
+    further = setting.sources or ()
+    if not setting.model_fields_set <= _OF_CUSTOMERS or not all(each.header for each in further):
         raise ValueError(
-            "customer: only `most` and `beyond` can be set; its limits are default_limits.customer,"
-            " and a verified one is identity.customer"
+            "customer: only `most`, `beyond` and further headers can be set; its limits are"
+            " default_limits.customer, and a verified one is identity.customer"
         )
 
 

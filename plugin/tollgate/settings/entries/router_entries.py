@@ -15,6 +15,20 @@ EVERY_MODEL = "*"
 """In fallbacks: all models that have none of their own."""
 
 _MOST_RETRIES = 10
+_MOST_SECONDS = 86_400.0
+
+
+def _at_most_ten(number: int) -> int:
+    return min(number, _MOST_RETRIES)
+
+
+def _at_most_a_day(seconds: float) -> float:
+    return min(seconds, _MOST_SECONDS)
+
+
+Retried = Annotated[int, Field(ge=0), AfterValidator(_at_most_ten)]
+"""How often a call is repeated. More than ten times would only prolong an outage."""
+Seconds = Annotated[float, Field(ge=0.01), AfterValidator(_at_most_a_day)]
 
 
 class RetryPolicy(BaseModel):
@@ -22,13 +36,9 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    TimeoutErrorRetries: int | None = Field(None, ge=0, le=_MOST_RETRIES)
-    RateLimitErrorRetries: int | None = Field(None, ge=0, le=_MOST_RETRIES)
-    InternalServerErrorRetries: int | None = Field(None, ge=0, le=_MOST_RETRIES)
-
-
-Retried = Annotated[int, Field(ge=0, le=_MOST_RETRIES)]
-Seconds = Annotated[float, Field(ge=0.01, le=86_400)]
+    TimeoutErrorRetries: Retried | None = None
+    RateLimitErrorRetries: Retried | None = None
+    InternalServerErrorRetries: Retried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +96,24 @@ def _listed(value: object) -> object:
     return found
 
 
-def _names(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _model_names(value: object) -> object:
+    """Return a list of models as their names.
+
+    An entry may be a mapping with other parameters of the call besides `model`.
+    """
+    if not isinstance(value, list | tuple):
+        return value
+    return [each.get("model") if isinstance(each, Mapping) else each for each in value]
+
+
+ModelNames = Annotated[tuple[str, ...], BeforeValidator(_model_names)]
+
+
+def _without_empty(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {name: several for name, several in value.items() if several}
 
 
-Fallbacks = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_listed), AfterValidator(_names)]
+Fallbacks = Annotated[
+    dict[str, ModelNames], BeforeValidator(_listed), AfterValidator(_without_empty)
+]
 """The models that serve in place of one, in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import model_validator
@@ -39,8 +40,10 @@ def upstream_limits(
     max_budget: Decimal | None,
     budget_duration: str | None,
     limits: Iterable[UpstreamLimitSetting],
+    rates: Mapping[str, Limit] = MappingProxyType({}),
 ) -> LimitSet:
-    """Return the limits that a section gives. `kinds`: amounts by the fields of `KINDS`.
+    """Return the limits that a section gives. `kinds`: amounts by the fields of `KINDS`; `rates`:
+    others by the name of their field.
 
     Raises BadRequest if two of them contradict each other, or there are too many.
     """
@@ -49,6 +52,7 @@ def upstream_limits(
         for field, amount in kinds.items()
         if amount is not None
     ]
+    said += [(each, field) for field, each in rates.items()]
     if max_budget is not None:
         window = Forever() if budget_duration is None else Recurring(budget_duration)
         said.append((Limit(Meter.USD, nanousd_of(max_budget), window), "max_budget"))

@@ -79,7 +79,7 @@ def create_console(
     levels: Levels,
     audit_log: AuditLog,
     watched: Watched,
-    master_key: str | None,
+    sessions: Sessions,
 ) -> FastAPI:
     """Return the console. `watched`: what the page *Now* tells the health of."""
     console = FastAPI(openapi_url=None, redirect_slashes=False)
@@ -90,7 +90,7 @@ def create_console(
     console.state.levels = levels
     console.state.audit_log = audit_log
     console.state.watched = watched
-    console.state.sessions = Sessions.of(master_key)
+    console.state.sessions = sessions
     # Set when the process is told to stop: streams of the console end then.
     console.state.told_to_stop = asyncio.Event()
     console.state.failed_sign_ins = EventsAMinute(signing_in.FAILURES_A_MINUTE)

@@ -34,21 +34,24 @@ class Sessions:
     """Signs and reads sessions.
 
     `secret`: what the signatures are made with. Who knows it can sign in as anybody.
+    `administrators_only`: nobody else may look at the console.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, *, administrators_only: bool = False) -> None:
+        self.administrators_only = administrators_only
         # SHA-1 is itsdangerous' default for old cookies' sake.
         options = {"digest_method": sha256}
         self._cookies = URLSafeTimedSerializer(secret, salt="session", signer_kwargs=options)
         self._tokens = URLSafeSerializer(secret, salt="form", signer_kwargs=options)
 
     @classmethod
-    def of(cls, master_key: str | None) -> Sessions:
+    def of(cls, master_key: str | None, *, administrators_only: bool = False) -> Sessions:
         """Sessions that hold as long as the master key does, in all processes that know it.
 
         Without a master key they hold as long as this process runs.
         """
-        return cls(secrets.token_urlsafe(32) if master_key is None else f"console {master_key}")
+        secret = secrets.token_urlsafe(32) if master_key is None else f"console {master_key}"
+        return cls(secret, administrators_only=administrators_only)
 
     def begin(self, key_hash: str | None) -> Session:
         """Return a new session."""

@@ -13,6 +13,7 @@ from tollgate.adapters.http_api.console.visitors import (
     NotSignedIn,
     Posted,
     Signed,
+    check_admitted,
     own_path,
     read_form,
     visitor_of,
@@ -49,10 +50,11 @@ async def sign_in(request: Request, management: Managed, sessions: Signed) -> Re
         return answer
     try:
         caller = await management.callers.authenticate(form.get("key", "").strip())
+        check_admitted(caller, sessions)
     except Denied as denied:
         failures.count(address)
         _log.warning("console: sign-in refused from %s: %s", address, denied.kind)
-        return page(request, "sign_in.html", {"after": after, "told": str(denied)}, 401)
+        return page(request, "sign_in.html", {"after": after, "told": str(denied)}, denied.status)
     key = caller.key
     session = sessions.begin(None if key is None else key.hash)
     role = "administrator" if isinstance(caller, Administrator) else "key's owner"

@@ -83,6 +83,12 @@ def sessions_of(request: Request) -> Sessions:
 Signed = Annotated[Sessions, Depends(sessions_of)]
 
 
+def check_admitted(caller: Caller, sessions: Sessions) -> None:
+    """Raise Denied for a caller who may not look at the console."""
+    if sessions.administrators_only and not isinstance(caller, Administrator):
+        raise Denied("This console is for administrators only.", "forbidden", 403)
+
+
 async def visitor_of(request: Request, management: Managed, sessions: Signed) -> Visitor:
     """Return who is signed in. Raises NotSignedIn."""
     session = sessions.find(request.cookies.get(COOKIE))
@@ -93,6 +99,7 @@ async def visitor_of(request: Request, management: Managed, sessions: Signed) ->
     if session.key_hash is not None:
         try:
             caller = await management.callers.authenticate_hash(session.key_hash)
+            check_admitted(caller, sessions)
         except Denied as denied:
             raise NotSignedIn(str(denied)) from denied
     if isinstance(caller, Holder) and caller.key.user_id is not None:

@@ -11,6 +11,7 @@ from tests.unit.memory_registry import MemoryAuditLog
 
 from tollgate.adapters.http_api import create_api
 from tollgate.adapters.http_api.console.console_app import create_console
+from tollgate.adapters.http_api.console.sessions import Sessions
 
 
 class Visit:
@@ -18,7 +19,7 @@ class Visit:
 
     page: httpx.Response
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, administrators_only: bool = False) -> None:
         audit_log = MemoryAuditLog(world.registry)
         console = create_console(
             world.management,
@@ -28,7 +29,7 @@ class Visit:
             world.levels,
             audit_log,
             world.watched,
-            MASTER,
+            Sessions.of(MASTER, administrators_only=administrators_only),
         )
         self.told_to_stop = console.state.told_to_stop
         app = create_api(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.management_fixtures import MASTER, Api, World
 
 from tollgate.adapters.http_api import events_a_minute
-from tollgate.adapters.http_api.console.sessions import LONGEST_S, Sessions
+from tollgate.adapters.http_api.console.sessions import COOKIE, LONGEST_S, Sessions
 from tollgate.adapters.http_api.console.signing_in import FAILURES_A_MINUTE
 from tollgate.adapters.http_api.console.visitors import own_path
 
@@ -52,6 +53,22 @@ async def test_an_ordinary_key_sees_no_page_of_administrators(
     await visit.sign_in((await api.made())["key"])
     assert "administrator's key" in await visit.see(path)
     assert visit.page.status_code == 403
+
+
+async def test_only_administrators_get_into_a_console_that_is_theirs_alone(
+    world: World, api: Api
+) -> None:
+    """Also with a session that began before; the form says why."""
+    ordinary = (await api.made())["key"]
+    visit = Visit(world, administrators_only=True)
+    assert "for administrators only" in await visit.sign_in(ordinary)
+    assert visit.page.status_code == 403
+    sessions = Sessions.of(MASTER)
+    begun = sessions.begin(sha256(ordinary.encode()).hexdigest())
+    visit.client.cookies.set(COOKIE, sessions.cookie(begun))
+    assert "for administrators only" in await visit.see("/ui/mine")
+    visit.client.cookies.clear()
+    assert "Spent today" in await visit.sign_in()
 
 
 async def test_signing_in_leads_back_to_the_page_that_was_asked_for(visit: Visit) -> None:
