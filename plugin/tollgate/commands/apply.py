@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from tollgate.commands.errors import fail
-from tollgate.commands.gateway import DEFAULT_URL, MasterKey, Url, part, post
+from tollgate.commands.gateway import DEFAULT_URL, Gateway, MasterKey, Url, part
 
 _TIMEOUT_S = 600.0
 _VARIABLE = "os.environ/"
@@ -59,7 +59,8 @@ def apply(
     if plan and yes:
         fail("give either --plan or --yes")
     body = {**_read(file), "prune": prune, "take_over": take_over}
-    planned = _sent(url, master_key, {**body, "dry_run": True})
+    gateway = Gateway(url, master_key)
+    planned = _sent(gateway, {**body, "dry_run": True})
     changes = part(planned, "changes")
     if plan or not changes:
         _print_plan(planned, as_json=as_json)
@@ -69,11 +70,11 @@ def apply(
     if not yes:
         _confirm(file)
     known = {} if secrets is None else _known_secrets(secrets)
-    _finish(_sent(url, master_key, body), secrets, known, as_json=as_json)
+    _finish(_sent(gateway, body), secrets, known, as_json=as_json)
 
 
-def _sent(url: str, master_key: str | None, body: Mapping[str, Any]) -> Any:
-    return post(url, master_key, "/global/apply", body, timeout_s=_TIMEOUT_S)
+def _sent(gateway: Gateway, body: Mapping[str, Any]) -> Any:
+    return gateway.post("/global/apply", body, timeout_s=_TIMEOUT_S)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tollgate.commands.errors import fail, failing_clearly
-from tollgate.commands.gateway import DEFAULT_URL, part, post
+from tollgate.commands.gateway import DEFAULT_URL, Gateway, part
 from tollgate.commands.printing.tables import print_rows
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def import_litellm(
         plan = plan_of(found)
     results = [
         each
-        for batch in _sent(plan, gateway, gateway_key or master_key, dry_run=dry_run)
+        for batch in _sent(plan, Gateway(gateway, gateway_key or master_key), dry_run=dry_run)
         for each in batch
     ]
     _report(plan, results, dry_run=dry_run)
@@ -80,16 +80,14 @@ def import_litellm(
         raise typer.Exit(1)
 
 
-def _sent(
-    plan: ImportPlan, gateway: str, key: str | None, *, dry_run: bool
-) -> Iterator[list[Result]]:
+def _sent(plan: ImportPlan, gateway: Gateway, *, dry_run: bool) -> Iterator[list[Result]]:
     """Send the plan in batches and yield the results of each."""
     from tollgate.import_litellm.mapping import KINDS
 
     for kind in KINDS:
         items, done = plan.items[kind], 0
         for batch in _batches(items):
-            answer = post(gateway, key, "/global/import", {"dry_run": dry_run, kind: batch})
+            answer = gateway.post("/global/import", {"dry_run": dry_run, kind: batch})
             done += len(batch)
             _say(f"importing {kind}: {done} of {len(items)}")
             yield part(answer, "results")

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, find, get, part, post
-from tollgate.commands.printing.tables import show
+from tollgate.commands.gateway import Gateway, asks_gateway, part
 from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
 app = typer.Typer(
@@ -49,41 +48,39 @@ _TOP = (
 
 
 @app.command()
+@asks_gateway
 def generate(
+    gateway: Gateway,
     given: Fields = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Create a key. Its secret is printed once.
 
     Example: `tollgate key generate key_alias=bob max_budget=5 budget_duration=30d`
     """
-    show(post(url, master_key, "/key/generate", body_of(given)), as_json=as_json)
+    gateway.show(gateway.post("/key/generate", body_of(given)))
 
 
 @app.command()
+@asks_gateway
 def top(
+    gateway: Gateway,
     since: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive; default today")
     ] = None,
     count: Annotated[int, typer.Option(min=1, max=100, help="how many at most")] = 10,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """List the keys that spent most since a day, each with its budget.
 
     Example: `tollgate key top --since 2026-11-01 --count 20`
     """
     start = since or datetime.now(UTC).date().isoformat()
-    sums = get(url, master_key, "/spend/sums", {"group_by": "key", "start_date": start})
+    sums = gateway.get("/spend/sums", {"group_by": "key", "start_date": start})
     spent = [each for each in sums if each["group"]]
     spent.sort(key=lambda each: each["nanousd"], reverse=True)
     rows = []
     for each in spent[:count]:
         # A deleted key has only what was recorded of it.
-        known = find(url, master_key, "/key/info", {"key": each["group"]})
+        known = gateway.find("/key/info", {"key": each["group"]})
         told = {"key_name": each["group"]} if known is None else known["info"]
         rows.append(
             {
@@ -96,94 +93,87 @@ def top(
                 "max_budget": told.get("max_budget"),
             }
         )
-    show(rows, as_json=as_json, columns=_TOP)
+    gateway.show(rows, _TOP)
 
 
 @app.command()
-def info(
-    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+@asks_gateway
+def info(gateway: Gateway, key: Name) -> None:
     """Show a key, its limits and its spend.
 
     Example: `tollgate key info bob`
     """
-    name = named_key(url, master_key, id_of(key, _ID))
-    answer = get(url, master_key, "/key/info", {"key": name})
-    show(answer if as_json else part(answer, "info"), as_json=as_json)
+    name = named_key(gateway, id_of(key, _ID))
+    answer = gateway.get("/key/info", {"key": name})
+    gateway.show_part(answer, "info")
 
 
 @app.command()
-def update(
-    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+@asks_gateway
+def update(gateway: Gateway, given: Words) -> None:
     """Change a key; null clears a field.
 
     Example: `tollgate key update bob rpm_limit=60 max_budget=null`
     """
-    body = _named_in(url, master_key, body_of(given, _ID))
-    show(post(url, master_key, "/key/update", body), as_json=as_json)
+    body = _named_in(gateway, body_of(given, _ID))
+    gateway.show(gateway.post("/key/update", body))
 
 
 @app.command()
+@asks_gateway
 def delete(
+    gateway: Gateway,
     keys: Names,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Delete keys: all of them, or none if one is unknown.
 
     Example: `tollgate key delete bob`
     """
-    names = [named_key(url, master_key, each) for each in ids_of(keys, _ID)]
-    show(post(url, master_key, "/key/delete", {"keys": names}), as_json=as_json)
+    names = [named_key(gateway, each) for each in ids_of(keys, _ID)]
+    gateway.show(gateway.post("/key/delete", {"keys": names}))
 
 
 @app.command()
-def block(
-    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+@asks_gateway
+def block(gateway: Gateway, key: Name) -> None:
     """Block a key; takes effect everywhere within a second.
 
     Example: `tollgate key block bob`
     """
-    name = named_key(url, master_key, id_of(key, _ID))
-    show(post(url, master_key, "/key/block", {"key": name}), as_json=as_json)
+    name = named_key(gateway, id_of(key, _ID))
+    gateway.show(gateway.post("/key/block", {"key": name}))
 
 
 @app.command()
-def unblock(
-    key: Name, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+@asks_gateway
+def unblock(gateway: Gateway, key: Name) -> None:
     """Unblock a key.
 
     Example: `tollgate key unblock bob`
     """
-    name = named_key(url, master_key, id_of(key, _ID))
-    show(post(url, master_key, "/key/unblock", {"key": name}), as_json=as_json)
+    name = named_key(gateway, id_of(key, _ID))
+    gateway.show(gateway.post("/key/unblock", {"key": name}))
 
 
 @app.command()
-def regenerate(
-    given: Words, url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False
-) -> None:
+@asks_gateway
+def regenerate(gateway: Gateway, given: Words) -> None:
     """Give a key a new secret; spend and limits stay.
 
     Example: `tollgate key regenerate bob grace_period=24h`
     """
-    body = _named_in(url, master_key, body_of(given, _ID))
-    show(post(url, master_key, "/key/regenerate", body), as_json=as_json)
+    body = _named_in(gateway, body_of(given, _ID))
+    gateway.show(gateway.post("/key/regenerate", body))
 
 
 @app.command("list")
+@asks_gateway
 def list_keys(
+    gateway: Gateway,
     user_id: Annotated[str | None, typer.Option(help="only keys of this user")] = None,
     team_id: Annotated[str | None, typer.Option(help="only keys of this team")] = None,
     page: Annotated[int, typer.Option(min=1)] = 1,
     size: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """List keys, newest first.
 
@@ -196,18 +186,18 @@ def list_keys(
         "size": size,
         "return_full_object": True,
     }
-    answer = get(url, master_key, "/key/list", query)
-    show(answer if as_json else part(answer, "keys"), as_json=as_json, columns=_COLUMNS)
+    answer = gateway.get("/key/list", query)
+    gateway.show_part(answer, "keys", _COLUMNS)
 
 
-def _named_in(url: str, master_key: str | None, body: dict[str, Any]) -> dict[str, Any]:
+def _named_in(gateway: Gateway, body: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a request with its key by secret or hash."""
-    return {**body, _ID: named_key(url, master_key, str(body[_ID]))} if _ID in body else body
+    return {**body, _ID: named_key(gateway, str(body[_ID]))} if _ID in body else body
 
 
-def named_key(url: str, master_key: str | None, given: str) -> str:
+def named_key(gateway: Gateway, given: str) -> str:
     """Return the hash of the key with that alias, or what is given if it is no alias of any."""
     if _SECRET_OR_HASH.fullmatch(given):
         return given
-    found = part(get(url, master_key, "/key/list", {"key_alias": given, "size": 2}), "keys")
+    found = part(gateway.get("/key/list", {"key_alias": given, "size": 2}), "keys")
     return str(found[0]) if isinstance(found, list) and len(found) == 1 else given

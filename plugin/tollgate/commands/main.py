@@ -17,11 +17,12 @@ import typer
 import yaml
 
 from tollgate import __version__, logs, settings
-from tollgate.commands import budget, key, spend, team, user
+from tollgate.commands import key, spend
 from tollgate.commands.apply import apply
 from tollgate.commands.envoys.attach import attach
 from tollgate.commands.envoys.doctor import doctor
 from tollgate.commands.errors import complain, failing_clearly
+from tollgate.commands.groups import GROUPS
 from tollgate.commands.import_litellm import import_litellm
 from tollgate.commands.mock_llm import mock_llm
 from tollgate.commands.records.audit import audit
@@ -33,7 +34,6 @@ from tollgate.commands.reports.explain import explain
 from tollgate.commands.reports.refusals import refusals
 from tollgate.commands.reports.replay import replay
 from tollgate.commands.reports.top import top
-from tollgate.commands.scopes import customer, organization, tag
 from tollgate.core.errors import SettingsError
 from tollgate.gateway import exposure
 from tollgate.topology import ConfigPart, ControlPlane
@@ -43,8 +43,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _noun in (key, user, team, organization, customer, tag, budget, spend):
-    app.add_typer(_noun.app, name=_noun.__name__.rpartition(".")[2])
+app.add_typer(key.app, name="key")
+for _group in GROUPS:
+    app.add_typer(_group.app, name=_group.name)
+app.add_typer(spend.app, name="spend")
 
 ConfigOption = Annotated[
     Path,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, download, get
-from tollgate.commands.printing.tables import show, write_csv
+from tollgate.commands.gateway import DEFAULT_URL, Gateway, MasterKey, Url, asks_gateway
+from tollgate.commands.printing.tables import write_csv
 from tollgate.commands.reports.explain import explain
 
 app = typer.Typer(help="What was spent.", no_args_is_help=True)
@@ -68,34 +68,39 @@ class GroupedBy(StrEnum):
 
 
 @app.command()
-def total(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+@asks_gateway
+def total(gateway: Gateway) -> None:
     """Show what the whole proxy has spent in its current period.
 
     Example: `tollgate spend total`
     """
-    show(get(url, master_key, "/global/spend"), as_json=as_json)
+    gateway.show(gateway.get("/global/spend"))
 
 
 @app.command()
-def keys(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+@asks_gateway
+def keys(gateway: Gateway) -> None:
     """List keys by spend, highest first.
 
     Example: `tollgate spend keys`
     """
-    show(get(url, master_key, "/spend/keys"), as_json=as_json, columns=_KEYS)
+    gateway.show(gateway.get("/spend/keys"), _KEYS)
 
 
 @app.command()
-def users(url: Url = DEFAULT_URL, master_key: MasterKey = None, as_json: AsJson = False) -> None:
+@asks_gateway
+def users(gateway: Gateway) -> None:
     """List users by spend, highest first.
 
     Example: `tollgate spend users`
     """
-    show(get(url, master_key, "/spend/users"), as_json=as_json, columns=_USERS)
+    gateway.show(gateway.get("/spend/users"), _USERS)
 
 
 @app.command()
+@asks_gateway
 def logs(
+    gateway: Gateway,
     key: Annotated[str | None, typer.Option(help="only this key, or hash")] = None,
     user_id: Annotated[str | None, typer.Option(help="only this user")] = None,
     team_id: Annotated[str | None, typer.Option(help="only this team")] = None,
@@ -111,9 +116,6 @@ def logs(
     cursor: Annotated[
         str | None, typer.Option(help="cursor printed at the end of the previous part")
     ] = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """List settled requests, latest first.
 
@@ -128,51 +130,48 @@ def logs(
     }
     when = {"request_id": request_id, "status": status, "start_date": start, "end_date": end}
     query = {**filters, **when, "limit": limit, "cursor": cursor, "summarize": False}
-    answer, headers = ask(url, master_key, "/spend/logs", query)
-    show(answer, as_json=as_json, columns=_LOGS)
+    answer, headers = gateway.page("/spend/logs", query)
+    gateway.show(answer, _LOGS)
     if following := headers.get("x-tollgate-next-cursor"):
         typer.echo(f"more records follow: continue with --cursor {following}", err=True)
 
 
 @app.command()
+@asks_gateway
 def days(
+    gateway: Gateway,
     start: Annotated[str, typer.Argument(metavar="FIRST", help="a UTC day, YYYY-MM-DD")],
     end: Annotated[str, typer.Argument(metavar="LAST", help="a UTC day, inclusive")],
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show sums by day, newest first.
 
     Example: `tollgate spend days 2026-11-01 2026-11-07`
     """
-    show(
-        get(url, master_key, "/spend/logs", {"start_date": start, "end_date": end}),
-        as_json=as_json,
-        columns=_DAYS,
+    gateway.show(
+        gateway.get("/spend/logs", {"start_date": start, "end_date": end}),
+        _DAYS,
     )
 
 
 @app.command()
+@asks_gateway
 def by(
+    gateway: Gateway,
     group: Annotated[GroupedBy, typer.Argument(help="what to sum up by")],
     since: Day = None,
     until: Day = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="print comma-separated values")] = False,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """What was spent by key, team, user, customer, member, organization, model, tag or day.
 
     Example: `tollgate spend by team --since 2026-11-01 --csv`
     """
     query = {"group_by": group.value, "start_date": since, "end_date": until}
-    sums = get(url, master_key, "/spend/sums", query)
+    sums = gateway.get("/spend/sums", query)
     if as_csv:
         write_csv(sums, _SUMS)
     else:
-        show(sums, as_json=as_json, columns=_SUMS)
+        gateway.show(sums, _SUMS)
 
 
 class ExportForm(StrEnum):
@@ -203,7 +202,7 @@ def export(
     Example: `tollgate spend export --format focus --since 2026-11-01 -o november.csv`
     """
     query = {"format": form.value, "start_date": since, "end_date": until}
-    content = download(url, master_key, "/spend/export", query)
+    content = Gateway(url, master_key).download("/spend/export", query)
     if output is None:
         typer.echo(content, nl=False)
     else:

@@ -11,22 +11,17 @@ from typing import Any
 import typer
 from typer.testing import Result
 
-from tollgate.commands import budget, key, spend, team, user
+from tollgate.commands import key, spend
+from tollgate.commands.groups import GROUPS
 from tollgate.commands.records.audit import audit
-from tollgate.commands.scopes import customer
 
 Run = Callable[..., Result]
 
 tollgate = typer.Typer()
-for name, noun in {
-    "key": key,
-    "user": user,
-    "team": team,
-    "customer": customer,
-    "budget": budget,
-    "spend": spend,
-}.items():
-    tollgate.add_typer(noun.app, name=name)
+tollgate.add_typer(key.app, name="key")
+tollgate.add_typer(spend.app, name="spend")
+for group in GROUPS:
+    tollgate.add_typer(group.app, name=group.name)
 tollgate.command("audit")(audit)
 
 

@@ -80,7 +80,7 @@ def test_a_key_is_named_by_its_alias(run: Run) -> None:
         ("user list", {"total": 1}),
         ("team new team_id=t", {"team_id": "t"}),
         ("team update t rpm_limit=99", {"team_id": "t"}),
-        ("team member-add t ishaan max_budget_in_team=0.5 --role admin", {"rpm_limit": 99}),
+        ("team member-add t ishaan max_budget_in_team=0.5 role=admin", {"rpm_limit": 99}),
         (
             "team member-update t ishaan rpm_limit=1",
             {"rpm_limit": 1, "max_budget_in_team": 0.5, "role": "admin"},

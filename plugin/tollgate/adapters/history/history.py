@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tollgate.adapters.history import partitions
@@ -19,6 +19,7 @@ from tollgate.adapters.history.record_rows import (
     payer_day_rows,
     record_row,
 )
+from tollgate.adapters.history.row_writer import RowWriter, adding
 from tollgate.adapters.history.selecting import (
     select_old,
     select_page,
@@ -49,6 +50,7 @@ from tollgate.ports.history_ports import (
 T = TypeVar("T")
 # Records that are removed in one transaction; other writers wait for no longer than that takes.
 _REMOVED_AT_ONCE = 2_000
+_BEGINNING = "0-0"  # the position before the first entry of a stream
 _decode = msgspec.json.Decoder(Record).decode
 
 
@@ -59,6 +61,17 @@ class SqlHistory:
         self._engine = engine
         self._partitioned = engine.dialect.name == "postgresql"
         self._insert: Any = postgresql.insert if self._partitioned else sqlite.insert
+        dialect = engine.dialect
+        self._records = RowWriter(self._insert(RECORDS), dialect)
+        self._hourly, self._payer_days, self._daily, self._parts = (
+            RowWriter(adding(self._insert(table), table, summed), dialect)
+            for table, summed in (
+                (HOURLY_SUMS, SUMMED),
+                (PAYER_DAYS, SUMMED),
+                (DAILY_SUMS, SUMMED),
+                (DAILY_PARTS, ("units", "cost_nanousd")),
+            )
+        )
         self._months: set[int] = set()
 
     async def prepare(self) -> None:
@@ -80,10 +93,8 @@ class SqlHistory:
         """
 
         def work(connection: Connection) -> int:
-            new = self._keep(connection, organization, records)
-            if position is not None:
-                self._go_on(connection, organization, position)
-            return new
+            self._go_on(connection, organization, position)
+            return self._keep(connection, organization, records)
 
         try:
             return await self._run(work)
@@ -140,40 +151,37 @@ class SqlHistory:
         if self._partitioned:
             times = (each.record.admitted_us for each in told.values())
             partitions.create_for(connection, times, self._months)
-        insert = self._insert(RECORDS).on_conflict_do_nothing().returning(RECORDS.c.id)
+        for known in connection.execute(select(RECORDS.c.id).where(RECORDS.c.id.in_(told))):
+            del told[known.id]
+        if not told:
+            return 0
         rows = [record_row(organization, each) for each in told.values()]
-        new = [told[each].record for each in connection.execute(insert, rows).scalars()]
+        self._records.run(connection, rows)
+        new = [each.record for each in told.values()]
         hourly = hourly_rows(organization, new)
-        for table, added, summed in (
-            (HOURLY_SUMS, hourly, SUMMED),
-            (PAYER_DAYS, payer_day_rows(hourly), SUMMED),
-            (DAILY_SUMS, daily_rows(organization, new), SUMMED),
-            (DAILY_PARTS, part_rows(organization, new), ("units", "cost_nanousd")),
+        for statement, added in (
+            (self._hourly, hourly),
+            (self._payer_days, payer_day_rows(hourly)),
+            (self._daily, daily_rows(organization, new)),
+            (self._parts, part_rows(organization, new)),
         ):
             if added:
-                self._add(connection, table, added, summed)
+                statement.run(connection, added)
         return len(new)
 
-    def _go_on(self, connection: Connection, organization: str, position: str) -> None:
-        """Write how far an organization's ledger has been recorded."""
-        write = self._insert(POSITIONS).on_conflict_do_update(
-            index_elements=["organization"], set_={"position": position}
-        )
-        connection.execute(write, {"organization": organization, "position": position})
+    def _go_on(self, connection: Connection, organization: str, position: str | None) -> None:
+        """Write how far an organization's ledger has been recorded; None: no further than before.
 
-    def _add(
-        self,
-        connection: Connection,
-        table: Table,
-        rows: Sequence[dict[str, Any]],
-        summed: Sequence[str],
-    ) -> None:
-        """Add sums to those that are there."""
-        insert = self._insert(table)
-        added = {name: table.c[name] + insert.excluded[name] for name in summed}
-        keys = [each.name for each in table.primary_key]
+        It comes first: whoever else records this organization waits for its row until this
+        transaction ends, and then sees its records.
+        """
+        write = self._insert(POSITIONS)
+        gone = write.excluded if position is not None else POSITIONS.c
         connection.execute(
-            insert.on_conflict_do_update(index_elements=keys, set_=added), list(rows)
+            write.on_conflict_do_update(
+                index_elements=["organization"], set_={"position": gone.position}
+            ),
+            {"organization": organization, "position": position or _BEGINNING},
         )
 
 

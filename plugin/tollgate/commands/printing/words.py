@@ -14,7 +14,7 @@ from tollgate.commands.errors import fail
 _FIELD = re.compile(r"([a-z][a-z0-9_]*)=(.*)", re.DOTALL)
 
 
-def words(*places: str, fields: bool = True) -> Any:
+def words(*places: str, fields: bool = True, optional: bool = False) -> Any:
     """Return a variadic argument: ids in the order of `places`, then fields if the command takes
     any.
     """
@@ -24,7 +24,9 @@ def words(*places: str, fields: bool = True) -> Any:
         " field too"
     )
     shown = [*places, "[FIELD=VALUE]..."] if fields else list(places)
-    return typer.Argument(metavar=" ".join(shown), help=help_text if fields else None)
+    return typer.Argument(
+        None if optional else ..., metavar=" ".join(shown), help=help_text if fields else None
+    )
 
 
 def body_of(given: Sequence[str] | None, *places: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask
-from tollgate.commands.printing.tables import show, write_csv
+from tollgate.commands.gateway import Gateway, asks_gateway
+from tollgate.commands.printing.tables import write_csv
 
 _COLUMNS = ("time", "by", "action", "kind", "entity_id", "name", "before", "after")
 _AT_ONCE = 1_000
@@ -31,7 +31,9 @@ class AuditedKind(StrEnum):
     ADDED_MODEL = "added_model"
 
 
+@asks_gateway
 def audit(
+    gateway: Gateway,
     kind: Annotated[AuditedKind | None, typer.Option(help="only entities of this kind")] = None,
     entity_id: Annotated[str | None, typer.Option("--id", help="only this entity")] = None,
     since: Annotated[
@@ -42,9 +44,6 @@ def audit(
         int | None, typer.Option(min=1, help="how many at most; default all that are kept")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="print comma-separated values")] = False,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """List what was changed, latest first: who, when, and each field before and after.
 
@@ -52,19 +51,19 @@ def audit(
     Example: `tollgate audit --since 2026-11-01 --until 2026-11-30 --csv > november.csv`
     """
     query = {"kind": kind, "entity_id": entity_id, "since": since, "until": until}
-    rows = list(_changes(url, master_key, query, limit))
-    if as_json:
-        show(rows, as_json=True)
+    rows = list(_changes(gateway, query, limit))
+    if gateway.as_json:
+        gateway.show(rows)
         return
     told = [{**row, "before": _text(row["before"]), "after": _text(row["after"])} for row in rows]
     if as_csv:
         write_csv(told, _COLUMNS)
     else:
-        show(told, as_json=False, columns=_COLUMNS)
+        gateway.show(told, _COLUMNS)
 
 
 def _changes(
-    url: str, master_key: str | None, query: dict[str, Any], limit: int | None
+    gateway: Gateway, query: dict[str, Any], limit: int | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the changes that a query finds, part by part."""
     cursor: str | None = None
@@ -72,7 +71,7 @@ def _changes(
     while rest is None or rest > 0:
         count = _AT_ONCE if rest is None else min(rest, _AT_ONCE)
         part = {**query, "limit": count, "cursor": cursor}
-        rows, headers = ask(url, master_key, "/audit", part)
+        rows, headers = gateway.page("/audit", part)
         yield from rows
         rest = None if rest is None else rest - len(rows)
         if (cursor := headers.get("x-tollgate-next-cursor")) is None:

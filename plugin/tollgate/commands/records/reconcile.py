@@ -12,8 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.commands.errors import fail, failing_clearly
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, download, unreachable
-from tollgate.commands.printing.tables import show
+from tollgate.commands.gateway import Gateway, asks_gateway, unreachable
 
 _COLUMNS = ("day", "model", "charged", "billed", "capture_rate")
 _SECONDS_A_DAY = 86_400
@@ -29,7 +28,9 @@ class Biller(StrEnum):
     VERTEX = "vertex"
 
 
+@asks_gateway
 def reconcile(
+    gateway: Gateway,
     provider: Annotated[Biller, typer.Option(help="whose bill it is")],
     since: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive")],
     until: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="a UTC day, inclusive")],
@@ -52,9 +53,6 @@ def reconcile(
         Path | None,
         typer.Option(help="also write the rate as a file for Prometheus's textfile collector"),
     ] = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Compare what was charged with a provider's own bill, by day and model.
 
@@ -73,7 +71,7 @@ def reconcile(
         else:
             fail("no bill: name its file in --costs, or for OpenAI give --admin-key")
         query = {"format": "csv", "start_date": since, "end_date": until}
-        exported = download(url, master_key, "/spend/export", query).decode()
+        exported = gateway.download("/spend/export", query).decode()
         charged = [
             reconciling.ChargedCost(row["day"], row["provider_model"], int(row["nanousd"]))
             for row in csv.DictReader(io.StringIO(exported))
@@ -83,7 +81,7 @@ def reconcile(
         rows = reconciling.reconcile(charged, within)
         whole = reconciling.total(rows)
     printed = [_printed(each) for each in (*rows, whole)]
-    show(printed, as_json=as_json, columns=_COLUMNS)
+    gateway.show(printed, _COLUMNS)
     if metrics is not None:
         _write_metrics(metrics, provider, whole)
     if least is not None and (whole.capture_rate or 0.0) < least:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tollgate.commands.errors import fail, failing_clearly
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask, get
-from tollgate.commands.printing.tables import show
+from tollgate.commands.gateway import Gateway, asks_gateway
 
 if TYPE_CHECKING:
     from tollgate.import_litellm.calls import KeyAndModel, Outcomes
@@ -22,7 +21,9 @@ _CURSOR = "x-tollgate-next-cursor"
 _PAGE = 10_000
 
 
+@asks_gateway
 def compare_litellm(
+    gateway: Gateway,
     litellm_url: Annotated[str, typer.Option(help="where the LiteLLM server is")],
     litellm_key: Annotated[
         str, typer.Option(envvar="LITELLM_MASTER_KEY", help="LiteLLM's master key")
@@ -33,9 +34,6 @@ def compare_litellm(
     everything: Annotated[
         bool, typer.Option("--all", help="also keys and models that both treated alike")
     ] = False,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Compare what LiteLLM did with calls and what a Tollgate beside it decides on copies of them:
     how many each refused, by key and model.
@@ -48,10 +46,8 @@ def compare_litellm(
     start = _start_of(since)
     with failing_clearly(), connected(litellm_url, litellm_key) as server:
         there = read_outcomes(server, start)
-    here, limits = _decided(url, master_key, start)
-    aliases = {
-        each["token"]: each["key_alias"] or each["key_name"] for each in _keys(url, master_key)
-    }
+    here, limits = _decided(gateway, start)
+    aliases = {each["token"]: each["key_alias"] or each["key_name"] for each in _keys(gateway)}
     rows = [
         _row(name, there.get(name), here.get(name), limits.get(name, set()), aliases)
         for name in {*there, *here}
@@ -59,9 +55,9 @@ def compare_litellm(
     rows.sort(key=lambda each: (each["key"], each["model"]))
     differing = [each for each in rows if each["refused_there"] != each["refused_here"]]
     shown = rows if everything else differing
-    if shown or as_json:
-        show(shown, as_json=as_json, columns=_COLUMNS)
-    if not as_json:
+    if shown or gateway.as_json:
+        gateway.show(shown, _COLUMNS)
+    if not gateway.as_json:
         typer.echo(f"{len(differing)} of {len(rows)} keys and models are refused differently")
 
 
@@ -76,7 +72,7 @@ def _start_of(since: str | None) -> datetime:
 
 
 def _decided(
-    url: str, master_key: str | None, start: datetime
+    gateway: Gateway, start: datetime
 ) -> tuple[dict[KeyAndModel, Outcomes], dict[KeyAndModel, set[str]]]:
     """Return what Tollgate decided, and the limits that would have refused."""
     from tollgate.import_litellm.calls import Outcomes
@@ -84,7 +80,7 @@ def _decided(
     found: dict[KeyAndModel, Outcomes] = {}
     limits: dict[KeyAndModel, set[str]] = {}
     for status in (None, "refused"):
-        for row in _logs(url, master_key, start, status):
+        for row in _logs(gateway, start, status):
             name = row["api_key"], row["model"]
             outcomes = found.setdefault(name, Outcomes())
             outcomes.calls += 1
@@ -95,9 +91,7 @@ def _decided(
     return found, limits
 
 
-def _logs(
-    url: str, master_key: str | None, start: datetime, status: str | None
-) -> list[dict[str, Any]]:
+def _logs(gateway: Gateway, start: datetime, status: str | None) -> list[dict[str, Any]]:
     """Return the records since a time: settled calls, or refused ones."""
     query: dict[str, Any] = {
         "summarize": "false",
@@ -107,20 +101,20 @@ def _logs(
     }
     found: list[dict[str, Any]] = []
     while True:
-        rows, headers = ask(url, master_key, "/spend/logs", query)
+        rows, headers = gateway.page("/spend/logs", query)
         found += [each for each in rows if datetime.fromisoformat(each["startTime"]) >= start]
         if not (cursor := headers.get(_CURSOR)):
             return found
         query["cursor"] = cursor
 
 
-def _keys(url: str, master_key: str | None) -> list[dict[str, Any]]:
+def _keys(gateway: Gateway) -> list[dict[str, Any]]:
     """Return all keys."""
     found: list[dict[str, Any]] = []
     page = 1
     while True:
         query = {"page": page, "size": 1000, "return_full_object": "true"}
-        answer = get(url, master_key, "/key/list", query)
+        answer = gateway.get("/key/list", query)
         found += answer["keys"]
         if page >= answer["total_pages"]:
             return found

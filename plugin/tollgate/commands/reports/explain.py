@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.commands.errors import fail
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get, part
+from tollgate.commands.gateway import Gateway, asks_gateway, part
 from tollgate.commands.key import named_key
-from tollgate.commands.printing.tables import show
 
 
+@asks_gateway
 def explain(
+    gateway: Gateway,
     request_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="the reply's x-tollgate-request-id")
     ] = None,
@@ -23,9 +24,6 @@ def explain(
     organization_id: Annotated[
         str | None, typer.Option(help="whose ledger; the default one's")
     ] = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Show what one request used, the price that applied, and the arithmetic; of a refused one, the
     limit that refused it, and until when. With --key: every limit that calls of a key meet.
@@ -35,18 +33,18 @@ def explain(
     if (request_id is None) == (key is None):
         fail("name a request by its id, or a key: tollgate explain --key ALIAS")
     if key is not None:
-        met = get(url, master_key, "/v1/usage", {"key": named_key(url, master_key, key)})
-        show(met if as_json else met_limits(part(met, "limits")), as_json=as_json, columns=_MET)
+        met = gateway.get("/v1/usage", {"key": named_key(gateway, key)})
+        gateway.show(met if gateway.as_json else met_limits(part(met, "limits")), _MET)
         return
     query = {"request_id": request_id, "organization_id": organization_id}
-    answer = get(url, master_key, "/spend/explain", query)
-    if as_json:
-        show(answer, as_json=True)
+    answer = gateway.get("/spend/explain", query)
+    if gateway.as_json:
+        gateway.show(answer)
         return
     try:
         lines = why_refused(answer) if answer.get("refused") else explained(answer)
     except (AttributeError, KeyError, TypeError, ValueError):
-        fail(f"{url} answered with something else than an explanation; is it Tollgate?")
+        fail(f"{gateway.url} answered with something else than an explanation; is it Tollgate?")
     typer.echo("\n".join(lines))
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, ask
-from tollgate.commands.printing.tables import show
+from tollgate.commands.gateway import Gateway, asks_gateway
 
 _COLUMNS = (
     "time",
@@ -25,7 +24,9 @@ _COLUMNS = (
 )
 
 
+@asks_gateway
 def refusals(
+    gateway: Gateway,
     key: Annotated[str | None, typer.Option(help="only this key: alias, secret or hash")] = None,
     user: Annotated[str | None, typer.Option(help="only this user")] = None,
     team: Annotated[str | None, typer.Option(help="only this team")] = None,
@@ -39,9 +40,6 @@ def refusals(
     cursor: Annotated[
         str | None, typer.Option(help="cursor printed at the end of the previous part")
     ] = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """List refused requests, latest first: who, by which limit, and until when.
 
@@ -49,9 +47,9 @@ def refusals(
     """
     whose = {"key": key, "user_id": user, "team_id": team, "customer_id": customer}
     when = {"since": since, "until": until, "limit": limit, "cursor": cursor}
-    answer, headers = ask(url, master_key, "/refusals", {**whose, "model": model, **when})
-    if as_json:
-        show(answer, as_json=True)
+    answer, headers = gateway.page("/refusals", {**whose, "model": model, **when})
+    if gateway.as_json:
+        gateway.show(answer)
     else:
         rows = [
             {**row, "arithmetic": limit["arithmetic"], "until": limit["until"]}
@@ -59,6 +57,6 @@ def refusals(
             else row
             for row in answer
         ]
-        show(rows, as_json=False, columns=_COLUMNS)
+        gateway.show(rows, _COLUMNS)
     if following := headers.get("x-tollgate-next-cursor"):
         typer.echo(f"more refusals follow: continue with --cursor {following}", err=True)

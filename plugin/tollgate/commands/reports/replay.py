@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tollgate.commands.errors import fail
-from tollgate.commands.gateway import DEFAULT_URL, AsJson, MasterKey, Url, get
-from tollgate.commands.printing.tables import show
+from tollgate.commands.gateway import Gateway, asks_gateway
 
 _COLUMNS = ("scope", "id", "name", "calls", "refused", "refused_spend", "first_refused_at")
 
@@ -26,7 +25,9 @@ class Each(StrEnum):
     PROXY = "proxy"
 
 
+@asks_gateway
 def replay(
+    gateway: Gateway,
     limit: Annotated[str, typer.Option(help="the limit, as an entry of `limits` in JSON")],
     since: Annotated[str, typer.Option(help="how long ago, as 90m or 7d, or a time of UTC")] = "7d",
     until: Annotated[str | None, typer.Option(help="likewise")] = None,
@@ -35,9 +36,6 @@ def replay(
     user: Annotated[str | None, typer.Option(help="only this user")] = None,
     team: Annotated[str | None, typer.Option(help="only this team")] = None,
     customer: Annotated[str | None, typer.Option(help="only this customer")] = None,
-    url: Url = DEFAULT_URL,
-    master_key: MasterKey = None,
-    as_json: AsJson = False,
 ) -> None:
     """Run settled calls against a limit that does not exist yet: how many it would have refused.
 
@@ -46,9 +44,9 @@ def replay(
     whose = {"key": key, "user_id": user, "team_id": team, "customer_id": customer}
     when = {"since": since, "until": until}
     query: dict[str, Any] = {"limit": limit, "each": each.value, **whose, **when}
-    answer = get(url, master_key, "/spend/replay", query)
-    if as_json:
-        show(answer, as_json=True)
+    answer = gateway.get("/spend/replay", query)
+    if gateway.as_json:
+        gateway.show(answer)
         return
     try:
         typer.echo(
@@ -57,6 +55,6 @@ def replay(
         )
         scopes = answer["scopes"]
     except (KeyError, TypeError, ValueError):
-        fail(f"{url} answered with something else than a replay; is it Tollgate?")
+        fail(f"{gateway.url} answered with something else than a replay; is it Tollgate?")
     if scopes:
-        show(scopes, as_json=False, columns=_COLUMNS)
+        gateway.show(scopes, _COLUMNS)

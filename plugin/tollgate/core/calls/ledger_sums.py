@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.usage import Certainty
@@ -52,7 +54,10 @@ class LedgerSums:
 
     def amounts(self) -> tuple[int, ...]:
         """Return the totals in the order of the fields."""
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return _amounts(self)
+
+
+_amounts: Callable[[LedgerSums], tuple[int, ...]] = attrgetter(*LedgerSums.__slots__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""Scopes beside keys, users and teams: organizations, and what requests themselves name."""
