@@ -14,8 +14,11 @@
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md); ARGS=--store=cluster kills primaries and moves slots
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
+# make soak     mixed traffic at half of capacity for ten minutes; fails when something grows without
+#               bound (ARGS=--seconds=... shortens it)
 # make pictures the pictures of README, from a gateway with two days of calls; ARGS="FOLDER --all":
 #               every page, light, dark and as wide as a phone
+# make bench-cluster  the same on one server and on a cluster, and what a second node takes over
 # make bench-quick    in a minute: did a change make it slower than the run before?
 # make bench-models   how long a change takes to be served in a gateway of 500 models
 # make bench-peers    the same load on Envoy's local rate limit and Go's rate limit service (needs Go)
@@ -31,7 +34,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: pictures run test check format proto envoy lock bench bench-quick bench-models bench-peers bench-console bench-history bench-litellm chaos doctor envoys forms manifests fuzz h2spec
+.PHONY: pictures run test check format proto envoy lock bench bench-cluster bench-quick bench-models bench-peers bench-console bench-history bench-litellm soak chaos doctor envoys forms manifests fuzz h2spec
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -77,6 +80,9 @@ envoy: $(VENV)/run
 bench: $(VENV)/run
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+bench-cluster: $(VENV)/run
+	@$(BIN)/python -m tests.load.cluster_cost $(ARGS)
+
 bench-quick: $(VENV)/run
 	@$(BIN)/python -m tests.load.quick $(ARGS)
 
@@ -94,6 +100,9 @@ bench-history: $(VENV)/dev
 
 bench-litellm: $(VENV)/run
 	@$(BIN)/python -m tests.load.litellm $(ARGS)
+
+soak: $(VENV)/run
+	@$(BIN)/python -m tests.load.soak $(ARGS)
 
 chaos: $(VENV)/run
 	@$(BIN)/python -m tests.chaos.run $(ARGS)

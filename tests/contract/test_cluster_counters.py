@@ -37,6 +37,8 @@ from tollgate.ports import LedgerQuery, Succession
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
 USER = Scope(ScopeKind.USER, "u1")
+OWN = "acme"
+"""The organization of the calls. What spans organizations is counted in another place."""
 NOW_US = time.time_ns() // 1000  # the ledger's stream is dated by the servers
 
 
@@ -70,7 +72,7 @@ class Desk:
         assert self.counters.now_us is not None
         self.counters.now_us += seconds * 1_000_000
 
-    async def at(self, *accounts: Account, organization: str = "default") -> list[Any]:
+    async def at(self, *accounts: Account, organization: str = OWN) -> list[Any]:
         standing = await self.counters.peek(organization, accounts)
         return [(each.used, each.held) for each in standing.balances]
 
@@ -80,7 +82,7 @@ def desk(cluster_client: Valkey, cluster_pipe: Pipe) -> Desk:
     return Desk(cluster_client, cluster_pipe)
 
 
-def call(number: int, *accounts: Account, organization: str = "default", cost: int = 50) -> Any:
+def call(number: int, *accounts: Account, organization: str = OWN, cost: int = 50) -> Any:
     found = reservation(request_id(NOW_US, number), *accounts, cost=cost)
     return structs.replace(found, organization=organization)
 
@@ -143,7 +145,7 @@ async def test_a_call_is_charged_in_every_place_once_and_written_once(desk: Desk
     assert await desk.counters.settle_all(ended) == [False, True, True, False]
     for used, held in await desk.at(*accounts):
         assert (used, held) == ((180_000, 720_000, 0, 21), (0, 0, 0, 0))
-    spends = await desk.counters.spend("default", accounts)
+    spends = await desk.counters.spend(OWN, accounts)
     assert [each.total_nanousd for each in spends] == [21] * 4
     records = (await ValkeyLedger(desk.client).page(LedgerQuery(), 10)).records
     assert sorted(each.record.id for each in records) == sorted(each.id for each in calls)
@@ -162,6 +164,22 @@ async def test_a_call_without_limits_elsewhere_runs_one_script(desk: Desk) -> No
     _, proxy, user = await desk.counters.spend("a", accounts)
     assert (proxy.total_nanousd, user.used_nanousd) == (30, 30)
     assert user.by_model_nanousd == {"gpt-4o": 30}
+
+
+async def test_a_call_without_an_organization_runs_one_script(desk: Desk) -> None:
+    """Callers without an organization share a place with what spans organizations."""
+    accounts = tuple(account_of(scope, **EVERY_KIND) for scope in (PROXY, USER, TEAM, KEY))
+    one, unlimited = call(1, *accounts, organization="default"), Account(Scope("customer", "c1"))
+    one = structs.replace(one, accounts=(*accounts, unlimited))
+    await desk.counters.reserve(one)  # lists the place, and loads the script
+    await desk.counters.settle(one, settlement(3, 10))
+    other = structs.replace(one, id=request_id(NOW_US, 2))
+    desk.tap.started.clear()
+    await desk.counters.reserve(other)
+    await desk.counters.settle(other, settlement(3, 10))
+    assert len(desk.tap.started) == 2
+    spends = await desk.counters.spend(OWN, one.accounts[:2])
+    assert [each.total_nanousd for each in spends] == [20, 20]
 
 
 async def test_shares_are_corrected_carried_over_and_forgotten(desk: Desk) -> None:
@@ -216,7 +234,7 @@ async def test_a_crash_before_every_place_holds_charges_nobody(desk: Desk) -> No
     desk.tap.loses = lambda _: False
     other = Desk(desk.client, desk.tap.pipe)
     other.advance(60)
-    assert await other.counters.expired("default") == []
+    assert await other.counters.expired(OWN) == []
     await other.counters.settle_guests()
     assert [key async for key in desk.tap.keys(b"*held")] == []
     other.counters.now_us = desk.counters.now_us
@@ -237,7 +255,7 @@ async def test_a_crash_before_every_place_is_settled_charges_them_alike(desk: De
     other.advance(66)
     await other.counters.settle_guests()
     assert [key async for key in desk.tap.keys(b"*guests")] == []
-    proxy, user, key = await other.counters.spend("default", accounts)
+    proxy, user, key = await other.counters.spend(OWN, accounts)
     assert (proxy.used_nanousd, user.used_nanousd, key.used_nanousd) == (7, 7, 7)
     assert [held for _, held in await other.at(*accounts)] == [(0, 0, 0, 0)] * 3
 
@@ -252,9 +270,9 @@ async def test_a_call_that_runs_keeps_its_leases_everywhere(desk: Desk) -> None:
     refused = await desk.counters.reserve(call(2, *accounts))
     assert (refused.refused, refused.only_held) == (0, True)
     await desk.counters.settle_guests()
-    assert await desk.counters.expired("default") == []
+    assert await desk.counters.expired(OWN) == []
     desk.advance(60)
-    (left,) = await desk.counters.expired("default")
+    (left,) = await desk.counters.expired(OWN)
     await desk.counters.settle(left, settlement(1, 5))
     assert (await desk.counters.reserve(call(3, *accounts))).refused is None
     assert isinstance(left, Reservation)

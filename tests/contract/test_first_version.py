@@ -109,25 +109,29 @@ async def test_a_store_that_comes_late_is_converted_before_anything_is_held(
 async def test_users_and_customers_of_version_0_2_span_organizations(
     store: Valkey, pipe: Pipe
 ) -> None:
-    """What their calls used in the place of an organization counts for the calls of all."""
+    """What their calls used in the place of an organization counts for the calls of all, like what
+    the proxy's used in a place of its own.
+    """
     user, team = Scope(ScopeKind.USER, "u"), Scope(ScopeKind.TEAM, "t")
-    limited = (account_of(user, budget_nanousd=500), account_of(team, budget_nanousd=500))
+    proxy = Scope(ScopeKind.PROXY, "proxy")
+    limited = tuple(account_of(each, budget_nanousd=500) for each in (proxy, user, team))
     counters = ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US)
     for number, organization in enumerate(("acme", "globex")):
         call = structs.replace(reservation(f"c{number}", *limited), organization=organization)
         await counters.reserve(call)
         await counters.settle(call, settlement(cost=100))
     # As version 0.2 named it.
-    shared = keys.scope_key("acme", user)
-    await store.rename(shared, shared.replace("{proxy}", "{acme}"))
+    for scope, place in ((user, "{acme}"), (proxy, "{proxy}")):
+        shared = keys.scope_key("acme", scope)
+        await store.rename(shared, shared.replace("{default}", place))
     await store.set(keys.LAYOUT, "2")
     await ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US).meet_store()
     spent = {
         scope: [spend.total_nanousd]
-        for scope in (user, team)
+        for scope in (proxy, user, team)
         for spend in await counters.spend("globex", (Account(scope),))
     }
-    assert spent == {user: [200], team: [100]}
+    assert spent == {proxy: [200], user: [200], team: [100]}
 
 
 async def test_what_version_0_2_held_is_settled(store: Valkey, pipe: Pipe) -> None:

@@ -64,6 +64,8 @@ class Who(StrEnum):
     NOBODY = "no limit"
     REFUSED = "refused"
     WRONG_KEY = "wrong key"
+    WITHIN = "an organization limited"
+    SHARED = "an organization, user and customer limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,32 @@ def make_callers(url: str) -> Callers:
             Who.WRONG_KEY: Caller("sk-nobody-has-this-key"),
         }
         return Callers(who, (*each.notes, *all_.notes))
+
+
+def make_organization_callers(url: str, organization: str = f"{_PREFIX}-org") -> dict[Who, Caller]:
+    """Make an organization with two keys, whose calls are limited by it and their team.
+
+    Those of the other are limited by a user and a customer too, who span organizations. Raises
+    BenchFailed when something cannot be made.
+    """
+    with httpx.Client(
+        base_url=url, headers={"authorization": f"Bearer {MASTER}"}, timeout=30
+    ) as client:
+        team, user, customer = (f"{organization}-{each}" for each in ("team", "user", "customer"))
+        _make(client, "/organization/new", {"organization_id": organization,
+              "organization_alias": organization, **_RPM, **_BUDGET})  # fmt: skip
+        _make(client, "/team/new", {"team_id": team, "organization_id": organization, **_TPM})
+        _make(client, "/user/new", {"user_id": user, "auto_create_key": False, **_TPM})
+        _make(client, "/customer/new", {"user_id": customer, **_BUDGET})
+        within = Caller(_key(client, {"team_id": team, **_RPM}), 4)
+        shared = Caller(_key(client, {"team_id": team, "user_id": user, **_RPM}), 6, customer)
+        return {Who.WITHIN: within, Who.SHARED: shared}
+
+
+def _make(client: httpx.Client, path: str, body: Members) -> None:
+    reply = client.post(path, json=body)
+    if not reply.is_success:
+        raise BenchFailed(f"{path} answered {reply.status_code}: {reply.text}")
 
 
 def _key(client: httpx.Client, members: Members) -> str:

@@ -21,7 +21,7 @@ from tests.load.watch import Watch
 
 # Settlement comes after the reply: the access log is flushed every 200 ms. It belongs to the run
 # that caused it.
-_SETTLE_S = 0.5
+SETTLE_S = 0.5
 # A refused run may have as many replies of another kind: the calls that its limit allows, and what
 # was in flight at the end.
 _STRAY = 0.01
@@ -113,7 +113,7 @@ class Bench:
         )
         self.watch.begin(f"{scenario.name} · {side.system.name} · warming up")
         scenario.run(target, short, self.watch.tick)
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
 
     def _sample(self, scenario: Scenario, side: Side) -> Sample:
         target = scenario.target(side.system.url, side.callers.who[scenario.who], self.folder)
@@ -121,7 +121,7 @@ class Bench:
         before, load_before_us = cpu_us(groups), _children_us()
         load = scenario.run(target, self.length, self.watch.tick)
         load_us = _children_us() - load_before_us
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
         after = cpu_us(groups)
         if self._groups(side) != groups:
             raise BenchFailed(

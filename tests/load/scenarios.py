@@ -149,6 +149,12 @@ ALL_LIMITS = Scenario(
 )
 KEY_LIMITED = Scenario("JSON, 32 clients, key limited", _closed(32), _SMALL, Who.KEY, alone=False)
 UNLIMITED = Scenario("JSON, 32 clients, no limit", _closed(32), _SMALL, Who.NOBODY, alone=False)
+WITHIN_32 = Scenario(
+    "JSON, 32 clients, an organization limited", _closed(32), _SMALL, Who.WITHIN, alone=False
+)
+_SHARED = "an organization, user and customer limited"
+SHARED_1 = Scenario(f"JSON, 1 client, {_SHARED}", _closed(1), _SMALL, Who.SHARED, alone=False)
+SHARED_32 = Scenario(f"JSON, 32 clients, {_SHARED}", _closed(32), _SMALL, Who.SHARED, alone=False)
 IDLE = Scenario("idle, a second", _nothing, _SMALL, alone=False, unit="second")
 WRONG_KEY = Scenario("wrong key, 32 clients", _closed(32), _SMALL, Who.WRONG_KEY, alone=False)
 WRONG_KEY_LONG = Scenario(

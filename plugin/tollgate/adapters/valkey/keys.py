@@ -44,7 +44,7 @@ Each line says what a key holds, and when it goes.
         entity.
 
 The braces are a cluster hash tag: one organization's decision touches one slot. What spans
-organizations (the proxy, users, customers) is in the slot of `proxy`; entities have one of their
+organizations (the proxy, users, customers) is in the slot of `default`; entities have one of their
 own, since one change may touch several.
 """
 

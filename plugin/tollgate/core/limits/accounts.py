@@ -91,8 +91,12 @@ class Scope(Struct, frozen=True, array_like=True, gc=False):
         return Scope(self.kind, self.id, model, self.home)
 
 
-EVERYWHERE = "proxy"
-"""The place of counters that span organizations."""
+EVERYWHERE = DEFAULT_ORGANIZATION
+"""The place of counters that span organizations.
+
+It is that of callers without an organization, so where there are no organizations every call is
+decided in one place.
+"""
 
 
 def place_of(organization: str, scope: Scope) -> str:

@@ -2,8 +2,9 @@
 
 Version 0.1 kept a scope's state in 64 bytes, whatever its limits, and wrote accounts with a column
 for each limit. Its keys have other names, so a conversion that is cut short goes on where it was.
-Version 0.2 counted users and customers in the place of the caller's organization, now they span
-organizations; and its reservations did not say when they were admitted.
+Version 0.2 counted users and customers in the place of the caller's organization and the proxy in
+one of its own, now all of them are in the place of what spans organizations; and its reservations
+did not say when they were admitted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ _RESERVATION = struct.Struct("<qH")
 _ADMITTED = struct.Struct("<q")
 _REQUESTS = counter_name(Meter.REQUESTS, 60, None)
 _TOKENS = counter_name(Meter.TOKENS, 60, None)
-_SECOND, _NOW = b"2", b"3"
+_SECOND, _NOW = b"2", b"4"
+_FORMER_EVERYWHERE = b"proxy"
 # Whoever converts and dies leaves the rest to another after so long.
 _LOCKED_MS = 60_000
 _LOOK_AGAIN_S = 0.05
@@ -83,12 +85,14 @@ async def _convert_holds(pipe: Pipe, noun: bytes, convert: Callable[[bytes], byt
 
 
 async def _gather(pipe: Pipe) -> None:
-    """Move counters of users and customers from the place of an organization to that of all.
+    """Move counters of what spans organizations to the place of all, from that of an organization
+    or from the former one.
 
     Of somebody who was counted in several organizations, the counters found first are kept.
     """
-    for kind in (ScopeKind.USER, ScopeKind.CUSTOMER):
-        async for key in pipe.keys(f"*:{kind}:*".encode()):
+    patterns = [f"*:{kind}:*".encode() for kind in (ScopeKind.USER, ScopeKind.CUSTOMER)]
+    for pattern in (*patterns, b"tollgate:{%b}:*" % _FORMER_EVERYWHERE):
+        async for key in pipe.keys(pattern):
             match = _OF_ORGANIZATION.match(key)
             if match is not None and match[1] != EVERYWHERE.encode():
                 other = b"tollgate:{%b}:%b" % (EVERYWHERE.encode(), key[match.end() :])
