@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,8 +25,9 @@ from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.machine import load_generators, load_note, machine
 from tests.load.proc import Group, cpu_us
-from tests.load.rounds import SETTLE_S, Bench, Sample, Series, Side
+from tests.load.rounds import SETTLE_S, Bench, Series, Side
 from tests.load.scenarios import (
+    IDLE,
     JSON_1,
     JSON_32,
     KEY_LIMITED,
@@ -35,10 +36,11 @@ from tests.load.scenarios import (
     UNLIMITED,
     WITHIN_32,
     Length,
+    Scenario,
 )
 from tests.load.stats import Spread, spread
 from tests.load.systems import System, configuration, mock_provider, tollgate
-from tests.load.tables import Table, markdown, print_table, replace_section, shown, times
+from tests.load.tables import Table, figure, markdown, print_table, replace_section, shown, times
 from tests.load.watch import Watch
 from tests.many_servers import Server, cluster, data_server, free_ports
 
@@ -55,17 +57,51 @@ _CLIENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """One scenario on one store, which takes `idle_us` of CPU time a second when nobody calls."""
+
+    series: Series
+    idle_us: float
+
+    @property
+    def store_us(self) -> list[float]:
+        """The CPU time of all nodes for a request, without what they take anyway, by round."""
+        return [
+            each.cost_us((Group.STORE,))
+            - self.idle_us * (each.load.seconds + SETTLE_S) / each.load.requests
+            for each in self.series.samples
+        ]
+
+    @property
+    def p50_ms(self) -> list[float]:
+        """The median latency, by round."""
+        return [each.load.p50_us / 1000 for each in self.series.samples]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """One scenario in one mode, on one server and on a cluster, in the same rounds."""
 
     mode: str
-    one: Series
-    cluster: Series
+    one: Measured
+    cluster: Measured
 
-    def of(self, join: Callable[[float, float], float], value: Callable[[Sample], float]) -> Spread:
-        """Return what the cluster's figure and the server's come to, round by round."""
-        rounds = zip(self.cluster.samples, self.one.samples, strict=True)
-        return spread(join(value(many), value(single)) for many, single in rounds)
+    @property
+    def scenario(self) -> Scenario:
+        """What was done."""
+        return self.one.series.scenario
+
+    @property
+    def times(self) -> Spread:
+        """How many times the CPU time of one server the cluster's nodes take."""
+        both = zip(self.cluster.store_us, self.one.store_us, strict=True)
+        return spread(many / single for many, single in both)
+
+    @property
+    def added_ms(self) -> Spread:
+        """What the cluster adds to the median latency."""
+        both = zip(self.cluster.p50_ms, self.one.p50_ms, strict=True)
+        return spread(many - single for many, single in both)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,43 +114,44 @@ class Share:
     node_us: tuple[float, ...]
 
 
-def store_us(sample: Sample) -> float:
-    """The CPU time of all nodes for a request."""
-    return sample.cost_us((Group.STORE,))
-
-
-def p50_ms(sample: Sample) -> float:
-    """The median latency."""
-    return sample.load.p50_us / 1000
-
-
 def cpu_table(pairs: Sequence[Pair]) -> Table:
     """The store's CPU time for a request."""
     rows = [
         (
-            each.one.scenario.name,
+            each.scenario.name,
             each.mode,
-            shown(each.one.of(store_us)),
-            shown(each.cluster.of(store_us)),
-            shown(found := each.of(lambda many, single: many / single, store_us), form=times),
-            _kept(found.median, MOST_TIMES),
+            shown(spread(each.one.store_us)),
+            shown(spread(each.cluster.store_us)),
+            shown(each.times, form=times),
+            _kept(each.times.median, MOST_TIMES),
         )
         for each in pairs
     ]
     columns = ("load", "mode", "one server, us", "cluster, us", "times", "kept")
-    return Table("Store CPU for a request, all nodes together", columns, tuple(rows))
+    idle = {
+        name: figure(spread(found).median / 1000)
+        for name, found in (
+            ("one server", [each.one.idle_us for each in pairs]),
+            ("the cluster", [each.cluster.idle_us for each in pairs]),
+        )
+    }
+    note = "What nodes take when nobody calls is not in it: " + ", ".join(
+        f"{name} {ms} ms a second" for name, ms in idle.items()
+    )
+    title = "Store CPU for a request, all nodes together"
+    return Table(title, columns, tuple(rows), f"{note}.")
 
 
 def latency_table(pairs: Sequence[Pair]) -> Table:
     """The median latency of one client."""
     rows = [
         (
-            each.one.scenario.name,
+            each.scenario.name,
             each.mode,
-            shown(each.one.of(p50_ms)),
-            shown(each.cluster.of(p50_ms)),
-            shown(found := each.of(lambda many, single: many - single, p50_ms)),
-            _kept(found.median, MOST_ADDED_MS),
+            shown(spread(each.one.p50_ms)),
+            shown(spread(each.cluster.p50_ms)),
+            shown(each.added_ms),
+            _kept(each.added_ms.median, MOST_ADDED_MS),
         )
         for each in pairs
     ]
@@ -173,7 +210,7 @@ def _cluster(folder: Path, primaries: int) -> Iterator[tuple[str, list[Server]]]
 def _gateway(stack: ExitStack, folder: Path, provider: str, mode: str, primaries: int) -> Side:
     """Start a gateway on a cluster of so many primaries; 0: on one server, which is no cluster."""
     folder = folder / f"{mode}-{primaries}"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     made = _cluster(folder / "store", primaries) if primaries else _one_server(folder / "store")
     url, servers = stack.enter_context(made)
     file = folder / "tollgate.yaml"
@@ -193,12 +230,18 @@ def _node(server: Server) -> System:
 
 def measure_pairs(bench: Bench, sides: Mapping[str, tuple[Side, Side]]) -> list[Pair]:
     """Measure each scenario in each mode; rounds of all that is compared follow each other."""
+    every = [side for both in sides.values() for side in both]
+    idle = [
+        each.cost_us((Group.STORE,)).median
+        for each in bench.series([(IDLE, side) for side in every])
+    ]
     pairs = []
     for scenario in (*_AT_ONCE, *_ALONE):
-        runs = [(scenario, side) for both in sides.values() for side in both]
-        found = bench.series(runs)
-        for number, mode in enumerate(sides):
-            pairs.append(Pair(mode, found[2 * number], found[2 * number + 1]))
+        found = list(map(Measured, bench.series([(scenario, side) for side in every]), idle))
+        pairs += [
+            Pair(mode, found[2 * number], found[2 * number + 1])
+            for number, mode in enumerate(sides)
+        ]
     return pairs
 
 
@@ -272,7 +315,7 @@ def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) ->
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         provider = stack.enter_context(mock_provider(folder))
-        runs = len((*_AT_ONCE, *_ALONE)) * 2 * len(modes) + 2
+        runs = len((IDLE, *_AT_ONCE, *_ALONE)) * 2 * len(modes) + 2
         watch = stack.enter_context(Watch(console, runs * length.rounds))
         for note in notes:
             watch.say(f"note: {note}")
@@ -294,8 +337,8 @@ def _bench(console: Console, length: Length, modes: Sequence[str], out: Path) ->
                     for nodes in (1, 2)
                 },
             )
-    at_once = [each for each in pairs if each.one.scenario in _AT_ONCE]
-    alone = [each for each in pairs if each.one.scenario in _ALONE]
+    at_once = [each for each in pairs if each.scenario in _AT_ONCE]
+    alone = [each for each in pairs if each.scenario in _ALONE]
     found = [cpu_table(at_once), latency_table(alone), nodes_table(shares)]
     for table in found:
         print_table(console, table)
