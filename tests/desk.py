@@ -67,6 +67,10 @@ class People:
     async def find_key_of_alias(self, alias: str) -> Key | None:
         return next((each for each in self.keys.values() if each.alias == alias), None)
 
+    async def find_key_of_id(self, key_id: str) -> Key | None:
+        found = (each for each in self.keys.values() if each.id == key_id)
+        return next((each for each in found if each.replaced_by is None), None)
+
     async def find_user(self, user_id: str) -> User | None:
         return self.users.get(user_id)
 

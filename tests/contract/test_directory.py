@@ -222,6 +222,7 @@ async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
         "b",
         limit_set(rpm=1, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=1),
         (ModelLimits("m", limit_set(rpm=1)),),
+        soft_budget_nanousd=8,
     )
     key = Key(
         "h", "", budget_id="b", limits=limit_set(rpm=2, budget_duration="30d", budget_since_us=7)
@@ -233,6 +234,7 @@ async def test_a_key_has_the_limits_of_its_budget_where_it_has_none(
         rpm=2, tpm=5, max_budget_nanousd=9, budget_duration="1d", budget_since_us=7
     )
     assert found.model_limits == budget.model_limits
+    assert found.soft_budget_nanousd == 8
 
 
 async def test_a_budget_that_changes_reaches_what_uses_it(

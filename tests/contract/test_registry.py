@@ -11,6 +11,7 @@ from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import connect
+from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.core.entities import (
     Budget,
@@ -214,3 +215,43 @@ async def test_a_store_that_is_away_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         await ValkeyRegistry(client).get(Key, ["h"])
     await client.aclose()
+
+
+async def test_a_regenerated_key_is_found_by_the_id_that_it_keeps(registry: Registry) -> None:
+    """However often, with a former secret beside it or without; until it is deleted."""
+    other = Key("other", "sk-...5678")
+    await registry.write(Write(None, Key("first", "sk-...1234", "alias")), Write(None, other))
+    present, former = await only(registry, Key, "first"), None
+    for name, grace in (("second", False), ("third", True), ("fourth", False)):
+        after = replace(present.entity, hash=name, first_hash="first")
+        retired = replace(after, hash=present.entity.hash, alias=None, replaced_by=name)
+        writes = [Write(present, retired if grace else None), Write(None, after)]
+        if former is not None:
+            writes.append(Write(former, None))
+        await registry.write(*writes)
+        former = await only(registry, Key, present.entity.hash) if grace else None
+        present = await only(registry, Key, name)
+        found = await registry.keys_of_ids(["first", "other", "nobody", name])
+        assert [each and each.entity.hash for each in found[:3]] == [name, "other", None]
+    await registry.write(Write(present, None))
+    assert await registry.keys_of_ids(["first"]) == [None]
+    assert await registry.keys_of_ids([]) == []
+
+
+async def test_the_id_of_a_regenerated_key_is_remembered_until_it_changes(
+    registry: Registry,
+) -> None:
+    """By workers, as long as they hear of changes."""
+    directory = CachedDirectory(registry, clock_s=lambda: 0.0)
+    directory.fresh_until(1)
+    await registry.write(Write(None, Key("i", "", first_hash="gone")))
+    for _ in range(2):
+        found = await directory.find_key_of_id("gone")
+        assert found is not None
+        assert (found.hash, found.blocked) == ("i", False)
+    stored = await only(registry, Key, "i")
+    await registry.write(Write(stored, replace(stored.entity, blocked=True)))
+    directory.changed("key:i")
+    found = await directory.find_key_of_id("gone")
+    assert found is not None
+    assert found.blocked

@@ -28,9 +28,11 @@ SCOPES = (
     "team",
     "team+model",
     "member",
+    "member+model",
     "organization",
     "organization+model",
     "organization_member",
+    "organization_member+model",
     "tag",
     "tag+model",
     "customer",
@@ -62,10 +64,10 @@ async def ours(
 
 
 def narrowed(limits: dict[str, Any]) -> dict[str, Any]:
-    """The same limits, for the model alone."""
+    """The same limits, for the model alone, or for a group of models that it is one of."""
     ((name, value),) = limits.items()
     if name in ("rpm_limit", "tpm_limit"):
-        return {f"model_{name}": {"cent": value}}
+        return {f"model_{name}": {"ce*": value}}
     return {"model_max_budget": {"cent": {name: value}}}
 
 
@@ -143,7 +145,7 @@ async def test_each_kind_of_limit_holds_at_each_scope(
     assert f"{noun} " in error["message"]
     kinds = {"rpm_limit": "requests", "tpm_limit": "tokens", "max_parallel_requests": "requests"}
     assert error["type"] == kinds.get(limit, "insufficient_quota")
-    assert (" for model cent" in error["message"]) == ("+model" in scope)
+    assert (" for model ce" in error["message"]) == ("+model" in scope)
 
 
 async def test_a_session_and_a_dimension_of_ones_own_are_told_by_headers(ours: Gateway) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference
 from tollgate.core.audit import AuditEntry, Change, changes_of
-from tollgate.core.entities import BUDGETED, Budget, Entity
+from tollgate.core.entities import BUDGETED, Budget, Entity, Key
 from tollgate.core.errors import Conflict
 from tollgate.ports import E, Owner, Page, Stored, Write, entity_of
 from tollgate.ports.audit_ports import AuditedAt, AuditPage, AuditQuery
@@ -43,6 +43,15 @@ class MemoryRegistry:
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
         """The one entity of that unique name."""
         return self._named(kind, name)
+
+    async def keys_of_ids(self, key_ids: Sequence[str]) -> list[Stored[Key] | None]:
+        """The keys that have those ids, whatever their secrets are by now."""
+        keys = [
+            each
+            for each in self.entities.values()
+            if isinstance(each.entity, Key) and each.entity.replaced_by is None
+        ]
+        return [next((k for k in keys if k.entity.id == each), None) for each in key_ids]
 
     async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:
         """A part of a list, newest first."""

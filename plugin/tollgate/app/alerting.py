@@ -18,7 +18,7 @@ def alert_terms(settings: Settings) -> AlertTerms | None:
     if ours is None:
         return None
     shares = tuple(sorted({round(each * 1000) for each in ours.budgets_at}))
-    return AlertTerms(terms(settings).policy, shares)
+    return AlertTerms(terms(settings).policy, shares, projected=ours.projected)
 
 
 async def keep_telling(settings: Settings, client: Valkey) -> None:

@@ -107,11 +107,13 @@ class Keys:
             return None
         return stored.entity
 
-    async def names(self, hashes: Sequence[str]) -> dict[str, str]:
-        """How the keys of some hashes are called, of those that exist: by alias or last letters."""
-        found = await self._registry.get(Key, list(dict.fromkeys(hashes))) if hashes else []
+    async def names(self, key_ids: Sequence[str]) -> dict[str, str]:
+        """Return how the keys of some ids are called, of those that exist: by alias or last
+        letters.
+        """
+        found = await self._registry.keys_of_ids(list(dict.fromkeys(key_ids)))
         keys = [stored.entity for stored in found if stored is not None]
-        return {key.hash: key.alias or key.name for key in keys}
+        return {key.id: key.alias or key.name for key in keys}
 
     async def update(
         self, name: str, change: Change, spend_nanousd: int | None = None

@@ -18,7 +18,7 @@ from tollgate.core.callers.rules import Caller
 from tollgate.core.callers.scope_names import scope_name
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.limits.accounts import Account, Scope
+from tollgate.core.limits.accounts import Account, Scope, ScopeKind
 from tollgate.core.limits.limit import shown_length
 from tollgate.metering.watched_scopes import AlertTerms, WatchedScopes
 from tollgate.ports import Clock, Counters, Directory
@@ -26,6 +26,9 @@ from tollgate.ports.event_ports import AlertBook
 
 LOOK_EVERY_S = 1.0
 _MOST_CLAIMED = 10_000
+
+_Moved = tuple[str, Scope, str]
+"""The place of a call, a scope that it was charged to, and of a session the id of its key."""
 
 
 class AlertWatch:
@@ -46,13 +49,16 @@ class AlertWatch:
         self._scopes = WatchedScopes(directory, terms)
         self._new_id = new_id
         self._claimed: dict[str, int] = {}
-        self._moved: set[tuple[str, Scope]] = set()
+        self._moved: set[_Moved] = set()
         self._noted = asyncio.Event()
 
     def settled(self, reservation: Reservation) -> None:
         """Note whose limits a settlement has moved."""
-        place = reservation.organization
-        self._moved.update([(place, each.scope) for each in reservation.accounts])
+        place, scopes = reservation.organization, [each.scope for each in reservation.accounts]
+        key_id = next((each.id for each in scopes if each.kind == ScopeKind.KEY), "")
+        self._moved.update(
+            [(place, each, key_id if each.kind == ScopeKind.SESSION else "") for each in scopes]
+        )
         self._noted.set()
 
     def reconfigure(self, terms: AlertTerms) -> None:
@@ -79,16 +85,21 @@ class AlertWatch:
             telemetry.store_failed("alerts", error)
             self._moved |= moved
 
-    async def _look(self, moved: set[tuple[str, Scope]]) -> None:
+    async def _look(self, moved: set[_Moved]) -> None:
         now_us = self._clock.now_us()
         by_place: defaultdict[str, list[tuple[Account, Thresholds, Caller]]] = defaultdict(list)
-        for place, scope in moved:
-            if (found := await self._scopes.find(scope)) is None:
+        terms = self._scopes.terms
+        for place, scope, key_id in moved:
+            if (found := await self._scopes.find(scope, key_id)) is None:
                 continue
             quotas = found.limits.in_force(now_us, tokens=True, money=True)
             account = Account(scope, quotas, found.limits.spend_period(now_us))
             told = watched(
-                found.limits, account, found.soft_budget_nanousd, self._scopes.terms.budgets_at
+                found.limits,
+                account,
+                found.soft_budget_nanousd,
+                terms.budgets_at,
+                projected=terms.projected,
             )
             if told.anything:
                 by_place[place].append((account, told, found.caller))
@@ -134,4 +145,6 @@ class AlertWatch:
             team_id=None if team is None else team.id,
             team_alias=None if team is None else team.alias,
             organization_id=place,
+            projected=crossing.projected,
+            exceeded_us=crossing.exceeded_us,
         )

@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tollgate.core.callers.rules import Caller, Policy
+from tollgate.core.callers.identity import find_derived_key
+from tollgate.core.callers.rules import Caller, DimensionValue, Policy, scopes_of
 from tollgate.core.entities import (
-    NO_LIMITS,
     Customer,
     Key,
     LimitSet,
-    ModelLimits,
+    Member,
     Organization,
+    Tag,
     Team,
+    User,
 )
-from tollgate.core.limits.accounts import Scope, ScopeKind
+from tollgate.core.limits.accounts import UPSTREAM, Scope, ScopeKind
 from tollgate.ports import Directory
 
 
 @dataclass(frozen=True, slots=True)
 class AlertTerms:
-    """What the configuration says: limits by policy, and at which thousandths of a budget
-    (`max_budget`) an alert is told.
+    """What the configuration says: limits by policy, at which thousandths of a budget
+    (`max_budget`) an alert is told, and whether one is for a budget that will be spent too early.
     """
 
     policy: Policy
     budgets_at: tuple[int, ...]
+    projected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,78 +42,92 @@ class WatchedScope:
 
 
 class WatchedScopes:
-    """Looks scopes up in the directory, which holds them in memory. `terms` may change."""
+    """Looks scopes up in the directory, which holds them in memory. `terms` may change.
+
+    The limits are those that admission goes by: what the configuration, a budget or a team gives
+    to somebody without limits of their own is told as well.
+    """
 
     def __init__(self, directory: Directory, terms: AlertTerms) -> None:
         self._directory = directory
         self.terms = terms
-        self._finders: dict[str, Callable[[Scope], Awaitable[WatchedScope | None]]] = {
-            ScopeKind.PROXY: self._proxy,
-            ScopeKind.ORGANIZATION: self._organization,
-            ScopeKind.TEAM: self._team,
-            ScopeKind.MEMBER: self._member,
-            ScopeKind.USER: self._user,
-            ScopeKind.CUSTOMER: self._customer,
-            ScopeKind.KEY: self._key,
-            ScopeKind.PROVIDER: self._upstream,
-            ScopeKind.DEPLOYMENT: self._upstream,
+        self._callers: dict[str, Callable[[str], Awaitable[Caller | None]]] = {
+            ScopeKind.PROXY: self._nobody,
+            ScopeKind.ORGANIZATION: self._of_organization,
+            ScopeKind.ORGANIZATION_MEMBER: self._of_organization_member,
+            ScopeKind.TEAM: self._of_team,
+            ScopeKind.MEMBER: self._of_member,
+            ScopeKind.USER: self._of_user,
+            ScopeKind.CUSTOMER: self._of_customer,
+            ScopeKind.KEY: self._of_key,
         }
 
-    async def find(self, scope: Scope) -> WatchedScope | None:
-        """Return the limits of a scope; None: nobody is registered there."""
-        finder = self._finders.get(scope.kind)
-        return None if finder is None else await finder(scope)
+    async def find(self, scope: Scope, key_id: str = "") -> WatchedScope | None:
+        """Return the limits of a scope; None: nobody is registered there.
 
-    async def _proxy(self, _: Scope) -> WatchedScope | None:
-        return WatchedScope(self.terms.policy.proxy, None, Caller())
+        `key_id`: of a session, whose limits are those that its key and its team give.
+        """
+        if scope.kind in UPSTREAM:
+            return self._find_upstream(scope)
+        find_caller = self._callers.get(scope.kind)
+        if find_caller is not None:
+            caller = await find_caller(scope.id)
+        else:
+            caller = await self._of_value(scope, key_id)
+        if caller is None:
+            return None
+        place = scope.kind, scope.id, scope.model
+        for each, limits in scopes_of(caller, self.terms.policy):
+            if (each.kind, each.id, each.model) == place:
+                return WatchedScope(limits, _soft_budget(caller, scope), caller)
+        return None
 
-    async def _upstream(self, scope: Scope) -> WatchedScope | None:
+    def _find_upstream(self, scope: Scope) -> WatchedScope | None:
         """Return the limits of a deployment or a provider."""
         every = (each for several in self.terms.policy.upstreams.values() for each in several)
         limits = next((limits for served, limits in every if served == scope), None)
         return None if limits is None else WatchedScope(limits, None, Caller())
 
-    async def _organization(self, scope: Scope) -> WatchedScope | None:
-        found = await self._directory.find_organization(scope.id)
+    async def _nobody(self, _: str) -> Caller:
+        return Caller()
+
+    async def _of_organization(self, name: str) -> Caller:
+        return Caller(organization=await self._find_organization(name))
+
+    async def _find_organization(self, name: str) -> Organization:
+        return await self._directory.find_organization(name) or Organization(name)
+
+    async def _of_organization_member(self, name: str) -> Caller | None:
+        organization, _, user_id = name.partition("/")
+        found = await self._directory.find_organization_member(organization, user_id)
         if found is None:
             return None
-        limits = _limits_of(scope, found.limits, found.model_limits)
-        return WatchedScope(limits, _soft(scope, found), Caller(organization=found))
+        return Caller(
+            organization=await self._find_organization(organization),
+            organization_member=found,
+            user=await self._directory.find_user(user_id),
+        )
 
-    async def _team(self, scope: Scope) -> WatchedScope | None:
-        found = await self._directory.find_team(scope.id)
-        if found is None:
-            return None
-        limits = _limits_of(scope, found.limits, found.model_limits)
-        return WatchedScope(limits, _soft(scope, found), Caller(team=found))
+    async def _of_team(self, name: str) -> Caller:
+        return Caller(team=await self._directory.find_team(name) or Team(name))
 
-    async def _member(self, scope: Scope) -> WatchedScope | None:
-        team_id, _, user_id = scope.id.partition("/")
+    async def _of_member(self, name: str) -> Caller:
+        team_id, _, user_id = name.partition("/")
         found = await self._directory.find_member(team_id, user_id)
-        if found is None or scope.model is not None:
-            return None
-        team = await self._directory.find_team(team_id)
-        user = await self._directory.find_user(user_id)
-        return WatchedScope(found.limits, None, Caller(team=team, member=found, user=user))
+        return Caller(
+            team=await self._directory.find_team(team_id) or Team(team_id),
+            member=found or Member(team_id, user_id),
+            user=await self._directory.find_user(user_id),
+        )
 
-    async def _user(self, scope: Scope) -> WatchedScope | None:
-        found = await self._directory.find_user(scope.id)
-        if found is None:
-            return None
-        limits = _limits_of(scope, found.limits, found.model_limits)
-        return WatchedScope(limits, None, Caller(user=found))
+    async def _of_user(self, name: str) -> Caller:
+        return Caller(user=await self._directory.find_user(name) or User(name))
 
-    async def _customer(self, scope: Scope) -> WatchedScope | None:
-        found = await self._directory.find_customer(scope.id)
-        if found is None:
-            return WatchedScope(self.terms.policy.customer, None, Caller(customer_id=scope.id))
-        own = found.limits.or_else(self.terms.policy.customer)
-        limits = _limits_of(scope, own, found.model_limits)
-        caller = Caller(customer_id=scope.id, customer=found)
-        return WatchedScope(limits, _soft(scope, found), caller)
+    async def _of_customer(self, name: str) -> Caller:
+        return Caller(customer_id=name, customer=await self._directory.find_customer(name))
 
-    async def _key(self, scope: Scope) -> WatchedScope | None:
-        found = await self._directory.find_key(scope.id)
+    async def _of_key(self, name: str) -> Caller | None:
+        found = find_derived_key(name) or await self._directory.find_key_of_id(name)
         if found is None:
             return None
         team = user = None
@@ -118,17 +135,34 @@ class WatchedScopes:
             team = await self._directory.find_team(found.team_id)
         if found.user_id is not None:
             user = await self._directory.find_user(found.user_id)
-        limits = _limits_of(scope, found.limits, found.model_limits)
-        return WatchedScope(limits, _soft(scope, found), Caller(found, team, user=user))
+        return Caller(found, team, user=user)
+
+    async def _of_value(self, scope: Scope, key_id: str) -> Caller | None:
+        """Return who is behind a value of a dimension; None: the dimension is declared no more."""
+        if scope.kind not in {each.name for each in self.terms.policy.dimensions}:
+            return None
+        tag = None
+        if scope.kind == ScopeKind.TAG:
+            tag = await self._directory.find_tag(scope.id)
+        caller = (await self._of_key(key_id) if key_id else None) or Caller()
+        value = DimensionValue(scope.kind, scope.id, tag)
+        return Caller(caller.key, caller.team, user=caller.user, values=(value,))
 
 
-def _limits_of(scope: Scope, limits: LimitSet, narrowed: tuple[ModelLimits, ...]) -> LimitSet:
-    """Return an entity's limits, or those for the model that the scope is narrowed to."""
-    if scope.model is None:
-        return limits
-    return next((each.limits for each in narrowed if each.model == scope.model), NO_LIMITS)
-
-
-def _soft(scope: Scope, entity: Key | Team | Customer | Organization) -> int | None:
-    """Return the soft budget of an entity, which is of all models together."""
-    return entity.soft_budget_nanousd if scope.model is None else None
+def _soft_budget(caller: Caller, scope: Scope) -> int | None:
+    """Return the soft budget of a scope, which is of all models together."""
+    if scope.model is not None:
+        return None
+    found: Key | Team | Customer | Organization | Tag | None = None
+    match scope.kind:
+        case ScopeKind.KEY:
+            found = caller.key
+        case ScopeKind.TEAM:
+            found = caller.team
+        case ScopeKind.CUSTOMER:
+            found = caller.customer
+        case ScopeKind.ORGANIZATION:
+            found = caller.organization
+        case ScopeKind.TAG:
+            found = caller.values[0].tag
+    return None if found is None else found.soft_budget_nanousd

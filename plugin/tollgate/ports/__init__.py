@@ -122,6 +122,13 @@ class Directory(Protocol):
         """Return the key with that alias, or None."""
         ...
 
+    async def find_key_of_id(self, key_id: str) -> Key | None:
+        """Return the key that counters and ledger know by that id, or None.
+
+        It has another hash than its id once its secret was regenerated.
+        """
+        ...
+
     async def find_user(self, user_id: str) -> User | None:
         """Return the internal user with that id, or None."""
         ...
@@ -218,6 +225,12 @@ class Registry(Protocol):
 
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
         """Return the entity with this unique name: a key's alias, a user's e-mail address."""
+        ...
+
+    async def keys_of_ids(self, key_ids: Sequence[str]) -> list[Stored[Key] | None]:
+        """Return the keys that counters and ledger know by those ids, in order; None for unknown
+        ones. A key has another hash than its id once its secret was regenerated.
+        """
         ...
 
     async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:

@@ -180,9 +180,9 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Alerts to tell now. `lost`: how many others the store has dropped since the last time."""
+    """An alert to tell now. `lost`: how many others the store has dropped since the last time."""
 
-    alerts: Sequence[Queued]
+    alert: Queued | None
     lost: int = 0
 
 
@@ -197,7 +197,7 @@ class AlertQueue(Protocol):
         ...
 
     async def take(self, sink: str) -> Taken:
-        """Return alerts that are new, or whose last try is long enough ago, for this process
+        """Return an alert that is new, or whose last try is long enough ago, for this process
         alone.
         """
         ...

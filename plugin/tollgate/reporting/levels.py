@@ -210,7 +210,11 @@ class Levels:
             prefix = f"{KINDS_OF[kind].value}:"
             ids = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
             if ids:
-                stored = await self._registry.get(kind, ids)
+                stored = await (
+                    self._registry.keys_of_ids(ids)
+                    if kind is Key
+                    else self._registry.get(kind, ids)
+                )
                 found += [each.entity for each in stored if each is not None]
         return found
 

@@ -117,6 +117,16 @@ async def test_a_ranking_counts_what_both_secrets_spent_once(world: World) -> No
     assert [each.alias for each in found.entities] == ["ci"]
 
 
+@pytest.mark.parametrize("grace", [None, "1d"])
+async def test_reports_call_a_regenerated_key_by_its_alias(world: World, grace: str | None) -> None:
+    """The ledger knows it by the hash of its first secret."""
+    keys = world.management.keys
+    made = await keys.create(of(alias="ci"))
+    await keys.regenerate(made.secret, of(), grace=grace)
+    key_id = as_hash(made.secret)
+    assert await keys.names([key_id, "nobody", key_id]) == {key_id: "ci"}
+
+
 @pytest.mark.parametrize("path", ["/key/regenerate", "/key/{key}/regenerate"])
 async def test_the_api_takes_a_grace_period(api: Api, world: World, path: str) -> None:
     """By LiteLLM's name for it, on both paths."""

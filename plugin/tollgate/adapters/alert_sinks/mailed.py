@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import smtplib
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 
+import aiosmtplib
+
 from tollgate.core.alerting.alert import Alert, sentence
 from tollgate.core.errors import NotTold
 
-_TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0
+"""How long a whole mail may take, from the connection to the server's last answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,39 @@ class MailServer:
 
 
 class EmailSink:
-    """Sends alerts as plain text, in a thread: the library's client blocks."""
+    """Sends alerts as plain text."""
 
     name = "email"
 
-    def __init__(self, server: MailServer, sender: str, to: Sequence[str]) -> None:
+    def __init__(
+        self, server: MailServer, sender: str, to: Sequence[str], timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._server = server
         self._sender = sender
         self._to = ", ".join(to)
+        self._timeout_s = timeout_s
 
     async def tell(self, alert: Alert) -> None:
         """Send an alert. Raises NotTold."""
-        await asyncio.to_thread(self._send, alert)
+        server = self._server
+        try:
+            message = self._message(alert)
+            async with asyncio.timeout(self._timeout_s):
+                await aiosmtplib.send(
+                    message,
+                    hostname=server.host,
+                    port=server.port,
+                    username=server.username,
+                    password=server.password,
+                    # An unencrypted connection stays one only where the settings say so.
+                    start_tls=server.starttls,
+                    timeout=None,
+                )
+        # ValueError: an address that no header can hold.
+        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+            raise NotTold(type(error).__name__) from error
 
-    def _send(self, alert: Alert) -> None:
+    def _message(self, alert: Alert) -> EmailMessage:
         message = EmailMessage()
         message["From"], message["To"] = self._sender, self._to
         # A name is free text, and a header holds no line break.
@@ -48,13 +68,4 @@ class EmailSink:
         message["Subject"] = " ".join(subject.split())
         message["Message-ID"] = f"<{alert.id}@tollgate>"
         message.set_content(f"{sentence(alert)}\n\nAlert {alert.id}\n")
-        server = self._server
-        try:
-            with smtplib.SMTP(server.host, server.port, timeout=_TIMEOUT_S) as client:
-                if server.starttls:
-                    client.starttls(context=ssl.create_default_context())
-                if server.username is not None:
-                    client.login(server.username, server.password or "")
-                client.send_message(message)
-        except (smtplib.SMTPException, OSError) as error:
-            raise NotTold(type(error).__name__) from error
+        return message

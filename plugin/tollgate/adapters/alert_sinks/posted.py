@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -12,7 +13,8 @@ import msgspec
 from tollgate.core.alerting.alert import Alert, sentence, webhook_fields
 from tollgate.core.errors import NotTold
 
-_TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0
+"""How long a whole POST may take: a receiver that answers bit by bit is as silent as none."""
 _AN_ERROR = 300
 
 
@@ -25,9 +27,10 @@ class AlertWebhook:
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: str | None) -> None:
+    def __init__(self, url: str, secret: str | None, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
         self._secret = secret
+        self._timeout_s = timeout_s
 
     async def tell(self, alert: Alert) -> None:
         """Post an alert. Raises NotTold."""
@@ -39,7 +42,7 @@ class AlertWebhook:
             digest = hmac.new(self._secret.encode(), signed, hashlib.sha256).hexdigest()
             headers["x-tollgate-timestamp"] = timestamp
             headers["x-tollgate-signature"] = f"sha256={digest}"
-        await _post(self._url, body, headers)
+        await _post(self._url, body, headers, self._timeout_s)
 
 
 class SlackSink:
@@ -47,22 +50,24 @@ class SlackSink:
 
     name = "slack"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         self._url = url
+        self._timeout_s = timeout_s
 
     async def tell(self, alert: Alert) -> None:
         """Post an alert. Raises NotTold."""
         # Slack reads these three characters as markup.
         text = sentence(alert).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         body = msgspec.json.encode({"text": f"*{alert.event.replace('_', ' ')}*: {text}"})
-        await _post(self._url, body, {"content-type": "application/json"})
+        await _post(self._url, body, {"content-type": "application/json"}, self._timeout_s)
 
 
-async def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+async def _post(url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> None:
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+        async with asyncio.timeout(timeout_s), httpx.AsyncClient(timeout=None) as client:
             answer = await client.post(url, content=body, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    # ValueError: a secret or an address that no header can hold.
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, ValueError) as error:
         raise NotTold(type(error).__name__) from error
     if answer.status_code >= _AN_ERROR:
         raise NotTold(f"it answered {answer.status_code}")

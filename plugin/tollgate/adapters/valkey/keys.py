@@ -172,3 +172,8 @@ def owned_index(owner_kind: str, owner_id: str, kind: str) -> str:
 def name_key(kind: str, name: str) -> str:
     """Return the key of the owner of a unique name."""
     return f"tollgate:{{entities}}:name:{kind}:{quote(name, safe='')}"
+
+
+def former_id_key(kind: str, identity: str) -> str:
+    """Return the key of the present id of an entity that had another one before."""
+    return f"tollgate:{{entities}}:former:{kind}:{quote(identity, safe='')}"

@@ -19,6 +19,7 @@ class Event(StrEnum):
     SOFT_BUDGET = "soft_budget_crossed"
     BUDGET = "budget_crossed"
     THRESHOLD = "threshold_crossed"
+    PROJECTED = "projected_limit_exceeded"
 
 
 _GROUPS: dict[str, str] = {ScopeKind.USER: "internal_user", ScopeKind.MEMBER: "team_member"}
@@ -27,7 +28,8 @@ _GROUPS: dict[str, str] = {ScopeKind.USER: "internal_user", ScopeKind.MEMBER: "t
 class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A limit that has come to a threshold, in whole units of its meter; dollars are nano-dollars.
 
-    - `threshold_permille`: the share of the amount; None: it is a soft budget.
+    - `threshold_permille`: the share of the amount; None: it is a soft budget, or `projected` is
+      what will be used at the end of the period, and `exceeded_us` when the amount will be.
     - `amount`: the limit, or the soft budget.
     - `window`: how long the amount is for, as `1d`; empty: for ever, or calls in flight.
     - `resets_us`: when the window starts anew; None: never, or it refills continuously.
@@ -51,10 +53,14 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
     team_id: str | None = None
     team_alias: str | None = None
     organization_id: str | None = None
+    projected: int | None = None
+    exceeded_us: int | None = None
 
     @property
     def event(self) -> Event:
         """What has happened."""
+        if self.projected is not None:
+            return Event.PROJECTED
         if self.threshold_permille is None:
             return Event.SOFT_BUDGET
         if self.meter == Meter.USD and self.threshold_permille >= 1000:
@@ -64,16 +70,25 @@ class Alert(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def sentence(alert: Alert) -> str:
     """Return the alert as a sentence for people."""
-    whose = "The proxy" if alert.scope == ScopeKind.PROXY else f"{alert.scope} {alert.scope_name}"
+    kind = alert.scope.replace("_", " ")
+    whose = "The proxy" if alert.scope == ScopeKind.PROXY else f"{kind} {alert.scope_name}"
     narrowed = f" for model {alert.only_for}" if alert.only_for else ""
     per = f" per {alert.window}" if alert.window else ""
     resets = ""
     if alert.resets_us is not None:
         moment = datetime.fromtimestamp(alert.resets_us // 1_000_000, UTC)
         resets = f"; it starts anew {moment:%Y-%m-%d %H:%M} UTC"
+    whose = f"{whose[0].upper()}{whose[1:]}{narrowed}"
+    if alert.projected is not None and alert.exceeded_us is not None:
+        when = f"{datetime.fromtimestamp(alert.exceeded_us // 1_000_000, UTC):%Y-%m-%d %H:%M} UTC"
+        return (
+            f"{whose} has used {_printed(alert, alert.used)} and will reach its limit of"
+            f" {_printed(alert, alert.amount)}{per} on {when} at this pace, which leads to"
+            f" {_printed(alert, alert.projected)}{resets}."
+        )
     noun = "soft budget" if alert.threshold_permille is None else "limit"
     return (
-        f"{whose[0].upper()}{whose[1:]}{narrowed} has used {_printed(alert, alert.used)} of its"
+        f"{whose} has used {_printed(alert, alert.used)} of its"
         f" {noun} of {_printed(alert, alert.amount)}{per}{resets}."
     )
 
@@ -81,7 +96,7 @@ def sentence(alert: Alert) -> str:
 def webhook_fields(alert: Alert) -> dict[str, Any]:
     """Return the alert as LiteLLM's webhook tells it, with fields of our own behind."""
     is_money = alert.meter == Meter.USD
-    soft = alert.threshold_permille is None
+    soft = alert.event is Event.SOFT_BUDGET
     amount = dollars_of(alert.amount) if is_money else alert.amount
     used = dollars_of(alert.used) if is_money else alert.used
     ids = {alert.scope: alert.scope_id}
@@ -97,8 +112,10 @@ def webhook_fields(alert: Alert) -> dict[str, Any]:
         "organization_id": alert.organization_id,
         "user_email": alert.user_email,
         "key_alias": alert.key_alias,
-        "projected_exceeded_date": None,
-        "projected_spend": None,
+        "projected_exceeded_date": _day(alert.exceeded_us),
+        "projected_spend": (
+            dollars_of(alert.projected) if is_money and alert.projected is not None else None
+        ),
         "event": alert.event.value,
         "event_group": _GROUPS.get(alert.scope, alert.scope),
         "event_message": sentence(alert),
@@ -112,8 +129,18 @@ def webhook_fields(alert: Alert) -> dict[str, Any]:
         "model": alert.only_for,
         "amount": amount,
         "used": used,
-        "threshold": None if soft else (alert.threshold_permille or 0) / 1000,
+        "threshold": _share(alert.threshold_permille),
     }
+
+
+def _day(moment_us: int | None) -> str | None:
+    if moment_us is None:
+        return None
+    return datetime.fromtimestamp(moment_us / 1_000_000, UTC).date().isoformat()
+
+
+def _share(permille: int | None) -> float | None:
+    return None if permille is None else permille / 1000
 
 
 def _printed(alert: Alert, amount: int) -> str:

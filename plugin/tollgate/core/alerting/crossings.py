@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tollgate.core.entities import LimitSet
 from tollgate.core.limits import bucket
@@ -14,9 +14,15 @@ from tollgate.core.limits.limit import counter_of, shown_length
 _IN_FLIGHT_S, _FOREVER_S = 3600, 400 * 86_400
 
 
+_LEAST_PACE_SHARE = 10
+"""A pace is that of a period of which at least this part (a tenth) has passed."""
+
+
 class Crossing(Struct, frozen=True):
     """A threshold that a limit has come to, in whole units of its meter.
 
+    `projected`: what will be used at the end of the period, where nothing was crossed yet and the
+    pace so far leads beyond the limit; `exceeded_us`: when it will be crossed.
     `mark`: names the limit, its amount, the threshold and the period: of all who see the crossing,
     one claims the mark, and it is kept for `marked_s`.
     """
@@ -27,36 +33,48 @@ class Crossing(Struct, frozen=True):
     permille: int | None
     mark: str
     marked_s: int
+    projected: int | None = None
+    exceeded_us: int | None = None
 
 
 class Thresholds(Struct, frozen=True):
     """What is told of the limits of a scope: of each limit in force by its number, at which shares
-    of its amount; and from which spend on, whatever the limits.
+    of its amount; and from which spend on, whatever the limits. `paces`: the numbers of limits
+    whose pace is told.
     """
 
     shares: tuple[tuple[int, tuple[int, ...]], ...] = ()
     soft_budget_nanousd: int | None = None
+    paces: tuple[int, ...] = ()
 
     @property
     def anything(self) -> bool:
         """Whether anything is told."""
-        return bool(self.shares) or self.soft_budget_nanousd is not None
+        return bool(self.shares or self.paces) or self.soft_budget_nanousd is not None
 
 
 def watched(
-    limits: LimitSet, account: Account, soft_budget_nanousd: int | None, budgets_at: tuple[int, ...]
+    limits: LimitSet,
+    account: Account,
+    soft_budget_nanousd: int | None,
+    budgets_at: tuple[int, ...],
+    *,
+    projected: bool = False,
 ) -> Thresholds:
     """Return what is told of an account's limits. `budgets_at`: shares for budgets (`max_budget`),
-    in thousandths, as for limits that name none of their own.
+    in thousandths, as for limits that name none of their own. `projected`: whether the pace of
+    budgets with a period is told.
     """
     told = {each.counter: each.alert_at for each in limits.limits if each.alert_at}
-    shares = []
+    shares, paces = [], []
     for number, quota in enumerate(account.limits):
         is_budget = quota.meter is Meter.USD and quota.duration is None
         at = budgets_at if is_budget else told.get(counter_of(quota), ())
         if at and quota.amount:
             shares.append((number, at))
-    return Thresholds(tuple(shares), soft_budget_nanousd)
+        if projected and quota.amount and quota.meter is Meter.USD:
+            paces.append(number)
+    return Thresholds(tuple(shares), soft_budget_nanousd, tuple(paces))
 
 
 def crossings(
@@ -75,10 +93,34 @@ def crossings(
     if soft is not None and soft <= balance.spent_nanousd:
         quota = Quota(Meter.USD, soft, period=account.period)
         yield _crossing(account, quota, soft, balance.spent_nanousd, None, now_us)
+    for number in told.paces:
+        found = _find_pace(account, account.limit(number), balance.used[number], now_us)
+        if found is not None:
+            yield found
+
+
+def _find_pace(account: Account, quota: Quota, used: int, now_us: int) -> Crossing | None:
+    """Return that a limit will be crossed before its period ends, at the pace since it began."""
+    period = quota.period
+    passed_us, length_us = now_us - period.start_us, period.end_us - period.start_us
+    if not period.end_us or passed_us * _LEAST_PACE_SHARE < length_us or used >= quota.amount:
+        return None
+    projected = used * length_us // passed_us
+    if projected <= quota.amount:
+        return None
+    crossing = _crossing(account, quota, quota.amount, used, None, now_us, "projected")
+    exceeded_us = period.start_us + quota.amount * passed_us // used
+    return structs.replace(crossing, projected=projected, exceeded_us=exceeded_us)
 
 
 def _crossing(
-    account: Account, quota: Quota, amount: int, used: int, permille: int | None, now_us: int
+    account: Account,
+    quota: Quota,
+    amount: int,
+    used: int,
+    permille: int | None,
+    now_us: int,
+    threshold: str = "",
 ) -> Crossing:
     scope, begin_us = account.scope, 0
     if quota.seconds:
@@ -90,7 +132,7 @@ def _crossing(
         marked_s = max(1, -(-(quota.period.end_us - now_us) // 1_000_000))
     else:
         marked_s = _FOREVER_S
-    threshold = "soft" if permille is None else str(permille)
+    threshold = threshold or ("soft" if permille is None else str(permille))
     place = (scope.kind, scope.id, scope.model or "", counter_of(quota), shown_length(quota))
     mark = "\n".join((*place, str(amount), threshold, str(begin_us)))
     return Crossing(quota, amount, used, permille, mark, marked_s)

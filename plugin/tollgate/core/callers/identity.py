@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -99,6 +99,16 @@ def derived_key(identity: VerifiedIdentity, organization: str = DEFAULT_ORGANIZA
         team_id=team,
         organization=organization,
     )
+
+
+def find_derived_key(key_id: str) -> Key | None:
+    """Return the key of this id that stands for an identity; None: it is no such id."""
+    if not key_id.startswith(_PREFIX):
+        return None
+    parts = key_id.removeprefix(_PREFIX).split(":")
+    user, team, organization = (unquote(each) or None for each in parts)
+    identity = VerifiedIdentity(user_id=user, team_id=team, organization_id=organization)
+    return derived_key(identity)
 
 
 def is_derived(key: Key) -> bool:

@@ -11,12 +11,16 @@ K = TypeVar("K", bound=Budgeted)
 
 
 def with_budget(entity: K, budget: Budget | None) -> K:
-    """Return the entity with the budget's limits where it has none of its own."""
+    """Return the entity with the budget's limits, and its soft budget, where it has none of its
+    own.
+    """
     if budget is None:
         return entity
     own = {each.model for each in entity.model_limits}
+    soft_nanousd = entity.soft_budget_nanousd
     return replace(
         entity,
+        soft_budget_nanousd=budget.soft_budget_nanousd if soft_nanousd is None else soft_nanousd,
         limits=entity.limits.or_else(budget.limits),
         model_limits=entity.model_limits
         + tuple(each for each in budget.model_limits if each.model not in own),

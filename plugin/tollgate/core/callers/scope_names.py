@@ -20,6 +20,12 @@ def scope_name(caller: Caller, scope: Scope) -> str:
         case ScopeKind.MEMBER if caller.member is not None and caller.team is not None:
             user = _user_name(caller.user) if caller.user else caller.member.user_id
             found = f"{user} in {caller.team.alias or caller.team.id}"
+        case ScopeKind.ORGANIZATION_MEMBER if caller.organization_member is not None:
+            user = _user_name(caller.user) if caller.user else caller.organization_member.user_id
+            organization = caller.organization_member.organization_id
+            if caller.organization is not None:
+                organization = caller.organization.alias or organization
+            found = f"{user} in {organization}"
         case ScopeKind.CUSTOMER if caller.customer is not None:
             found = caller.customer.alias
         case ScopeKind.ORGANIZATION if caller.organization is not None:

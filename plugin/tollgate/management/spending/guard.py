@@ -109,6 +109,9 @@ class GuardedRegistry:
     async def find_named(self, kind: type[E], name: str) -> Stored[E] | None:
         return await self._registry.find_named(kind, name)
 
+    async def keys_of_ids(self, key_ids: Sequence[str]) -> list[Stored[Key] | None]:
+        return await self._registry.keys_of_ids(key_ids)
+
     async def page(
         self,
         kind: type[E],

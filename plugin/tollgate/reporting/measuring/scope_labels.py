@@ -65,7 +65,11 @@ class ScopeNames:
         entity = _ENTITIES.get(kind)
         if entity is None:
             return identities
-        stored = await self._registry.get(entity, identities)
+        stored: list[Any] = await (
+            self._registry.keys_of_ids(identities)
+            if entity is Key
+            else self._registry.get(entity, identities)
+        )
         return [
             identity
             if found is None

@@ -32,14 +32,21 @@ class AlertDelivery:
         await asyncio.gather(*(self._keep_telling(each) for each in self._sinks))
 
     async def tell(self, sink: AlertSink) -> None:
-        """Tell a sink what waits for it now. Raises StoreUnavailable."""
+        """Tell a sink what waits for it now, until something fails. Raises StoreUnavailable.
+
+        Each alert is taken when it is its turn: one that waited here behind slow ones would be
+        taken for lost, and told by another replica as well.
+        """
+        while (queued := await self._take(sink)) is not None:
+            if not await self._told(sink, queued):
+                break
+
+    async def _take(self, sink: AlertSink) -> Queued | None:
         taken = await self._queue.take(sink.name)
         if taken.lost:
             alert_telemetry.alerts_lost(sink.name, taken.lost)
             self._outages[sink.name].noted(taken.lost, "alerts are lost: the store had no room")
-        for queued in taken.alerts:
-            if await self._told(sink, queued):
-                await self._queue.done(sink.name, queued.place)
+        return taken.alert
 
     async def _keep_telling(self, sink: AlertSink) -> None:
         prepared = False
@@ -55,7 +62,7 @@ class AlertDelivery:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _told(self, sink: AlertSink, queued: Queued) -> bool:
-        """Tell one alert; return whether it need not be tried again."""
+        """Tell one alert, which is tried again if it fails; return whether the sink took it."""
         outage = self._outages[sink.name]
         try:
             await sink.tell(queued.alert)
@@ -65,7 +72,9 @@ class AlertDelivery:
             outage.failed(error)
             if given_up:
                 outage.noted(1, f"alerts are given up after {MOST_TRIES} tries")
-            return given_up
+                await self._queue.done(sink.name, queued.place)
+            return False
+        await self._queue.done(sink.name, queued.place)
         alert_telemetry.told(sink.name)
         outage.worked()
         return True

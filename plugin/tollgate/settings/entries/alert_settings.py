@@ -55,6 +55,11 @@ class AlertSettings(_Section):
         max_length=10,
         description="shares of every `max_budget` at which an alert is told",
     )
+    projected: bool = Field(
+        default=False,
+        description="whether a budget is told that will be spent before its period ends, at the"
+        " pace of its first tenth or more",
+    )
     webhook: WebhookSettings | None = Field(None, description="a receiver of JSON")
     slack: SlackSettings | None = Field(None, description="a receiver of Slack's messages")
     email: EmailSettings | None = Field(None, description="e-mail by SMTP")

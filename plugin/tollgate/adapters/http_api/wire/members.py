@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
-from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits
-from tollgate.adapters.http_api.wire.parts.limits import LimitFields
+from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits_with_models
+from tollgate.adapters.http_api.wire.parts.limits import LimitFields, ModelLimitFields
 from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
@@ -35,7 +35,7 @@ class MemberName(RequestBody):
         return NewMember(self.role, self.user_id, self.user_email)
 
 
-class MemberFields(LimitFields):
+class MemberFields(LimitFields, ModelLimitFields):
     """The fields of a membership in a request.
 
     `max_budget_in_team` is the user's budget within the team.
@@ -54,7 +54,8 @@ class MemberFields(LimitFields):
             self,
             {"max_budget_in_team": "max_budget_nanousd"},
         )
-        return replace(after, limits=limits)
+        narrowed = self.model_limits_over(member.model_limits, now_us)
+        return replace(after, limits=limits, model_limits=narrowed)
 
 
 def _as_list(value: object) -> object:
@@ -121,6 +122,9 @@ class UpdatedMember(ResponseBody):
     max_budget_in_team: float | None
     tpm_limit: int | None
     rpm_limit: int | None
+    model_max_budget: dict[str, Any]
+    model_rpm_limit: dict[str, int]
+    model_tpm_limit: dict[str, int]
     budget_duration: str | None
     allowed_models: tuple[str, ...]
 
@@ -151,13 +155,13 @@ def row(live: Live[Member]) -> MembershipRow:
         total_spend=dollars_of(live.spend.total_nanousd),
         budget_reset_at=live.reset_us,
         allowed_models=member.models,
-        litellm_budget_table=printed_limits(member.limits),
+        litellm_budget_table=printed_limits_with_models(member),
     )
 
 
 def updated(member: Member) -> UpdatedMember:
     """Return a membership after a change."""
-    limits = printed_limits(member.limits)
+    limits = printed_limits_with_models(member)
     return UpdatedMember(
         team_id=member.team_id,
         user_id=member.user_id,
@@ -165,6 +169,9 @@ def updated(member: Member) -> UpdatedMember:
         max_budget_in_team=limits["max_budget"],
         tpm_limit=limits["tpm_limit"],
         rpm_limit=limits["rpm_limit"],
+        model_max_budget=limits["model_max_budget"],
+        model_rpm_limit=limits["model_rpm_limit"],
+        model_tpm_limit=limits["model_tpm_limit"],
         budget_duration=limits["budget_duration"],
         allowed_models=member.models,
     )

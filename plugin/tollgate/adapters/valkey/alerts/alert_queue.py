@@ -18,12 +18,13 @@ from tollgate.adapters.valkey.keys import ALERTS
 from tollgate.core.alerting.alert import Alert
 from tollgate.ports.event_ports import Queued, Taken
 
-_AT_ONCE = 20
+# How many alerts that were not told are looked at for one whose pause is over.
+_LOOKED_AT = 20
 # Longer than a sink may take, so that nobody else takes an alert that is being told.
 _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS = 10_000, 600_000
 
-# KEYS: the stream. ARGV: the group, the consumer, how many entries. Returns up to where the group
-# had read before, and the new entries.
+# KEYS: the stream. ARGV: the group, the consumer. Returns up to where the group had read before,
+# and the next entry, if there is one.
 _READ = """
 local before = ''
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -32,7 +33,7 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   if fields['name'] == ARGV[1] then before = fields['last-delivered-id'] end
 end
 local new = redis.call(
-  'XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', ARGV[3], 'STREAMS', KEYS[1], '>')
+  'XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
 return {before, new and new[1][2] or {}}
 """
 
@@ -57,23 +58,26 @@ class ValkeyAlertQueue:
                     raise
 
     async def take(self, sink: str) -> Taken:
-        """Return alerts to tell now, for this process alone."""
+        """Return an alert to tell now, for this process alone."""
         with store_errors():
             again, dropped = await self._again(sink)
+            if again is not None:
+                return Taken(again, dropped)
             before, new = await self._client.eval(  # type: ignore[misc]
-                _READ, 1, ALERTS, sink, self._consumer, str(_AT_ONCE)
+                _READ, 1, ALERTS, sink, self._consumer
             )
-        alerts = [_queued(name, fields[1], tries=1) for name, fields in new]
-        if alerts:
-            # The second part of an id is the number of alerts up to then.
-            dropped += max(0, _number(new[0][0]) - _number(before) - 1)
-        return Taken([*again, *alerts], dropped)
+        if not new:
+            return Taken(None, dropped)
+        ((name, fields),) = new
+        # The second part of an id is the number of alerts up to then.
+        dropped += max(0, _number(name) - _number(before) - 1)
+        return Taken(_queued(name, fields[1], tries=1), dropped)
 
-    async def _again(self, sink: str) -> tuple[list[Queued], int]:
-        """Return alerts whose last try is long enough ago, and how many the store has dropped."""
-        found, dropped = list[Queued](), 0
+    async def _again(self, sink: str) -> tuple[Queued | None, int]:
+        """Return an alert whose last try is long enough ago, and how many the store has dropped."""
+        dropped = 0
         pending: Any = await self._client.xpending_range(
-            ALERTS, sink, "-", "+", _AT_ONCE, idle=self._first_pause_ms
+            ALERTS, sink, "-", "+", _LOOKED_AT, idle=self._first_pause_ms
         )
         for each in pending:
             name, tries = each["message_id"], int(each["times_delivered"])
@@ -85,10 +89,9 @@ class ValkeyAlertQueue:
                 continue
             # Of all who ask, the store gives it to the first; for the others it is idle no more.
             claimed: Any = await self._client.xclaim(ALERTS, sink, self._consumer, pause_ms, [name])
-            found += [
-                _queued(place, *fields.values(), tries=tries + 1) for place, fields in claimed
-            ]
-        return found, dropped
+            for place, fields in claimed:
+                return _queued(place, *fields.values(), tries=tries + 1), dropped
+        return None, dropped
 
     async def done(self, sink: str, place: str) -> None:
         """Acknowledge an alert."""

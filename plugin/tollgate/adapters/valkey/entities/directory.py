@@ -7,7 +7,7 @@ therefore stops everywhere within a second, however the connection fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
@@ -25,10 +25,10 @@ from tollgate.core.entities import (
     User,
 )
 from tollgate.core.errors import StoreUnavailable
-from tollgate.ports import E, Registry
+from tollgate.ports import E, Registry, Stored
 
 # No kind of entity has this name.
-_ALIAS = "alias of key"
+_ALIAS, _ID = "alias of key", "id of key"
 
 
 class CachedDirectory:
@@ -74,7 +74,22 @@ class CachedDirectory:
         Its hash is cached while the key does not change, a missing alias is not: no change would
         tell that somebody got it.
         """
-        reference = f"{_ALIAS}:{alias}"
+        return await self._find_key_by(
+            f"{_ALIAS}:{alias}", lambda: self._registry.find_named(Key, alias)
+        )
+
+    async def find_key_of_id(self, key_id: str) -> Key | None:
+        """Return the key that counters know by that id, with the limits of its budget."""
+
+        async def look_up() -> Stored[Key] | None:
+            return (await self._registry.keys_of_ids([key_id]))[0]
+
+        return await self._find_key_by(f"{_ID}:{key_id}", look_up)
+
+    async def _find_key_by(
+        self, reference: str, look_up: Callable[[], Awaitable[Stored[Key] | None]]
+    ) -> Key | None:
+        """Return a key by another name than its hash, which `look_up` finds in the store."""
         kept: Kept[str] | None = self._cache.get(reference)
         known = None if kept is None else kept.entity
         if known is not None and self.is_fresh:
@@ -82,7 +97,7 @@ class CachedDirectory:
         session, changed = self._session, set[str]()
         self._underway.append(changed)
         try:
-            stored = await self._registry.find_named(Key, alias)
+            stored = await look_up()
         except StoreUnavailable:
             if self._stale_while_down and known is not None:
                 return await self.find_key(known)

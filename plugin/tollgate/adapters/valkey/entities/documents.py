@@ -31,7 +31,8 @@ from tollgate.ports import E
 class EntityKind:
     """What the store needs to know about one kind of entity.
 
-    `exists` and `taken` are LiteLLM's messages for an id or a name in use.
+    `exists` and `taken` are LiteLLM's messages for an id or a name in use. `former_identity`: the
+    id that an entity had before its present one, under which it is still found.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EntityKind:
     exists: str
     unique_name: Callable[[Any], str | None] = lambda _: None
     taken: str = ""
+    former_identity: Callable[[Any], str | None] = lambda _: None
 
 
 ENTITY_KINDS: dict[type[Entity], EntityKind] = {
@@ -48,6 +50,7 @@ ENTITY_KINDS: dict[type[Entity], EntityKind] = {
         "this key exists already",
         lambda key: key.alias,
         "Key with alias '{}' already exists. Unique key aliases across all keys are required.",
+        lambda key: None if key.replaced_by else key.first_hash,
     ),
     User: EntityKind(
         "user",

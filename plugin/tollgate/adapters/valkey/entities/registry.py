@@ -26,11 +26,12 @@ from tollgate.adapters.valkey.keys import (
     ENTITIES_VERSION,
     entities_index,
     entity_key,
+    former_id_key,
     name_key,
     owned_index,
 )
 from tollgate.core.audit import AuditEntry, Change, changes_of
-from tollgate.core.entities import BUDGETED, Budget, Entity
+from tollgate.core.entities import BUDGETED, Budget, Entity, Key
 from tollgate.core.errors import Conflict
 from tollgate.ports import E, Owner, Page, Stored, Write, entity_of
 
@@ -86,6 +87,21 @@ class ValkeyRegistry:
             return None
         (stored,) = await self.get(kind, [identity.decode()])
         return stored
+
+    async def keys_of_ids(self, key_ids: Sequence[str]) -> list[Stored[Key] | None]:
+        """Return the keys that counters and ledger know by those ids, in two round trips."""
+        if not key_ids:
+            return []
+        kind = ENTITY_KINDS[Key].name
+        with store_errors():
+            present: Any = await self._client.mget([former_id_key(kind, each) for each in key_ids])
+        return await self.get(
+            Key,
+            [
+                key_id if key_hash is None else key_hash.decode()
+                for key_id, key_hash in zip(key_ids, present, strict=True)
+            ],
+        )
 
     async def page(self, kind: type[E], owner: Owner | None, offset: int, count: int) -> Page[E]:
         """Return a part of a list, newest first."""
@@ -151,14 +167,17 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
             else f"{kind.name} {identity} has changed"
         )
         yield _Instruction(key, "put", version, encode(write.after), reference(entity), misfit)
-    old_name = None if before is None else kind.unique_name(before)
-    new_name = None if write.after is None else kind.unique_name(write.after)
-    if old_name is not None and old_name != new_name:
-        yield _Instruction(name_key(kind.name, old_name), "release", identity)
-    if new_name is not None:
-        yield _Instruction(
-            name_key(kind.name, new_name), "claim", identity, misfit=kind.taken.format(new_name)
-        )
+    for key_of, name_of in (
+        (name_key, kind.unique_name),
+        (former_id_key, kind.former_identity),
+    ):
+        old_name = None if before is None else name_of(before)
+        new_name = None if write.after is None else name_of(write.after)
+        if old_name is not None and old_name != new_name:
+            yield _Instruction(key_of(kind.name, old_name), "release", identity)
+        if new_name is not None:
+            misfit = kind.taken.format(new_name)
+            yield _Instruction(key_of(kind.name, new_name), "claim", identity, misfit=misfit)
     old_lists = set() if before is None else set(listings(before))
     new_lists = set() if write.after is None else set(listings(write.after))
     yield from _budget_checks(write)

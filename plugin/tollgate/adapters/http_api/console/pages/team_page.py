@@ -31,10 +31,11 @@ from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import members as member_wire
 from tollgate.adapters.http_api.wire import teams as wire
-from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits
+from tollgate.adapters.http_api.wire.parts.entity_rows import limits_row, printed_limits_with_models
 from tollgate.core.entities import Member, MemberRole, Team
 from tollgate.management import Management
 from tollgate.management.members import NewMember
+from tollgate.management.spending.spending import Live
 from tollgate.management.virtual_keys import KeyQuery
 from tollgate.reporting.levels import Levels
 
@@ -156,8 +157,8 @@ async def raise_member(form: TeamPosted, management: ManagingTeam) -> Response:
     """Raise one of a member's own limits for a time."""
     team_id, user_id = id_of(form), id_of(form, "user_id")
     members = management.teams.members
-    limits = (await members.entities.get(f"{team_id}/{user_id}")).entity.limits
-    raised = raise_members(form, limits, printed_limits(limits)["limits"])
+    member = (await members.entities.get(f"{team_id}/{user_id}")).entity
+    raised = raise_members(form, member.limits, printed_limits_with_models(member)["limits"])
     asked = {"team_id": team_id, "user_id": user_id, **raised}
     change = as_seen(form, judged(member_wire.UpdateMember, asked).change)
     await members.change_part(team_id, user_id, None, change)
@@ -192,22 +193,12 @@ async def _within(team_id: str, management: Management, levels: Levels) -> dict[
     return {
         "live": live,
         "members": list(zip(members, member_levels, strict=True)),
-        "own_limits": {each.user_id: (each, _fields(each)) for each in own},
+        "own_limits": {each.user_id: (each, limits_row(Live(each))) for each in own},
         "keys_of": {
             user: [row for row in of_keys if row[0].entity.user_id == user] for user in users
         },
         "other_keys": [row for row in of_keys if row[0].entity.user_id not in users],
         "more_keys": max(0, keys.total - PAGE_SIZE),
-    }
-
-
-def _fields(member: Member) -> dict[str, Any]:
-    """Return the values of a member's form: the limits of their own, none that they inherit."""
-    zone = member.limits.calendar_timezone
-    return {
-        **printed_limits(member.limits),
-        "budget_anchor": "rolling" if zone is None else "calendar",
-        "budget_timezone": zone,
     }
 
 

@@ -66,7 +66,7 @@ class OwnedRow(PayerRow):
 
 
 def printed_limits(limits: LimitSet) -> dict[str, Any]:
-    """Return the fields that all nouns have, including memberships."""
+    """Return the limits for all models together."""
     increase = limits.budget_increase
     return {
         "max_budget": printed_dollars(limits.max_budget_nanousd),
@@ -80,15 +80,10 @@ def printed_limits(limits: LimitSet) -> dict[str, Any]:
     }
 
 
-def limits_row(live: Live[Any]) -> dict[str, Any]:
-    """Return the values of a `LimitsRow`."""
-    entity: Key | User | Team | Customer | Budget = live.entity
-    zone = entity.limits.calendar_timezone
+def printed_limits_with_models(entity: Any) -> dict[str, Any]:
+    """Return an entity's limits, those for single models included."""
     return {
         **printed_limits(entity.limits),
-        "budget_reset_at": live.reset_us,
-        "budget_anchor": "rolling" if zone is None else "calendar",
-        "budget_timezone": zone,
         "model_max_budget": printed_model_budgets(entity.model_limits),
         **printed_of_models(entity.model_limits),
         "limits": [
@@ -99,6 +94,18 @@ def limits_row(live: Live[Any]) -> dict[str, Any]:
                 for entry in printed_entries(each.limits, OWN_FIELDS_OF_MODELS)
             ),
         ],
+    }
+
+
+def limits_row(live: Live[Any]) -> dict[str, Any]:
+    """Return the values of a `LimitsRow`."""
+    entity: Key | User | Team | Customer | Budget = live.entity
+    zone = entity.limits.calendar_timezone
+    return {
+        **printed_limits_with_models(entity),
+        "budget_reset_at": live.reset_us,
+        "budget_anchor": "rolling" if zone is None else "calendar",
+        "budget_timezone": zone,
     }
 
 

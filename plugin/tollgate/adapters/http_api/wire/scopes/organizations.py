@@ -10,7 +10,11 @@ from pydantic import AfterValidator, BeforeValidator
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_fields import PayerFields
-from tollgate.adapters.http_api.wire.parts.entity_rows import PayerRow, payer_row, printed_limits
+from tollgate.adapters.http_api.wire.parts.entity_rows import (
+    PayerRow,
+    payer_row,
+    printed_limits_with_models,
+)
 from tollgate.adapters.http_api.wire.parts.limits import (
     LimitFields,
     ModelLimitFields,
@@ -211,7 +215,7 @@ def _values(live: Live[Organization]) -> dict[str, Any]:
         "budget_id": organization.budget_id,
         "soft_budget": printed_dollars(organization.soft_budget_nanousd),
         "metadata": organization.metadata,
-        "litellm_budget_table": printed_limits(organization.limits),
+        "litellm_budget_table": printed_limits_with_models(organization),
         "created_at": organization.created_us,
         "updated_at": organization.updated_us,
     }
@@ -227,7 +231,7 @@ def member_row(live: Live[OrganizationMember]) -> OrganizationMembershipRow:
         spend=dollars_of(live.spend.used_nanousd),
         total_spend=dollars_of(live.spend.total_nanousd),
         budget_reset_at=live.reset_us,
-        litellm_budget_table=printed_limits(member.limits),
+        litellm_budget_table=printed_limits_with_models(member),
         created_at=member.created_us,
         updated_at=member.updated_us,
     )

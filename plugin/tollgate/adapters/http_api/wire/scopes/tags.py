@@ -6,7 +6,11 @@ from typing import Any, ClassVar
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody
 from tollgate.adapters.http_api.wire.parts.entity_fields import PayerFields
-from tollgate.adapters.http_api.wire.parts.entity_rows import PayerRow, payer_row, printed_limits
+from tollgate.adapters.http_api.wire.parts.entity_rows import (
+    PayerRow,
+    payer_row,
+    printed_limits_with_models,
+)
 from tollgate.adapters.http_api.wire.parts.limits import printed_dollars
 from tollgate.adapters.http_api.wire.parts.types import Dollars, Identifier, Names, PrintedTime
 from tollgate.core.entities import Tag
@@ -70,7 +74,7 @@ def row(live: Live[Tag]) -> TagRow:
         description=tag.description,
         budget_id=tag.budget_id,
         soft_budget=printed_dollars(tag.soft_budget_nanousd),
-        litellm_budget_table=printed_limits(tag.limits),
+        litellm_budget_table=printed_limits_with_models(tag),
         created_at=tag.created_us,
         updated_at=tag.updated_us,
     )
