@@ -41,17 +41,22 @@ class Priced:
         own_prices: Mapping[str, OwnPrice],
         price_file: Path | None,
         aliases: Mapping[str, Alias],
+        before: Priced | None = None,
     ) -> Priced:
-        """Price them now. Raises SettingsError when the price file cannot be used."""
-        book = PriceBook(deployments, own_prices, price_file)
+        """Price them now. Raises SettingsError when the price file cannot be used.
+
+        `before`: those whose prices are taken over where nothing has changed.
+        """
+        known = None if before is None else before.book
+        book = PriceBook(deployments, own_prices, price_file, known)
         prices = book.at(datetime.now(UTC))
         return cls(Catalog.of(deployments, prices, book.find_price, known_names, aliases), book)
 
     @classmethod
-    def by(cls, settings: Settings) -> Priced:
+    def by(cls, settings: Settings, before: Priced | None = None) -> Priced:
         """Those of some settings."""
         file = settings.tollgate.price_file
-        return cls.of(settings.routed, settings.prices, file, settings.aliases)
+        return cls.of(settings.routed, settings.prices, file, settings.aliases, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ class Configuration:
             if each.text == text:
                 return each
         settings = configuration.load(file, allow_unenforced=True)
-        return _Read(text, settings, Priced.by(settings))
+        return _Read(text, settings, Priced.by(settings, self._settled))
 
     def _keep(self, settings: Settings) -> None:
         now_s = self._now_s()
@@ -183,4 +188,5 @@ class Configuration:
             {identity: price for identity, (_, price) in found.items()},
             in_force.settings.tollgate.price_file,
             {},
+            self._settled,
         )

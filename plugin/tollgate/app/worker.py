@@ -129,7 +129,7 @@ async def serve_worker(
     ends = [log.end_all]
     if discovery is not None:
         found = _discovered(discovery)
-        methods = {**methods, DISCOVERY_METHOD: streaming(found.stream_aggregated_resources)}
+        methods = {**methods, DISCOVERY_METHOD: streaming(found.delta_aggregated_resources)}
         ends.append(found.end_all)
     health = Health({path.split("/")[1] for path in methods}, lambda: telemetry.outage.word)
     server = _server(settings, address, {**methods, **health.methods})

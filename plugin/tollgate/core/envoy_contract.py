@@ -17,7 +17,7 @@ from tollgate.core.callers import credentials
 # gRPC methods that Envoy calls (https://github.com/envoyproxy/envoy/tree/main/api/envoy/service).
 CHECK_METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
 DISCOVERY_METHOD: Final = (
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 )
 PROCESS_METHOD: Final = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 ACCESS_LOG_METHOD: Final = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"

@@ -35,7 +35,7 @@ def _ads(discovery: Discovery) -> Json:
         return {}
     return {
         "ads_config": {
-            "api_type": "GRPC",
+            "api_type": "DELTA_GRPC",
             "transport_api_version": "V3",
             "grpc_services": [{"envoy_grpc": {"cluster_name": TOLLGATE_CLUSTER}}],
             "set_node_on_first_message_only": True,

@@ -7,10 +7,11 @@ deployment's name.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from tollgate.core.envoy_contract import ROUTE_HEADER
 from tollgate.envoy_config.clusters.provider_clusters import provider_clusters
@@ -19,9 +20,28 @@ from tollgate.envoy_config.literals import Json
 from tollgate.settings import Settings
 from tollgate.topology import Topology
 
-_CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+CLUSTER = "envoy.config.cluster.v3.Cluster"
+ROUTE_TABLE = "envoy.config.route.v3.RouteConfiguration"
 _NAMING = ("cluster", "cluster_name")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFile:
+    """Resources of one type (`message`), and the file that holds them."""
+
+    message: str
+    resources: list[Json]
+    version: str
+    text: bytes
+
+    @classmethod
+    def of(cls, message: str, resources: list[Json]) -> ResourceFile:
+        """Name them by their content."""
+        kind = f"type.googleapis.com/{message}"
+        typed = msgspec.json.encode([{"@type": kind, **each} for each in resources])
+        version = _version(typed)
+        text = b'{"version_info":"%s","resources":%s}' % (version.encode(), typed)
+        return cls(message, resources, version, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +58,7 @@ class Discovered:
         clusters = []
         for cluster in provider_clusters(settings, topology):
             name = cluster["name"]
-            names[name] = versioned = f"{name}@{_version(cluster)}"
+            names[name] = versioned = f"{name}@{_version(msgspec.json.encode(cluster))}"
             assignment = {**cluster["load_assignment"], "cluster_name": versioned}
             own = {"name": versioned, "alt_stat_name": name, "load_assignment": assignment}
             clusters.append({**cluster, **own})
@@ -49,7 +69,7 @@ class Discovered:
         return cls(clusters, table)
 
     @classmethod
-    def read(cls, clusters: str, routes: str) -> Discovered:
+    def read(cls, clusters: bytes, routes: bytes) -> Discovered:
         """What two files hold that Envoy reads."""
         (table,) = _resources(routes)
         return cls(_resources(clusters), table)
@@ -69,9 +89,9 @@ class Discovered:
         merged = {**host, "routes": [*kept, *host["routes"]]}
         return Discovered([*self.clusters, *old], {**self.routes, "virtual_hosts": [merged]})
 
-    def texts(self) -> tuple[str, str]:
+    def files(self) -> tuple[ResourceFile, ResourceFile]:
         """The two files, as Envoy reads them. Their version is that of their content."""
-        return _file(_CLUSTER, self.clusters), _file(_ROUTES, [self.routes])
+        return ResourceFile.of(CLUSTER, self.clusters), ResourceFile.of(ROUTE_TABLE, [self.routes])
 
 
 def _is_deployment(route: Json) -> bool:
@@ -90,17 +110,12 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
     return [_renamed(each, names) for each in value] if isinstance(value, list) else value
 
 
-def _version(content: object) -> str:
-    return sha256(json.dumps(content).encode()).hexdigest()[:12]
+def _version(content: bytes) -> str:
+    return sha256(content).hexdigest()[:12]
 
 
-def _file(kind: str, resources: list[Json]) -> str:
-    typed = [{"@type": kind, **each} for each in resources]
-    return json.dumps({"version_info": _version(resources), "resources": typed})
-
-
-def _resources(text: str) -> list[Json]:
+def _resources(text: bytes) -> list[Json]:
     return [
         {name: value for name, value in each.items() if name != "@type"}
-        for each in json.loads(text)["resources"]
+        for each in msgspec.json.decode(text)["resources"]
     ]

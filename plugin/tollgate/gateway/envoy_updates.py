@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.envoy_program import find_discovery
 from tollgate.gateway.exposure import is_local
 from tollgate.gateway.processes import Part, Processes
-from tollgate.gateway.rendering import AFTER, put_bytes, step_file, write_change, write_first
+from tollgate.gateway.rendering import AFTER, put, step_file, write_change, write_first
 from tollgate.gateway.secret_files import SecretFiles
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.topology import (
@@ -235,7 +237,7 @@ class RunningEnvoy:
 
     def _put(self, watched: str, contents: list[bytes]) -> None:
         for each, content in zip(self._forms(watched), contents, strict=True):
-            put_bytes(each, content)
+            put(each, content)
         self.told.changed()
 
     def _with_secrets(self, settings: Settings) -> Topology:
@@ -283,6 +285,11 @@ def _check_reached(ours: TollgateSettings) -> None:
         )
 
 
+class _Versioned(msgspec.Struct):
+    """What a file of resources begins with; the rest is not read."""
+
+    version_info: str
+
+
 def _version(file: Path) -> str:
-    found: str = json.loads(file.read_text(encoding="utf-8"))["version_info"]
-    return found
+    return msgspec.json.decode(file.read_bytes(), type=_Versioned).version_info

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from tollgate.topology import SECRETS_FILE, Discovery, Topology, encoded_form
 
 if TYPE_CHECKING:
     from tollgate.envoy_config.discovered import Discovered
+    from tollgate.envoy_config.encoded import Encoder
 
 _COMPLAINT = "complaint"
 _WRITTEN, _REFUSED, _FAILED = range(3)
@@ -49,15 +51,9 @@ def write_first(settings: Settings, topology: Topology) -> None:
 
         for file, text in certificate_files(settings.tollgate, discovery).items():
             put(file, text)
-        after = Discovered.of(settings, topology)
-        earlier = _read_earlier(discovery)
-        _write(discovery, AFTER, after)
+        after, earlier = Discovered.of(settings, topology), _read_earlier(discovery)
         first = after if earlier is None else after.beside(earlier)
-        for watched, text in zip(_watched(discovery), first.texts(), strict=True):
-            put(watched, text)
-        if discovery.by_ads:
-            _encode(discovery, _watched(discovery))
-            _encode(discovery, [str(step_file(each, AFTER)) for each in _watched(discovery)])
+        _write(discovery, earlier, {"": first, AFTER: after})
 
     _check(os.waitpid(_in_child(complaint, write), 0)[1], complaint)
 
@@ -75,12 +71,8 @@ async def write_change(settings: Settings, topology: Topology) -> None:
         from tollgate.envoy_config.discovered import Discovered
 
         after = Discovered.of(settings, topology)
-        watched = (Path(each).read_text(encoding="utf-8") for each in _watched(discovery))
-        _write(discovery, BETWEEN, after.beside(Discovered.read(*watched)))
-        _write(discovery, AFTER, after)
-        if discovery.by_ads:
-            for step in (BETWEEN, AFTER):
-                _encode(discovery, [str(step_file(each, step)) for each in _watched(discovery)])
+        earlier = Discovered.read(*(Path(each).read_bytes() for each in _watched(discovery)))
+        _write(discovery, earlier, {BETWEEN: after.beside(earlier), AFTER: after})
 
     child = _in_child(complaint, write)
     # A large configuration takes a second, and the event loop goes on meanwhile.
@@ -93,13 +85,11 @@ def step_file(watched: str, step: str) -> Path:
     return path.with_name(f"{step}.{path.name}")
 
 
-def put(watched: str, text: str) -> None:
-    """Replace the content of a watched file at once: Envoy looks when one is moved to its place."""
-    put_bytes(watched, text.encode())
+def put(watched: str, content: bytes) -> None:
+    """Replace the content of a file at once: Envoy looks when one is moved to its place.
 
-
-def put_bytes(watched: str, content: bytes) -> None:
-    """Replace the content of a file at once; its owner alone may read a new one that has keys."""
+    Its owner alone may read a new one that has keys.
+    """
     new = Path(f"{watched}.new")
     new.touch(mode=0o600 if watched.endswith(SECRETS_FILE) else 0o644)
     new.write_bytes(content)
@@ -115,20 +105,34 @@ def _watched(discovery: Discovery) -> tuple[str, str]:
     return discovery.clusters, discovery.routes
 
 
-def _write(discovery: Discovery, step: str, found: Discovered) -> None:
-    for watched, text in zip(_watched(discovery), found.texts(), strict=True):
-        step_file(watched, step).write_text(text, encoding="utf-8")
+def _write(
+    discovery: Discovery, earlier: Discovered | None, steps: Mapping[str, Discovered]
+) -> None:
+    """Write the files of some steps, and what workers pass on instead of them.
+
+    An empty step stands for the watched files themselves. `earlier`: what they held before.
+    """
+    encoder = _encoder(discovery, earlier) if discovery.by_ads else None
+    for step, found in steps.items():
+        for watched, file in zip(_watched(discovery), found.files(), strict=True):
+            path = str(step_file(watched, step)) if step else watched
+            put(path, file.text)
+            if encoder is not None:
+                put(encoded_form(path), encoder.encoded_file(file))
+    if encoder is not None:
+        folder = Path(discovery.folder)
+        put(str(folder / SECRETS_FILE), encoder.encoded_secrets(folder.glob("secret-*.json")))
 
 
-def _encode(discovery: Discovery, files: Iterable[str]) -> None:
-    """Write what files of JSON hold as responses of the discovery service, and all secrets."""
-    from tollgate.envoy_config.encoded import encoded_file, encoded_secrets
+def _encoder(discovery: Discovery, earlier: Discovered | None) -> Encoder:
+    from tollgate.envoy_config.encoded import Encoder
 
-    earlier = [Path(encoded_form(each)) for each in _watched(discovery)]
-    for file in files:
-        put_bytes(encoded_form(file), encoded_file(Path(file), earlier))
-    folder = Path(discovery.folder)
-    put_bytes(str(folder / SECRETS_FILE), encoded_secrets(folder.glob("secret-*.json")))
+    encoder = Encoder()
+    if earlier is not None:
+        encoder.learn(
+            earlier, *(Path(encoded_form(each)).read_bytes() for each in _watched(discovery))
+        )
+    return encoder
 
 
 def _read_earlier(discovery: Discovery) -> Discovered | None:
@@ -136,8 +140,7 @@ def _read_earlier(discovery: Discovery) -> Discovered | None:
     from tollgate.envoy_config.discovered import Discovered
 
     try:
-        texts = [Path(each).read_text(encoding="utf-8") for each in _watched(discovery)]
-        return Discovered.read(*texts)
+        return Discovered.read(*(Path(each).read_bytes() for each in _watched(discovery)))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -151,6 +154,8 @@ def _in_child(complaint: Path, write: Callable[[], None]) -> int:
     child = os.fork()
     if child == 0:
         code = _FAILED
+        # All that is built is needed to the end: looking for garbage took most of the time.
+        gc.disable()
         try:
             code = _attempt(complaint, write)
         finally:  # the child must not continue as its parent

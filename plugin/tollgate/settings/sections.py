@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -85,6 +86,7 @@ def look_up(value: Any, where: str, environment: Environment, faults: Faults) ->
     return environment[variable]
 
 
+@cache
 def _names_of(kind: type[BaseModel]) -> set[str]:
     """Return the names of a section's fields, in all spellings."""
     aliases = [each.validation_alias for each in kind.model_fields.values()]

@@ -117,7 +117,7 @@ def test_between_two_versions_envoy_serves_both(tmp_path: Path) -> None:
     """Calls that were admitted before a change reach what was; all others what is."""
     first = Discovered.of(read(tmp_path, "kept", "gone"), TOPOLOGY)
     second = Discovered.of(read(tmp_path, "kept", "new"), TOPOLOGY)
-    between = second.beside(Discovered.read(*first.texts()))
+    between = second.beside(Discovered.read(*(each.text for each in first.files())))
     assert named(between) == named(first) | named(second)
     assert {each["name"] for each in between.clusters} == set(named(between).values())
     assert named(second.beside(between)) == named(between)
@@ -125,8 +125,11 @@ def test_between_two_versions_envoy_serves_both(tmp_path: Path) -> None:
 
 def test_files_say_their_version(tmp_path: Path) -> None:
     """The same content, the same version: nobody waits for what Envoy has."""
-    texts = [Discovered.of(read(tmp_path, each), TOPOLOGY).texts() for each in ("a", "a", "b")]
-    clusters, again, other = ([json.loads(each)["version_info"] for each in pair] for pair in texts)
+    found = [Discovered.of(read(tmp_path, each), TOPOLOGY).files() for each in ("a", "a", "b")]
+    clusters, again, other = (
+        [json.loads(each.text)["version_info"] for each in pair] for pair in found
+    )
+    assert clusters == [each.version for each in found[0]]
     assert clusters == again
     assert set(clusters).isdisjoint(other)
 

@@ -10,9 +10,9 @@ import pytest
 from google.protobuf.json_format import ParseError
 from tests.unit.envoy_config.test_discovered import TOPOLOGY
 
-from tollgate.envoy_config.discovered import Discovered
-from tollgate.envoy_config.encoded import encoded_file, encoded_secrets
-from tollgate.pb.discovery_pb2 import DiscoveryResponse, NamedResource
+from tollgate.envoy_config.discovered import CLUSTER, Discovered, ResourceFile
+from tollgate.envoy_config.encoded import Encoder
+from tollgate.pb.discovery_pb2 import DeltaDiscoveryResponse
 from tollgate.settings import load
 from tollgate.topology import Discovery
 
@@ -41,10 +41,10 @@ SEVERAL = [
 ]
 
 
-def names(response: bytes) -> list[str]:
-    """The names of a response's resources."""
-    resources = DiscoveryResponse.FromString(response).resources
-    return [NamedResource.FromString(each.value).name for each in resources]
+def told(response: bytes) -> list[tuple[str, str]]:
+    """The name and version of each of a response's resources."""
+    resources = DeltaDiscoveryResponse.FromString(response).resources
+    return [(each.name, each.version) for each in resources]
 
 
 @pytest.mark.parametrize("by_ads", [False, True])
@@ -61,38 +61,61 @@ def test_everything_that_files_tell_is_told_by_grpc(
     secrets = {each.variable: "/secret-1.json" for each in settings.credentials.values()}
     topology = replace(TOPOLOGY, discovery=Discovery("/watched", secrets, by_ads=by_ads))
     found = Discovered.of(settings, topology)
-    files = [tmp_path / "clusters.json", tmp_path / "routes.json"]
-    for file, text in zip(files, found.texts(), strict=True):
-        file.write_text(text)
-    clusters, routes = (encoded_file(each, ()) for each in files)
-    assert names(clusters) == [each["name"] for each in found.clusters]
-    assert names(routes) == ["tollgate"]
-    told = [DiscoveryResponse.FromString(each).version_info for each in (clusters, routes)]
-    assert told == [json.loads(each.read_text())["version_info"] for each in files]
+    encoder, files = Encoder(), found.files()
+    clusters, routes = (encoder.encoded_file(each) for each in files)
+    assert told(clusters) == [(each["name"], each["name"]) for each in found.clusters]
+    assert told(routes) == [("tollgate", files[1].version)]
+    assert [each.version for each in files] == [
+        DeltaDiscoveryResponse.FromString(each).system_version_info for each in (clusters, routes)
+    ]
+
+
+def values(response: bytes) -> list[bytes]:
+    """The content of each of a response's resources."""
+    found = DeltaDiscoveryResponse.FromString(response)
+    return [each.resource.value for each in found.resources]
+
+
+def read(folder: Path, *models: str) -> Discovered:
+    """What Envoy discovers of some models, each at another address."""
+    entries = [
+        f"{{model_name: {each}, litellm_params: {{model: openai/x, api_base: 'http://{each}'}}}}"
+        for each in models
+    ]
+    (folder / "file.yaml").write_text(f"model_list: [{', '.join(entries)}]")
+    return Discovered.of(load(folder / "file.yaml", {}), TOPOLOGY)
+
+
+def test_what_was_encoded_before_changes_nothing_in_what_is_encoded_now(tmp_path: Path) -> None:
+    """Routes that lead elsewhere keep their names; clusters that change do not."""
+    earlier, now = read(tmp_path, "a", "b", "c"), read(tmp_path, "d", "b", "a")
+    encoder = Encoder()
+    encoder.learn(earlier, *(Encoder().encoded_file(each) for each in earlier.files()))
+    before = [each.text for each in now.files()]
+    for file in now.files():
+        learned, anew = encoder.encoded_file(file), Encoder().encoded_file(file)
+        assert values(learned) == values(anew)
+        assert b"deployment/d@" in anew
+        assert b"deployment/c@" not in anew
+    assert [each.text for each in now.files()] == before
 
 
 def test_a_cluster_that_was_encoded_is_taken_as_it_is(tmp_path: Path) -> None:
-    """Its name tells its content. That of a route table tells nothing."""
-    kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-    earlier = DiscoveryResponse()
-    earlier.resources.add(type_url=kind, value=NamedResource(name="one").SerializeToString())
-    (tmp_path / "clusters.pb").write_bytes(earlier.SerializeToString())
-    cluster = {"@type": kind, "name": "one", "alt_stat_name": "another"}
-    for name, reused in (("clusters.json", True), ("routes.json", False)):
-        file = tmp_path / name
-        file.write_text(json.dumps({"version_info": "1", "resources": [cluster]}))
-        response = DiscoveryResponse.FromString(encoded_file(file, [tmp_path / "clusters.pb"]))
-        assert (response.resources[0].value == earlier.resources[0].value) is reused
+    """Its name tells its content."""
+    found = read(tmp_path, "a")
+    clusters, routes = (Encoder().encoded_file(each) for each in found.files())
+    earlier = DeltaDiscoveryResponse.FromString(clusters)
+    for each in earlier.resources:
+        each.resource.value = b"as it was"
+    encoder = Encoder()
+    encoder.learn(found, earlier.SerializeToString(), routes)
+    assert values(encoder.encoded_file(found.files()[0])) == [b"as it was"] * 2
 
 
-def test_a_field_without_a_number_is_an_error(tmp_path: Path) -> None:
+def test_a_field_without_a_number_is_an_error() -> None:
     """It is not left out without a word."""
-    kind = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-    file = tmp_path / "clusters.json"
-    resources = [{"@type": kind, "name": "one", "no_such_field": 1}]
-    file.write_text(json.dumps({"version_info": "1", "resources": resources}))
     with pytest.raises(ParseError, match="no_such_field"):
-        encoded_file(file, ())
+        Encoder().encoded_file(ResourceFile.of(CLUSTER, [{"name": "one", "no_such_field": 1}]))
 
 
 def test_secrets_are_told_by_their_names(tmp_path: Path) -> None:
@@ -100,4 +123,4 @@ def test_secrets_are_told_by_their_names(tmp_path: Path) -> None:
     secret = {"generic_secret": {"secret": {"inline_string": "k"}}}
     file = tmp_path / "secret-1.json"
     file.write_text(json.dumps({"resources": [{"@type": kind, "name": "secret-1", **secret}]}))
-    assert names(encoded_secrets([file])) == ["secret-1"]
+    assert told(Encoder().encoded_secrets([file])) == [("secret-1", "secret-1")]

@@ -1,6 +1,8 @@
-"""Serve Envoy's aggregated discovery service (ADS), state of the world.
+"""Serve Envoy's aggregated discovery service (ADS), incrementally.
 
-Passes on what the supervisor has encoded, and notes what each Envoy has taken or refused. Protocol:
+Passes on what the supervisor has encoded, and notes what each Envoy has taken or refused. A change
+sends what has changed alone: with state of the world, one more model would send all models again,
+and Envoy would ask for all keys again. Protocol:
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
 """
 
@@ -8,25 +10,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import msgspec
-from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 
 from tollgate.adapters.envoy.grpc.call import Call, Status
-from tollgate.pb.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, NamedResource
+from tollgate.pb.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource
 from tollgate.topology import SECRETS_FILE, Discovery, EnvoyVerdict, encoded_form, verdicts_file
 
 _CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _SECRETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+# Subscribes to all resources of a type.
+_ALL = "*"
 
 
-# Of a type that is not ours.
-_NOTHING = DiscoveryResponse()
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The resources of one type, by name. `version`: of all; empty if nobody asks for it."""
+
+    version: str = ""
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, file: str) -> _Latest:
+        response = DeltaDiscoveryResponse.FromString(Path(file).read_bytes())
+        return cls(response.system_version_info, {each.name: each for each in response.resources})
+
+
+_NOT_OURS = _Latest()
 
 
 class DiscoveryService:
@@ -37,21 +52,25 @@ class DiscoveryService:
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
         self._verdicts_file = Path(verdicts_file(str(folder), os.getpid()))
-        self.latest: dict[str, DiscoveryResponse] = {}
-        self.secrets: dict[str, Any] = {}
+        self._latest: dict[str, _Latest] = {}
         self._read()
 
-    def stream_aggregated_resources(self, call: Call) -> _Stream:
-        """Begin a call of the method StreamAggregatedResources."""
+    def delta_aggregated_resources(self, call: Call) -> _Stream:
+        """Begin a call of the method DeltaAggregatedResources."""
         number = next(self._numbers)
         self._streams[number] = stream = _Stream(self, call, number)
         return stream
+
+    def latest(self, kind: str) -> _Latest:
+        """Return the resources of a type; none of one that is not ours."""
+        return self._latest.get(kind, _NOT_OURS)
 
     def changed(self) -> None:
         """Pass on files that have changed."""
         self._read()
         for each in list(self._streams.values()):
             each.push()
+        self.note()
 
     def left(self, number: int) -> None:
         """Forget a stream that has ended."""
@@ -74,22 +93,79 @@ class DiscoveryService:
         files = {
             _CLUSTERS: encoded_form(self._files.clusters),
             _ROUTES: encoded_form(self._files.routes),
+            _SECRETS: f"{self._files.folder}/{SECRETS_FILE}",
         }
-        self.latest = {kind: _response(file) for kind, file in files.items()}
-        secrets = _response(f"{self._files.folder}/{SECRETS_FILE}").resources
-        self.secrets = {NamedResource.FromString(each.value).name: each for each in secrets}
-
-
-def _response(file: str) -> DiscoveryResponse:
-    return DiscoveryResponse.FromString(Path(file).read_bytes())
+        self._latest = {kind: _Latest.read(file) for kind, file in files.items()}
 
 
 class _Subscription:
-    """One type of resources on one stream: what was asked for, sent, and said of it."""
+    """One type of resources on one stream: what was asked for, sent, and said of it.
 
-    def __init__(self) -> None:
-        self.names: frozenset[str] = frozenset()
-        self.nonce = self.sent = self.taken = self.refused = self.detail = ""
+    `versions`: of what Envoy has been sent, by name; empty for what it has refused.
+    `unanswered`: the version and the names of each response, by its nonce.
+    """
+
+    def __init__(self, versions: Mapping[str, str], *, everything: bool) -> None:
+        self._everything = everything
+        self._names: set[str] = set()
+        self._versions = dict(versions)
+        self._unanswered: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._sent = self._taken = self._refused = self._detail = ""
+
+    def subscribe(self, names: Iterable[str]) -> None:
+        for each in names:
+            if each == _ALL:
+                self._everything = True
+            else:
+                self._names.add(each)
+
+    def ask_again(self, names: Iterable[str]) -> None:
+        """Let names be sent even if Envoy has had them: it has forgotten them since."""
+        for each in names:
+            self._versions.pop(each, None)
+
+    def unsubscribe(self, names: Iterable[str]) -> None:
+        for each in names:
+            if each == _ALL:
+                self._everything = False
+            self._names.discard(each)
+            self._versions.pop(each, None)
+
+    def answered(self, nonce: str, fault: str | None) -> None:
+        """Take what Envoy says of a response. `fault`: why it has refused it."""
+        version, names = self._unanswered.pop(nonce, ("", ()))
+        if fault is not None:
+            self._refused, self._detail = version, fault
+            self._versions |= dict.fromkeys(self._versions.keys() & set(names), "")
+        elif not self._unanswered:
+            self._taken = self._sent
+
+    def next_response(self, latest: _Latest, nonce: str) -> DeltaDiscoveryResponse | None:
+        """Return what Envoy lacks; None if nothing."""
+        found = latest.resources
+        names = found if self._everything else self._names & found.keys()
+        changed = [found[each] for each in names if self._versions.get(each) != found[each].version]
+        # A secret that goes is one that nothing names any longer.
+        removed = [each for each in self._versions if each not in found] if self._everything else []
+        self._sent = latest.version
+        if not (changed or removed):
+            if not self._unanswered:
+                self._taken = self._sent
+            return None
+        self._versions |= {each.name: each.version for each in changed}
+        for each in removed:
+            del self._versions[each]
+        self._unanswered[nonce] = latest.version, tuple(each.name for each in changed)
+        return DeltaDiscoveryResponse(
+            system_version_info=latest.version,
+            nonce=nonce,
+            resources=changed,
+            removed_resources=removed,
+        )
+
+    def verdict(self, node: str) -> EnvoyVerdict:
+        """Return what Envoy has said."""
+        return EnvoyVerdict(node, self._sent, self._taken, self._refused, self._detail)
 
 
 class _Stream:
@@ -105,23 +181,30 @@ class _Stream:
 
     def received(self, message: bytes) -> None:
         try:
-            request = DiscoveryRequest.FromString(message)
+            request = DeltaDiscoveryRequest.FromString(message)
         except DecodeError:
-            self._call.close(Status.INVALID_ARGUMENT, "the message is no DiscoveryRequest")
+            self._call.close(Status.INVALID_ARGUMENT, "the message is no DeltaDiscoveryRequest")
             self._service.left(self._number)
             return
         self._node = request.node.id or self._node
-        found = self._subscriptions.setdefault(request.type_url, _Subscription())
-        if request.response_nonce and request.response_nonce != found.nonce:
-            return  # It has not read the newest response yet, and will answer that.
-        if request.HasField("error_detail"):
-            found.refused, found.detail = found.sent, request.error_detail.message
-        elif request.response_nonce:
-            found.taken = found.sent
-        if request.response_nonce and request.type_url != _SECRETS:
+        names, found = request.resource_names_subscribe, self._subscriptions.get(request.type_url)
+        begins = found is None
+        if found is None:
+            found = _Subscription(request.initial_resource_versions, everything=not names)
+            self._subscriptions[request.type_url] = found
+        else:
+            found.ask_again(names)
+        found.subscribe(names)
+        found.unsubscribe(request.resource_names_unsubscribe)
+        if request.response_nonce:
+            refused = request.HasField("error_detail")
+            fault = request.error_detail.message if refused else None
+            found.answered(request.response_nonce, fault)
+        # What was refused is sent again once it has changed.
+        if begins or names:
+            self._send(request.type_url, found)
+        if request.type_url != _SECRETS:
             self._service.note()
-        found.names = frozenset(request.resource_names)
-        self._send(request.type_url, found)
 
     def ended(self, *, whole: bool) -> None:
         if whole:
@@ -140,25 +223,11 @@ class _Stream:
     def verdicts(self) -> Iterable[EnvoyVerdict]:
         """Yield what this Envoy has said of each type."""
         for each in self._subscriptions.values():
-            yield EnvoyVerdict(self._node, each.sent, each.taken, each.refused, each.detail)
+            yield each.verdict(self._node)
 
     def _send(self, kind: str, subscription: _Subscription) -> None:
-        if kind == _SECRETS:
-            response = _of_names(self._service.secrets, subscription.names)
-        else:
-            response = self._service.latest.get(kind, _NOTHING)
-        if response.version_info in (subscription.sent, ""):
-            return
-        subscription.sent, subscription.nonce = response.version_info, str(next(self._nonces))
-        # Fields of a message may follow each other in any order: the rest is sent as it was read.
-        nonce = DiscoveryResponse(nonce=subscription.nonce).SerializeToString()
-        self._call.send(response.SerializeToString() + nonce)
-
-
-def _of_names(secrets: Mapping[str, Any], names: frozenset[str]) -> DiscoveryResponse:
-    """Return the secrets of some names; the version is that of the names, whose content lasts."""
-    present = sorted(names & secrets.keys())
-    version = sha256(" ".join(present).encode()).hexdigest()[:12] if present else ""
-    return DiscoveryResponse(
-        version_info=version, type_url=_SECRETS, resources=[secrets[each] for each in present]
-    )
+        latest = self._service.latest(kind)
+        response = subscription.next_response(latest, str(next(self._nonces)))
+        if response is not None:
+            response.type_url = kind
+            self._call.send(response.SerializeToString())

@@ -46,11 +46,19 @@ class PriceBook:
         deployments: Iterable[Deployment],
         own: Mapping[str, OwnPrice],
         file: Path | None = None,
+        before: PriceBook | None = None,
     ) -> None:
-        """Read the price file. Raises SettingsError if it cannot be used."""
-        self._deployments = tuple(deployments)
+        """Read the price file. Raises SettingsError if it cannot be used.
+
+        `before`: a book whose prices are taken over where nothing has changed, since finding those
+        of hundreds of deployments takes a tenth of a second.
+        """
+        self._deployments = {each.id: each for each in deployments}
         self._own = own
         self._file = file
+        self._before = before
+        self._minute: datetime | None = None
+        self._prices: Mapping[str, Price | None] = {}
         self._read_ns = 0
         self._document: Mapping[str, Any] = {}
         # None stands for no price, which is kept as well.
@@ -67,7 +75,31 @@ class PriceBook:
         except SettingsError as error:
             telemetry.prices_not_read(error)
         self._others.clear()
-        return price_table(self._deployments, self._own, now, self._document)
+        known, self._before = self._taken_over(now), None
+        self._prices = {
+            name: known[name]
+            if name in known
+            else _price_of(each, self._own.get(name, _NOTHING), now, self._document)
+            for name, each in self._deployments.items()
+        }
+        self._minute = _minute_of(now)
+        return _known(self._prices)
+
+    def _taken_over(self, now: datetime) -> Mapping[str, Price | None]:
+        """Return the prices of this minute that the book before has found."""
+        before = self._before
+        if (
+            before is None
+            or before._minute != _minute_of(now)
+            or (before._file, before._read_ns) != (self._file, self._read_ns)
+        ):
+            return {}
+        return {
+            name: before._prices[name]
+            for name, each in self._deployments.items()
+            if before._deployments.get(name) == each
+            and before._own.get(name) == self._own.get(name)
+        }
 
     def find_price(self, deployment: Deployment, model: str) -> Price | None:
         """Return the price of another model at a deployment's provider, named by a reply or by a
@@ -98,7 +130,7 @@ class PriceBook:
             if changed_ns != self._read_ns:
                 self._read_ns = changed_ns
                 document = read_price_file(self._file)
-                for each in self._deployments:
+                for each in self._deployments.values():
                     costs_in_file(document, each, self._own.get(each.id, _NOTHING).base_model)
                 self._document = document
         except OSError as error:
@@ -126,11 +158,21 @@ def price_table(
     `own`: the configuration's prices by deployment id; `document`: the price file.
     """
     now = now or datetime.now(UTC)
-    found = {
-        each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {})
-        for each in deployments
-    }
-    return {identity: price for identity, price in found.items() if price is not None}
+    return _known(
+        {
+            each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {})
+            for each in deployments
+        }
+    )
+
+
+def _known(prices: Mapping[str, Price | None]) -> dict[str, Price]:
+    return {identity: price for identity, price in prices.items() if price is not None}
+
+
+def _minute_of(now: datetime) -> datetime:
+    """Return the minute for which prices are found: they change with the time of day."""
+    return now.replace(second=0, microsecond=0)
 
 
 def read_price_file(file: Path) -> Mapping[str, Any]:

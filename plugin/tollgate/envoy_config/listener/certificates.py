@@ -6,8 +6,9 @@ https://www.envoyproxy.io/docs/envoy/latest/configuration/security/secret#certif
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+import msgspec
 
 from tollgate.envoy_config.literals import Json, typed
 from tollgate.settings import TollgateSettings
@@ -48,8 +49,8 @@ def transport_socket(ours: TollgateSettings, discovery: Discovery | None) -> Jso
     return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
 
 
-def certificate_files(ours: TollgateSettings, discovery: Discovery) -> dict[str, str]:
-    """Return the files from which Envoy discovers the certificates: text by path."""
+def certificate_files(ours: TollgateSettings, discovery: Discovery) -> dict[str, bytes]:
+    """Return the files from which Envoy discovers the certificates: content by path."""
     if ours.tls is None or discovery.by_ads:
         return {}
     certificate = _certificate(ours.tls)
@@ -81,5 +82,5 @@ def _discovered(name: str, file: str) -> Json:
     return {"name": name, "sds_config": source}
 
 
-def _secret(name: str, **content: object) -> str:
-    return json.dumps({"resources": [typed(f"{_MESSAGES}.Secret", name=name, **content)]})
+def _secret(name: str, **content: object) -> bytes:
+    return msgspec.json.encode({"resources": [typed(f"{_MESSAGES}.Secret", name=name, **content)]})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tollgate.adapters.envoy.discovery import DiscoveryService
 from tollgate.adapters.envoy.grpc.call import Status
-from tollgate.pb.discovery_pb2 import DiscoveryRequest, DiscoveryResponse, NamedResource
+from tollgate.pb.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 from tollgate.topology import EnvoyVerdict
 
 CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -19,14 +19,14 @@ class FakeCall:
     """A call that keeps what is sent."""
 
     def __init__(self) -> None:
-        self.sent: list[DiscoveryResponse] = []
+        self.sent: list[DeltaDiscoveryResponse] = []
         self.closed: int | None = None
 
     def left(self) -> bool:
         return False
 
     def send(self, message: bytes) -> bool:
-        self.sent.append(DiscoveryResponse.FromString(message))
+        self.sent.append(DeltaDiscoveryResponse.FromString(message))
         return True
 
     def answer(self, message: bytes) -> bool:
@@ -37,28 +37,57 @@ class FakeCall:
         return True
 
 
-def write(folder: Path, clusters: str, *secrets: str) -> None:
-    """Write what the supervisor does: a version of the clusters, a table, and secrets."""
-    for name, kind, version, names in (
-        ("clusters.pb", CLUSTERS, clusters, ["c"]),
-        ("routes.pb", ROUTES, "1", ["r"]),
-        ("secrets.pb", SECRETS, "", secrets),
+def write(folder: Path, version: str, *clusters: str, secrets: tuple[str, ...] = ()) -> None:
+    """Write what the supervisor does: clusters, a table of the same version, and secrets."""
+    for name, kind, whole, resources in (
+        ("clusters.pb", CLUSTERS, version, {each: each for each in clusters}),
+        ("routes.pb", ROUTES, version, {"tollgate": version}),
+        ("secrets.pb", SECRETS, "", {each: each for each in secrets}),
     ):
-        response = DiscoveryResponse(version_info=version, type_url=kind)
-        for each in names:
-            value = NamedResource(name=each).SerializeToString()
-            response.resources.add(type_url=kind, value=value)
+        response = DeltaDiscoveryResponse(system_version_info=whole)
+        for each, own in resources.items():
+            response.resources.add(name=each, version=own).resource.type_url = kind
         (folder / name).write_bytes(response.SerializeToString())
 
 
-def request(kind: str, nonce: str = "", fault: str = "", *names: str) -> bytes:
-    """What an Envoy says."""
-    found = DiscoveryRequest(type_url=kind, response_nonce=nonce, resource_names=names)
-    if not nonce:
-        found.node.id = "edge-1"
-    if fault:
-        found.error_detail.message = fault
-    return found.SerializeToString()
+class Envoy:
+    """What an Envoy says on one stream, and what it is sent."""
+
+    def __init__(self, service: DiscoveryService) -> None:
+        self.call = FakeCall()
+        self.stream = service.delta_aggregated_resources(self.call)
+
+    def ask(self, kind: str, *names: str, had: dict[str, str] | None = None) -> None:
+        """Subscribe to a type, or to more of its resources."""
+        request = DeltaDiscoveryRequest(
+            type_url=kind, resource_names_subscribe=names, initial_resource_versions=had
+        )
+        request.node.id = "edge-1"
+        self.stream.received(request.SerializeToString())
+
+    def leave(self, kind: str, *names: str) -> None:
+        """Subscribe to some no longer."""
+        request = DeltaDiscoveryRequest(type_url=kind, resource_names_unsubscribe=names)
+        self.stream.received(request.SerializeToString())
+
+    def answer(self, response: DeltaDiscoveryResponse, fault: str = "") -> None:
+        """Take or refuse a response."""
+        request = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
+        if fault:
+            request.error_detail.message = fault
+        self.stream.received(request.SerializeToString())
+
+    @property
+    def last(self) -> DeltaDiscoveryResponse:
+        return self.call.sent[-1]
+
+    @property
+    def told(self) -> list[tuple[list[str], list[str]]]:
+        """What each response contains, and what it removes."""
+        return [
+            ([each.name for each in sent.resources], list(sent.removed_resources))
+            for sent in self.call.sent
+        ]
 
 
 def verdicts(folder: Path) -> list[EnvoyVerdict]:
@@ -67,76 +96,129 @@ def verdicts(folder: Path) -> list[EnvoyVerdict]:
     return [EnvoyVerdict(*each) for each in json.loads(file.read_bytes())]
 
 
-def test_a_version_is_sent_once_and_what_envoy_says_of_it_is_noted(tmp_path: Path) -> None:
-    """Taken, then refused with the reason; then it gets the last good one again."""
-    write(tmp_path, "1")
-    service, call = DiscoveryService(tmp_path), FakeCall()
-    stream = service.stream_aggregated_resources(call)
-    stream.received(request(CLUSTERS))
-    stream.received(request(CLUSTERS, call.sent[-1].nonce))
-    assert [each.version_info for each in call.sent] == ["1"]
-    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "1", "1", "", "")]
+def test_a_change_sends_what_has_changed_and_names_what_is_gone(tmp_path: Path) -> None:
+    """Nothing else, however many there are."""
+    write(tmp_path, "1", "a@1", "b@1")
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
+    envoy.ask(CLUSTERS)
+    envoy.answer(envoy.last)
+    write(tmp_path, "2", "a@1", "b@2")
     service.changed()
-    assert len(call.sent) == 1
+    assert envoy.told == [(["a@1", "b@1"], []), (["b@2"], ["b@1"])]
+    assert (envoy.last.type_url, envoy.last.system_version_info) == (CLUSTERS, "2")
+    assert len({each.nonce for each in envoy.call.sent}) == 2
+    service.changed()
+    assert len(envoy.call.sent) == 2
+
+
+def test_what_envoy_says_of_a_version_is_noted(tmp_path: Path) -> None:
+    """Taken, then refused with the reason; then it gets what was good again."""
+    write(tmp_path, "1", "a@1")
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
+    envoy.ask(CLUSTERS)
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "1", "", "", "")]
+    envoy.answer(envoy.last)
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "1", "1", "", "")]
+    write(tmp_path, "2", "a@1", "b@1")
+    service.changed()
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "2", "1", "", "")]
+    envoy.answer(envoy.last, "no such host")
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "2", "1", "2", "no such host")]
+    assert len(envoy.call.sent) == 2
+    write(tmp_path, "1", "a@1")
+    service.changed()
+    assert envoy.told[-1] == ([], ["b@1"])
+    envoy.answer(envoy.last)
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "1", "1", "2", "no such host")]
+
+
+def test_a_table_that_was_refused_is_replaced_by_the_last_good_one(tmp_path: Path) -> None:
+    """Envoy still has that; what it said of it before is no longer known."""
+    write(tmp_path, "1")
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
+    envoy.ask(ROUTES, "tollgate")
+    envoy.answer(envoy.last)
     write(tmp_path, "2")
     service.changed()
-    first, second = call.sent
-    assert (second.version_info, second.type_url, len(second.resources)) == ("2", CLUSTERS, 1)
-    assert first.nonce != second.nonce
-    stream.received(request(CLUSTERS, first.nonce))  # Of an answer that is no longer the newest.
-    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "1", "1", "", "")]
-    stream.received(request(CLUSTERS, second.nonce, "no such host"))
-    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "2", "1", "2", "no such host")]
-    assert len(call.sent) == 2
+    envoy.answer(envoy.last, "no such cluster")
     write(tmp_path, "1")
     service.changed()
-    assert [each.version_info for each in call.sent] == ["1", "2", "1"]
+    assert [each.system_version_info for each in envoy.call.sent] == ["1", "2", "1"]
+
+
+def test_a_version_with_nothing_new_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Another order of the same clusters, for example: nobody waits for an answer to nothing."""
+    write(tmp_path, "1", "a@1", "b@1")
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
+    envoy.ask(CLUSTERS)
+    write(tmp_path, "2", "b@1", "a@1")
+    service.changed()
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "2", "", "", "")]
+    envoy.answer(envoy.last)
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "2", "2", "", "")]
+    write(tmp_path, "3", "a@1", "b@1")
+    service.changed()
+    assert verdicts(tmp_path) == [EnvoyVerdict("edge-1", "3", "3", "", "")]
+    assert len(envoy.call.sent) == 1
+
+
+def test_an_envoy_that_comes_again_gets_what_it_lacks(tmp_path: Path) -> None:
+    """From another worker, for example: it says what it has."""
+    write(tmp_path, "2", "a@1", "b@1")
+    envoy = Envoy(DiscoveryService(tmp_path))
+    envoy.ask(CLUSTERS, "*", had={"a@1": "a@1", "gone@1": "gone@1"})
+    envoy.ask(ROUTES, "tollgate", had={"tollgate": "2"})
+    assert envoy.told == [(["b@1"], ["gone@1"])]
+    assert verdicts(tmp_path)[1] == EnvoyVerdict("edge-1", "2", "2", "", "")
 
 
 def test_an_envoy_gets_the_secrets_that_it_asks_for_alone(tmp_path: Path) -> None:
-    """Also one that comes later."""
-    write(tmp_path, "1", "secret-a", "secret-b")
-    service, call = DiscoveryService(tmp_path), FakeCall()
-    stream = service.stream_aggregated_resources(call)
-
-    def sent() -> list[str]:
-        return [NamedResource.FromString(each.value).name for each in call.sent[-1].resources]
-
-    stream.received(request(SECRETS, "", "", "secret-a"))
-    assert sent() == ["secret-a"]
-    stream.received(request(SECRETS, call.sent[-1].nonce, "", "secret-a", "secret-c"))
-    assert len(call.sent) == 1
-    write(tmp_path, "1", "secret-a", "secret-b", "secret-c")
+    """Also one that comes later, and one that it has forgotten since."""
+    write(tmp_path, "1", secrets=("secret-a", "secret-b"))
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
+    envoy.ask(SECRETS, "secret-a")
+    envoy.ask(SECRETS, "secret-c")
+    assert envoy.told == [(["secret-a"], [])]
+    write(tmp_path, "1", secrets=("secret-a", "secret-b", "secret-c"))
     service.changed()
-    assert sent() == ["secret-a", "secret-c"]
+    assert envoy.told[1:] == [(["secret-c"], [])]
+    envoy.leave(SECRETS, "secret-a")
+    write(tmp_path, "1", secrets=("secret-c",))
+    service.changed()
+    assert len(envoy.told) == 2
+    envoy.ask(SECRETS, "secret-c")
+    assert envoy.told[2:] == [(["secret-c"], [])]
 
 
 def test_types_that_are_not_ours_and_odd_messages_are_left_alone(tmp_path: Path) -> None:
     """An Envoy may ask for listeners on the same stream."""
     write(tmp_path, "1")
-    service, call = DiscoveryService(tmp_path), FakeCall()
-    stream = service.stream_aggregated_resources(call)
-    stream.received(request("type.googleapis.com/envoy.config.listener.v3.Listener"))
-    assert (call.sent, call.closed) == ([], None)
-    stream.received(b"\xff")
-    assert call.closed == Status.INVALID_ARGUMENT
+    envoy = Envoy(DiscoveryService(tmp_path))
+    envoy.ask("type.googleapis.com/envoy.config.listener.v3.Listener")
+    assert (envoy.call.sent, envoy.call.closed) == ([], None)
+    envoy.stream.received(b"\xff")
+    assert envoy.call.closed == Status.INVALID_ARGUMENT
 
 
 def test_what_an_envoy_that_has_left_had_said_no_longer_counts(tmp_path: Path) -> None:
     write(tmp_path, "1")
-    service, call = DiscoveryService(tmp_path), FakeCall()
-    stream = service.stream_aggregated_resources(call)
-    stream.received(request(ROUTES))
-    stream.received(request(ROUTES, call.sent[-1].nonce, "wrong"))
+    envoy = Envoy(DiscoveryService(tmp_path))
+    envoy.ask(ROUTES, "tollgate")
+    envoy.answer(envoy.last, "wrong")
     assert [each.detail for each in verdicts(tmp_path)] == ["wrong"]
-    stream.ended(whole=True)
-    assert (verdicts(tmp_path), call.closed) == ([], Status.OK)
+    envoy.stream.ended(whole=True)
+    assert (verdicts(tmp_path), envoy.call.closed) == ([], Status.OK)
 
 
 def test_a_worker_that_stops_ends_the_streams(tmp_path: Path) -> None:
     """They have no end of their own, and it would wait for them."""
     write(tmp_path, "1")
-    service, call = DiscoveryService(tmp_path), FakeCall()
-    service.stream_aggregated_resources(call)
+    service = DiscoveryService(tmp_path)
+    envoy = Envoy(service)
     service.end_all()
-    assert call.closed == Status.OK
+    assert envoy.call.closed == Status.OK
