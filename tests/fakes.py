@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tollgate.core.calls.records import Record, record
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits import bucket, period
+from tollgate.core.limits import bucket, period, shared_bucket
 from tollgate.core.limits.accounts import (
     MAX_EXACT,
     Account,
@@ -119,7 +119,8 @@ class MemoryCounters:
             elif quota.seconds:
                 hold = bucket.hold(quota, reservation.asked(quota))
                 counter = _drained(scope, quota, now_us)
-                counter.used = bucket.charged(quota, counter.used, hold)
+                charged = bucket.charged if quota.share is None else shared_bucket.charged
+                counter.used = charged(quota, counter.used, hold)
                 counter.held += 0 if at_admission else hold
             elif quota.duration is None:
                 scope.held += holds[quota.hold_group]
@@ -165,7 +166,8 @@ class MemoryCounters:
             elif quota.seconds:
                 counter = _drained(scope, quota, now_us)
                 hold = bucket.hold(quota, reservation.asked(quota))
-                counter.used = bucket.charged(quota, counter.used, used - hold)
+                charged = bucket.charged if quota.share is None else shared_bucket.corrected
+                counter.used = charged(quota, counter.used, used - hold)
                 counter.held = max(0, counter.held - hold)
             elif quota.duration is None:
                 scope.held = max(0, scope.held - hold)
@@ -233,6 +235,10 @@ class MemoryCounters:
             if quota.meter is Meter.CALLS:
                 calls = sum(end > now_us for end in scope.slots.values())
                 level = calls, calls
+            elif quota.share is not None:
+                own = shared_bucket.own_level(quota, counter.used, counter.at, now_us)
+                whole = shared_bucket.Level(used[-1], held[-1])
+                level = shared_bucket.level(quota, whole, shared_bucket.Level(own, counter.held))
             elif quota.seconds:
                 level = bucket.level(quota, counter.used, counter.at, now_us), counter.held
             elif quota.duration is None:
@@ -250,7 +256,8 @@ def _counted(organization: str, scope: Scope) -> tuple[str, Scope]:
 
 
 def _name(quota: Quota) -> object:
-    return quota.meter, quota.seconds, quota.duration, quota.trickle
+    share = None if quota.share is None else quota.share.name
+    return quota.meter, quota.seconds, quota.duration, quota.trickle, share
 
 
 def _levels(account: Account, balance: Balance) -> list[tuple[Quota, int, int]]:
@@ -263,7 +270,8 @@ def _drained(scope: _Scope, quota: Quota, now_us: int) -> _Counter:
         scope.counters[_name(quota)],
         now_us // 1000 // bucket.tick_ms(quota.seconds),
     )
-    counter.used = bucket.level(quota, counter.used, counter.at, now_us)
+    level = bucket.level if quota.share is None else shared_bucket.own_level
+    counter.used = level(quota, counter.used, counter.at, now_us)
     counter.at = max(counter.at, now_tick)
     return counter
 

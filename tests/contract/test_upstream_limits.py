@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import cycle
 
 import pytest
 from msgspec import structs
 from tests.contract.conftest import Bench
 from tests.make import KEY, reservation, settlement
 
+from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits.accounts import Account, Meter, Quota, Scope, ScopeKind
+from tollgate.core.limits.bucket import units
+from tollgate.core.limits.shares import Shares
 
 AZURE = Scope(ScopeKind.PROVIDER, "azure")
 EAST = Scope(ScopeKind.DEPLOYMENT, "gpt-4o")
@@ -52,3 +56,56 @@ async def test_five_hundred_at_the_edge_of_a_deployments_limit_do_not_pass_it(
     await bench.counters.settle_all([(each, settlement(2, 2)) for each in admitted])
     left = await bench.counters.reserve(reservation("last", account, tokens=2, cost=2))
     assert left.refused == (None if account.limits[0].meter is Meter.CALLS else 0)
+
+
+SHARES = Shares((("a", 500), ("b", 250)))
+
+
+def share_of(name: str, meter: Meter, amount: int) -> Account:
+    """A deployment's limit, half of which is divided, and somebody's share of it."""
+    whole = Quota(meter, amount, 86_400)
+    share = structs.replace(whole, share=SHARES.of((name,), amount, units(whole.seconds)))
+    return Account(EAST, (whole, share))
+
+
+@pytest.mark.parametrize("meter", [Meter.REQUESTS, Meter.TOKENS])
+async def test_five_hundred_at_the_edge_of_a_share_do_not_pass_it(
+    bench: Bench, meter: Meter
+) -> None:
+    """Of 160 that fit, 80 are common; the others are for those who have shares, 40 and 20 of them
+    for a and b, whoever comes first and however many.
+    """
+    size = 1 if meter is Meter.REQUESTS else 2
+    by_name = {name: share_of(name, meter, 160 * size) for name in "abc"}
+
+    async def pass_at_once(name: str, times: int) -> list[Reservation]:
+        calls = [
+            structs.replace(reservation(f"{name}{n}", by_name[name], tokens=2), organization=org)
+            for n, org in zip(range(times), cycle(["one", "two"]), strict=False)
+        ]
+        found = await asyncio.gather(*map(bench.counters.reserve, calls))
+        return [call for call, told in zip(calls, found, strict=True) if told.refused is None]
+
+    common = await pass_at_once("c", 500)
+    assert len(common) == 80
+    passed = await asyncio.gather(pass_at_once("a", 250), pass_at_once("b", 250))
+    assert [len(each) for each in passed] == [40, 20]
+    everybody = [*common, *passed[0], *passed[1]]
+    await bench.counters.settle_all([(each, settlement(2)) for each in everybody])
+    told = await bench.counters.reserve(reservation("last", by_name["a"], tokens=2))
+    assert (told.refused, told.by) == (0, 1)
+
+
+async def test_a_call_that_another_limit_refuses_leaves_its_share_as_it_was(bench: Bench) -> None:
+    """All or nothing, in whichever place the other limit is counted."""
+    full = Account(KEY, (Quota(Meter.CALLS, 0),))
+    account = share_of("a", Meter.TOKENS, 40)
+    for number in range(3):
+        assert (
+            await bench.counters.reserve(reservation(f"r{number}", account, tokens=6))
+        ).refused is None
+    before = await bench.counters.peek("default", (account,))
+    for accounts in ((account, full), (full, account)):
+        told = await bench.counters.reserve(reservation("no", *accounts, tokens=2))
+        assert told.refused is not None
+    assert (await bench.counters.peek("default", (account,))).balances == before.balances

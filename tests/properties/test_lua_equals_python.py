@@ -18,6 +18,7 @@ from tollgate.adapters.valkey.counters.counters import ValkeyCounters, limited
 from tollgate.adapters.valkey.counters.spend_book import ValkeySpendBook
 from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
 from tollgate.core.calls.usage import Usage
+from tollgate.core.limits import bucket
 from tollgate.core.limits.accounts import (
     ENFORCED,
     MAX_EXACT,
@@ -30,6 +31,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
 )
 from tollgate.core.limits.limit import EVER
+from tollgate.core.limits.shares import Shares
 from tollgate.ports import Counters
 
 START_US = 1_800_000_000_000_000
@@ -92,7 +94,27 @@ def quotas() -> st.SearchStrategy[tuple[Quota, ...]]:
         max_size=4,
         unique_by=lambda each: structs.astuple(each)[0:1] + structs.astuple(each)[2:4],
     )
-    return unique.map(tuple)
+    shares = st.sampled_from([None, None, *SHARES])
+    names = st.sampled_from(["a", "b", "c"])
+    return st.tuples(unique, shares, names).map(lambda found: divided(*found))
+
+
+SHARES = [
+    Shares((("a", 600), ("b", 400))),
+    Shares((("a", 250), ("*", 100)), 900),
+    Shares((("b", 1000),), 0),
+]
+
+
+def divided(quotas: list[Quota], shares: Shares | None, name: str) -> tuple[Quota, ...]:
+    """The limits, and behind each rate that can be divided the share of a caller."""
+    found = []
+    for quota in quotas:
+        found.append(quota)
+        if shares is not None and quota.seconds and not quota.enforcement.strict:
+            share = shares.of((name,), quota.amount, bucket.units(quota.seconds))
+            found.append(structs.replace(quota, share=share))
+    return tuple(found)
 
 
 def accounts() -> st.SearchStrategy[tuple[Account, ...]]:
@@ -316,7 +338,7 @@ async def _history(counters: Counters, clock: FixedClock, history: list[Step]) -
     return [await step(counters, clock, known) for step in history]
 
 
-async def _on_valkey(url: str, history: list[Step]) -> list[object]:
+async def on_valkey(url: str, history: list[Step]) -> list[object]:
     clock = FixedClock(START_US)
     async with Valkey.from_url(url) as client:
         await client.flushall()
@@ -329,7 +351,7 @@ async def _on_valkey(url: str, history: list[Step]) -> list[object]:
             await pipe.aclose()
 
 
-async def _in_memory(history: list[Step]) -> list[object]:
+async def in_memory(history: list[Step]) -> list[object]:
     clock = FixedClock(START_US)
     return await _history(MemoryCounters(clock, LEASE_US), clock, history)
 
@@ -341,7 +363,7 @@ ON_ONE_STORE = settings(deadline=None, suppress_health_check=[HealthCheck.functi
 @given(history=histories())
 def test_lua_and_python_agree_on_any_history(valkey_url: str, history: list[Step]) -> None:
     """Every answer of counters.lua equals that of the twin built on core's arithmetic."""
-    assert asyncio.run(_in_memory(history)) == asyncio.run(_on_valkey(valkey_url, history))
+    assert asyncio.run(in_memory(history)) == asyncio.run(on_valkey(valkey_url, history))
 
 
 @settings(ON_ONE_STORE, max_examples=150)
@@ -350,4 +372,4 @@ def test_they_agree_on_what_periods_leave_to_those_that_follow(
     valkey_url: str, history: list[Step]
 ) -> None:
     """Calls of one limit, so that most of them meet what the periods before left."""
-    assert asyncio.run(_in_memory(history)) == asyncio.run(_on_valkey(valkey_url, history))
+    assert asyncio.run(in_memory(history)) == asyncio.run(on_valkey(valkey_url, history))

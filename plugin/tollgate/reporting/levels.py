@@ -25,7 +25,7 @@ from tollgate.core.entities import (
     Team,
     User,
 )
-from tollgate.core.limits import bucket
+from tollgate.core.limits import bucket, shared_bucket
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
     Account,
@@ -57,11 +57,16 @@ class Level:
     resets_us: int | None
 
     @property
+    def amount(self) -> int:
+        """The limit; of a share what can be used at once."""
+        return self.quota.amount if self.quota.share is None else shared_bucket.at_once(self.quota)
+
+    @property
     def share(self) -> float:
         """How much of the limit is used, from 0 to 1."""
-        if self.quota.amount == 0:
+        if self.amount == 0:
             return 1.0
-        return min(1.0, max(0.0, self.used / self.quota.amount))
+        return min(1.0, max(0.0, self.used / self.amount))
 
     @property
     def is_used_up(self) -> bool:
@@ -234,7 +239,11 @@ def levels_of(account: Account, balance: Balance, now_us: int) -> Iterable[Level
         used, held = balance.used[number], balance.held[number]
         remaining = algorithm_of(quota).remaining(quota, used, held)
         whole, resets_us = used + held, quota.period.end_us or None
-        if quota.seconds:
+        if quota.share is not None:
+            whole = shared_bucket.used_amount(quota, used)
+            held = min(held, whole)
+            resets_us = now_us + shared_bucket.reset_ms(quota, used) * 1000
+        elif quota.seconds:
             # What is held of a bucket is part of what is used, and both are counted in its units.
             whole = -(-used // bucket.units(quota.seconds))
             held = min(held, whole)

@@ -19,6 +19,7 @@ from tollgate.settings.capacity import provider_limits
 from tollgate.settings.deployment_entries import Deployed, deploy
 from tollgate.settings.entries.credential_entries import Credentials, read_credentials
 from tollgate.settings.entries.dimension_settings import with_customer_headers
+from tollgate.settings.entries.priority_settings import prioritised
 from tollgate.settings.entries.router_entries import EVERY_MODEL, Cooldown, retries_of
 from tollgate.settings.entries.upstream_limits import upstreams_of
 from tollgate.settings.environment import Environment
@@ -100,7 +101,13 @@ def validated(
     if faults:
         raise Invalid(list(faults))
     settings = _settings(file, deployed, variables, document, unenforced)
-    upstreams = upstreams_of(settings.deployments, deployed.limits, by_provider)
+    limits = prioritised(
+        file.litellm.priority_reservation,
+        file.litellm.priority_reservation_settings,
+        settings.deployments,
+        deployed.limits,
+    )
+    upstreams = upstreams_of(settings.deployments, limits, by_provider)
     fallbacks, unknown = _fallbacks(file, settings)
     settings = replace(
         settings,

@@ -11,11 +11,13 @@ import pytest
 from tests.desk import Desk, admission, chat, refusal
 from tests.make import DOLLAR, limit_set, settlement
 
+from tollgate.core.answers.arithmetic import why_it_did_not_fit
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.rules import Upstream
-from tollgate.core.entities import LimitSet
+from tollgate.core.entities import LimitSet, Team
 from tollgate.core.limits.accounts import Enforcement, Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Bucket, InFlight, Limit, Recurring
+from tollgate.core.limits.shares import Shares
 from tollgate.core.models.deployment import Deployment
 
 RPM = Bucket(60)
@@ -258,3 +260,56 @@ async def test_another_api_is_no_fallback() -> None:
     at = desk((*pool("a"), claude, MINI), {}, fallbacks={"*": ("claude", "mini")})
     at.cooling.add("a")
     assert await served(at, 1) == ["m"]
+
+
+HALVES = Shares((("t", 500),), 500)
+
+
+def shared_by_a_team(meter: Meter, amount: int, **more: Any) -> Desk:
+    """A deployment half of whose limit is the share of a team that the key is not in."""
+    limit = Limit(meter, amount, RPM, shares=HALVES, **more)
+    at = desk(pool("a"), {"a": of_deployment("a", limit)})
+    at.people.teams["t"] = Team("t")
+    return at
+
+
+async def test_the_refusal_names_the_share() -> None:
+    """Ten requests a minute, five of them common, and the others the team's."""
+    at = shared_by_a_team(Meter.REQUESTS, 20)
+    assert await served(at, 11) == ["a"] * 10 + ["429"]
+    status, body, headers = refusal(await at.ask())
+    assert body["error"]["message"] == (
+        "Rate limit reached for deployment a on requests per min (RPM), without a share: Limit 10"
+        " at once (the rest of 20 is reserved), Used 10, Requested 1. Please try again in 3s."
+    )
+    assert (status, headers["retry-after"]) == (429, "3")
+    at.key(team_id="t")
+    assert await served(at, 6) == ["a"] * 5 + ["429"]
+    _, body, _ = refusal(await at.ask())
+    assert body["error"]["message"] == (
+        "Rate limit reached for deployment a on requests per min (RPM), share of t: Limit 5 at once"
+        " (10 per 1m), Used 5, Requested 1. Please try again in 6s."
+    )
+    hit = (await at.recorded())[-1].hit
+    assert hit is not None
+    assert why_it_did_not_fit(hit) == "used 5 = 5 requests at once, share of t: nothing is left"
+
+
+async def test_a_share_in_shadow_mode_refuses_nothing_and_is_named() -> None:
+    """The whole limit, too, once it is used up."""
+    at = shared_by_a_team(Meter.REQUESTS, 4, enforcement=Enforcement(shadow=True))
+    told = [admission(await at.ask()).reservation for _ in range(6)]
+    assert [each and each.shadow.partition("(RPM)")[2] for each in told[:2]] == ["", ""]
+    assert [each and each.shadow for each in told[2:]] == [
+        *["deployment requests per min (RPM), without a share"] * 2,
+        *["deployment requests per min (RPM)"] * 2,
+    ]
+
+
+async def test_calls_that_a_share_refuses_go_to_another_deployment() -> None:
+    """As those that the whole limit refuses."""
+    limit = Limit(Meter.REQUESTS, 4, RPM, shares=HALVES)
+    at = desk(
+        pool("small", weight=1) + pool("large", weight=0), {"small": of_deployment("small", limit)}
+    )
+    assert await served(at, 4) == ["small", "small", "large", "large"]

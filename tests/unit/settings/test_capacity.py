@@ -9,6 +9,7 @@ import pytest
 from tollgate.core.errors import SettingsError
 from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurring
+from tollgate.core.limits.shares import Shares
 from tollgate.settings import Settings, load
 
 DOLLAR = 1_000_000_000
@@ -155,3 +156,78 @@ def test_calls_are_shared_out_as_litellm_shares_them(
     """By weight, then by requests a minute, then by tokens a minute."""
     found = read(tmp_path, "model_list:\n" + "".join(map(entry, several)))
     assert [each.weight for each in found.deployments] == wanted
+
+
+SHARED = (
+    "limits: [{meter: tokens, amount: 900, per: 1m, shares: {t: 0.6}, saturation_threshold: 0.8}]"
+)
+
+
+def shares(settings: Settings, identity: str) -> dict[str, Shares | None]:
+    """How the limits of a deployment are divided, by what they count."""
+    (found,) = limits(settings, identity).values()
+    return {each.meter.value: each.shares for each in found}
+
+
+def test_a_limit_says_how_it_is_divided(tmp_path: Path) -> None:
+    """Of a deployment or a provider."""
+    found = read(tmp_path, "model_list:\n" + entry(SHARED))
+    assert shares(found, "m") == {"tokens": Shares((("t", 600),), 800)}
+    provider = f"router_settings: {{provider_budget_config: {{openai: {{{SHARED}}}}}}}\n"
+    found = read(tmp_path, "model_list:\n" + entry("weight: 1") + provider)
+    assert shares(found, "m") == {"tokens": Shares((("t", 600),), 800)}
+
+
+@pytest.mark.parametrize(
+    ("limit", "wrong"),
+    [
+        ("{meter: usd, amount: 9, per: 1d, shares: {t: 0.5}}", "shares are for requests or tokens"),
+        ("{meter: calls, amount: 9, shares: {t: 0.5}}", "shares are for requests or tokens"),
+        ("{meter: tokens, amount: 9, per: 1m, strict: true, shares: {t: 0.5}}", "not strict"),
+        ("{meter: requests, amount: 9, per: 1m, shares: {t: 2}}", "from 0.001 to 1"),
+        ("{meter: requests, amount: 9, per: 1m, shares: {t: 0.1}}", "no room for one of the 9"),
+        ("{meter: requests, amount: 9, per: 1m, saturation_threshold: 0.5}", "needs shares"),
+    ],
+)
+def test_shares_that_make_no_sense_are_faults(tmp_path: Path, limit: str, wrong: str) -> None:
+    """The fault says what would be right."""
+    with pytest.raises(SettingsError, match=wrong):
+        read(tmp_path, "model_list:\n" + entry(f"limits: [{limit}]"))
+
+
+def test_shares_are_not_for_limits_of_callers(tmp_path: Path) -> None:
+    """Those of all calls are divided by limits of teams and keys."""
+    text = "tollgate: {limits: [{meter: requests, amount: 9, per: 1m, shares: {t: 0.5}}]}\n"
+    with pytest.raises(SettingsError, match="shares"):
+        read(tmp_path, "model_list:\n" + entry("weight: 1") + text)
+
+
+@pytest.mark.parametrize(
+    ("reservation", "more", "wanted"),
+    [
+        ("{prod: 0.9, dev: 0.1}", "", Shares((("prod", 900), ("dev", 100)))),
+        ("{prod: 0.5}", "", Shares((("prod", 500), ("*", 500)))),
+        (
+            "{prod: 0.5}",
+            "{default_priority: 0.1, saturation_threshold: 0.8}",
+            Shares((("prod", 500), ("*", 100)), 800),
+        ),
+        ("{a: 0.6, b: 0.9}", "", Shares((("a", 400), ("b", 600)))),
+        (
+            "{a: {type: rpm, value: 30}, b: {type: percent, value: 0.2}}",
+            "{default_priority: 0}",
+            Shares((("a", 300), ("b", 200))),
+        ),
+    ],
+)
+def test_priorities_of_litellm_are_shares_of_each_deployment_of_a_model(
+    tmp_path: Path, reservation: str, more: str, wanted: Shares
+) -> None:
+    """Amounts are told of all deployments of the model together. More than all is scaled down."""
+    both = entry("rpm: 60, tpm: 9000", beside=", model_info: {id: a}")
+    both += entry("rpm: 40, max_parallel_requests: 3", beside=", model_info: {id: b}")
+    text = f"litellm_settings:\n  priority_reservation: {reservation}\n"
+    text += f"  priority_reservation_settings: {more}\n" if more else ""
+    found = read(tmp_path, "model_list:\n" + both + text)
+    assert shares(found, "a") == {"requests": wanted, "tokens": wanted}
+    assert shares(found, "b") == {"requests": wanted, "calls": None}

@@ -159,12 +159,14 @@ def why_refused(answer: Mapping[str, Any]) -> list[str]:
         return lines
     window = f" per {limit['window']}" if limit["window"] else ""
     narrowed = f" for model {limit['model']}" if limit["model"] else ""
+    share = f", {limit['share']}" if limit["share"] else ""
     until = limit["until"] or (
         "a call in flight ends" if limit["only_held"] else "the limit is raised"
     )
     return [
         *lines,
-        f"limit      {limit['meter']}{window} of {limit['scope']} {limit['scope_name']}{narrowed}",
+        f"limit      {limit['meter']}{window} of {limit['scope']} {limit['scope_name']}{narrowed}"
+        f"{share}",
         f"arithmetic {limit['arithmetic']}",
         f"until      {until}",
     ]

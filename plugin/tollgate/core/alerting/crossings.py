@@ -70,7 +70,8 @@ def watched(
     for number, quota in enumerate(account.limits):
         is_budget = quota.meter is Meter.USD and quota.duration is None
         at = budgets_at if is_budget else told.get(counter_of(quota), ())
-        if at and quota.amount:
+        # What a share counts is part of the limit that it is of.
+        if at and quota.amount and quota.share is None:
             shares.append((number, at))
         if projected and quota.amount and quota.meter is Meter.USD:
             paces.append(number)

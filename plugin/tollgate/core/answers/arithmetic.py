@@ -19,6 +19,8 @@ def why_it_did_not_fit(hit: LimitHit) -> str:
     meter = Meter(hit.meter)
     per = f" per {hit.window}" if hit.window else ""
     of = f"{_printed(meter, hit.amount)}{_noun(meter)}{per}"
+    if hit.share:
+        of = f"{_printed(meter, hit.amount)}{_noun(meter)} at once, {hit.share}"
     terms = [f"used {_printed(meter, hit.used)}"]
     total = hit.used
     if hit.held:

@@ -27,10 +27,10 @@ from tollgate.core.calls.decision import Header, LimitName, Refusal
 from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
-from tollgate.core.limits import bucket, period
+from tollgate.core.limits import bucket, period, shared_bucket
 from tollgate.core.limits.accounts import UPSTREAM, Account, Meter, Quota, Standing
 from tollgate.core.limits.algorithms import algorithm_of
-from tollgate.core.limits.limit import METERS, described, shown_length
+from tollgate.core.limits.limit import METERS, described, length_of, shown_length
 from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
 
@@ -142,6 +142,8 @@ def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -
             f"The budget of {crossed.whose} is held by calls in flight. Current spend: "
             f"{crossed.spent}; Max Budget: {crossed.limit}{crossed.window}; Held: {dollars(held)}."
         )
+    if quota.share is not None:
+        return _share_reached(quota, used, asked, crossed)
     if quota.seconds:
         used = quota.amount - bucket.remaining(quota, used)
         shown = [
@@ -155,6 +157,18 @@ def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -
     return (
         f"Quota reached for {crossed.whose} on {described(quota)}: "
         f"Limit {quota.amount}, Used {used}, In flight {held}, {crossed.resets}."
+    )
+
+
+def _share_reached(quota: Quota, used: int, asked: int, crossed: Crossed) -> str:
+    """What to say of a saturated limit, of which the caller's share is used up."""
+    assert quota.share is not None
+    most, own = shared_bucket.at_once(quota), quota.share.amount
+    refilled = f"{own} per {length_of(quota)}" if own else f"the rest of {quota.amount} is reserved"
+    return (
+        f"Rate limit reached for {crossed.whose} on {described(quota)}: Limit {most} at once"
+        f" ({refilled}), Used {shared_bucket.used_amount(quota, used)},"
+        f" Requested {bucket.hold(quota, asked)}."
     )
 
 
@@ -207,6 +221,8 @@ def _hit(
     elif quota.seconds:
         # What is held is part of what is used, and drains with it.
         whole = -(-used // bucket.units(quota.seconds))
+        if quota.share is not None:
+            whole = shared_bucket.used_amount(quota, used)
         held = min(held, whole)
         used = whole - held
         asked = bucket.hold(quota, asked)
@@ -216,7 +232,7 @@ def _hit(
         scope_id=scope.id,
         scope_name=scope_name,
         meter=quota.meter.value,
-        amount=quota.amount,
+        amount=quota.amount if quota.share is None else shared_bucket.at_once(quota),
         used=used,
         asked=asked,
         only_for=scope.model,
@@ -224,6 +240,7 @@ def _hit(
         held=held,
         until_us=None if wait_ms is None else standing.now_us + wait_ms * 1000,
         only_held=standing.only_held,
+        share="" if quota.share is None else quota.share.words,
     )
 
 

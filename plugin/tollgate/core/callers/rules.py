@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from tollgate.core.callers.access import AllowedModels, covers
 from tollgate.core.callers.dimensions import UNBOUNDED_CUSTOMERS, Dimension
 from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_from
+from tollgate.core.callers.share_names import divided
 from tollgate.core.entities import (
     NO_LIMITS,
     Customer,
@@ -135,14 +136,13 @@ def accounts(
     `deployment`: the id of the one that serves them, if it is known.
     """
     found = [
-        _account(
-            scope, limits if policy.enforce else replace(limits, shadow=True), now_us, tokens, money
-        )
-        for scope, limits in (
-            *scopes_of(caller, policy, model),
-            *policy.upstreams.get(deployment, ()),
-        )
+        _account(scope, limits, policy, now_us, tokens, money)
+        for scope, limits in scopes_of(caller, policy, model)
     ]
+    for scope, limits in policy.upstreams.get(deployment, ()):
+        whole = _account(scope, limits, policy, now_us, tokens, money)
+        quotas = divided(whole.limits, limits, caller.key, caller.team)
+        found.append(structs.replace(whole, limits=quotas))
     if caller.customer_id is not None and caller.customer is None:
         found = [
             _forgotten(each, policy.customer) if each.scope.kind == ScopeKind.CUSTOMER else each
@@ -246,7 +246,11 @@ def remembered_us(limits: LimitSet) -> int:
     return max([LEAST_REMEMBERED_US, *map(window_us, windows)])
 
 
-def _account(scope: Scope, limits: LimitSet, now_us: int, tokens: bool, money: bool) -> Account:
+def _account(
+    scope: Scope, limits: LimitSet, policy: Policy, now_us: int, tokens: bool, money: bool
+) -> Account:
+    if not policy.enforce:
+        limits = replace(limits, shadow=True)
     quotas = limits.in_force(now_us, tokens=tokens, money=money)
     return Account(scope, quotas, limits.spend_period(now_us))
 

@@ -16,6 +16,8 @@ class LimitHit(Struct, frozen=True, omit_defaults=True, kw_only=True):
     - `until_us`: when the same request fits again if nobody else calls; None: time alone makes no
       room.
     - `only_held`: without the calls in flight it would have fitted.
+    - `share`: of a caller's share of the limit, its words, as `share of team-a`; `amount` and
+      `used` are then what it can use at once.
     """
 
     scope: str
@@ -30,6 +32,7 @@ class LimitHit(Struct, frozen=True, omit_defaults=True, kw_only=True):
     held: int = 0
     until_us: int | None = None
     only_held: bool = False
+    share: str = ""
 
 
 class RefusalRecord(Struct, frozen=True, omit_defaults=True, kw_only=True):

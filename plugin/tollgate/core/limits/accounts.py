@@ -13,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from tollgate.core.limits.shares import Share
+
 # Lua counts in doubles: integers above this are not exact, so no limit and no single amount may
 # exceed it. Sums are kept in two parts.
 MAX_EXACT = 2**53 - 1
@@ -187,7 +189,8 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     `rollover`: up to so much of what a period leaves unused is carried over to the next one.
     `raised` of the amount is a raise that ends at `raised_until_us`. `trickle`: the bucket of what
     a throttled limit still lets pass, with a counter of its own; `counts_on`: beside it that limit
-    counts, and refuses nothing.
+    counts, and refuses nothing. `share`: it is the caller's share of the limit before it, of the
+    same meter, amount and window.
     """
 
     meter: Meter
@@ -201,6 +204,7 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     trickle: bool = False
     rollover: int | None = None
     counts_on: bool = False
+    share: Share | None = None
 
     @property
     def hold_group(self) -> HoldGroup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tollgate.core.limits import bucket, lease, period
+from tollgate.core.limits import bucket, lease, period, shared_bucket
 from tollgate.core.limits.accounts import Meter, Quota
 
 
@@ -18,9 +18,11 @@ class Algorithm(Protocol):
 
 
 def algorithm_of(quota: Quota) -> Algorithm:
-    """Return the module that counts a limit: a bucket, a period's counter, or leases."""
+    """Return the module that counts a limit: a bucket or a share of one, a period's counter, or
+    leases.
+    """
     if quota.seconds:
-        return bucket
+        return bucket if quota.share is None else shared_bucket
     if quota.meter is Meter.CALLS:
         return lease
     return period

@@ -45,7 +45,11 @@ def _amended(accounts: Accounts, number: int, place: int) -> Accounts:
     instead: tuple[Quota, ...] = ()
     if not quota.enforcement.shadow:
         instead = trickle_of(account, quota)
-    kept = [each for at, each in enumerate(account.limits) if at != place]
+    gone = {place}
+    if quota.share is None and place + 1 < len(account.limits):
+        # A share goes with the limit that it is of.
+        gone |= {place + 1} if account.limits[place + 1].share is not None else set()
+    kept = [each for at, each in enumerate(account.limits) if at not in gone]
     limits = _joined(kept, place, instead)
     found = (*accounts[:number], structs.replace(account, limits=limits), *accounts[number + 1 :])
     # Those that can refuse come first.

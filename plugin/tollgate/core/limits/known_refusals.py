@@ -10,7 +10,8 @@ Each is proven by the store's own answer, and holds as long as nothing but time 
 - A limit of 0 allows nothing.
 
 Tokens and calls in flight are given back by settlements, so no other limit of theirs proves
-anything. A limit that is changed, or a spend that is corrected, comes in other accounts.
+anything, nor does a share, since what others do not use is lent. A limit that is changed, or a
+spend that is corrected, comes in other accounts.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _sure_until_us(account: Account, standing: Standing, asked_us: int) -> int:
     used = standing.balances[standing.refused].used[standing.by]
     if quota.amount == 0:
         return MAX_EXACT
-    if quota.meter is Meter.CALLS:
+    if quota.meter is Meter.CALLS or quota.share is not None:
         return 0
     if quota.seconds:
         if quota.meter is not Meter.REQUESTS:
@@ -157,6 +158,6 @@ def _aged(accounts: Accounts, standing: Standing, passed_us: int) -> Standing:
 
 
 def _drained(quota: Quota, used: int, passed_us: int) -> int:
-    if quota.seconds:
+    if quota.seconds and quota.share is None:
         return bucket.level(quota, used, 0, passed_us)
     return used

@@ -24,6 +24,7 @@ from tollgate.core.limits.accounts import (
 )
 from tollgate.core.limits.bucket import most_amount
 from tollgate.core.limits.duration import Duration, parse_duration, period_at
+from tollgate.core.limits.shares import Shares
 
 
 class Used(Protocol):
@@ -174,7 +175,8 @@ class Raise(Struct, frozen=True, gc=False):
 class Limit(Struct, frozen=True, gc=False):
     """What a scope may use of a meter within a window; dollars are nano-dollars.
 
-    0 allows nothing. `alert_at`: thousandths of the amount at which an alert is told.
+    0 allows nothing. `alert_at`: thousandths of the amount at which an alert is told. `shares`: how
+    the amount is divided among callers.
     """
 
     meter: Meter
@@ -184,6 +186,7 @@ class Limit(Struct, frozen=True, gc=False):
     increase: Raise | None = None
     rollover: int | None = None
     alert_at: tuple[int, ...] = ()
+    shares: Shares | None = None
 
     @property
     def counter(self) -> str:
@@ -386,7 +389,8 @@ def described(quota: Quota) -> str:
     if quota.seconds and not quota.trickle:
         rate = _RATES.get(Limit(quota.meter, 0, Bucket(quota.seconds)).counter, "")
     throttled = ", throttled" if quota.trickle else ""
-    return f"{METERS[quota.meter].noun}{per}" + (f" ({rate})" if rate else "") + throttled
+    share = "" if quota.share is None else f", {quota.share.words}"
+    return f"{METERS[quota.meter].noun}{per}" + (f" ({rate})" if rate else "") + throttled + share
 
 
 def named(scope: Scope, quota: Quota) -> str:

@@ -149,8 +149,10 @@ class FullestLimits:
             for account, balance in zip(accounts, standing.balances, strict=True):
                 for level in levels_of(account, balance, standing.now_us):
                     # A period that is over was noted with a call of that time. A limit of 0
-                    # is no limit that fills.
-                    if level.quota.amount and not 0 < level.quota.period.end_us <= now_us:
+                    # is no limit that fills, and a share fills whenever others use it.
+                    quota = level.quota
+                    ended = 0 < quota.period.end_us <= now_us
+                    if quota.amount and quota.share is None and not ended:
                         yield place, level
 
 

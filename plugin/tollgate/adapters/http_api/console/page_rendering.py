@@ -122,7 +122,7 @@ def limit_words(level: Level) -> str:
 def limit_used(level: Level) -> str:
     """Return how much of a limit is used: `$1.20 of $5.00`."""
     printed = dollars if level.quota.meter is Meter.USD else count
-    return f"{printed(level.used)} of {printed(level.quota.amount)}"
+    return f"{printed(level.used)} of {printed(level.amount)}"
 
 
 def as_json(value: Any) -> str:

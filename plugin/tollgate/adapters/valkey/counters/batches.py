@@ -27,8 +27,8 @@ from msgspec import Struct
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.counters.layout import (
     ANSWER,
-    counter_name,
     kind_of,
+    name_of,
 )
 from tollgate.adapters.valkey.counters.states import States
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -355,15 +355,19 @@ def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
     bounds: list[int] = []
     before_bounds = 2 + sum(3 + 5 * len(each.limits) for each in accounts)
 
+    def behind(*more: int) -> int:
+        """How far behind the next numbers more of them stand."""
+        first = before_bounds + len(bounds)
+        bounds.extend(more)
+        return first - len(numbers)
+
     def distance(period: Period, *more: int) -> int:
         """How far behind the next numbers the bounds of a period stand, with more behind them; 0:
         it never ends.
         """
         if period.end_us == 0:
             return 0
-        first = before_bounds + len(bounds)
-        bounds.extend((period.previous_us, period.start_us, period.end_us, *more))
-        return first - len(numbers)
+        return behind(period.previous_us, period.start_us, period.end_us, *more)
 
     for account in accounts:
         numbers += (
@@ -375,15 +379,16 @@ def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
             kind = kind_of(quota)
             group = quota.hold_group
             meter = meters.index(group) + 1 if group in meters else 0
-            if quota.seconds:
+            if (share := quota.share) is not None:
+                extra = behind(units(quota.seconds), share.common, share.reserve, share.amount)
+            elif quota.seconds:
                 extra = units(quota.seconds)
             elif quota.rollover is None:
                 extra = distance(quota.period)
             else:
                 extra = distance(quota.period, quota.rollover, quota.amount)
-            counter = counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
             amount = MAX_EXACT if quota.counts_on else quota.amount
-            numbers += (kind, meter, amount, counter, extra)
+            numbers += (kind, meter, amount, name_of(quota), extra)
     return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
 
 

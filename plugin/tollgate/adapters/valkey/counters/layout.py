@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from types import MappingProxyType
 
 from tollgate.core.limits.accounts import MAX_EXACT, Meter, Quota, hold_groups
@@ -26,9 +27,10 @@ meters its caller has, and what it holds of the periods' limits of each.
 """
 ANSWER = "<hh"
 
-BUCKET_MS, BUCKET_S, SPEND, LEASE, PERIOD_OF_ITS_OWN, ROLLOVER = 1, 2, 3, 4, 5, 6
+BUCKET_MS, BUCKET_S, SPEND, LEASE, PERIOD_OF_ITS_OWN, ROLLOVER, SHARE = 1, 2, 3, 4, 5, 6, 7
 """The kinds of limits: buckets with ticks of a millisecond and of a second, a limit of the scope's
-spend, a counter with periods of its own, and calls in flight.
+spend, calls in flight, a counter with periods of its own, one that carries over what they leave,
+and a share of the bucket before it.
 """
 
 TOMBSTONE = 1
@@ -84,6 +86,7 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
         "PERIOD_OF_ITS_OWN": PERIOD_OF_ITS_OWN,
         "ROLLOVER": ROLLOVER,
         "LEASE_KIND": LEASE,
+        "SHARE": SHARE,
         "TOMBSTONE": TOMBSTONE,
         "MOST": MOST_CUT,
         "DOUBLES": "<" + "d" * MOST_CUT,
@@ -99,10 +102,14 @@ CONSTANTS: Mapping[str, str | int] = MappingProxyType(
 _UNITS = {"s": 1, "m": 2, "h": 3, "d": 4, "w": 5, "mo": 6}
 _BUCKET, _FOREVER, _TRICKLE = 7, 8, 9
 _METER_SIZE, _UNIT_SIZE = 2**40, 2**36
+_FIRST_SHARE = 2**43
+"""Names of shares' counters are hashes from here on; those of all others are below."""
 
 
 def kind_of(quota: Quota) -> int:
     """Return the kind of a limit in force."""
+    if quota.share is not None:
+        return SHARE
     if quota.seconds:
         return BUCKET_MS if tick_ms(quota.seconds) == 1 else BUCKET_S
     if quota.meter is Meter.CALLS:
@@ -112,11 +119,26 @@ def kind_of(quota: Quota) -> int:
     return PERIOD_OF_ITS_OWN if quota.rollover is None else ROLLOVER
 
 
+def name_of(quota: Quota) -> int:
+    """Return the name of the counter of a limit in force, as `counter_name`."""
+    share = None if quota.share is None else quota.share.name
+    return counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle, share)
+
+
 @lru_cache(maxsize=4096)
-def counter_name(meter: Meter, seconds: int, duration: str | None, trickle: bool = False) -> int:
-    """Return the name of the counter of a limit in force: a number that tells its meter and how
-    long its window is. Spend and calls in flight have none, 0.
+def counter_name(
+    meter: Meter,
+    seconds: int,
+    duration: str | None,
+    trickle: bool = False,
+    share: str | None = None,
+) -> int:
+    """Return the name of a limit's counter: a number that tells its meter and how long its window
+    is, and of a share its name too. Spend and calls in flight have none, 0.
     """
+    if share is not None:
+        digest = sha256(f"{METERS[meter].number}/{seconds}/{share}".encode()).digest()
+        return _FIRST_SHARE + int.from_bytes(digest[:8]) % (MAX_EXACT - _FIRST_SHARE)
     if seconds:
         unit, count = _TRICKLE if trickle else _BUCKET, seconds
     elif duration is None:

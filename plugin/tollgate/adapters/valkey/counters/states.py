@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from tollgate.adapters.valkey.counters.layout import (
     SPEND,
     State,
-    counter_name,
     find_counter,
     kind_of,
+    name_of,
     read_state,
 )
-from tollgate.core.limits import bucket, period
+from tollgate.core.limits import bucket, period, shared_bucket
 from tollgate.core.limits.accounts import Account, Accounts, Balance, Meter, Quota, Standing
 from tollgate.core.limits.period import current
 
@@ -63,9 +63,17 @@ def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance
     _, spent, held_nanousd, start_us = state[:4]
     if account.period.end_us:
         spent, start_us = current(spent, start_us, account.period, now_us)
-    used, held = [], []
+    used: list[int] = []
+    held: list[int] = []
     for quota in account.limits:
-        if quota.seconds:
+        if quota.share is not None:
+            units, hold, at_tick = _find(state, quota)
+            own = shared_bucket.own_level(quota, units, at_tick, now_us)
+            whole = shared_bucket.Level(used[-1], held[-1])
+            level = shared_bucket.level(quota, whole, shared_bucket.Level(own, hold))
+            used.append(level.used)
+            held.append(level.held)
+        elif quota.seconds:
             units, hold, at_tick = _find(state, quota)
             used.append(bucket.level(quota, units, at_tick, now_us))
             held.append(hold)
@@ -83,6 +91,4 @@ def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance
 
 
 def _find(state: State, quota: Quota) -> tuple[int, int, int]:
-    return find_counter(
-        state, counter_name(quota.meter, quota.seconds, quota.duration, quota.trickle)
-    )
+    return find_counter(state, name_of(quota))

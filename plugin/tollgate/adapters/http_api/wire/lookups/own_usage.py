@@ -74,7 +74,7 @@ def own_usage(key: Key, levels: list[MetLevel], now_us: int, *, everything: bool
 def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
     level = met.level
     quota, scope = level.quota, level.scope
-    amounts = (quota.amount, quota.raised, level.used - level.held, level.held, level.remaining)
+    amounts = (level.amount, quota.raised, level.used - level.held, level.held, level.remaining)
     told = [None if hidden else _shown(quota, each) for each in amounts]
     amount, raised_by, used, held, left = told
     return MetLimit(

@@ -26,6 +26,7 @@ class RefusingLimit(ResponseBody):
     asked: float
     until: PrintedTime | None
     only_held: bool
+    share: str | None
     arithmetic: str
 
 
@@ -105,5 +106,6 @@ def _limit(hit: LimitHit) -> RefusingLimit:
         asked=asked,
         until=hit.until_us,
         only_held=hit.only_held,
+        share=hit.share or None,
         arithmetic=why_it_did_not_fit(hit),
     )

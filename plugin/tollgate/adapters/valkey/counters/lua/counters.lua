@@ -48,7 +48,9 @@
 -- Places in a counter, after that of its name: $USED, $HOLDS, $AT.
 -- A limit's five numbers: its kind; its meter among those of the caller (0: requests, of which a
 -- call is charged one at once, or calls in flight); its amount; the name of its counter (0: it has
--- none); and of a bucket the ticks of its window, of a counter with periods of its own its period.
+-- none); and of a bucket the ticks of its window, of a counter with periods of its own its period,
+-- of a share of the bucket before it how far behind these numbers its own four stand: the ticks,
+-- what is common, what the share reserves, both in units, and what of it refills in a window.
 
 local format, sub, find, byte = string.format, string.sub, string.find, string.byte
 local rep, concat, floor = string.rep, table.concat, math.floor

@@ -15,6 +15,8 @@ local holds = {} -- of a call, by meter: one array for all calls
 -- What a call takes once all its limits let it pass, one behind the other: of each amount to hold
 -- its scope, where it is held there, and its meter; and the numbers of its slots.
 local holders, takers, holder_count, taker_count = {}, {}, 0, 0
+-- Of each share its scope, its place, what is used of it then, and what more is held.
+local sharers, sharer_count = {}, 0
 
 -- Whether a period's limit refuses: 0 if it does not, 1 if it does, -1 if it would not were all
 -- that is held given back. It refuses when nothing is left: a call holds what is left at most, and
@@ -42,6 +44,38 @@ local function period_refuses(at, limit, used, scope, held)
   return 0
 end
 
+-- Whether a caller's share of the bucket before it refuses, as above. That bucket holds the call
+-- already. There is room in what is common, in what the share reserves, or where nothing is used.
+-- A share counts no more than it reserves: the rest was common.
+local function share_refuses(at, limit, scope, place)
+  local meter, amount, own = limits[limit + 1], limits[limit + 2], limit + limits[limit + 4]
+  local ticks, common, reserved = limits[own], limits[own + 1], limits[own + 2]
+  local level, hold, held = drain(scope, place, limits[limit - 5], limits[own + 3]), 1, 0
+  if meter > 0 then
+    hold = bucket_hold(at, meter, amount)
+    held = hold
+  end
+  local asked, bucket = hold * ticks, place_of(scope, limits[limit - 2])
+  local whole = scope[bucket + $USED] - asked
+  if whole > 0 and whole + asked > common and level + asked > reserved then
+    local room = math.max(common - whole, reserved - level)
+    whole = whole - (scope[bucket + $HOLDS] - held) * ticks
+    local settled = math.max(common - whole, reserved - level + scope[place + $HOLDS] * ticks)
+    if whole <= 0 then
+      settled = amount * ticks
+    end
+    -- What is held is told in whole amounts.
+    return asked <= room + floor((settled - room) / ticks) * ticks and -1 or 1
+  end
+  if level < reserved then
+    level = math.min(reserved, level + asked)
+  end
+  sharers[sharer_count + 1], sharers[sharer_count + 2] = scope, place
+  sharers[sharer_count + 3], sharers[sharer_count + 4] = level, held
+  sharer_count = sharer_count + 4
+  return 0
+end
+
 -- Whether a limit with a counter refuses, as above. What a bucket does not refuse it holds, and a
 -- request is counted at once: give_back undoes it if a later limit refuses.
 local function counter_refuses(at, limit, scope, place)
@@ -61,6 +95,8 @@ local function counter_refuses(at, limit, scope, place)
       scope[place + $HOLDS] = scope[place + $HOLDS] + hold
     end
     return 0
+  elseif kind == $SHARE then
+    return share_refuses(at, limit, scope, place)
   end
   local used = enter_period(scope, place, limit)
   if meter > 0 then
@@ -126,7 +162,7 @@ local function give_back(at, refusing)
           scope[place + $HOLDS] = scope[place + $HOLDS] - hold
         end
         scope[place + $USED] = scope[place + $USED] - hold * limits[limit + 4]
-      elseif kind >= $PERIOD_OF_ITS_OWN and meter == 0 then
+      elseif (kind == $PERIOD_OF_ITS_OWN or kind == $ROLLOVER) and meter == 0 then
         local used = place_of(scope, counter) + $USED
         scope[used] = scope[used] - 1
       end
@@ -144,7 +180,7 @@ while at < #calls do
   for meter = 1, meters do
     holds[meter] = false
   end
-  holder_count, taker_count = 0, 0
+  holder_count, taker_count, sharer_count = 0, 0, 0
   local number, limit, refusing = find_refusing(at)
   if number then
     give_back(at, refusing)
@@ -160,6 +196,11 @@ while at < #calls do
       local added = leases[slots] or {}
       added[#added + 1], added[#added + 2] = lease_end, id
       leases[slots], flying[slots] = added, flying[slots] + 1
+    end
+    for sharer = 1, sharer_count, 4 do
+      local scope, place = sharers[sharer], sharers[sharer + 1]
+      scope[place + $USED] = sharers[sharer + 2]
+      scope[place + $HOLDS] = scope[place + $HOLDS] + sharers[sharer + 3]
     end
     for account = name, name + 2 * limits[caller] - 2, 2 do
       scopes[names[account]][$CHANGED] = true

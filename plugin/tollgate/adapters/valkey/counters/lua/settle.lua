@@ -53,6 +53,15 @@ local function add_spend(scope, model, cost, late)
   scope[$LOW], scope[$HIGH] = low, high
 end
 
+-- What is used of a share after a call used so much more than it held, or less. Of callers without
+-- a share nothing is counted, since nothing would drain it.
+local function settle_share(scope, place, limit, difference)
+  local own = limit + limits[limit + 4]
+  local level = drain(scope, place, limits[limit - 5], limits[own + 3])
+  level = level + difference * limits[own]
+  return level > 0 and limits[own + 3] > 0 and level or 0
+end
+
 -- Settle the limits of an account. `used` is where the call's numbers say what it used, `holds`
 -- what its reservation begins with. What is used counts in the period in which the call was
 -- admitted, or in none if that is over.
@@ -75,6 +84,9 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
           level = calls[used + meter] - hold
           level = drain(scope, place, kind, amount) + level * limits[limit + 4]
           level = level > 0 and level or 0
+        elseif kind == $SHARE then
+          hold = bucket_hold(at, meter, limits[limit + 2])
+          level = settle_share(scope, place, limit, calls[used + meter] - hold)
         else
           local start
           hold = holds[meter + 3]
@@ -90,6 +102,8 @@ local function settle_limits(at, first, last, scope, used, holds, undone)
         local level
         if kind <= $BUCKET_S then
           level = drain(scope, place, kind, limits[limit + 2]) - limits[limit + 4]
+        elseif kind == $SHARE then
+          level = settle_share(scope, place, limit, -1)
         else
           local start
           level, start = enter_period(scope, place, limit)
