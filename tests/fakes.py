@@ -237,8 +237,8 @@ class MemoryCounters:
                 level = calls, calls
             elif quota.share is not None:
                 own = shared_bucket.own_level(quota, counter.used, counter.at, now_us)
-                whole = shared_bucket.Level(used[-1], held[-1])
-                level = shared_bucket.level(quota, whole, shared_bucket.Level(own, counter.held))
+                whole = shared_bucket.Filled(used[-1], held[-1])
+                level = shared_bucket.level(quota, whole, shared_bucket.Filled(own, counter.held))
             elif quota.seconds:
                 level = bucket.level(quota, counter.used, counter.at, now_us), counter.held
             elif quota.duration is None:

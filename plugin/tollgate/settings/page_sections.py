@@ -31,7 +31,7 @@ from tollgate.settings.entries.creation_settings import (
     PageSection,
 )
 from tollgate.settings.entries.identity_settings import HeaderName
-from tollgate.settings.entries.priority_settings import PrioritySettings, Reservation
+from tollgate.settings.entries.priority_settings import PriorityReservation, PrioritySettings
 from tollgate.settings.entries.router_entries import (
     Fallbacks,
     ModelNames,
@@ -235,7 +235,7 @@ class LitellmSettings(CreationSettings):
     request_timeout: Seconds | None = None
     allowed_fails: int | None = Field(None, ge=0)
     cooldown_time: float | None = Field(None, ge=0, le=86_400)
-    priority_reservation: Reservation
+    priority_reservation: PriorityReservation
     priority_reservation_settings: PrioritySettings = PrioritySettings()
 
 

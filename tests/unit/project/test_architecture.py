@@ -247,6 +247,7 @@ WIRE_ROOMS = (
     "import_litellm/",
     "adapters/valkey/counters/first_version.py",
     "adapters/valkey/entities/documents.py",
+    "settings/entries/priority_settings.py",
     "settings/page_sections.py",
 )
 

@@ -19,7 +19,7 @@ from tollgate.core.limits.accounts import Quota
 from tollgate.core.limits.shares import Share
 
 
-class Level(NamedTuple):
+class Filled(NamedTuple):
     """What is used of a bucket, in units, and what of that is held, in whole amounts."""
 
     used: int
@@ -61,14 +61,14 @@ def own_level(quota: Quota, used: int, at_tick: int, now_us: int) -> int:
     return bucket.drained(used, tick - at_tick, share_of(quota).amount)
 
 
-def level(quota: Quota, whole: Level, own: Level) -> Level:
+def level(quota: Quota, whole: Filled, own: Filled) -> Filled:
     """Return what is used of a share, and held: of the whole limit's bucket and of the share's
     reserve, as they are now.
     """
     size = bucket.units(quota.seconds)
     room = _room(quota, whole.used, own.used)
     settled = _room(quota, whole.used - whole.held * size, own.used - own.held * size)
-    return Level(capacity(quota) - room, (settled - room) // size)
+    return Filled(capacity(quota) - room, (settled - room) // size)
 
 
 def _room(quota: Quota, whole_used: int, own_used: int) -> int:

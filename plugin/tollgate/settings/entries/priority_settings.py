@@ -35,7 +35,7 @@ class ReservedAmount(BaseModel):
     value: Part
 
 
-Reservation = Annotated[
+PriorityReservation = Annotated[
     dict[str, Part | ReservedAmount], Field(max_length=MOST_SHARES - 1, default_factory=dict)
 ]
 """Shares by priority. One place is left for all who have none."""

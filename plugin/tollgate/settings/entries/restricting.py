@@ -56,7 +56,6 @@ _RESTRICTING: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "max_end_user_budget_id": "; tollgate.default_limits.customer has the limits of each"
             " customer (docs/scopes.md)",
             "max_user_budget": "; max_internal_user_budget is served",
-            "priority_reservation": "",
             "tag_budget_config": "; tollgate.dimensions.tag has limits (docs/scopes.md)",
             "validate_end_user_id_in_db": "",
         },

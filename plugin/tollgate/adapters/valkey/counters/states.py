@@ -69,8 +69,8 @@ def _balance(account: Account, state: State, calls: int, now_us: int) -> Balance
         if quota.share is not None:
             units, hold, at_tick = _find(state, quota)
             own = shared_bucket.own_level(quota, units, at_tick, now_us)
-            whole = shared_bucket.Level(used[-1], held[-1])
-            level = shared_bucket.level(quota, whole, shared_bucket.Level(own, hold))
+            whole = shared_bucket.Filled(used[-1], held[-1])
+            level = shared_bucket.level(quota, whole, shared_bucket.Filled(own, hold))
             used.append(level.used)
             held.append(level.held)
         elif quota.seconds:
