@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
 from tests.e2e.gateway import MASTER, bearer
 from tests.e2e.request_door import CHAT, FORM, Door, door, form, running
@@ -315,20 +316,37 @@ async def test_a_body_of_a_million_members_is_refused(door: Door, parent: str) -
     assert "more than 2000 fields" in reply.text
 
 
+async def explained(door: Door, reply: httpx.Response) -> dict[str, Any]:
+    """What is told of a request, once it is settled."""
+    query = {"request_id": reply.headers["x-tollgate-request-id"]}
+    url, client = f"{door.gateway.url}/spend/explain", door.gateway.client
+    for _ in range(100):
+        found = await client.get(url, params=query, headers=bearer(MASTER))
+        if found.status_code == 200:
+            break
+        await asyncio.sleep(0.05)
+    return dict(found.json())
+
+
+async def test_a_request_tells_where_each_limit_stood_before_and_after_it(door: Door) -> None:
+    """What stood after one stands before the next."""
+    key = await door.gateway.key(max_budget=5, rpd_limit=70, tpd_limit=20_000)
+    first, second = [await explained(door, await door.chat(bearer(key))) for _ in range(2)]
+    told = [(each["meter"], each["window"], each["before"]) for each in first["limits"]]
+    assert told == [("requests", "1d", 0), ("tokens", "1d", 0), ("usd", None, 0)]
+    tokens = first["tokens"]["input_tokens"] + first["tokens"]["output_tokens"]
+    assert [each["used"] for each in first["limits"]] == [1, tokens, first["spend"]]
+    for before, after in zip(first["limits"], second["limits"], strict=True):
+        # What refills of a day in a minute.
+        refilled = before["amount"] / 1440 if before["window"] else 0
+        assert before["after"] - refilled <= after["before"] <= before["after"]
+
+
 @pytest.mark.parametrize(("model", "other"), [("gpt-4o", False), ("cheap", True)])
 async def test_a_reply_of_another_model_is_marked(door: Door, model: str, other: bool) -> None:
     """The provider answers as gpt-4o whatever it is asked for."""
     reply = await door.chat(bearer(await door.gateway.key()), model=model)
-    found = await door.gateway.client.get(
-        f"{door.gateway.url}/spend/explain",
-        params={"request_id": reply.headers["x-tollgate-request-id"]},
-        headers=bearer(MASTER),
-    )
-    for _ in range(100):
-        if found.status_code == 200:
-            break
-        await asyncio.sleep(0.05)
-        found = await door.gateway.client.get(str(found.url), headers=bearer(MASTER))
-    assert (found.json()["reply_model"], found.json()["other_model"]) == ("gpt-4o", other)
+    found = await explained(door, reply)
+    assert (found["reply_model"], found["other_model"]) == ("gpt-4o", other)
     if other:
         await door.gateway.metrics('tollgate_replies_of_other_models_total{model="cheap"}')

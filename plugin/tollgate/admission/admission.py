@@ -39,6 +39,7 @@ from tollgate.core.callers.dimensions import Values
 from tollgate.core.callers.identity import NOBODY, Identities, IdentityRules, VerifiedIdentity
 from tollgate.core.callers.rules import KnownAccounts, Policy
 from tollgate.core.calls.decision import Decision, Header, Refusal
+from tollgate.core.calls.passed_limits import levels_before
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import Key
 from tollgate.core.errors import BadRequest, StoreUnavailable
@@ -336,7 +337,10 @@ class Admissions:
             headers = (*headers, *enforcement_headers(reservation))
             _count_spared(reservation)
         telemetry.admitted()
-        return structs.replace(plan.unmetered, reservation=reservation, headers=headers)
+        levels = levels_before(standing)
+        return structs.replace(
+            plan.unmetered, reservation=reservation, headers=headers, levels=levels
+        )
 
     def _headers(
         self, reservation: Reservation, standing: Standing, family: Family

@@ -35,7 +35,7 @@ from tollgate.core.limits.accounts import (
     Scope,
     ScopeKind,
 )
-from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.ports import Clock, Counters, Registry, entity_of
 
 _US_PER_HOUR = 3_600_000_000
@@ -238,19 +238,13 @@ def levels_of(account: Account, balance: Balance, now_us: int) -> Iterable[Level
         quota = account.limit(number)
         used, held = balance.used[number], balance.held[number]
         remaining = algorithm_of(quota).remaining(quota, used, held)
-        whole, resets_us = used + held, quota.period.end_us or None
+        resets_us = quota.period.end_us or None
         if quota.share is not None:
-            whole = shared_bucket.used_amount(quota, used)
-            held = min(held, whole)
             resets_us = now_us + shared_bucket.reset_ms(quota, used) * 1000
         elif quota.seconds:
-            # What is held of a bucket is part of what is used, and both are counted in its units.
-            whole = -(-used // bucket.units(quota.seconds))
-            held = min(held, whole)
             resets_us = now_us + bucket.reset_ms(quota, used) * 1000
-        elif quota.meter is Meter.CALLS:
-            whole = held = used
-        yield Level(account.scope, quota, whole, held, remaining, resets_us)
+        settled, held = settled_and_held(quota, used, held)
+        yield Level(account.scope, quota, settled + held, held, remaining, resets_us)
 
 
 def _budget_id(entity: Limited) -> str | None:

@@ -101,7 +101,7 @@ class _GrpcWording:
         headers = list(admission.headers)
         if admission.reservation is not None:
             headers.append(Header(REQUEST_ID, admission.reservation.id))
-        metadata = admitted(admission.reservation, admission.edits)
+        metadata = admitted(admission)
         if self._logged and metadata is not None:
             for name, value in logged_facts(admission):
                 metadata.fields[name].string_value = value

@@ -103,7 +103,7 @@ class _HttpWording:
             native = self._reader(asked, admission, reservation)
             lines += (
                 _line(METER_HEADER, native or READ_BY_EXT_PROC),
-                _line(RESERVATION, reservation_text(reservation)),
+                _line(RESERVATION, reservation_text(reservation, admission.levels)),
                 _line(REQUEST_ID, reservation.id),
             )
             if native is not None:

@@ -33,15 +33,17 @@ from tollgate.pb.common_pb2 import Metadata
 _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
-def admitted(reservation: Reservation | None, edits: tuple[Edit, ...]) -> Struct | None:
+def admitted(admission: Admission) -> Struct | None:
     """Return what ext_authz leaves for the other filters: reservation and edits,
     one string each.
     """
+    reservation, edits = admission.reservation, admission.edits
     if reservation is None and not edits:
         return None
     struct = Struct()
     if reservation is not None:
-        struct.fields[RESERVATION].string_value = reservations.encode(reservation)
+        text = reservations.encode(reservation, admission.levels)
+        struct.fields[RESERVATION].string_value = text
     if edits:
         struct.fields[EDITS].string_value = edits_text(edits)
     return struct
@@ -54,12 +56,12 @@ def edits_text(edits: tuple[Edit, ...]) -> str:
     return "".join(f"{each.offset},{each.delete},{each.insert.encode().hex()};" for each in edits)
 
 
-def reservation_text(reservation: Reservation) -> str:
+def reservation_text(reservation: Reservation, levels: tuple[int, ...] = ()) -> str:
     """Return the reservation as a header value: ASCII JSON without control characters.
 
     Ids may be in any script.
     """
-    text = reservations.encode(reservation)
+    text = reservations.encode(reservation, levels)
     # JSON escapes every control character except this one.
     if text.isascii() and "\x7f" not in text:
         return text

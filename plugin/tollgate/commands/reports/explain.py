@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -104,7 +104,7 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
     if answer.get("shadow"):
         lines.append(f"shadow     did not fit {answer['shadow']}")
     if price is None:
-        return [*lines, "price      none", charged]
+        return [*lines, "price      none", charged, *_passed(answer["limits"])]
     tier = (
         f", above {price['above_input_tokens']} input tokens" if price["above_input_tokens"] else ""
     )
@@ -126,7 +126,25 @@ def explained(answer: Mapping[str, Any]) -> list[str]:
         f"sum        {answer['sum_nanousd']}",
         *(f"unpriced   {part}" for part in answer["unpriced"]),
         charged,
+        *_passed(answer["limits"]),
     ]
+
+
+def _passed(limits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each limit that a request passed."""
+    for each in limits:
+        scope = " ".join(dict.fromkeys([each["scope"], each["scope_id"]]))
+        narrowed = f" for {each['model']}" if each["model"] else ""
+        window = f" per {each['window']}" if each["window"] else ""
+        shadow = (", shadow" if each["shadow"] else "") + (", a share" if each["share"] else "")
+        before, used, after, amount, held = (
+            f"{each[name]:.9f}".rstrip("0").rstrip(".")
+            for name in ("before", "used", "after", "amount", "held")
+        )
+        yield (
+            f"passed     {scope}{narrowed}: {before} + {used} = {after} of {amount}"
+            f" {each['meter']}{window}{shadow}; {held} was held"
+        )
 
 
 def why_refused(answer: Mapping[str, Any]) -> list[str]:

@@ -29,7 +29,7 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period, shared_bucket
 from tollgate.core.limits.accounts import UPSTREAM, Account, Meter, Quota, Standing
-from tollgate.core.limits.algorithms import algorithm_of
+from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit import METERS, described, length_of, shown_length
 from tollgate.core.requests.dialects import Family
 from tollgate.core.requests.endpoints import Endpoint, why_not_served
@@ -218,13 +218,9 @@ def _hit(
     used, held, asked = level
     if quota.meter is Meter.CALLS:
         held = 0
-    elif quota.seconds:
-        # What is held is part of what is used, and drains with it.
-        whole = -(-used // bucket.units(quota.seconds))
-        if quota.share is not None:
-            whole = shared_bucket.used_amount(quota, used)
-        held = min(held, whole)
-        used = whole - held
+    else:
+        used, held = settled_and_held(quota, used, held)
+    if quota.seconds:
         asked = bucket.hold(quota, asked)
     scope = account.scope
     return LimitHit(

@@ -60,7 +60,8 @@ class Admission(Struct, frozen=True):
     `path`: the path and query to ask the provider for, where they are not the client's. `coding`:
     the content coding that the body came in, if any; it goes on as `plain`, which `edits` are of.
     `conversation`: where the messages stand in the body. `key_name`: the key's alias or last
-    letters; empty for the master key.
+    letters; empty for the master key. `levels`: where the limits stood before the call, for its
+    reservation (see passed_limits.py).
     """
 
     deployment: str
@@ -72,6 +73,7 @@ class Admission(Struct, frozen=True):
     plain: bytes = b""
     conversation: tuple[int, int] = (0, 0)
     key_name: str = ""
+    levels: tuple[int, ...] = ()
 
 
 Decision = Admission | Refusal

@@ -6,6 +6,7 @@ import re
 from operator import attrgetter
 
 from tollgate.core.calls.bill import NO_BILL, Bill
+from tollgate.core.calls.passed_limits import LimitPassed, Passage, limits_passed, passages
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import Told
 from tollgate.core.limits.accounts import Accounts, ScopeKind, accounts_bytes
@@ -37,7 +38,8 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     Costs are nano-dollars, times microseconds; `scopes` are the entities that paid, as `kind:id`.
     `other_model`: the reply names a model other than the admitted one. `bill`: the price and the
     arithmetic. `shadow`: the limits in shadow mode that the call did not fit. `instead_of`: the
-    model that was asked for, where a limit let another one serve.
+    model that was asked for, where a limit let another one serve. `passed`, `levels`: the limits
+    that it passed, and where they stood before it; empty of a call whose lease expired.
     """
 
     id: str
@@ -53,6 +55,13 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     bill: Bill = NO_BILL
     shadow: str = ""
     instead_of: str = ""
+    passed: tuple[LimitPassed, ...] = ()
+    levels: tuple[int, ...] = ()
+
+    @property
+    def passages(self) -> list[Passage]:
+        """Return where each limit stood that the call passed."""
+        return passages(self.scopes, self.passed, self.levels, self)
 
 
 def organization_of_record(record: Record, place: str) -> str:
@@ -70,6 +79,7 @@ def payer_names(accounts: Accounts) -> tuple[str, ...]:
 
 
 _payers: Memo[Accounts, tuple[str, ...]] = Memo(payer_names, accounts_bytes)
+_passed: Memo[Accounts, tuple[LimitPassed, ...]] = Memo(limits_passed, accounts_bytes)
 
 
 def record(reservation: Reservation, settlement: Settlement) -> Record:
@@ -89,4 +99,6 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         bill=settlement.bill,
         shadow=reservation.shadow,
         instead_of=reservation.instead_of,
+        passed=_passed.get(reservation.accounts) if reservation.levels else (),
+        levels=reservation.levels,
     )

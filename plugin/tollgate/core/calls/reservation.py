@@ -37,7 +37,8 @@ class Reservation(Struct, frozen=True, array_like=True):
 
     `worst`: the worst case, where a limit is strict. `shadow` names the limits in shadow mode that
     the call did not fit; `instead_of` is the model that was asked for, where a limit lets another
-    one serve. `traceparent`: the caller's trace, where calls are traced.
+    one serve. `traceparent`: the caller's trace, where calls are traced. `levels`: where its limits
+    stood before it (see passed_limits.py); the reservation that the store keeps tells none.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     instead_of: str = ""
     worst: WorstCase | None = None
     traceparent: str = ""
+    levels: tuple[int, ...] = ()
 
     def asked(self, quota: Quota) -> int:
         """Return what the call may use of a limit.

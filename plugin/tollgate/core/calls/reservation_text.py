@@ -66,9 +66,16 @@ _MOST_TEXTS = 256
 _texts: Memo[Reservation, str] = Memo(_text, lambda _: 1, most_bytes=_MOST_TEXTS)
 
 
-def encode(reservation: Reservation) -> str:
-    """The reservation as JSON."""
-    return _texts.get(reservation)
+_NO_LEVELS = len("[]]")
+
+
+def encode(reservation: Reservation, levels: tuple[int, ...] = ()) -> str:
+    """The reservation as JSON. `levels`: those of one that was told none."""
+    text = _texts.get(reservation)
+    if not levels:
+        return text
+    # They are known once the store has the text, and stand last in it.
+    return f"{text[:-_NO_LEVELS]}{_encode(levels).decode()}]"
 
 
 def decode(text: str | bytes) -> Reservation:

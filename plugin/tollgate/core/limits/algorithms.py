@@ -17,6 +17,21 @@ class Algorithm(Protocol):
     def wait_ms(self, quota: Quota, used: int, asked: int, now_us: int) -> int | None: ...
 
 
+def settled_and_held(quota: Quota, used: int, held: int) -> tuple[int, int]:
+    """Return what is settled of a limit, and what calls in flight hold beside it, in whole units.
+
+    `used`, `held`: as its algorithm counts them. Part of a unit of a bucket counts as one.
+    """
+    if quota.seconds:
+        # What is held is part of what is used, and drains with it.
+        whole = max(0, -(-used // bucket.units(quota.seconds)))
+        held = min(held, whole)
+        return whole - held, held
+    if quota.meter is Meter.CALLS:
+        return 0, used
+    return used, held
+
+
 def algorithm_of(quota: Quota) -> Algorithm:
     """Return the module that counts a limit: a bucket or a share of one, a period's counter, or
     leases.

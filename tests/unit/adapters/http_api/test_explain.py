@@ -6,13 +6,16 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from tests.make import KEY, budget, reservation
+from msgspec import structs
+from tests.make import DOLLAR, KEY, TEAM, budget, reservation, tokens
 from tests.unit.core.usage.usage_case import PRICE
 from tests.unit.management_fixtures import Api, World, error_of
 
 from tollgate.commands.reports.explain import explained
+from tollgate.core.calls.passed_limits import levels_before
 from tollgate.core.calls.records import find_begin_us, request_id
 from tollgate.core.calls.usage import Pass, Usage
+from tollgate.core.limits.accounts import Account
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
@@ -31,11 +34,12 @@ USED = Usage(
 )
 
 
-async def settled(world: World, usage: Usage, price: Price | None) -> int:
-    """Settle a call as a worker does; what it cost."""
+async def settled(world: World, usage: Usage, price: Price | None, *accounts: Account) -> int:
+    """Admit and settle a call as a worker does; what it cost."""
     prices = {} if price is None else {"gpt-4o": price}
-    held = reservation(ID, budget(None, KEY))
-    await world.counters.reserve(held)
+    held = reservation(ID, *(accounts or (budget(None, KEY),)))
+    standing = await world.counters.reserve(held)
+    held = structs.replace(held, levels=levels_before(standing))
     meter = Metering(world.counters, Catalog.of((), prices), None, InputEstimates())
     await meter.settle(Ended(held, usage, 200, "test"))
     return world.counters.ledger[-1].cost_nanousd
@@ -174,6 +178,34 @@ async def test_people_read_it_line_by_line(api: Api, world: World) -> None:
         "   1      search  x 30000000  = 30000000",
         "sum        30106200",
         "charged    30106200 nano-dollars, $0.030106200",
+    ]
+
+
+async def test_limits_that_the_call_passed_are_told_with_before_and_after(
+    api: Api, world: World
+) -> None:
+    """Dollars as dollars; line by line where people read it."""
+    await settled(world, USED, PRICE, budget(5 * DOLLAR, KEY), tokens(1_000, TEAM))
+    answer = await explanation(api)
+    money, rate = answer["limits"]
+    assert money == {
+        "scope": "key",
+        "scope_id": "k1",
+        "model": None,
+        "meter": "usd",
+        "window": None,
+        "amount": 5.0,
+        "shadow": False,
+        "share": False,
+        "before": 0.0,
+        "held": 0.00000005,
+        "used": 0.0301062,
+        "after": 0.0301062,
+    }
+    assert (rate["before"], rate["held"], rate["used"], rate["window"]) == (0, 30, 150, "1m")
+    assert explained(answer)[-2:] == [
+        "passed     key k1: 0 + 0.0301062 = 0.0301062 of 5 usd; 0.00000005 was held",
+        "passed     team t1: 0 + 150 = 150 of 1000 tokens per 1m; 30 was held",
     ]
 
 

@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tollgate.adapters.http_api.console.limit_rows import METERS, MODES, limit_rows, raisable
+from tollgate.core.calls.passed_limits import LimitPassed
 from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.limit import described
 from tollgate.core.money.dollars import NANO
@@ -51,6 +52,7 @@ def environment() -> Environment:
         dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
     )
     made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json, told=told)
+    made.filters.update(precise_dollars=precise_dollars, share=share)
     numbers = count_from(1)
     made.globals.update(limit_rows=limit_rows, meters=METERS, modes=MODES, raisable=raisable)
     made.globals.update(query=query, unique=lambda: f"field-{next(numbers)}")
@@ -86,6 +88,17 @@ def exact_dollars(nanousd: int | None) -> str:
     if nanousd is None:
         return "-"
     return f"${Decimal(nanousd) / NANO:,.9f}"
+
+
+def precise_dollars(nanousd: int) -> str:
+    """Print an amount to the nano-dollar, without zeros at its end beyond cents."""
+    whole, _, digits = f"{Decimal(nanousd) / NANO:,.9f}".partition(".")
+    return f"${whole}.{digits.rstrip('0'):0<2}"
+
+
+def share(limit: LimitPassed, amount: int) -> str:
+    """Print an amount as its share of a limit."""
+    return f"{100 * amount / limit.amount:.1f} %" if limit.amount else "-"
 
 
 def moment(instant_us: int | None) -> str:

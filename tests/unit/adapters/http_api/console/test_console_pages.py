@@ -6,6 +6,8 @@ import csv
 import io
 
 import pytest
+from tests.make import budget
+from tests.unit.adapters.http_api.console.console_forms import made
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.adapters.http_api.test_explain import ID, USED, settled
 from tests.unit.core.usage.usage_case import PRICE
@@ -29,6 +31,25 @@ async def test_one_request_shows_its_arithmetic_to_the_nano_dollar(
     assert f"Charged {cost}" in text
     assert "cache read" in text
     assert "× " in text
+
+
+async def test_one_request_shows_where_every_limit_stood(
+    admin: Visit, visit: Visit, api: Api, world: World
+) -> None:
+    """Before and after, to the nano-dollar; of the whole proxy's, owners are told shares."""
+    secret, key = await made(api, key_alias="laptop")
+    proxy = Scope(ScopeKind.PROXY, "proxy")
+    accounts = (budget(50_000_000_000, proxy), budget(5_000_000_000, Scope("key", key)))
+    await settled(world, USED, PRICE, *accounts)
+    row = "usd {} $0.00 $0.00000005 $0.0301062 $0.0301062"
+    text = await admin.see(f"/ui/requests/{ID}")
+    assert f"proxy {row.format('$50.00')}" in text
+    assert f"key laptop {row.format('$5.00')}" in text
+    await visit.sign_in(secret)
+    text = await visit.see(f"/ui/requests/{ID}")
+    assert "proxy usd 100 % 0.0 % 0.0 % 0.1 % 0.1 %" in text
+    assert f"key laptop {row.format('$5.00')}" in text
+    assert "$50" not in text
 
 
 async def test_a_request_without_a_price_says_so(admin: Visit, world: World) -> None:

@@ -103,6 +103,7 @@ async def one_request(
         "settled": settled,
         "told": explanation(settled),
         "payers": [tuple(each.split(":", 1)) for each in settled.record.scopes],
+        "passages": settled.record.passages,
         "key_names": names,
     }
     return page(request, "request.html", values)

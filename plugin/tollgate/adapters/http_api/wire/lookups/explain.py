@@ -10,6 +10,8 @@ from msgspec import structs
 from tollgate.adapters.http_api.wire.parts.base import ResponseBody
 from tollgate.adapters.http_api.wire.parts.types import PrintedTime
 from tollgate.core.calls.bill import FEMTO_PER_NANO
+from tollgate.core.calls.passed_limits import Passage
+from tollgate.core.limits.accounts import Meter
 from tollgate.core.money.dollars import dollars_of
 from tollgate.ports import Settled
 
@@ -81,6 +83,30 @@ class PassTokens(Tokens):
     model: str | None
 
 
+class PassedLimit(ResponseBody):
+    """A limit that the call passed, and where it stood: dollars, tokens, requests, or calls in
+    flight.
+
+    - `before`: what was used when the call was admitted; `held`: what calls in flight set aside
+      beside it then, this one included.
+    - `used`: what this call used; `after`: `before` and `used`, without what other calls used
+      meanwhile, or what a rate refilled.
+    """
+
+    scope: str
+    scope_id: str
+    model: str | None
+    meter: str
+    window: str | None
+    amount: float
+    shadow: bool
+    share: bool
+    before: float
+    held: float
+    used: float
+    after: float
+
+
 class Explanation(ResponseBody):
     """The answer of /spend/explain.
 
@@ -91,6 +117,7 @@ class Explanation(ResponseBody):
     - `shadow`: the limits in shadow mode that the call did not fit.
     - `told_nanousd`: the cost that the provider reports; charged where the deployment trusts it.
     - `unpriced`: parts without a price, charged at the price of what includes them, or not at all.
+    - `limits`: those that the call passed, the widest scope first; empty where its lease expired.
     """
 
     request_id: str
@@ -118,6 +145,7 @@ class Explanation(ResponseBody):
     spend: float
     shadow: str
     instead_of: str
+    limits: tuple[PassedLimit, ...]
 
 
 def explanation(settled: Settled) -> Explanation:
@@ -165,6 +193,30 @@ def explanation(settled: Settled) -> Explanation:
         spend=dollars_of(record.cost_nanousd),
         shadow=record.shadow,
         instead_of=record.instead_of,
+        limits=tuple(map(_passed, record.passages)),
+    )
+
+
+def _passed(passage: Passage) -> PassedLimit:
+    limit = passage.limit
+    scope, _, identity = passage.payer.partition(":")
+
+    def printed(amount: int) -> float:
+        return dollars_of(amount) if limit.meter is Meter.USD else amount
+
+    return PassedLimit(
+        scope=scope,
+        scope_id=identity,
+        model=limit.only_for,
+        meter=limit.meter.value,
+        window=limit.window or None,
+        amount=printed(limit.amount),
+        shadow=limit.shadow,
+        share=limit.share,
+        before=printed(passage.before),
+        held=printed(passage.held),
+        used=printed(passage.used),
+        after=printed(passage.after),
     )
 
 
