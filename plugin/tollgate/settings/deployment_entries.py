@@ -10,11 +10,18 @@ from urllib.parse import urlsplit
 from tollgate.core.entities import NO_LIMITS, LimitSet
 from tollgate.core.errors import BadRequest, SettingsError
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.models.makers import maker_of, patterns_of_makers
+from tollgate.core.models.makers import patterns_of_makers
 from tollgate.core.models.stream_usage import StreamUsage
 from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.settings import provider_defaults as defaults
 from tollgate.settings.capacity import limits_of, weights_of
+from tollgate.settings.entries.provider_names import (
+    CannotServe,
+    provider_of,
+    routed,
+    value_of,
+)
+from tollgate.settings.entries.upstream_addresses import upstream_address
 from tollgate.settings.environment import Environment, variable_of
 from tollgate.settings.page_sections import LitellmParams, ModelEntry
 from tollgate.settings.sections import AWS_CREDENTIALS, Faults
@@ -22,10 +29,6 @@ from tollgate.settings.validated import Credential
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Variables from which Envoy itself takes AWS credentials."""
-
-
-class _CannotServe(Exception):
-    """A deployment has no known address; it is left out and the others are served."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ def deploy(
         except (SettingsError, BadRequest) as error:
             faults.add(where, str(error))
             continue
-        except _CannotServe as error:
+        except CannotServe as error:
             found.warnings.append(f"{where}: {error}; it is left out")
             continue
         if deployment.timeout_seconds is None:
@@ -88,7 +91,8 @@ def deploy(
             found.limits[deployment.id] = shared.setdefault(number, deployment.id), limits
         params, info = entry.litellm_params, entry.model_info
         found.prices[deployment.id] = OwnPrice(
-            {**costs_of(info.extra), **costs_of(params.extra)}, info.base_model or params.base_model
+            {**costs_of(info.extra), **costs_of(params.extra)},
+            info.base_model or params.base_model or _name_of_profile(params),
         )
         if not deployment.pass_credentials:
             _add_credential(found, deployment, params, environment)
@@ -99,13 +103,18 @@ def deploy(
     return found
 
 
+def _name_of_profile(params: LitellmParams) -> str | None:
+    """Return the model behind an inference profile, whose ARN the price table cannot know."""
+    return params.model.rpartition("/")[2] if params.model_id else None
+
+
 def _check_servable(entry: ModelEntry) -> None:
-    """Raise _CannotServe for an entry whose calls would go elsewhere than its owner meant."""
+    """Raise CannotServe for an entry whose calls would go elsewhere than its owner meant."""
     params = entry.litellm_params
     if entry.paused:
-        raise _CannotServe("blocked is true")
+        raise CannotServe("blocked is true")
     if params.mock_response is not None:
-        raise _CannotServe("mock_response: replies of the gateway's own are not served")
+        raise CannotServe("mock_response: replies of the gateway's own are not served")
 
 
 def _by_provider(entry: ModelEntry) -> Iterator[ModelEntry]:
@@ -204,35 +213,41 @@ def _deployment(
 ) -> Deployment:
     """Return the deployment of an entry.
 
-    Raises SettingsError or _CannotServe.
+    Raises SettingsError or CannotServe.
     """
     name, params, info = entry.model_name, entry.litellm_params, entry.model_info
-    provider, model = _provider(name, params, environment, notices)
+    provider, model = provider_of(name, params, environment, notices)
     if not model:
-        raise _CannotServe(f"litellm_params.model names no model of {provider}")
-    region = _region(name, provider, params, environment, notices)
+        raise CannotServe(f"litellm_params.model names no model of {provider}")
+    region, model = routed(provider, params.model_id or model)
+    region = params.aws_region_name or region or _region(name, provider, environment, notices)
     vertex_project, vertex_location = params.vertex_project, params.vertex_location
     if provider == "vertex_ai":
-        vertex_project = vertex_project or _value(environment, defaults.VERTEX_PROJECTS)
-        vertex_location = vertex_location or _value(environment, defaults.VERTEX_LOCATIONS)
+        vertex_project = vertex_project or value_of(environment, defaults.VERTEX_PROJECTS)
+        vertex_location = vertex_location or value_of(environment, defaults.VERTEX_LOCATIONS)
         own_address = params.api_base or environment.first_set(defaults.base_variables(provider))
         if vertex_location is None and not own_address:
             # Google's address contains a location; at any other address the client's own is kept.
             vertex_location = defaults.DEFAULT_VERTEX_LOCATION
             notices.append(f"model_list: {name}: no vertex_location, so it is {vertex_location}")
+    address = upstream_address(
+        provider, _api_base(provider, params, environment, region, vertex_location)
+    )
     trust = info.trust_provider_cost
     return Deployment(
         id=identity,
         model_name=name,
         provider=provider,
-        model=model,
-        api_base=_api_base(provider, params, environment, region, vertex_location),
+        model=address.deployment or model,
+        api_base=address.api_base,
         max_output_tokens=info.max_output_tokens,
         mode=info.mode,
         access_groups=info.access_groups,
         weight=weight,
         timeout_seconds=params.timeout,
-        api_version=_api_version(provider, params, environment),
+        api_version=params.api_version
+        or address.api_version
+        or _api_version(provider, environment),
         region=region,
         vertex_project=vertex_project,
         vertex_location=vertex_location,
@@ -243,40 +258,10 @@ def _deployment(
     )
 
 
-def _provider(
-    name: str, params: LitellmParams, environment: Environment, notices: list[str]
-) -> tuple[str, str]:
-    """Return the provider, and the name by which it knows the model.
-
-    A model without `provider/` belongs to its maker.
-    """
-    if given := params.custom_llm_provider:
-        return given, params.model.removeprefix(f"{given}/")
-    provider, slash, model = params.model.partition("/")
-    if slash and not params.model.startswith("arn:"):
-        return provider, model
-    maker = maker_of(params.model)
-    if maker is None:
-        notices.append(
-            f"model_list: {name}: the maker of model {params.model!r} is unknown: "
-            "openai/ is assumed"
-        )
-    place = (
-        params.vertex_project,
-        params.vertex_location,
-        _value(environment, defaults.VERTEX_PROJECTS[:2]),
-    )
-    if maker == "gemini" and any(place):
-        maker = "vertex_ai"
-    return maker or "openai", params.model
-
-
-def _region(
-    name: str, provider: str, params: LitellmParams, environment: Environment, notices: list[str]
-) -> str | None:
-    if params.aws_region_name is not None or provider != "bedrock":
-        return params.aws_region_name
-    region = _value(environment, defaults.AWS_REGIONS)
+def _region(name: str, provider: str, environment: Environment, notices: list[str]) -> str | None:
+    if provider != "bedrock":
+        return None
+    region = value_of(environment, defaults.AWS_REGIONS)
     if region is None:
         region = defaults.DEFAULT_AWS_REGION
         notices.append(
@@ -285,10 +270,8 @@ def _region(
     return region
 
 
-def _api_version(provider: str, params: LitellmParams, environment: Environment) -> str | None:
-    if params.api_version is not None or provider != "azure":
-        return params.api_version
-    return _value(environment, defaults.AZURE_VERSIONS)
+def _api_version(provider: str, environment: Environment) -> str | None:
+    return value_of(environment, defaults.AZURE_VERSIONS) if provider == "azure" else None
 
 
 def _api_base(
@@ -300,7 +283,7 @@ def _api_base(
 ) -> str:
     """Return the deployment's address: from the file, a usual variable, or the provider's default.
 
-    Raises SettingsError or _CannotServe.
+    Raises SettingsError or CannotServe.
     """
     variables = defaults.base_variables(provider)
     variable, origin = environment.first_set(variables), "api_base"
@@ -311,7 +294,7 @@ def _api_base(
     else:
         api_base = defaults.API_BASES.get(provider, "")
         if not api_base:
-            raise _CannotServe(
+            raise CannotServe(
                 f"set litellm_params.api_base or {variables[0]}: {provider} has no address of"
                 " its own"
             )
@@ -333,13 +316,6 @@ def _is_address(api_base: str) -> bool:
     usable = host.isascii() and host.isprintable() and " " not in host
     # Names have at most 253 characters (RFC 1035).
     return parts.scheme in ("http", "https") and usable and 0 < len(host) <= 253 and port != 0
-
-
-def _value(environment: Environment, variables: tuple[str, ...]) -> str | None:
-    variable = environment.first_set(variables)
-    if variable is None:
-        return None
-    return environment[variable]
 
 
 def _add_credential(

@@ -162,7 +162,7 @@ def _served_otherwise(file: SettingsFile) -> Iterator[str]:
         sections.append(("litellm_params", where, entry.litellm_params))
     for section, where, given in sections:
         for name in type(given).model_fields:
-            usual = name == "routing_strategy" and getattr(given, name) == "simple-shuffle"
+            usual = getattr(given, name) in ("simple-shuffle", (), {})
             if name in given.model_fields_set and _said(section, name) != _NOT_SERVED and not usual:
                 yield f"{where}.{name}: {_said(section, name)}"
 

@@ -119,8 +119,15 @@ class LitellmParams(PricedSection):
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = None
     aws_session_token: str | None = None
-    vertex_project: str | None = None
-    vertex_location: str | None = None
+    model_id: str | None = Field(
+        None, description="Bedrock: the inference profile that is called in place of the model"
+    )
+    vertex_project: str | None = Field(
+        None, validation_alias=AliasChoices("vertex_project", "vertex_ai_project")
+    )
+    vertex_location: str | None = Field(
+        None, validation_alias=AliasChoices("vertex_location", "vertex_ai_location")
+    )
     pass_credentials: bool = Field(
         default=False,
         description="pass the client's own credential to the provider, and none of the gateway's",

@@ -75,6 +75,14 @@ VERTEX_GLOBAL = "https://aiplatform.googleapis.com"
 # https://docs.x.ai/docs/guides/cost-tracking, https://vercel.com/docs/ai-gateway
 TELL_COST = frozenset({"openrouter", "perplexity", "vercel_ai_gateway", "xai"})
 
+RENAMED = {
+    "azure_text": "azure",
+    "bedrock_converse": "bedrock",
+    "text-completion-codestral": "codestral",
+    "vertex_ai_beta": "vertex_ai",
+}
+"""LiteLLM's further names of providers, which choose between its own ways of calling them."""
+
 KEYLESS = frozenset({"bedrock", "llamafile", "ollama", "ollama_chat"})
 """Providers without an API key: calls are signed, or the server is one's own."""
 

@@ -17,6 +17,15 @@ AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_to
 _KEYS = ("api_key", *AWS_CREDENTIALS)
 _SECRETS = (*_KEYS, "master_key", "redis_url")
 _MAY_BE_UNSET = ("master_key",)
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "model_type": "must be a mapping",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+}
 _NUMBERS = ("decimal_", "int_", "float_")
 
 T = TypeVar("T", bound=BaseModel)
@@ -121,5 +130,9 @@ def _words(error: Any) -> str:
         return "must be a whole number"
     if kind == "greater_than_equal":
         return f"must be a number from {bounds['ge']:g} up"
+    if kind == "less_than_equal":
+        return f"must be at most {bounds['le']:g}"
+    if kind in _WORDS:
+        return _WORDS[kind]
     message: str = error["msg"]
     return message.removeprefix("Value error, ")

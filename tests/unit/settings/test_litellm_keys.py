@@ -273,3 +273,89 @@ def test_only_administrators_use_a_console_where_the_file_says_so(tmp_path: Path
     for mode, only in (("admin_only", True), ("all", False)):
         found = read(tmp_path, f"general_settings: {{ui_access_mode: {mode}}}")
         assert found.administrators_console is only
+
+
+@pytest.mark.parametrize(
+    ("params", "model", "address"),
+    [
+        ("model: bedrock/converse/us.amazon.nova-pro", "us.amazon.nova-pro", "eu-west-3."),
+        ("model: bedrock/invoke/a.b", "a.b", "eu-west-3."),
+        ("model: bedrock/us-gov-west-1/a.b", "a.b", "us-gov-west-1."),
+        ("model: bedrock/us-east-1/6-month-commitment/a.b", "a.b", "us-east-1."),
+        ("model: bedrock_converse/a.b, aws_region_name: eu-north-1", "a.b", "eu-north-1."),
+        (
+            "model: 'bedrock/arn:aws:bedrock:us-east-2:1:inference-profile/x'",
+            "arn:aws:bedrock:us-east-2:1:inference-profile/x",
+            "us-east-2.",
+        ),
+        (
+            "model: bedrock/a.b, model_id: 'arn:aws:bedrock:us-east-2:1:inference-profile/x'",
+            "arn:aws:bedrock:us-east-2:1:inference-profile/x",
+            "us-east-2.",
+        ),
+        ("model: openai/responses/o1-pro", "o1-pro", "https://api.openai.com/v1"),
+        ("model: vertex_ai_beta/gemini-x, vertex_ai_location: us-east5", "gemini-x", "us-east5-"),
+        ("model: gpt-x, custom_llm_provider: azure_text, api_base: 'https://h'", "gpt-x", "https://h"),
+    ],
+)  # fmt: skip
+def test_the_way_in_which_litellm_calls_a_model_is_no_part_of_its_name(
+    tmp_path: Path, params: str, model: str, address: str
+) -> None:
+    """A region in the name is that of the address."""
+    found = deployment(tmp_path, f"{params}, api_key: k", AWS_REGION="eu-west-3").entries[0]
+    assert (found.model, address in found.api_base) == (model, True)
+
+
+def test_another_service_of_bedrocks_is_left_out(tmp_path: Path) -> None:
+    """Its agents are no models."""
+    found = deployment(tmp_path, "model: bedrock/agent/ABC/DEF")
+    assert (found.entries, "another service" in found.warnings[0]) == ((), True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "given", "called"),
+    [
+        ("openai", "http://h:8000/v1/chat/completions", "http://h:8000/v1"),
+        ("openai", "http://h:8000/v1/", "http://h:8000/v1"),
+        ("voyage", "https://h/v1/embeddings", "https://h/v1"),
+        ("anthropic", "https://h/v1/messages", "https://h"),
+        ("anthropic", "https://h/proxy/v1", "https://h/proxy"),
+        ("gemini", "https://h/v1beta", "https://h"),
+        ("azure", "https://h/openai/v1/", "https://h"),
+        ("azure", "https://h/openai/deployments/d%20e/chat/completions?api-version=v", "https://h"),
+        ("azure", "https://h/openai", "https://h"),
+        ("azure_ai", "https://r.services.ai.azure.com/models", "https://r.services.ai.azure.com/openai/v1"),
+        ("azure_ai", "https://r.eastus.models.ai.azure.com", "https://r.eastus.models.ai.azure.com/v1"),
+        ("azure_ai", "https://h/own", "https://h/own"),
+    ],
+)  # fmt: skip
+def test_what_a_path_adds_may_stand_in_the_address_already(
+    tmp_path: Path, provider: str, given: str, called: str
+) -> None:
+    """Such as a provider's page shows it."""
+    found = deployment(tmp_path, f"model: {provider}/x, api_key: k, api_base: '{given}'").entries[0]
+    assert found.api_base == called
+
+
+def test_azures_address_may_tell_deployment_and_version(tmp_path: Path) -> None:
+    """As its portal shows it; a version of the file comes first."""
+    given = "https://h/openai/deployments/d%20e/chat/completions?api-version=2024-10-21"
+    params = f"model: azure/x, api_key: k, api_base: '{given}'"
+    found = deployment(tmp_path, params).entries[0]
+    assert (found.model, found.api_version) == ("d e", "2024-10-21")
+    assert deployment(tmp_path, f"{params}, api_version: v").entries[0].api_version == "v"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("litellm_settings: {default_fallbacks: m}", "must be a list (got 'm')"),
+        ("router_settings: {model_group_alias: [a]}", "must be a mapping (got ['a'])"),
+        ("router_settings: {disable_cooldowns: maybe}", "must be true or false (got 'maybe')"),
+        ("general_settings: {max_parallel_requests: 1000000000000}", "must be at most 1"),
+    ],
+)
+def test_a_fault_says_what_would_be_right(tmp_path: Path, text: str, told: str) -> None:
+    """In words of the file, not of a library."""
+    (fault,) = faults(tmp_path, text)
+    assert f": {told}" in fault
