@@ -15,16 +15,16 @@ from tollgate.core.models.stream_usage import StreamUsage
 from tollgate.core.money.costs import OwnPrice, costs_of
 from tollgate.settings import provider_defaults as defaults
 from tollgate.settings.capacity import limits_of, weights_of
-from tollgate.settings.entries.provider_names import (
+from tollgate.settings.environment import Environment, variable_of
+from tollgate.settings.page_sections import LitellmParams, ModelEntry
+from tollgate.settings.sections import AWS_CREDENTIALS, Faults
+from tollgate.settings.upstreams.provider_names import (
     CannotServe,
     provider_of,
     routed,
     value_of,
 )
-from tollgate.settings.entries.upstream_addresses import upstream_address
-from tollgate.settings.environment import Environment, variable_of
-from tollgate.settings.page_sections import LitellmParams, ModelEntry
-from tollgate.settings.sections import AWS_CREDENTIALS, Faults
+from tollgate.settings.upstreams.upstream_addresses import upstream_address
 from tollgate.settings.validated import Credential
 
 AWS_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

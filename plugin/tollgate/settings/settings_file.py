@@ -17,7 +17,6 @@ from tollgate.core.models.wildcards import Wildcards
 from tollgate.core.requests.catalog import Alias
 from tollgate.settings.capacity import provider_limits
 from tollgate.settings.deployment_entries import Deployed, deploy
-from tollgate.settings.entries.credential_entries import Credentials, read_credentials
 from tollgate.settings.entries.dimension_settings import with_customer_headers
 from tollgate.settings.entries.priority_settings import prioritised
 from tollgate.settings.entries.router_entries import EVERY_MODEL, Cooldown, retries_of
@@ -38,6 +37,7 @@ from tollgate.settings.page_sections import (
     SettingsFile,
 )
 from tollgate.settings.sections import Faults, look_up, read_section
+from tollgate.settings.upstreams.credential_entries import Credentials, read_credentials
 from tollgate.settings.validated import PROBE_PRICE, Settings
 
 # LiteLLM's DEFAULT_ALLOWED_FAILS and DEFAULT_COOLDOWN_TIME_SECONDS.

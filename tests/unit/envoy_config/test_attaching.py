@@ -46,10 +46,8 @@ def bootstrap(folder: Path, *managers: dict[str, Any], **static: Any) -> Path:
     return folder / "envoy.yaml"
 
 
-def attached(
-    file: Path, place: Domain | PathPrefix = OURS, listener: str | None = None
-) -> Attached:
-    return attach(file, load(EXAMPLE_FILE), place, listener)
+def attached(file: Path, place: Domain | PathPrefix = OURS, *listeners: str) -> Attached:
+    return attach(file, load(EXAMPLE_FILE), place, listeners)
 
 
 def test_only_the_named_listener_changes(tmp_path: Path) -> None:
@@ -57,7 +55,7 @@ def test_only_the_named_listener_changes(tmp_path: Path) -> None:
     file = bootstrap(tmp_path, manager(), manager())
     with pytest.raises(SettingsError, match=r"several listeners speak HTTP \(l0, l1\)"):
         attached(file)
-    found = attached(file, listener="l1")
+    found = attached(file, OURS, "l1")
     before, after = (
         each[file]["static_resources"]["listeners"] for each in (found.before, found.files)
     )
@@ -74,6 +72,15 @@ def test_only_the_named_listener_changes(tmp_path: Path) -> None:
             {"route_config": {"virtual_hosts": [{"name": "own", "domains": ["llm.example"]}]}},
             "served by 'own' already",
         ),
+        (
+            {"route_config": {"virtual_hosts": [{"name": "own", "domains": ["LLM.example:*"]}]}},
+            "served by 'own' already",
+        ),
+        (
+            {"route_config": None, "scoped_routes": {"scoped_rds": {}}},
+            r"listener 'l0': scoped_routes\.scoped_rds: scopes that are sent",
+        ),
+        ({"route_config": None}, "listener 'l0': it has neither route_config nor rds"),
     ],
 )
 def test_what_cannot_be_merged_is_one_sentence(
@@ -171,3 +178,95 @@ def test_one_place_has_to_be_named(tmp_path: Path, options: list[str]) -> None:
     done = CliRunner().invoke(app, ["attach", str(file), *options])
     assert done.exit_code == 1
     assert "give one of --domain and --path-prefix" in done.stderr
+
+
+def test_scopes_that_stand_in_the_listener_are_served_each(tmp_path: Path) -> None:
+    """Each has a table of its own; one may be taken from a file."""
+    host = {"name": "all", "domains": ["*"], "routes": []}
+    table = {"name": "filed", "virtual_hosts": [host]}
+    (tmp_path / "rds.yaml").write_text(yaml.safe_dump({"resources": [table]}))
+    scopes = [
+        {"name": "a", "route_configuration": {"name": "own", "virtual_hosts": [host]}},
+        {"name": "b", "route_configuration_name": "filed"},
+    ]
+    scoped = {
+        "rds_config_source": {"path_config_source": {"path": str(tmp_path / "rds.yaml")}},
+        "scoped_route_configurations_list": {"scoped_route_configurations": scopes},
+    }
+    found = attached(bootstrap(tmp_path, manager(route_config=None, scoped_routes=scoped)))
+    told = yaml.safe_dump(found.files[tmp_path / "rds.yaml"])
+    assert len(found.changed) == 2
+    assert "llm.example" in told
+    assert "llm.example" in yaml.safe_dump(found.files[tmp_path / "envoy.yaml"])
+
+
+def test_a_table_of_two_listeners_is_served_by_both_or_by_none(tmp_path: Path) -> None:
+    """Through the other one, calls would reach providers and nobody would decide."""
+    host = {"name": "all", "domains": ["*"], "routes": []}
+    table = {"name": "shared", "virtual_hosts": [host]}
+    (tmp_path / "rds.yaml").write_text(yaml.safe_dump({"resources": [table]}))
+    source = {"path_config_source": {"path": str(tmp_path / "rds.yaml")}}
+    rds = {"route_config_name": "shared", "config_source": source}
+    file = bootstrap(
+        tmp_path, manager(route_config=None, rds=rds), manager(route_config=None, rds=rds)
+    )
+    with pytest.raises(SettingsError, match="listener 'l1' has the routes 'shared' too"):
+        attached(file, OURS, "l0")
+    found = attached(file, OURS, "l0", "l1")
+    (told,) = found.files[tmp_path / "rds.yaml"]["resources"]
+    assert [each["name"] for each in told["virtual_hosts"]].count("tollgate") == 1
+    for each in found.files[file]["static_resources"]["listeners"]:
+        assert len(each["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]) > 4
+
+
+def test_a_filter_gets_its_other_name_wherever_it_is_configured(tmp_path: Path) -> None:
+    """For a cluster among several, and within a matcher, too."""
+    own = {"typed_per_filter_config": {AUTHZ_FILTER: {"disabled": True}}}
+    several = {"weighted_clusters": {"clusters": [{"name": "c", "weight": 1, **own}]}}
+    hosts = [
+        {"name": "a", "domains": ["a"], "routes": [{"match": {"prefix": "/"}, "route": several}]},
+        {"name": "b", "domains": ["b"], "matcher": {"on_no_match": {"action": own}}},
+    ]
+    theirs = {"name": AUTHZ_FILTER, "typed_config": {"@type": f"{_TYPES}.http.rbac.v3.RBAC"}}
+    file = bootstrap(
+        tmp_path,
+        manager(http_filters=[theirs, ROUTER], route_config={"virtual_hosts": hosts}),
+    )
+    told = yaml.safe_dump(
+        attached(file).files[file]["static_resources"]["listeners"][0]["filter_chains"][0][
+            "filters"
+        ][0]["typed_config"]["route_config"]["virtual_hosts"][:2]
+    )
+    assert told.count(f"{AUTHZ_FILTER}.own") == 2
+    assert f"{AUTHZ_FILTER}:" not in told
+
+
+def test_hosts_that_a_server_sends_take_no_prefix(tmp_path: Path) -> None:
+    """Those that are there are not all."""
+    table = {"name": "r", "vhds": {"config_source": {}}, "virtual_hosts": []}
+    with pytest.raises(SettingsError, match="'r': vhds: a server sends its hosts"):
+        attached(bootstrap(tmp_path, manager(route_config=table)), PathPrefix("/llm"))
+
+
+def test_listeners_that_a_server_sends_are_said_so(tmp_path: Path) -> None:
+    """With the field, and what to send instead."""
+    file = tmp_path / "envoy.yaml"
+    file.write_text(yaml.safe_dump({"dynamic_resources": {"lds_config": {"ads": {}}}}))
+    with pytest.raises(SettingsError, match=r"dynamic_resources\.lds_config: listeners come"):
+        attached(file)
+
+
+def test_a_part_is_printed_singly(tmp_path: Path) -> None:
+    """As it is merged: the host with the domain, the log for Tollgate's routes alone."""
+    file = bootstrap(tmp_path, manager())
+
+    def printed(what: str) -> Any:
+        command = ["attach", str(file), "--domain", "llm.example", "--what", what]
+        done = CliRunner().invoke(app, command)
+        return yaml.safe_load(done.stdout) if done.exit_code == 0 else done.stderr
+
+    assert printed("virtual-host")["domains"] == ["llm.example", "llm.example:*"]
+    assert {each["name"] for each in printed("filters")} > {AUTHZ_FILTER}
+    assert all("filter" in each for each in printed("access-log"))
+    assert "tollgate" in {each["name"] for each in printed("clusters")}
+    assert "access-log" in printed("bounds")

@@ -13,6 +13,7 @@ import typer
 from tollgate import settings
 from tollgate.commands.errors import failing_clearly
 from tollgate.core.errors import SettingsError
+from tollgate.topology import ConfigPart
 
 if TYPE_CHECKING:
     from tollgate.envoy_config.attaching.attach import Attached
@@ -30,10 +31,14 @@ def attach(
         str | None, typer.Option(help="or a prefix of every host's paths, such as /llm")
     ] = None,
     listener: Annotated[
-        str | None, typer.Option(help="the listener, where several speak HTTP")
+        list[str] | None,
+        typer.Option(help="the listener, where several speak HTTP; several if given repeatedly"),
     ] = None,
     mode: Annotated[
         Literal["grpc", "native"] | None, typer.Option(help="how Envoy talks to Tollgate")
+    ] = None,
+    what: Annotated[
+        ConfigPart | None, typer.Option(help="print only what is added of this part")
     ] = None,
     diff: Annotated[bool, typer.Option("--diff", help="print what changes instead")] = False,
     output: Annotated[
@@ -61,10 +66,12 @@ def attach(
             ours = loaded.tollgate.model_copy(update={"mode": mode})
             loaded = replace(loaded, tollgate=ours)
         place = Domain(domain) if domain is not None else PathPrefix(path_prefix or "")
-        found = merge(envoy, loaded, place, listener)
+        found = merge(envoy, loaded, place, listener or ())
         for note in found.notes:
             print(f"note: {note}", file=sys.stderr)
-        if diff:
+        if what is not None:
+            _print_part(found, what)
+        elif diff:
             print(_diff(found), end="")
         elif output is not None:
             _write(found, output)
@@ -82,6 +89,14 @@ def _diff(found: Attached) -> str:
         )
         lines += unified_diff(old, new, str(path), f"{path} with Tollgate")
     return "".join(lines)
+
+
+def _print_part(found: Attached, what: ConfigPart) -> None:
+    from tollgate.envoy_config.yaml_text import yaml_text
+
+    if what not in found.parts:
+        raise SettingsError(f"--what: right is one of {', '.join(sorted(found.parts))}")
+    print(yaml_text(found.parts[what]), end="")
 
 
 def _print(found: Attached, envoy: Path) -> None:

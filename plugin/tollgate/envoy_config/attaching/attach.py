@@ -7,6 +7,7 @@ has not asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from tollgate.envoy_config.listener.listener import early_mutations, local_repli
 from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import plain
 from tollgate.settings import Settings
-from tollgate.topology import beside_serve
+from tollgate.topology import ConfigPart, beside_serve
 
 _TOKENS = "JwtAuthentication"
 _OFF = {
@@ -48,11 +49,15 @@ _PERIODIC = "DownstreamPeriodic"
 
 @dataclass(slots=True)
 class Attached:
-    """The files as they shall be, by their path, and what their owner has to know."""
+    """The files as they shall be, by their path, and what their owner has to know.
+
+    `parts`: what was added, part by part, for who merges it by hand.
+    """
 
     files: dict[Path, Json]
     before: dict[Path, Json]
     notes: list[str] = field(default_factory=list)
+    parts: dict[ConfigPart, object] = field(default_factory=dict)
 
     @property
     def changed(self) -> dict[Path, Json]:
@@ -61,26 +66,34 @@ class Attached:
 
 
 def attach(
-    bootstrap: Path, settings: Settings, place: Domain | PathPrefix, listener: str | None = None
+    bootstrap: Path, settings: Settings, place: Domain | PathPrefix, listeners: Sequence[str] = ()
 ) -> Attached:
     """Merge Tollgate into a bootstrap, and into the files that it takes routes from.
 
     Raises SettingsError when that cannot be done.
     """
     theirs = TheirFiles.read(bootstrap)
-    managers, taken = theirs.managers(listener), theirs.clusters()
+    managers, taken = theirs.managers(listeners), theirs.clusters()
     found = Attached(theirs.documents, deepcopy(theirs.documents))
     _check_clusters(bootstrap, taken, settings)
     for each in managers:
         _rename_filters(each, settings)
-    tables: list[Json] = []
     for each in managers:
-        _manager(each, settings, place, found.notes)
-        if not any(each.routes is table for table in tables):
-            tables.append(each.routes)
-            place.put(each.routes, settings, _switched_off(each, found.notes))
-            _leave_on(each, settings, found.notes)
-    _resources(theirs.document, settings)
+        _manager(each, settings, place, found)
+    done: list[Json] = []
+    for table in (table for each in managers for table in each.tables):
+        if any(table is each for each in done):
+            continue
+        done.append(table)
+        users = [each for each in managers if each.uses(table)]
+        off: Json = {}
+        for each in users:
+            off |= _switched_off(each, found.notes)
+        found.parts[ConfigPart.VIRTUAL_HOST] = place.put(table, settings, off)
+        for each in users:
+            _leave_on(each, table, settings, found.notes)
+    _resources(theirs.document, settings, found)
+    found.notes = list(dict.fromkeys(found.notes))
     return found
 
 
@@ -106,30 +119,45 @@ def _renamed(manager: Manager, name: str) -> str:
     of it follows.
     """
     other = f"{name}.own"
-    hosts = manager.routes.get("virtual_hosts") or []
-    for each in (manager.routes, *hosts, *(r for h in hosts for r in h.get("routes") or [])):
-        own = each.get("typed_per_filter_config") or {}
-        if name in own:
-            own[other] = own.pop(name)
+    for each in manager.tables:
+        _rename_in(each, name, other)
     return other
 
 
+def _rename_in(value: Any, name: str, other: str) -> None:
+    """Rename a filter wherever a route table configures it: for a table, a host, a route, a
+    cluster among several, and within matchers.
+    """
+    if isinstance(value, list):
+        for each in value:
+            _rename_in(each, name, other)
+    elif isinstance(value, dict):
+        own = value.get("typed_per_filter_config")
+        if isinstance(own, dict) and name in own:
+            own[other] = own.pop(name)
+        for each in value.values():
+            _rename_in(each, name, other)
+
+
 def _manager(
-    manager: Manager, settings: Settings, place: Domain | PathPrefix, notes: list[str]
+    manager: Manager, settings: Settings, place: Domain | PathPrefix, found: Attached
 ) -> None:
     config = manager.config
     theirs = config.get("http_filters") or []
     if not theirs:
-        raise SettingsError(f"the listener {manager.listener!r}: its http_filters are empty")
+        raise SettingsError(f"listener {manager.listener!r}: http_filters are empty")
     ours = [*place.filters, *http_filters(settings)]
+    found.parts[ConfigPart.FILTERS] = ours
     config["http_filters"] = [*theirs[:-1], *ours, theirs[-1]]
     early = config.get("early_header_mutation_extensions") or []
-    config["early_header_mutation_extensions"] = [plain(early_mutations()), *early]
-    _access_log(config, settings, notes)
-    _local_replies(config, settings)
+    ours = [plain(early_mutations())]
+    found.parts[ConfigPart.EARLY_MUTATIONS] = ours
+    config["early_header_mutation_extensions"] = [*ours, *early]
+    _access_log(config, settings, found)
+    _local_replies(config, settings, found)
 
 
-def _leave_on(manager: Manager, settings: Settings, notes: list[str]) -> None:
+def _leave_on(manager: Manager, table: Json, settings: Settings, notes: list[str]) -> None:
     """Leave filters of theirs on for calls, where what they find out about tokens says who asks.
 
     Management takes keys.
@@ -141,7 +169,7 @@ def _leave_on(manager: Manager, settings: Settings, notes: list[str]) -> None:
         for each in manager.config["http_filters"]
         if _kind(each) == _TOKENS and not each.get("disabled")
     ]
-    for host in manager.routes["virtual_hosts"]:
+    for host in table["virtual_hosts"]:
         for route in host.get("routes") or []:
             own = route.get("typed_per_filter_config") or {}
             if VERIFIED_FILTER in own:
@@ -166,13 +194,13 @@ def _switched_off(manager: Manager, notes: list[str]) -> Json:
     return off
 
 
-def _access_log(config: Json, settings: Settings, notes: list[str]) -> None:
+def _access_log(config: Json, settings: Settings, found: Attached) -> None:
     """Ours beside theirs. Running calls are told of periodically: theirs leave that out."""
     options = dict(config.get("access_log_options") or {})
     theirs = config.get("access_log") or []
     every = f"{settings.tollgate.lease_seconds / 3:g}s"
     if "access_log_flush_interval" in options or "access_log_flush_interval" in config:
-        notes.append(
+        found.notes.append(
             "access_log_flush_interval stays as it is; it has to be shorter than "
             f"{settings.tollgate.lease_seconds} s, or long calls are charged as held"
         )
@@ -183,15 +211,17 @@ def _access_log(config: Json, settings: Settings, notes: list[str]) -> None:
     ours = plain(access_log(settings))
     ours["filter"] = _both(_cel(_OURS), ours.get("filter"))
     config["access_log"] = [*theirs, ours]
+    found.parts[ConfigPart.ACCESS_LOG] = [ours]
 
 
-def _local_replies(config: Json, settings: Settings) -> None:
+def _local_replies(config: Json, settings: Settings, found: Attached) -> None:
     """Our words for our routes; theirs, and none, for all others."""
     theirs = config.get("local_reply_config") or {}
     ours = [
         each | {"filter": _both(_cel(_OURS), each.get("filter"))}
         for each in local_replies(settings)["mappers"]
     ]
+    found.parts[ConfigPart.LOCAL_REPLIES] = {"mappers": ours}
     mappers = [*ours, *(theirs.get("mappers") or [])]
     config["local_reply_config"] = {**theirs, "mappers": mappers}
 
@@ -210,13 +240,14 @@ def _cel(expression: str) -> Json:
     }
 
 
-def _resources(document: Json, settings: Settings) -> None:
+def _resources(document: Json, settings: Settings, found: Attached) -> None:
     static = document.setdefault("static_resources", {})
     added = {
-        "clusters": clusters(settings, beside_serve(settings.tollgate)),
-        "secrets": secrets(settings),
+        ConfigPart.CLUSTERS: clusters(settings, beside_serve(settings.tollgate)),
+        ConfigPart.SECRETS: secrets(settings),
     }
-    for name, each in added.items():
+    for part, each in added.items():
+        found.parts[part], name = each, str(part)
         if each:
             static[name] = [*(static.get(name) or []), *each]
     runtime = document.setdefault("layered_runtime", {})

@@ -31,22 +31,29 @@ class Domain:
         """What it needs before Tollgate's filters."""
         return []
 
-    def put(self, table: Json, settings: Settings, switched: Json) -> None:
-        """Add the host to a route table. `switched`: what of the other filters is off for it.
+    @property
+    def _domains(self) -> list[str]:
+        return [self.name] if "*" in self.name else [self.name, f"{self.name}:*"]
 
-        Raises SettingsError when the table has that host.
+    def put(self, table: Json, settings: Settings, switched: Json) -> object:
+        """Add the host to a route table, and return it. `switched`: what of the other filters is
+        off for it.
+
+        Raises SettingsError when the table has that host. Envoy compares hosts without regard to
+        case.
         """
-        hosts = _hosts(table)
+        hosts, ours = _hosts(table), {each.lower() for each in self._domains}
         for each in hosts:
-            if self.name in each.get("domains", ()):
+            if ours.intersection(str(domain).lower() for domain in each.get("domains") or ()):
                 raise SettingsError(
                     f"the host {self.name} is served by {each.get('name')!r} already: name another,"
                     " or use --path-prefix"
                 )
         host = virtual_host(settings)
-        host["domains"] = [self.name] if "*" in self.name else [self.name, f"{self.name}:*"]
+        host["domains"] = self._domains
         host["routes"] = [_switching(each, switched) for each in host["routes"]]
         hosts.append(host)
+        return host
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +74,26 @@ class PathPrefix:
         config = packed(script, clear_route_cache=False)
         return [{"name": PREFIX_FILTER, "typed_config": config, "disabled": True}]
 
-    def put(self, table: Json, settings: Settings, switched: Json) -> None:
-        """Put routes before all others of each host. `switched`: as for a Domain."""
+    def put(self, table: Json, settings: Settings, switched: Json) -> object:
+        """Put routes before all others of each host, and return them. `switched`: as for a
+        Domain.
+        """
         ours = virtual_host(settings)
         shown = ours["typed_per_filter_config"]
         routes = [_switching(self._beneath(each), {**shown, **switched}) for each in ours["routes"]]
         at = next(at for at, each in enumerate(routes) if not _is_deployment(each))
         routes.insert(at, _switching(_named_in_vain(), switched))
+        if table.get("vhds"):
+            raise SettingsError(
+                f"{table.get('name')!r}: vhds: a server sends its hosts: use --domain"
+            )
         for host in _hosts(table):
             if "matcher" in host:
                 raise SettingsError(
-                    f"{host.get('name')!r} has a matcher instead of routes: use --domain"
+                    f"{host.get('name')!r}: matcher: it has one instead of routes: use --domain"
                 )
             host["routes"] = [*deepcopy(routes), *(host.get("routes") or [])]
+        return routes
 
     def _beneath(self, route: Json) -> Json:
         """The route for paths with the prefix. Deployments are told by Tollgate's header alone."""

@@ -5,7 +5,7 @@ routes from.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,19 +21,24 @@ _FIELDS = (
     "access_log access_log_options access_log_flush_interval cds_config config_source "
     "default_filter_chain dynamic_resources early_header_mutation_extensions filter_chains "
     "http_filters layered_runtime lds_config local_reply_config path_config_source rds "
-    "route_config route_config_name scoped_routes static_resources typed_config "
-    "typed_per_filter_config virtual_hosts"
+    "rds_config_source route_config route_config_name route_configuration "
+    "route_configuration_name scoped_route_configurations scoped_route_configurations_list "
+    "scoped_routes static_resources typed_config typed_per_filter_config virtual_hosts"
 )
 _SNAKE = {re.sub(r"_(\w)", lambda match: match[1].upper(), name): name for name in _FIELDS.split()}
 
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """One HTTP connection manager, and where its routes stand."""
+    """One HTTP connection manager, and its tables of routes: several where they are scoped."""
 
     listener: str
     config: Json
-    routes: Json
+    tables: tuple[Json, ...]
+
+    def uses(self, table: Json) -> bool:
+        """Return whether a table is one of its own; several managers may share one."""
+        return any(table is each for each in self.tables)
 
 
 @dataclass(slots=True)
@@ -55,31 +60,67 @@ class TheirFiles:
         """The bootstrap."""
         return self.documents[self.bootstrap]
 
-    def managers(self, listener: str | None) -> list[Manager]:
-        """The connection managers of one listener: of the named one, or of the only one that has
-        any.
+    def managers(self, names: Sequence[str] = ()) -> list[Manager]:
+        """The connection managers of the named listeners, or of the only one that has any.
 
-        Raises SettingsError when none or several could be meant.
+        Raises SettingsError when none or several could be meant, or when another listener takes its
+        routes from a table that would change.
         """
         found: dict[str, list[Json]] = {}
         for each in self._listeners():
             if configs := list(_manager_configs(each)):
                 found.setdefault(str(each.get("name", "")), []).extend(configs)
-        if listener is None and len(found) > 1:
+        if not found:
+            raise SettingsError(f"{self.bootstrap}: {self._where_listeners_are()}")
+        if unknown := [each for each in names if each not in found]:
+            raise SettingsError(
+                f"{self.bootstrap}: no HTTP connection manager: {unknown[0]!r}, of"
+                f" {', '.join(found)}"
+            )
+        if not names and len(found) > 1:
             raise SettingsError(
                 f"{self.bootstrap}: several listeners speak HTTP ({', '.join(found)}): "
-                "name one with --listener"
+                "name one with --listener, or several"
             )
-        chosen = (
-            found.get(listener, [])
-            if listener is not None
-            else [each for several in found.values() for each in several]
+        chosen = [
+            Manager(name, config, self._tables(name, config))
+            for name in names or found
+            for config in found[name]
+        ]
+        self._check_others(
+            chosen, {name: each for name, each in found.items() if names and name not in names}
         )
-        if not chosen:
-            named = f"{listener!r}, of {', '.join(found) or 'none'}" if listener else "a listener"
-            raise SettingsError(f"{self.bootstrap}: no HTTP connection manager: {named}")
-        name = listener if listener is not None else next(iter(found))
-        return [Manager(name, each, self._routes(each)) for each in chosen]
+        return chosen
+
+    def _check_others(self, chosen: list[Manager], others: dict[str, list[Json]]) -> None:
+        """Raise SettingsError for a table that another listener uses.
+
+        Clients of that listener would reach Tollgate's routes, and nothing would decide there.
+        """
+        for name, configs in others.items():
+            for config in configs:
+                for table in self._known_tables(name, config):
+                    if any(each.uses(table) for each in chosen):
+                        raise SettingsError(
+                            f"{self.bootstrap}: the listener {name!r} has the routes"
+                            f" {table.get('name')!r} too: name it with --listener as well"
+                        )
+
+    def _known_tables(self, listener: str, manager: Json) -> tuple[Json, ...]:
+        try:
+            return self._tables(listener, manager)
+        except SettingsError:
+            return ()  # routes that cannot be changed here are shared with nobody
+
+    def _where_listeners_are(self) -> str:
+        source = self.document.get("dynamic_resources", {}).get("lds_config")
+        if isinstance(source, dict) and _path(source) is None:
+            return (
+                "dynamic_resources.lds_config: listeners come from a server: put what "
+                "`tollgate envoy-config --what filters`, `--what virtual-host` and "
+                "`--what access-log` print into what that server sends"
+            )
+        return "static_resources.listeners: none has an HTTP connection manager"
 
     def clusters(self) -> list[str]:
         """The names of the clusters that are there."""
@@ -95,26 +136,47 @@ class TheirFiles:
         path = _path(config)
         return [] if path is None else self._document(path).get("resources") or []
 
-    def _routes(self, manager: Json) -> Json:
-        """The route table of a connection manager. Raises SettingsError where nobody
-        can change it.
+    def _tables(self, listener: str, manager: Json) -> tuple[Json, ...]:
+        """The route tables of a connection manager. Raises SettingsError where nobody
+        can change them.
         """
+        where = f"{self.bootstrap}: listener {listener!r}"
         if isinstance(manager.get("route_config"), dict):
-            table: Json = manager["route_config"]
-            return table
-        rds = manager.get("rds")
-        path = _path(rds.get("config_source")) if isinstance(rds, dict) else None
+            return (manager["route_config"],)
+        if isinstance(manager.get("rds"), dict):
+            rds = manager["rds"]
+            name = rds.get("route_config_name")
+            return (self._table(name, rds.get("config_source"), f"{where}: rds.config_source"),)
+        if isinstance(manager.get("scoped_routes"), dict):
+            return tuple(self._scoped_tables(manager["scoped_routes"], f"{where}: scoped_routes"))
+        raise SettingsError(f"{where}: it has neither route_config nor rds nor scoped_routes")
+
+    def _scoped_tables(self, scoped: Json, where: str) -> Iterator[Json]:
+        """Yield the table of each scope that stands in the manager itself."""
+        listed = scoped.get("scoped_route_configurations_list") or {}
+        scopes = listed.get("scoped_route_configurations")
+        if not scopes:
+            raise SettingsError(f"{where}.scoped_rds: scopes that are sent cannot be merged into")
+        for scope in scopes:
+            if isinstance(scope.get("route_configuration"), dict):
+                yield scope["route_configuration"]
+            else:
+                source = scoped.get("rds_config_source")
+                name = scope.get("route_configuration_name")
+                yield self._table(name, source, f"{where}.rds_config_source")
+
+    def _table(self, name: object, source: object, where: str) -> Json:
+        path = _path(source)
         if path is None:
             raise SettingsError(
-                f"{self.bootstrap}: the routes come from a server: put what "
+                f"{where}: the routes come from a server: put what "
                 "`tollgate envoy-config --what virtual-host` prints into what that server sends"
             )
-        name = rds.get("route_config_name") if isinstance(rds, dict) else None
         for each in self._document(path).get("resources") or []:
             if each.get("name") == name:
                 found: Json = each
                 return found
-        raise SettingsError(f"{path}: no route table {name!r}")
+        raise SettingsError(f"{where}: {path} has no route table {name!r}")
 
     def _document(self, path: Path) -> Json:
         if path not in self.documents:

@@ -1,0 +1,1 @@
+"""Read where the deployments of a LiteLLM file are called, and with what."""
