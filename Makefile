@@ -11,6 +11,7 @@
 # make stores   the tests of the store's ports over each kind of store: a primary that sentinels
 #               watch and a cluster, with a user who has just the rights that we need; Redis 6.2,
 #               7.0 and 8.2; TLS (Debian's packages)
+# make kafka    events to a real broker of Kafka (needs Java and Maven)
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md); ARGS=--store=cluster kills primaries and moves slots
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
@@ -34,7 +35,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: pictures run test check format proto envoy lock bench bench-cluster bench-quick bench-models bench-peers bench-console bench-history bench-litellm soak chaos doctor envoys forms manifests fuzz h2spec
+.PHONY: pictures run test check format proto envoy lock bench bench-cluster bench-quick bench-models bench-peers bench-console bench-history bench-litellm soak chaos doctor envoys forms manifests fuzz h2spec stores kafka
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -160,9 +161,11 @@ stores: $(VENV)/dev $(SERVERS)/ready
 	  echo "Valkey, $$kind:"; \
 	  TOLLGATE_TEST_STORE=$$kind $(BIN)/pytest -q $(STORE_TESTS) -k "$(STORE_SELECTION)" $(ARGS) || exit 1; \
 	done
-	export LD_LIBRARY_PATH=$$(echo $(DEBIAN_REDIS)/lib/*); \
+	export LD_LIBRARY_PATH=$$(echo $(DEBIAN_REDIS)/lib/*); tested=; \
 	for server in $$(find $(abspath $(SERVERS)) -path '*/bin/redis-server' ! -path '*/scripts/*'); do \
-	  $$server --version; \
+	  version=$$($$server --version | sed 's/.* v=\([^ ]*\).*/\1/'); \
+	  case "$$tested " in *" $$version "*) continue ;; esac; \
+	  tested="$$tested $$version"; echo "Redis $$version:"; \
 	  TOLLGATE_TEST_SERVER=$$server $(BIN)/pytest -q $(STORE_TESTS) \
 	    -k "$(STORE_SELECTION) and not cluster and not postgresql" $(ARGS) || exit 1; \
 	done
@@ -180,6 +183,16 @@ $(SERVERS)/ready: Makefile | $(BIN)/python
 	if command -v apt-get >/dev/null; then \
 	  cd $(SERVERS)/debian && apt-get -qq download redis-server redis-tools liblzf1 && for each in *.deb; do dpkg -x $$each . || exit 1; done; \
 	fi
+	touch $@
+
+# Kafka's own broker, from its archives.
+KAFKA := $(abspath $(VENV))/kafka-4.3.1
+kafka: $(VENV)/dev $(KAFKA)/ready
+	TOLLGATE_TEST_KAFKA=$(KAFKA)/jars $(BIN)/pytest -q tests/contract/test_event_brokers.py -k kafka $(ARGS)
+
+$(KAFKA)/ready: tests/brokers.xml
+	rm -rf $(KAFKA)
+	mvn -q -B -f tests/brokers.xml dependency:copy-dependencies -DoutputDirectory=$(KAFKA)/jars
 	touch $@
 
 forms: $(VENV)/dev

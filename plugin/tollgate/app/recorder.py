@@ -108,12 +108,24 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
 
 
 def event_sink(entry: EventSinkEntry) -> EventSink:
-    """Return the sink of an entry; only a webhook needs an HTTP client."""
-    if entry.webhook is None:
-        assert entry.file is not None
-        return FileSink(entry.name, entry.file)
+    """Return the sink of an entry. What a sink needs is loaded with it alone."""
+    match entry:
+        case EventSinkEntry(file=Path() as file):
+            return FileSink(entry.name, file)
+        case EventSinkEntry(nats=str(servers), subject=str(subject)):
+            from tollgate.adapters.events.nats_sink import NatsSink
+
+            return NatsSink(entry.name, servers.split(","), subject, entry.credentials)
+        case EventSinkEntry(kafka=str(brokers), topic=str(topic)):
+            from tollgate.adapters.events.kafka_sink import KafkaAccess, KafkaSink
+
+            access = KafkaAccess(
+                brokers, entry.tls, entry.ca, entry.username, entry.password, entry.mechanism
+            )
+            return KafkaSink(entry.name, access, topic)
     from tollgate.adapters.events.webhook import WebhookSink
 
+    assert entry.webhook is not None
     return WebhookSink(entry.name, entry.webhook, entry.secret)
 
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec.json import Encoder
 
@@ -38,13 +38,20 @@ class SinkUnavailable(TollgateError):
     """A sink did not acknowledge events; they are delivered again."""
 
 
+class Event(NamedTuple):
+    """An event as JSON, and its id."""
+
+    id: str
+    text: bytes
+
+
 class EventSink(Protocol):
     """Takes events. `name`: tells it apart, also after a restart."""
 
     name: str
 
-    async def deliver(self, events: Sequence[bytes]) -> None:
-        """Deliver events, each as JSON. Raises SinkUnavailable unless they are acknowledged."""
+    async def deliver(self, events: Sequence[Event]) -> None:
+        """Deliver events. Raises SinkUnavailable unless they are acknowledged."""
         ...
 
     async def close(self) -> None:
@@ -160,8 +167,8 @@ class EventPublisher:
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
 
-def event(organization: str, settled: Settled) -> bytes:
-    """Return the event of a settled call as JSON, in the form of docs/events.schema.json."""
+def event(organization: str, settled: Settled) -> Event:
+    """Return the event of a settled call, in the form of docs/events.schema.json."""
     record = settled.record
     payers: dict[str, Any] = {}
     for scope in record.scopes:
@@ -195,13 +202,19 @@ def event(organization: str, settled: Settled) -> bytes:
             for each in charged_parts(record)
         ],
     }
-    return _encode(told)
+    return Event(record.id, _encode(told))
 
 
-def joined(events: Sequence[bytes]) -> bytes:
+def joined(events: Sequence[Event]) -> bytes:
     """Return several events as one JSON document."""
     version = _encode(SCHEMA_VERSION)
-    return b'{"schema_version":' + version + b',"events":[' + b",".join(events) + b"]}"
+    return (
+        b'{"schema_version":'
+        + version
+        + b',"events":['
+        + b",".join(each.text for each in events)
+        + b"]}"
+    )
 
 
 def _moment(instant_us: int) -> str:

@@ -23,7 +23,7 @@ from tollgate.logs import LogFormat, LogLevel
 from tollgate.settings.entries.alert_settings import AlertSettings
 from tollgate.settings.entries.default_limits import default_limits_of
 from tollgate.settings.entries.dimension_settings import DimensionSettings, dimensions_of
-from tollgate.settings.entries.event_entry import EventSinkEntry
+from tollgate.settings.entries.event_entry import EventSinkEntry, find_twice
 from tollgate.settings.entries.identity_settings import IdentitySettings
 from tollgate.settings.entries.limit_entry import LimitSetting
 from tollgate.settings.grpc_settings import GrpcSettings
@@ -332,6 +332,8 @@ class TollgateSettings(GrpcSettings):
         _check_labels(self.metrics.labels, self.dimensions)
         if self.events and self.history_database is None:
             raise ValueError("events need a history, whose recorder delivers them")
+        if (twice := find_twice(self.events)) is not None:
+            raise ValueError(f"events: {twice} is there twice")
         return self
 
     def limits_of_all(self) -> list[tuple[Limit, str]]:
