@@ -38,7 +38,7 @@ class SinkUnavailable(TollgateError):
     """A sink did not acknowledge events; they are delivered again."""
 
 
-class Event(NamedTuple):
+class CallEvent(NamedTuple):
     """An event as JSON, and its id."""
 
     id: str
@@ -50,7 +50,7 @@ class EventSink(Protocol):
 
     name: str
 
-    async def deliver(self, events: Sequence[Event]) -> None:
+    async def deliver(self, events: Sequence[CallEvent]) -> None:
         """Deliver events. Raises SinkUnavailable unless they are acknowledged."""
         ...
 
@@ -167,7 +167,7 @@ class EventPublisher:
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
 
-def event(organization: str, settled: Settled) -> Event:
+def event(organization: str, settled: Settled) -> CallEvent:
     """Return the event of a settled call, in the form of docs/events.schema.json."""
     record = settled.record
     payers: dict[str, Any] = {}
@@ -202,10 +202,10 @@ def event(organization: str, settled: Settled) -> Event:
             for each in charged_parts(record)
         ],
     }
-    return Event(record.id, _encode(told))
+    return CallEvent(record.id, _encode(told))
 
 
-def joined(events: Sequence[Event]) -> bytes:
+def joined(events: Sequence[CallEvent]) -> bytes:
     """Return several events as one JSON document."""
     version = _encode(SCHEMA_VERSION)
     return (

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tollgate.reporting.call_events import Event, SinkUnavailable
+from tollgate.reporting.call_events import CallEvent, SinkUnavailable
 
 
 class FileSink:
@@ -20,7 +20,7 @@ class FileSink:
         self.name = name
         self._file = file
 
-    async def deliver(self, events: Sequence[Event]) -> None:
+    async def deliver(self, events: Sequence[CallEvent]) -> None:
         """Append events. Raises SinkUnavailable."""
         try:
             await asyncio.to_thread(self._append, events)
@@ -30,7 +30,7 @@ class FileSink:
     async def close(self) -> None:
         """Do nothing: no file is open."""
 
-    def _append(self, events: Sequence[Event]) -> None:
+    def _append(self, events: Sequence[CallEvent]) -> None:
         self._file.touch(mode=0o600)
         with self._file.open("ab") as written:
             written.write(b"".join(each.text + b"\n" for each in events))

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from tollgate.reporting.call_events import SCHEMA_VERSION, Event, SinkUnavailable
+from tollgate.reporting.call_events import SCHEMA_VERSION, CallEvent, SinkUnavailable
 
 # It logs each of its many attempts; the publisher logs an outage once.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -62,7 +62,7 @@ class KafkaSink:
         self._topic = topic
         self._producer: AIOKafkaProducer | None = None
 
-    async def deliver(self, events: Sequence[Event]) -> None:
+    async def deliver(self, events: Sequence[CallEvent]) -> None:
         """Produce events. Raises SinkUnavailable unless the brokers have acknowledged each."""
         try:
             async with asyncio.timeout(2 * _TIMEOUT_S):

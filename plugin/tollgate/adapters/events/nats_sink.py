@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 
-from tollgate.reporting.call_events import Event, SinkUnavailable
+from tollgate.reporting.call_events import CallEvent, SinkUnavailable
 
 _TIMEOUT_S = 10.0
 
@@ -34,7 +34,7 @@ class NatsSink:
         # Why no server could be connected to, which the client tells apart from that.
         self._reason: Exception | None = None
 
-    async def deliver(self, events: Sequence[Event]) -> None:
+    async def deliver(self, events: Sequence[CallEvent]) -> None:
         """Publish events. Raises SinkUnavailable unless the stream has acknowledged each."""
         self._reason = None
         try:

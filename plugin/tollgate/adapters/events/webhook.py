@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from tollgate.reporting.call_events import Event, SinkUnavailable, joined
+from tollgate.reporting.call_events import CallEvent, SinkUnavailable, joined
 
 _TIMEOUT_S = 10.0
 
@@ -24,7 +24,7 @@ class WebhookSink:
         self._secret = secret
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_S)
 
-    async def deliver(self, events: Sequence[Event]) -> None:
+    async def deliver(self, events: Sequence[CallEvent]) -> None:
         """Deliver events. Raises SinkUnavailable unless they are acknowledged."""
         body = joined(events)
         headers = {"content-type": "application/json"}
