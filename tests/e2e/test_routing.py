@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
-from tests.e2e.gateway import CONFIG, Gateway, gateway
+from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
 
 MORE = """
   - model_name: pool
@@ -28,6 +28,9 @@ MORE = """
   - model_name: shaky
     litellm_params: {model: azure/gpt-4o, api_base: http://mock-llm, api_key: k, weight: 0}
     model_info: {id: shaky-good, base_model: gpt-4o}
+  - model_name: shared
+    litellm_params: {model: openai/gpt-4o, api_base: http://mock-llm/v1, api_key: k,
+        limits: [{meter: requests, amount: 20, per: 1h, shares: {team-a: 0.5}}]}
   - model_name: down
     litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", api_key: k}
 router_settings:
@@ -66,6 +69,30 @@ async def test_a_group_takes_what_its_deployments_take_together(ours: Gateway) -
     assert 0 < int(refused.headers["retry-after"]) <= 60
     served = await ours.records(model="pool", limit=100)
     assert Counter(each["model_id"] for each in served) == {"pool-small": 3, "pool-large": 5}
+
+
+async def test_a_team_has_its_share_of_a_saturated_deployment(ours: Gateway) -> None:
+    """Half of the limit is common, whoever takes it; of the rest half is the team's. Whoever is
+    refused is told of the share, and so is who looks a key up.
+    """
+    greedy = await ours.key(key_alias="greedy")
+    replies = await asyncio.gather(*(ours.chat(greedy, model="shared") for _ in range(20)))
+    assert Counter(each.status_code for each in replies) == {200: 10, 429: 10}
+    await ours.manage("/team/new", team_id="team-a")
+    entitled = await ours.key(team_id="team-a", models=["shared"])
+    replies = await asyncio.gather(*(ours.chat(entitled, model="shared") for _ in range(20)))
+    assert Counter(each.status_code for each in replies) == {200: 5, 429: 15}
+    await ours.settled()
+    refused = await ours.chat(entitled, model="shared")
+    assert "share of team-a: Limit 5 at once (10 per 1h), Used 5" in message(refused)
+    usage = await ours.client.get(
+        f"{ours.url}/v1/usage", params={"key": entitled}, headers=bearer(MASTER)
+    )
+    whole, share = [each for each in usage.json()["limits"] if each["scope"] == "deployment"]
+    assert (whole["words"], whole["amount"], whole["used"]) == ("requests per hour", 20, 15)
+    assert (share["words"], share["left"]) == ("requests per hour, share of team-a", 0)
+    (record, *_) = await ours.records(model="shared", limit=1)
+    assert "deployment:shared" in record["counted_in"]
 
 
 async def test_a_providers_budget_is_told_as_429(ours: Gateway) -> None:

@@ -174,7 +174,11 @@ class World:
             OutputLimits([(["gpt-4o"], 16_384)]),
         )
         self.levels = Levels(
-            self.registry, self.counters, self.clock, Policy(proxy=self.reports.proxy)
+            self.registry,
+            self.counters,
+            self.clock,
+            Policy(proxy=self.reports.proxy),
+            self.reports.catalog,
         )
         self.refusals = MemoryRefusals()
         self.refused = Refusals(self.refusals, self.clock)

@@ -89,7 +89,7 @@ async def serve_admin(
         for state in (api.state, console.state):
             state.management = services.management(settings, catalog)
             state.reports = services.reports(settings, catalog)
-            state.levels = services.levels(settings)
+            state.levels = services.levels(settings, catalog)
         # Another master key signs everybody out.
         console.state.sessions = _sessions(settings)
 
@@ -183,10 +183,10 @@ class _Services:
             agreed.output_limits,
         )
 
-    def levels(self, settings: Settings) -> Levels:
+    def levels(self, settings: Settings, catalog: Catalog) -> Levels:
         """Return levels of limits by some settings."""
         policy = terms(settings).policy
-        return Levels(self._registry, self.core.counters, self.core.clock, policy)
+        return Levels(self._registry, self.core.counters, self.core.clock, policy, catalog)
 
 
 def _applications(
@@ -195,7 +195,7 @@ def _applications(
     """Return the management API, and the console that it serves beside itself."""
     catalog = services.core.priced.catalog
     management = services.management(settings, catalog)
-    reports, levels = services.reports(settings, catalog), services.levels(settings)
+    reports, levels = services.reports(settings, catalog), services.levels(settings, catalog)
     console = create_console(
         management,
         reports,

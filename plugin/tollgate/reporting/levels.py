@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
-from tollgate.core.callers.rules import Caller, Policy, scopes_of
+from tollgate.core.callers.rules import Caller, Policy, Upstream, scopes_of
 from tollgate.core.callers.scope_names import scope_name
 from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_of
+from tollgate.core.callers.share_names import divided
 from tollgate.core.entities import (
     BUDGETED,
     Budget,
@@ -28,6 +29,7 @@ from tollgate.core.entities import (
 from tollgate.core.limits import bucket, shared_bucket
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
+    UPSTREAM,
     Account,
     Balance,
     Meter,
@@ -36,6 +38,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
 )
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
+from tollgate.core.requests.catalog import Catalog
 from tollgate.ports import Clock, Counters, Registry, entity_of
 
 _US_PER_HOUR = 3_600_000_000
@@ -83,8 +86,11 @@ class MetLevel:
 
     @property
     def is_shared_with_all(self) -> bool:
-        """Whether it is the whole proxy's, whose amounts are not told to holders of keys."""
-        return self.level.scope.kind == ScopeKind.PROXY
+        """Whether it is the whole proxy's, or that of a deployment or provider, whose amounts are
+        not told to holders of keys.
+        """
+        kind = self.level.scope.kind
+        return kind == ScopeKind.PROXY or kind in UPSTREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +103,23 @@ class Emptying:
 
 
 class Levels:
-    """Reads where limits stand. `policy`: those that the configuration gives."""
+    """Reads where limits stand. `policy`: those that the configuration gives; `catalog`: which
+    deployments serve the models that a key may use.
+    """
 
     def __init__(
-        self, registry: Registry, counters: Counters, clock: Clock, policy: Policy
+        self,
+        registry: Registry,
+        counters: Counters,
+        clock: Clock,
+        policy: Policy,
+        catalog: Catalog,
     ) -> None:
         self._registry = registry
         self._counters = counters
         self._clock = clock
         self._policy = policy
+        self._catalog = catalog
 
     @property
     def now_us(self) -> int:
@@ -124,14 +138,33 @@ class Levels:
         return await self._read(owned)
 
     async def of_key(self, key: Key) -> list[MetLevel]:
-        """Return the levels of all scopes that calls of a key meet, the widest first."""
+        """Return the levels of all scopes that calls of a key meet, the widest first; then those of
+        the deployments that may serve them, and of their providers.
+        """
         caller = await self._caller_of(key)
         limits = [
             (scope, each if self._policy.enforce else replace(each, shadow=True))
-            for scope, each in scopes_of(caller, self._policy)
+            for scope, each in (
+                *scopes_of(caller, self._policy),
+                *self._upstreams_of(caller),
+            )
         ]
-        (found,) = await self._read([(caller.place, limits)])
+        (found,) = await self._read([(caller.place, limits)], caller)
         return [MetLevel(each, scope_name(caller, each.scope)) for each in found]
+
+    def _upstreams_of(self, caller: Caller) -> Upstream:
+        """Return the scopes of the deployments that may serve a caller."""
+        if not self._policy.upstreams:
+            return ()
+        allowed, catalog = caller.models, self._catalog
+        found = {
+            scope: limits
+            for name, model in catalog.models.items()
+            if allowed.refused_by(model) is None
+            for deployment in catalog.deployments(name)
+            for scope, limits in self._policy.upstreams.get(deployment.id, ())
+        }
+        return tuple(sorted(found.items(), key=lambda each: each[0].kind != ScopeKind.PROVIDER))
 
     async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:
         """Return the limits of dollars that will be used up first at the rate of the last hour.
@@ -149,14 +182,20 @@ class Levels:
         return sorted(found, key=lambda each: each.empty_us)[:count]
 
     async def _read(
-        self, owned: Sequence[tuple[str, list[tuple[Scope, LimitSet]]]]
+        self,
+        owned: Sequence[tuple[str, list[tuple[Scope, LimitSet]]]],
+        caller: Caller = Caller(),  # noqa: B008 - frozen
     ) -> list[list[Level]]:
-        """Return the levels of limits that each belong to somebody of an organization."""
+        """Return the levels of limits that each belong to somebody of an organization.
+
+        `caller`: whose shares of limits are told.
+        """
         now_us = self._clock.now_us()
         accounts: defaultdict[str, list[tuple[int, Account]]] = defaultdict(list)
         for number, (organization, limits) in enumerate(owned):
             for scope, each in limits:
                 quotas = each.in_force(now_us, tokens=True, money=True)
+                quotas = divided(quotas, each, caller.key, caller.team)
                 if quotas:
                     account = Account(scope, quotas, each.spend_period(now_us))
                     accounts[organization].append((number, account))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.management_fixtures import Api, World
@@ -9,7 +10,10 @@ from tests.unit.management_fixtures import Api, World
 from tollgate.adapters.http_api.routes.lookups.own_usage import READS_A_MINUTE
 from tollgate.commands.reports.explain import met_limits
 from tollgate.core.callers.rules import Policy
-from tollgate.core.limits.accounts import Scope, ScopeKind
+from tollgate.core.entities import LimitSet, Team
+from tollgate.core.limits.accounts import Meter, Scope, ScopeKind
+from tollgate.core.limits.limit import Bucket, Limit, described
+from tollgate.core.limits.shares import Shares
 from tollgate.management.virtual_keys import as_hash
 from tollgate.reporting.levels import Levels
 
@@ -132,9 +136,33 @@ async def test_without_enforcement_every_limit_is_told_to_be_in_shadow_mode(worl
     """`enforce: false` is the shadow mode of all limits there are."""
     made = await world.management.keys.create(lambda key, _: key)
     policy = Policy(proxy=world.reports.proxy, enforce=False)
-    levels = Levels(world.registry, world.counters, world.clock, policy)
+    levels = Levels(world.registry, world.counters, world.clock, policy, world.reports.catalog)
     (met,) = await levels.of_key(made.live.entity)
     assert met.level.quota.enforcement.shadow
+
+
+async def test_limits_of_the_deployments_that_serve_a_key_are_told(world: World) -> None:
+    """Those of models that it may use, with its share; amounts as the whole proxy's, to
+    administrators.
+    """
+    shared = Limit(Meter.REQUESTS, 20, Bucket(60), shares=Shares((("t", 500),)))
+    scopes = {
+        name: ((Scope(ScopeKind.DEPLOYMENT, name), LimitSet((shared,))),)
+        for name in ("gpt-4o", "unpriced")
+    }
+    policy = Policy(upstreams=scopes)
+    levels = Levels(world.registry, world.counters, world.clock, policy, world.reports.catalog)
+    await world.management.teams.create(Team("t"), lambda team, _: team)
+    made = await world.management.keys.create(
+        lambda key, _: replace(key, team_id="t", models=("gpt-4o",))
+    )
+    met = await levels.of_key(made.live.entity)
+    assert [(each.scope_name, described(each.level.quota)) for each in met] == [
+        ("gpt-4o", "requests per min (RPM)"),
+        ("gpt-4o", "requests per min (RPM), share of t"),
+    ]
+    assert [each.level.amount for each in met] == [20, 5]
+    assert all(each.is_shared_with_all for each in met)
 
 
 async def test_the_command_line_prints_every_limit_that_a_key_meets(api: Api) -> None:

@@ -107,6 +107,7 @@ class SpendLog(ResponseBody):
     status: int
     usage: str
     shadow: str = ""
+    counted_in: tuple[str, ...] = ()
     startTime: PrintedTime  # noqa: N815 - LiteLLM's name
     endTime: PrintedTime  # noqa: N815 - LiteLLM's name
 
@@ -163,6 +164,7 @@ def log(settled: Settled) -> SpendLog:
         status=record.status,
         usage=record.certainty,
         shadow=record.shadow,
+        counted_in=record.scopes,
         startTime=record.admitted_us,
         endTime=settled.settled_us,
     )
