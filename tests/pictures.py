@@ -43,19 +43,7 @@ async def take(folder: Path, *, every_page: bool) -> None:
 
 async def _prepare(tollgate: Gateway) -> dict[str, str]:
     """Make teams, keys and calls; return the addresses of the pages by their name."""
-    await tollgate.manage("/organization/new", organization_id="acme", organization_alias="Acme")
-    for team, leader, members in (("support", "bob", ("fay", "gus")), ("research", "ada", ())):
-        roles = [{"user_id": leader, "role": "admin"}]
-        roles += [{"user_id": each, "role": "user"} for each in members]
-        await tollgate.manage(
-            "/team/new",
-            team_id=team,
-            organization_id="acme",
-            members_with_roles=roles,
-            max_budget=25,
-            budget_duration="1mo",
-            team_member_budget=5,
-        )
+    await _make_teams(tollgate)
     bobs = await tollgate.key(
         user_id="bob",
         team_id="support",
@@ -104,6 +92,22 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "audit": "/ui/audit",
         "mine": bobs,
     }
+
+
+async def _make_teams(tollgate: Gateway) -> None:
+    await tollgate.manage("/organization/new", organization_id="acme", organization_alias="Acme")
+    for team, leader, members in (("support", "bob", ("fay", "gus")), ("research", "ada", ())):
+        roles = [{"user_id": leader, "role": "admin"}]
+        roles += [{"user_id": each, "role": "user"} for each in members]
+        await tollgate.manage(
+            "/team/new",
+            team_id=team,
+            organization_id="acme",
+            members_with_roles=roles,
+            max_budget=25,
+            budget_duration="1mo",
+            team_member_budget=5,
+        )
 
 
 async def _take(

@@ -153,9 +153,6 @@ class Admissions:
         self._terms = terms
         self._clock = clock
         self._new_id = new_id
-        estimator = Estimator(
-            estimates, terms.output_limits, terms.default_output_tokens, sound_length
-        )
         known_accounts = KnownAccounts(terms.policy)
         dimensions = terms.policy.dimensions
         trusted = () if rules is None else rules.trusted_proxies
@@ -168,14 +165,10 @@ class Admissions:
             terms.fallbacks,
             cools,
         )
-        holding = Holding(hold_waits, undo)
-        self._service = Service(
-            self._choice,
-            Planner(self._choice, estimator, known_accounts, clock),
-            holding,
-            StrictFit(estimator, holding, terms.default_output_tokens),
-            self._callers,
-            new_id,
+        self._service = self._serving(
+            Estimator(estimates, terms.output_limits, terms.default_output_tokens, sound_length),
+            known_accounts,
+            Holding(hold_waits, undo),
         )
         self._early = EarlyRefusals(
             self._callers,
@@ -190,6 +183,18 @@ class Admissions:
         )
         self._refusal_notes = refusal_notes
         self._told: _Told | None = None
+
+    def _serving(
+        self, estimator: Estimator, known_accounts: KnownAccounts, holding: Holding
+    ) -> Service:
+        return Service(
+            self._choice,
+            Planner(self._choice, estimator, known_accounts, self._clock),
+            holding,
+            StrictFit(estimator, holding, self._terms.default_output_tokens),
+            self._callers,
+            self._new_id,
+        )
 
     async def admit(self, request: Request) -> Decision:
         """Decide about a request. Never raises, whatever the client or the store does."""

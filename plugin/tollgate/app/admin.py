@@ -31,10 +31,10 @@ from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.added.entry_checks import EntryChecks, added_models_passed_on
 from tollgate.app.added.put_in_force import PutInForce
-from tollgate.app.alerting import keep_telling
 from tollgate.app.base import DAY_US, Core, terms
 from tollgate.app.creating import creation_of
 from tollgate.app.diagnosis_facts import DiagnosisFacts
+from tollgate.app.watching.alerting import keep_telling
 from tollgate.app.watching.evictions import watch_evictions
 from tollgate.app.watching.measuring import Measuring, fullest_limits_collector
 from tollgate.app.watching.tracing import call_spans, exported

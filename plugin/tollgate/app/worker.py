@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,22 +28,11 @@ from tollgate.adapters.envoy.grpc.call import (
 )
 from tollgate.adapters.envoy.grpc.health import Health
 from tollgate.adapters.envoy.grpc.tls import TlsFiles
-from tollgate.adapters.sound import TaggedSound
-from tollgate.adapters.tokenizer import token_counters
-from tollgate.adapters.valkey.alerts.alert_book import ValkeyAlertBook
-from tollgate.adapters.valkey.counters.value_book import ValkeyValueBook
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
 from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
-from tollgate.adapters.valkey.refusals.refusal_book import ValkeyRefusalBook
-from tollgate.admission.admission import Admissions
-from tollgate.admission.current import CurrentAdmissions, Decides
-from tollgate.admission.refusal_notes import RefusalNotes
-from tollgate.app.alerting import alert_terms
-from tollgate.app.base import DAY_US, Core, new_id, terms
-from tollgate.app.watching.cooling_down import CoolingDown
-from tollgate.app.watching.measuring import Measuring
-from tollgate.app.watching.tracing import call_spans, exported
+from tollgate.app.base import Core
+from tollgate.app.deciding import Deciding
 from tollgate.background import beside
 from tollgate.core.envoy_contract import (
     ACCESS_LOG_METHOD,
@@ -51,10 +40,8 @@ from tollgate.core.envoy_contract import (
     DISCOVERY_METHOD,
     PROCESS_METHOD,
 )
-from tollgate.core.requests.catalog import Catalog
+from tollgate.core.usage.apis.api import Api
 from tollgate.heartbeat import keep_beating
-from tollgate.metering.alert_watch import AlertWatch
-from tollgate.reporting.measuring.traced_admissions import TracedAdmissions
 from tollgate.settings import Settings
 from tollgate.shipped_tables import api_table
 from tollgate.snapshot import Snapshot
@@ -92,40 +79,14 @@ async def serve_worker(
     core = Core.of(settings, redis_url)
     allow = settings.tollgate.on_store_error == "allow"
     directory = CachedDirectory(ValkeyRegistry(core.client), stale_while_down=allow)
-    measuring = Measuring.of_worker(core)
-    refusal_book = ValkeyRefusalBook(core.pipe, settings.tollgate.ledger_days * DAY_US)
-    refusal_notes = RefusalNotes(refusal_book, core.clock, measuring.refused)
-    cooling_down = CoolingDown(core)
-    admissions_by = _admissions_maker(core, directory, refusal_notes, cooling_down)
-    admissions = CurrentAdmissions(admissions_by(settings, core.priced.catalog))
-    apis, spans = api_table(), call_spans(core)
-    decides: Decides = admissions
-    if spans is not None:
-        decides = TracedAdmissions(admissions, spans, core.clock)
-    logged = settings.tollgate.access_log_metadata
-    door = AuthorizationOverHttp(decides, core.meter, apis, logged=logged)
-    counts = dict(token_counters(settings.deployments)) if settings.tollgate.tokenizer else {}
-
-    alert_watch = _alert_watch(core, directory)
-
-    def admit_by(settings: Settings, catalog: Catalog) -> None:
-        if alert_watch is not None and (terms_now := alert_terms(settings)) is not None:
-            alert_watch.reconfigure(terms_now)
-        if settings.tollgate.tokenizer:
-            counts.update(token_counters(settings.deployments))
-        admissions.replace(admissions_by(settings, catalog))
-
+    deciding = Deciding(core, directory)
+    apis, logged = api_table(), settings.tollgate.access_log_metadata
+    door = AuthorizationOverHttp(deciding.decides, core.meter, apis, logged=logged)
     if not native:
-        for count in counts.values():
+        for count in deciding.token_counts.values():
             count("loads its vocabulary now, not while somebody waits")
     log = AccessLog(core.meter, apis)
-    methods: Methods = {
-        CHECK_METHOD: unary(Authorization(decides, core.meter, logged=logged).check),
-        PROCESS_METHOD: streaming(
-            ExternalProcessor(core.meter, apis, counts, logged=logged).process
-        ),
-        ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
-    }
+    methods = _methods(core, deciding, log, apis)
     ends = [log.end_all]
     if discovery is not None:
         found = _discovered(discovery)
@@ -135,13 +96,9 @@ async def serve_worker(
     server = _server(settings, address, {**methods, **health.methods})
     async with (
         beside(follow(redis_url, directory)),
-        beside(core.configuration(admit_by).follow(snapshot)),
+        beside(core.configuration(deciding.follow).follow(snapshot)),
         beside(telemetry.keep_published()),
-        beside(refusal_notes.keep_written()),
-        measuring.running(),
-        exported(spans),
-        beside(cooling_down.keep_shared()),
-        beside(_keep_watching(alert_watch)),
+        deciding.running(),
         beside(telemetry.outage.watch(core.probe)),
         beside(health.keep_telling()),
     ):
@@ -160,40 +117,23 @@ async def serve_worker(
     await core.close()
 
 
+def _methods(core: Core, deciding: Deciding, log: AccessLog, apis: Mapping[str, Api]) -> Methods:
+    """Return Envoy's three services by the paths of their methods."""
+    logged = core.settings.tollgate.access_log_metadata
+    authorization = Authorization(deciding.decides, core.meter, logged=logged)
+    processor = ExternalProcessor(core.meter, apis, deciding.token_counts, logged=logged)
+    return {
+        CHECK_METHOD: unary(authorization.check),
+        PROCESS_METHOD: streaming(processor.process),
+        ACCESS_LOG_METHOD: streaming(log.stream_access_logs),
+    }
+
+
 def _discovered(folder: Path) -> DiscoveryService:
     """Return the discovery service; SIGUSR1 tells that its files have changed."""
     found = DiscoveryService(folder)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, found.changed)
     return found
-
-
-def _admissions_maker(
-    core: Core,
-    directory: CachedDirectory,
-    refusal_notes: RefusalNotes,
-    cooling_down: CoolingDown,
-) -> Callable[[Settings, Catalog], Admissions]:
-    """Return what makes admission by some settings."""
-    sound = TaggedSound()
-
-    def admissions_by(settings: Settings, catalog: Catalog) -> Admissions:
-        return Admissions(
-            directory,
-            core.counters,
-            catalog,
-            terms(settings),
-            core.clock,
-            new_id,
-            core.estimates,
-            core.meter.undo,
-            core.hold_waits,
-            sound,
-            refusal_notes,
-            ValkeyValueBook(core.pipe),
-            cooling_down.by(settings),
-        )
-
-    return admissions_by
 
 
 async def _leave(
@@ -223,22 +163,6 @@ async def _stop(
         end()
     async with beside(_cut(hurry, door, server)):
         await stopping
-
-
-def _alert_watch(core: Core, directory: CachedDirectory) -> AlertWatch | None:
-    """Return what watches limits; None: nobody is to be told of any."""
-    told = alert_terms(core.settings)
-    if told is None:
-        return None
-    book = ValkeyAlertBook(core.pipe)
-    watch = AlertWatch(directory, core.counters, book, core.clock, told, new_id)
-    core.meter.also_on_settled(lambda call, _: watch.settled(call))
-    return watch
-
-
-async def _keep_watching(watch: AlertWatch | None) -> None:
-    if watch is not None:
-        await watch.keep_watching()
 
 
 def _server(settings: Settings, address: str, methods: Methods) -> Server:

@@ -276,3 +276,19 @@ def test_a_file_is_read_in_one_sitting() -> None:
     }
     assert "tests/unit/project/test_architecture.py" in counted
     assert [(name, count) for name, count in counted.items() if count > MOST_LINES] == []
+
+
+MOST_LINES_OF_A_FUNCTION = 60
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    """Signature and docstring are counted; code that protoc writes is not."""
+    long = [
+        f"{path.relative_to(REPOSITORY)}: {each.name}, {lines} lines"
+        for path in [*own_files(), *(REPOSITORY / "tests").rglob("*.py")]
+        if path.suffix == ".py"
+        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (each.end_lineno or each.lineno) - each.lineno + 1) > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []

@@ -82,20 +82,7 @@ def create_api(
     `metrics_open`: /metrics asks for no key. `audit_log`: what /audit tells. `console`: what
     answers at /ui. `diagnosed`: what `tollgate doctor` asks.
     """
-    api = FastAPI(
-        title="Tollgate",
-        version=version,
-        description=(
-            "Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
-            "or a key of a user whose role is proxy_admin."
-        ),
-        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
-        redoc_url=None,
-        # FastAPI would answer a path with a slash too many by a redirect to the address it believes
-        # to have: wrong behind Envoy.
-        redirect_slashes=False,
-        dependencies=[Depends(check_query)],
-    )
+    api = _blank(version)
     api.state.management = management
     api.state.watched = watched
     api.state.metrics_open = metrics_open
@@ -124,3 +111,21 @@ def create_api(
     api.include_router(customers.router, prefix="/end_user", include_in_schema=False)
     reference.complete(api)
     return api
+
+
+def _blank(version: str) -> FastAPI:
+    """Return an application without paths."""
+    return FastAPI(
+        title="Tollgate",
+        version=version,
+        description=(
+            "Budgets and rate limits for LLM traffic. Every path but /health needs the master key, "
+            "or a key of a user whose role is proxy_admin."
+        ),
+        docs_url=None,  # FastAPI's page loads its scripts from elsewhere; ours is routes/docs.py
+        redoc_url=None,
+        # FastAPI would answer a path with a slash too many by a redirect to the address it believes
+        # to have: wrong behind Envoy.
+        redirect_slashes=False,
+        dependencies=[Depends(check_query)],
+    )

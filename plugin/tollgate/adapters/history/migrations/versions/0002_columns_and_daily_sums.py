@@ -85,6 +85,22 @@ def _texts(*names: str, primary_key: bool = False) -> list[sa.Column[str]]:
     return [sa.Column(name, sa.Text, primary_key=primary_key, nullable=False) for name in names]
 
 
+def _row(record: Record, payers: dict[str, str]) -> dict[str, Any]:
+    """Return the columns that come from a record."""
+    counted = LedgerSums()
+    counted.add(record)
+    return {
+        "id": record.id,
+        "admitted_us": record.admitted_us,
+        **payers,
+        "scopes": json.dumps(record.scopes, ensure_ascii=False, separators=(",", ":")),
+        "model": record.model,
+        "deployment": record.deployment,
+        "status": record.status,
+        **dict(zip(_SUMS, counted.amounts(), strict=True)),
+    }
+
+
 def _carry_over(
     connection: sa.Connection, records: sa.Table, daily_sums: sa.Table, daily_parts: sa.Table
 ) -> None:
@@ -106,20 +122,11 @@ def _carry_over(
         for _, organization, settled_us, text in rows:
             record = _read(text)
             payers = _payers(record)
-            counted = LedgerSums()
-            counted.add(record)
             carried.append(
                 {
-                    "id": record.id,
-                    "admitted_us": record.admitted_us,
-                    "settled_us": settled_us,
+                    **_row(record, payers),
                     "organization": organization,
-                    **payers,
-                    "scopes": json.dumps(record.scopes, ensure_ascii=False, separators=(",", ":")),
-                    "model": record.model,
-                    "deployment": record.deployment,
-                    "status": record.status,
-                    **dict(zip(_SUMS, counted.amounts(), strict=True)),
+                    "settled_us": settled_us,
                     "record": text,
                 }
             )
