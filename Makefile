@@ -12,6 +12,7 @@
 #               watch and a cluster, with a user who has just the rights that we need; Redis 6.2,
 #               7.0 and 8.2; TLS (Debian's packages)
 # make kafka    events to a real broker of Kafka (needs Java and Maven)
+# make edges    500 callers at the edge of every meter, window, manner and scope of a limit; half an hour
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md); ARGS=--store=cluster kills primaries and moves slots
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
@@ -35,7 +36,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),-c constraints.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := plugin tests proto
 
-.PHONY: pictures run test check format proto envoy lock bench bench-cluster bench-quick bench-models bench-peers bench-console bench-history bench-litellm soak chaos doctor envoys forms manifests fuzz h2spec stores kafka
+.PHONY: pictures run test check format proto envoy lock bench bench-cluster bench-quick bench-models bench-peers bench-console bench-history bench-litellm soak chaos doctor envoys forms manifests fuzz h2spec stores kafka edges
 
 # exec: Ctrl-C reaches only Tollgate, which stops its parts in order.
 run: $(VENV)/run
@@ -139,6 +140,9 @@ envoys: $(VENV)/dev
 	  TOLLGATE_TEST_ENVOY=$(abspath $(VENV))/envoys/$$version/envoy/_bin/envoy \
 	    $(BIN)/pytest -q $(ENVOY_TESTS) -k "$$these" $(ARGS) || exit 1; \
 	done
+
+edges: $(VENV)/dev
+	TOLLGATE_TEST_EDGES=all $(BIN)/pytest -q -n 2 tests/contract/test_edges.py $(ARGS)
 
 doctor: $(VENV)/dev
 	TOLLGATE_TEST_BROKEN=all $(BIN)/pytest -q tests/e2e/test_doctor.py $(ARGS)

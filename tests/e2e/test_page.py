@@ -26,6 +26,8 @@ from tests.e2e.page_shell import (
     told,
 )
 
+from tollgate.core.answers.wording import WHAT_HELPS
+
 __all__ = ["main"]
 
 TEAM_ID = "e8d1460f-846c-45d7-9b43-55f3cc52ac32"
@@ -158,7 +160,7 @@ async def test_a_customers_first_call_works_and_the_second_is_over_budget(
     assert (first.status_code, second.status_code) == (200, 401)
     message = (
         "Budget has been exceeded: User ishaan3 has exceeded their budget. "
-        "Current spend: 0.000887; Max Budget: 0.0001; never reset."
+        f"Current spend: 0.000887; Max Budget: 0.0001; never reset. {WHAT_HELPS}"
     )
     assert second.json() == {
         "error": {"message": message, "type": "auth_error", "param": "None", "code": 401}
@@ -207,7 +209,7 @@ async def test_a_key_that_crossed_its_budget_is_refused_as_the_page_shows(main: 
     assert crossed.status_code == 401
     message = (
         f"Authentication Error, ExceededTokenBudget: Current spend for token: {spent}; "
-        "Max Budget for Token: 2e-07. Key page, never reset."
+        f"Max Budget for Token: 2e-07. Key page, never reset. {WHAT_HELPS}"
     )
     error = {
         "message": message,

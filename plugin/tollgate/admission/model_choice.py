@@ -10,6 +10,7 @@ from typing import Literal
 from tollgate.admission.asking.callers import Late, Refused
 from tollgate.core.answers import refusals
 from tollgate.core.callers.rules import Caller, Policy
+from tollgate.core.callers.scope_names import name_of_kind
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.probe_model import LATE_PROBE_MODEL, is_probe
@@ -93,8 +94,9 @@ class ModelChoice:
                 )
             )
         if (owner := caller.models.refused_by(model)) is not None:
+            whose = f"{owner} {cut(name_of_kind(caller, owner))}".strip()
             message = (
-                f"The {owner} is not allowed to use the model {cut(name)!r}. GET /v1/models lists"
+                f"The {whose} is not allowed to use the model {cut(name)!r}. GET /v1/models lists"
                 " those that you may use."
             )
             code = f"{owner}_model_access_denied"

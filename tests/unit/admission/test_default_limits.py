@@ -27,7 +27,7 @@ NOUNS = {
     "team": "team t",
     "member": "member t/u",
     "organization": "organization o",
-    "organization_member": "organization member o/u",
+    "organization_member": "organization member u in o",
 }
 
 

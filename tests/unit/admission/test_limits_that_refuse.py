@@ -100,7 +100,8 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
     assert body == {
         "detail": (
             "Authentication Error, ExceededTokenBudget: Current spend for token: 0.0; Max Budget"
-            " for Token: 0.0. Key sk-...test, reset at 2027-01-15T08:00:20Z."
+            " for Token: 0.0. Key sk-...test, reset at 2027-01-15T08:00:20Z. GET /v1/usage lists"
+            " every limit of your key; an administrator can raise one."
         ),
         "error": {
             "message": body["detail"],
@@ -121,7 +122,8 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             {
                 "message": (
                     "Budget has been exceeded: User ishaan3 has exceeded their budget. "
-                    "Current spend: 0.0; Max Budget: 0.0; never reset."
+                    "Current spend: 0.0; Max Budget: 0.0; never reset. GET /v1/usage lists every"
+                    " limit of your key; an administrator can raise one."
                 ),
                 "type": "auth_error",
                 "param": "None",
@@ -133,9 +135,9 @@ async def test_a_spent_budget_says_until_when_and_that_retrying_will_not_help() 
             429,
             {
                 "message": (
-                    "The budget of customer ishaan3 is spent: never reset. Current spend: 0.0; Max"
-                    " Budget: 0.0. GET /v1/usage lists every limit of your key; an administrator"
-                    " can raise one."
+                    "The budget of customer ishaan3 is spent; it never resets. Current spend: 0.0;"
+                    " Max Budget: 0.0. GET /v1/usage lists every limit of your key; an"
+                    " administrator can raise one."
                 ),
                 "type": "insufficient_quota",
                 "param": None,

@@ -62,7 +62,7 @@ async def test_an_organizations_member_is_limited_there_alone() -> None:
     desk.key(organization="acme", user_id="u")
     admission(await desk.ask())
     _, body, _ = refusal(await desk.ask())
-    assert "organization member acme/u" in body["error"]["message"]
+    assert "organization member u in acme" in body["error"]["message"]
     desk.key(user_id="u")
     admission(await desk.ask())
 

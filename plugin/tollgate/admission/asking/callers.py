@@ -235,7 +235,7 @@ class Callers:
             if dimension == ScopeKind.TAG:
                 tag = await self._directory.find_tag(identity)
             if tag is not None and tag.blocked:
-                raise Refused(_blocked(family, "Tag", identity))
+                raise Refused(_blocked(family, "Tag", identity, None))
             found.append(DimensionValue(dimension, identity, tag))
         return tuple(found)
 
@@ -244,15 +244,15 @@ class Callers:
         directory = self._directory
         customer = await directory.find_customer(customer_id) if customer_id is not None else None
         if customer is not None and customer.blocked:
-            raise Refused(_blocked(family, "Customer", customer.id))
+            raise Refused(_blocked(family, "Customer", customer.id, customer.alias))
         if key is None:
             return Caller(customer_id=customer_id, customer=customer)
         team = await directory.find_team(key.team_id) if key.team_id is not None else None
         if team is not None and team.blocked:
-            raise Refused(_blocked(family, "Team", team.id))
+            raise Refused(_blocked(family, "Team", team.id, team.alias))
         user = await directory.find_user(key.user_id) if key.user_id is not None else None
         if user is not None and user.blocked:
-            raise Refused(_blocked(family, "User", user.id))
+            raise Refused(_blocked(family, "User", user.id, user.alias))
         member = None
         if key.team_id is not None and key.user_id is not None:
             member = await directory.find_member(key.team_id, key.user_id)
@@ -273,7 +273,7 @@ class Callers:
             return None, None
         organization = await self._directory.find_organization(name) or Organization(name)
         if organization.blocked:
-            raise Refused(_blocked(family, "Organization", name))
+            raise Refused(_blocked(family, "Organization", name, organization.alias))
         if key.user_id is None:
             return organization, None
         return organization, await self._directory.find_organization_member(name, key.user_id)
@@ -314,12 +314,13 @@ def _refused(objection: Objection, family: Family) -> Refused:
     return Refused(refusal)
 
 
-def _blocked(family: Family, noun: str, identity: str) -> Refusal:
-    """Return the refusal for a blocked entity, in LiteLLM's words."""
+def _blocked(family: Family, noun: str, identity: str, alias: str | None) -> Refusal:
+    """Return the refusal for a blocked entity, in LiteLLM's words and with its alias."""
+    called = f" ({alias})" if alias else ""
     kind = noun.lower()
     path = f"/{kind}/update" if kind in ("user", "organization", "tag") else f"/{kind}/unblock"
     message = (
-        f"Authentication Error, {noun}={identity} is blocked. Update via `{path}` if you're an"
-        " admin."
+        f"Authentication Error, {noun}={identity}{called} is blocked. Update via `{path}`"
+        " if you're an admin."
     )
     return refusals.refusal(family, 401, "auth_error", message, code=f"{kind}_blocked")

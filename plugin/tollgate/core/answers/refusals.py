@@ -8,6 +8,7 @@ again and again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,6 +16,7 @@ from tollgate.core.answers.error_shapes import error_body
 from tollgate.core.answers.headers import dollars
 from tollgate.core.answers.wording import (
     WHAT_HELPS,
+    WHAT_HELPS_STRICT,
     WHAT_HELPS_UPSTREAM,
     Crossed,
     Preset,
@@ -96,14 +98,21 @@ def over_limit(
     wait_ms = algorithm_of(quota).wait_ms(quota, used, asked, now_us)
     crossed = _crossed(account, quota, used, caller)
     upstream = account.scope.kind in UPSTREAM
+    too_large = quota.enforcement.holds_worst_case and _has_room(quota, used, held)
     spent = quota.meter is Meter.USD and not (standing.only_held or quota.seconds)
     if spent and not upstream:
+        if too_large:
+            cost = f"{crossed.spent}, and this call may cost {dollars(asked)}"
+            crossed = replace(crossed, spent=cost)
         worded = budget_spent(preset, family, crossed)
     else:
         message = _reached(quota, used, held, asked, crossed)
         if spent:
             message = _spent_upstream(crossed)
-        again = _again(quota, wait_ms, only_held=standing.only_held, upstream=upstream)
+        helps = WHAT_HELPS_UPSTREAM if upstream else WHAT_HELPS
+        if too_large:
+            helps = WHAT_HELPS_STRICT
+        again = _again(quota, wait_ms, helps, only_held=standing.only_held, too_large=too_large)
         worded = rate_reached(preset, family, quota.meter, f"{message} {again}", crossed)
     if standing.only_held:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
@@ -154,9 +163,10 @@ def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -
             f"Rate limit reached for {crossed.whose} on {described(quota)}: "
             "Limit {}, Used {}, Requested {}.".format(*shown)
         )
+    requested = f", Requested {asked}" if quota.enforcement.holds_worst_case else ""
     return (
         f"Quota reached for {crossed.whose} on {described(quota)}: "
-        f"Limit {quota.amount}, Used {used}, In flight {held}, {crossed.resets}."
+        f"Limit {quota.amount}, Used {used}, In flight {held}{requested}, {crossed.resets}."
     )
 
 
@@ -172,6 +182,11 @@ def _share_reached(quota: Quota, used: int, asked: int, crossed: Crossed) -> str
     )
 
 
+def _has_room(quota: Quota, used: int, held: int) -> bool:
+    """Whether a limit that refused is not used up: a call that asks for less would fit."""
+    return algorithm_of(quota).remaining(quota, used, held) > 0
+
+
 def _spent_upstream(crossed: Crossed) -> str:
     """What to say of dollars that are spent with a deployment or a provider.
 
@@ -183,17 +198,26 @@ def _spent_upstream(crossed: Crossed) -> str:
     )
 
 
-def _again(quota: Quota, wait_ms: int | None, *, only_held: bool, upstream: bool) -> str:
-    """When to try again, in words. `upstream`: the limit is none of the caller's."""
+def _again(
+    quota: Quota, wait_ms: int | None, helps: str, *, only_held: bool, too_large: bool
+) -> str:
+    """When to try again, and what helps, in words. `too_large`: a smaller call would fit."""
     if only_held:
         wait_ms = _HOLD_WAIT_MS if wait_ms is None else min(wait_ms, _HOLD_WAIT_MS)
-    helps = WHAT_HELPS_UPSTREAM if upstream else WHAT_HELPS
     if wait_ms is not None:
-        again = f"Please try again in {wait_ms / 1000:g}s."
-        return again if wait_ms <= _SHORT_WAIT_MS else f"{again} {helps}"
+        again = f"Please try again in {_seconds(wait_ms)}s."
+        return again if wait_ms <= _SHORT_WAIT_MS and not too_large else f"{again} {helps}"
+    if too_large:
+        return helps
     if quota.amount == 0:
         return f"The limit allows none. {helps}"
     return f"The quota is used up. {helps}"
+
+
+def _seconds(milliseconds: int) -> str:
+    """Return seconds as a decimal number, however many there are."""
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
 
 
 def _retry(wait_ms: int | None) -> tuple[Header, ...]:

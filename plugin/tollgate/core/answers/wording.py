@@ -34,6 +34,11 @@ class Preset(StrEnum):
 
 WHAT_HELPS = "GET /v1/usage lists every limit of your key; an administrator can raise one."
 
+WHAT_HELPS_STRICT = (
+    "The limit is strict: all that a call may use has to fit. A shorter prompt or a lower output"
+    " limit helps."
+)
+
 WHAT_HELPS_UPSTREAM = "Another model may have room; GET /v1/models lists those that you may use."
 
 
@@ -61,6 +66,11 @@ class Crossed:
         if self.model is None:
             return shown
         return f"{shown} for model {self.model}"
+
+    @property
+    def it_resets(self) -> str:
+        """When the limit starts anew, as a sentence's end."""
+        return f"it {self.resets.replace('reset', 'resets', 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
         message = (
             f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent};"
             f" Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name},"
-            f" {crossed.resets}."
+            f" {crossed.resets}. {WHAT_HELPS}"
         )
         # The SDKs show `error` and nothing else of a body.
         error = {
@@ -126,17 +136,17 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     if crossed.scope == ScopeKind.MEMBER:
         message = (
             f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts},"
-            f" {crossed.resets}."
+            f" {crossed.resets}. {WHAT_HELPS}"
         )
     elif crossed.scope in (ScopeKind.CUSTOMER, ScopeKind.USER) and crossed.model is None:
         message = (
             f"Budget has been exceeded: User {crossed.name} has exceeded their budget. {facts};"
-            f" {crossed.resets}."
+            f" {crossed.resets}. {WHAT_HELPS}"
         )
     else:
         message = (
             f"Budget has been exceeded: {crossed.whose} has exceeded its budget. {facts};"
-            f" {crossed.resets}."
+            f" {crossed.resets}. {WHAT_HELPS}"
         )
     return (
         401,
@@ -147,8 +157,8 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     message = (
-        f"The budget of {crossed.whose} is spent: {crossed.resets}. Current spend: {crossed.spent};"
-        f" Max Budget: {crossed.limit}{crossed.window}. {WHAT_HELPS}"
+        f"The budget of {crossed.whose} is spent; {crossed.it_resets}. Current spend:"
+        f" {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}. {WHAT_HELPS}"
     )
     error = {
         "message": message,

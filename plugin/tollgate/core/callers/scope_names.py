@@ -33,5 +33,19 @@ def scope_name(caller: Caller, scope: Scope) -> str:
     return found or scope.id
 
 
+def name_of_kind(caller: Caller, kind: str) -> str:
+    """Return the alias or id of the one scope of a kind that a caller has; empty: of several."""
+    ids = {
+        ScopeKind.KEY: caller.key and caller.key.id,
+        ScopeKind.TEAM: caller.team and caller.team.id,
+        ScopeKind.MEMBER: caller.member and caller.member.id,
+        ScopeKind.USER: caller.user and caller.user.id,
+        ScopeKind.ORGANIZATION: caller.organization and caller.organization.id,
+        ScopeKind.CUSTOMER: caller.customer_id,
+    }
+    identity = ids.get(ScopeKind(kind))
+    return scope_name(caller, Scope(kind, identity)) if identity else ""
+
+
 def _user_name(user: User) -> str:
     return user.alias or user.email or user.id
