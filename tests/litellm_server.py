@@ -219,6 +219,12 @@ def answer(path: str, query: Mapping[str, str]) -> Any:
         "/customer/list": ROWS["customers"],
         "/organization/list": ROWS["organizations"],
         "/tag/list": ROWS["tags"],
+        "/model/info": {
+            "data": [
+                {"model_name": "of-the-file", "model_info": {"db_model": False}},
+                {"model_name": "of-the-database", "model_info": {"db_model": True}},
+            ]
+        },
     }.get(path)
 
 

@@ -26,7 +26,6 @@ _LIMITS = (
     "budget_limits",
 )
 _MOMENTS = ("created_at", "budget_reset_at")
-_SPEND = ("spend", "model_spend", "model_max_budget")
 _KEY = (
     *(
         "token",
@@ -40,17 +39,14 @@ _KEY = (
         "permissions",
         "blocked",
     ),
-    *("allowed_cache_controls", "expires", *_LIMITS, *_MOMENTS, *_SPEND),
+    *("allowed_cache_controls", "expires", *_LIMITS, *_MOMENTS),
 )
-_USER = ("user_id", "user_email", "user_alias", "models", *_LIMITS, *_MOMENTS, *_SPEND)
+_USER = ("user_id", "user_email", "user_alias", "models", *_LIMITS, *_MOMENTS)
 _TEAM = (
     *("team_id", "team_alias", "models", "admins", "members", "blocked", "soft_budget"),
-    *(*_LIMITS, *_MOMENTS, *_SPEND),
+    *(*_LIMITS, *_MOMENTS),
 )
-_ORGANIZATION = (
-    *("organization_id", "organization_alias", "models", "blocked", "spend", "model_spend"),
-    "created_at",
-)
+_ORGANIZATION = (*("organization_id", "organization_alias", "models", "blocked", "created_at"),)
 _MEMBERSHIP = ("spend", "created_at")
 _TAG = ("name", "description", "models", "spend", "created_at")
 _CUSTOMER = ("user_id", "alias", "blocked", "models", "spend", "created_at", "budget_reset_at")
@@ -109,6 +105,18 @@ _TOLD_OF_ORGANIZATIONS = (*_TOLD, "members", "teams", "users", "keys")
 # `model_info` repeats `models` by id; tags that only calls have named are no entities here either.
 _TOLD_OF_TAGS = (*_TOLD, "model_info", "created_by")
 _TOLD_OF_BUDGETS = (*_TOLD, "budget_reset_at")
+_TOLD_OF_MEMBERS = (
+    *_TOLD,
+    "team_id",
+    "organization_id",
+    "user_*",
+    "user",
+    "budget_id",
+    "litellm_*",
+)
+_TOLD_OF_MEMBERS_BUDGETS = (*_TOLD_OF_BUDGETS, "budget_id", "created_at")
+# The user whose spend is that of all traffic.
+_PROXY = "litellm-proxy-budget"
 # LiteLLM's own UI creates a key for each session.
 _SESSIONS = "litellm-dashboard"
 
@@ -170,7 +178,13 @@ def plan_of(dump: Dump) -> ImportPlan:
     for row in dump.organizations:
         _take_organization(plan, row, budgets)
     for row in dump.users:
-        _take_user(plan, row, homes)
+        if row.get("user_id") != _PROXY:
+            _take_user(plan, row, homes)
+        elif row.get("spend"):
+            reason = f"{row['spend']} of the budget of all traffic, which starts anew here"
+            plan.lost.append(Lost("users", _PROXY, "spend", reason))
+    for row in dump.models:
+        _note_model(plan, row)
     for row in dump.teams:
         _take_team(plan, row, budgets, emails, homes)
     for row in dump.customers:
@@ -201,7 +215,7 @@ def _take_budget(plan: ImportPlan, row: Row) -> None:
 def _take_organization(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
     identity = str(row.get("organization_id"))
     reader = RowReader("organizations", identity, row)
-    item = {**reader.carried(_ORGANIZATION), **reader.metadata()}
+    item = {**reader.carried(_ORGANIZATION), **reader.spend(), **reader.metadata()}
     item |= _budget_of(reader, budgets, item)
     plan.items["organizations"].append(item)
     for each in row.get("members") or ():
@@ -225,7 +239,7 @@ def _take_organization_member(
     if "max_budget" in item:
         item["max_budget_in_organization"] = item.pop("max_budget")
     plan.items["organization_members"].append(item)
-    plan.lost += reader.lost + limits.lost
+    plan.lost += reader.finish(_TOLD_OF_MEMBERS) + limits.finish(_TOLD_OF_MEMBERS_BUDGETS)
 
 
 def _take_tag(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
@@ -238,7 +252,12 @@ def _take_tag(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
 
 def _take_user(plan: ImportPlan, row: Row, homes: _Homes) -> None:
     reader = RowReader("users", str(row.get("user_id")), row)
-    item = {**reader.carried(_USER), **reader.metadata(), **homes.carried(reader)}
+    item = {
+        **reader.carried(_USER),
+        **reader.spend(),
+        **reader.metadata(),
+        **homes.carried(reader),
+    }
     role = reader.get("user_role")
     if role in {each.value for each in Role}:
         item["user_role"] = role
@@ -257,7 +276,12 @@ def _take_team(
 ) -> None:
     team_id = str(row.get("team_id"))
     reader = RowReader("teams", team_id, row)
-    item = {**reader.carried(_TEAM), **reader.metadata(), **homes.carried(reader)}
+    item = {
+        **reader.carried(_TEAM),
+        **reader.spend(),
+        **reader.metadata(),
+        **homes.carried(reader),
+    }
     model_table = row.get("litellm_model_table")
     if isinstance(model_table, dict):
         aliases = RowReader("teams", team_id, model_table).carried(("model_aliases",))
@@ -314,9 +338,17 @@ def _take_members(
             limits.get("model_max_budget")
             if budget.get("model_max_budget"):
                 limits.lose("model_max_budget", "members have no budgets for single models")
-            plan.lost += limits.lost
+            plan.lost += limits.finish(_TOLD_OF_MEMBERS_BUDGETS)
         plan.items["members"].append(item)
-        plan.lost += reader.lost
+        plan.lost += reader.finish(_TOLD_OF_MEMBERS)
+
+
+def _note_model(plan: ImportPlan, row: Row) -> None:
+    """Record a model that LiteLLM keeps in its database: it tells nobody the model's key."""
+    info = row.get("model_info")
+    if isinstance(info, dict) and info.get("db_model"):
+        reason = "it is in LiteLLM's database: add it with /model/new, or to the file"
+        plan.lost.append(Lost("models", str(row.get("model_name")), "litellm_params", reason))
 
 
 def _take_customer(plan: ImportPlan, row: Row, budgets: Mapping[str, Row]) -> None:
@@ -334,7 +366,7 @@ def _take_key(plan: ImportPlan, row: Row, budgets: Mapping[str, Row], homes: _Ho
     reader = RowReader(
         "keys", str(row.get("key_alias") or row.get("key_name") or row.get("token")), row
     )
-    item = {**reader.carried(_KEY), **reader.metadata()}
+    item = {**reader.carried(_KEY), **reader.spend(), **reader.metadata()}
     item |= _budget_of(reader, budgets, item)
     item |= homes.of_key(reader)
     plan.items["keys"].append(item)

@@ -25,8 +25,13 @@ _OBJECTS = (
 # LiteLLM stores these within `metadata` and acts on them there.
 _ACTED_ON = frozenset(
     [
+        "allowed_passthrough_routes",
+        "allowed_vector_store_indexes",
+        "denied_passthrough_routes",
         "enforced_params",
         "guardrails",
+        "max_budget_per_session",
+        "max_iterations",
         "mcp_rpm_limit",
         "policies",
         "prompts",
@@ -34,6 +39,7 @@ _ACTED_ON = frozenset(
         "tags",
         "temp_budget_expiry",
         "temp_budget_increase",
+        "throttle_on_budget_exceeded",
     ]
 )
 
@@ -96,6 +102,25 @@ class RowReader:
             **{name: value for name, value in limits.items() if value},
             **({"metadata": rest} if rest else {}),
         }
+
+    def spend(self) -> dict[str, Any]:
+        """Return what was spent, in all and of each model that has a budget of its own.
+
+        The spend of another model is in the whole; that it is not told apart here is recorded.
+        """
+        found = self.carried(("spend", "model_spend", "model_max_budget"))
+        by_model, budgets = found.get("model_spend"), found.get("model_max_budget")
+        if not isinstance(by_model, dict):
+            return found
+        own = set(budgets) if isinstance(budgets, dict) else set()
+        kept = {model: each for model, each in by_model.items() if model in own}
+        if others := [model for model, each in by_model.items() if each and model not in own]:
+            self.lose(
+                "model_spend",
+                f"{', '.join(map(str, others))}: no budget of its own, so only in the whole spend",
+            )
+        del found["model_spend"]
+        return {**found, "model_spend": kept} if kept else found
 
     def finish(self, told: Sequence[str]) -> list[Lost]:
         """Return what is lost.

@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 _PAGE = 100
 _TIMEOUT_S = 60.0
 _NOT_FOUND = 404
-_LISTS = ("keys", "teams", "users", "budgets", "customers", "organizations", "tags")
+_LISTS = ("keys", "teams", "users", "budgets", "customers", "organizations", "tags", "models")
 
 
 class _NotServed(SettingsError):
@@ -41,6 +41,7 @@ class Dump:
     customers: tuple[Row, ...] = ()
     organizations: tuple[Row, ...] = ()
     tags: tuple[Row, ...] = ()
+    models: tuple[Row, ...] = ()
 
 
 def read_file(path: Path) -> Dump:
@@ -85,6 +86,7 @@ class LitellmServer:
             customers=self._paged("/customer/list", "customers", "page_size", {}, "user_id"),
             organizations=self._newer("/organization/list", "organizations"),
             tags=self._newer("/tag/list", "tags"),
+            models=self._models(),
         )
 
     def logs(self, query: dict[str, str]) -> Iterator[Row]:
@@ -103,6 +105,14 @@ class LitellmServer:
             return _rows(self._get(path, {}), name, path)
         except _NotServed:
             self._say(f"reading {name}: this LiteLLM has no {path}")
+            return ()
+
+    def _models(self) -> tuple[Row, ...]:
+        """Read the models, which are only reported: a server without any answers with an error."""
+        try:
+            return _rows(self._get("/model/info", {}), "data", "/model/info")
+        except SettingsError as error:
+            self._say(f"reading models: {error}")
             return ()
 
     def _paged(

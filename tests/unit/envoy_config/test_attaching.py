@@ -270,3 +270,18 @@ def test_a_part_is_printed_singly(tmp_path: Path) -> None:
     assert all("filter" in each for each in printed("access-log"))
     assert "tollgate" in {each["name"] for each in printed("clusters")}
     assert "access-log" in printed("bounds")
+
+
+def test_what_holds_for_tollgates_routes_too_is_said(tmp_path: Path) -> None:
+    """A table's settings hold for each host of it, a host's for the routes with the prefix."""
+    mirrored, again = [{"cluster": "copy"}], {"retry_on": "5xx"}
+    host = {"name": "all", "domains": ["*"], "routes": [], "retryPolicy": again}
+    table = {"virtual_hosts": [host], "request_mirror_policies": mirrored}
+    file = bootstrap(tmp_path, manager(route_config=table))
+    assert [each.split(" holds")[0] for each in attached(file).notes] == [
+        "routes: request_mirror_policies"
+    ]
+    assert [each.split(" holds")[0] for each in attached(file, PathPrefix("/llm")).notes] == [
+        "routes: request_mirror_policies",
+        "host 'all': retry_policy",
+    ]

@@ -90,6 +90,7 @@ def attach(
         for each in users:
             off |= _switched_off(each, found.notes)
         found.parts[ConfigPart.VIRTUAL_HOST] = place.put(table, settings, off)
+        found.notes += place.inherited(table)
         for each in users:
             _leave_on(each, table, settings, found.notes)
     _resources(theirs.document, settings, found)

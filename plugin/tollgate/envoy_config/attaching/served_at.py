@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tollgate.core.envoy_contract import NO_CLUSTER_HEADER, ROUTE_HEADER, ROUTE_PREFIX
@@ -55,6 +56,10 @@ class Domain:
         hosts.append(host)
         return host
 
+    def inherited(self, table: Json) -> list[str]:
+        """Return a line for each setting of the table that holds for Tollgate's routes too."""
+        return _inherited("routes", table)
+
 
 @dataclass(frozen=True, slots=True)
 class PathPrefix:
@@ -95,6 +100,13 @@ class PathPrefix:
             host["routes"] = [*deepcopy(routes), *(host.get("routes") or [])]
         return routes
 
+    def inherited(self, table: Json) -> list[str]:
+        """Return a line for each setting that holds for Tollgate's routes too: of the table, and of
+        each host.
+        """
+        hosts = (_inherited(f"host {each.get('name')!r}", each) for each in _hosts(table))
+        return [*_inherited("routes", table), *chain.from_iterable(hosts)]
+
     def _beneath(self, route: Json) -> Json:
         """The route for paths with the prefix. Deployments are told by Tollgate's header alone."""
         if _is_deployment(route):
@@ -117,6 +129,21 @@ class PathPrefix:
             return moved
         on = {PREFIX_FILTER: {"@type": FILTER_CONFIG, "config": {}}}
         return _switching(moved, on)
+
+
+_INHERITED = {
+    "request_mirror_policies": "copies of calls go there, with what their clients asked",
+    "retry_policy": "a call that failed is sent to its provider again",
+    "hedge_policy": "a call may be sent to its provider twice",
+}
+
+
+def _inherited(where: str, holder: Json) -> list[str]:
+    return [
+        f"{where}: {name} holds for Tollgate's routes too: {what}"
+        for name, what in _INHERITED.items()
+        if holder.get(name)
+    ]
 
 
 def _named_in_vain() -> Json:

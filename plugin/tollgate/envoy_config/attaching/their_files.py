@@ -18,12 +18,13 @@ from tollgate.envoy_config.literals import Json
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 # Envoy reads both spellings of a field. These are looked at here.
 _FIELDS = (
-    "access_log access_log_options access_log_flush_interval cds_config config_source "
+    "access_log access_log_flush_interval access_log_options cds_config config_source "
     "default_filter_chain dynamic_resources early_header_mutation_extensions filter_chains "
-    "http_filters layered_runtime lds_config local_reply_config path_config_source rds "
-    "rds_config_source route_config route_config_name route_configuration "
-    "route_configuration_name scoped_route_configurations scoped_route_configurations_list "
-    "scoped_routes static_resources typed_config typed_per_filter_config virtual_hosts"
+    "hedge_policy http_filters layered_runtime lds_config local_reply_config path_config_source "
+    "rds rds_config_source request_mirror_policies retry_policy route_config route_config_name "
+    "route_configuration route_configuration_name scoped_route_configurations "
+    "scoped_route_configurations_list scoped_routes static_resources typed_config "
+    "typed_per_filter_config virtual_hosts"
 )
 _SNAKE = {re.sub(r"_(\w)", lambda match: match[1].upper(), name): name for name in _FIELDS.split()}
 
