@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from itertools import cycle
 
 import pytest
 from msgspec import structs
-from tests.contract.conftest import Bench
+from tests.contract.conftest import LEASE_US, LEDGER_US, Bench
+from tests.fakes import FixedClock
 from tests.make import KEY, reservation, settlement
+from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.cluster.of_store import counters_of
+from tollgate.adapters.valkey.connection.opening import open_pipe
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits.accounts import Account, Meter, Quota, Scope, ScopeKind
 from tollgate.core.limits.bucket import units
@@ -109,3 +115,41 @@ async def test_a_call_that_another_limit_refuses_leaves_its_share_as_it_was(benc
         told = await bench.counters.reserve(reservation("no", *accounts, tokens=2))
         assert told.refused is not None
     assert (await bench.counters.peek("default", (account,))).balances == before.balances
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store, and a client of it."""
+
+    url: str
+    client: Valkey
+
+
+@pytest.fixture(params=["valkey", "cluster"])
+def shared_store(request: pytest.FixtureRequest) -> Store:
+    """An empty server, or cluster."""
+    if request.param == "valkey":
+        return Store(request.getfixturevalue("valkey_url"), request.getfixturevalue("store"))
+    request.getfixturevalue("cluster_pipe")
+    return Store(request.getfixturevalue("cluster_url"), request.getfixturevalue("cluster_client"))
+
+
+async def test_eight_processes_hand_out_no_share_twice(shared_store: Store) -> None:
+    """Four workers of each of two replicas: 500 callers at the edge, and not one too many."""
+    async with AsyncExitStack() as stack:
+        processes = []
+        for _ in range(8):
+            pipe = await stack.enter_async_context(aclosing(open_pipe(shared_store.url, 5)))
+            now_us = FixedClock().us
+            processes.append(counters_of(shared_store.client, pipe, LEASE_US, LEDGER_US, now_us))
+        by_name = {name: share_of(name, Meter.TOKENS, 320) for name in "abc"}
+
+        async def passed(name: str, times: int) -> int:
+            calls = (reservation(f"{name}{n}", by_name[name], tokens=2) for n in range(times))
+            found = await asyncio.gather(
+                *(each.reserve(call) for each, call in zip(cycle(processes), calls, strict=False))
+            )
+            return sum(each.refused is None for each in found)
+
+        assert await passed("c", 100) == 80
+        assert await asyncio.gather(passed("a", 200), passed("b", 200)) == [40, 20]

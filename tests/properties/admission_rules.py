@@ -16,6 +16,8 @@ from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurri
 
 LENGTHS_US = {"5s": 5_000_000, "1m": 60_000_000}
 LEAST_OUTPUT = 16
+DEFAULT_OUTPUT = 100
+"""The output of a call that names no limit, where its model writes as much."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,13 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a call is estimated at, and may use at most."""
+    """What a call is estimated at, and may use at most. `guessed`: it names no output limit, so its
+    output is a guess.
+    """
 
     estimate: Amounts
     worst: Amounts
+    guessed: bool = False
 
     def writing(self, output_tokens: int) -> Asked:
         """The call with an output limit; a token costs a nano-dollar."""
@@ -49,7 +54,13 @@ class Asked:
         worst = Amounts(prompt, output_tokens, max(1, prompt + output_tokens))
         output = min(self.estimate.output_tokens, output_tokens)
         cost = min(self.estimate.nanousd, worst.nanousd)
-        return Asked(Amounts(self.estimate.input_tokens, output, cost), worst)
+        return Asked(Amounts(self.estimate.input_tokens, output, cost), worst, self.guessed)
+
+    def at_most_guessing(self, output_tokens: int) -> Amounts:
+        """The estimate, in which a guess is no more than so much."""
+        if not self.guessed:
+            return self.estimate
+        return replace(self.estimate, output_tokens=min(self.estimate.output_tokens, output_tokens))
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,11 @@ class Bound:
         return (now_us - self.since_us) // LENGTHS_US[self.window.duration]
 
     def asked(self, call: Asked) -> int:
-        return (call.worst if self.strict else call.estimate).of(self.meter)
+        if self.strict:
+            return call.worst.of(self.meter)
+        # A guess takes a quarter of a limit at most.
+        most = MAX_EXACT if self.unbounded else self.amount // 4
+        return call.at_most_guessing(most).of(self.meter)
 
     def bucket_hold(self, call: Asked) -> int:
         asked = self.asked(call)
@@ -244,7 +259,11 @@ class Model:
         least, output = min(LEAST_OUTPUT, most), most
         if strict:
             rooms = [(each, Fraction(each.amount)) for each in strict]
-            output = max(least, _fitting(asked, rooms))
+            output = _fitting(asked, rooms)
+            if asked.guessed:
+                quarters = [(each, Fraction(each.amount // 4)) for each in strict]
+                output = min(output, max(_fitting(asked, quarters), DEFAULT_OUTPUT))
+            output = max(least, output)
         while True:
             tried = asked.writing(output) if strict else asked
             verdict = self._decide(bounds, tried, now_us)

@@ -50,6 +50,7 @@ LIMITED, OTHER = MODELS = ("gpt-4o", "fast")
 # One nano-dollar for each token, so that budgets can be read as tokens.
 PRICE = Price("test", (Rates(10**6, 10**6, 10**6, 10**6, 10**6),))
 START_US = 1_800_000_000_000_000
+MOST_OUTPUT = 80
 SINCE_US = START_US - 1_000_000
 
 
@@ -60,7 +61,7 @@ class Call:
     wait_ms: int
     model: str
     customer: str | None
-    max_tokens: int
+    max_tokens: int | None
     used: int
     ends_after: int
     tags: tuple[str, ...] = ()
@@ -189,7 +190,7 @@ def calls() -> st.SearchStrategy[list[Call]]:
         wait_ms=st.integers(0, 9000),
         model=st.sampled_from(MODELS),
         customer=st.sampled_from([None, "known", "stranger"]),
-        max_tokens=st.integers(0, 90),
+        max_tokens=st.one_of(st.none(), st.integers(0, 90)),
         used=st.integers(0, 150),
         ends_after=st.integers(0, 4),
         tags=st.sampled_from([(), (), ("gold",), ("iron", "gold"), ("iron",)]),
@@ -205,6 +206,7 @@ def desk_of(world: World) -> Desk:
         ),
         price=PRICE,
     )
+    desk.limit_outputs([(["gpt-4o"], MOST_OUTPUT)])
     desk.clock.us = START_US
     desk.terms = replace(
         desk.terms,
@@ -261,7 +263,7 @@ def scopes_of(call: Call, model: str) -> list[str]:
 def body_of(call: Call) -> dict[str, object]:
     return chat(
         model=call.model,
-        max_tokens=call.max_tokens,
+        **({} if call.max_tokens is None else {"max_tokens": call.max_tokens}),
         **({"user": call.customer} if call.customer else {}),
         metadata={"tags": list(call.tags), **({"trace_id": "s"} if call.session else {})},
     )
@@ -270,10 +272,14 @@ def body_of(call: Call) -> dict[str, object]:
 def asked_of(desk: Desk, call: Call, body: dict[str, object]) -> Asked:
     """What a call is estimated at; at most, each byte of its prompt is a token."""
     prompt, output = desk.prompt_tokens(body), call.max_tokens
+    guessed = output is None
+    if output is None:
+        output = MOST_OUTPUT
     most = max(prompt, min(len(json.dumps(body["messages"])), 6 * prompt))
     return Asked(
         Amounts(prompt, output, max(1, prompt + output)),
         Amounts(most, output, max(1, most + output)),
+        guessed,
     )
 
 

@@ -90,6 +90,7 @@ class Terms:
     - `identity`: which verified values say who asks; None means that keys alone do.
     - `fallbacks`: the models that serve in place of one, where limits of all its deployments refuse
       a call; under `*` those of all other models.
+    - `context_fallbacks`: the models that serve prompts that are too long for one.
     """
 
     master_hash: str | None
@@ -105,6 +106,7 @@ class Terms:
     output_limits: OutputLimits = field(default_factory=OutputLimits)
     identity: IdentityRules | None = None
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context_fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class _Told(Struct, frozen=True):
@@ -163,6 +165,7 @@ class Admissions:
             terms.unpriced_models,
             terms.default_price,
             terms.fallbacks,
+            terms.context_fallbacks,
             cools,
         )
         self._service = self._serving(

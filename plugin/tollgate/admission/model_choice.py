@@ -28,7 +28,8 @@ _LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envo
 
 class ModelChoice:
     """Choices by the catalog. `unpriced` and `default_price` apply to models without a price,
-    `fallbacks` lists the models that serve in place of one (`*`: of all others), `cools` tells
+    `fallbacks` lists the models that serve in place of one (`*`: of all others),
+    `context_fallbacks` those that serve prompts that are too long for it, `cools` tells
     whether the deployment with an id should get no calls now.
     """
 
@@ -39,6 +40,7 @@ class ModelChoice:
         unpriced: UnpricedModels,
         default_price: Price,
         fallbacks: Mapping[str, tuple[str, ...]],
+        context_fallbacks: Mapping[str, tuple[str, ...]],
         cools: Callable[[str], bool],
     ) -> None:
         self._catalog = catalog
@@ -46,6 +48,7 @@ class ModelChoice:
         self._unpriced = unpriced
         self._default_price = default_price
         self._fallbacks = fallbacks
+        self._context_fallbacks = context_fallbacks
         self._cools = cools
 
     def find_model(
@@ -147,6 +150,10 @@ class ModelChoice:
     def find_fallbacks(self, name: str) -> tuple[str, ...]:
         """Return the models that serve in place of one without a deployment that takes calls."""
         return self._fallbacks.get(name) or self._fallbacks.get("*", ())
+
+    def find_longer(self, name: str) -> tuple[str, ...]:
+        """Return the models that serve prompts that are too long for one."""
+        return self._context_fallbacks.get(name) or self._context_fallbacks.get("*", ())
 
     def limits_upstream(self, deployment: Deployment) -> bool:
         """Return whether the deployment or its provider has limits."""

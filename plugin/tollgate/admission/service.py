@@ -47,25 +47,57 @@ class Service:
         self._new_id = new_id
 
     async def plan(self, question: Question, model: str) -> ServicePlan:
-        """Return the plan to serve a request by a model, or by one of its fallbacks while all its
-        deployments cool down.
+        """Return the plan to serve a request by a model; by one that takes longer prompts where
+        this one is too long for it, and by one of its fallbacks while all its deployments cool
+        down.
 
         Without a fallback it is served all the same: a deployment that may fail is better than
         none. Raises BadRequest if the model cannot serve it, Refused if its client's credentials
         must not pass.
         """
         plan = await self._plan(question, model)
+        if _is_too_long(plan):
+            plan = await self._find_longer(question, model, plan)
         if not self._choice.cools(plan.deployment):
             return plan
-        for name in self._choice.find_fallbacks(model):
+        names = self._choice.find_fallbacks(plan.reservation.model)
+        return await self._first_of(question, model, names, self._is_well) or plan
+
+    async def _find_longer(self, question: Question, model: str, plan: ServicePlan) -> ServicePlan:
+        """Return a plan that takes the prompt: at another deployment of the model, or else by one
+        of the models that are named for long prompts.
+        """
+        others = self._choice.find_others(plan.deployment, question.endpoint, plan.reservation.id)
+        for deployment in others:
+            try:
+                other = await self._plan_at(deployment, question, plan)
+            except (Refused, BadRequest):
+                continue
+            if not _is_too_long(other):
+                return other
+        names = self._choice.find_longer(model)
+        return await self._first_of(question, model, names, _takes_prompt) or plan
+
+    async def _first_of(
+        self,
+        question: Question,
+        model: str,
+        names: Sequence[str],
+        serves: Callable[[ServicePlan], bool],
+    ) -> ServicePlan | None:
+        """Return the plan of the first model that serves instead of the one asked for."""
+        for name in names[: MOST_MODELS - 1]:
             try:
                 checked = self._choice.checked(question.caller, name, question.family)
                 other = _instead_of(model, await self._plan(question, checked))
             except (Refused, BadRequest):
                 continue
-            if not self._choice.cools(other.deployment):
+            if serves(other):
                 return other
-        return plan
+        return None
+
+    def _is_well(self, plan: ServicePlan) -> bool:
+        return not self._choice.cools(plan.deployment)
 
     async def _plan(self, question: Question, model: str) -> ServicePlan:
         plan = self._planner.plan(question, model, self._new_id())
@@ -143,6 +175,15 @@ class Service:
         if meets_strict(plan.reservation.accounts):
             return await self._strict.hold(question, plan)
         return plan, await self._holding.hold(plan.reservation, question.left, last=plan.last)
+
+
+def _is_too_long(plan: ServicePlan) -> bool:
+    most = plan.deployment.max_input_tokens
+    return most is not None and plan.estimate.input_tokens > most
+
+
+def _takes_prompt(plan: ServicePlan) -> bool:
+    return not _is_too_long(plan)
 
 
 def _instead_of(model: str, plan: ServicePlan) -> ServicePlan:

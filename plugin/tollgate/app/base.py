@@ -184,6 +184,7 @@ def terms(settings: Settings) -> Terms:
         ietf_headers=ours.ietf_headers,
         output_limits=output_limits(ours.max_output_ceiling),
         fallbacks=settings.fallbacks,
+        context_fallbacks=settings.context_fallbacks,
         identity=None if ours.identity is None else ours.identity.rules(),
     )
 

@@ -241,6 +241,7 @@ def _deployment(
         model=address.deployment or model,
         api_base=address.api_base,
         max_output_tokens=info.max_output_tokens,
+        max_input_tokens=info.max_input_tokens,
         mode=info.mode,
         access_groups=info.access_groups,
         weight=weight,

@@ -39,10 +39,12 @@ _SAID = {
     ("*", "allowed_fails"): "each worker counts the failures of the calls that it settles",
     ("*", "cooldown_time"): "only while another deployment or a fallback can serve",
     ("*", "context_window_fallbacks"): (
-        "not served by Tollgate: a prompt that is too long gets its provider's error"
+        "serve prompts that are estimated at more than model_info.max_input_tokens; a call that"
+        " meets an error gets that error"
     ),
     ("*", "content_policy_fallbacks"): (
-        "not served by Tollgate: a refused prompt gets its provider's error"
+        "not served by Tollgate: the provider refuses a prompt when the call has been admitted, and"
+        " another model would have to be admitted anew"
     ),
     ("*", "timeout"): "the longest silence of the provider, not the time of a whole call",
     ("*", "request_timeout"): "the longest silence of the provider, not the time of a whole call",

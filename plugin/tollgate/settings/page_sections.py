@@ -157,6 +157,14 @@ class ModelInfo(PricedSection):
     id: str | None = None
     access_groups: tuple[str, ...] = ()
     max_output_tokens: int | None = Field(None, ge=1)
+    max_input_tokens: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "the longest prompt of the model; longer ones are served by its"
+            " `context_window_fallbacks`"
+        ),
+    )
     mode: str | None = None
     trust_provider_cost: bool | None = Field(
         None,
@@ -238,6 +246,10 @@ class LitellmSettings(CreationSettings):
     model_alias_map: dict[str, str] = Field(default_factory=dict)
     fallbacks: Fallbacks = Field(default_factory=dict)
     default_fallbacks: ModelNames = ()
+    context_window_fallbacks: Fallbacks = Field(
+        default_factory=dict,
+        description="models that serve prompts that are too long for one",
+    )
     num_retries: Retried | None = None
     request_timeout: Seconds | None = None
     allowed_fails: int | None = Field(None, ge=0)
@@ -295,6 +307,10 @@ class RouterSettings(PageSection):
     )
     default_fallbacks: ModelNames = Field(
         (), description="fallbacks of the models that have none of their own"
+    )
+    context_window_fallbacks: Fallbacks = Field(
+        default_factory=dict,
+        description="models that serve prompts that are too long for one",
     )
     num_retries: Retried | None = Field(
         None, description="how often Envoy repeats a call that failed before its reply began"

@@ -109,16 +109,22 @@ def validated(
     )
     upstreams = upstreams_of(settings.deployments, limits, by_provider)
     fallbacks, unknown = _fallbacks(file, settings)
+    longer, unknown_longer = _known(
+        file.router.context_window_fallbacks or file.litellm.context_window_fallbacks,
+        settings,
+        "context_window_fallbacks",
+    )
     settings = replace(
         settings,
         upstreams=upstreams,
         fallbacks=fallbacks,
+        context_fallbacks=longer,
         retries=retries_of(
             _first(file.router.num_retries, file.litellm.num_retries), file.router.retry_policy
         ),
         cooldown=_cooldown(file),
         administrators_console=file.general.ui_access_mode == "admin_only",
-        notices=(*settings.notices, *unknown),
+        notices=(*settings.notices, *unknown, *unknown_longer, *_endless(settings, longer)),
     )
     return settings.shadowed() if settings.tollgate.shadow else settings
 
@@ -151,6 +157,28 @@ def _fallbacks(
     every = router.default_fallbacks or litellm.default_fallbacks
     if every:
         given.setdefault(EVERY_MODEL, every)
+    return _known(given, settings, "fallbacks")
+
+
+def _endless(settings: Settings, longer: Mapping[str, object]) -> list[str]:
+    """Return a notice for each model with fallbacks for long prompts of which nobody knows what
+    is too long.
+    """
+    known = {each.model_name for each in settings.deployments if each.max_input_tokens is not None}
+    return [
+        f"context_window_fallbacks: {name} has no model_info.max_input_tokens, so none of its"
+        " prompts is too long"
+        for name in longer
+        if name != EVERY_MODEL and name not in known
+    ]
+
+
+def _known(
+    given: Mapping[str, tuple[str, ...]], settings: Settings, field: str
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return fallbacks by the models that they are for, and a notice for each name that no model
+    has. `field`: its name in the file.
+    """
     served = {each.model_name for each in settings.deployments}
     wildcards = Wildcards(served)
 
@@ -161,7 +189,7 @@ def _fallbacks(
 
     named = [*(name for name in given if name != EVERY_MODEL), *chain(*given.values())]
     unknown = [
-        f"fallbacks: {name} is not a model of the list"
+        f"{field}: {name} is not a model of the list"
         for name in dict.fromkeys(named)
         if not is_known(name)
     ]

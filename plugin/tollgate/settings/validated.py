@@ -43,7 +43,8 @@ class Settings:
     `credentials` and `prices` are keyed by deployment id. `credentials` also holds, under their own
     names, the variables from which Envoy takes AWS credentials. `aliases` maps public names to
     others. `upstreams`: the limits of deployments and their providers, by deployment id.
-    `fallbacks`: models that serve in place of one (`*`: of all others). `cooldown`: None lets no
+    `fallbacks`: models that serve in place of one (`*`: of all others); `context_fallbacks`: those
+    that serve prompts that are too long for it. `cooldown`: None lets no
     deployment cool down. `administrators_console`: nobody else may use it. `notices` and `warnings`
     are lines for the operator; a warning is about what does not work.
     """
@@ -57,6 +58,7 @@ class Settings:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context_fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
     cooldown: Cooldown | None = None
     administrators_console: bool = False

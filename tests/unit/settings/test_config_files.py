@@ -247,6 +247,7 @@ litellm_settings: {context_window_fallbacks: [{m: [n]}]}
         each.rpartition(": ")[0].removesuffix(": not served by Tollgate") for each in others
     } == {
         "fallbacks",
+        "context_window_fallbacks",
         "model_list: m: litellm_params.max_retries",
         "router_settings.num_retries",
         "router_settings.cooldown_time",

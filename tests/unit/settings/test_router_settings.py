@@ -90,6 +90,18 @@ def test_fallbacks_are_read_in_all_their_places(
     assert read(tmp_path, text).fallbacks == wanted
 
 
+@pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
+def test_fallbacks_for_long_prompts_need_to_know_what_is_long(tmp_path: Path, section: str) -> None:
+    """Otherwise they never serve, and that is told."""
+    found = read(tmp_path, f"{section}: {{context_window_fallbacks: [{{m: [n]}}]}}")
+    assert found.context_fallbacks == {"m": ("n",)}
+    told = [each for each in found.notices if each.startswith("context_window_fallbacks: ")]
+    assert told == [
+        "context_window_fallbacks: m has no model_info.max_input_tokens, so none of its prompts is"
+        " too long"
+    ]
+
+
 def test_a_fallback_that_is_no_model_is_told(tmp_path: Path) -> None:
     """By its name; it serves nothing."""
     found = read(tmp_path, "router_settings: {fallbacks: [{m: [nowhere]}]}")

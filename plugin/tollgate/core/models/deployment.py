@@ -22,6 +22,7 @@ class Deployment:
     - `timeout_seconds`: how long its provider may be silent; None: as long as any.
     - `added`: over the API, not by the configuration file.
     - `trust_provider_cost`: charge the cost that the reply reports.
+    - `max_input_tokens`: the longest prompt that the model takes; None: not known.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Deployment:
     compatible: bool = False
     timeout_seconds: float | None = None
     added: bool = False
+    max_input_tokens: int | None = None
 
     @property
     def known_as(self) -> str:

@@ -161,7 +161,7 @@ def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
             "db_model": deployment.added,
             "litellm_provider": deployment.provider,
             "max_tokens": known.max_output_tokens,
-            "max_input_tokens": None,
+            "max_input_tokens": deployment.max_input_tokens,
             "max_output_tokens": known.max_output_tokens,
             "input_cost_per_token": input_cost,
             "output_cost_per_token": output_cost,
@@ -176,12 +176,14 @@ def group(several: Sequence[KnownModel]) -> ModelGroup:
     priced = [each.price for each in several if each.price is not None]
     dearest = max(priced, key=lambda price: _costs(price)[1] or 0, default=None)
     input_cost, output_cost = _costs(dearest)
+    known = [each.deployment.max_input_tokens for each in several]
+    prompts = [each for each in known if each is not None]
     limits = [each.max_output_tokens for each in several if each.max_output_tokens is not None]
     return ModelGroup(
         model_group=several[0].deployment.model_name,
         providers=tuple(dict.fromkeys(each.deployment.provider for each in several)),
         mode=several[0].mode,
-        max_input_tokens=None,
+        max_input_tokens=max(prompts, default=None),
         max_output_tokens=max(limits, default=None),
         input_cost_per_token=input_cost,
         output_cost_per_token=output_cost,
