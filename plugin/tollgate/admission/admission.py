@@ -156,9 +156,7 @@ class Admissions:
         self._clock = clock
         self._new_id = new_id
         known_accounts = KnownAccounts(terms.policy)
-        dimensions = terms.policy.dimensions
-        trusted = () if rules is None else rules.trusted_proxies
-        self._dimensions = DimensionReader(dimensions, trusted) if dimensions else None
+        self._dimensions = _dimension_reader(terms)
         self._choice = ModelChoice(
             catalog,
             terms.policy,
@@ -364,6 +362,14 @@ class Admissions:
                 headers += ietf_headers(reservation.accounts, standing)
             told = self._told = _Told(standing, family, headers)
         return told.headers
+
+
+def _dimension_reader(terms: Terms) -> DimensionReader | None:
+    """Return what reads values of dimensions from requests; None: there are no dimensions."""
+    if not terms.policy.dimensions:
+        return None
+    trusted = () if terms.identity is None else terms.identity.trusted_proxies
+    return DimensionReader(terms.policy.dimensions, trusted)
 
 
 def _count_spared(reservation: Reservation) -> None:
