@@ -18,6 +18,7 @@ from tollgate.core.limits.accounts import UPSTREAM, Accounts, Standing
 from tollgate.core.limits.amended import AmendedAccounts
 from tollgate.core.limits.known_refusals import KnownRefusals
 from tollgate.core.limits.limit import named
+from tollgate.core.limits.limit_parts import OtherParts
 
 
 class Held(Struct, frozen=True):
@@ -39,6 +40,7 @@ class Holding:
         self._undo = undo
         self._known = KnownRefusals()
         self._amended = AmendedAccounts()
+        self._parts = OtherParts()
 
     async def hold(
         self, reservation: Reservation, left: Callable[[], bool], *, last: bool = True
@@ -48,7 +50,7 @@ class Holding:
         `last`: no other deployment may serve the call; otherwise it does not wait for room in
         limits of its deployment. Raises StoreUnavailable.
         """
-        standing = await self._ask(reservation, left, last=last)
+        reservation, standing = await self._ask(reservation, left, last=last)
         while standing.refused is not None and standing.by is not None:
             accounts = reservation.accounts
             quota = accounts[standing.refused].limits[standing.by]
@@ -61,32 +63,68 @@ class Holding:
                 shadow = f"{shadow}, {name}" if shadow else name
             accounts = self._amended.without(accounts, standing.refused, standing.by)
             reservation = structs.replace(reservation, accounts=accounts, shadow=shadow)
-            standing = await self._ask(reservation, left, last=last)
+            reservation, standing = await self._ask(reservation, left, last=last)
         return Held(reservation, standing)
 
     async def _ask(
         self, reservation: Reservation, left: Callable[[], bool], *, last: bool
-    ) -> Standing:
+    ) -> tuple[Reservation, Standing]:
+        """Return the last answer about what a call may use, and as what it was asked for.
+
+        `last`: as in hold().
+        """
+        standing = await self._ask_once(reservation, left)
+        if standing.refused is None:
+            return reservation, standing
+        if reservation.accounts[standing.refused].parts > 1:
+            reservation, standing = await self._ask_elsewhere(reservation, standing, left)
+            if standing.refused is None:
+                return reservation, standing
+        if (
+            (last or not refused_upstream(reservation.accounts, standing))
+            and not _in_shadow(reservation, standing)
+            and self._waits.patient(reservation, standing)
+        ):
+            try:
+                standing = await self._waits.ask_again(reservation, standing, left)
+            except StoreSilent:
+                self._undo(reservation)
+                raise
+            self._known.note(reservation.accounts, standing, reservation.admitted_us)
+        return reservation, standing
+
+    async def _ask_once(self, reservation: Reservation, left: Callable[[], bool]) -> Standing:
         """Return the store's answer, or the refusal that it would be sure to give."""
         accounts, asked_us = reservation.accounts, reservation.admitted_us
         known = self._known.find(accounts, asked_us)
+        if known is not None:
+            return known
         try:
-            standing = known or await self._waits.ask(reservation, left)
-            if standing.refused is not None:
-                waits = last or not refused_upstream(accounts, standing)
-                if (
-                    waits
-                    and not _in_shadow(reservation, standing)
-                    and self._waits.patient(reservation, standing)
-                ):
-                    standing = await self._waits.ask_again(reservation, standing, left)
-                if standing is not known:
-                    self._known.note(accounts, standing, asked_us)
+            standing = await self._waits.ask(reservation, left)
         except StoreSilent:
             # The store may have been asked in time to hold, though it did not answer.
             self._undo(reservation)
             raise
+        self._known.note(accounts, standing, asked_us)
         return standing
+
+    async def _ask_elsewhere(
+        self, reservation: Reservation, refused: Standing, left: Callable[[], bool]
+    ) -> tuple[Reservation, Standing]:
+        """Ask the other parts of a limit that its own part refuses, one after the other.
+
+        Returns the first answer that admits, or else the first that the end of a call in flight may
+        change, or else the one that is there.
+        """
+        found = reservation, refused
+        for accounts in self._parts.of(reservation.accounts, reservation.organization):
+            asked = structs.replace(reservation, accounts=accounts)
+            standing = await self._ask_once(asked, left)
+            if standing.refused is None:
+                return asked, standing
+            if standing.only_held and not found[1].only_held:
+                found = asked, standing
+        return found
 
 
 def refused_upstream(accounts: Accounts, standing: Standing) -> bool:

@@ -191,6 +191,16 @@ class Key(Declarable):
         return self.home or self.organization
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spanning(Declarable):
+    """An entity that is counted over all organizations."""
+
+    @property
+    def place(self) -> str:
+        """Where the counters are; they span organizations, so any name of one finds them."""
+        return DEFAULT_ORGANIZATION
+
+
 class Role(StrEnum):
     """What an internal user may do beyond calling models."""
 
@@ -201,7 +211,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class User(Declarable):
+class User(Spanning):
     """An internal user: somebody who owns keys."""
 
     id: str
@@ -216,11 +226,6 @@ class User(Declarable):
     metadata: str = "{}"
     created_us: int = 0
     updated_us: int = 0
-
-    @property
-    def place(self) -> str:
-        """Where the counters are; they span organizations, so any name of one finds them."""
-        return DEFAULT_ORGANIZATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,7 @@ class Member(Declarable):
 
 
 @dataclass(frozen=True, slots=True)
-class Customer(Declarable):
+class Customer(Spanning):
     """An end user, as the `user` field of a body names them."""
 
     id: str
@@ -296,11 +301,6 @@ class Customer(Declarable):
     blocked: bool = False
     created_us: int = 0
     updated_us: int = 0
-
-    @property
-    def place(self) -> str:
-        """Where the counters are; they span organizations, so any name of one finds them."""
-        return DEFAULT_ORGANIZATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +320,11 @@ class Budget(Declarable):
 
 @dataclass(frozen=True, slots=True)
 class Organization(Declarable):
-    """An organization: teams, keys and users that share limits."""
+    """An organization: teams, keys and users that share limits.
+
+    `shards`: in how many places of the store its teams and keys are counted, and its limits in
+    parts.
+    """
 
     id: str
     alias: str | None = None
@@ -333,6 +337,7 @@ class Organization(Declarable):
     metadata: str = "{}"
     created_us: int = 0
     updated_us: int = 0
+    shards: int = 1
 
     @property
     def place(self) -> str:
@@ -372,7 +377,7 @@ class OrganizationMember(Declarable):
 
 
 @dataclass(frozen=True, slots=True)
-class Tag(Declarable):
+class Tag(Spanning):
     """A value of the dimension `tag` that has limits of its own."""
 
     id: str
@@ -385,11 +390,6 @@ class Tag(Declarable):
     blocked: bool = False
     created_us: int = 0
     updated_us: int = 0
-
-    @property
-    def place(self) -> str:
-        """Where the counters are; they span organizations, so any name of one finds them."""
-        return DEFAULT_ORGANIZATION
 
 
 Budgeted = Key | Customer | Organization | Tag

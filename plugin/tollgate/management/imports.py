@@ -15,7 +15,7 @@ from tollgate.core.callers.inherit import find_member_of
 from tollgate.core.entities import Budget, Entity, Key, LimitSet, Member, ModelLimits, Team
 from tollgate.core.errors import Conflict
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
-from tollgate.management.lookups import imply_teams
+from tollgate.management.lookups import home_in, imply_teams
 from tollgate.management.spending.spending import Live, Spending
 from tollgate.ports import Registry, Write, entity_of
 
@@ -68,6 +68,10 @@ class Imports:
             return _compared(stored.entity, entity)
         if dry_run:
             return Imported(Outcome.CREATED)
+        if isinstance(entity, Team | Key):
+            team_id = entity.team_id if isinstance(entity, Key) else None
+            home = await home_in(self._registry, entity.organization, team_id or entity.id)
+            entity = entity if home is None else replace(entity, home=home)
         # Spend is written first: if the import is cut between the two, the next run creates the
         # entity with its spend.
         if not isinstance(entity, Budget):

@@ -10,6 +10,7 @@ from uuid import uuid4
 from tollgate.core.entities import Key, Member, Organization, OrganizationMember, Team, User
 from tollgate.core.errors import BadRequest, Conflict, NotFound
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.limit_parts import place_for
 from tollgate.management.collection import Collection
 from tollgate.management.spending.creation import NewUsers
 from tollgate.management.spending.limits import new_entity
@@ -43,6 +44,20 @@ async def find_or_make_user(
     return None, rules.made(new_entity(user, now_us))
 
 
+async def home_in(registry: Registry, organization: str, identity: str) -> str | None:
+    """Return the home of a new team or key of an organization; None: its own place.
+
+    `identity`: of the team, or of a key without one. Keys of a team are counted beside it.
+    """
+    if organization == DEFAULT_ORGANIZATION:
+        return None
+    found = entity_of((await registry.get(Organization, [organization]))[0])
+    if found is None or found.shards == 1:
+        return None
+    place = place_for(organization, found.shards, identity)
+    return None if place == organization else place
+
+
 async def imply_teams(
     registry: Registry, team_ids: Iterable[str | None], organization: str, now_us: int
 ) -> None:
@@ -54,7 +69,9 @@ async def imply_teams(
     names = sorted({each for each in team_ids if each is not None})
     for name, stored in zip(names, await registry.get(Team, names) if names else (), strict=True):
         if stored is None:
-            team = new_entity(Team(name, organization=organization, implied=True), now_us)
+            home = await home_in(registry, organization, name)
+            implied = Team(name, organization=organization, implied=True, home=home)
+            team = new_entity(implied, now_us)
             # Somebody else created it concurrently.
             with suppress(Conflict):
                 await registry.write(Write(None, team))

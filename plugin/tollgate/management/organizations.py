@@ -58,6 +58,26 @@ class Organizations(Noun[Organization]):
                 "organization_id",
             )
 
+    def changed(
+        self, change: Callable[[Organization, int], Organization]
+    ) -> Callable[[Organization], Organization]:
+        """Return a change. It raises BadRequest where it moves counters, which stay where they
+        are.
+        """
+        changed = super().changed(change)
+
+        def apply(before: Organization) -> Organization:
+            after = changed(before)
+            if after.shards != before.shards:
+                raise BadRequest(
+                    f"shards is {before.shards}, as {before.id} was made with: what its teams and"
+                    " keys have used is kept where they are; make another organization",
+                    "shards",
+                )
+            return after
+
+        return apply
+
     async def info(self, identity: str) -> OrganizationInfo:
         """Return an organization with its members and teams. Raises NotFound."""
         live = await self.live_by_id(identity)

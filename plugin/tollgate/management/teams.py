@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tollgate.core.entities import Key, Member, Team
 from tollgate.core.errors import BadRequest, Conflict
 from tollgate.management.collection import MOST_TRIES, Collection
-from tollgate.management.lookups import removals
+from tollgate.management.lookups import home_in, removals
 from tollgate.management.members import Members, NewMember
 from tollgate.management.nouns import Noun
 from tollgate.management.organizations import moved
@@ -59,6 +59,8 @@ class Teams(Noun[Team]):
                     "team_id",
                 )
             made = self._rules.teams.made(self.made(team, change))
+            home = await home_in(self.registry, made.organization, made.id)
+            made = made if home is None else replace(made, home=home)
             writes, _, members = await self.members.additions(
                 team.id, new, lambda member, _: member
             )

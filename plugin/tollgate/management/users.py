@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tollgate.core.entities import Key, Member, MemberRole, User
 from tollgate.management.collection import Collection
-from tollgate.management.lookups import imply_teams, removals
+from tollgate.management.lookups import home_in, imply_teams, removals
 from tollgate.management.nouns import Noun
 from tollgate.management.spending.creation import Creation
 from tollgate.management.spending.limits import new_entity
@@ -71,6 +71,8 @@ class Users(Noun[User]):
             key = self._rules.keys.made(
                 replace(key, user_id=user.id, organization=user.organization), now_us
             )
+            home = await home_in(self.registry, key.organization, key.team_id or key.id)
+            key = key if home is None else replace(key, home=home)
             writes.append(Write(None, key))
         await self.registry.write(*writes)
         joined = [each.team_id for each in memberships] + [each.team_id for each in defaulted]

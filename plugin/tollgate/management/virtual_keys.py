@@ -14,7 +14,7 @@ from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.limits.duration import instant_after, parse_duration
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.collection import Collection
-from tollgate.management.lookups import imply_teams
+from tollgate.management.lookups import home_in, imply_teams
 from tollgate.management.organizations import moved
 from tollgate.management.spending.creation import NewKeys
 from tollgate.management.spending.limits import new_entity, restarted
@@ -275,10 +275,11 @@ class Keys:
             return replace(
                 key, organization=_organization_in(team, key.organization), home=team.home
             )
-        if key.user_id is None or key.organization != DEFAULT_ORGANIZATION:
-            return key
-        user = entity_of((await self._registry.get(User, [key.user_id]))[0])
-        return key if user is None else replace(key, organization=user.organization)
+        if key.user_id is not None and key.organization == DEFAULT_ORGANIZATION:
+            user = entity_of((await self._registry.get(User, [key.user_id]))[0])
+            key = key if user is None else replace(key, organization=user.organization)
+        home = await home_in(self._registry, key.organization, key.team_id or key.id)
+        return key if home is None else replace(key, home=home)
 
     async def _settled(self, before: Key, after: Key) -> Key:
         """Return a changed key in the organization of its team, its counters where they were.

@@ -11,6 +11,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
+from msgspec import structs
+
 from tollgate import telemetry
 from tollgate.core.alerting.alert import Alert
 from tollgate.core.alerting.crossings import Crossing, Thresholds, crossings, watched
@@ -20,6 +22,7 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Account, Scope, ScopeKind
 from tollgate.core.limits.limit import shown_length
+from tollgate.core.limits.limit_parts import expanded, folded, organization_in
 from tollgate.metering.watched_scopes import AlertTerms, WatchedScopes
 from tollgate.ports import Clock, Counters, Directory
 from tollgate.ports.event_ports import AlertBook
@@ -94,6 +97,12 @@ class AlertWatch:
                 continue
             quotas = found.limits.in_force(now_us, tokens=True, money=True)
             account = Account(scope, quotas, found.limits.spend_period(now_us))
+            if scope.kind == ScopeKind.ORGANIZATION and (split := found.caller.organization):
+                # What is told of it is told of all its parts together.
+                account = structs.replace(
+                    account, scope=structs.replace(scope, home=None), parts=split.shards
+                )
+                place = split.place
             told = watched(
                 found.limits,
                 account,
@@ -104,8 +113,10 @@ class AlertWatch:
             if told.anything:
                 by_place[place].append((account, told, found.caller))
         for place, several in by_place.items():
-            standing = await self._counters.peek(place, tuple(account for account, _, _ in several))
-            for (account, told, caller), balance in zip(several, standing.balances, strict=True):
+            accounts = [account for account, _, _ in several]
+            standing = await self._counters.peek(place, expanded(accounts, place))
+            balances = folded(accounts, standing.balances)
+            for (account, told, caller), balance in zip(several, balances, strict=True):
                 for crossing in crossings(account, told, balance, standing.now_us):
                     alert = self._alert(account.scope, crossing, caller, place, standing.now_us)
                     await self._claim(crossing, alert)
@@ -144,7 +155,7 @@ class AlertWatch:
             user_email=None if user is None else user.email,
             team_id=None if team is None else team.id,
             team_alias=None if team is None else team.alias,
-            organization_id=place,
+            organization_id=organization_in(place),
             projected=crossing.projected,
             exceeded_us=crossing.exceeded_us,
         )

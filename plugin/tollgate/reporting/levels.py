@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.callers.rules import Caller, Policy, Upstream, scopes_of
 from tollgate.core.callers.scope_names import scope_name
@@ -38,6 +40,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
 )
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
+from tollgate.core.limits.limit_parts import expanded, folded
 from tollgate.core.requests.catalog import Catalog
 from tollgate.ports import Clock, Counters, Registry, entity_of
 
@@ -135,7 +138,9 @@ class Levels:
         """
         in_effect = await self._with_budgets(entities)
         owned = [(organization or _place(each), _limits(each)) for each in in_effect]
-        return await self._read(owned)
+        return await self._read(
+            owned, [each for each in in_effect if isinstance(each, Organization)]
+        )
 
     async def of_key(self, key: Key) -> list[MetLevel]:
         """Return the levels of all scopes that calls of a key meet, the widest first; then those of
@@ -149,7 +154,8 @@ class Levels:
                 *self._upstreams_of(caller),
             )
         ]
-        (found,) = await self._read([(caller.place, limits)], caller)
+        own = [] if caller.organization is None else [caller.organization]
+        (found,) = await self._read([(caller.place, limits)], own, caller)
         return [MetLevel(each, scope_name(caller, each.scope)) for each in found]
 
     def _upstreams_of(self, caller: Caller) -> Upstream:
@@ -184,13 +190,16 @@ class Levels:
     async def _read(
         self,
         owned: Sequence[tuple[str, list[tuple[Scope, LimitSet]]]],
+        organizations: Sequence[Organization],
         caller: Caller = Caller(),  # noqa: B008 - frozen
     ) -> list[list[Level]]:
         """Return the levels of limits that each belong to somebody of an organization.
 
-        `caller`: whose shares of limits are told.
+        `organizations`: those among them, which may be counted in parts. `caller`: whose shares of
+        limits are told.
         """
         now_us = self._clock.now_us()
+        split = {each.id: each.shards for each in organizations if each.shards > 1}
         accounts: defaultdict[str, list[tuple[int, Account]]] = defaultdict(list)
         for number, (organization, limits) in enumerate(owned):
             for scope, each in limits:
@@ -198,13 +207,15 @@ class Levels:
                 quotas = divided(quotas, each, caller.key, caller.team)
                 if quotas:
                     account = Account(scope, quotas, each.spend_period(now_us))
+                    if scope.kind == ScopeKind.ORGANIZATION and scope.id in split:
+                        account = structs.replace(account, parts=split[scope.id])
                     accounts[organization].append((number, account))
         found: list[list[Level]] = [[] for _ in owned]
         for organization, numbered in accounts.items():
-            standing = await self._counters.peek(
-                organization, tuple(account for _, account in numbered)
-            )
-            for (number, account), balance in zip(numbered, standing.balances, strict=True):
+            several = [account for _, account in numbered]
+            standing = await self._counters.peek(organization, expanded(several, organization))
+            balances = folded(several, standing.balances)
+            for (number, account), balance in zip(numbered, balances, strict=True):
                 found[number] += levels_of(account, balance, standing.now_us)
         return found
 

@@ -43,7 +43,8 @@ Each line says what a key holds, and when it goes.
     tollgate:{entities}:name:KIND:NAME  string: id of the entity that has a unique name. With the
         entity.
 
-The braces are a cluster hash tag: one organization's decision touches one slot. What spans
+ORG is an organization, or a part of one that is split (`acme/2`). The braces are a cluster hash
+tag: one organization's decision touches one slot. What spans
 organizations (the proxy, users, customers) is in the slot of `default`; entities have one of their
 own, since one change may touch several.
 """

@@ -27,6 +27,7 @@ from tollgate.core.calls.decision import Refusal
 from tollgate.core.entities import Key, Organization, OrganizationMember, Team, User
 from tollgate.core.errors import cut
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, ScopeKind
+from tollgate.core.limits.limit_parts import place_for
 from tollgate.core.memo import Bounded
 from tollgate.core.models.probe_model import LATE_S
 from tollgate.core.requests.dialects import Family
@@ -138,13 +139,16 @@ class Callers:
             user = await self._check_user(identity.user_id, family)
             if user is not None and identity.team_id is None and identity.organization_id is None:
                 organization = user.organization
-        if (
-            organization != DEFAULT_ORGANIZATION
-            and not self._admit_unknown
-            and await directory.find_organization(organization) is None
-        ):
+        key = derived_key(identity, organization)
+        if organization == DEFAULT_ORGANIZATION:
+            return key
+        found = await directory.find_organization(organization)
+        if found is None and not self._admit_unknown:
             raise Refused(_unregistered(family, "organization", organization))
-        return derived_key(identity, organization)
+        if found is None or found.shards == 1:
+            return key
+        home = place_for(organization, found.shards, identity.team_id or key.id)
+        return replace(key, home=home)
 
     async def _check_user(self, user_id: str, family: Family) -> User | None:
         """Return the user of an identity. Raises Refused for one whom nobody registered, unless

@@ -24,7 +24,7 @@ from tollgate.core.answers.wording import (
     rate_reached,
 )
 from tollgate.core.callers.rules import Caller
-from tollgate.core.callers.scope_names import scope_name
+from tollgate.core.callers.scope_names import account_name
 from tollgate.core.calls.decision import Header, LimitName, Refusal
 from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
@@ -273,7 +273,7 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
     return Crossed(
         scope.kind,
-        scope_name(caller, scope),
+        account_name(caller, account),
         scope.model,
         dollars(used),
         dollars(quota.amount),

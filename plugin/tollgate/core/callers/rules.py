@@ -34,6 +34,7 @@ from tollgate.core.limits.accounts import (
     accounts_bytes,
 )
 from tollgate.core.limits.limit import Forever, Recurring, window_us
+from tollgate.core.limits.limit_parts import in_part, number_of, organization_in
 from tollgate.core.memo import Bounded
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -143,6 +144,14 @@ def accounts(
         whole = _account(scope, limits, policy, now_us, tokens, money)
         quotas = divided(whole.limits, limits, caller.key, caller.team)
         found.append(structs.replace(whole, limits=quotas))
+    organization = caller.organization
+    if organization is not None and organization.shards > 1:
+        found = [
+            _in_part(each, organization, caller.place)
+            if each.scope.kind == ScopeKind.ORGANIZATION
+            else each
+            for each in found
+        ]
     if caller.customer_id is not None and caller.customer is None:
         found = [
             _forgotten(each, policy.customer) if each.scope.kind == ScopeKind.CUSTOMER else each
@@ -244,6 +253,17 @@ def remembered_us(limits: LimitSet) -> int:
     if any(isinstance(each, Forever) for each in windows):
         return FOR_EVER_US
     return max([LEAST_REMEMBERED_US, *map(window_us, windows)])
+
+
+def _in_part(account: Account, organization: Organization, place: str) -> Account:
+    """Return the account of an organization in the part of a caller's place.
+
+    Of a caller from elsewhere, as a team that came from another organization, it is the first.
+    """
+    number = number_of(place) if organization_in(place) == organization.id else 0
+    if number >= organization.shards:
+        number = 0
+    return in_part(account, organization.id, number, organization.shards, place)
 
 
 def _account(

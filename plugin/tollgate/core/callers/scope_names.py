@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tollgate.core.callers.rules import Caller
 from tollgate.core.entities import User
-from tollgate.core.limits.accounts import Scope, ScopeKind
+from tollgate.core.limits.accounts import Account, Scope, ScopeKind
+from tollgate.core.limits.limit_parts import number_of
 
 
 def scope_name(caller: Caller, scope: Scope) -> str:
@@ -45,6 +46,15 @@ def name_of_kind(caller: Caller, kind: str) -> str:
     }
     identity = ids.get(ScopeKind(kind))
     return scope_name(caller, Scope(kind, identity)) if identity else ""
+
+
+def account_name(caller: Caller, account: Account) -> str:
+    """Return how the scope of an account is called, and which part of it the account is."""
+    name = scope_name(caller, account.scope)
+    if account.parts == 1:
+        return name
+    number = number_of(account.scope.home or caller.place)
+    return f"{name}, part {number + 1} of {account.parts}"
 
 
 def _user_name(user: User) -> str:

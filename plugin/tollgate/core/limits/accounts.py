@@ -190,7 +190,8 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     `raised` of the amount is a raise that ends at `raised_until_us`. `trickle`: the bucket of what
     a throttled limit still lets pass, with a counter of its own; `counts_on`: beside it that limit
     counts, and refuses nothing. `share`: it is the caller's share of the limit before it, of the
-    same meter, amount and window.
+    same meter, amount and window. `whole`: the amount of the limit that this one is a part of
+    (limit_parts.py).
     """
 
     meter: Meter
@@ -205,6 +206,7 @@ class Quota(Struct, frozen=True, array_like=True, gc=False):
     rollover: int | None = None
     counts_on: bool = False
     share: Share | None = None
+    whole: int = 0
 
     @property
     def hold_group(self) -> HoldGroup:
@@ -219,7 +221,8 @@ class Account(Struct, frozen=True, array_like=True):
 
     `passing`: of somebody whom nobody registered and nothing limits. The store forgets it when it
     has been idle for as long as the ledger keeps records. `remember_ms`: it forgets the scope when
-    it has been idle for so long; 0: never.
+    it has been idle for so long; 0: never. `parts`: in how many places its limits are counted, each
+    with a part of them.
     """
 
     scope: Scope
@@ -227,6 +230,7 @@ class Account(Struct, frozen=True, array_like=True):
     period: Period = FOREVER
     passing: bool = False
     remember_ms: int = 0
+    parts: int = 1
 
     @property
     def limited(self) -> bool:

@@ -75,6 +75,8 @@ class KnownRefusals:
         refusing = accounts[standing.refused]
         if refusing not in part or not refusing.limits[standing.by].enforcement.final:
             return
+        if refusing.parts > 1:  # another part may have room
+            return
         limited = [each for each in part if each.limited]
         told = dict(zip(map(_scope, accounts), standing.balances, strict=False))
         balances = tuple(told.get(_scope(each)) or untouched(each) for each in limited)
@@ -91,7 +93,7 @@ def find_forbidding(accounts: Accounts) -> tuple[int, int] | None:
     """
     for number, account in enumerate(accounts):
         for place, quota in enumerate(account.limits):
-            if quota.amount == 0 and quota.enforcement.final:
+            if quota.amount == 0 == quota.whole and quota.enforcement.final:
                 return number, place
     return None
 
@@ -104,7 +106,7 @@ def find_exhausted(accounts: Accounts, standing: Standing, asked_us: int) -> Sta
     """
     for number, account in enumerate(accounts):
         for place, quota in enumerate(account.limits):
-            if not quota.enforcement.final:
+            if not quota.enforcement.final or account.parts > 1:
                 continue
             refused = structs.replace(standing, refused=number, by=place)
             if _sure_until_us(account, refused, asked_us) > asked_us:

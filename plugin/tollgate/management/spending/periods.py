@@ -10,9 +10,19 @@ from typing import Any
 
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.callers.scopes import Limited, scope_of
-from tollgate.core.entities import BUDGETED, Budget, Entity, Key, LimitSet, Member, Team
+from tollgate.core.entities import (
+    BUDGETED,
+    Budget,
+    Entity,
+    Key,
+    LimitSet,
+    Member,
+    Organization,
+    Team,
+)
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
 from tollgate.core.limits.limit import Limit, Recurring
+from tollgate.core.limits.limit_parts import place_in
 from tollgate.management.collection import Collection
 from tollgate.ports import Clock, E, Registry, SpendBook, Succession, entity_of
 
@@ -37,7 +47,11 @@ class Periods:
         now_us = self._clock.now_us()
         found: defaultdict[str, list[Succession]] = defaultdict(list)
         async for organization, old, new in self._changes(before, after):
-            found[organization] += _successions(old, new, now_us)
+            successions = list(_successions(old, new, now_us))
+            parts = old.shards if isinstance(old, Organization) else 1
+            for number in range(parts):
+                place = place_in(organization, number)
+                found[place] += successions
         for organization, successions in found.items():
             if successions:
                 await self._book.carry(organization, successions)

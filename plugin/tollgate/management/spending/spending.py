@@ -9,11 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
+from msgspec import structs
+
 from tollgate.core.audit import Action, Change
 from tollgate.core.callers.inherit import with_budget
 from tollgate.core.callers.scopes import Limited, scope_of
-from tollgate.core.entities import BUDGETED, NO_LIMITS, Budget, Key, LimitSet, Member, Team
+from tollgate.core.entities import (
+    BUDGETED,
+    NO_LIMITS,
+    Budget,
+    Key,
+    LimitSet,
+    Member,
+    Organization,
+    Team,
+)
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, Account, Scope, Spend
+from tollgate.core.limits.limit_parts import amount_in, parts_of_scope, whole_spend
 from tollgate.management.spending.periods import Periods
 from tollgate.ports import Clock, Counters, E, Registry, SpendBook, entity_of
 
@@ -52,14 +64,20 @@ class Spending:
             self._account(limits, entity) for limits, entity in await self._limits(entities)
         ]
         places: defaultdict[str, list[int]] = defaultdict(list)
+        split: list[tuple[int, str, Account]] = []
         entity: Any
         for number, entity in enumerate(entities):
             places[organization or _place(entity)].append(number)
+            for place, bare in _more_parts(entity, accounts[number].scope):
+                split.append((number, place, structs.replace(accounts[number], scope=bare)))
         spends: list[Spend] = [NOTHING] * len(entities)
         for name, numbers in places.items():
             found = await self._counters.spend(name, tuple(accounts[number] for number in numbers))
             for number, spend in zip(numbers, found, strict=True):
                 spends[number] = spend
+        for number, place, account in split:
+            (spend,) = await self._counters.spend(place, (account,))
+            spends[number] = whole_spend([spends[number], spend])
         return [
             Live(entity, spend, account.period.end_us or None)
             for entity, spend, account in zip(entities, spends, accounts, strict=True)
@@ -73,7 +91,7 @@ class Spending:
     async def correct(self, live: Live[E], nanousd: int, organization: str) -> None:
         """Say what an entity has spent in its current period."""
         ((limits, entity),) = await self._limits([live.entity])
-        await self._set(organization, self._account(limits, entity), nanousd)
+        await self._set(organization, self._account(limits, entity), nanousd, _parts(entity))
 
     async def correct_models(
         self,
@@ -86,13 +104,17 @@ class Spending:
         for each in entity.model_limits:
             if (nanousd := by_model_nanousd.get(each.model)) is not None:
                 account = self._account_of(scope.narrowed(each.model), each.limits)
-                await self._set(organization, account, nanousd)
+                await self._set(organization, account, nanousd, _parts(entity))
 
-    async def _set(self, organization: str, account: Account, nanousd: int) -> None:
-        """Correct the spend of an account, and note who did."""
-        (before,) = await self._counters.spend(organization, (account,))
-        await self._book.set_spend(organization, account, nanousd)
-        scope = account.scope
+    async def _set(self, organization: str, account: Account, nanousd: int, parts: int) -> None:
+        """Correct the spend of an account, and note who did. Each of its parts gets a share."""
+        scope, shares = account.scope, []
+        places = parts_of_scope(scope, parts) if parts > 1 else ((organization, scope),)
+        for number, (place, bare) in enumerate(places):
+            part = structs.replace(account, scope=bare)
+            shares += await self._counters.spend(place, (part,))
+            await self._book.set_spend(place, part, amount_in(nanousd, number, parts))
+        before = whole_spend(shares)
         told = {} if scope.model is None else {"model": scope.model}
         change = Change(
             Action.SPEND,
@@ -113,6 +135,8 @@ class Spending:
             place = organization or _place(each)
             models = {limits.model for limits in each.model_limits}
             by_organization[place][scope_of(each)] = models
+            for part, bare in _more_parts(each, scope_of(each)):
+                by_organization[part][bare] = set(models)
         for name, models_of in by_organization.items():
             # Limits of a budget, and those that were there before, are for models that were called.
             spends = await self._counters.spend(name, tuple(map(Account, models_of)))
@@ -176,6 +200,15 @@ class Spending:
 
     def _account_of(self, scope: Scope, limits: LimitSet) -> Account:
         return Account(scope, period=limits.spend_period(self._clock.now_us()))
+
+
+def _parts(entity: Any) -> int:
+    return entity.shards if isinstance(entity, Organization) else 1
+
+
+def _more_parts(entity: Any, scope: Scope) -> tuple[tuple[str, Scope], ...]:
+    """Return the parts of an entity's scope beside the first."""
+    return parts_of_scope(scope, _parts(entity))[1:]
 
 
 def _place(entity: Limited) -> str:

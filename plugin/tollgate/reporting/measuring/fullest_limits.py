@@ -20,6 +20,7 @@ from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Account, Meter, Scope
 from tollgate.core.limits.limit import shown_length
+from tollgate.core.limits.limit_parts import expanded, folded, whole_of
 from tollgate.ports import Clock, Counters
 from tollgate.reporting.levels import Level, levels_of
 from tollgate.reporting.measuring.scope_labels import ScopeId, ScopeNames
@@ -132,6 +133,9 @@ class FullestLimits:
         """Add what was met since the last look, and forget what was not met for long."""
         new, self._new = self._new, {}
         for place, account in new.items():
+            if account.parts > 1:
+                account = whole_of(account)
+                place = account.scope.id, account.scope
             self._met.pop(place, None)
             self._met[place] = account, now_us
         for place, (_, met_us) in tuple(self._met.items()):
@@ -145,8 +149,9 @@ class FullestLimits:
         for (place, _), (account, _) in self._met.items():
             by_place[place].append(account)
         for place, accounts in by_place.items():
-            standing = await self._counters.peek(place, tuple(accounts))
-            for account, balance in zip(accounts, standing.balances, strict=True):
+            standing = await self._counters.peek(place, expanded(accounts, place))
+            balances = folded(accounts, standing.balances)
+            for account, balance in zip(accounts, balances, strict=True):
                 for level in levels_of(account, balance, standing.now_us):
                     # A period that is over was noted with a call of that time. A limit of 0
                     # is no limit that fills, and a share fills whenever others use it.

@@ -19,6 +19,7 @@ from tollgate import telemetry
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import Account, Meter, Scope, ScopeKind
+from tollgate.core.limits.limit_parts import expanded, folded, whole_of
 from tollgate.core.money.dollars import dollars_of
 from tollgate.counting import OTHER, labelled, model_label
 from tollgate.ports import Clock, Counters
@@ -118,7 +119,11 @@ class LitellmCounts:
             if not account.limits:
                 break  # those that limit come first
             if account.scope.kind in _OWNERS and account.scope.model is None:
-                self._budgets[call.organization, account.scope] = account
+                if account.parts > 1:
+                    whole = whole_of(account)
+                    self._budgets[whole.scope.id, whole.scope] = whole
+                else:
+                    self._budgets[call.organization, account.scope] = account
 
     def refused(self, payers: Iterable[str], model: str, status: int) -> None:
         """Count a refused call of scopes, each as `kind:id`."""
@@ -171,8 +176,9 @@ class LitellmCounts:
         for (place, _), account in budgets.items():
             by_place.setdefault(place, []).append(account)
         for place, accounts in by_place.items():
-            standing = await self._counters.peek(place, tuple(accounts))
-            for account, balance in zip(accounts, standing.balances, strict=True):
+            standing = await self._counters.peek(place, expanded(accounts, place))
+            balances = folded(accounts, standing.balances)
+            for account, balance in zip(accounts, balances, strict=True):
                 for level in levels_of(account, balance, standing.now_us):
                     # Beside the budget there may be others, each with a duration of its own.
                     if level.quota.meter is Meter.USD and level.quota.duration is None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.cluster.merging import bounded, first_refusal, merged, summed
+from tollgate.adapters.valkey.cluster.merging import bounded, first_refusal, merged
 from tollgate.adapters.valkey.cluster.placement import PlacePart, parts_of, spend_keys
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
@@ -41,6 +41,7 @@ from tollgate.core.limits.accounts import (
     Standing,
     accounts_bytes,
 )
+from tollgate.core.limits.limit_parts import whole_spend
 from tollgate.core.memo import Memo
 from tollgate.ports import LedgerQuery
 
@@ -135,7 +136,7 @@ class ClusterCounters(ValkeyCounters):
         found = []
         for account, place in zip(accounts, places, strict=True):
             shares = [read_spend(next(values) or b"", account, now_us) for _ in place]
-            found.append(summed(shares))
+            found.append(whole_spend(shares))
         return found
 
     async def expired(self, organization: str) -> list[Reservation]:

@@ -13,7 +13,6 @@ from tollgate.core.limits.accounts import (
     Account,
     Balance,
     HoldGroup,
-    Spend,
     Standing,
     untouched,
 )
@@ -114,17 +113,4 @@ def merged(found: Mapping[PlacePart, Answer | None], refusal: RefusedAt | None =
         return whole
     return structs.replace(
         whole, refused=refusal.account, by=refusal.limit, only_held=refusal.only_held
-    )
-
-
-def summed(shares: Sequence[Spend]) -> Spend:
-    by_model: dict[str, int] = {}
-    for each in shares:
-        for model, nanousd in each.by_model_nanousd.items():
-            by_model[model] = by_model.get(model, 0) + nanousd
-    return Spend(
-        sum([each.used_nanousd for each in shares]),
-        sum([each.held_nanousd for each in shares]),
-        sum([each.total_nanousd for each in shares]),
-        by_model,
     )

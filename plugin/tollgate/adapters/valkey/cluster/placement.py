@@ -20,6 +20,7 @@ from msgspec import Struct
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.counters.batches import Keyed
 from tollgate.core.limits.accounts import Account, Accounts, Scope, ScopeKind, place_of
+from tollgate.core.limits.limit_parts import number_of
 
 
 class PlacePart(Struct, frozen=True, eq=False):
@@ -47,12 +48,13 @@ def parts_of(organization: str, accounts: Accounts) -> tuple[PlacePart, ...]:
 def spend_keys(organization: str, scope: Scope, organizations: list[str]) -> list[str]:
     """Return where a scope's spend is: its own key first, then every organization's share.
 
-    A key has none: its calls are its organization's.
+    A key has none: its calls are its organization's. Of several parts of an organization the first
+    has them.
     """
     found = [keys.scope_key(organization, scope)]
-    if scope.kind == ScopeKind.KEY:
-        return found
     place = place_of(organization, scope)
+    if scope.kind == ScopeKind.KEY or (scope.kind == ScopeKind.ORGANIZATION and number_of(place)):
+        return found
     found += [keys.share_key(each, scope) for each in organizations if each != place]
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_fields import PayerFields
@@ -33,6 +33,7 @@ from tollgate.adapters.http_api.wire.parts.types import (
 from tollgate.adapters.http_api.wire.teams import TeamRow
 from tollgate.core.entities import Organization, OrganizationMember, OrganizationRole
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION
+from tollgate.core.limits.limit_parts import MOST_PARTS
 from tollgate.core.money.dollars import dollars_of
 from tollgate.management.organizations import NewOrganizationMember
 from tollgate.management.spending.spending import Live
@@ -47,14 +48,22 @@ def _not_default(value: str) -> str:
 OrganizationId = Annotated[TeamId, AfterValidator(_not_default)]
 
 
+Shards = Annotated[int, Field(ge=1, le=MOST_PARTS)]
+
+
 class OrganizationFields(PayerFields[Organization]):
     """The fields of an organization in a request."""
 
-    attributes: ClassVar = {"organization_alias": "alias", "budget_id": "budget_id"}
+    attributes: ClassVar = {
+        "organization_alias": "alias",
+        "budget_id": "budget_id",
+        "shards": "shards",
+    }
 
     organization_alias: Identifier | None = None
     budget_id: Identifier | None = None
     soft_budget: Dollars | None = None
+    shards: Shards | None = None
     metadata: ObjectText | None = None
 
 
@@ -154,6 +163,7 @@ class OrganizationRow(PayerRow):
     organization_alias: str | None
     budget_id: str | None
     soft_budget: float | None
+    shards: int
     metadata: PrintedObject
     litellm_budget_table: dict[str, Any]
     created_at: PrintedTime
@@ -214,6 +224,7 @@ def _values(live: Live[Organization]) -> dict[str, Any]:
         "organization_alias": organization.alias,
         "budget_id": organization.budget_id,
         "soft_budget": printed_dollars(organization.soft_budget_nanousd),
+        "shards": organization.shards,
         "metadata": organization.metadata,
         "litellm_budget_table": printed_limits_with_models(organization),
         "created_at": organization.created_us,
