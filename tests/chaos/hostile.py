@@ -30,7 +30,7 @@ from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.findings import BYTES_A_MB
 from tests.load.machine import load_note, machine
-from tests.load.proc import Group, rss_bytes
+from tests.load.proc import Group, pss_bytes
 from tests.load.stats import percentile
 from tests.load.systems import MASTER
 from tests.load.tables import Table, figure, markdown, print_table, replace_section
@@ -217,8 +217,8 @@ def _keys(url: str) -> dict[Who, str]:
 
 
 def _memory(stage: Stage) -> dict[Group, int]:
-    """Return the resident memory of the largest process of each group, in bytes."""
-    return {group: max(rss_bytes(stage.pids(group))) for group in _MEASURED}
+    """Return the PSS of the largest process of each group, in bytes."""
+    return {group: max(pss_bytes(stage.pids(group))) for group in _MEASURED}
 
 
 def table(title: str, results: Iterable[Result]) -> Table:

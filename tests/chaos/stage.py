@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.chaos.tally import Tally
 from tests.chaos.traffic import MODEL, Traffic
 from tests.load.errors import BenchFailed
-from tests.load.proc import Group, family
+from tests.load.proc import Group, embedded_store_url, family
 from tests.load.programs import Tick
 from tests.load.systems import MASTER, System, free_port, running, said_ready, tollgate
 from tests.many_servers import Cluster, cluster
@@ -61,9 +61,10 @@ class Stage:
 
     @property
     def store_url(self) -> str:
-        """Where the gateway keeps everything: as its workers were told."""
-        worker = Path(f"/proc/{self.pids(Group.WORKERS)[0]}/environ").read_text(encoding="utf-8")
-        return dict(each.partition("=")[::2] for each in worker.split("\0"))["TOLLGATE_STORE_URL"]
+        """Where the gateway keeps everything."""
+        if self.cluster is not None:
+            return self.cluster.url
+        return embedded_store_url(self.gateway.groups())
 
     def pids(self, group: Group) -> tuple[int, ...]:
         """The gateway's processes of one kind."""

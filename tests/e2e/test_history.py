@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.e2e.gateway import CONFIG, MASTER, Gateway, bearer, gateway
+from tests.e2e.part_pids import part_pids
 from tests.e2e.test_spend import tollgate_command
 
 
@@ -44,20 +45,11 @@ async def sums(running: Gateway, by: str) -> list[dict[str, Any]]:
     raise AssertionError(f"the history tells {reply.text}, the ledger {expected} requests")
 
 
-def find_recorder(supervisor: int) -> int | None:
-    """The process id of the recorder among a supervisor's children."""
-    for children in Path(f"/proc/{supervisor}/task").glob("*/children"):
-        for child in children.read_text().split():
-            if b"\0recorder\0" in Path(f"/proc/{child}/cmdline").read_bytes():
-                return int(child)
-    return None
-
-
 async def recorder_of(running: Gateway) -> int:
     """The process id of the recorder, once it runs."""
     for _ in range(500):
-        if (found := find_recorder(running.process.pid)) is not None:
-            return found
+        if found := part_pids(running.process.pid, "recorder"):
+            return found[0]
         await asyncio.sleep(0.02)
     raise AssertionError("there is no recorder")
 

@@ -20,6 +20,7 @@ from tests.e2e import money_row
 from tests.e2e.gateway import MASTER, Gateway, bearer, gateway
 from tests.e2e.money_provider import Provider
 from tests.e2e.money_row import Row
+from tests.e2e.part_pids import part_pids
 
 ROWS = money_row.read_rows()
 _RUNS = [(row, mode) for row in ROWS for mode in row["modes"]]
@@ -133,21 +134,13 @@ async def _freeze_workers(running: Gateway, when: Mapping[str, int] | None) -> N
     if when is None:
         return
     await asyncio.sleep(when["after_ms"] / 1000)
-    workers = [pid for pid in _children(running.process.pid) if " worker " in _arguments(pid)]
+    workers = part_pids(running.process.pid, "worker")
     assert workers
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(when["for_ms"] / 1000)
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _arguments(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 async def _records(running: Gateway, key: str, count: int) -> list[dict[str, Any]]:

@@ -184,10 +184,14 @@ async def test_while_the_store_is_away_known_callers_may_be_let_through_unmetere
 
 
 CLOCK = """
-import pathlib, time
-if b"worker" in pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0"):
-    real, real_ns = time.time, time.time_ns
-    time.time, time.time_ns = lambda: real() + 172_800, lambda: real_ns() + 172_800_000_000_000
+import time
+import setproctitle
+ahead_s, real, real_ns, give_title = [0], time.time, time.time_ns, setproctitle.setproctitle
+time.time, time.time_ns = lambda: real() + ahead_s[0], lambda: real_ns() + ahead_s[0] * 10**9
+def give_title_and_time(title):
+    give_title(title)
+    ahead_s[0] = 172_800 if " worker " in title else 0
+setproctitle.setproctitle = give_title_and_time
 """
 
 

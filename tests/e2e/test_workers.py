@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.e2e.gateway import CONFIG, gateway
+from tests.e2e.part_pids import part_pids
 
 # With a stand-in on up to three cores.
 DEFAULT = CONFIG.replace("workers: 2", "workers: null")
@@ -19,14 +20,7 @@ DEFAULT = CONFIG.replace("workers: 2", "workers: null")
 
 def worker_pids(supervisor: int) -> list[int]:
     """The workers that a supervisor has started."""
-    children = (
-        Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text(encoding="ascii").split()
-    )
-    return [
-        int(pid)
-        for pid in children
-        if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    ]
+    return part_pids(supervisor, "worker")
 
 
 @pytest.mark.parametrize("config", [CONFIG, DEFAULT], ids=["of two", "with a stand-in"])

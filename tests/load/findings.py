@@ -117,7 +117,7 @@ class Findings:
         return None if series is None else series.cost_us((Group.STORE,))
 
     def tollgate_mb(self, system: str) -> Spread | None:
-        """What all processes of Tollgate's own have resident before the streams open."""
+        """The PSS of all processes of Tollgate's own before the streams open."""
         memory = self.memory.get(system)
         if memory is None:
             return None
@@ -129,7 +129,7 @@ class Findings:
         )
 
     def worker_mb(self, system: str) -> Spread | None:
-        """What the largest worker has resident with the streams open."""
+        """The PSS of the largest worker with the streams open."""
         memory = self.memory.get(system)
         return None if memory is None else spread([max(memory.open[Group.WORKERS]) / BYTES_A_MB])
 

@@ -28,7 +28,7 @@ from tests.load.changing_gateways import (
 from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.machine import load_note
-from tests.load.proc import Group, rss_bytes
+from tests.load.proc import Group, pss_bytes
 from tests.load.tables import Table, print_table
 
 _LOOK_EVERY_S = 0.02
@@ -136,7 +136,7 @@ def _at_rest(kind: Kind, gateway: Gateway, all_s: float, changes_s: tuple[float,
         for pid in groups[Group.ENVOY]
         for each in Path(f"/proc/{pid}/fd").iterdir()
     ]
-    memory = {group: max(rss_bytes(pids)) for group, pids in groups.items()}
+    memory = {group: max(pss_bytes(pids)) for group, pids in groups.items()}
     watches = sum("inotify" in each for each in links)
     return Found(kind, all_s, changes_s, memory, len(links), watches)
 

@@ -5,6 +5,7 @@ It starts and stops nothing.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -20,6 +21,7 @@ class Group(StrEnum):
 
     WORKERS = "workers"
     ADMIN = "admin"
+    RECORDER = "recorder"
     SUPERVISOR = "supervisor"
     ENVOY = "envoy"
     STORE = "valkey"
@@ -29,7 +31,7 @@ class Group(StrEnum):
     LOAD = "load"
 
 
-TOLLGATE = (Group.WORKERS, Group.ADMIN, Group.SUPERVISOR)
+TOLLGATE = (Group.WORKERS, Group.ADMIN, Group.RECORDER, Group.SUPERVISOR)
 """What of a gateway is counted as Tollgate."""
 GATEWAY = (*TOLLGATE, Group.ENVOY, Group.STORE, Group.RATELIMIT, Group.LITELLM)
 """What a gateway costs as a whole."""
@@ -51,10 +53,12 @@ def parse_ran_ns(schedstat: str) -> int:
     return int(schedstat.split()[0])
 
 
-def parse_rss_bytes(status: str) -> int:
-    """The resident memory in one /proc/PID/status; a process that is ending has none."""
-    for line in status.splitlines():
-        if line.startswith("VmRSS:"):
+def parse_pss_bytes(smaps: str) -> int:
+    """The memory in one /proc/PID/smaps_rollup, of which a page that n processes share counts 1/n
+    in each; a process that is ending has none.
+    """
+    for line in smaps.splitlines():
+        if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
 
@@ -89,11 +93,21 @@ def group_of(description: str, other: Group) -> Group:
     for words, group in (
         ("tollgate.app worker", Group.WORKERS),
         ("tollgate.app admin", Group.ADMIN),
+        ("tollgate.app recorder", Group.RECORDER),
         ("tollgate.commands.mock_llm", Group.MOCK),
     ):
         if words in description:
             return group
     return other
+
+
+def embedded_store_url(groups: Groups) -> str:
+    """Return the URL of a gateway's own Valkey, whose title names its socket."""
+    title = described(groups[Group.STORE][0])
+    found = re.search(r"unixsocket:(\S+)", title)
+    if found is None:
+        raise BenchFailed(f"{title!r} names no socket")
+    return f"unix://{found[1]}"
 
 
 def groups_of(pid: int, other: Group) -> dict[Group, tuple[int, ...]]:
@@ -121,9 +135,9 @@ def _ran_ns(pid: int) -> int:
     return sum(parse_ran_ns(each) for each in told if each is not None)
 
 
-def rss_bytes(pids: Iterable[int]) -> tuple[int, ...]:
-    """The resident memory of each process. Raises BenchFailed when one has ended."""
-    return tuple(parse_rss_bytes(_read(pid, "status")) for pid in pids)
+def pss_bytes(pids: Iterable[int]) -> tuple[int, ...]:
+    """The memory of each process, shared pages in parts. Raises BenchFailed when one has ended."""
+    return tuple(parse_pss_bytes(_read(pid, "smaps_rollup")) for pid in pids)
 
 
 def _read(pid: int, name: str) -> str:

@@ -189,7 +189,7 @@ def store(findings: Findings) -> Table:
 
 
 def memory(findings: Findings) -> Table:
-    """Resident memory."""
+    """Memory, as PSS: a page that processes share counts in parts."""
     rows = []
     for system, found in findings.memory.items():
         for group, sizes in found.open.items():
@@ -204,7 +204,7 @@ def memory(findings: Findings) -> Table:
             )
     streams = next((f"{found.streams:,}" for found in findings.memory.values()), "no")
     return Table(
-        f"Resident memory with {streams} streams open",
+        f"Memory (PSS) with {streams} streams open",
         ("system", "group", "idle MB", "open MB"),
         tuple(rows),
     )

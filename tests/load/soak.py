@@ -27,7 +27,7 @@ from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.machine import load_note, machine
 from tests.load.mixed import Kind
-from tests.load.proc import Group, described, rss_bytes
+from tests.load.proc import Group, described, embedded_store_url, pss_bytes
 from tests.load.programs import run_bounded
 from tests.load.systems import MASTER, System, mock_provider, tollgate
 from tests.load.tables import Table, figure, markdown, print_table, replace_section
@@ -84,7 +84,7 @@ class Grown:
 class Look:
     """One look at a gateway: the memory of each process by its name, and what its store has."""
 
-    rss_bytes: Mapping[str, int]
+    pss_bytes: Mapping[str, int]
     keys: int
     store_bytes: int
 
@@ -116,10 +116,10 @@ def soak_table(grown: Sequence[Grown]) -> Table:
 
 
 def memory_at(looks: Sequence[Look]) -> dict[str, float]:
-    """Return what each process had resident in the last looks. One that came later is new."""
-    names = looks[-1].rss_bytes
+    """Return the memory (PSS) of each process in the last looks. One that came later is new."""
+    names = looks[-1].pss_bytes
     return {
-        name: median(each.rss_bytes[name] for each in looks[-_WINDOW:] if name in each.rss_bytes)
+        name: median(each.pss_bytes[name] for each in looks[-_WINDOW:] if name in each.pss_bytes)
         for name in names
     }
 
@@ -197,7 +197,7 @@ class Soak:
 
     def _look(self) -> Look:
         pids = [pid for group in self._system.groups().values() for pid in group]
-        sizes = dict(zip(pids, rss_bytes(pids), strict=True))
+        sizes = dict(zip(pids, pss_bytes(pids), strict=True))
         info: Any = self._store.info("memory")
         names = {pid: self._name(pid) for pid in pids}
         return Look(
@@ -285,7 +285,7 @@ def _soak(
         file.write_text(_configuration(provider.url), encoding="utf-8")
         system = stack.enter_context(tollgate(folder, file, mode))
         (folder / "keys.json").write_text(json.dumps(_keys(system.url)), encoding="utf-8")
-        store = stack.enter_context(Valkey.from_url(_store_url(system)))
+        store = stack.enter_context(Valkey.from_url(embedded_store_url(system.groups())))
         watch = stack.enter_context(Watch(console, 3))
         soak = Soak(system, store, folder, watch)
         watch.begin(f"every one of {customers:,} customers calls")
@@ -332,13 +332,6 @@ def _mixed(
     after = soak.ledger()
     said = {**rest, "first": begin["first"], "last": rest["last"]}
     return said, first, (before, after)
-
-
-def _store_url(system: System) -> str:
-    """Return where the gateway keeps everything: as its workers were told."""
-    worker = system.groups()[Group.WORKERS][0]
-    told = Path(f"/proc/{worker}/environ").read_text(encoding="utf-8").split("\0")
-    return dict(each.partition("=")[::2] for each in told)["TOLLGATE_STORE_URL"]
 
 
 def _counts(ended: Mapping[str, int]) -> str:

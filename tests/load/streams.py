@@ -1,5 +1,5 @@
-"""The memory that a gateway takes while many streams are open: they are held open here, and what
-its processes have resident is read.
+"""The memory that a gateway takes while many streams are open: they are held open here, and the
+PSS of its processes is read, which counts a page that several share once in all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.load.errors import BenchFailed
 from tests.load.generators import Target, http_request
-from tests.load.proc import Group, Groups, rss_bytes
+from tests.load.proc import Group, Groups, pss_bytes
 from tests.load.programs import Tick
 
 PACE_MS = 1000
@@ -29,7 +29,7 @@ _TICK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the processes of each group had resident (bytes, one number a process): idle, and with
+    """The PSS of the processes of each group (bytes, one number a process): idle, and with
     `streams` open.
     """
 
@@ -47,7 +47,7 @@ def measure_memory(groups: Groups, target: Target, streams: int, tick: Tick) -> 
 
 
 async def _measure(groups: Groups, target: Target, streams: int, tick: Tick) -> Memory:
-    idle, request = _resident(groups), http_request(target)
+    idle, request = _memory(groups), http_request(target)
     where = urlsplit(target.url)
     address = (str(where.hostname), where.port or 80)
     flowing: set[int] = set()
@@ -63,7 +63,7 @@ async def _measure(groups: Groups, target: Target, streams: int, tick: Tick) -> 
     try:
         await _until_all_flow(flowing, ended, streams, tick)
         await asyncio.sleep(_HOLD_S)
-        found = Memory(streams, idle, _resident(groups))
+        found = Memory(streams, idle, _memory(groups))
     finally:
         for task in holding:
             task.cancel()
@@ -102,5 +102,5 @@ async def _until_all_flow(flowing: set[int], ended: list[int], streams: int, tic
         await asyncio.sleep(_TICK_S)
 
 
-def _resident(groups: Groups) -> dict[Group, tuple[int, ...]]:
-    return {group: rss_bytes(pids) for group, pids in groups.items()}
+def _memory(groups: Groups) -> dict[Group, tuple[int, ...]]:
+    return {group: pss_bytes(pids) for group, pids in groups.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ DAY_US = 86_400_000_000
 
 
 # Ids must be unique, not secret: asking the kernel for each would be a system call. The seed comes
-# from the kernel.
+# from the kernel, once more in each fork.
 _random = Random()
+os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_id() -> str:

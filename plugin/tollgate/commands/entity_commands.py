@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from tollgate.commands.errors import fail
 from tollgate.commands.gateway import Gateway, asks_gateway
 from tollgate.commands.printing.words import body_of, id_of, ids_of, words
 
@@ -20,14 +21,25 @@ class EntityCommands:
     """A group of commands on the entities of one path: `tollgate NAME VERB` asks `/NAME/VERB`."""
 
     def __init__(
-        self, name: str, about: str, *, id_field: str, example: str, columns: Sequence[str]
+        self,
+        name: str,
+        about: str,
+        *,
+        id_field: str,
+        example: str,
+        columns: Sequence[str],
+        alias_field: str | None = None,
     ) -> None:
-        """Name the entity, the field that its id has in requests, and the id in examples."""
+        """Name the entity, the field that its id has in requests, and the id in examples.
+
+        `alias_field`: the field of an alias, by which commands take an entity as well.
+        """
         self.name = name
         self.app = typer.Typer(help=about, no_args_is_help=True)
         self._id_field = id_field
         self._example = example
         self._columns = columns
+        self._alias_field = alias_field
 
     def with_fields(
         self,
@@ -44,6 +56,8 @@ class EntityCommands:
 
         def run(gateway: Gateway, given: list[str] = argument) -> None:
             body = body_of(given, self._id_field)
+            if not id_optional:
+                self._name_in(gateway, body)
             gateway.show(gateway.send(method, f"/{self.name}/{verb}", body))
 
         self._add(verb, about, run, example)
@@ -54,7 +68,7 @@ class EntityCommands:
 
         def run(gateway: Gateway, given: str = argument) -> None:
             path = f"/{self.name}/{verb}"
-            named = {field or self._id_field: id_of(given, self._id_field)}
+            named = {field or self._id_field: self._named(gateway, id_of(given, self._id_field))}
             is_query = method == "GET"
             gateway.show(
                 gateway.get(path, named) if is_query else gateway.send(method, path, named)
@@ -67,7 +81,8 @@ class EntityCommands:
         argument = words(f"{self._id_field.upper()}...", fields=False)
 
         def run(gateway: Gateway, given: list[str] = argument) -> None:
-            body = {field: ids_of(given, self._id_field)}
+            ids = ids_of(given, self._id_field)
+            body = {field: [self._named(gateway, each) for each in ids]}
             gateway.show(gateway.send(method, f"/{self.name}/{verb}", body), self._columns)
 
         self._add(verb, about, run)
@@ -87,6 +102,7 @@ class EntityCommands:
 
         def run(gateway: Gateway, given: list[str] = argument) -> None:
             body = body_of(given, self._id_field, "user_id")
+            self._name_in(gateway, body)
             if role is not None:
                 body.setdefault("role", role)
             if verb == "member-add":
@@ -115,6 +131,25 @@ class EntityCommands:
                 gateway.show_part(answer, member, self._columns)
 
         self._add("list", about, run, None)
+
+    def _name_in(self, gateway: Gateway, body: dict[str, Any]) -> None:
+        """Put the id into the body of a request that names an entity by its alias."""
+        if self._id_field in body:
+            body[self._id_field] = self._named(gateway, str(body[self._id_field]))
+
+    def _named(self, gateway: Gateway, given: str) -> str:
+        """Return the id of the entity with that alias, or what is given if it is an id, or no
+        alias of any.
+        """
+        if self._alias_field is None:
+            return given
+        if gateway.find(f"/{self.name}/info", {self._id_field: given}) is not None:
+            return given
+        listed = gateway.get(f"/{self.name}/list")
+        found = [each[self._id_field] for each in listed if each[self._alias_field] == given]
+        if len(found) > 1:
+            fail(f"{given!r} is the alias of several: {', '.join(found)}")
+        return found[0] if found else given
 
     def _add(
         self, verb: str, about: str, run: Callable[..., None], example: str | None = ""

@@ -31,6 +31,7 @@ TEAM = EntityCommands(
     "team",
     "Teams, and their members.",
     id_field="team_id",
+    alias_field="team_alias",
     example="search",
     columns=(
         "team_id",
@@ -68,6 +69,7 @@ ORGANIZATION = EntityCommands(
     "organization",
     "Organizations: teams and keys that share limits.",
     id_field="organization_id",
+    alias_field="organization_alias",
     example="acme",
     columns=(
         "organization_id",

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tollgate import logs
+from tollgate.app.forks.orphans import die_with_parent
 from tollgate.core.errors import TollgateError
+from tollgate.gateway.forking import Forking
 
 ANSWERS = ("configured", "not configured")
 """How lines begin with which a part answers that it was told of a changed configuration."""
@@ -38,14 +39,13 @@ _ANSWER_SECONDS = 30.0
 # Envoy says why it aborts some thirty lines before the last one.
 _KEPT_LINES = 40
 _LONGEST_LINE_BYTES = 1 << 20
-_SET_PARENT_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One program.
 
+    - `forked`: `argv` are the arguments of `tollgate.app`, which runs as a fork (forking.py).
     - `probe`: called until it reports that the part serves; None: the part prints a line that
       begins with `ready`.
     - `restarts`: the part is restarted when it dies; otherwise its end stops everything.
@@ -70,6 +70,25 @@ class Part:
     hurried: signal.Signals | None = None
     orphaned: signal.Signals = signal.SIGKILL
     keep_open: tuple[int, ...] = ()
+    forked: bool = False
+
+
+class Program(Protocol):
+    """What runs a part: a child process, or a fork."""
+
+    stdout: asyncio.StreamReader | None
+    stderr: asyncio.StreamReader | None
+
+    @property
+    def returncode(self) -> int | None:
+        """Return the exit code; None while it runs."""
+
+    async def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        ...
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send a signal."""
 
 
 class PartFailed(TollgateError):
@@ -81,7 +100,7 @@ class _Run:
     """One run of a part."""
 
     part: Part
-    process: asyncio.subprocess.Process
+    process: Program
     said_ready: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
@@ -110,6 +129,7 @@ class Processes:
         self._say = say
         self._runs: dict[str, _Run] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._forking = Forking(_LONGEST_LINE_BYTES)
         self._failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:
@@ -117,6 +137,9 @@ class Processes:
 
         Raises PartFailed if a part does not become ready; stop() must still be called.
         """
+        if first := next((part for stage in self._stages for part in stage if part.forked), None):
+            # It imports while earlier stages start.
+            await self._forking.begin(first.environment)
         for stage in self._stages:
             runs = [await self._spawn(part) for part in stage]
             for run in runs:
@@ -184,6 +207,7 @@ class Processes:
         for stage in reversed(self._stages):
             running = [run for part in stage if (run := self._runs.get(part.name)) is not None]
             await asyncio.gather(*(_stop(run, hurry) for run in running))
+        await self._forking.end()
 
     async def kill(self) -> None:
         """Kill everything immediately."""
@@ -192,22 +216,11 @@ class Processes:
             _signal(run, signal.SIGKILL)
         for run in self._runs.values():
             await run.process.wait()
+        await self._forking.end()
 
     async def _spawn(self, part: Part) -> _Run:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *part.argv,
-                env=dict(part.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                limit=_LONGEST_LINE_BYTES,
-                pass_fds=part.keep_open,
-                # Ctrl-C reaches the whole process group of the terminal, but the order of stopping
-                # is ours.
-                start_new_session=True,
-                preexec_fn=_before_it_runs(part),
-            )
+            process = await self._started(part)
         except OSError as error:
             raise PartFailed(
                 f"{part.name} cannot be started: {part.argv[0]}: {error.strerror}"
@@ -217,6 +230,25 @@ class Processes:
         streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
         run.readers = [asyncio.create_task(_read(run, stream)) for stream in streams]
         return run
+
+    async def _started(self, part: Part) -> Program:
+        """Start a part's program. Raises OSError."""
+        if part.forked:
+            return await self._forking.fork(part.argv, part.environment, part.orphaned)
+        parent = os.getpid()
+        return await asyncio.create_subprocess_exec(
+            *part.argv,
+            env=dict(part.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            limit=_LONGEST_LINE_BYTES,
+            pass_fds=part.keep_open,
+            # Ctrl-C reaches the whole process group of the terminal, but the order of stopping is
+            # ours.
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent, part.orphaned),
+        )
 
     async def _until_ready(self, run: _Run) -> None:
         """Wait until the part is ready. Raises PartFailed if it ends or takes too long."""
@@ -359,21 +391,3 @@ async def _cancel(
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _before_it_runs(part: Part) -> Callable[[], None] | None:
-    """Return what the child does before it becomes the program."""
-    if _LIBC is None:
-        return None
-    libc, parent = _LIBC, os.getpid()
-
-    def prepare() -> None:
-        # The kernel sends this signal at our death, however we die.
-        # Until it listens to this signal, it is no reason to end.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        libc.prctl(_SET_PARENT_DEATH_SIGNAL, part.orphaned)
-        # We may have died before the kernel was asked.
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare

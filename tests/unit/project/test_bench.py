@@ -13,7 +13,7 @@ from tests.load.findings import Findings
 from tests.load.generators import Load, Target, http_request, parse_h2load_log
 from tests.load.machine import machine
 from tests.load.openloop import OpenLoop
-from tests.load.proc import Group, group_of, parse_parent, parse_ran_ns, parse_rss_bytes
+from tests.load.proc import Group, group_of, parse_parent, parse_pss_bytes, parse_ran_ns
 from tests.load.quick import comparison
 from tests.load.report import TARGETS, cliffs, tables
 from tests.load.report import Target as Line12
@@ -99,24 +99,24 @@ def test_a_thread_s_time_is_told_in_nanoseconds() -> None:
     assert parse_ran_ns("420000123 900 17\n") == 420_000_123
 
 
-def test_resident_memory_is_told_in_kilobytes_of_1024() -> None:
-    """proc(5): VmRSS."""
-    assert (
-        parse_rss_bytes("Name:\tpython\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\nThreads:\t3\n")
-        == 204_800
-    )
+def test_memory_is_told_in_kilobytes_of_1024() -> None:
+    """proc(5): Pss, of which a shared page is a part."""
+    rollup = "5600-7ffd ---p 0 0:0 0 [rollup]\nRss:  300 kB\nPss:  200 kB\nPss_Anon:  3 kB\n"
+    assert parse_pss_bytes(rollup) == 204_800
 
 
-def test_an_ending_process_has_no_resident_memory() -> None:
-    """A zombie's status has no VmRSS."""
-    assert parse_rss_bytes("Name:\tpython\nState:\tZ (zombie)\n") == 0
+def test_an_ending_process_has_no_memory() -> None:
+    """A zombie's file is empty."""
+    assert parse_pss_bytes("") == 0
 
 
 @pytest.mark.parametrize(
     ("description", "expected"),
     [
-        ("python /venv/bin/python -m tollgate.app worker --config f", Group.WORKERS),
-        ("python /venv/bin/python -m tollgate.app admin --config f", Group.ADMIN),
+        ("python tollgate.app worker --config f", Group.WORKERS),
+        ("python tollgate.app admin --config f", Group.ADMIN),
+        ("python tollgate.app recorder --config f", Group.RECORDER),
+        ("python tollgate.app fork-server", Group.SUPERVISOR),
         ("python python -m tollgate.commands.mock_llm --port 0", Group.MOCK),
         ("valkey-server /somewhere/valkey-server unixsocket:/run/valkey.sock", Group.STORE),
         ("envoy /site-packages/envoy/_bin/envoy -c envoy.json", Group.ENVOY),
@@ -289,7 +289,7 @@ def test_one_slow_round_is_no_cliff() -> None:
     assert cliffs(found) == []
 
 
-def test_p99_and_resident_memory_have_a_bound() -> None:
+def test_p99_and_memory_have_a_bound() -> None:
     names = [target.name for target in TARGETS]
     assert "latency at 1 client, p99 (ms)" in names
     assert "memory of Tollgate's processes, idle (MB)" in names

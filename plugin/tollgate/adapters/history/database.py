@@ -8,15 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from tollgate.adapters.history.tables import METADATA
 from tollgate.core.errors import HistoryUnavailable, SettingsError
 
 T = TypeVar("T")
 
 NEWEST = "0004"
 """The revision of the schema that this version reads and writes."""
+# As alembic makes it.
+_VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 _SERVED = {"sqlite": None, "postgresql": "psycopg"}
 _BUSY_TIMEOUT_MS = 10_000
 
@@ -53,10 +68,16 @@ def open_database(url: str) -> Engine:
 def migrate(engine: Engine) -> None:
     """Bring the schema to this version's. Raises HistoryUnavailable.
 
-    Alembic is imported only if there is something to do: it takes 12 MB.
+    A new database gets this version's tables at once. Alembic is imported only for one of an
+    earlier version: it takes 12 MB.
     """
     with database_errors(), engine.begin() as connection:
-        if _revision(connection) == NEWEST:
+        if not inspect(connection).has_table(_VERSION.name):
+            METADATA.create_all(connection)
+            _VERSION.create(connection)
+            connection.execute(_VERSION.insert().values(version_num=NEWEST))
+            return
+        if connection.execute(select(_VERSION.c.version_num)).scalar() == NEWEST:
             return
         from alembic import command
         from alembic.config import Config
@@ -65,13 +86,6 @@ def migrate(engine: Engine) -> None:
         config.set_main_option("script_location", "tollgate.adapters.history:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def _revision(connection: Connection) -> str | None:
-    """Return the revision of a database's schema; None: it has none."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _set_up(connection: Any, _: object) -> None:

@@ -36,7 +36,8 @@ def wants_deprecated(environment: Mapping[str, str]) -> bool:
 
     Where OTEL_SEMCONV_STABILITY_OPT_IN lists `gen_ai/dup`.
     """
-    return "gen_ai/dup" in environment.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
+    listed = environment.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
+    return "gen_ai/dup" in map(str.strip, listed)
 
 
 def call_attributes(deployment: Deployment | None, model: str) -> Attributes:

@@ -2,7 +2,13 @@
 configuration. A later layer overrides earlier ones.
 """
 
-from tollgate.adapters.prices.book import PriceBook, keep_current, price_table, read_price_file
+from tollgate.adapters.prices.book import (
+    PriceBook,
+    keep_current,
+    load_tables,
+    price_table,
+    read_price_file,
+)
 from tollgate.adapters.prices.builtin import known_names
 from tollgate.adapters.prices.comparison import differences
 from tollgate.adapters.prices.layers import price_of_file
@@ -12,6 +18,7 @@ __all__ = [
     "differences",
     "keep_current",
     "known_names",
+    "load_tables",
     "price_of_file",
     "price_table",
     "read_price_file",

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from genai_prices.data_snapshot import get_snapshot
+
 from tollgate import shipped_tables, telemetry
 from tollgate.adapters.prices.builtin import listed, named_provider
 from tollgate.adapters.prices.layers import Layers
@@ -229,6 +231,12 @@ def _listed(provider: str, model: str, deployment: Deployment, now: datetime) ->
 @lru_cache(maxsize=1)
 def _table() -> tuple[PriceRow, ...]:
     return shipped_tables.price_rows()
+
+
+def load_tables() -> None:
+    """Read all tables of prices, so that processes that are forked later share them."""
+    _table()
+    get_snapshot()
 
 
 def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:

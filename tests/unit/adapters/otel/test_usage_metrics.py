@@ -105,7 +105,7 @@ def test_operation_and_provider_are_those_of_the_deployment(
 def test_the_metric_that_went_before_is_sent_when_it_is_asked_for() -> None:
     call = record(input_tokens=3, output_tokens=4)
     assert "gen_ai.client.token.usage" not in told(call)
-    points = told(call, opt_in="http,gen_ai/dup")["gen_ai.client.token.usage"]
+    points = told(call, opt_in="http, gen_ai/dup")["gen_ai.client.token.usage"]
     assert {each.attributes["gen_ai.token.type"]: each.sum for each in points} == {
         "input": 3,
         "output": 4,
