@@ -78,6 +78,7 @@ FOCUS_COLUMNS = (
     "ContractedCost",
     "ContractedUnitPrice",
     "EffectiveCost",
+    "HostProviderName",
     "InvoiceId",
     "InvoiceIssuerName",
     "ListCost",
@@ -98,6 +99,7 @@ FOCUS_COLUMNS = (
     "ResourceType",
     "ServiceCategory",
     "ServiceName",
+    "ServiceProviderName",
     "ServiceSubcategory",
     "SkuId",
     "SkuMeter",
@@ -109,7 +111,11 @@ FOCUS_COLUMNS = (
     "Tags",
     "x_TollgateNanoUsd",
 )
-"""The columns of FOCUS 1.2, and the cost as a whole number."""
+"""The columns of FOCUS 1.2, those two that 1.3 puts in the place of ProviderName and PublisherName
+and that 1.4 has alone, and the cost as a whole number.
+
+The other columns of 1.3 and 1.4 are of allocated costs, contracts and commitments.
+"""
 
 _NANO_PER_DOLLAR = 10**9
 _PRICE_DIGITS = Decimal(1).scaleb(-15)
@@ -218,6 +224,8 @@ def _focus_row(row: PartsRow, names: ExportNames) -> dict[str, Cell]:
         "PricingCategory": "Standard",
         "ProviderName": provider,
         "PublisherName": provider,
+        "ServiceProviderName": provider,
+        "HostProviderName": provider,
         "InvoiceIssuerName": provider,
         "ResourceId": row.deployment,
         "ResourceName": row.deployment,

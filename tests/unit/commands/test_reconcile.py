@@ -105,12 +105,66 @@ def test_a_bill_is_read_in_its_providers_form(
         ("vertex", b"a,b\n1,2\n"),
         ("anthropic", b"date,model,cost\n2025-11-24,m,much\n"),
         ("openai", b"\xff\xfe"),
+        ("openai", json.dumps(OPENAI | {"has_more": True}).encode()),
+        ("openai", json.dumps(OPENAI).replace("usd", "eur").encode()),
+        ("openai", json.dumps(OPENAI).replace("0.06", "NaN").encode()),
+        ("anthropic", b"date,model,cost\n11/24/2025,m,1\n"),
+        ("anthropic", b"date,model,cost\n,m,1\n"),
+        ("anthropic", b'date,model,cost\n2025-11-24,m,"1.234,56"\n'),
+        ("anthropic", b'date,model,cost\n2025-11-24,m,"1,5"\n'),
+        ("anthropic", b"date,model,cost\n2025-11-24,m,nan\n"),
+        ("anthropic", b"date,model,cost\n2025-11-24,m,Infinity\n"),
+        ("anthropic", b"date,model,cost,currency\n2025-11-24,m,1,EUR\n"),
     ],
 )
 def test_what_is_no_bill_is_refused_by_a_sentence(provider: str, content: bytes) -> None:
     """Instead of a comparison with nothing."""
     with pytest.raises(SettingsError):
         read_bill(provider, content)
+
+
+CUR = """line_item_usage_start_date,line_item_product_code,product_product_name,product_model,\
+line_item_line_item_description,line_item_line_item_type,line_item_unblended_cost
+2025-11-24T23:00:00Z,AmazonBedrock,,nova-pro,,Usage,1
+2025-11-24T23:00:00Z,d3f7example,Claude 3.5 Sonnet (Amazon Bedrock Edition),,Claude input,Usage,2
+2025-11-24T23:00:00Z,AmazonBedrock,,nova-pro,,Tax,5
+2025-11-24T23:00:00Z,AmazonBedrock,,nova-pro,,Credit,-5
+2025-11-24T23:00:00Z,AmazonBedrock,,nova-pro,,DiscountedUsage,3
+"""
+EXPORT = """usage_start_time,service.description,sku.description,cost,cost_type,currency
+2025-11-24T23:00:00-08:00,Vertex AI,Gemini,1,regular,USD
+2025-11-24 23:00:00 UTC,Vertex AI,Gemini,2,regular,USD
+2025-11-24 23:00:00 UTC,Vertex AI,Gemini,5,tax,USD
+2025-11-24 23:00:00 UTC,Vertex AI,Gemini,5,adjustment,USD
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "content", "expected"),
+    [
+        (
+            "bedrock",
+            CUR,
+            [
+                ("2025-11-24", "nova-pro", 1),
+                ("2025-11-24", "Claude input | Claude 3.5 Sonnet (Amazon Bedrock Edition)", 2),
+                ("2025-11-24", "nova-pro", 3),
+            ],
+        ),
+        ("vertex", EXPORT, [("2025-11-25", "Gemini", 1), ("2025-11-24", "Gemini", 2)]),
+        (
+            "anthropic",
+            'date,model,cost\n2025-11-24,"a\x85\u2028b",1\n',
+            [("2025-11-24", "a\x85\u2028b", 1)],
+        ),
+    ],
+)
+def test_what_is_no_usage_is_left_out_of_a_bill(
+    provider: str, content: str, expected: list[tuple[str, str, int]]
+) -> None:
+    """Taxes and credits. Each row counts on its day of UTC, under the first name that it has."""
+    found = read_bill(provider, content.encode())
+    assert [(each.day, each.model, each.nanousd // 10**9) for each in found] == expected
 
 
 @pytest.mark.parametrize(
@@ -124,6 +178,14 @@ def test_what_is_no_bill_is_refused_by_a_sentence(provider: str, content: bytes)
         ("USE1-Claude-Sonnet-4.5-output-tokens", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
         ("Gemini 2.5 Flash Text Input - Predictions", "gemini-2.5-flash"),
         ("Gemini 2.5 Flash Lite Text Input", ""),
+        ("Gemini 2.5 Flash GA Text Output - Predictions", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash Audio Input - Predictions", "gemini-2.5-flash"),
+        ("Gemini 2.5 Flash Image Output", ""),
+        ("evals | gpt-4o-2024-08-06, input", "gpt-4o"),
+        (
+            "Million Input Tokens | Claude Sonnet 4.5 (Amazon Bedrock Edition)",
+            "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        ),
         ("", ""),
     ],
 )
