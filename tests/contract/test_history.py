@@ -204,6 +204,10 @@ async def test_lists_go_on_in_the_history_where_the_store_ends(
         (LedgerQuery(payers=("key:k",), model="m"), numbers[1::2]),
         (LedgerQuery(until_us=NOON_US - 6 * HOUR_US), [1, 0]),
         (LedgerQuery(organization="nobody"), []),
+        (LedgerQuery(deployment="d", least_nanousd=5, most_nanousd=5), numbers),
+        (LedgerQuery(deployment="e"), []),
+        (LedgerQuery(least_nanousd=6), []),
+        (LedgerQuery(most_nanousd=4), []),
     ):
         for size in (1, 2, 3, 4, 10):
             found, cursor = list[int](), None
@@ -235,6 +239,7 @@ async def test_sums_are_true_while_the_history_lags(
             (LedgerQuery(), (Group.TAG,)),
             (LedgerQuery(payers=("team:t",)), (Group.DAY, Group.KEY, Group.MODEL)),
             (LedgerQuery(failed=False), (Group.CUSTOMER, Group.STATUS)),
+            (LedgerQuery(deployment="d", least_nanousd=1), (Group.USER,)),
             (LedgerQuery(since_us=NOON_US, until_us=NOON_US), (Group.USER, Group.HOUR)),
         )
         for query, by in queries:

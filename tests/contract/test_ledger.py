@@ -149,6 +149,8 @@ async def test_filters_come_before_bounds(store: Valkey) -> None:
         LedgerQuery(failed=False): 5,
         LedgerQuery(status=500): 2_990,
         LedgerQuery(model="other"): 0,
+        LedgerQuery(deployment="other"): 0,
+        LedgerQuery(least_nanousd=10**12): 0,
         LedgerQuery("default"): 2_995,
         LedgerQuery("acme"): 0,
     }

@@ -274,6 +274,7 @@ class LedgerQuery:
     - `since_us`, `until_us`: when the call was admitted, both inclusive; None for no bound.
     - `payers`: scopes as `kind:id`, all of which were charged.
     - `failed`: whether the status is 400 or above.
+    - `least_nanousd`, `most_nanousd`: what the call was charged, both inclusive.
     """
 
     organization: str | None = None
@@ -284,6 +285,9 @@ class LedgerQuery:
     request_id: str | None = None
     status: int | None = None
     failed: bool | None = None
+    deployment: str | None = None
+    least_nanousd: int | None = None
+    most_nanousd: int | None = None
 
     def matches(self, record: Record) -> bool:
         """Return whether a record matches, whatever its organization."""
@@ -294,7 +298,14 @@ class LedgerQuery:
             and (self.request_id is None or record.id == self.request_id)
             and (self.status is None or record.status == self.status)
             and (self.failed is None or (record.status >= 400) == self.failed)
+            and (self.deployment is None or record.deployment == self.deployment)
+            and self._charged(record.cost_nanousd)
             and all(payer in record.scopes for payer in self.payers)
+        )
+
+    def _charged(self, nanousd: int) -> bool:
+        return (self.least_nanousd is None or self.least_nanousd <= nanousd) and (
+            self.most_nanousd is None or nanousd <= self.most_nanousd
         )
 
 

@@ -66,9 +66,9 @@ class ReconciledRow:
 class BillForm:
     """Which columns of a CSV hold what; names are in lower case.
 
-    The first that a row fills counts; a model may stand in any of its own. `services`: only rows count of which one of these matches
-    `service`. `kinds`: of rows that fill one of these, only those that match `kind`, so no taxes,
-    credits and corrections.
+    The first that a row fills counts; a model may stand in any of its own. `services`: only rows
+    count of which one of these matches `service`. `kinds`: of rows that fill one of these, only
+    those that match `kind`, so no taxes, credits and corrections.
     """
 
     days: tuple[str, ...]

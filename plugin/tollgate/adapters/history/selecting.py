@@ -215,6 +215,12 @@ def _filtered(found: Select[Any], query: LedgerQuery, dialect: str) -> Select[An
         found = found.where(columns.id == query.request_id)
     if query.status is not None:
         found = found.where(columns.status == query.status)
+    if query.deployment is not None:
+        found = found.where(columns.deployment == query.deployment)
+    if query.least_nanousd is not None:
+        found = found.where(columns.cost_nanousd >= query.least_nanousd)
+    if query.most_nanousd is not None:
+        found = found.where(columns.cost_nanousd <= query.most_nanousd)
     if query.failed is not None:
         failed = columns.status >= _FAILED_FROM
         found = found.where(failed if query.failed else ~failed)
@@ -236,7 +242,8 @@ def paid_by(columns: Any, query: LedgerQuery, dialect: str) -> Iterator[ColumnEl
 
 def _asks_for_records(query: LedgerQuery) -> bool:
     """Return whether a filter is one that no sums have."""
-    return query.request_id is not None or query.status is not None or query.failed is not None
+    asked = (query.request_id, query.status, query.failed, query.deployment)
+    return any(each is not None for each in (*asked, query.least_nanousd, query.most_nanousd))
 
 
 def _whole(query: LedgerQuery, unit_us: int) -> bool:

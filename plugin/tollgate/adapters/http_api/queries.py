@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import ceil, floor
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
@@ -66,47 +68,93 @@ class TimeRange:
         return _moment_us("since", self.since, now_us), until_us
 
 
+_DAY_OR_TIME = Query(
+    max_length=40,
+    description="A day, or a time of ISO 8601, both included; without a zone in UTC.",
+    examples=["2026-11-27"],
+)
+DayOrTime = Annotated[str | None, _DAY_OR_TIME]
+_Dollars = Annotated[
+    float | None, Query(ge=0, le=1e9, description="Dollars, included.", examples=[0.01])
+]
+_Ended = Literal["success", "failure"]
+
+
 @dataclass(frozen=True, slots=True)
 class LogFilters:
-    """Filters for records of the ledger; all given ones must match."""
+    """Filters for records of the ledger; all given ones must match.
+
+    `model_id` is the deployment. LiteLLM's names: https://docs.litellm.ai/docs/proxy/cost_tracking
+    """
 
     api_key: str | None = None
+    key_alias: str | None = None
     user_id: str | None = None
     team_id: str | None = None
     end_user: str | None = None
     customer_id: str | None = None
     model: str | None = None
+    model_id: str | None = None
     request_id: str | None = None
-    status: (
-        Literal["success", "failure", "refused"] | Annotated[int, Query(ge=100, le=599)] | None
-    ) = None
-    start_date: Day = None
-    end_date: Day = None
+    status: _Ended | Literal["refused"] | Annotated[int, Query(ge=100, le=599)] | None = None
+    status_filter: _Ended | None = None
+    min_spend: _Dollars = None
+    max_spend: _Dollars = None
+    start_date: DayOrTime = None
+    end_date: DayOrTime = None
     organization_id: str | None = None
+
+    @property
+    def first_day(self) -> date | None:
+        """Return the day of `start_date`. Raises BadRequest."""
+        moment = _bound("start_date", self.start_date)
+        return None if moment is None else moment.date()
+
+    @property
+    def last_day(self) -> date | None:
+        """Return the day of `end_date`. Raises BadRequest."""
+        moment = _bound("end_date", self.end_date)
+        return None if moment is None else moment.date()
 
     async def query(self, management: Management) -> LedgerQuery:
         """Return the filters as a query of the ledger. A key is named by its alias, its
-        secret or its hash.
+        secret or its hash. Raises BadRequest.
         """
-        payers = {
-            ScopeKind.KEY: self.api_key and await key_id_of(management, self.api_key),
-            ScopeKind.USER: self.user_id,
-            ScopeKind.TEAM: self.team_id,
-            ScopeKind.CUSTOMER: self.end_user,
-        }
-        named = [(kind, value) for kind, value in payers.items() if value is not None]
-        if self.customer_id is not None:
-            named.append((ScopeKind.CUSTOMER, self.customer_id))
+        self._check()
+        named = [
+            (ScopeKind.KEY, self.api_key and await key_id_of(management, self.api_key)),
+            (ScopeKind.KEY, self.key_alias and await key_id_of(management, self.key_alias)),
+            (ScopeKind.USER, self.user_id),
+            (ScopeKind.TEAM, self.team_id),
+            (ScopeKind.CUSTOMER, self.end_user),
+            (ScopeKind.CUSTOMER, self.customer_id),
+        ]
+        ended = self.status_filter or self.status
         return LedgerQuery(
             organization=self.organization_id,
-            since_us=None if self.start_date is None else _midnight_us(self.start_date),
-            until_us=None if self.end_date is None else _midnight_us(self.end_date) + _DAY_US - 1,
-            payers=tuple(f"{kind.value}:{value}" for kind, value in named),
+            since_us=_bound_us("start_date", self.start_date),
+            until_us=_bound_us("end_date", self.end_date, last=True),
+            payers=tuple(f"{kind.value}:{value}" for kind, value in named if value is not None),
             model=self.model,
             request_id=self.request_id,
-            status=self.status if isinstance(self.status, int) else None,
-            failed=self.status == "failure" if isinstance(self.status, str) else None,
+            status=ended if isinstance(ended, int) else None,
+            failed=ended == "failure" if isinstance(ended, str) else None,
+            deployment=self.model_id,
+            least_nanousd=None if self.min_spend is None else ceil(_nanousd(self.min_spend)),
+            most_nanousd=None if self.max_spend is None else floor(_nanousd(self.max_spend)),
         )
+
+    def _check(self) -> None:
+        """Raise BadRequest for filters that have no meaning together."""
+        if self.status is not None and self.status_filter is not None:
+            raise BadRequest("status and status_filter are one filter", "status_filter")
+        for name in ("model_id", "min_spend", "max_spend"):
+            if self.status == "refused" and getattr(self, name) is not None:
+                raise BadRequest("refused requests have no deployment and no spend", name)
+
+
+def _nanousd(dollars: float) -> Decimal:
+    return Decimal(str(dollars)) * 10**9
 
 
 async def key_id_of(management: Management, name: str) -> str:
@@ -160,6 +208,32 @@ def _names(dependant: Dependant) -> set[str]:
 
 def _midnight_us(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _bound(name: str, text: str | None) -> datetime | None:
+    """Return the begin of a day, or a time. Raises BadRequest."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.min
+    if not _FIRST_DAY <= moment.date() <= _LAST_DAY:
+        raise BadRequest(
+            f"{name} must be a day or a time of ISO 8601 from {_FIRST_DAY} on, as 2026-11-27", name
+        )
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _bound_us(name: str, text: str | None, *, last: bool = False) -> int | None:
+    """Return the first or last microsecond of a day or second. Raises BadRequest."""
+    moment = _bound(name, text)
+    if moment is None or text is None:
+        return None
+    begin_us = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if not last:
+        return begin_us
+    return begin_us + (_DAY_US if _is_day(text) else 1 if moment.microsecond else 1_000_000) - 1
 
 
 def _moment_us(name: str, text: str | None, now_us: int) -> int | None:

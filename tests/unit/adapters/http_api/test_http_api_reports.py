@@ -149,9 +149,13 @@ async def test_a_list_that_is_cut_says_where_it_goes_on(api: Api, world: World) 
     assert (cursor, found) == (None, [f"call-{number}" for number in (5, 4, 3, 2, 1)])
 
 
+RAW = {"summarize": False}
+ALL = ["call-3", "call-2", "call-1"]
+
+
 async def test_every_filter_holds(api: Api, world: World) -> None:
     """Alone and together; what is unknown finds nothing."""
-    made = await api.made()
+    made = await api.made(key_alias="mine")
     await world.spend(Scope(ScopeKind.KEY, hash_of(made["key"])), 1)
     await world.spend(Scope(ScopeKind.TEAM, "t"), 2, model="o")
     await world.spend(Scope(ScopeKind.CUSTOMER, "c"), 3)
@@ -168,6 +172,18 @@ async def test_every_filter_holds(api: Api, world: World) -> None:
         ({"organization_id": "default", "model": "o"}, ["call-2"]),
         ({"api_key": made["key"]}, ["call-1"]),
         ({"end_user": ""}, []),
+        ({"key_alias": "mine"}, ["call-1"]),
+        ({"key_alias": "mine", "team_id": "t"}, []),
+        ({"key_alias": "nobodys"}, []),
+        ({"status_filter": "success", "team_id": "t"}, ["call-2"]),
+        ({"model_id": "nothing"}, []),
+        ({"min_spend": "0.000000002"}, ["call-3", "call-2"]),
+        ({"min_spend": "2.5e-9"}, ["call-3"]),
+        ({"max_spend": "0.0000000019"}, ["call-1"]),
+        ({"min_spend": 2e-9, "max_spend": 2e-9}, ["call-2"]),
+        ({"start_date": "2027-01-15 00:00:00", "end_date": "2027-01-15 23:59:59", **RAW}, ALL),
+        ({"start_date": "2027-01-15T23:00:00-08:00"}, []),
+        ({"end_date": "2027-01-14T23:59:59Z"}, []),
     ]
     found = [
         [each["request_id"] for each in await ok(api.get("/spend/logs", **query))]
@@ -184,6 +200,12 @@ async def test_every_filter_holds(api: Api, world: World) -> None:
         {"limit": "x"},
         {"status": "odd"},
         {"status": 99},
+        {"status_filter": "odd"},
+        {"status_filter": "success", "status": 200},
+        {"min_spend": -1},
+        {"max_spend": "nan"},
+        {"model_id": "d", "status": "refused"},
+        {"min_spend": 1, "status": "refused"},
         {"summarize": "perhaps"},
     ],
 )

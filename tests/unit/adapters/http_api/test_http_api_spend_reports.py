@@ -81,8 +81,20 @@ async def test_records_have_pages(api: Api, spent: str) -> None:
         assert [len(each["data"]) for each in found] == [2, 2, 1, 0]
         assert {(each["total"], each["total_pages"]) for each in found} == {(5, 3)}
     assert (await api.get("/spend/logs/v2", page=1_000, page_size=50)).status_code == 400
-    refused = await api.get("/spend/logs/v2", min_spend=1)
-    assert (refused.status_code, "'min_spend'" in refused.text) == (400, True)
+    (large,) = (await ok(api.get("/spend/logs/v2", min_spend=1)))["data"]
+    assert large["spend"] > 1
+    refused = await api.get("/spend/logs/v2", cache_hit=True)
+    assert (refused.status_code, "'cache_hit'" in refused.text) == (400, True)
+
+
+async def test_teams_of_one_alias_are_summed(api: Api, world: World) -> None:
+    """The days add up to the totals."""
+    for team, nanousd in (("a", 1_000), ("b", 2_000)):
+        await api.post("/team/new", {"team_id": team, "team_alias": "Twins"})
+        await world.spend(Scope(ScopeKind.TEAM, team), nanousd)
+    found = await ok(api.get("/global/spend/teams"))
+    assert found["daily_spend"] == [{"date": "2027-01-15", "Twins": 3e-06}]
+    assert found["total_spend_per_team"] == [{"team_id": "Twins", "total_spend": 3e-06}]
 
 
 async def test_daily_activity_is_broken_down(api: Api, spent: str) -> None:

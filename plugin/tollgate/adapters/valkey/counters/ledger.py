@@ -173,7 +173,7 @@ def _spans(query: LedgerQuery) -> list[_Span]:
 
 def _mentions(query: LedgerQuery) -> Callable[[bytes], bool]:
     """Tell by a record's text whether it can match at all: most need not be decoded."""
-    named: Sequence[str | None] = (*query.payers, query.model, query.request_id)
+    named: Sequence[str | None] = (*query.payers, query.model, query.request_id, query.deployment)
     needles = tuple(_encode(each) for each in named if each is not None)
     return lambda text: all(needle in text for needle in needles)
 

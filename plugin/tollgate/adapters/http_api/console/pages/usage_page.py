@@ -158,11 +158,11 @@ def _csv_cells(sums: LedgerSums) -> tuple[Cell, ...]:
 
 def _dated(filters: LogFilters, today: date) -> LogFilters:
     """Return the filters with both dates. Raises BadRequest."""
-    last = filters.end_date or today
-    first = filters.start_date or last - timedelta(days=_DAYS - 1)
+    last = filters.last_day or today
+    first = filters.first_day or last - timedelta(days=_DAYS - 1)
     if not 0 <= (last - first).days < _MOST_DAYS:
         raise BadRequest(f"choose between 1 and {_MOST_DAYS} days, the first before the last")
-    return replace(filters, start_date=first, end_date=last)
+    return replace(filters, start_date=first.isoformat(), end_date=last.isoformat())
 
 
 async def _names(management: Management, by: Group, sums: GroupedSums) -> dict[str, str]:
@@ -183,12 +183,13 @@ def _columns(
     """Return a column for each day: a piece for each group that is shown, and one
     for all others.
     """
-    assert filters.start_date is not None
-    assert filters.end_date is not None
+    first, last = filters.first_day, filters.last_day
+    assert first is not None
+    assert last is not None
     hidden = [each for each in sums.groups if each not in shown]
     measure, filter_name = asked.measure, FILTERS.get(asked.by)
-    for number in range((filters.end_date - filters.start_date).days + 1):
-        day = filters.start_date + timedelta(days=number)
+    for number in range((last - first).days + 1):
+        day = first + timedelta(days=number)
 
         def value(group: str, day: date = day) -> int:
             cell = sums.cells.get((day, group))

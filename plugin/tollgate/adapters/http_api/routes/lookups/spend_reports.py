@@ -157,16 +157,21 @@ async def spend_of_teams(
         each for each in await usage_sums.usage(query, (Group.DAY, Group.TEAM)) if each.groups[1]
     ]
     names = await management.teams.aliases([each.groups[1] for each in rows])
-    days: dict[str, dict[str, Any]] = {}
+    days: dict[str, dict[str, int]] = {}
     totals: dict[str, int] = {}
     for row in rows:
         day, team = row.groups
         name = names.get(team, team)
-        days.setdefault(day, {"date": day})[name] = dollars_of(row.sums.nanousd)
+        # Several teams may have one alias.
+        of_day = days.setdefault(day, {})
+        of_day[name] = of_day.get(name, 0) + row.sums.nanousd
         totals[name] = totals.get(name, 0) + row.sums.nanousd
     ranked = sorted(totals, key=lambda each: (-totals[each], each))
     return {
-        "daily_spend": [days[day] for day in sorted(days)],
+        "daily_spend": [
+            {"date": day, **{name: dollars_of(spent) for name, spent in days[day].items()}}
+            for day in sorted(days)
+        ],
         "teams": ranked,
         "total_spend_per_team": [
             {"team_id": each, "total_spend": dollars_of(totals[each])} for each in ranked
