@@ -117,6 +117,13 @@ and that 1.4 has alone, and the cost as a whole number.
 The other columns of 1.3 and 1.4 are of allocated costs, contracts and commitments.
 """
 
+_PROVIDER_COLUMNS = (
+    "ProviderName",
+    "PublisherName",
+    "ServiceProviderName",
+    "HostProviderName",
+    "InvoiceIssuerName",
+)
 _NANO_PER_DOLLAR = 10**9
 _PRICE_DIGITS = Decimal(1).scaleb(-15)
 # Kinds of a bill that are no tokens, each with its unit.
@@ -222,11 +229,7 @@ def _focus_row(row: PartsRow, names: ExportNames) -> dict[str, Cell]:
         "PricingQuantity": row.units,
         "PricingUnit": unit,
         "PricingCategory": "Standard",
-        "ProviderName": provider,
-        "PublisherName": provider,
-        "ServiceProviderName": provider,
-        "HostProviderName": provider,
-        "InvoiceIssuerName": provider,
+        **dict.fromkeys(_PROVIDER_COLUMNS, provider),
         "ResourceId": row.deployment,
         "ResourceName": row.deployment,
         "ResourceType": "Model deployment",
