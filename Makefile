@@ -15,6 +15,7 @@
 # make edges    500 callers at the edge of every meter, window, manner and scope of a limit; half an hour
 # make chaos    kill every part under load and compare charges; run hostile tenants beside a good one
 #               (tests/chaos/RESULTS.md); ARGS=--store=cluster kills primaries and moves slots
+# make chaos-changes    change models and rotate keys under load: how many calls fail
 # make bench    the cost of Tollgate against Envoy alone (tests/load/RESULTS.md; needs wrk and h2load)
 # make soak     mixed traffic at half of capacity for ten minutes; fails when something grows without
 #               bound (ARGS=--seconds=... shortens it)
@@ -109,6 +110,10 @@ soak: $(VENV)/run
 chaos: $(VENV)/run
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
 	$(if $(ARGS),,@$(BIN)/python -m tests.chaos.hostile $(HOSTILE))
+
+.PHONY: chaos-changes
+chaos-changes: $(VENV)/run
+	@$(BIN)/python -m tests.chaos.changes $(ARGS)
 
 FUZZ_SECONDS ?= 60
 FUZZ_FOLDER ?= $(VENV)/fuzz

@@ -67,12 +67,12 @@ class Discovery:
 
     @property
     def clusters(self) -> str:
-        """The deployments' clusters (CDS)."""
+        """The deployments' clusters (CDS); Envoy takes its encoded_form()."""
         return f"{self.folder}/clusters.json"
 
     @property
     def routes(self) -> str:
-        """The route table (RDS)."""
+        """The route table (RDS), likewise."""
         return f"{self.folder}/routes.json"
 
     @property
@@ -109,7 +109,7 @@ SECRETS_FILE = "secrets.pb"
 
 
 def encoded_form(file: str) -> str:
-    """Return the file beside a file of JSON that has the same for gRPC."""
+    """Return the file beside a file of JSON that has the same as Envoy takes it."""
     return str(PurePath(file).with_suffix(".pb"))
 
 

@@ -74,9 +74,11 @@ class Gateway:
             found[Group.ENVOY] = groups_of(os.getpid(), Group.LOAD)[Group.ENVOY]
         return found
 
-    async def chat(self, client: httpx.AsyncClient, model_name: str, key: str) -> httpx.Response:
+    async def chat(
+        self, client: httpx.AsyncClient, model_name: str, key: str, content: str = "hi"
+    ) -> httpx.Response:
         """Make one call of a model."""
-        body = {"model": model_name, "messages": [{"role": "user", "content": "hi"}]}
+        body = {"model": model_name, "messages": [{"role": "user", "content": content}]}
         headers = {"authorization": f"Bearer {key}"}
         return await client.post(f"{self.url}/v1/chat/completions", json=body, headers=headers)
 

@@ -19,6 +19,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.costs import OwnPrice
 from tollgate.core.requests.catalog import Alias, Catalog
 from tollgate.settings import Settings
+from tollgate.settings.included import uncollected
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
 
 KEPT_S = 86_400.0
@@ -127,8 +128,9 @@ class Configuration:
         nothing changes.
         """
         try:
-            in_force = await asyncio.to_thread(self._load, snapshot.in_force)
-            coming = await asyncio.to_thread(self._load, snapshot.coming)
+            with uncollected():
+                in_force = await asyncio.to_thread(self._load, snapshot.in_force)
+                coming = await asyncio.to_thread(self._load, snapshot.coming)
             read = tuple(each for each in (in_force, coming) if each is not None)
             if in_force is None:
                 return f"{NOT_CONFIGURED}: {snapshot.in_force} is not there"

@@ -9,7 +9,7 @@ from tollgate.envoy_config.listener.listener import listener
 from tollgate.envoy_config.literals import TOLLGATE_CLUSTER, Json, config_source
 from tollgate.envoy_config.typed_messages import envoy_address, plain
 from tollgate.settings import Settings
-from tollgate.topology import Discovery, Topology
+from tollgate.topology import Discovery, Topology, encoded_form
 
 GRACEFUL_CLOSE = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True}
 """Without it a Python server sees a normal end of an ext_proc stream as a cancellation (Envoy issue
@@ -55,7 +55,7 @@ def bootstrap(settings: Settings, topology: Topology) -> Json:
         },
     }
     if topology.discovery is not None:
-        source = config_source(topology.discovery, topology.discovery.clusters)
+        source = config_source(topology.discovery, encoded_form(topology.discovery.clusters))
         document["dynamic_resources"] = {"cds_config": source, **_ads(topology.discovery)}
     if topology.envoy_admin is not None:
         # The operator must reach Envoy however many clients there are.

@@ -68,11 +68,8 @@ class Unseen:
     def changed(self) -> None:
         """Pass on that files have changed."""
 
-    async def taken(self, version: str, *, warms: bool) -> None:  # noqa: ARG002 - others know
-        """Wait until it has a version: as long as that usually takes.
-
-        `warms`: whether it is one of clusters, which do not serve at once.
-        """
+    async def taken(self, version: str) -> None:  # noqa: ARG002 - others know
+        """Wait until it has a version: as long as that usually takes."""
         await asyncio.sleep(_UNSEEN_S)
 
 
@@ -96,7 +93,7 @@ class AdminTells(Unseen):
         found = await find_discovery(self.admin)
         self._rejected = 0 if found is None else found.rejected
 
-    async def taken(self, version: str, *, warms: bool) -> None:  # noqa: ARG002 - it is told
+    async def taken(self, version: str) -> None:
         """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -128,10 +125,11 @@ class WorkersTell(Unseen):
         if self._processes is not None:
             self._processes.signal("worker-", signal.SIGUSR1)
 
-    async def taken(self, version: str, *, warms: bool) -> None:
+    async def taken(self, version: str) -> None:
         """Wait until each Envoy has a version; one that is silent does not hold up the others.
 
-        Raises SettingsError when one refuses it.
+        Envoy takes clusters once they serve: their names are looked up, their keys are there
+        (updateClusterCounts() of its cluster manager). Raises SettingsError when one refuses it.
         """
         clock = asyncio.get_running_loop().time
         began, seen = clock(), False
@@ -142,8 +140,6 @@ class WorkersTell(Unseen):
                     raise SettingsError(f"Envoy {each.node} refuses it: {each.detail}")
             seen = bool(said)
             if seen and all(each.taken == version for each in said):
-                # Names are looked up before a new cluster serves, which nobody tells.
-                await asyncio.sleep(_UNSEEN_S if warms else 0)
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -215,7 +211,7 @@ class RunningEnvoy:
             await self.told.before()
             self._put(watched, self._contents(str(new)))
             try:
-                await self.told.taken(version, warms=watched == self._discovery.clusters)
+                await self.told.taken(version)
             except SettingsError:
                 self._put(watched, earlier)
                 raise
@@ -228,15 +224,11 @@ class RunningEnvoy:
         assert self.topology.discovery is not None
         return self.topology.discovery
 
-    def _forms(self, file: str) -> tuple[str, ...]:
-        """Return a file, and the same for gRPC."""
-        return (file, encoded_form(file)) if self._discovery.by_ads else (file,)
-
     def _contents(self, file: str) -> list[bytes]:
-        return [Path(each).read_bytes() for each in self._forms(file)]
+        return [Path(each).read_bytes() for each in _forms(file)]
 
     def _put(self, watched: str, contents: list[bytes]) -> None:
-        for each, content in zip(self._forms(watched), contents, strict=True):
+        for each, content in zip(_forms(watched), contents, strict=True):
             put(each, content)
         self.told.changed()
 
@@ -283,6 +275,11 @@ def _check_reached(ours: TollgateSettings) -> None:
             "tollgate.xds: `ads` gives the providers' keys to whoever reaches serve_grpc: set"
             " serve_grpc_client_ca, or serve this host alone"
         )
+
+
+def _forms(file: str) -> tuple[str, str]:
+    """Return a file of JSON, and the same as Envoy takes it."""
+    return file, encoded_form(file)
 
 
 class _Versioned(msgspec.Struct):

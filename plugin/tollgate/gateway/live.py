@@ -19,7 +19,7 @@ from tollgate.gateway.envoy_updates import RunningEnvoy
 from tollgate.gateway.processes import Part, PartFailed, Processes
 from tollgate.gateway.rendering import AFTER, BETWEEN
 from tollgate.settings import Settings, TollgateSettings
-from tollgate.settings.included import read_with_sources
+from tollgate.settings.included import read_with_sources, uncollected
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
 
 LIVE_FIELDS = frozenset(
@@ -45,7 +45,7 @@ LIVE_FIELDS = frozenset(
 )
 """The fields of `tollgate:` that may change while the gateway runs; all other sections may."""
 
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.1
 _WRITTEN_S = 0.1
 # Calls that were admitted before a change have met their route by then. On a removed cluster they
 # run on: Envoy drains its connections.
@@ -150,12 +150,13 @@ class LiveConfiguration:
 
         Raises SettingsError, PartFailed.
         """
-        document, self._sources = read_with_sources(self.file)
-        self.snapshot.propose(self.snapshot.with_added(document))
-        if self.snapshot.coming.read_bytes() == self.snapshot.in_force.read_bytes():
-            self.snapshot.forget()
-            return None
-        coming = self.load(self.snapshot.coming)
+        with uncollected():
+            document, self._sources = read_with_sources(self.file)
+            self.snapshot.propose(self.snapshot.with_added(document))
+            if self.snapshot.coming.read_bytes() == self.snapshot.in_force.read_bytes():
+                self.snapshot.forget()
+                return None
+            coming = self.load(self.snapshot.coming)
         _check_lasting(self.settings.tollgate, coming.tollgate)
         # At the same time: both take a large part of what a change takes.
         telling = asyncio.create_task(self._tell(processes))

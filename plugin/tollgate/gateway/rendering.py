@@ -8,6 +8,7 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from tollgate.topology import SECRETS_FILE, Discovery, Topology, encoded_form
 
 if TYPE_CHECKING:
     from tollgate.envoy_config.discovered import Discovered
-    from tollgate.envoy_config.encoded import Encoder
 
 _COMPLAINT = "complaint"
 _WRITTEN, _REFUSED, _FAILED = range(3)
@@ -108,31 +108,29 @@ def _watched(discovery: Discovery) -> tuple[str, str]:
 def _write(
     discovery: Discovery, earlier: Discovered | None, steps: Mapping[str, Discovered]
 ) -> None:
-    """Write the files of some steps, and what workers pass on instead of them.
+    """Write the files of some steps: for us as JSON, and beside it as Envoy takes them.
 
     An empty step stands for the watched files themselves. `earlier`: what they held before.
     """
-    encoder = _encoder(discovery, earlier) if discovery.by_ads else None
+    from google.protobuf.message import DecodeError
+
+    from tollgate.envoy_config.encoded import Encoder
+
+    encoder = Encoder(by_ads=discovery.by_ads)
+    if earlier is not None:
+        # What an earlier gateway has left may be damaged: then all is encoded anew.
+        with suppress(OSError, ValueError, DecodeError):
+            encoder.learn(
+                earlier, *(Path(encoded_form(each)).read_bytes() for each in _watched(discovery))
+            )
     for step, found in steps.items():
         for watched, file in zip(_watched(discovery), found.files(), strict=True):
             path = str(step_file(watched, step)) if step else watched
             put(path, file.text)
-            if encoder is not None:
-                put(encoded_form(path), encoder.encoded_file(file))
-    if encoder is not None:
+            put(encoded_form(path), encoder.encoded_file(file))
+    if discovery.by_ads:
         folder = Path(discovery.folder)
         put(str(folder / SECRETS_FILE), encoder.encoded_secrets(folder.glob("secret-*.json")))
-
-
-def _encoder(discovery: Discovery, earlier: Discovered | None) -> Encoder:
-    from tollgate.envoy_config.encoded import Encoder
-
-    encoder = Encoder()
-    if earlier is not None:
-        encoder.learn(
-            earlier, *(Path(encoded_form(each)).read_bytes() for each in _watched(discovery))
-        )
-    return encoder
 
 
 def _read_earlier(discovery: Discovery) -> Discovered | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,21 @@ _SECTIONS = frozenset(
         "tollgate",
     }
 )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let the cyclic collector rest while a configuration is read.
+
+    It would look at everything that was read so far, again and again, and find no garbage.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.unit.envoy_config.test_discovered import TOPOLOGY
 
 from tollgate.envoy_config.discovered import CLUSTER, Discovered, ResourceFile
 from tollgate.envoy_config.encoded import Encoder
-from tollgate.pb.discovery_pb2 import DeltaDiscoveryResponse
+from tollgate.pb.discovery_pb2 import DeltaDiscoveryResponse, DiscoveryResponse
 from tollgate.settings import load
 from tollgate.topology import Discovery
 
@@ -61,7 +61,7 @@ def test_everything_that_files_tell_is_told_by_grpc(
     secrets = {each.variable: "/secret-1.json" for each in settings.credentials.values()}
     topology = replace(TOPOLOGY, discovery=Discovery("/watched", secrets, by_ads=by_ads))
     found = Discovered.of(settings, topology)
-    encoder, files = Encoder(), found.files()
+    encoder, files = Encoder(by_ads=True), found.files()
     clusters, routes = (encoder.encoded_file(each) for each in files)
     assert told(clusters) == [(each["name"], each["name"]) for each in found.clusters]
     assert told(routes) == [("tollgate", files[1].version)]
@@ -70,10 +70,12 @@ def test_everything_that_files_tell_is_told_by_grpc(
     ]
 
 
-def values(response: bytes) -> list[bytes]:
-    """The content of each of a response's resources."""
-    found = DeltaDiscoveryResponse.FromString(response)
-    return [each.resource.value for each in found.resources]
+def values(encoded: bytes, by_ads: bool) -> list[bytes]:
+    """The content of each resource."""
+    if by_ads:
+        found = DeltaDiscoveryResponse.FromString(encoded)
+        return [each.resource.value for each in found.resources]
+    return [each.value for each in DiscoveryResponse.FromString(encoded).resources]
 
 
 def read(folder: Path, *models: str) -> Discovered:
@@ -86,15 +88,18 @@ def read(folder: Path, *models: str) -> Discovered:
     return Discovered.of(load(folder / "file.yaml", {}), TOPOLOGY)
 
 
-def test_what_was_encoded_before_changes_nothing_in_what_is_encoded_now(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_ads", [False, True])
+def test_what_was_encoded_before_changes_nothing_in_what_is_encoded_now(
+    tmp_path: Path, by_ads: bool
+) -> None:
     """Routes that lead elsewhere keep their names; clusters that change do not."""
     earlier, now = read(tmp_path, "a", "b", "c"), read(tmp_path, "d", "b", "a")
-    encoder = Encoder()
-    encoder.learn(earlier, *(Encoder().encoded_file(each) for each in earlier.files()))
+    encoder = Encoder(by_ads=by_ads)
+    encoder.learn(earlier, *(Encoder(by_ads=by_ads).encoded_file(each) for each in earlier.files()))
     before = [each.text for each in now.files()]
     for file in now.files():
-        learned, anew = encoder.encoded_file(file), Encoder().encoded_file(file)
-        assert values(learned) == values(anew)
+        learned, anew = encoder.encoded_file(file), Encoder(by_ads=by_ads).encoded_file(file)
+        assert values(learned, by_ads) == values(anew, by_ads) != []
         assert b"deployment/d@" in anew
         assert b"deployment/c@" not in anew
     assert [each.text for each in now.files()] == before
@@ -103,19 +108,20 @@ def test_what_was_encoded_before_changes_nothing_in_what_is_encoded_now(tmp_path
 def test_a_cluster_that_was_encoded_is_taken_as_it_is(tmp_path: Path) -> None:
     """Its name tells its content."""
     found = read(tmp_path, "a")
-    clusters, routes = (Encoder().encoded_file(each) for each in found.files())
-    earlier = DeltaDiscoveryResponse.FromString(clusters)
+    clusters, routes = (Encoder(by_ads=False).encoded_file(each) for each in found.files())
+    earlier = DiscoveryResponse.FromString(clusters)
     for each in earlier.resources:
-        each.resource.value = b"as it was"
-    encoder = Encoder()
+        each.value = b"as it was"
+    encoder = Encoder(by_ads=False)
     encoder.learn(found, earlier.SerializeToString(), routes)
-    assert values(encoder.encoded_file(found.files()[0])) == [b"as it was"] * 2
+    assert values(encoder.encoded_file(found.files()[0]), by_ads=False) == [b"as it was"] * 2
 
 
 def test_a_field_without_a_number_is_an_error() -> None:
     """It is not left out without a word."""
+    file = ResourceFile.of(CLUSTER, [{"name": "one", "no_such_field": 1}])
     with pytest.raises(ParseError, match="no_such_field"):
-        Encoder().encoded_file(ResourceFile.of(CLUSTER, [{"name": "one", "no_such_field": 1}]))
+        Encoder(by_ads=False).encoded_file(file)
 
 
 def test_secrets_are_told_by_their_names(tmp_path: Path) -> None:
@@ -123,4 +129,4 @@ def test_secrets_are_told_by_their_names(tmp_path: Path) -> None:
     secret = {"generic_secret": {"secret": {"inline_string": "k"}}}
     file = tmp_path / "secret-1.json"
     file.write_text(json.dumps({"resources": [{"@type": kind, "name": "secret-1", **secret}]}))
-    assert told(Encoder().encoded_secrets([file])) == [("secret-1", "secret-1")]
+    assert told(Encoder(by_ads=True).encoded_secrets([file])) == [("secret-1", "secret-1")]

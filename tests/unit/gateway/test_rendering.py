@@ -12,7 +12,7 @@ from tollgate.core.errors import SettingsError
 from tollgate.envoy_config import bootstrap as building
 from tollgate.gateway import rendering
 from tollgate.settings import EXAMPLE_FILE, load
-from tollgate.topology import Address, Discovery, Topology
+from tollgate.topology import Address, Discovery, Topology, encoded_form
 
 TOPOLOGY = Topology(
     listen=Address(host="127.0.0.1", port=4000),
@@ -71,5 +71,7 @@ def test_a_gateway_that_starts_again_keeps_what_its_envoy_still_serves(tmp_path:
     assert "tollgate/deployment/second" in both
     after = rendering.step_file(topology.discovery.routes, rendering.AFTER).read_text()
     assert "tollgate/deployment/first" not in after
+    Path(encoded_form(topology.discovery.routes)).write_text("\0")
+    assert "tollgate/deployment/second" in routes("second")
     Path(topology.discovery.clusters).write_text("{")
     assert "tollgate/deployment/first" not in routes("second")

@@ -19,6 +19,7 @@ from tests.unit.management_fixtures import World
 from tollgate import __version__
 from tollgate.adapters.http_api import create_api
 from tollgate.commands.main import app, rendered
+from tollgate.gateway.envoy_updates import told_beside_serve
 from tollgate.settings import load
 from tollgate.topology import ConfigPart
 
@@ -84,6 +85,25 @@ def test_a_manifest_s_configuration_is_one_that_starts(name: str, tmp_path: Path
     assert open_ports == {int(each.rpartition(":")[2]) for each in listening}
     names = {port["name"] for each in pod["containers"] for port in each["ports"]}
     assert {each["targetPort"] for each in objects["Service"]["spec"]["ports"]} == names
+
+
+@pytest.mark.parametrize("form", ["sidecar", "compose"])
+def test_a_form_with_an_envoy_tells_it_of_changes(form: str, tmp_path: Path) -> None:
+    """A model that is added over the API needs no rollout; Tollgate has the keys to hand over."""
+    file = DEPLOY / "compose" / "settings.yaml"
+    if form == "sidecar":
+        file = tmp_path / "tollgate.yaml"
+        file.write_text(MANIFESTS[form]["ConfigMap"]["data"]["tollgate.yaml"], encoding="utf-8")
+        pod = MANIFESTS[form]["Deployment"]["spec"]["template"]["spec"]
+        (ours,) = (each for each in pod["containers"] if each["name"] == "tollgate")
+        assert ours["envFrom"] == [
+            {"secretRef": {"name": VALUES["envoy"]["providerKeys"]["existingSecret"]}}
+        ]
+    else:
+        assert "OPENAI_API_KEY" in COMPOSE["services"]["tollgate"]["environment"]
+    told = told_beside_serve(load(file, {}), {"OPENAI_API_KEY": "k"}, tmp_path)
+    assert told is not None
+    assert told.ads_folder is not None
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

@@ -30,7 +30,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "tollgate.config" -}}
 {{- $ours := dict "serve_grpc" "0.0.0.0:4001" "serve_native" "0.0.0.0:4003" "serve_http" "0.0.0.0:4002" "metrics" (dict "address" "0.0.0.0:9090") -}}
 {{- if .Values.envoy.enabled -}}
-{{- $ours = merge (dict "host" "0.0.0.0" "port" 4000 "serve_grpc" "unix:/run/tollgate/grpc.sock" "serve_native" "unix:/run/tollgate/native.sock") $ours -}}
+{{- /* Loopback belongs to the pod, and several workers can share a port there. */ -}}
+{{- $ours = merge (dict "host" "0.0.0.0" "port" 4000 "serve_grpc" "127.0.0.1:4001" "serve_native" "127.0.0.1:4003" "xds" "ads") $ours -}}
 {{- else -}}
 {{- $host := printf "%s.%s.svc" (include "tollgate.name" .) .Release.Namespace -}}
 {{- $ours = merge (dict "reach_grpc" (printf "%s:4001" $host) "reach_native" (printf "%s:4003" $host) "reach_http" (printf "%s:4002" $host)) $ours -}}
@@ -41,6 +42,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "tollgate" (merge $ours ($config.tollgate | default dict)) -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{- /* What of it needs other pods: models and keys are taken in by those that run. */ -}}
+{{- define "tollgate.lasting" -}}
+{{- omit (include "tollgate.config" . | fromYaml) "model_list" "environment_variables" | toYaml -}}
 {{- end -}}
 
 {{- define "tollgate.env" -}}

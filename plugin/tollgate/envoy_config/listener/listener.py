@@ -34,7 +34,7 @@ from tollgate.envoy_config.listener.route_table import ROUTES, route_configurati
 from tollgate.envoy_config.literals import Json, config_source, unshared
 from tollgate.envoy_config.typed_messages import envoy_address, extension, packed, plain
 from tollgate.settings import Settings
-from tollgate.topology import Discovery, Topology
+from tollgate.topology import Discovery, Topology, encoded_form
 
 
 def listener(settings: Settings, topology: Topology) -> Json:
@@ -97,7 +97,7 @@ def connection_manager(settings: Settings, discovery: Discovery | None = None) -
 def _routes(settings: Settings, discovery: Discovery | None) -> Json:
     if discovery is None:
         return {"route_config": unshared(route_configuration(settings))}
-    source = config_source(discovery, discovery.routes)
+    source = config_source(discovery, encoded_form(discovery.routes))
     return {"rds": {"route_config_name": ROUTES, "config_source": source}}
 
 
