@@ -74,9 +74,7 @@ _DAY_OR_TIME = Query(
     examples=["2026-11-27"],
 )
 DayOrTime = Annotated[str | None, _DAY_OR_TIME]
-_Dollars = Annotated[
-    float | None, Query(ge=0, le=1e9, description="Dollars, included.", examples=[0.01])
-]
+_Dollars = Annotated[float | None, Query(ge=0, le=1e9)]
 _Ended = Literal["success", "failure"]
 
 
