@@ -158,7 +158,8 @@ STORE_TESTS ?= tests/contract/test_counters.py tests/contract/test_books.py \
   tests/contract/test_registry.py tests/contract/test_refusals.py \
   tests/contract/test_audit_log.py tests/contract/test_outputs.py \
   tests/contract/test_directory.py tests/contract/test_history.py tests/contract/test_bounded.py \
-  tests/contract/test_refusal_history.py
+  tests/contract/test_refusal_history.py tests/contract/test_search.py \
+  tests/contract/test_passed_limits.py
 # Some tests of test_directory.py do to the server what only its administrator may.
 STORE_SELECTION := not memory and not let_in and not lost_subscription and not silent_connection
 # Redis from wheels, and from Debian's packages, which are the only ones built with TLS.

@@ -7,7 +7,7 @@ from copy import copy
 from itertools import count
 from typing import Any
 
-from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference
+from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS, reference, searched_text
 from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import BUDGETED, Budget, Entity, Key
 from tollgate.core.errors import Conflict
@@ -62,6 +62,16 @@ class MemoryRegistry:
         found.sort(
             key=lambda each: (each.created_us, ENTITY_KINDS[kind].identity(each)), reverse=True
         )
+        return Page(tuple(found[offset : offset + count]), len(found))
+
+    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
+        """A part of those whose text holds it, newest first."""
+        found = [
+            each.entity
+            for each in self.entities.values()
+            if isinstance(each.entity, kind) and part.lower() in (searched_text(each.entity) or "")
+        ]
+        found.sort(key=lambda each: (each.created_us, searched_text(each)), reverse=True)
         return Page(tuple(found[offset : offset + count]), len(found))
 
     async def write(self, *writes: Write) -> None:

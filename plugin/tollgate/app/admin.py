@@ -47,7 +47,7 @@ from tollgate.management import Management
 from tollgate.management.spending.guard import LimitGuard
 from tollgate.metering.metering import Metering
 from tollgate.ports import Ledger
-from tollgate.ports.event_ports import RefusalLog
+from tollgate.ports.event_ports import RefusalHistory
 from tollgate.ports.history_ports import History
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.levels import Levels
@@ -106,6 +106,7 @@ async def serve_admin(
     async with (
         beside(reap(core.meter)),
         beside(keep_telling(settings, core.client)),
+        beside(complete_search(services.registry)),
         beside(core.configuration(manage_by).follow(snapshot)),
         beside(telemetry.keep_published()),
         measuring.running(),
@@ -136,7 +137,7 @@ class _Services:
         self._snapshot = snapshot
         self._serving = None if snapshot is None else PutInForce(snapshot)
         self._kept_us = kept_us
-        self._registry = ValkeyRegistry(core.client)
+        self.registry = ValkeyRegistry(core.client)
         self._book = spend_book_of(core.client, core.pipe)
         stream = ValkeyLedgerStream(core.client)
         opened = None if history is None else HistoryDatabase(history)
@@ -158,7 +159,7 @@ class _Services:
             sessions=ScopeKind.SESSION in settings.tollgate.dimensions,
         )
         return Management.of(
-            self._registry,
+            self.registry,
             self.core.counters,
             self._book,
             self.core.clock,
@@ -173,7 +174,7 @@ class _Services:
         """Return reports by some settings."""
         agreed = terms(settings)
         return Reports(
-            self._registry,
+            self.registry,
             self.core.counters,
             self._ledger,
             catalog,
@@ -186,7 +187,7 @@ class _Services:
     def levels(self, settings: Settings, catalog: Catalog) -> Levels:
         """Return levels of limits by some settings."""
         policy = terms(settings).policy
-        return Levels(self._registry, self.core.counters, self.core.clock, policy, catalog)
+        return Levels(self.registry, self.core.counters, self.core.clock, policy, catalog)
 
 
 def _applications(
@@ -254,7 +255,7 @@ class HistoryDatabase:
 
         return SqlHistory(self._engine)
 
-    def refusals(self) -> RefusalLog:
+    def refusals(self) -> RefusalHistory:
         """Return refused calls."""
         from tollgate.adapters.history.refusal_history import SqlRefusals
 
@@ -340,6 +341,17 @@ def _bind(address: str) -> dict[str, Any]:
     """Return uvicorn's options for `unix:/path` or `host:port`."""
     where = Address.parse(address)
     return {"uds": where.path} if where.path else {"host": where.host, "port": where.port}
+
+
+async def complete_search(registry: ValkeyRegistry) -> None:
+    """Make keys that an older version wrote be found by a part of their alias."""
+    while True:
+        try:
+            await registry.complete_search()
+            return
+        except StoreUnavailable as error:
+            telemetry.store_failed("search", error)
+        await asyncio.sleep(_REAP_EVERY_S)
 
 
 async def reap(meter: Metering) -> None:

@@ -26,6 +26,7 @@ Change = Callable[[Key, int], Key]
 """A change to a key: a function of the current key and the time in microseconds."""
 
 SECRET_PREFIX = "sk-"
+_ALL = 2**31
 _SHORTEST_SECRET = 16  # LiteLLM's rule for keys that a caller chooses
 
 
@@ -212,17 +213,29 @@ class Keys:
 
     async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:
         """Return a part of the list, newest first."""
-        owner: User | Team | None = None
-        if query.user_id is not None:
-            owner = User(query.user_id)
-        elif query.team_id is not None:
-            owner = Team(query.team_id)
+        if query.search is not None and query == KeyQuery(search=query.search):
+            return await self._registry.search(Key, query.search, offset, count)
+        owner = _owner(query)
         only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(
             team_id=query.team_id
         )
-        return await self._keys.page(
-            owner, None if only_owner else lambda key: _fits(key, query), offset, count
-        )
+        if only_owner:
+            return await self._keys.page(owner, None, offset, count)
+        kept = [key for key in await self._candidates(query, owner) if _fits(key, query)]
+        return Page(tuple(kept[offset : offset + count]), len(kept))
+
+    async def _candidates(self, query: KeyQuery, owner: User | Team | None) -> Sequence[Key]:
+        """Return keys among which are all that fit, newest first: as few as the store can tell."""
+        if query.alias is not None or query.hash is not None:
+            stored = await (
+                self._keys.find_named(query.alias)
+                if query.alias is not None
+                else self._keys.find_stored(query.hash or "")
+            )
+            return [] if stored is None else [stored.entity]
+        if query.search is not None and owner is None:
+            return (await self._registry.search(Key, query.search, 0, _ALL)).entities
+        return await self._keys.all(owner)
 
     async def by_spend(self, offset: int, count: int) -> Ranking[Key]:
         """Return a part of all keys, ordered by spend."""
@@ -355,6 +368,12 @@ def as_hash(name: str) -> str:
     if name.startswith(SECRET_PREFIX):
         return hash_of(name)
     return name
+
+
+def _owner(query: KeyQuery) -> User | Team | None:
+    if query.user_id is not None:
+        return User(query.user_id)
+    return None if query.team_id is None else Team(query.team_id)
 
 
 def _fits(key: Key, query: KeyQuery) -> bool:

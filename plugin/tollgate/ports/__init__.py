@@ -241,6 +241,13 @@ class Registry(Protocol):
         """
         ...
 
+    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
+        """Return a part of the entities whose names or id hold a text in any case, newest first.
+
+        Keys are found so, by their alias and hash.
+        """
+        ...
+
     async def write(self, *writes: Write) -> None:
         """Apply all of these writes, or none.
 
@@ -274,6 +281,7 @@ class LedgerQuery:
     - `since_us`, `until_us`: when the call was admitted, both inclusive; None for no bound.
     - `payers`: scopes as `kind:id`, all of which were charged.
     - `failed`: whether the status is 400 or above.
+    - `deployment`: the id of the one that served the call.
     - `least_nanousd`, `most_nanousd`: what the call was charged, both inclusive.
     """
 

@@ -38,6 +38,8 @@ Each line says what a key holds, and when it goes.
     tollgate:{entities}:version  integer: the last version that was given. Never.
     tollgate:{entities}:KIND:ID  hash: version, document of an entity. With the entity.
     tollgate:{entities}:all:KIND  zset: ids of all entities of a kind, by creation. With the last.
+    tollgate:{entities}:texts:KIND  zset: what entities of a kind are found by, by creation; an
+        empty text says that all have theirs. Never.
     tollgate:{entities}:of:OWNER:ID:KIND  zset: ids of those of a user, team or budget. With the
         last.
     tollgate:{entities}:name:KIND:NAME  string: id of the entity that has a unique name. With the
@@ -163,6 +165,11 @@ def entity_key(kind: str, identity: str) -> str:
 def entities_index(kind: str) -> str:
     """Return the key of the ids of all entities of a kind."""
     return f"tollgate:{{entities}}:all:{kind}"
+
+
+def texts_index(kind: str) -> str:
+    """Return the key of what entities of a kind are found by."""
+    return f"tollgate:{{entities}}:texts:{kind}"
 
 
 def owned_index(owner_kind: str, owner_id: str, kind: str) -> str:

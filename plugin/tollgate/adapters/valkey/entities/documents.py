@@ -32,7 +32,8 @@ class EntityKind:
     """What the store needs to know about one kind of entity.
 
     `exists` and `taken` are LiteLLM's messages for an id or a name in use. `former_identity`: the
-    id that an entity had before its present one, under which it is still found.
+    id that an entity had before its present one, under which it is still found. `searched`: the
+    names that one is found by a part of, beside its id; None: it is not found so.
     """
 
     name: str
@@ -41,6 +42,7 @@ class EntityKind:
     unique_name: Callable[[Any], str | None] = lambda _: None
     taken: str = ""
     former_identity: Callable[[Any], str | None] = lambda _: None
+    searched: Callable[[Any], str | None] = lambda _: None
 
 
 ENTITY_KINDS: dict[type[Entity], EntityKind] = {
@@ -51,6 +53,8 @@ ENTITY_KINDS: dict[type[Entity], EntityKind] = {
         lambda key: key.alias,
         "Key with alias '{}' already exists. Unique key aliases across all keys are required.",
         lambda key: None if key.replaced_by else key.first_hash,
+        # A secret that was replaced is no key of its own.
+        lambda key: None if key.replaced_by is not None else key.alias or "",
     ),
     User: EntityKind(
         "user",
@@ -127,6 +131,13 @@ def reference(entity: Entity) -> str:
     """Return `KIND:ID`, which is published when the entity changes."""
     kind = ENTITY_KINDS[type(entity)]
     return f"{kind.name}:{kind.identity(entity)}"
+
+
+def searched_text(entity: Entity) -> str | None:
+    """Return what an entity is found by a part of; None: it is not found so."""
+    kind = ENTITY_KINDS[type(entity)]
+    names = kind.searched(entity)
+    return None if names is None else f"{names.lower()} {kind.identity(entity)}"
 
 
 def listings(entity: Entity) -> list[str]:

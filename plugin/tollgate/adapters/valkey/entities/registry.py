@@ -19,7 +19,9 @@ from tollgate.adapters.valkey.entities.documents import (
     encode,
     listings,
     reference,
+    searched_text,
 )
+from tollgate.adapters.valkey.entities.search_index import SearchIndex
 from tollgate.adapters.valkey.keys import (
     AUDIT,
     CHANGES_CHANNEL,
@@ -29,6 +31,7 @@ from tollgate.adapters.valkey.keys import (
     former_id_key,
     name_key,
     owned_index,
+    texts_index,
 )
 from tollgate.core.audit import AuditEntry, Change, changes_of
 from tollgate.core.entities import BUDGETED, Budget, Entity, Key
@@ -120,6 +123,20 @@ class ValkeyRegistry:
         # Entities removed between the two reads are left out.
         return Page(tuple(stored.entity for stored in found if stored is not None), total)
 
+    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
+        """Return a part of the entities whose names or id hold a text, newest first."""
+        identities = await SearchIndex(self._client, kind).find(part)
+        found = await self.get(kind, identities[offset : offset + count])
+        return Page(tuple(each.entity for each in found if each is not None), len(identities))
+
+    async def complete_search(self) -> None:
+        """Make entities that an older version wrote be found by `search`."""
+
+        async def read(identities: Sequence[str]) -> list[Key | None]:
+            return [entity_of(each) for each in await self.get(Key, identities)]
+
+        await SearchIndex(self._client, Key).complete(read)
+
     async def write(self, *writes: Write) -> None:
         """Apply all of these writes, or none."""
         instructions = [each for write in writes for each in _instructions(write)]
@@ -183,8 +200,16 @@ def _instructions(write: Write) -> Iterator[_Instruction]:
     yield from _budget_checks(write)
     for index in sorted(old_lists - new_lists):
         yield _Instruction(index, "unlist", identity)
+    created_us = write.after.created_us if write.after else 0
     for index in sorted(new_lists - old_lists):
-        yield _Instruction(index, "list", identity, write.after.created_us if write.after else 0)
+        yield _Instruction(index, "list", identity, created_us)
+    old_text = None if before is None else searched_text(before)
+    new_text = None if write.after is None else searched_text(write.after)
+    if old_text != new_text:
+        if old_text is not None:
+            yield _Instruction(texts_index(kind.name), "unlist", old_text)
+        if new_text is not None:
+            yield _Instruction(texts_index(kind.name), "list", new_text, created_us)
 
 
 def _budget_checks(write: Write) -> Iterator[_Instruction]:
