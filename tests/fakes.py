@@ -297,7 +297,7 @@ def _holds(accounts: Accounts, balances: Sequence[Balance], reservation: Reserva
 
 
 class MemoryRefusals:
-    """The ports `RefusalBook` and `RefusalLog` over a list."""
+    """The ports `RefusalBook` and `StoredRefusals` over a list."""
 
     def __init__(self) -> None:
         self.records: list[RefusalRecord] = []
@@ -305,6 +305,13 @@ class MemoryRefusals:
     async def add(self, records: Sequence[RefusalRecord]) -> None:
         """Keep all of them."""
         self.records += records
+
+    async def organizations(self) -> list[str]:
+        return sorted({each.organization for each in self.records})
+
+    async def after(self, organization: str, place: RefusalPlace | None) -> list[PlacedRefusal]:
+        placed = await self.newest(LedgerQuery(organization), len(self.records), None)
+        return [each for each in reversed(placed) if place is None or each.place > place]
 
     async def newest(
         self, query: LedgerQuery, count: int, before: RefusalPlace | None

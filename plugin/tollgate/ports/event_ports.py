@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tollgate.core.alerting.alert import Alert
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.ports import LedgerQuery
+from tollgate.ports.history_ports import Group
 
 
 class RefusalBook(Protocol):
@@ -38,6 +39,7 @@ def matches(query: LedgerQuery, record: RefusalRecord) -> bool:
         and (query.model is None or record.model == query.model)
         and (query.request_id is None or record.id == query.request_id)
         and (query.status is None or record.status == query.status)
+        and query.deployment is None  # a refused request has none
         and all(payer in record.scopes for payer in query.payers)
     )
 
@@ -107,6 +109,23 @@ class RefusalLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedCount:
+    """How many requests of a group were refused on a day. `day`: days since the epoch, in UTC."""
+
+    day: int
+    group: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCounts:
+    """Counts of the history, and up to where each organization's refusals are kept in them."""
+
+    counts: Sequence[RefusedCount]
+    places: Mapping[str, RefusalPlace]
+
+
 class RefusalStream(Protocol):
     """The store's refusals from the oldest on. Errors are core.errors.StoreUnavailable."""
 
@@ -119,6 +138,10 @@ class RefusalStream(Protocol):
         ...
 
 
+class StoredRefusals(RefusalLog, RefusalStream, Protocol):
+    """The store's refusals, for people and from the oldest on."""
+
+
 class RefusalHistory(RefusalLog, Protocol):
     """Refusals in a database. Errors are core.errors.HistoryUnavailable."""
 
@@ -128,6 +151,10 @@ class RefusalHistory(RefusalLog, Protocol):
 
     async def keep(self, refusals: Sequence[PlacedRefusal]) -> None:
         """Keep what follows the last place of one organization, once however often it is told."""
+        ...
+
+    async def counts(self, query: LedgerQuery, group: Group) -> KeptCounts:
+        """Return how many of a query's requests were refused, by day and group."""
         ...
 
     async def forget_before(self, refused_us: int) -> None:

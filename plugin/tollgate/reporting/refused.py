@@ -4,21 +4,52 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from urllib.parse import quote, unquote
 
+from tollgate.core.calls.records import scope_ids
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.errors import BadRequest, NotFound
 from tollgate.ports import Clock, LedgerQuery
-from tollgate.ports.event_ports import PlacedRefusal, RefusalLog, RefusalPage, RefusalPlace
+from tollgate.ports.event_ports import (
+    PlacedRefusal,
+    RefusalHistory,
+    RefusalPage,
+    RefusalPlace,
+    StoredRefusals,
+    matches,
+)
+from tollgate.ports.history_ports import DAY_US, Group
 
+_EPOCH = date(1970, 1, 1)
 _CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,16})-(.*)")
+
+
+@dataclass(slots=True)
+class GroupedCounts:
+    """Counts by UTC day and group; '' is what has no group."""
+
+    cells: dict[tuple[date, str], int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    total: int = 0
+
+    def add(self, day: int, group: str, count: int) -> None:
+        """Add a count of a day, in days since the epoch."""
+        cell = (_EPOCH + timedelta(days=day), group)
+        self.cells[cell] = self.cells.get(cell, 0) + count
+        self.groups[group] = self.groups.get(group, 0) + count
+        self.total += count
 
 
 class Refusals:
     """Reads recorded refusals, of the store and of the history, and changes nothing."""
 
     def __init__(
-        self, log: RefusalLog, clock: Clock, history: Callable[[], RefusalLog] | None = None
+        self,
+        log: StoredRefusals,
+        clock: Clock,
+        history: Callable[[], RefusalHistory] | None = None,
     ) -> None:
         """Prepare to read. `history` opens the history; None: there is none."""
         self._log = log
@@ -55,6 +86,24 @@ class Refusals:
             found = await self._history().newest(query, 1, None)
         return found[0].record if found else None
 
+    async def counts(self, query: LedgerQuery, group: Group) -> GroupedCounts:
+        """Return how many of a query's requests were refused, by day and group."""
+        found, places = GroupedCounts(), dict[str, RefusalPlace]()
+        if self._history is not None:
+            kept = await self._history().counts(query, group)
+            places.update(kept.places)
+            for each in kept.counts:
+                found.add(each.day, each.group, each.times)
+        for organization in await self._log.organizations():
+            place = places.get(organization)
+            while new := await self._log.after(organization, place):
+                for record in (each.record for each in new):
+                    if matches(query, record):
+                        for name in _groups(record, group):
+                            found.add(record.refused_us // DAY_US, name, record.times)
+                place = new[-1].place
+        return found
+
     async def one(self, request_id: str, organization: str | None = None) -> RefusalRecord:
         """Return the refusal with that id. Raises NotFound."""
         found = await self.find(request_id, organization)
@@ -69,10 +118,22 @@ class Refusals:
 
 def find_scope(record: RefusalRecord, kind: str) -> str | None:
     """Return the id of the entity of a kind that a refused request belongs to, or None."""
-    prefix = f"{kind}:"
-    return next(
-        (each.removeprefix(prefix) for each in record.scopes if each.startswith(prefix)), None
-    )
+    return next(iter(scope_ids(record.scopes, kind)), None)
+
+
+def _groups(record: RefusalRecord, group: Group) -> list[str]:
+    """Return the groups that a refused request belongs to; '' is no group of that kind."""
+    match group:
+        case Group.ORGANIZATION:
+            return [record.organization]
+        case Group.MODEL:
+            return [record.model]
+        case Group.STATUS:
+            return [str(record.status)]
+        case Group.TAG:
+            return scope_ids(record.scopes, group)
+        case _:
+            return [find_scope(record, group) or ""]
 
 
 def _shown(refusal: PlacedRefusal) -> str:

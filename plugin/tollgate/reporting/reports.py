@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from tollgate.core.callers.access import AllowedModels, Model
+from tollgate.core.calls.records import scope_ids
 from tollgate.core.calls.usage import Usage
 from tollgate.core.entities import Key, LimitSet, Member, Team
 from tollgate.core.errors import BadRequest, UnknownModel
@@ -206,8 +207,4 @@ class Reports:
 
 def find_payer(settled: Settled, kind: ScopeKind) -> str | None:
     """Return the id of the entity of a kind that a record was charged to, or None."""
-    prefix = f"{kind.value}:"
-    return next(
-        (each.removeprefix(prefix) for each in settled.record.scopes if each.startswith(prefix)),
-        None,
-    )
+    return next(iter(scope_ids(settled.record.scopes, kind)), None)

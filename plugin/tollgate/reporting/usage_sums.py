@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
-from tollgate.core.calls.records import Record
+from tollgate.core.calls.records import Record, scope_ids
 from tollgate.ports import Clock, LedgerQuery
 from tollgate.ports.history_ports import (
     DAY_US,
@@ -233,7 +233,7 @@ def groups_of(organization: str, record: Record, by: Sequence[Group]) -> list[tu
 
 def payer_of(record: Record, group: Group) -> str:
     """Return the id of the payer of a kind; '' for none."""
-    return next(iter(_payers(record, group)), "")
+    return next(iter(scope_ids(record.scopes, group)), "")
 
 
 def _names_of(organization: str, record: Record, group: Group) -> Sequence[str]:
@@ -249,10 +249,5 @@ def _names_of(organization: str, record: Record, group: Group) -> Sequence[str]:
     }
     if group in plain:
         return (plain[group],)
-    found = _payers(record, group)
+    found = scope_ids(record.scopes, group)
     return found if found or group is Group.TAG else ("",)
-
-
-def _payers(record: Record, group: Group) -> Sequence[str]:
-    prefix = f"{group.value}:"
-    return [each.removeprefix(prefix) for each in record.scopes if each.startswith(prefix)]

@@ -6,20 +6,41 @@ already is left as it is: whatever is interrupted or repeated, each refusal and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    false,
+    func,
+    literal,
+    literal_column,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
 
 from tollgate.adapters.history.database import in_transaction
 from tollgate.adapters.history.record_rows import payers_of
 from tollgate.adapters.history.selecting import paid_by
 from tollgate.adapters.history.tables import ALERTS, REFUSALS, STREAM_POSITIONS
+from tollgate.core.calls.records import scope_ids
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.ports import LedgerQuery
-from tollgate.ports.event_ports import PlacedAlert, PlacedRefusal, RefusalPlace, StreamPlace
+from tollgate.ports.event_ports import (
+    KeptCounts,
+    PlacedAlert,
+    PlacedRefusal,
+    RefusalPlace,
+    RefusedCount,
+    StreamPlace,
+)
+from tollgate.ports.history_ports import DAY_US, Group
 
 # Other writers wait for no longer than one transaction takes.
 _REMOVED_AT_ONCE = 2_000
@@ -53,15 +74,40 @@ class SqlRefusals:
         """Return at most `count` records before a place, the last written first."""
         columns = REFUSALS.c
         place = (columns.written_ms, columns.sequence, columns.organization)
-        found = select(*place, columns.record).where(
-            *paid_by(columns, query, self._engine.dialect.name)
-        )
+        found = select(*place, columns.record).where(*self._wanted(query))
         if before is not None:
             found = found.where(tuple_(*place) < tuple_(*before))
+        found = found.order_by(*(each.desc() for each in place)).limit(count)
+        rows = await in_transaction(self._engine, lambda asked: asked.execute(found).all())
+        return [PlacedRefusal(RefusalPlace(*row[:3]), _decode(row[3])) for row in rows]
+
+    async def counts(self, query: LedgerQuery, group: Group) -> KeptCounts:
+        """Return how many of a query's requests were refused, by day and group."""
+        columns = REFUSALS.c
+        # Groups of tags are in no column of their own, and deployments in none at all.
+        named = columns.scopes if group is Group.TAG else columns.get(group.value, literal(""))
+        day: ColumnElement[int] = literal_column(f"refused_us / {DAY_US}")
+        summed = select(day, named, func.sum(columns.times)).where(*self._wanted(query))
+        at = STREAM_POSITIONS.c
+        places = select(at.written_ms, at.sequence, at.organization).where(at.stream == _REFUSALS)
+
+        def work(connection: Connection) -> KeptCounts:
+            kept = {row[2]: RefusalPlace(*row) for row in connection.execute(places)}
+            rows = connection.execute(summed.group_by(day, named))
+            return KeptCounts([each for row in rows for each in _counts(row, group)], kept)
+
+        return await in_transaction(self._engine, work, snapshot=True)
+
+    def _wanted(self, query: LedgerQuery) -> Iterator[ColumnElement[bool]]:
+        """Yield what rows of a query fulfil."""
+        columns = REFUSALS.c
+        yield from paid_by(columns, query, self._engine.dialect.name)
+        if query.deployment is not None:
+            yield false()  # a refused request has none
         if query.since_us is not None:
-            found = found.where(columns.refused_us >= query.since_us)
+            yield columns.refused_us >= query.since_us
         if query.until_us is not None:
-            found = found.where(columns.refused_us <= query.until_us)
+            yield columns.refused_us <= query.until_us
         for column, wanted in (
             (columns.organization, query.organization),
             (columns.model, query.model),
@@ -69,10 +115,7 @@ class SqlRefusals:
             (columns.status, query.status),
         ):
             if wanted is not None:
-                found = found.where(column == wanted)
-        found = found.order_by(*(each.desc() for each in place)).limit(count)
-        rows = await in_transaction(self._engine, lambda asked: asked.execute(found).all())
-        return [PlacedRefusal(RefusalPlace(*row[:3]), _decode(row[3])) for row in rows]
+                yield column == wanted
 
     async def forget_before(self, refused_us: int) -> None:
         """Remove the records of requests that were refused earlier, in small transactions."""
@@ -97,6 +140,15 @@ class SqlAlerts:
     async def forget_before(self, at_us: int) -> None:
         """Remove the alerts of an earlier time, in small transactions."""
         await _forget(self._engine, ALERTS, ALERTS.c.at_us, at_us)
+
+
+def _counts(row: Any, group: Group) -> Iterator[RefusedCount]:
+    day, name, times = row
+    names = [str(name)]
+    if group is Group.TAG:
+        names = scope_ids(msgspec.json.decode(name, type=tuple[str, ...]), group)
+    for each in names:
+        yield RefusedCount(int(day), each, int(times))
 
 
 async def _position(engine: Engine, stream: str, organization: str) -> StreamPlace | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import ceil, floor
@@ -32,6 +32,7 @@ ListLimit = Annotated[
 ]
 NEXT_CURSOR, TOTAL_COUNT = "x-tollgate-next-cursor", "x-tollgate-total-count"
 COMPLETE_FROM = "x-tollgate-complete-from"
+_REFUSED = "refused"
 _DAY_US = 86_400_000_000
 # Days that an administrator can ask about: expressible as a date, and countable in every store.
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9000, 1, 1)
@@ -94,13 +95,31 @@ class LogFilters:
     model: str | None = None
     model_id: str | None = None
     request_id: str | None = None
-    status: _Ended | Literal["refused"] | Annotated[int, Query(ge=100, le=599)] | None = None
+    status: (
+        _Ended
+        | Literal["refused"]
+        | Annotated[int, Query(ge=100, le=599)]
+        | Annotated[str, Query(pattern=r"^refused-[1-5][0-9]{2}$")]
+        | None
+    ) = None
     status_filter: _Ended | None = None
     min_spend: _Dollars = None
     max_spend: _Dollars = None
     start_date: DayOrTime = None
     end_date: DayOrTime = None
     organization_id: str | None = None
+    member_id: str | None = None
+    tag: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether refused requests are asked for: all, or those of a status (`refused-429`)."""
+        return isinstance(self.status, str) and self.status.startswith(_REFUSED)
+
+    @property
+    def given(self) -> dict[str, object]:
+        """Return the filters that ask for something, by their names in a query."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def first_day(self) -> date | None:
@@ -124,10 +143,12 @@ class LogFilters:
             (ScopeKind.KEY, self.key_alias and await key_id_of(management, self.key_alias)),
             (ScopeKind.USER, self.user_id),
             (ScopeKind.TEAM, self.team_id),
+            (ScopeKind.MEMBER, self.member_id),
             (ScopeKind.CUSTOMER, self.end_user),
             (ScopeKind.CUSTOMER, self.customer_id),
+            (ScopeKind.TAG, self.tag),
         ]
-        ended = self.status_filter or self.status
+        ended = str(self.status_filter or self.status).removeprefix(f"{_REFUSED}-")
         return LedgerQuery(
             organization=self.organization_id,
             since_us=_bound_us("start_date", self.start_date),
@@ -135,8 +156,8 @@ class LogFilters:
             payers=tuple(f"{kind.value}:{value}" for kind, value in named if value is not None),
             model=self.model,
             request_id=self.request_id,
-            status=ended if isinstance(ended, int) else None,
-            failed=ended == "failure" if isinstance(ended, str) else None,
+            status=int(ended) if ended.isdigit() else None,
+            failed=ended == "failure" if ended in ("success", "failure") else None,
             deployment=self.model_id,
             least_nanousd=None if self.min_spend is None else ceil(_nanousd(self.min_spend)),
             most_nanousd=None if self.max_spend is None else floor(_nanousd(self.max_spend)),
@@ -147,7 +168,7 @@ class LogFilters:
         if self.status is not None and self.status_filter is not None:
             raise BadRequest("status and status_filter are one filter", "status_filter")
         for name in ("model_id", "min_spend", "max_spend"):
-            if self.status == "refused" and getattr(self, name) is not None:
+            if self.refused and getattr(self, name) is not None:
                 raise BadRequest("refused requests have no deployment and no spend", name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from operator import attrgetter
 
 from tollgate.core.calls.bill import NO_BILL, Bill
@@ -66,9 +67,13 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
 
 def organization_of_record(record: Record, place: str) -> str:
     """Return the organization that paid for a call; without one, that in whose ledger it is."""
-    prefix = f"{ScopeKind.ORGANIZATION}:"
-    paid = (each.removeprefix(prefix) for each in record.scopes if each.startswith(prefix))
-    return next(paid, place)
+    return next(iter(scope_ids(record.scopes, ScopeKind.ORGANIZATION)), place)
+
+
+def scope_ids(scopes: Sequence[str], kind: str) -> list[str]:
+    """Return the ids of a kind among scopes that are named as `kind:id`."""
+    prefix = f"{kind}:"
+    return [each.removeprefix(prefix) for each in scopes if each.startswith(prefix)]
 
 
 def payer_names(accounts: Accounts) -> tuple[str, ...]:

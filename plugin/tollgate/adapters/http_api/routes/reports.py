@@ -114,13 +114,13 @@ async def spend_logs(
     if query.since_us is not None and query.since_us < reports.complete_from_us:
         response.headers[COMPLETE_FROM] = printed_time(reports.complete_from_us)
     by_day = summarize and filters.start_date is not None and filters.end_date is not None
-    if by_day and filters.status != "refused":
+    if by_day and not filters.refused:
         if limit is not None or cursor is not None:
             raise BadRequest(
                 "sums are of all records; limit and cursor need summarize=false", "limit"
             )
         return [wire.day(each) for each in await usage_sums.days(query)]
-    if filters.status == "refused":
+    if filters.refused:
         refusals = await refused.page(query, limit or MOST_RECORDS, cursor)
         if refusals.cursor is not None:
             response.headers[NEXT_CURSOR] = refusals.cursor

@@ -46,7 +46,7 @@ async def requests(
         "models": sorted({name for name, _ in reports.catalog.listed()}),
         "complete_from_us": reports.complete_from_us,
     }
-    if filters.status == "refused":
+    if filters.refused:
         refusals = await refused.page(query, _PAGE_SIZE, cursor)
         values = {
             **common,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request, Response
 
 from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
-from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page, query
+from tollgate.adapters.http_api.console.page_rendering import HEADERS, count, dollars, page
+from tollgate.adapters.http_api.console.page_rendering import query as query_of
 from tollgate.adapters.http_api.console.team_rights import Leading, within_teams
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.csv_files import csv_file, csv_lines
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.queries import Day, LogFilters
 from tollgate.adapters.http_api.routes.lookups.exports import ExportDays, ExportFormat, export
+from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Reported, Summing
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.errors import BadRequest
@@ -24,6 +26,7 @@ from tollgate.core.money.dollars import dollars_of
 from tollgate.management import Management
 from tollgate.ports.history_ports import Group
 from tollgate.reporting.exports import Cell
+from tollgate.reporting.refused import GroupedCounts
 from tollgate.reporting.usage_sums import GroupedSums
 
 Measure = Literal[
@@ -34,12 +37,12 @@ Measure = Literal[
     "cache_read_tokens",
     "cache_write_tokens",
     "failures",
+    "refusals",
 ]
 _SHOWN_GROUPS, _DAYS, _MOST_DAYS = 7, 14, 400
 _OTHERS = "others"
 _GROUPS = tuple(each for each in Group if each not in (Group.DAY, Group.HOUR))
 _CSV_COLUMNS = (
-    "name",
     "requests",
     "failures",
     "input_tokens",
@@ -56,6 +59,9 @@ FILTERS = {
     Group.MODEL: "model",
     Group.ORGANIZATION: "organization_id",
     Group.STATUS: "status",
+    Group.MEMBER: "member_id",
+    Group.TAG: "tag",
+    Group.DEPLOYMENT: "model_id",
 }
 
 router = APIRouter(prefix="/usage")
@@ -75,27 +81,35 @@ async def usage(
     visitor: Leading,
     management: Managed,
     reports: Reported,
+    refused: Refused,
     usage_sums: Summing,
     asked: Annotated[Asked, Depends()],
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Show sums by day and group."""
     filters = _dated(within_teams(visitor, filters), reports.today)
-    sums = await usage_sums.grouped(await filters.query(management), asked.by)
-    names = await _names(management, asked.by, sums)
-    ranked = sorted(sums.groups, key=lambda each: -measured(sums.groups[each], asked.measure))
+    query = await filters.query(management)
+    sums = GroupedSums()
+    if asked.measure == "refusals":
+        counts = await refused.counts(query, asked.by)
+    else:
+        sums = await usage_sums.grouped(query, asked.by)
+        counts = counted(sums, asked.measure)
+    names = await _names(management, asked.by, counts.groups)
+    ranked = sorted(counts.groups, key=lambda each: -counts.groups[each])
     shown = ranked[:_SHOWN_GROUPS]
     values = {
         "visitor": visitor,
         "asked": asked,
         "filters": filters,
         "group_options": [(each.value, each.value) for each in _GROUPS],
-        "filter_name": FILTERS.get(asked.by),
+        "links": {each: link(asked, filters, each) for each in ranked},
         "sums": sums,
+        "counts": counts,
         "ranked": ranked,
         "shown": shown,
         "names": names,
-        "chart": stacked(list(_columns(sums, shown, names, filters, asked))),
+        "chart": stacked(list(_columns(counts, shown, names, filters, asked))),
         "printed": lambda value: printed(value, asked.measure),
         "complete_from_us": reports.complete_from_us,
     }
@@ -107,17 +121,28 @@ async def as_csv(
     visitor: Leading,
     management: Managed,
     reports: Reported,
+    refused: Refused,
     usage_sums: Summing,
     asked: Annotated[Asked, Depends()],
     filters: Annotated[LogFilters, Depends()],
 ) -> Response:
     """Return the same sums as CSV: one row for each day and group."""
     filters = _dated(within_teams(visitor, filters), reports.today)
-    sums = await usage_sums.grouped(await filters.query(management), asked.by)
-    names = await _names(management, asked.by, sums)
-    rows: list[tuple[Cell, ...]] = [("day", asked.by.value, *_CSV_COLUMNS)]
-    for (day, group), each in sorted(sums.cells.items()):
-        rows.append((day.isoformat(), group, names.get(group, ""), *_csv_cells(each)))
+    query = await filters.query(management)
+    columns: tuple[str, ...]
+    cells: dict[tuple[date, str], tuple[Cell, ...]]
+    if asked.measure == "refusals":
+        columns = ("refused",)
+        counts = (await refused.counts(query, asked.by)).cells
+        cells = {place: (each,) for place, each in counts.items()}
+    else:
+        columns = _CSV_COLUMNS
+        sums = (await usage_sums.grouped(query, asked.by)).cells
+        cells = {place: _csv_cells(each) for place, each in sums.items()}
+    names = await _names(management, asked.by, {group for _, group in cells})
+    rows: list[tuple[Cell, ...]] = [("day", asked.by.value, "name", *columns)]
+    for (day, group), each in sorted(cells.items()):
+        rows.append((day.isoformat(), group, names.get(group, ""), *each))
     return csv_file([csv_lines(rows)], f"usage-by-{asked.by.value}.csv", HEADERS)
 
 
@@ -135,6 +160,30 @@ async def as_export(
     name = f"tollgate-{start_date}-{end_date}"
     days = ExportDays(start_date, end_date)
     return await export(management, reports, usage_sums, format, days, name)
+
+
+def counted(sums: GroupedSums, measure: Measure) -> GroupedCounts:
+    """Return what a measure counts of the sums."""
+    return GroupedCounts(
+        {place: measured(each, measure) for place, each in sums.cells.items()},
+        {group: measured(each, measure) for group, each in sums.groups.items()},
+        measured(sums.total, measure),
+    )
+
+
+def link(asked: Asked, filters: LogFilters, group: str, day: date | None = None) -> str:
+    """Return the address of the requests behind a group, on one day or on all that the filters
+    name; empty: no filter tells who belongs to no group.
+    """
+    if not group:
+        return ""
+    narrowed: dict[str, object] = {FILTERS[asked.by]: group}
+    if asked.measure == "refusals":
+        narrowed["status"] = f"refused-{group}" if asked.by is Group.STATUS else "refused"
+    elif asked.measure == "failures" and asked.by is not Group.STATUS:
+        narrowed["status"] = "failure"
+    days = {} if day is None else {"start_date": day, "end_date": day}
+    return f"/ui/requests{query_of(**{**filters.given, **days, **narrowed})}"
 
 
 def measured(sums: LedgerSums, measure: Measure) -> int:
@@ -165,16 +214,16 @@ def _dated(filters: LogFilters, today: date) -> LogFilters:
     return replace(filters, start_date=first.isoformat(), end_date=last.isoformat())
 
 
-async def _names(management: Management, by: Group, sums: GroupedSums) -> dict[str, str]:
+async def _names(management: Management, by: Group, groups: Iterable[str]) -> dict[str, str]:
     """Return how groups are called, where that is not their id."""
     names = {"": "(none)"}
     if by is Group.KEY:
-        names |= await management.keys.names([each for each in sums.groups if each])
+        names |= await management.keys.names([each for each in groups if each])
     return names
 
 
 def _columns(
-    sums: GroupedSums,
+    counts: GroupedCounts,
     shown: list[str],
     names: dict[str, str],
     filters: LogFilters,
@@ -186,24 +235,14 @@ def _columns(
     first, last = filters.first_day, filters.last_day
     assert first is not None
     assert last is not None
-    hidden = [each for each in sums.groups if each not in shown]
-    measure, filter_name = asked.measure, FILTERS.get(asked.by)
+    hidden = [each for each in counts.groups if each not in shown]
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
-
-        def value(group: str, day: date = day) -> int:
-            cell = sums.cells.get((day, group))
-            if cell is None:
-                return 0
-            return measured(cell, measure)
-
-        of_day = {"start_date": day.isoformat(), "end_date": day.isoformat()}
         pieces = []
-        for each in shown:
-            told = f"{day} {names.get(each, each)}: {printed(value(each), measure)}"
-            narrowed = {filter_name: each} if filter_name and each else None
-            link = "" if narrowed is None else f"/ui/requests{query(**of_day, **narrowed)}"
-            pieces.append(Piece(value(each), told, link))
-        rest = sum(map(value, hidden))
-        pieces.append(Piece(rest, f"{day} {_OTHERS}: {printed(rest, measure)}"))
+        for group in shown:
+            value = counts.cells.get((day, group), 0)
+            told = f"{day} {names.get(group, group)}: {printed(value, asked.measure)}"
+            pieces.append(Piece(value, told, link(asked, filters, group, day)))
+        rest = sum(counts.cells.get((day, group), 0) for group in hidden)
+        pieces.append(Piece(rest, f"{day} {_OTHERS}: {printed(rest, asked.measure)}"))
         yield Column(f"{day:%b %d}", tuple(pieces))

@@ -254,7 +254,7 @@ async def spend_logs_by_page(
             f"the first {MOST_RECORDS} records have pages; read on with the cursor of /spend/logs",
             "page",
         )
-    if filters.status == "refused":
+    if filters.refused:
         raise BadRequest("refused requests are listed by /spend/logs and /refusals", "status")
     query = await filters.query(management)
     found = await reports.records(query, page * page_size)
