@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from urllib.parse import urlencode
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, Request, Response
 
 from tollgate.adapters.http_api.console.forms import (
-    RAISED,
-    RESET,
     as_seen,
     body_of,
     id_of,
-    judged,
 )
-from tollgate.adapters.http_api.console.limit_rows import raise_members
-from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
+from tollgate.adapters.http_api.console.page_rendering import page
+from tollgate.adapters.http_api.console.pages.entity_pages import (
+    Created,
+    PagedKind,
+    entity_router,
+)
 from tollgate.adapters.http_api.console.pages.people_page import shown
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
+    Form,
     Managing,
     Posted,
     administrator,
@@ -31,8 +30,26 @@ from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire.parts.entity_rows import limits_row
 from tollgate.adapters.http_api.wire.scopes import organizations as wire
 from tollgate.core.entities import Organization
+from tollgate.management import Management
 
-router = APIRouter(prefix="/people/organization", dependencies=[Depends(administrator)])
+
+async def _create(form: Form, management: Management) -> Created:
+    body = body_of(form, wire.NewOrganization, blank=False)
+    blank = Organization(body.organization_id or str(uuid4()))
+    live = await management.organizations.create(blank, body.change)
+    return live.entity.id, "The organization is made. Teams and keys may name it now."
+
+
+_KIND = PagedKind(
+    word="organization",
+    id_field="organization_id",
+    fields=wire.UpdateOrganization,
+    service=lambda management: management.organizations,
+    row=wire.row,
+    create=_create,
+    requests_by="organization_id",
+)
+router = entity_router(_KIND, [Depends(administrator)])
 
 
 @router.get("")
@@ -50,10 +67,10 @@ async def organization(
     member_levels = await levels.of([each.entity for each in found.members])
     (own_levels,) = await levels.of([live.entity])
     values = {
+        **_KIND.values(live, live.entity.alias or live.entity.id),
         "visitor": visitor,
-        "live": live,
         "levels": own_levels,
-        "fields": wire.row(live),
+        "fields": _KIND.row(live),
         "members": [
             (member, own, limits_row(member))
             for member, own in zip(found.members, member_levels, strict=True)
@@ -62,23 +79,6 @@ async def organization(
         **await shown(management, levels, [each.entity for each in found.teams]),
     }
     return page(request, "people/organization.html", values)
-
-
-@router.post("/new")
-async def create(form: Posted, management: Managing) -> Response:
-    """Make an organization."""
-    body = body_of(form, wire.NewOrganization, blank=False)
-    blank = Organization(body.organization_id or str(uuid4()))
-    live = await management.organizations.create(blank, body.change)
-    return _to(live.entity.id, "The organization is made. Teams and keys may name it now.")
-
-
-@router.post("")
-async def update(form: Posted, management: Managing) -> Response:
-    """Change an organization."""
-    body = body_of(form, wire.UpdateOrganization, blank=True, organization_id=id_of(form))
-    live = await management.organizations.update(body.organization_id, as_seen(form, body.change))
-    return _to(live.entity.id, "Saved. It holds everywhere within a second.")
 
 
 @router.post("/member/add")
@@ -90,7 +90,7 @@ async def add_member(form: Posted, management: Managing) -> Response:
     body = body_of(fields, wire.AddOrganizationMembers, blank=False, **more)
     new = [each.new_member() for each in body.member]
     await management.organizations.members.add(body.organization_id, new, body.member_change)
-    return _to(body.organization_id, f"{name} is a member now.")
+    return _KIND.to(body.organization_id, f"{name} is a member now.")
 
 
 @router.post("/member")
@@ -102,7 +102,7 @@ async def update_member(form: Posted, management: Managing) -> Response:
     await management.organizations.members.change_part(
         body.organization_id, id_of(form, "user_id"), None, as_seen(form, body.change)
     )
-    return _to(body.organization_id, f"Saved: {id_of(form, 'user_id')}.")
+    return _KIND.to(body.organization_id, f"Saved: {id_of(form, 'user_id')}.")
 
 
 @router.post("/member/remove")
@@ -110,40 +110,4 @@ async def remove_member(form: Posted, management: Managing) -> Response:
     """End a membership."""
     user_id = id_of(form, "user_id")
     await management.organizations.members.remove(id_of(form), user_id, None)
-    return _to(id_of(form), f"{user_id} is no member any more.")
-
-
-@router.post("/raise")
-async def raise_limit(form: Posted, management: Managing) -> Response:
-    """Raise one limit for a time."""
-    live = await management.organizations.live_by_id(id_of(form))
-    members = raise_members(form, live.entity.limits, wire.row(live).limits)
-    body = judged(wire.UpdateOrganization, {"organization_id": id_of(form), **members})
-    await management.organizations.update(id_of(form), as_seen(form, body.change))
-    return _to(id_of(form), RAISED)
-
-
-@router.post("/reset")
-async def reset(form: Posted, management: Managing) -> Response:
-    """Set what was spent in the period to nothing."""
-    await management.organizations.update(id_of(form), lambda each, _: each, 0)
-    return _to(id_of(form), RESET)
-
-
-@router.post("/block")
-async def block(form: Posted, management: Managing) -> Response:
-    """Stop an organization's calls."""
-    await management.organizations.update(id_of(form), lambda each, _: replace(each, blocked=True))
-    return _to(id_of(form), "Blocked. Its calls are refused everywhere within a second.")
-
-
-@router.post("/unblock")
-async def unblock(form: Posted, management: Managing) -> Response:
-    """Let a blocked organization work again."""
-    await management.organizations.update(id_of(form), lambda each, _: replace(each, blocked=False))
-    return _to(id_of(form), "Unblocked. It works again within a second.")
-
-
-def _to(identity: str, done: str) -> Response:
-    address = f"/ui/people/organization?{urlencode({'id': identity, 'done': done})}"
-    return RedirectResponse(address, 303, HEADERS)
+    return _KIND.to(id_of(form), f"{user_id} is no member any more.")

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from urllib.parse import urlencode
-
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Depends, Request, Response
 
 from tollgate.adapters.http_api.console.forms import (
-    RAISED,
-    RESET,
-    as_seen,
     body_of,
     id_of,
-    judged,
 )
-from tollgate.adapters.http_api.console.limit_rows import raise_members
-from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
+from tollgate.adapters.http_api.console.page_rendering import page
+from tollgate.adapters.http_api.console.pages.entity_pages import (
+    Created,
+    PagedKind,
+    entity_router,
+)
 from tollgate.adapters.http_api.console.pages.people_page import PAGE_SIZE, shown
 from tollgate.adapters.http_api.console.visitors import (
     Administrating,
-    Managing,
-    Posted,
+    Form,
     administrator,
 )
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.wire import users as wire
 from tollgate.core.entities import User
+from tollgate.management import Management
 from tollgate.management.virtual_keys import KeyQuery
 
-router = APIRouter(prefix="/people/user", dependencies=[Depends(administrator)])
+
+async def _create(form: Form, management: Management) -> Created:
+    """Make a user, without a key."""
+    body = body_of(form, wire.UpdateUser, blank=False)
+    blank = User(id_of(form, "user_id"))
+    live, _ = await management.users.create_with(blank, body.change, [], None)
+    return live.entity.id, "The user is made. Keys that name them share their limits."
+
+
+_KIND = PagedKind(
+    word="user",
+    id_field="user_id",
+    fields=wire.UpdateUser,
+    service=lambda management: management.users,
+    row=lambda live: wire.row(live, ()),
+    create=_create,
+    requests_by="user_id",
+)
+router = entity_router(_KIND, [Depends(administrator)])
 
 
 @router.get("")
@@ -49,8 +63,8 @@ async def user(
     (own_levels,) = await levels.of([live.entity])
     team_ids = await management.users.team_ids(id)
     values = {
+        **_KIND.values(live, live.entity.alias or live.entity.email or live.entity.id),
         "visitor": visitor,
-        "live": live,
         "levels": own_levels,
         "fields": wire.row(live, team_ids),
         "team_ids": team_ids,
@@ -59,57 +73,3 @@ async def user(
         **await shown(management, levels, keys.entities),
     }
     return page(request, "people/user.html", values)
-
-
-@router.post("/new")
-async def create(form: Posted, management: Managing) -> Response:
-    """Make a user, without a key."""
-    body = body_of(form, wire.UpdateUser, blank=False)
-    blank = User(id_of(form, "user_id"))
-    live, _ = await management.users.create_with(blank, body.change, [], None)
-    return _to(live.entity.id, "The user is made. Keys that name them share their limits.")
-
-
-@router.post("")
-async def update(form: Posted, management: Managing) -> Response:
-    """Change a user."""
-    body = body_of(form, wire.UpdateUser, blank=True)
-    live = await management.users.update(id_of(form), as_seen(form, body.change))
-    return _to(live.entity.id, "Saved. It holds everywhere within a second.")
-
-
-@router.post("/raise")
-async def raise_limit(form: Posted, management: Managing) -> Response:
-    """Raise one limit for a time."""
-    live = await management.users.live_by_id(id_of(form))
-    members = raise_members(form, live.entity.limits, wire.row(live, ()).limits)
-    body = judged(wire.UpdateUser, {"user_id": id_of(form), **members})
-    await management.users.update(id_of(form), as_seen(form, body.change))
-    return _to(id_of(form), RAISED)
-
-
-@router.post("/reset")
-async def reset(form: Posted, management: Managing) -> Response:
-    """Set what was spent in the period to nothing."""
-    await management.users.update(id_of(form), lambda each, _: each, 0)
-    return _to(id_of(form), RESET)
-
-
-@router.post("/block")
-async def block(form: Posted, management: Managing) -> Response:
-    """Stop all calls of a user."""
-    await management.users.update(id_of(form), lambda user, _: replace(user, blocked=True))
-    return _to(id_of(form), "Blocked. Their calls are refused everywhere within a second.")
-
-
-@router.post("/unblock")
-async def unblock(form: Posted, management: Managing) -> Response:
-    """Let a blocked user work again."""
-    await management.users.update(id_of(form), lambda user, _: replace(user, blocked=False))
-    return _to(id_of(form), "Unblocked. Their keys work again within a second.")
-
-
-def _to(user_id: str, done: str) -> Response:
-    return RedirectResponse(
-        f"/ui/people/user?{urlencode({'id': user_id, 'done': done})}", 303, HEADERS
-    )
