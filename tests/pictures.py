@@ -58,6 +58,7 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
     )
     await tollgate.manage("/tag/new", name="nightly", max_budget=3, budget_duration="1d")
     await tollgate.manage("/customer/new", user_id="shop-4711", alias="Corner shop", max_budget=1)
+    odd = await _odd(tollgate)
     tagged = {"user": "shop-4711", "metadata": {"tags": ["nightly"]}}
     reply = await tollgate.chat(adas, messages=_HELLO, max_tokens=400, **tagged)
     for number in range(4):
@@ -90,6 +91,8 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "models": "/ui/models",
         "what-if": "/ui/models?meter=usd&amount=0.01&per=1d&each=key",
         "audit": "/ui/audit",
+        "refusals": "/ui/usage?by=key&measure=refusals",
+        **odd,
         "mine": bobs,
     }
 
@@ -108,6 +111,32 @@ async def _make_teams(tollgate: Gateway) -> None:
             budget_duration="1mo",
             team_member_budget=5,
         )
+
+
+async def _odd(tollgate: Gateway) -> dict[str, str]:
+    """Make what is hard to draw: long names, names from right to left, many limits, large numbers
+    and no spend at all; return the addresses of its pages.
+    """
+    long = "a-very-long-alias-without-a-single-space-" * 5
+    await tollgate.manage("/organization/new", organization_id="o" * 120, max_budget=10**6)
+    hebrew = "\u05e6\u05d5\u05d5\u05ea \u05de\u05d7\u05e7\u05e8 (2)"
+    await tollgate.manage(
+        "/team/new", team_id="rtl", team_alias=hebrew, max_budget=9_000_000, tpm_limit=10**11
+    )
+    limits = [
+        {"meter": meter, "amount": 1_000 * amount, "per": per}
+        for meter in ("tokens", "input_tokens", "output_tokens", "uncached_tokens", "requests")
+        for amount, per in enumerate(("1m", "1h", "1d"), start=1)
+    ]
+    many = await tollgate.key(
+        key_alias=long, team_id="rtl", user_id="\u05d3\u05e0\u05d4", limits=limits
+    )
+    return {
+        "long": f"/ui/people/key?id={(await tollgate.info(many))['token']}",
+        "rtl": "/ui/people/team?id=rtl",
+        "wide": f"/ui/people/organization?id={'o' * 120}",
+        "found": "/ui/people?search=very-long",
+    }
 
 
 async def _take(

@@ -113,3 +113,23 @@ async def test_what_is_in_the_history_and_in_the_store_is_counted_once(
     await carrying(store, engine).once()
     for group in GROUPS:
         await check(both(store, engine), records, group)
+
+
+async def test_today_is_told_against_yesterday() -> None:
+    """Until the same time of day, and as a whole; what is cached is of one moment."""
+    clock = FixedClock()
+    memory, at_us = MemoryRefusals(), clock.us
+    read = Refusals(memory, clock)
+    noon = at_us // DAY_US * DAY_US + DAY_US // 2
+    clock.us = noon
+    for number, refused_us in enumerate(
+        (noon, noon - DAY_US, noon - DAY_US + 1, noon - 2 * DAY_US)
+    ):
+        record = structs.replace(refused(refused_us, number), times=10**number)
+        await memory.add([record])
+    days = await read.days()
+    assert (days.today, days.yesterday, days.yesterday_so_far) == (1, 110, 10)
+    await memory.add([refused(noon, 9)])
+    assert await read.days() == days
+    clock.us += 15_000_000
+    assert (await read.days()).today == 2

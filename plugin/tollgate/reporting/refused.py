@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from tollgate.ports.event_ports import (
 )
 from tollgate.ports.history_ports import DAY_US, Group
 
+# Counts of days are cached for all visitors.
+_DAYS_HOLD_US = 15_000_000
 _EPOCH = date(1970, 1, 1)
 _CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,16})-(.*)")
 
@@ -42,6 +45,19 @@ class GroupedCounts:
         self.total += count
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedDays:
+    """How many requests were refused today and yesterday, in UTC, at one moment.
+
+    `yesterday_so_far`: until the same time of day.
+    """
+
+    as_of_us: int
+    today: int
+    yesterday: int
+    yesterday_so_far: int
+
+
 class Refusals:
     """Reads recorded refusals, of the store and of the history, and changes nothing."""
 
@@ -55,6 +71,8 @@ class Refusals:
         self._log = log
         self._clock = clock
         self._history = history
+        self._days: RefusedDays | None = None
+        self._counting = asyncio.Lock()
 
     @property
     def now_us(self) -> int:
@@ -103,6 +121,24 @@ class Refusals:
                             found.add(record.refused_us // DAY_US, name, record.times)
                 place = new[-1].place
         return found
+
+    async def days(self) -> RefusedDays:
+        """Return the counts of today and yesterday, at most 15 seconds old."""
+        async with self._counting:
+            now_us, known = self._clock.now_us(), self._days
+            if known is None or not 0 <= now_us - known.as_of_us < _DAYS_HOLD_US:
+                self._days = known = await self._count_days(now_us)
+            return known
+
+    async def _count_days(self, now_us: int) -> RefusedDays:
+        midnight_us = now_us // DAY_US * DAY_US
+        begin_us = midnight_us - DAY_US
+        both = await self.counts(LedgerQuery(since_us=begin_us, until_us=now_us), Group.STATUS)
+        cut = LedgerQuery(since_us=begin_us, until_us=now_us - DAY_US)
+        so_far = (await self.counts(cut, Group.STATUS)).total
+        today = _EPOCH + timedelta(days=now_us // DAY_US)
+        of_today = sum(count for (day, _), count in both.cells.items() if day == today)
+        return RefusedDays(now_us, of_today, both.total - of_today, so_far)
 
     async def one(self, request_id: str, organization: str | None = None) -> RefusalRecord:
         """Return the refusal with that id. Raises NotFound."""

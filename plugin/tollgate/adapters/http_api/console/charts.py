@@ -11,6 +11,8 @@ from math import ceil, floor, log10
 
 WIDTH, HEIGHT = 720, 200
 _STEPS = (1, 2, 2.5, 5, 10)
+# Half of each is whole, too.
+_WHOLE_STEPS = (2, 4, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,10 @@ class Column:
     pieces: tuple[Piece, ...]
 
 
-def stacked(columns: Sequence[Column], most_labels: int = 8) -> Chart:
-    """Return stacked bars, one stack for each column."""
-    top = rounded_up(
-        max((sum(piece.value for piece in each.pieces) for each in columns), default=0)
-    )
+def stacked(columns: Sequence[Column], most_labels: int = 8, *, whole: bool = False) -> Chart:
+    """Return stacked bars, one stack for each column. `whole`: what they count has no parts."""
+    most = max((sum(piece.value for piece in each.pieces) for each in columns), default=0)
+    top = rounded_up(max(most, 2), _WHOLE_STEPS) if whole else rounded_up(most)
     slot = WIDTH / max(1, len(columns))
     bars = []
     for number, column in enumerate(columns):
@@ -77,9 +78,9 @@ def stacked(columns: Sequence[Column], most_labels: int = 8) -> Chart:
     return Chart(tuple(bars), scale, labels)
 
 
-def rounded_up(value: float) -> float:
+def rounded_up(value: float, steps: Sequence[float] = _STEPS) -> float:
     """Return the top of a scale that holds a value."""
     if value <= 0:
         return 1
     power = 10.0 ** floor(log10(value))
-    return next(step * power for step in _STEPS if step * power >= value * 0.999)
+    return next(step * power for step in steps if step * power >= value * 0.999)

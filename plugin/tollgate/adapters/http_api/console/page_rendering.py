@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tollgate.adapters.http_api.console.limit_rows import METERS, MODES, limit_rows, raisable
 from tollgate.core.calls.passed_limits import LimitPassed
 from tollgate.core.limits.accounts import Meter
+from tollgate.core.limits.limit import METERS as METER_ROWS
 from tollgate.core.limits.limit import described
 from tollgate.core.money.dollars import NANO
 from tollgate.reporting.levels import Level
@@ -52,7 +53,7 @@ def environment() -> Environment:
         dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
     )
     made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json, told=told)
-    made.filters.update(precise_dollars=precise_dollars, share=share)
+    made.filters.update(precise_dollars=precise_dollars, share=share, noun=noun, plain=plain)
     numbers = count_from(1)
     made.globals.update(limit_rows=limit_rows, meters=METERS, modes=MODES, raisable=raisable)
     made.globals.update(query=query, unique=lambda: f"field-{next(numbers)}")
@@ -122,6 +123,8 @@ def span(seconds: float) -> str:
 
 def count(number: float) -> str:
     """Print a number for people: 950, 12,300, 4.2 M."""
+    if abs(number) >= _THOUSAND * _MILLION:
+        return f"{number / _MILLION:,.0f} M"
     if abs(number) >= 10 * _MILLION:
         return f"{number / _MILLION:,.1f} M"
     return f"{number:,.0f}"
@@ -136,6 +139,20 @@ def limit_used(level: Level) -> str:
     """Return how much of a limit is used: `$1.20 of $5.00`."""
     printed = dollars if level.quota.meter is Meter.USD else count
     return f"{printed(level.used)} of {printed(level.amount)}"
+
+
+def noun(meter: str) -> str:
+    """Return what a meter counts, as messages call it."""
+    return METER_ROWS[Meter(meter)].noun
+
+
+def plain(value: object) -> str:
+    """Print the value of a field: a whole number without decimals, none with an exponent."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)).normalize():f}"
+    return str(value)
 
 
 def as_json(value: Any) -> str:

@@ -151,12 +151,12 @@ async def test_a_key_shows_every_limit_that_its_calls_meet(
     await spend(world, ScopeKind.TEAM, "t", 1)
     text = await admin.see("/ui/people/key", id=key)
     for told in (
-        "proxy: dollars $0.00 of $10.00",
-        "team t : dollars $1.00 of $4.00",
-        "member u in t : requests per min (RPM) 0 of 3",
-        "user u : tokens per min (TPM) 0 of 900",
+        "proxy dollars $0.00 of $10.00",
+        "team t dollars $1.00 of $4.00",
+        "member u in t requests per min (RPM) 0 of 3",
+        "user u tokens per min (TPM) 0 of 900",
         "dollars $0.50 of $2.00",
-        "for gpt-4o : dollars $0.00 of $1.00",
+        "gpt-4o : dollars $0.00 of $1.00",
     ):
         assert told in text
     assert "Calls are refused now" not in text

@@ -235,6 +235,6 @@ async def test_limits_of_sessions_and_soft_budgets_have_fields(
     form = filled(admin, path)
     assert {name: form[name] for name in changed} == {
         "max_iterations": "",
-        "max_budget_per_session": "2.0",
+        "max_budget_per_session": "2",
         "soft_budget": "1.5",
     }

@@ -8,6 +8,7 @@ from html import unescape
 import pytest
 from tests.unit.adapters.http_api.console.console_forms import made, spend
 from tests.unit.adapters.http_api.console.console_visit import Visit
+from tests.unit.adapters.http_api.test_refusals import refused
 from tests.unit.management_fixtures import Api, World
 
 from tollgate.core.limits.accounts import ScopeKind
@@ -31,6 +32,24 @@ async def test_now_tells_how_much_usage_was_told_and_how_far_the_history_is(
     assert "75.0 % of 4 settled" in text
     assert "2 replies passed unread" in text
     assert "History is behind by 1 min" in text
+
+
+async def test_now_tells_refusals_of_today_against_yesterday(admin: Visit, world: World) -> None:
+    """At the same time of day, and in all; a link leads to them."""
+    for number, age_s in enumerate((0, 86_400, 86_399, 80_000)):
+        refused(world, number, "team:t", age_s=age_s)
+    world.clock.us += 15_000_000  # as long as the figures that the visitor came to are cached
+    text = await admin.see("/ui/now")
+    assert "Refused today 3 6 yesterday until now, 9 in all" in text
+    await admin.see("/ui/usage?by=team&measure=refusals")
+    assert "t 12 100.0 %" in admin.text
+
+
+async def test_a_chart_of_counts_has_a_scale_of_whole_numbers(admin: Visit, world: World) -> None:
+    """Not of halves, which would be printed as whole ones."""
+    refused(world, 1, "team:t")
+    await admin.see("/ui/usage", by="team", measure="refusals")
+    assert re.findall(r'class="scale"[^>]*>([^<]*)<', admin.page.text) == ["0", "2", "4"]
 
 
 async def test_now_sends_what_it_shows_as_events(admin: Visit, world: World) -> None:

@@ -41,13 +41,13 @@ async def test_one_request_shows_where_every_limit_stood(
     proxy = Scope(ScopeKind.PROXY, "proxy")
     accounts = (budget(50_000_000_000, proxy), budget(5_000_000_000, Scope("key", key)))
     await settled(world, USED, PRICE, *accounts)
-    row = "usd {} $0.00 $0.00000005 $0.0301062 $0.0301062"
+    row = "dollars {} $0.00 $0.00000005 $0.0301062 $0.0301062"
     text = await admin.see(f"/ui/requests/{ID}")
     assert f"proxy {row.format('$50.00')}" in text
     assert f"key laptop {row.format('$5.00')}" in text
     await visit.sign_in(secret)
     text = await visit.see(f"/ui/requests/{ID}")
-    assert "proxy usd 100 % 0.0 % 0.0 % 0.1 % 0.1 %" in text
+    assert "proxy dollars 100 % 0.0 % 0.0 % 0.1 % 0.1 %" in text
     assert f"key laptop {row.format('$5.00')}" in text
     assert "$50" not in text
 
@@ -148,7 +148,7 @@ async def test_now_counts_refusals_by_reason(
     )
     monkeypatch.setattr(world.watched, "metrics", lambda: metrics)
     text = await admin.see("/ui/now")
-    assert "Refused since the start 3 7 admitted" in text
+    assert "Since the gateway was started 7 admitted; 3 refused" in text
     assert "key rpm 3" in text
 
 
@@ -244,7 +244,12 @@ def test_spans_and_counts_are_printed_for_people() -> None:
         "1 h 1 min",
         "1 d 1 h",
     ]
-    assert [count(each) for each in (0, 12_300, 42_000_000)] == ["0", "12,300", "42.0 M"]
+    assert [count(each) for each in (0, 12_300, 42_000_000, 10**11)] == [
+        "0",
+        "12,300",
+        "42.0 M",
+        "100,000 M",
+    ]
 
 
 def test_a_stack_is_as_high_as_its_pieces() -> None:

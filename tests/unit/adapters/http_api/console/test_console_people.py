@@ -21,7 +21,7 @@ async def test_owners_see_all_limits_that_their_calls_meet(visit: Visit, api: Ap
     await api.post("/team/new", {"team_id": "t", "rpm_limit": 8})
     secret, _ = await made(api, team_id="t", tpm_limit=77)
     text = await visit.sign_in(secret)
-    assert "team t : requests per min (RPM) 0 of 8" in text
+    assert "team t requests per min (RPM) 0 of 8" in text
     assert "tokens per min (TPM) 0 of 77" in text
 
 

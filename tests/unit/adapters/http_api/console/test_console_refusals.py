@@ -15,7 +15,7 @@ async def test_refusals_are_listed_by_the_outcome_of_the_form(visit: Visit, worl
     refused(world, 1, "key:h", "team:research")
     refused(world, 2, "key:h", "team:other")
     text = await visit.see("/ui/requests", status="refused", team_id="research")
-    assert "key laptop: usd" in text
+    assert "key laptop: dollars" in text
     assert "2027-01-15 08:01:00" in text
     assert "other" not in text
 

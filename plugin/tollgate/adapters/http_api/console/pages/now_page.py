@@ -18,12 +18,14 @@ from tollgate.adapters.http_api.console.visitors import Administrating, Visitor
 from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
+from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Summing
 from tollgate.core.calls.usage import Certainty
 from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
 from tollgate.management import Management
 from tollgate.ports.history_ports import HOUR_US
 from tollgate.reporting.levels import Levels
+from tollgate.reporting.refused import Refusals
 from tollgate.reporting.usage_sums import Glance, UsageSums
 
 _SHOWN_LIMITS = 10
@@ -46,10 +48,13 @@ async def now(
     visitor: Administrating,
     management: Managed,
     usage_sums: Summing,
+    refused: Refused,
     levels: Levelled,
 ) -> Response:
     """Show how things stand."""
-    values = await _values(request.app.state.watched, visitor, management, usage_sums, levels)
+    values = await _values(
+        request.app.state.watched, visitor, management, usage_sums, refused, levels
+    )
     return page(request, "now.html", values)
 
 
@@ -59,6 +64,7 @@ async def events(
     visitor: Administrating,
     management: Managed,
     usage_sums: Summing,
+    refused: Refused,
     levels: Levelled,
 ) -> Response:
     """Send the page's figures whenever they change, as server-sent events.
@@ -71,7 +77,7 @@ async def events(
         sent = ""
         for _ in range(_MOST_LOOKS):
             try:
-                values = await _values(watched, visitor, management, usage_sums, levels)
+                values = await _values(watched, visitor, management, usage_sums, refused, levels)
             except (StoreUnavailable, HistoryUnavailable) as error:
                 values = {}
                 shown = str(escape(f"The figures cannot be read: {error}"))
@@ -94,6 +100,7 @@ async def _values(
     visitor: Visitor,
     management: Management,
     usage_sums: UsageSums,
+    refused: Refusals,
     levels: Levels,
 ) -> dict[str, Any]:
     glance = await usage_sums.glance()
@@ -101,6 +108,7 @@ async def _values(
     return {
         "visitor": visitor,
         "glance": glance,
+        "refused_days": await refused.days(),
         "chart": stacked(_hours(glance)),
         "hourly": lambda value: dollars(int(value)),
         "emptying": emptying,

@@ -109,7 +109,9 @@ async def usage(
         "ranked": ranked,
         "shown": shown,
         "names": names,
-        "chart": stacked(list(_columns(counts, shown, names, filters, asked))),
+        "chart": stacked(
+            list(_columns(counts, shown, names, filters, asked)), whole=asked.measure != "spend"
+        ),
         "printed": lambda value: printed(value, asked.measure),
         "complete_from_us": reports.complete_from_us,
     }
