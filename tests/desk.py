@@ -22,6 +22,7 @@ from tollgate.core.calls.decision import Admission, Decision, Refusal
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import (
+    Budget,
     Customer,
     Key,
     Member,
@@ -57,6 +58,7 @@ class People:
     members: dict[str, Member] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
     organizations: dict[str, Organization] = field(default_factory=dict)
     organization_members: dict[str, OrganizationMember] = field(default_factory=dict)
     generation: int | None = None
@@ -82,6 +84,9 @@ class People:
 
     async def find_customer(self, customer_id: str) -> Customer | None:
         return self.customers.get(customer_id)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        return self.budgets.get(budget_id)
 
     async def find_organization(self, organization_id: str) -> Organization | None:
         return self.organizations.get(organization_id)

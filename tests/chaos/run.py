@@ -13,21 +13,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 from rich.console import Console
 from tests.chaos.books import Books, read_when_quiet
 from tests.chaos.provider import CALL
 from tests.chaos.scenarios import CLUSTER_SCENARIOS, SCENARIOS, Scenario
 from tests.chaos.stage import INPUT_NANOUSD, LEASE_S, OUTPUT_NANOUSD, Stage
-from tests.chaos.traffic import CLIENTS, Call, Outcome
-from tests.chaos.verdict import Result, compared, percent, table
+from tests.chaos.traffic import CLIENTS, Call, Outcome, drawn
+from tests.chaos.verdict import Result, UnderStrict, compared, percent, table
 from tests.load.callers import Who, make_callers
 from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.machine import load_note, machine
+from tests.load.systems import MASTER
 from tests.load.tables import Table, markdown, print_table, replace_section
 from tests.load.watch import Watch
 
@@ -37,6 +40,11 @@ MODES = ("grpc", "native")
 # seconds.
 PATIENCE_S = 20.0 + LEASE_S
 _PAYER = f"customer:{CALL}"
+STRICT_CLIENTS, FIRST_STRICT_CALL = 6, 50_000
+STRICT_WORDS = 16
+"""What a strict limit leaves of an output limit at least, so that no reply is cut."""
+STRICT_NANOUSD = 12_000_000
+"""A strict budget of some thirty calls: its clients are at its edge when something breaks."""
 
 
 class StoreOfRun(StrEnum):
@@ -122,24 +130,48 @@ def _result(scenario: Scenario, mode: str, setting: Setting, watch: Watch) -> Re
             stage.start_store()
         stage.start_gateway()
         key = make_callers(stage.gateway.url).who[Who.ALL].key
-        with stage.traffic(key, setting.seed, scenario.leaving) as traffic:
+        strict_key = limit_keys(stage.gateway.url, key)
+        usual = partial(drawn, setting.seed, leaving=scenario.leaving)
+        short = partial(usual, most_words=STRICT_WORDS)
+        under_strict = {"clients": STRICT_CLIENTS, "first": FIRST_STRICT_CALL}
+        with (
+            stage.traffic(key, usual) as traffic,
+            stage.traffic(strict_key, short, **under_strict) as strict,
+        ):
             traffic.more(setting.calls // 3)
             scenario.breaks(stage)
             traffic.served_again()
             traffic.more(setting.calls * 2 // 3)
         books = read_when_quiet(stage.store_url, PATIENCE_S, watch.tick)
-        return _judged(scenario, stage, traffic.ended, books)
+        return _judged(scenario, stage, traffic.ended, strict.ended, books)
 
 
 def _judged(
-    scenario: Scenario, stage: Stage, ended: Sequence[tuple[Call, Outcome]], books: Books
+    scenario: Scenario,
+    stage: Stage,
+    under_shadow: Sequence[tuple[Call, Outcome]],
+    under_strict: Sequence[tuple[Call, Outcome]],
+    books: Books,
 ) -> Result:
+    ended = [*under_shadow, *under_strict]
     served = {call.number: served_nanousd(stage, call) for call, _ in ended}
     found = compared(served, charged(books))
+    strict = UnderStrict(
+        sum(outcome is Outcome.REFUSED for _, outcome in under_strict),
+        sum(nanousd for call, nanousd, _ in charged(books) if call >= FIRST_STRICT_CALL),
+        STRICT_NANOUSD,
+    )
+    refused = sum(outcome is Outcome.REFUSED for _, outcome in under_shadow)
     faults = (
         *books.faults,
         *([f"{books.left} holds, slots and leases are left"] if books.left else []),
         *([f"{found.twice} calls were settled twice"] if found.twice else []),
+        *([f"{refused} calls were refused by a limit in shadow mode"] if refused else []),
+        *(
+            [f"a strict budget was exceeded by {strict.over_nanousd:,} n$"]
+            if strict.over_nanousd and not scenario.forgets
+            else []
+        ),
         *(
             [f"{found.forgotten} calls were served and have no record"]
             if found.forgotten and not scenario.forgets
@@ -148,8 +180,28 @@ def _judged(
     )
     outcomes = Counter(outcome for _, outcome in ended)
     return Result(
-        scenario.name, stage.mode, len(ended), outcomes[Outcome.FAILED], found, books.left, faults
+        scenario.name,
+        stage.mode,
+        len(ended) - strict.refused,
+        outcomes[Outcome.FAILED],
+        found,
+        books.left,
+        faults,
+        strict,
     )
+
+
+def limit_keys(url: str, key: str) -> str:
+    """Give a key a limit in shadow mode that no call fits; return another with a strict budget."""
+    never = {"meter": "requests", "amount": 0, "per": "1m", "mode": "shadow"}
+    strict = {"meter": "usd", "amount": STRICT_NANOUSD / 10**9, "strict": True}
+    authorization = {"authorization": f"Bearer {MASTER}"}
+    with httpx.Client(base_url=url, headers=authorization, timeout=30) as client:
+        told = client.get("/key/info", params={"key": key}).raise_for_status().json()["info"]
+        limits = [*told["limits"], never]
+        client.post("/key/update", json={"key": key, "limits": limits}).raise_for_status()
+        made = client.post("/key/generate", json={"limits": [strict]}).raise_for_status()
+        return str(made.json()["key"])
 
 
 def served_nanousd(stage: Stage, call: Call) -> int:

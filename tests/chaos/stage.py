@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.chaos.tally import Tally
-from tests.chaos.traffic import MODEL, Traffic
+from tests.chaos.traffic import CLIENTS, MODEL, Call, Traffic
 from tests.load.errors import BenchFailed
 from tests.load.proc import Group, embedded_store_url, family
 from tests.load.programs import Tick
@@ -49,7 +49,7 @@ class Stage:
         self._provider_port = free_port()
         self._gateway: System | None = None
         self._options: tuple[str, ...] = ()
-        self._traffic: Traffic | None = None
+        self._traffics: list[Traffic] = []
         self.provider_pid = self.store_pid = 0
         self.cluster: Cluster | None = None
 
@@ -104,14 +104,18 @@ class Stage:
         self._gateway = self._resources.enter_context(
             tollgate(self.folder, file, self.mode, *self._options)
         )
-        if self._traffic is not None:
-            self._traffic.url = self._gateway.url
+        for each in self._traffics:
+            each.url = self._gateway.url
 
     @contextmanager
-    def traffic(self, key: str, seed: int, leaving: float) -> Iterator[Traffic]:
-        """Clients that call until the end."""
-        with Traffic(self.gateway.url, key, seed, leaving, self.tick) as self._traffic:
-            yield self._traffic
+    def traffic(
+        self, key: str, draw: Callable[[int], Call], *, clients: int = CLIENTS, first: int = 0
+    ) -> Iterator[Traffic]:
+        """Clients that call until the end; their calls are numbered from `first` on."""
+        traffic = Traffic(self.gateway.url, key, draw, self.tick, clients=clients, first=first)
+        self._traffics.append(traffic)
+        with traffic:
+            yield traffic
 
     def wait(self, seconds: float) -> None:
         """Let things stay as they are for a while."""

@@ -40,6 +40,7 @@ class Outcome(StrEnum):
     """How a call ended for its client. `left`: the client wanted no more of it."""
 
     SERVED = "served"
+    REFUSED = "refused"
     FAILED = "failed"
     LEFT = "left"
 
@@ -78,10 +79,10 @@ class Call:
         return {"x-mock-chunks": str(self.words), "x-mock-size": str(size), pace: str(self.pace_ms)}
 
 
-def drawn(seed: int, number: int, leaving: float) -> Call:
+def drawn(seed: int, number: int, leaving: float, most_words: int = _WORDS[1]) -> Call:
     """The call of that number; a share of the clients leave in the middle of theirs."""
     draw = random.Random(f"{seed}/{number}")
-    stream, words = draw.random() < 0.5, draw.randint(*_WORDS)
+    stream, words = draw.random() < 0.5, min(draw.randint(*_WORDS), most_words)
     pace_ms = draw.randint(*(_CHUNK_MS if stream else _LATENCY_MS))
     prompt = "say " * (draw.randint(*_PROMPT_BYTES) // _BYTES_PER_TOKEN)
     lasts_ms = pace_ms * (words if stream else 1)
@@ -90,17 +91,27 @@ def drawn(seed: int, number: int, leaving: float) -> Call:
 
 
 class Traffic:
-    """Calls of `CLIENTS` clients at once.
+    """Calls of some clients at once, numbered from `first` on.
 
     `url` may change while they call. Use it as a context manager: at its end all calls have ended.
     """
 
-    def __init__(self, url: str, key: str, seed: int, leaving: float, tick: Tick) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        draw: Callable[[int], Call],
+        tick: Tick,
+        *,
+        clients: int = CLIENTS,
+        first: int = 0,
+    ) -> None:
         self.url = url
         self.ended: list[tuple[Call, Outcome]] = []
         self._authorization = {"authorization": f"Bearer {key}"}
-        self._draw: Callable[[int], Call] = lambda number: drawn(seed, number, leaving)
-        self._numbers = count()
+        self._draw = draw
+        self._clients = clients
+        self._numbers = count(first)
         self._served_begun_s = 0.0
         self._enough = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -133,9 +144,9 @@ class Traffic:
             time.sleep(_POLL_S)
 
     async def _run(self) -> None:
-        limits = httpx.Limits(max_connections=CLIENTS)
+        limits = httpx.Limits(max_connections=self._clients)
         async with httpx.AsyncClient(timeout=_PATIENCE_S, limits=limits) as client:
-            await asyncio.gather(*(self._client(client) for _ in range(CLIENTS)))
+            await asyncio.gather(*(self._client(client) for _ in range(self._clients)))
 
     async def _client(self, client: httpx.AsyncClient) -> None:
         while not self._enough.is_set():
@@ -144,24 +155,24 @@ class Traffic:
             self.ended.append((call, outcome))
             if outcome is Outcome.SERVED:
                 self._served_begun_s = max(self._served_begun_s, began_s)
-            if outcome is Outcome.FAILED:
+            if outcome in (Outcome.FAILED, Outcome.REFUSED):
                 await asyncio.sleep(_PAUSE_S)
 
     async def _outcome(self, client: httpx.AsyncClient, call: Call) -> Outcome:
         try:
             async with asyncio.timeout(None if call.leaves_ms is None else call.leaves_ms / 1000):
-                return Outcome.SERVED if await self._is_served(client, call) else Outcome.FAILED
+                return await self._answer(client, call)
         except TimeoutError:
             return Outcome.LEFT
         except httpx.HTTPError:
             return Outcome.FAILED
 
-    async def _is_served(self, client: httpx.AsyncClient, call: Call) -> bool:
+    async def _answer(self, client: httpx.AsyncClient, call: Call) -> Outcome:
         url, headers = f"{self.url}/v1/chat/completions", {**self._authorization, **call.headers}
         async with client.stream("POST", url, json=call.body, headers=headers) as reply:
             said = await reply.aread()
-        return (
-            reply.status_code == httpx.codes.OK
-            and said.count(WORD.strip()) == call.words
-            and (b"[DONE]" in said or not call.stream)
-        )
+        if reply.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.UNAUTHORIZED):
+            return Outcome.REFUSED
+        whole = said.count(WORD.strip()) == call.words and (b"[DONE]" in said or not call.stream)
+        served = reply.status_code == httpx.codes.OK and whole
+        return Outcome.SERVED if served else Outcome.FAILED

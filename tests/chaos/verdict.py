@@ -79,8 +79,29 @@ def compared(served: Mapping[int, int], charged: Iterable[tuple[int, int, str]])
 
 
 @dataclass(frozen=True, slots=True)
+class UnderStrict:
+    """Calls of a key whose budget is strict: how many were refused, what all of them were charged,
+    and what they were allowed to cost.
+
+    What a provider that died had read is charged to nobody, so its own count is no measure here.
+    """
+
+    refused: int
+    charged_nanousd: int
+    amount_nanousd: int
+
+    @property
+    def over_nanousd(self) -> int:
+        """How far the budget was exceeded."""
+        return max(0, self.charged_nanousd - self.amount_nanousd)
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """One scenario in one mode. `faults`: sentences, one for each invariant that broke."""
+    """One scenario in one mode. `faults`: sentences, one for each invariant that broke.
+
+    `strict`: what became of the calls under a strict budget.
+    """
 
     scenario: str
     mode: str
@@ -89,18 +110,25 @@ class Result:
     comparison: Comparison
     left: int
     faults: tuple[str, ...]
+    strict: UnderStrict
+
+
+_STRICT = ("strict refused", "strict over n$")
 
 
 def table(title: str, results: Iterable[Result]) -> Table:
     """A row for each run."""
     shown = ("calls", "failed", "served n$", "charged n$", "error", "calls off")
-    columns = ("what broke", "mode", *shown, *CERTAINTIES, "left", "kept")
+    columns = ("what broke", "mode", *shown, *CERTAINTIES, "left", *_STRICT, "kept")
     note = (
         "Failed: for their clients. Served: by the provider's own count. Error: charged minus"
         " served, of what was served; by certainty: calls, and their part of it. Calls are held at"
         " 64 tokens of output, and have 22 on average. Left: reservations, leases, slots and holds"
-        " after the lease time. Kept: the ledger is the spend of each scope, nothing is left, each"
-        " call is settled once."
+        " after the lease time. Strict: calls of a key with a strict budget, which it comes to the"
+        " edge of: refused, and by how much the charges exceed it. Kept:"
+        " the ledger is the spend of each scope, nothing is left, each call is settled once, the"
+        " strict budget is not exceeded, and a limit in shadow mode that no call fits has refused"
+        " none."
     )
     return Table(title, columns, tuple(map(_row, results)), note)
 
@@ -112,6 +140,7 @@ def _row(result: Result) -> tuple[str, ...]:
         f"{found.served_nanousd:,}", f"{found.charged_nanousd:,}",
         percent(found.error), f"{found.wrong_calls:,}",
         *(_share(found, name) for name in CERTAINTIES), f"{result.left:,}",
+        f"{result.strict.refused:,}", f"{result.strict.over_nanousd:,}",
         "NO" if result.faults else "yes",
     )  # fmt: skip
 

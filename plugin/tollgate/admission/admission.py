@@ -141,16 +141,15 @@ class Admissions:
         value_book: ValueBook,
         cools: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        rules = terms.identity
+        rules, dimensions = terms.identity, terms.policy.dimensions
         self._identities = None if rules is None else Identities(rules)
         self._callers = Callers(
             directory,
             clock,
             terms.master_hash,
-            RememberedValues(
-                value_book, directory, clock, (terms.policy.customers, *terms.policy.dimensions)
-            ),
+            RememberedValues(value_book, directory, clock, (terms.policy.customers, *dimensions)),
             admit_unknown=rules is not None and rules.admit_unknown,
+            customer_budget_id=terms.policy.customer_budget_id,
         )
         self._terms = terms
         self._clock = clock

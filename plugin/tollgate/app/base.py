@@ -176,6 +176,7 @@ def terms(settings: Settings) -> Terms:
             enforce=ours.enforce,
             defaults=defaults,
             upstreams=settings.upstreams,
+            customer_budget_id=limits.max_end_user_budget_id,
         ),
         default_output_tokens=ours.default_output_tokens,
         unpriced_models=ours.unpriced_models,

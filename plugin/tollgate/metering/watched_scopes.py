@@ -124,7 +124,11 @@ class WatchedScopes:
         return Caller(user=await self._directory.find_user(name) or User(name))
 
     async def _of_customer(self, name: str) -> Caller:
-        return Caller(customer_id=name, customer=await self._directory.find_customer(name))
+        budget_id, budget = self.terms.policy.customer_budget_id, None
+        if budget_id is not None:
+            budget = await self._directory.find_budget(budget_id)
+        customer = await self._directory.find_customer(name)
+        return Caller(customer_id=name, customer=customer, customer_budget=budget)
 
     async def _of_key(self, name: str) -> Caller | None:
         found = find_derived_key(name) or await self._directory.find_key_of_id(name)

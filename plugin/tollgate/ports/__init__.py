@@ -148,6 +148,10 @@ class Directory(Protocol):
         """Return the registered customer with that id, or None."""
         ...
 
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        """Return the budget with that id, or None."""
+        ...
+
     async def find_organization(self, organization_id: str) -> Organization | None:
         """Return the organization with that id, or None."""
         ...

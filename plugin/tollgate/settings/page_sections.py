@@ -243,6 +243,9 @@ class LitellmSettings(CreationSettings):
     max_budget: Dollars | None = None
     budget_duration: BudgetDuration | None = None
     max_end_user_budget: Dollars | None = None
+    max_end_user_budget_id: str | None = Field(
+        None, description="the budget of each customer without limits of its own"
+    )
     model_alias_map: dict[str, str] = Field(default_factory=dict)
     fallbacks: Fallbacks = Field(default_factory=dict)
     default_fallbacks: ModelNames = ()

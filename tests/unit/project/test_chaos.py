@@ -14,7 +14,16 @@ from tests.chaos.hostile import Seen
 from tests.chaos.hostile import table as hostile_table
 from tests.chaos.tally import Tally
 from tests.chaos.traffic import drawn
-from tests.chaos.verdict import NO_RECORD, Comparison, Result, Share, compared, percent, table
+from tests.chaos.verdict import (
+    NO_RECORD,
+    Comparison,
+    Result,
+    Share,
+    UnderStrict,
+    compared,
+    percent,
+    table,
+)
 from tests.load.hasty import in_pieces, status_of
 from tests.load.proc import Group
 
@@ -77,10 +86,21 @@ def test_a_row_tells_calls_and_error_of_each_certainty_and_whether_all_was_kept(
     shares = {"exact": Share(9, 0, 0), "expired": Share(2, 1, 20)}
     row = table(
         "Title",
-        [Result("Envoy", "native", 12, 1, Comparison(1000, 1020, shares, 0), 1, ("broken",))],
+        [
+            Result(
+                "Envoy",
+                "native",
+                12,
+                1,
+                Comparison(1000, 1020, shares, 0),
+                1,
+                ("broken",),
+                UnderStrict(4, 105, 100),
+            )
+        ],
     ).rows[0]
     head = ("Envoy", "native", "12", "1", "1,000", "1,020", "+2.00%", "1")
-    assert row == (*head, "9", "", "", "2 (+2.00%)", "", "", "1", "NO")
+    assert row == (*head, "9", "", "", "2 (+2.00%)", "", "", "1", "4", "5", "NO")
 
 
 def test_a_call_follows_from_seed_and_number() -> None:

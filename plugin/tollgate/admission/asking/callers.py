@@ -24,7 +24,7 @@ from tollgate.core.callers.dimensions import Values
 from tollgate.core.callers.identity import NOBODY, VerifiedIdentity, derived_key, is_derived
 from tollgate.core.callers.rules import Caller, DimensionValue
 from tollgate.core.calls.decision import Refusal
-from tollgate.core.entities import Key, Organization, OrganizationMember, Team, User
+from tollgate.core.entities import Budget, Key, Organization, OrganizationMember, Team, User
 from tollgate.core.errors import cut
 from tollgate.core.limits.accounts import DEFAULT_ORGANIZATION, ScopeKind
 from tollgate.core.limits.limit_parts import place_for
@@ -57,7 +57,8 @@ class Callers:
 
     `master_hash` is the master key's SHA-256; None means that no master key exists.
     `remembered`: which values that requests choose are told apart. `admit_unknown`: an identity
-    need not be registered.
+    need not be registered. `customer_budget_id`: the budget of customers without limits of their
+    own.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Callers:
         remembered: RememberedValues,
         *,
         admit_unknown: bool = False,
+        customer_budget_id: str | None = None,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._master_hash = master_hash
         self._remembered = remembered
         self._admit_unknown = admit_unknown
+        self._customer_budget_id = customer_budget_id
         # Callers of the current generation of the directory: one look-up instead of four for a
         # caller that asks again.
         self._known: Bounded[tuple[str | None, str | None, str | None, Values], Caller] = Bounded(
@@ -206,6 +209,9 @@ class Callers:
         caller = self._known.get(name)
         if caller is None:
             caller = await self._look_up(key, customer_id, family)
+            if customer_id is not None and self._customer_budget_id is not None:
+                budget = await self._find_customer_budget(self._customer_budget_id, family)
+                caller = structs.replace(caller, customer_budget=budget)
             if values:
                 found = await self._find_values(values, family)
                 caller = structs.replace(caller, values=found)
@@ -220,6 +226,20 @@ class Callers:
                     _CALLER_BYTES + 4 * len(customer_id or "") + _VALUE_BYTES * len(values),
                 )
         return caller
+
+    async def _find_customer_budget(self, budget_id: str, family: Family) -> Budget:
+        """Return the budget of customers. Raises Refused where it is missing: calls that it was to
+        limit would have no limit.
+        """
+        budget = await self._directory.find_budget(budget_id)
+        if budget is None:
+            message = (
+                f"The configuration gives customers the budget {cut(budget_id)!r}, which does not"
+                " exist. An administrator makes it with POST /budget/new."
+            )
+            code = "customer_budget_missing"
+            raise Refused(refusals.refusal(family, 503, "server_error", message, code=code))
+        return budget
 
     async def _told_apart(self, name: str, value: str, key: Key | None, family: Family) -> str:
         """Return the value, or the one that stands for all beyond the bound. Raises Refused."""

@@ -163,6 +163,9 @@ def _limits(settings: Settings) -> list[str]:
         lines.append(f"  ${limits.max_budget} {_per(limits.budget_duration)}")
     if limits.max_end_user_budget is not None:
         lines.append(f"  ${limits.max_end_user_budget} for each customer that nobody registered")
+    if limits.max_end_user_budget_id is not None:
+        name = limits.max_end_user_budget_id
+        lines.append(f"  the budget {name} for each customer without limits of its own")
     return lines or ["  none"]
 
 

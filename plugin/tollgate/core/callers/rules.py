@@ -10,10 +10,12 @@ from msgspec import Struct, structs
 
 from tollgate.core.callers.access import AllowedModels, covers
 from tollgate.core.callers.dimensions import UNBOUNDED_CUSTOMERS, Dimension
+from tollgate.core.callers.inherit import with_budget
 from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_from
 from tollgate.core.callers.share_names import divided
 from tollgate.core.entities import (
     NO_LIMITS,
+    Budget,
     Customer,
     Key,
     LimitSet,
@@ -59,6 +61,7 @@ class Caller(Struct, frozen=True):
 
     No key: the master key, which has no limits of its own. `unregistered`: scopes of a verified
     identity that are those of nobody registered, so that the store forgets them when they are idle.
+    `customer_budget`: the one that the configuration gives to customers.
     """
 
     key: Key | None = None
@@ -71,6 +74,7 @@ class Caller(Struct, frozen=True):
     organization_member: OrganizationMember | None = None
     values: tuple[DimensionValue, ...] = ()
     unregistered: frozenset[ScopeKind] = frozenset()
+    customer_budget: Budget | None = None
 
     @property
     def place(self) -> str:
@@ -102,7 +106,8 @@ class Policy:
     mode. `defaults`: limits of each entity of a kind of scope that has none of that meter and
     window. `upstreams`: by a deployment's id, its own limits and those of its provider; deployments
     without any are left out. `customers`: the headers that name them, and how many that nobody
-    registered are told apart.
+    registered are told apart. `customer_budget_id`: the budget of each customer that has no
+    limits of its own.
     """
 
     proxy: LimitSet = NO_LIMITS
@@ -112,6 +117,7 @@ class Policy:
     defaults: Mapping[str, LimitSet] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     customers: Dimension = UNBOUNDED_CUSTOMERS
+    customer_budget_id: str | None = None
 
     def has_budget(self, caller: Caller, model: str) -> bool:
         """Whether some budget applies to a caller's calls of a model."""
@@ -153,8 +159,11 @@ def accounts(
             for each in found
         ]
     if caller.customer_id is not None and caller.customer is None:
+        given = [policy.customer]
+        if (budget := caller.customer_budget) is not None:
+            given += [budget.limits, *(each.limits for each in budget.model_limits)]
         found = [
-            _forgotten(each, policy.customer) if each.scope.kind == ScopeKind.CUSTOMER else each
+            _forgotten(each, *given) if each.scope.kind == ScopeKind.CUSTOMER else each
             for each in found
         ]
     if caller.unregistered:
@@ -232,13 +241,13 @@ class _Known:
     accounts: Accounts
 
 
-def _forgotten(account: Account, limits: LimitSet) -> Account:
+def _forgotten(account: Account, *limits: LimitSet) -> Account:
     """Return the account of somebody whom nobody registered, to be forgotten when idle, if no limit
     counts for ever.
     """
-    if not limits.limited:
+    if not any(each.limited for each in limits):
         return structs.replace(account, passing=True)
-    longest_us = remembered_us(limits)
+    longest_us = max(map(remembered_us, limits))
     if longest_us == FOR_EVER_US:
         return account
     return structs.replace(account, remember_ms=longest_us // 1000)
@@ -300,7 +309,7 @@ def scopes_of(
     if user := caller.user:
         yield from _narrowed(Scope(ScopeKind.USER, user.id), user, model)
     if caller.customer_id is not None:
-        yield from _of_customer(caller.customer_id, caller.customer, policy, model)
+        yield from _of_customer(caller.customer_id, caller, policy, model)
     for value in caller.values:
         yield from _of_value(value, caller, policy, model)
     if key := caller.key:
@@ -372,9 +381,11 @@ def _remembered(account: Account, caller: Caller, policy: Policy) -> Account:
 
 
 def _of_customer(
-    customer_id: str, customer: Customer | None, policy: Policy, model: str | None
+    customer_id: str, caller: Caller, policy: Policy, model: str | None
 ) -> Iterator[tuple[Scope, LimitSet]]:
-    scope = Scope(ScopeKind.CUSTOMER, customer_id)
+    scope, customer = Scope(ScopeKind.CUSTOMER, customer_id), caller.customer
+    if caller.customer_budget is not None:
+        customer = with_budget(customer or Customer(customer_id), caller.customer_budget)
     if customer is None:
         yield scope, policy.customer
     else:

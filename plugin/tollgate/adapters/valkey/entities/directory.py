@@ -15,6 +15,7 @@ from tollgate.adapters.valkey.entities.cache import Cache, Kept
 from tollgate.adapters.valkey.entities.documents import ENTITY_KINDS
 from tollgate.adapters.valkey.entities.resolve import resolve
 from tollgate.core.entities import (
+    Budget,
     Customer,
     Key,
     Member,
@@ -129,6 +130,10 @@ class CachedDirectory:
     async def find_customer(self, customer_id: str) -> Customer | None:
         """Return the customer with that id, with the limits of its budget."""
         return await self._find_entity(Customer, customer_id)
+
+    async def find_budget(self, budget_id: str) -> Budget | None:
+        """Return the budget with that id."""
+        return await self._find_entity(Budget, budget_id)
 
     async def find_organization(self, organization_id: str) -> Organization | None:
         """Return the organization with that id, with the limits of its budget."""
