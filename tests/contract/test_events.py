@@ -38,7 +38,14 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.adapters.valkey.outbox.event_positions import ValkeyEventPositions
 from tollgate.core.calls.bill import Bill, Line
-from tollgate.reporting.call_events import EventPublisher, EventSink, SinkUnavailable, event, joined
+from tollgate.reporting.call_events import (
+    CallEvent,
+    EventPublisher,
+    EventSink,
+    SinkUnavailable,
+    event,
+    joined,
+)
 from tollgate.reporting.recording import RecorderTerms
 
 __all__ = ["engine", "postgresql_url"]
@@ -100,11 +107,11 @@ def test_an_event_is_as_its_schema_says() -> None:
     )
     for record in (full, a_record(2, "proxy:proxy", cost_nanousd=0)):
         (each,) = settled_at(record)
-        validator.validate(json.loads(event("default", each)))
-    told = json.loads(event("default", settled_at(full)[0]))
+        validator.validate(json.loads(event("default", each).text))
+    told = json.loads(event("default", settled_at(full)[0]).text)
     assert (told["tags"], told["usage"]["uncached_input_tokens"]) == (["x", "y"], 2)
     assert sum(each["nanousd"] for each in told["charges"]) == told["cost_nanousd"] == 5
-    assert json.loads(joined([b"{}", b"{}"]))["events"] == [{}, {}]
+    assert json.loads(joined([CallEvent("a", b"{}"), CallEvent("b", b"{}")]))["events"] == [{}, {}]
 
 
 async def test_events_come_until_they_are_acknowledged(store: Valkey) -> None:

@@ -379,7 +379,8 @@ def test_prices_of_the_file_are_served_and_others_reported(tmp_path: Path) -> No
         "azure/gpt-4o",
     )
     assert found.notices == (
-        "model_list: gpt-4o: litellm_params.input_cost_per_pixel: not served by Tollgate, ignored",
+        "model_list: gpt-4o: litellm_params.input_cost_per_pixel: not served by Tollgate:"
+        " calls are charged without this price",
     )
 
 

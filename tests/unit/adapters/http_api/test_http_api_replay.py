@@ -11,8 +11,8 @@ from tests.make import DOLLAR, account_of, reservation, settlement
 from tests.unit.management_fixtures import Api, World, error_of
 from typer.testing import CliRunner
 
+from tollgate.commands.gateway import Gateway
 from tollgate.commands.main import app
-from tollgate.commands.reports import replay as command
 from tollgate.core.callers.authentication import hash_of
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
@@ -85,7 +85,7 @@ def test_the_command_prints_a_sentence_and_the_scopes(monkeypatch: pytest.Monkey
     """As a person would say it."""
     row = {"scope": "key", "id": "k", "name": "laptop", "calls": 5, "refused": 2}
     answer = {"calls": 90122, "refused": 214, "refused_spend": 1.5, "scopes": [row]}
-    monkeypatch.setattr(command, "get", lambda *_: answer)
+    monkeypatch.setattr(Gateway, "get", lambda *_: answer)
     shown = CliRunner().invoke(app, ["replay", "--limit", "{}"]).output
     assert shown.startswith("would have refused 214 of 90,122 calls ($1.50)")
     assert "laptop" in shown

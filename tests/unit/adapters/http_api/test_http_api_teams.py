@@ -131,6 +131,9 @@ async def test_a_member_is_changed_and_removed(api: Api) -> None:
         "rpm_limit": None,
         "budget_duration": None,
         "allowed_models": [],
+        "model_max_budget": {},
+        "model_rpm_limit": {},
+        "model_tpm_limit": {},
     }
     left = await ok(api.post("/team/member_delete", {"team_id": "t", "user_id": "u"}))
     assert left["members_with_roles"] == []
