@@ -28,7 +28,6 @@ from tollgate.settings.entries.dimension_settings import customer_headers
         "litellm_settings.block_requests_for_models_without_pricing: true",
         "litellm_settings.budget_rollover: true",
         "litellm_settings.cost_margin_config: {global: 0.1}",
-        "litellm_settings.max_end_user_budget_id: free",
         "litellm_settings.validate_end_user_id_in_db: true",
         "router_settings.enable_tag_filtering: true",
     ],
