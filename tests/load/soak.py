@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -196,10 +196,13 @@ class Soak:
             self.looks.append(self._look())
 
     def _look(self) -> Look:
-        pids = [pid for group in self._system.groups().values() for pid in group]
-        sizes = dict(zip(pids, pss_bytes(pids), strict=True))
+        sizes: dict[int, int] = {}
+        for pid in (pid for group in self._system.groups().values() for pid in group):
+            # The store forks to rewrite its file; such a fork ends by itself.
+            with suppress(BenchFailed):
+                (sizes[pid],) = pss_bytes([pid])
         info: Any = self._store.info("memory")
-        names = {pid: self._name(pid) for pid in pids}
+        names = {pid: self._name(pid) for pid in sizes}
         return Look(
             {names[pid]: size for pid, size in sizes.items()},
             int(self._store.dbsize()),
@@ -222,7 +225,8 @@ def _part(description: str) -> str:
     if words[0].startswith("envoy"):
         return Group.ENVOY
     if "tollgate.app" in words:
-        return words[words.index("tollgate.app") + 1]
+        # The kernel's name comes first, and is cut after 15 bytes.
+        return description.rpartition("tollgate.app ")[2].split()[0]
     return Group.SUPERVISOR
 
 
