@@ -28,8 +28,11 @@ Each line says what a key holds, and when it goes.
     tollgate:layout:lock  string: empty, while an older layout is converted. After a minute.
     tollgate:probe  string: empty, written by checks. After a minute.
     tollgate:recorder  string: which recorder works. After 5 seconds.
+    tollgate:cooldowns  hash: deployment -> until when it gets no calls. When none began to cool
+        down for as long as one does.
     tollgate:events  hash: sink and organization -> delivered up to there. Never; it has a field for
         each sink that ever was.
+    tollgate:changes  channel, no key: which entities have changed.
     tollgate:{alerts}:stream  stream: alerts, the newest 10,000. Never.
     tollgate:{alerts}:mark:SHA256  string: empty; the alert was told. With the period that it was
         told of.
@@ -44,11 +47,13 @@ Each line says what a key holds, and when it goes.
         last.
     tollgate:{entities}:name:KIND:NAME  string: id of the entity that has a unique name. With the
         entity.
+    tollgate:{entities}:former:KIND:ID  string: present id of the entity that had this one before.
+        With the entity.
 
 ORG is an organization, or a part of one that is split (`acme/2`). The braces are a cluster hash
-tag: one organization's decision touches one slot. What spans
-organizations (the proxy, users, customers) is in the slot of `default`; entities have one of their
-own, since one change may touch several.
+tag: one organization's decision touches one slot. What spans organizations (the proxy, users,
+customers) is in the slot of `default`; entities have one of their own, since one change may touch
+several.
 """
 
 from __future__ import annotations

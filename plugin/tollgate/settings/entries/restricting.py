@@ -53,8 +53,6 @@ _RESTRICTING: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "budget_rollover": "; `rollover` of a limit carries what is left (docs/limits.md)",
             "cost_margin_config": "; prices of the deployments can be set (README, Prices)",
             "key_generation_settings": "",
-            "max_end_user_budget_id": "; tollgate.default_limits.customer has the limits of each"
-            " customer (docs/scopes.md)",
             "max_user_budget": "; max_internal_user_budget is served",
             "tag_budget_config": "; tollgate.dimensions.tag has limits (docs/scopes.md)",
             "validate_end_user_id_in_db": "",
