@@ -29,12 +29,14 @@ async def clustered(
 
 
 async def test_limits_are_exact_over_a_cluster(clustered: Gateway) -> None:
-    """Of a key, of its user and of all, by two workers; a refusal names the first that refuses."""
+    """Of a key, of its user and of all, by two workers; a refusal names the limit that refuses."""
     await clustered.manage("/user/new", user_id="u1", rpm_limit=7)
     keys = [await clustered.key(rpm_limit=5, user_id="u1") for _ in range(2)]
     replies = await asyncio.gather(*(clustered.chat(keys[n % 2]) for n in range(40)))
-    assert sum(each.status_code == 200 for each in replies) == 7
-    refused = await clustered.chat(keys[0])
+    passed = [sum(each.status_code == 200 for each in replies[n::2]) for n in range(2)]
+    assert sum(passed) == 7
+    # One key may have reached its own limit; the other one then is refused for the user alone.
+    refused = await clustered.chat(keys[passed.index(min(passed))])
     assert refused.status_code == 429
     assert "user" in refused.json()["error"]["message"]
 
