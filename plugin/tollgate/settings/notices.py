@@ -70,7 +70,7 @@ _SAID = {
         "always so: only administrators make keys"
     ),
     ("general_settings", "litellm_key_header_name"): (
-        "not served by Tollgate: README lists the headers that carry a key"
+        "not served by Tollgate: docs/requests.md lists the headers that carry a key"
     ),
     ("general_settings", "token_rate_limit_type"): (
         "not served by Tollgate: `limits` has meters of input and output tokens"
