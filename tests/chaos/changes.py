@@ -33,6 +33,7 @@ from tests.load.command import guarded
 from tests.load.errors import BenchFailed
 from tests.load.machine import load_note
 from tests.load.tables import Table, print_table
+from tests.load.watch import Watch
 
 _CLIENTS = 4
 _LOOK_EVERY_S = 0.02
@@ -80,7 +81,10 @@ def main(
 def _main(console: Console, chosen: Sequence[tuple[Kind, str]], changes: int) -> None:
     if note := load_note():
         console.print(note)
-    found = [asyncio.run(_outcome(kind, mode, changes)) for kind, mode in chosen]
+    found = []
+    with Watch(console, len(chosen) * changes) as watch:
+        for kind, mode in chosen:
+            found.append(asyncio.run(_outcome(kind, mode, changes, watch)))
     columns = ("gateway", "changes", "calls", "failed", "old key", "in force after", "at most")
     print_table(console, Table("Changes under load", columns, tuple(each.row() for each in found)))
     for each in found:
@@ -90,7 +94,7 @@ def _main(console: Console, chosen: Sequence[tuple[Kind, str]], changes: int) ->
         raise BenchFailed("a change was noticed")
 
 
-async def _outcome(kind: Kind, mode: str, changes: int) -> Outcome:
+async def _outcome(kind: Kind, mode: str, changes: int, watch: Watch) -> Outcome:
     provider, found = new_provider(), Outcome(kind, mode)
     with tempfile.TemporaryDirectory(prefix="tollgate-changes-") as name:
         async with provider.serving() as port:
@@ -100,87 +104,91 @@ async def _outcome(kind: Kind, mode: str, changes: int) -> Outcome:
                 changing_gateway(kind, mode, Path(name), first) as gateway,
                 httpx.AsyncClient(timeout=_PATIENCE_S) as client,
             ):
-                await _until_served(gateway, client, "kept")
-                await _change_under_load(gateway, client, found, address, provider, changes)
+                loaded = _Loaded(gateway, client, provider, address, found)
+                await loaded.until_served("kept")
+                await loaded.change(changes, watch)
     return found
 
 
-async def _change_under_load(
-    gateway: Gateway,
-    client: httpx.AsyncClient,
-    found: Outcome,
-    address: str,
-    provider: Server,
-    changes: int,
-) -> None:
-    """Change as often as told while clients call a model that stays."""
-    in_force, stop = [0], asyncio.Event()
-    calling = [
-        asyncio.create_task(_call_on(gateway, client, found, provider, in_force, stop))
-        for _ in range(_CLIENTS)
-    ]
-    try:
-        for number in range(1, changes + 1):
-            began = time.monotonic()
-            _change(gateway, address, number)
-            await _until_served(gateway, client, f"new-{number}")
-            found.changes_s.append(time.monotonic() - began)
-            in_force[0] = number
-    finally:
-        stop.set()
-        await asyncio.gather(*calling)
+@dataclass(slots=True)
+class _Loaded:
+    """A gateway whose models change while clients call the one that stays.
 
-
-def _change(gateway: Gateway, address: str, number: int) -> None:
-    """Rotate the key of the model that stays, by turns in the file and in its variable; replace the
-    other model, and give the first a second deployment now and then.
+    `in_force`: the number of the last change that was served.
     """
-    key = "os.environ/ROTATED" if number % 2 else _key(number)
-    entries: list[dict[str, Any]] = [model("kept", address, key)]
-    if number % 3 == 0:
-        entries.append(model("kept", address, _key(number)))
-    entries.append(model(f"new-{number}", address, _key(number)))
-    gateway.write(entries, {"ROTATED": _key(number)})
+
+    gateway: Gateway
+    client: httpx.AsyncClient
+    provider: Server
+    address: str
+    found: Outcome
+    in_force: int = 0
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def change(self, changes: int, watch: Watch) -> None:
+        """Change as often as told under load. Raises BenchFailed when one is not served."""
+        calling = [asyncio.create_task(self._call_on()) for _ in range(_CLIENTS)]
+        found = self.found
+        try:
+            for number in range(1, changes + 1):
+                watch.begin(f"{found.kind} · {found.mode} · change {number} of {changes}")
+                began = time.monotonic()
+                self._change(number)
+                await self.until_served(f"new-{number}")
+                found.changes_s.append(time.monotonic() - began)
+                self.in_force = number
+                failed = f"{len(found.failures)} of {found.calls:,} calls failed so far"
+                watch.end(f"in force after {found.changes_s[-1]:.2f} s · {failed}")
+        finally:
+            self._stop.set()
+            await asyncio.gather(*calling)
+
+    async def until_served(self, name: str) -> None:
+        """Call a model until a call succeeds. Raises BenchFailed with what the gateway has said."""
+        began = time.monotonic()
+        while time.monotonic() - began < _PATIENCE_S:
+            reply = await self.gateway.chat(self.client, name, MASTER)
+            if reply.is_success:
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+        said = "".join(f"\n  {line}" for line in self.gateway.said)
+        raise BenchFailed(
+            f"{self.found.kind} · {self.found.mode}: {name} is not served within {_PATIENCE_S:g} s:"
+            f" {reply.status_code} {reply.text}\nthe gateway's last lines:{said}"
+        )
+
+    def _change(self, number: int) -> None:
+        """Rotate the key of the model that stays, by turns in the file and in its variable; replace
+        the other model, and give the first a second deployment now and then.
+        """
+        key = "os.environ/ROTATED" if number % 2 else _key(number)
+        entries: list[dict[str, Any]] = [model("kept", self.address, key)]
+        if number % 3 == 0:
+            entries.append(model("kept", self.address, _key(number)))
+        entries.append(model(f"new-{number}", self.address, _key(number)))
+        self.gateway.write(entries, {"ROTATED": _key(number)})
+
+    async def _call_on(self) -> None:
+        """Call the model that stays until told to stop; look at the key that the provider got."""
+        while not self._stop.is_set():
+            oldest, before = self.in_force, len(self.provider.seen)
+            words = f"call {next(_NUMBERS)} of many"
+            try:
+                reply = await self.gateway.chat(self.client, "kept", MASTER, words)
+            except httpx.HTTPError as error:
+                self.found.failures.append(repr(error))
+                continue
+            self.found.calls += 1
+            if reply.status_code != _OK:
+                self.found.failures.append(f"{reply.status_code} {reply.text}")
+            for each in self.provider.seen[before:]:
+                if words.encode() in each.body:
+                    shown = int(each.headers["authorization"].rpartition("-")[2])
+                    self.found.stale += shown < oldest
 
 
 def _key(number: int) -> str:
     return f"key-{number}"
-
-
-async def _call_on(
-    gateway: Gateway,
-    client: httpx.AsyncClient,
-    found: Outcome,
-    provider: Server,
-    in_force: list[int],
-    stop: asyncio.Event,
-) -> None:
-    """Call the model that stays until told to stop, and look at the key that the provider got."""
-    while not stop.is_set():
-        oldest, before = in_force[0], len(provider.seen)
-        words = f"call {next(_NUMBERS)} of many"
-        try:
-            reply = await gateway.chat(client, "kept", MASTER, words)
-        except httpx.HTTPError as error:
-            found.failures.append(repr(error))
-            continue
-        found.calls += 1
-        if reply.status_code != _OK:
-            found.failures.append(f"{reply.status_code} {reply.text}")
-        for each in provider.seen[before:]:
-            if words.encode() in each.body:
-                shown = int(each.headers["authorization"].rpartition("-")[2])
-                found.stale += shown < oldest
-
-
-async def _until_served(gateway: Gateway, client: httpx.AsyncClient, name: str) -> None:
-    began = time.monotonic()
-    while time.monotonic() - began < _PATIENCE_S:
-        reply = await gateway.chat(client, name, MASTER)
-        if reply.is_success:
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-    raise BenchFailed(f"{name} is not served: {reply.status_code} {reply.text}")
 
 
 if __name__ == "__main__":

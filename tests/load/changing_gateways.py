@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tests.load.proc import Group, groups_of
 
 MASTER = "sk-1234"
 _COMMAND = (sys.executable, "-m", "tollgate.commands.main")
+_KEPT_LINES = 40
 _ANSWER = {
     "id": "c1",
     "choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}],
@@ -53,12 +55,16 @@ def model(name: str, address: str, key: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway. `file`: its configuration; `ours`: its section `tollgate`."""
+    """A running gateway.
+
+    `file`: its configuration; `ours`: its section `tollgate`. `said`: its last lines.
+    """
 
     url: str
     file: Path
     supervisor: int
     ours: Mapping[str, Any]
+    said: deque[str]
 
     def write(
         self, models: Iterable[Mapping[str, Any]], variables: Mapping[str, str] | None = None
@@ -93,18 +99,18 @@ async def changing_gateway(
     _write(file, models, ours)
     url = f"http://127.0.0.1:{port}"
     if kind is Kind.UP:
-        async with _command("up", file, "ready: http") as supervisor:
-            yield Gateway(url, file, supervisor, ours)
+        async with _command("up", file, "ready: http") as (supervisor, said):
+            yield Gateway(url, file, supervisor, ours, said)
         return
     printed = folder / "envoy.yaml"
-    async with _command("serve", file, "ready: grpc") as supervisor:
+    async with _command("serve", file, "ready: grpc") as (supervisor, said):
         printing = await asyncio.create_subprocess_exec(
             *_COMMAND, "envoy-config", "--config", str(file), "--output", str(printed)
         )
         if await printing.wait() != 0:
             raise BenchFailed("envoy-config failed")
         async with running_envoy(printed, port, {}):
-            yield Gateway(url, file, supervisor, ours)
+            yield Gateway(url, file, supervisor, ours, said)
 
 
 def _settings(kind: Kind, mode: str, folder: Path, port: int) -> dict[str, Any]:
@@ -142,26 +148,33 @@ def _write(
 
 
 @asynccontextmanager
-async def _command(name: str, file: Path, ready: str) -> AsyncIterator[int]:
-    """Run a command until it says that it is ready; gives its process id."""
+async def _command(name: str, file: Path, ready: str) -> AsyncIterator[tuple[int, deque[str]]]:
+    """Run a command until it says that it is ready; gives its process id, and its last lines."""
     process = await asyncio.create_subprocess_exec(
         *_COMMAND,
         name,
         "--config",
         str(file),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
+    said: deque[str] = deque(maxlen=_KEPT_LINES)
     reading = None
     try:
         while not (line := (await process.stdout.readline()).decode()).startswith(ready):
             if not line:
-                raise BenchFailed(f"tollgate {name} ended")
-        reading = asyncio.create_task(process.stdout.read())
-        yield process.pid
+                raise BenchFailed("\n  ".join((f"tollgate {name} ended", *said)))
+            said.append(line.rstrip())
+        reading = asyncio.create_task(_keep_reading(process.stdout, said))
+        yield process.pid, said
     finally:
         process.terminate()
         await process.wait()
         if reading is not None:
             await reading
+
+
+async def _keep_reading(stream: asyncio.StreamReader, said: deque[str]) -> None:
+    while line := await stream.readline():
+        said.append(line.decode(errors="replace").rstrip())
