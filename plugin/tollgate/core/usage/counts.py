@@ -117,7 +117,7 @@ def _whole(value: object) -> int:
 
 
 def _digits(text: str) -> int:
-    text = text.strip()
+    text = text.strip().removesuffix(".0")
     if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     return DAMAGED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from types import MappingProxyType
 
 from tollgate.core.calls.usage import Usage
@@ -30,6 +31,17 @@ _BLANKS = b" \t\r\n\xef\xbb\xbf\x1e"
 _DOCUMENT, _MARKUP = b"{[", b"<"
 # First letters of data:, event:, id:, retry:, and of comments.
 _FIELDS_OF_SSE = b"deir:"
+_PLAIN = _DOCUMENT + _MARKUP + _FIELDS_OF_SSE
+# How a stream of events begins where a reply may also be text or sound.
+_EVENTS_BEGIN = (
+    b"data: {",
+    b"data:{",
+    *(b"event:%b%b." % each for each in product((b" ", b""), (b"transcript", b"speech"))),
+)
+# A frame of less than 16 MiB begins with this byte, and no text does.
+_FRAME_BEGINS = 0
+# Bytes of a body kept until the first of them are decompressed.
+_UNDECODED_BYTES = 4096
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -62,6 +74,9 @@ class UsageReader:
             self._choose_by_type() if decoder is not None else Blind(self._shown.pass_over)
         )
         self._broken = False
+        self._decoded = False
+        self._undecoded = b""
+        self._head = b""
         # Takes a chunk and returns what the client may see now: the chunk itself unless something
         # is hidden. An attribute, because a method that delegates to the machine's costs a tenth of
         # an event.
@@ -73,18 +88,19 @@ class UsageReader:
 
     def _choose_by_type(self) -> Machine | None:
         """Return the machine that the content type requires; None if the first byte decides."""
-        if _EVENT_STREAM.fullmatch(self._kind):
-            return EventStream(self._api, self._tally, self._shown)
         if _SOUND.fullmatch(self._kind):
             return Blind(self._shown.read_sound)
         if _PICTURE.fullmatch(self._kind):
             return Blind(self._shown.read_picture)
         return None
 
-    def _choose_by_byte(self, first: int) -> Machine:
-        """Return the machine for a body with this first byte, whatever its content type says."""
-        api, shown = self._api, self._shown
+    def _choose_by_byte(self, begun: bytes) -> Machine:
+        """Return the machine for a body that begins so, whatever its content type says."""
+        api, shown, first = self._api, self._shown, begun[0]
         ndjson = _NDJSON.fullmatch(self._kind) is not None
+        other = api.output.plain_text or api.output.binary
+        if first == _FRAME_BEGINS and not other:
+            return EventStream(api, self._tally, shown)
         if first in _DOCUMENT and not ndjson:
             return Json(api, self._tally, shown)
         if ndjson:
@@ -93,24 +109,36 @@ class UsageReader:
             return Events(api, self._tally, shown, SSE, hide=self._hide)
         if first in _MARKUP:
             return Blind()  # for instance the error page of a proxy in between
-        if api.output.plain_text:
-            return Blind(shown.read_plain_text)
-        if api.output.binary:
-            return Blind(shown.read_sound)
+        if other and not begun.startswith(_EVENTS_BEGIN):
+            return Blind(shown.read_plain_text if api.output.plain_text else shown.read_sound)
         if first in _FIELDS_OF_SSE:
             self._tally.stream = True
             return Events(api, self._tally, shown, SSE, hide=self._hide)
+        if _EVENT_STREAM.fullmatch(self._kind):
+            return EventStream(api, self._tally, shown)
         return Json(api, self._tally, shown)
 
     def _feed_first(self, chunk: bytes) -> bytes:
         """Read the first bytes and choose the machine."""
-        begun = chunk.lstrip(_BLANKS)
+        head = self._head + chunk
+        begun = head.lstrip(_BLANKS)
         if not begun:
             return chunk
-        self._machine = self._choose_by_byte(begun[0])
+        if self._may_begin_events(begun):
+            self._head = head
+            return chunk
+        self._machine = self._choose_by_byte(begun)
         if self.feed == self._feed_first:
             self.feed = self._machine.feed
-        return self._machine.feed(chunk)
+        passed = self._machine.feed(head)
+        return chunk if self._head else passed
+
+    def _may_begin_events(self, begun: bytes) -> bool:
+        """Return whether more bytes have to tell events from text or sound."""
+        output = self._api.output
+        return (output.plain_text or output.binary) and any(
+            each.startswith(begun) and each != begun for each in _EVENTS_BEGIN
+        )
 
     @property
     def finished(self) -> bool:
@@ -118,19 +146,41 @@ class UsageReader:
         return self._tally.done
 
     def _feed_encoded(self, decoder: Decoder, chunk: bytes) -> bytes:
-        if not self._broken:
-            try:
-                for piece in decoder.decode(chunk):
-                    if self._machine is None:
-                        self._feed_first(piece)
-                    else:
-                        self._machine.feed(piece)
-            except DecodeError:
-                self._broken = True
+        if self._broken:
+            self._shown.pass_over(chunk)
+            return chunk
+        if not self._decoded:
+            self._undecoded = (self._undecoded + chunk)[:_UNDECODED_BYTES]
+        try:
+            for piece in decoder.decode(chunk):
+                self._decoded = True
+                self._feed_decoded(piece)
+        except DecodeError:
+            self._go_on_undecoded(chunk)
         return chunk
+
+    def _feed_decoded(self, piece: bytes) -> None:
+        if self._machine is None:
+            self._feed_first(piece)
+        else:
+            self._machine.feed(piece)
+
+    def _go_on_undecoded(self, chunk: bytes) -> None:
+        """Read a body as it is if it was never compressed; otherwise count what remains of it."""
+        begun = self._undecoded.lstrip(_BLANKS)
+        if not self._decoded and begun[:1] and begun[0] in _PLAIN:
+            # Bytes beyond the bound are those of this chunk, since a decoder fails early.
+            self.feed = self._feed_first
+            self._feed_first(self._undecoded if len(chunk) < len(self._undecoded) else chunk)
+            return
+        self._broken = True
+        self._shown.pass_over(chunk)
 
     def finish(self) -> bytes:
         """End the body; return what the client has not seen yet."""
+        if self._machine is None and self._head:
+            self._machine = self._choose_by_byte(self._head.lstrip(_BLANKS))
+            self._machine.feed(self._head)
         if self._machine is None:
             return b""
         return self._machine.finish()

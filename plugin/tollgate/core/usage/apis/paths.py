@@ -86,8 +86,8 @@ class Path:
 class Condition:
     """A test on a document: the path has a value.
 
-    The value must be the given string, or anything but null if none is given. `empty` negates: true
-    if there is nothing, or an empty list.
+    The value must be the given string (`true` also means the boolean), or anything but null if none
+    is given. `empty` negates: true if there is nothing, or an empty list.
     """
 
     path: Path
@@ -100,7 +100,7 @@ class Condition:
         if self.empty:
             return not any(found)
         if self.value is not None:
-            return self.value in found
+            return self.value in found or (self.value == "true" and True in found)
         return any(item is not None for item in found)
 
 

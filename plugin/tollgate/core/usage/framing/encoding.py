@@ -18,6 +18,7 @@ MAX_DECODED_BYTES = 64 * 1024 * 1024
 # unreasonable ones.
 ZSTD_WINDOW_LOG_MAX = 23
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_DOCUMENT = b"{["
 
 
 class Decoder(Protocol):
@@ -58,6 +59,9 @@ class _Zlib:
                 self._head = chunk
                 return
             self._head = None
+            if chunk[0] in _DOCUMENT:
+                # As raw deflate it would begin with a byte above ASCII, so it is plain JSON.
+                raise zlib.error("is not compressed")
             if not _has_header(chunk):
                 self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         while chunk:

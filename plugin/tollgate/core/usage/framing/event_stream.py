@@ -24,7 +24,7 @@ class EventStream:
     """The machine for AWS event stream frames.
 
     A frame longer than the bound is skipped: frames with usage are short, so a long one shows
-    output.
+    output. What follows a length that cannot be right is counted by its bytes.
     """
 
     def __init__(self, api: Api, tally: Tally, shown: Shown) -> None:
@@ -37,6 +37,7 @@ class EventStream:
 
     def feed(self, data: bytes) -> bytes:
         if self._garbage:
+            self._shown.pass_over(data)
             return data
         skipped = min(self._skip_bytes, len(data))
         self._skip_bytes -= skipped
@@ -57,6 +58,7 @@ class EventStream:
         start, end = _PRELUDE.size + headers_bytes, total_bytes - _CHECKSUM_BYTES
         if total_bytes > _MAX_FRAME_BYTES or start > end:
             self._garbage = True
+            self._shown.pass_over(self._rest)
             self._rest.clear()
             return False
         if total_bytes > MAX_KEPT_BYTES:
