@@ -26,7 +26,6 @@ from tollgate.core.limits.accounts import (
     place_of,
 )
 from tollgate.core.limits.algorithms import algorithm_of
-from tollgate.core.limits.limit import METERS
 from tollgate.core.limits.period import current
 from tollgate.ports import LedgerQuery
 from tollgate.ports.event_ports import PlacedRefusal, RefusalPlace, matches
@@ -160,7 +159,7 @@ class MemoryCounters:
         scope.by_model[reservation.model] += cost
         for quota in account.limits:
             hold = holds.get(quota.hold_group, 0)
-            used = cost if quota.meter is Meter.USD else METERS[quota.meter].used(settlement.usage)
+            used = settlement.counted(quota.hold_group, reservation)
             if quota.meter is Meter.CALLS or quota.meter is Meter.REQUESTS:
                 pass  # a lease is given back, a request is counted at admission
             elif quota.seconds:

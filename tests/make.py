@@ -97,5 +97,7 @@ def reservation(identity: str, *accounts: Account, tokens: int = 30, cost: int =
     )
 
 
-def settlement(tokens: int = 0, cost: int = 0) -> Settlement:
-    return Settlement(Usage(input_tokens=tokens, certainty=Certainty.EXACT), cost, 200, "test")
+def settlement(
+    tokens: int = 0, cost: int = 0, certainty: Certainty = Certainty.EXACT
+) -> Settlement:
+    return Settlement(Usage(input_tokens=tokens, certainty=certainty), cost, 200, "test")

@@ -159,6 +159,7 @@ def _judged(
     strict = UnderStrict(
         sum(outcome is Outcome.REFUSED for _, outcome in under_strict),
         sum(nanousd for call, nanousd, _ in charged(books) if call >= FIRST_STRICT_CALL),
+        sum(served[call.number] for call, _ in under_strict),
         STRICT_NANOUSD,
     )
     refused = sum(outcome is Outcome.REFUSED for _, outcome in under_shadow)

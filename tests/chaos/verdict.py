@@ -80,20 +80,21 @@ def compared(served: Mapping[int, int], charged: Iterable[tuple[int, int, str]])
 
 @dataclass(frozen=True, slots=True)
 class UnderStrict:
-    """Calls of a key whose budget is strict: how many were refused, what all of them were charged,
-    and what they were allowed to cost.
-
-    What a provider that died had read is charged to nobody, so its own count is no measure here.
+    """Calls of a key whose budget is strict: how many were refused, what the ledger charged all of
+    them, what the provider served, and what they were allowed to cost.
     """
 
     refused: int
     charged_nanousd: int
+    served_nanousd: int
     amount_nanousd: int
 
     @property
     def over_nanousd(self) -> int:
-        """How far the budget was exceeded."""
-        return max(0, self.charged_nanousd - self.amount_nanousd)
+        """How far the budget was exceeded, by the ledger or by the provider's own count."""
+        return max(
+            0, self.charged_nanousd - self.amount_nanousd, self.served_nanousd - self.amount_nanousd
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def table(title: str, results: Iterable[Result]) -> Table:
         " served, of what was served; by certainty: calls, and their part of it. Calls are held at"
         " 64 tokens of output, and have 22 on average. Left: reservations, leases, slots and holds"
         " after the lease time. Strict: calls of a key with a strict budget, which it comes to the"
-        " edge of: refused, and by how much the charges exceed it. Kept:"
+        " edge of: refused, and by how much it is exceeded, by the charges or by what was served."
+        " Kept:"
         " the ledger is the spend of each scope, nothing is left, each call is settled once, the"
         " strict budget is not exceeded, and a limit in shadow mode that no call fits has refused"
         " none."

@@ -9,8 +9,8 @@ from tests.make import DOLLAR, KEY, TEAM, account_of, reservation
 from tollgate.core.calls import reservation_text
 from tollgate.core.calls.passed_limits import Passage, levels_before
 from tollgate.core.calls.records import Record, record
-from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.calls.usage import Usage
+from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
+from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.limits.accounts import Account, Enforcement, Meter, Period, Quota, Scope
 
 MONTH = Period(0, 1_800_000_000_000_000 - 5_000_000, 1_800_000_000_000_000 + 10**13)
@@ -104,6 +104,20 @@ async def test_a_limit_in_shadow_mode_is_told_as_one(bench: Bench) -> None:
     levels = levels_before(await bench.counters.reserve(held))
     told = record(structs.replace(held, levels=levels), Settlement(USED, 1, 200, "test")).passages
     assert [each.limit.shadow for each in told] == [True]
+
+
+async def test_a_strict_limit_tells_the_worst_case_that_it_keeps(bench: Bench) -> None:
+    """Of a call whose bill nobody knows; of others what they used."""
+    strict = Account(KEY, (Quota(Meter.TOKENS, 900, 60, enforcement=Enforcement(strict=True)),))
+    told = []
+    for number, certainty in enumerate((Certainty.PARTIAL, Certainty.EXACT)):
+        held = reservation(f"r{number}", account_of(TEAM, tpm=900), strict)
+        held = structs.replace(held, worst=WorstCase(100, 100, 90))
+        levels = levels_before(await bench.counters.reserve(held))
+        ended = Settlement(structs.replace(USED, certainty=certainty), 1, 200, "test")
+        assert await bench.counters.settle(held, ended) is not None
+        told.append(record(structs.replace(held, levels=levels), ended).passages)
+    assert [amounts(each, "used") for each in told] == [[120, 200], [120, 120]]
 
 
 async def test_a_call_whose_lease_expired_tells_no_levels(bench: Bench) -> None:

@@ -9,7 +9,8 @@ from msgspec import structs
 from tests.contract.conftest import Bench
 from tests.make import KEY, TEAM, reservation, settlement
 
-from tollgate.core.calls.reservation import Reservation, WorstCase
+from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
+from tollgate.core.calls.usage import Certainty
 from tollgate.core.limits.accounts import (
     ENFORCED,
     Account,
@@ -21,6 +22,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
 )
 from tollgate.core.limits.amended import trickle_of
+from tollgate.core.limits.bucket import units
 
 STRICT = Enforcement(strict=True)
 DAY_US = 86_400_000_000
@@ -71,6 +73,36 @@ async def test_five_hundred_at_the_edge_of_a_strict_limit_do_not_pass_it(
     await bench.counters.settle_all([(each, settlement(7, 7)) for each in admitted])
     left = await bench.counters.reserve(worst("last", 7, limited))
     assert (left.refused, left.only_held) == (0, False)
+
+
+UNSURE = [
+    (settlement(7, 7, Certainty.PARTIAL), 600),
+    (settlement(7, 7, Certainty.ESTIMATED), 600),
+    (settlement(7, 7, Certainty.EXPIRED), 600),
+    (settlement(700, 700, Certainty.PARTIAL), 700),
+    (settlement(0, 0, Certainty.NONE), 0),
+    (structs.replace(settlement(0, 0, Certainty.NONE), unanswered=True), 600),
+    (settlement(7, 7), 7),
+]
+
+
+@pytest.mark.parametrize("limited", LIMITS)
+@pytest.mark.parametrize(("ended", "counted"), UNSURE)
+async def test_a_strict_limit_keeps_what_a_provider_may_bill(
+    bench: Bench, limited: Account, ended: Settlement, counted: int
+) -> None:
+    """The worst case, unless the provider told the usage. Other limits count what is believed."""
+    loose = Account(TEAM, (Quota(limited.limits[0].meter, 1000, 0, "ever"),))
+    call = worst("first", 600, loose, limited)
+    assert (await bench.counters.reserve(call)).refused is None
+    assert await bench.counters.settle(call, ended) is not None
+    standing = await bench.counters.peek(call.organization, call.accounts)
+    believed = (
+        ended.cost_nanousd if limited.limits[0].meter is Meter.USD else (ended.usage.total_tokens)
+    )
+    size = units(limited.limits[0].seconds) if limited.limits[0].seconds else 1
+    assert [each.used for each in standing.balances] == [(believed,), (counted * size,)]
+    assert standing.balances[1].held == (0,)
 
 
 async def test_other_limits_hold_the_estimate(bench: Bench) -> None:

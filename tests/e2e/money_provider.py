@@ -30,6 +30,7 @@ _CODINGS: Mapping[str, Callable[[bytes], bytes]] = {
 class Provider:
     """Replies by row id, which is the first part of the path that a request asks for.
 
+    A reply that `hangs_up` is none: the connection ends instead.
     `next`: replies that come first, in their order, before the one that stays.
     `arrived`: how many requests of each row came, counted when their headers did.
     """
@@ -66,6 +67,8 @@ class Provider:
         await _skip_body(reader, head.lower())
         reply = self.next[row].popleft() if self.next[row] else self.replies[row]
         await asyncio.sleep(reply.get("delay_ms", 0) / 1000)
+        if reply.get("hangs_up"):
+            return False
         for piece in _pieces(reply):
             if isinstance(piece, bytes):
                 writer.write(piece)

@@ -1,5 +1,5 @@
-"""A request that Envoy refuses although it was admitted never reached a provider: what it held is
-free at once, and it costs nothing.
+"""What a call costs that got no answer: nothing if no provider got it, which frees what it held at
+once, and what the provider may bill for it where that is not known.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.e2e.envoy_lab import Gate, free_port, lab, running_envoy
-from tests.e2e.gateway import CONFIG, bearer, gateway
+from tests.e2e.gateway import CONFIG, Gateway, bearer, gateway
 from tests.e2e.money_provider import Provider
 from tests.e2e.own_envoy import own_envoy, serving
 
@@ -203,3 +203,69 @@ async def test_a_call_that_a_full_breaker_refuses_costs_nothing(tmp_path: Path, 
         assert (refused, passed, then) == ([503] * 3, [200, 200], 200)
         assert sorted(each["usage"] for each in records) == ["exact", "none", "none", "none"]
         assert (await running.info(key))["spend"] == 0.000003
+
+
+UNANSWERED = """
+model_list:
+  - model_name: hangs-up
+    litellm_params: &priced
+      model: openai/hangs-up
+      api_base: http://127.0.0.1:{port}/hangs-up/v1
+      api_key: provider-key
+      input_cost_per_token: 0.000001
+      output_cost_per_token: 0.000002
+  - model_name: silent
+    litellm_params:
+      <<: *priced
+      model: openai/silent
+      api_base: http://127.0.0.1:{port}/silent/v1
+      timeout: 1
+general_settings: {{master_key: sk-1234}}
+"""
+
+
+async def record_of(running: Gateway, key: str) -> dict[str, Any]:
+    """The record of a key's only call, which the access log settles in both modes."""
+    for _ in range(200):
+        if found := await running.records(api_key=key):
+            return found[0]
+        await asyncio.sleep(0.02)
+    raise AssertionError("the call was never settled")
+
+
+@pytest.mark.parametrize("mode", ["grpc", "native"])
+async def test_a_call_that_was_never_answered_is_kept_by_strict_limits(
+    tmp_path: Path, mode: str
+) -> None:
+    """The provider may bill what it read before it hung up. Other limits count nothing then; where
+    Envoy waited no longer, all of them count what a client's leaving costs.
+    """
+    replies = {"hangs-up": {**SLOW, "delay_ms": 50, "hangs_up": True}, "silent": SLOW}
+    strict = {"meter": "usd", "amount": 1, "strict": True}
+    spent, kept, told = {}, {}, {}
+    async with (
+        Provider(replies=replies).serving() as provider,
+        gateway(tmp_path, UNANSWERED.format(port=provider.port), "--mode", mode) as running,
+    ):
+        for model in replies:
+            key = await running.key(max_budget=1, limits=[strict])
+            body = {
+                "model": model,
+                "max_tokens": 100,
+                "messages": [{"role": "user", "content": "hi"}],
+            }
+            reply = await running.client.post(
+                f"{running.url}/v1/chat/completions", json=body, headers=bearer(key)
+            )
+            record = await record_of(running, key)
+            told[model] = reply.status_code, record["usage"], record["status"]
+            spent[model] = (await running.info(key))["spend"]
+            limits = (
+                await running.client.get(f"{running.url}/v1/usage", headers=bearer(key))
+            ).json()["limits"]
+            kept[model] = next(each["used"] for each in limits if each["strict"])
+    assert provider.arrived == {"hangs-up": 1, "silent": 1}
+    assert told == {"hangs-up": (503, "none", 503), "silent": (504, "partial", 504)}
+    assert spent["hangs-up"] == 0
+    assert 0.0002 < spent["silent"] < kept["silent"]
+    assert kept["hangs-up"] == kept["silent"]

@@ -46,6 +46,7 @@ class Ended(Struct, frozen=True):
     - `hidden_tokens`: output that was reported but not shown; None if unknown.
     - `lacks`: what is missing from `usage`.
     - `most_shown_tokens`: the most that a reply of known length can have shown.
+    - `unanswered`: the provider got the whole request, and its answer never came.
     """
 
     reservation: Reservation
@@ -55,6 +56,7 @@ class Ended(Struct, frozen=True):
     hidden_tokens: int | None = None
     lacks: Lacks = Lacks.NOTHING
     most_shown_tokens: int = 0
+    unanswered: bool = False
 
 
 class Metering:
@@ -197,7 +199,16 @@ class Metering:
         cost_nanousd = min(cost_nanousd, MAX_EXACT)
         named = usage.reply_model
         other = named is not None and self._is_other(reservation, named)
-        return Settlement(usage, cost_nanousd, ended.status, ended.by, charged, told, other)
+        return Settlement(
+            usage,
+            cost_nanousd,
+            ended.status,
+            ended.by,
+            charged,
+            told,
+            other,
+            ended.unanswered,
+        )
 
     def _is_other(self, reservation: Reservation, told: str) -> bool:
         """Return whether a reply names a model other than its deployment's.
@@ -351,13 +362,16 @@ def used_unseen(
     *,
     reached_provider: bool,
     complete: bool,
+    timed_out: bool = False,
 ) -> Usage:
     """Return what to charge for a call whose reply nobody read.
 
     Its client left before the reply, or metering failed open. Status 0: there was no reply.
     `seen_output_tokens`: what it may have shown; the rest of its output is added later.
+    `timed_out`: Envoy waited no longer for the provider, which looks to the provider as if the
+    client had left.
     """
-    if not reached_provider or status >= 400:
+    if not reached_provider or (status >= 400 and not timed_out):
         return NO_USAGE
     certainty = Certainty.ESTIMATED if complete else Certainty.PARTIAL
     output_tokens = min(seen_output_tokens, reservation.output_tokens)

@@ -10,6 +10,7 @@ complete, and how long it was.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 
 from google.protobuf.message import DecodeError
@@ -43,6 +44,9 @@ _AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details:
 # any other value for a provider's reply says how it was cut.
 _WHOLE = "via_upstream"
+# How such a value begins where the provider had answered, or where nobody waited for it any more.
+_CUT = ("upstream_reset_after_response_started", "downstream")
+_TIMED_OUT = re.compile("timeout|duration")
 _BY = "access_log"
 
 
@@ -123,7 +127,7 @@ class AccessLog:
             return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
         status, name = entry.response.response_code.value, find_meter(metadata)
-        if not reached or status == 0 or name is None:
+        if not reached or status == 0 or name is None or _is_unanswered(entry.response):
             return _unread(entry, reservation)
         return _read_natively(
             self._readers[name], reservation, usage_fields(metadata), entry.response
@@ -173,12 +177,29 @@ def _version(node: Node) -> str:
 def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
     """Return the end of a call whose reply was not read to its end, by Envoy's byte counts."""
     response = entry.response
-    status, whole = response.response_code.value, response.response_code_details == _WHOLE
-    seen_tokens = _seen(reservation, response).output_tokens if status else 0
-    reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
-    usage = used_unseen(reservation, seen_tokens, status, reached_provider=reached, complete=whole)
-    lacks = Lacks.HIDDEN if status and reservation.stream and not whole else Lacks.OUTPUT
-    return Ended(reservation, usage, status, _BY, lacks=lacks)
+    status, details = response.response_code.value, response.response_code_details
+    whole, unanswered = details == _WHOLE, _is_unanswered(response)
+    begun = status > 0 and not unanswered
+    usage = used_unseen(
+        reservation,
+        _seen(reservation, response).output_tokens if begun else 0,
+        status,
+        reached_provider=(
+            reached := entry.common_properties.HasField("time_to_last_upstream_tx_byte")
+        ),
+        complete=whole,
+        timed_out=unanswered and _TIMED_OUT.search(details) is not None,
+    )
+    lacks = Lacks.HIDDEN if begun and reservation.stream and not whole else Lacks.OUTPUT
+    return Ended(reservation, usage, status, _BY, lacks=lacks, unanswered=unanswered and reached)
+
+
+def _is_unanswered(response: HTTPResponseProperties) -> bool:
+    """Return whether an error is Envoy's own, since the provider had not answered."""
+    if response.response_code.value < 400:
+        return False
+    details = response.response_code_details
+    return details != _WHOLE and not details.startswith(_CUT)
 
 
 def _read_natively(

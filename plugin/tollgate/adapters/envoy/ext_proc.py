@@ -54,6 +54,11 @@ _DUPLEX: Final = ProcessingMode.FULL_DUPLEX_STREAMED
 _BodyMode: TypeAlias = ProcessingMode.BodySendMode.ValueType
 
 
+# Errors that may be Envoy's own, where the provider has not answered: its access log knows. Whoever
+# is charged nothing for an outage can be told so at once; a limit that keeps the worst case cannot.
+_TIMED_OUT: Final = 504
+_UNANSWERED: Final = frozenset({502, 503, _TIMED_OUT})
+
 _PASS: Final = UNCHANGED["response_body"]
 _PASS_END: Final = encoded(response_body=BodyResponse(), dynamic_metadata=SETTLED_FLAG)
 
@@ -231,6 +236,9 @@ class _Reply:
     def on_headers(self, message: HttpHeaders) -> Answer:
         headers = {each.key: each.raw_value.decode("latin-1") for each in message.headers.headers}
         self._status = int(headers.get(":status", "0"))
+        if self._may_be_unanswered():
+            self._settled = True  # by the access log
+            return UNCHANGED["response_headers"]
         if message.end_of_stream or self._status >= 400:
             # An error reports no usage and costs nothing, so there is nothing to read.
             return self._settled_headers()
@@ -299,6 +307,12 @@ class _Reply:
         said_so = self._reader is not None and self._reader.finished
         if said_so or (whole and self._begun and not self._in_part):
             self._settle_soon(complete=said_so)
+
+    def _may_be_unanswered(self) -> bool:
+        """Return whether the access log has to say what an error means."""
+        if self._reservation.worst is None:
+            return self._status == _TIMED_OUT
+        return self._status in _UNANSWERED
 
     def _passed(self, message: HttpBody) -> bytes:
         if self._duplex:

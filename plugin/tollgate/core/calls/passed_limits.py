@@ -11,6 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tollgate.core.calls.reservation import WorstCase
 from tollgate.core.limits import shared_bucket
 from tollgate.core.limits.accounts import Accounts, Meter, Quota, Standing
 from tollgate.core.limits.algorithms import settled_and_held
@@ -25,6 +26,7 @@ class LimitPassed(Struct, frozen=True, array_like=True, gc=False):
       for, as `1mo`; empty: for ever, or calls in flight.
     - `only_for`: the model that the limit is narrowed to.
     - `shadow`: it refuses nothing. `share`: it is the caller's share of the limit before it.
+    - `strict`: it holds the worst case.
     """
 
     payer: int
@@ -35,6 +37,7 @@ class LimitPassed(Struct, frozen=True, array_like=True, gc=False):
     only_for: str | None = None
     shadow: bool = False
     share: bool = False
+    strict: bool = False
 
     @property
     def window(self) -> str:
@@ -63,7 +66,7 @@ class Passage:
     - `payer`: whose limit it is, as `kind:id`.
     - `before`: what was used when the call was admitted; of parallel calls, those in flight.
     - `held`: what calls in flight set aside beside it then, this one included.
-    - `used`: what this call used.
+    - `used`: what the limit counted for this call: what it used, or the worst case (`kept`).
     - `after`: `before` and `used`. Calls that ended meanwhile are not in it, nor what a rate
       refilled.
     """
@@ -84,6 +87,8 @@ class Charged(Used, Protocol):
 
     @property
     def cost_nanousd(self) -> int: ...
+    @property
+    def kept(self) -> WorstCase | None: ...
 
 
 def limits_passed(accounts: Accounts) -> tuple[LimitPassed, ...]:
@@ -100,6 +105,7 @@ def limits_passed(accounts: Accounts) -> tuple[LimitPassed, ...]:
             account.scope.model,
             quota.enforcement.shadow,
             quota.share is not None,
+            quota.enforcement.holds_worst_case,
         )
         for account in accounts
         for number, quota in enumerate(account.limits)
@@ -132,9 +138,13 @@ def passages(
     found = []
     for limit, used, held in zip(passed, levels[::2], levels[1::2], strict=True):
         before, held = limit.settled_and_held(used, held)
-        found.append(Passage(payers[limit.payer], limit, before, held, _used(limit.meter, charged)))
+        found.append(Passage(payers[limit.payer], limit, before, held, _used(limit, charged)))
     return found
 
 
-def _used(meter: Meter, charged: Charged) -> int:
-    return charged.cost_nanousd if meter is Meter.USD else METERS[meter].used(charged)
+def _used(limit: LimitPassed, charged: Charged) -> int:
+    row = METERS[limit.meter]
+    used = charged.cost_nanousd if limit.meter is Meter.USD else row.used(charged)
+    if limit.strict and charged.kept is not None:
+        return max(used, row.estimated(charged.kept) + row.estimated_output(charged.kept))
+    return used

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.passed_limits import LimitPassed, Passage, limits_passed, passages
-from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
 from tollgate.core.calls.usage import Told
 from tollgate.core.limits.accounts import Accounts, ScopeKind, accounts_bytes
 from tollgate.core.memo import Memo
@@ -40,7 +40,8 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     `other_model`: the reply names a model other than the admitted one. `bill`: the price and the
     arithmetic. `shadow`: the limits in shadow mode that the call did not fit. `instead_of`: the
     model that was asked for, where a limit let another one serve. `passed`, `levels`: the limits
-    that it passed, and where they stood before it; empty of a call whose lease expired.
+    that it passed, and where they stood before it; empty of a call whose lease expired. `kept`: the
+    worst case that its strict limits count, where what the provider bills is not known.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Record(Told, frozen=True, omit_defaults=True, kw_only=True):
     instead_of: str = ""
     passed: tuple[LimitPassed, ...] = ()
     levels: tuple[int, ...] = ()
+    kept: WorstCase | None = None
 
     @property
     def passages(self) -> list[Passage]:
@@ -106,4 +108,5 @@ def record(reservation: Reservation, settlement: Settlement) -> Record:
         instead_of=reservation.instead_of,
         passed=_passed.get(reservation.accounts) if reservation.levels else (),
         levels=reservation.levels,
+        kept=reservation.worst if settlement.unsure else None,
     )

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.usage import Certainty, Usage
-from tollgate.core.limits.accounts import Accounts, Quota
+from tollgate.core.limits.accounts import Accounts, HoldGroup, Meter, Quota
 from tollgate.core.limits.limit import METERS
 
 
@@ -85,7 +85,8 @@ class Settlement(Struct, frozen=True):
 
     `told`: it is the provider's own figure, and the bill stands beside it.
 
-    `other_model`: the reply names another model than the one that was admitted.
+    `other_model`: the reply names another model than the one that was admitted. `unanswered`: the
+    provider got the whole request, and its answer never came.
     """
 
     usage: Usage
@@ -95,6 +96,27 @@ class Settlement(Struct, frozen=True):
     bill: Bill = NO_BILL
     told: bool = False
     other_model: bool = False
+    unanswered: bool = False
+
+    def counted(self, group: HoldGroup, reservation: Reservation) -> int:
+        """Return what limits of a group count for the call, whose reservation this settles.
+
+        Limits that hold the worst case keep it, unless the provider reported all of the usage or
+        never got the request: nobody else knows what it will bill.
+        """
+        row = METERS[group.meter]
+        used = self.cost_nanousd if group.meter is Meter.USD else row.used(self.usage)
+        if group.worst_case and self.unsure:
+            worst = reservation.worst or reservation
+            return max(used, row.estimated(worst) + row.estimated_output(worst))
+        return used
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the provider may bill more than the usage says."""
+        if self.usage.certainty is Certainty.NONE:
+            return self.unanswered
+        return self.usage.certainty is not Certainty.EXACT
 
     @property
     def certainty(self) -> Certainty:

@@ -22,9 +22,10 @@ from tollgate.adapters.envoy.access_log import AccessLog
 from tollgate.adapters.envoy.grpc.call import Limits, streaming
 from tollgate.adapters.envoy.grpc.own import OwnServer
 from tollgate.adapters.envoy.metadata import reservation_text
-from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.envoy_contract import EXT_PROC_NAMESPACE, METERED, SETTLED
+from tollgate.core.limits.accounts import Account, Enforcement, Meter, Quota
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.pricing import Price, Rates
 from tollgate.core.requests.catalog import Catalog
@@ -45,6 +46,7 @@ HELD = reservation(
 )  # estimated at 10 in and 20 out
 STREAM = structs.replace(HELD, stream=True)
 WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
+RESET, SILENT = "upstream_reset_before_response_started{remote_reset}", "stream_idle_timeout"
 
 
 def entry(
@@ -145,6 +147,11 @@ TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
         ),
         (entry(usage={}, status=500), HELD, (0, 0, "none")),
         (entry(status=503, reached=False, details="no_healthy_upstream"), HELD, (0, 0, "none")),
+        (entry(status=503, details=RESET), HELD, (0, 0, "none")),
+        (entry(usage={}, status=504, details=SILENT, body_bytes=900), HELD, (10, 20, "partial")),
+        (entry(STREAM, status=504, details=SILENT, body_bytes=9), STREAM, (10, 20, "partial")),
+        (entry(status=504, details="response_timeout", reached=False), HELD, (0, 0, "none")),
+        (entry(status=504, details=CUT), HELD, (0, 0, "none")),
         (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 20, "partial")),
         (entry(status=0, reached=False), HELD, (0, 0, "none")),
         (entry(usage=OPENAI, meter="ext_proc"), HELD, (10, 20, "estimated")),
@@ -157,6 +164,55 @@ async def test_a_request_is_charged_by_what_the_log_tells(
     hold them; nothing where nothing was reached, the provider failed, or nothing was served.
     """
     assert await charged(told, held) == paid
+
+
+STRICT = structs.replace(
+    reservation(
+        "r1",
+        Account(KEY, (Quota(Meter.TOKENS, 900, 0, "ever", enforcement=Enforcement(strict=True)),)),
+    ),
+    worst=WorstCase(40, 50, 90),
+)
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        (entry(STRICT, OPENAI), 7),
+        (entry(STRICT, status=500), 0),
+        (entry(STRICT, status=503), 0),
+        (entry(STRICT, status=503, reached=False, details="no_healthy_upstream"), 0),
+        (entry(STRICT, status=500, details=CUT), 0),
+        (entry(STRICT, status=429, details="downstream_remote_disconnect"), 0),
+        (entry(STRICT, status=503, details=RESET), 90),
+        (entry(STRICT, status=502, details="upstream_reset_before_response_started{}"), 90),
+        (entry(STRICT, status=504, details=SILENT), 90),
+        (entry(STRICT, status=0, details="downstream_remote_disconnect"), 90),
+        (entry(STRICT, {}, details=CUT, body_bytes=80), 90),
+        (entry(STRICT, {}, body_bytes=80), 90),
+    ],
+)
+async def test_a_strict_limit_keeps_the_worst_case_where_nobody_knows_the_bill(
+    told: HTTPAccessLogEntry, counted: int
+) -> None:
+    """A provider may bill a call that was cut, or that it never answered; not one that it refused
+    or never got.
+    """
+    log = Log()
+    await log.counters.reserve(STRICT)
+    await log.tell(told)
+    (balance,) = (await log.counters.peek(STRICT.organization, STRICT.accounts)).balances
+    assert (balance.used, balance.held) == ((counted,), (0,))
+
+
+async def test_an_expired_call_is_kept_by_a_strict_limit_at_its_worst() -> None:
+    """The estimate may be less than what the provider bills."""
+    log = Log()
+    await log.counters.reserve(STRICT)
+    log.clock.us += 61_000_000
+    await log.meter.settle_expired()
+    (balance,) = (await log.counters.peek(STRICT.organization, STRICT.accounts)).balances
+    assert balance.used == (90,)
 
 
 async def test_a_stream_cut_early_is_charged_by_its_length() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.fakes import MemoryCounters
 from tests.unit.adapters.envoy.ext_proc_door import (
     BODY,
@@ -25,9 +26,11 @@ from tests.unit.adapters.envoy.ext_proc_door import (
     told,
 )
 
-from tollgate.core.calls.reservation import Reservation, Settlement
+from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
 from tollgate.core.limits.accounts import Standing
 from tollgate.pb.ext_proc_pb2 import HttpBody, HttpHeaders, HttpTrailers, ProcessingMode
+
+STRICT = structs.replace(HELD, worst=WorstCase(40, 50, 90))
 
 
 async def test_a_json_reply_is_held_until_its_headers_can_tell_the_truth() -> None:
@@ -92,6 +95,32 @@ async def test_an_error_is_not_read() -> None:
     assert flags(answer) == {"settled"}
     assert put(await door.body(b"{}", end=True)) == [None]
     assert await door.charged(whole=True) == [(0, 0, "none")]
+
+
+@pytest.mark.parametrize(
+    ("held", "status", "left"),
+    [
+        (HELD, 504, True),
+        (HELD, 503, False),
+        (STRICT, 504, True),
+        (STRICT, 503, True),
+        (STRICT, 502, True),
+        (STRICT, 500, False),
+        (STRICT, 429, False),
+    ],
+)
+async def test_an_error_that_may_be_envoys_own_is_left_to_the_access_log(
+    held: Reservation, status: int, left: bool
+) -> None:
+    """Only Envoy knows whether the provider had answered. Where that makes no difference to what is
+    counted, the error is settled at once.
+    """
+    door = Door(held)
+    answer = await door.headers(JSON, status)
+    assert flags(answer) == (set() if left else {"settled"})
+    assert put(await door.body(b"{}", end=True)) == [None]
+    assert await door.hear(response_trailers=HttpTrailers()) is not None
+    assert await door.charged(whole=True) == ([] if left else [(0, 0, "none")])
 
 
 async def test_a_reply_without_a_body_is_settled_at_its_headers() -> None:

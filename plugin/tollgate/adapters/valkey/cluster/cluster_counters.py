@@ -225,7 +225,7 @@ class ClusterCounters(ValkeyCounters):
         own = self._is_own(part, reservation)
         batches = self._settling if own else self._settling_guests
         keyed = part.keyed
-        numbers = (*keyed.estimates(reservation), *keyed.used(settlement))
+        numbers = (*keyed.estimates(reservation), *keyed.used(reservation, settlement))
         name = stream_field(reservation.stream_id)
         texts = (reservation.id, b"", line_name(reservation.model), name)
         return await batches.of(part.place).add(

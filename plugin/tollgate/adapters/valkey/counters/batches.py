@@ -166,12 +166,9 @@ class Keyed(Struct, frozen=True):
                 found += (firm, output) if reservation.guessed else (firm + output, 0)
         return found
 
-    def used(self, settlement: Settlement) -> list[int]:
-        """Return what a call used of each meter."""
-        cost, usage = settlement.cost_nanousd, settlement.usage
-        return [
-            cost if each.group.meter is Meter.USD else each.row.used(usage) for each in self.counted
-        ]
+    def used(self, reservation: Reservation, settlement: Settlement) -> list[int]:
+        """Return what a call used of each meter, as its limits count it."""
+        return [settlement.counted(each.group, reservation) for each in self.counted]
 
 
 class Batch:
