@@ -95,7 +95,7 @@ def test_a_row_tells_calls_and_error_of_each_certainty_and_whether_all_was_kept(
                 Comparison(1000, 1020, shares, 0),
                 1,
                 ("broken",),
-                UnderStrict(4, 105, 100),
+                UnderStrict(4, 90, 105, 100),
             )
         ],
     ).rows[0]
