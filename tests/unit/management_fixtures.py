@@ -28,6 +28,7 @@ from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
 from tollgate.ports.history_ports import StreamedRecords
 from tollgate.reporting.levels import Levels
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
@@ -136,6 +137,7 @@ class FakeWatched:
 
     store_fault: str | None = None
     workers_fault: str | None = None
+    nearest: list[FullLimit] | None = field(default_factory=list)
 
     async def write_to_store(self) -> None:
         if self.store_fault is not None:
@@ -143,6 +145,9 @@ class FakeWatched:
 
     def why_nobody_decides(self) -> str | None:
         return self.workers_fault
+
+    def nearest_limits(self) -> list[FullLimit] | None:
+        return self.nearest
 
     def refused_change(self) -> list[str]:
         return []

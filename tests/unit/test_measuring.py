@@ -170,17 +170,50 @@ async def test_a_budget_that_starts_anew_before_it_is_empty_tells_no_time() -> N
     assert await fullest.look() == []
 
 
-async def test_rates_and_calls_in_flight_tell_how_full_they_are_and_no_time() -> None:
-    """They make room by themselves."""
+async def test_rates_tell_when_they_will_be_empty_and_calls_in_flight_do_not() -> None:
+    """Of a rate what calls use and the time refills, within its own window; nothing while it
+    drains. Calls in flight make room by themselves.
+    """
     fullest = Fullest(await names_of())
-    account = account_of(team("a"), rpm=4, parallel=4)
-    await fullest.use(account, 1, settled=False)
-    fullest.clock.us += 1
-    await fullest.look()
-    assert [(each.meter, each.share, each.empty_s) for each in fullest.told] == [
-        ("requests", 0.25, None),
-        ("calls", 0.25, None),
+    account = account_of(team("a"), rpm=60, parallel=100)
+    found = []
+    for calls in (20, 20, 0, 0, 40):
+        for _ in range(calls):
+            await fullest.use(account, 1, settled=False)
+        (rate,) = [each for each in await fullest.look() if each.meter == "requests"]
+        found.append((rate.used, rate.empty_s))
+        fullest.clock.us += MINUTE_US // 6
+    # Ten requests are refilled each ten seconds.
+    assert found == [(20, None), (30, 30.0), (20, None), (10, None), (40, 40.0)]
+    assert [each.empty_s for each in fullest.told if each.meter == "calls"] == [None]
+    for _ in range(30):
+        await fullest.use(account, 1, settled=False)
+    (used_up,) = [each for each in await fullest.look() if each.empty_s == 0]
+    assert (used_up.meter, used_up.used) == ("requests", 60)
+
+
+async def test_limits_that_will_be_used_up_come_before_fuller_ones_that_will_not() -> None:
+    """Soonest first; of those that are used up the one that stays so longest."""
+    fullest = Fullest(await names_of(), most=2)
+    begin_us = fullest.clock.us
+    soon_over = Period(0, begin_us, begin_us + 5 * MINUTE_US)
+    full, gone = budget_of("full", 10), budget_of("gone", 1)
+    slow, fast, brief = budget_of("slow", 90), budget_of("fast", 30), budget_of("b", 1, soon_over)
+    await fullest.use(full, 9 * DOLLAR)
+    for _ in range(2):
+        for account in (slow, fast):
+            await fullest.use(account, DOLLAR)
+        await fullest.look()
+        fullest.clock.us += MINUTE_US
+    told = await fullest.look()
+    assert [(each.name, each.empty_s) for each in told] == [
+        ("fast", 28 * 120.0),
+        ("slow", 88 * 120.0),
+        ("full", None),
     ]
+    await fullest.use(brief, DOLLAR)
+    await fullest.use(gone, DOLLAR)
+    assert [each.name for each in await fullest.look()] == ["gone", "b", "full"]
 
 
 async def test_the_scopes_that_are_read_are_bounded_and_the_idle_go() -> None:
@@ -198,15 +231,25 @@ async def test_the_scopes_that_are_read_are_bounded_and_the_idle_go() -> None:
 def test_prometheus_is_told_the_fullest_of_all_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each limit once, as the process saw it that saw it fullest; a broken file costs no more than
-    itself.
+    """Each limit once, as the process saw it that saw it fullest, with the time that another one
+    knows; a broken file costs no more than itself.
     """
-    for pid, limits in ((1, {"a": 0.5, "b": 0.1}), (2, {"a": 0.6, "c": 1.0})):
+    for pid, limits in ((1, {"a": 5, "b": 1, "d": 2}), (2, {"a": 6, "c": 10})):
         monkeypatch.setattr("os.getpid", lambda pid=pid: pid)
         FullestLimitsFile(tmp_path).write(
             [
-                FullLimit("key", name, "usd", "1d", "", share, 30.0 if name == "a" else None)
-                for name, share in limits.items()
+                FullLimit(
+                    scope="key",
+                    id=name,
+                    name=name,
+                    meter="usd",
+                    window="1d",
+                    only_for="",
+                    used=used,
+                    amount=10,
+                    empty_s=30.0 if name == "a" and used == 5 else None,
+                )
+                for name, used in limits.items()
             ]
         )
     (tmp_path / "fullest-3.json").write_text("[{]", encoding="utf-8")
@@ -216,8 +259,9 @@ def test_prometheus_is_told_the_fullest_of_all_processes(
         line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")
     ]
     assert lines == [
-        'tollgate_limit_used_ratio{meter="usd",model="",name="c",scope="key",window="1d"} 1.0',
         'tollgate_limit_used_ratio{meter="usd",model="",name="a",scope="key",window="1d"} 0.6',
+        'tollgate_limit_used_ratio{meter="usd",model="",name="c",scope="key",window="1d"} 1.0',
+        'tollgate_limit_used_ratio{meter="usd",model="",name="d",scope="key",window="1d"} 0.2',
         'tollgate_limit_empty_seconds{meter="usd",model="",name="a",scope="key",window="1d"} 30.0',
     ]
 

@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from time import time
 
-from msgspec import DecodeError
+from msgspec import DecodeError, structs
 from msgspec.json import decode, encode
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tollgate.reporting.measuring.fullest_limits import FullLimit
+from tollgate.reporting.measuring.fullest_limits import FullLimit, nearest
 
 # A process looks at levels every ten seconds while it serves anybody.
 _STALE_AFTER_S = 60.0
@@ -69,7 +69,7 @@ class FullestLimitsFile:
 
 
 class FullestLimitsCollector(Collector):
-    """Tells Prometheus the fullest limits of those that all processes have found."""
+    """The fullest limits of those that all processes have found, for Prometheus and the console."""
 
     def __init__(self, folder: Path, most: int) -> None:
         self._folder = folder
@@ -80,13 +80,14 @@ class FullestLimitsCollector(Collector):
         return (
             GaugeMetricFamily(
                 "tollgate_limit_used_ratio",
-                "How much is used of each of the fullest limits, 1 where nothing is left",
+                "How much is used of the limits that will be used up first, and of the fullest; 1"
+                " where nothing is left",
                 labels=_LABELS,
             ),
             GaugeMetricFamily(
                 "tollgate_limit_empty_seconds",
                 "Time until nothing is left of a limit at the rate of the last minutes; absent"
-                " where it starts anew before, or refills",
+                " where it starts anew before, or does not fill",
                 labels=_LABELS,
             ),
         )
@@ -96,21 +97,37 @@ class FullestLimitsCollector(Collector):
         used, empty = families = tuple(self.describe())
         assert isinstance(used, GaugeMetricFamily)
         assert isinstance(empty, GaugeMetricFamily)
-        for labels, limit in self._fullest():
+        told = set()
+        for limit in self.nearest():
+            labels = limit.scope, limit.name, limit.meter, limit.window, limit.only_for
+            if labels in told:
+                continue  # teams may share an alias, and series no labels
+            told.add(labels)
             used.add_metric(labels, limit.share)
             if limit.empty_s is not None:
                 empty.add_metric(labels, limit.empty_s)
         return families
 
-    def _fullest(self) -> Iterable[tuple[tuple[str, ...], FullLimit]]:
+    def nearest(self) -> list[FullLimit]:
+        """Return the limits that will be used up first, and behind them the fullest others.
+
+        Of a limit that several processes have found, the fullest is told, and when it will be used
+        up if any of them knows.
+        """
         found: dict[tuple[str, ...], FullLimit] = {}
         for file in self._folder.glob("fullest-*.json"):
             # A process may have ended, or be writing.
             with suppress(OSError, DecodeError):
                 if time() - file.stat().st_mtime < _STALE_AFTER_S:
                     for each in decode(file.read_bytes(), type=list[FullLimit]):
-                        name = each.scope, each.name, each.meter, each.window, each.only_for
-                        known = found.get(name)
-                        if known is None or known.share <= each.share:
-                            found[name] = each
-        return sorted(found.items(), key=lambda item: -item[1].share)[: self._most]
+                        name = each.scope, each.id, each.meter, each.window, each.only_for
+                        found[name] = _fuller(each, found.get(name, each))
+        return nearest(found.values(), self._most)
+
+
+def _fuller(one: FullLimit, other: FullLimit) -> FullLimit:
+    """Return the fuller of two looks at a limit, with the other's time if it has none."""
+    fuller, emptier = (one, other) if one.used >= other.used else (other, one)
+    if fuller.empty_s is None:
+        return structs.replace(fuller, empty_s=emptier.empty_s)
+    return fuller

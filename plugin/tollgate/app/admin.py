@@ -51,6 +51,7 @@ from tollgate.ports.event_ports import RefusalHistory
 from tollgate.ports.history_ports import History
 from tollgate.reporting.full_ledger import FullLedger
 from tollgate.reporting.levels import Levels
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.reports import Reports
 from tollgate.reporting.usage_sums import UsageSums
@@ -280,6 +281,10 @@ class GatewayHealth:
 
     def refused_change(self) -> list[str]:
         return [] if self._snapshot is None else self._snapshot.refused_faults()
+
+    def nearest_limits(self) -> list[FullLimit] | None:
+        collector = fullest_limits_collector(self._core.settings)
+        return None if collector is None else collector.nearest()
 
     def metrics(self) -> bytes:
         return generate_latest(_all_processes(self._core.settings))

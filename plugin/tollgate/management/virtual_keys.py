@@ -251,8 +251,15 @@ class Keys:
             yield [each for each in chunk if each.replaced_by is None]
 
     async def _stored(self, name: str) -> Stored[Key]:
-        """Return the key of a secret or hash, also of one that was replaced. Raises NotFound."""
-        found = await self._keys.get(as_hash(name))
+        """Return the key of a secret or hash, also of one that was replaced. Raises NotFound.
+
+        The first hash of a key stays its id, by which records name it, when its secret is gone.
+        """
+        found = await self._keys.find_stored(as_hash(name))
+        if found is None and as_hash(name) == name:
+            (found,) = await self._registry.keys_of_ids([name])
+        if found is None:
+            found = await self._keys.get(as_hash(name))
         if found.entity.replaced_by is None:
             return found
         return await self._keys.get(found.entity.replaced_by)

@@ -1,6 +1,4 @@
-"""Where limits stand: of entities, of all scopes that a key's calls meet, and of those that will be
-used up first.
-"""
+"""Where limits stand: of entities, and of all scopes that a key's calls meet."""
 
 from __future__ import annotations
 
@@ -14,12 +12,11 @@ from msgspec import structs
 from tollgate.core.callers.inherit import find_member_of, with_budget
 from tollgate.core.callers.rules import Caller, Policy, Upstream, scopes_of
 from tollgate.core.callers.scope_names import scope_name
-from tollgate.core.callers.scopes import KINDS_OF, Limited, scope_of
+from tollgate.core.callers.scopes import Limited, scope_of
 from tollgate.core.callers.share_names import divided
 from tollgate.core.entities import (
     BUDGETED,
     Budget,
-    Customer,
     Key,
     LimitSet,
     Member,
@@ -34,7 +31,6 @@ from tollgate.core.limits.accounts import (
     UPSTREAM,
     Account,
     Balance,
-    Meter,
     Quota,
     Scope,
     ScopeKind,
@@ -43,8 +39,6 @@ from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit_parts import expanded, folded
 from tollgate.core.requests.catalog import Catalog
 from tollgate.ports import Clock, Counters, Registry, entity_of
-
-_US_PER_HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +88,6 @@ class MetLevel:
         """
         kind = self.level.scope.kind
         return kind == ScopeKind.PROXY or kind in UPSTREAM
-
-
-@dataclass(frozen=True, slots=True)
-class Emptying:
-    """A limit of dollars, and when it will be used up at the rate of the last hour."""
-
-    level: Level
-    nanousd_an_hour: int
-    empty_us: int
 
 
 class Levels:
@@ -171,21 +156,6 @@ class Levels:
             for scope, limits in self._policy.upstreams.get(deployment.id, ())
         }
         return tuple(sorted(found.items(), key=lambda each: each[0].kind != ScopeKind.PROVIDER))
-
-    async def emptying(self, last_hour: dict[str, int], count: int) -> list[Emptying]:
-        """Return the limits of dollars that will be used up first at the rate of the last hour.
-
-        `last_hour`: nano-dollars by payer, as `kind:id`.
-        """
-        now_us, found = self._clock.now_us(), []
-        for levels in await self.of(await self._payers(list(last_hour))):
-            for level in levels:
-                rate = last_hour.get(f"{level.scope.kind}:{level.scope.id}", 0)
-                if level.quota.meter is Meter.USD and level.scope.model is None and rate > 0:
-                    wait_us = max(0, level.remaining) * _US_PER_HOUR // rate
-                    if level.resets_us is None or now_us + wait_us < level.resets_us:
-                        found.append(Emptying(level, rate, now_us + wait_us))
-        return sorted(found, key=lambda each: each.empty_us)[:count]
 
     async def _read(
         self,
@@ -256,22 +226,6 @@ class Levels:
             organization=budgeted[1] if organization else None,
             organization_member=employee,
         )
-
-    async def _payers(self, names: Sequence[str]) -> list[Limited]:
-        """Return those of some payers who are registered, but for members."""
-        found: list[Limited] = []
-        kind: Any
-        for kind in (Organization, Team, User, Customer, Key):
-            prefix = f"{KINDS_OF[kind].value}:"
-            ids = [each.removeprefix(prefix) for each in names if each.startswith(prefix)]
-            if ids:
-                stored = await (
-                    self._registry.keys_of_ids(ids)
-                    if kind is Key
-                    else self._registry.get(kind, ids)
-                )
-                found += [each.entity for each in stored if each is not None]
-        return found
 
 
 def _limits(entity: Limited) -> list[tuple[Scope, LimitSet]]:

@@ -25,14 +25,6 @@ from tollgate.ports.history_ports import (
 
 # A glance is cached for all visitors.
 _GLANCE_HOLDS_US = 15_000_000
-_PAYERS = (
-    Group.KEY,
-    Group.TEAM,
-    Group.USER,
-    Group.CUSTOMER,
-    Group.MEMBER,
-    Group.ORGANIZATION,
-)
 
 
 @dataclass(slots=True)
@@ -66,7 +58,6 @@ class Glance:
 
     - `yesterday_so_far`: until the same time of day.
     - `hours`: nano-dollars of each hour since the start of yesterday; the last hour is incomplete.
-    - `last_hour`: nano-dollars of the last 60 minutes by payer, as `kind:id`.
     """
 
     as_of_us: int
@@ -74,7 +65,6 @@ class Glance:
     yesterday: LedgerSums = field(default_factory=LedgerSums)
     yesterday_so_far: LedgerSums = field(default_factory=LedgerSums)
     hours: list[int] = field(default_factory=list)
-    last_hour: dict[str, int] = field(default_factory=dict)
 
     @property
     def begin_us(self) -> int:
@@ -192,13 +182,6 @@ class UsageSums:
         cut = LedgerQuery(since_us=same_hour_us, until_us=now_us - DAY_US)
         for row in await self.usage(cut, ()):
             glance.yesterday_so_far.add_sums(row.sums)
-        last_hour = LedgerQuery(since_us=now_us - HOUR_US + 1, until_us=now_us)
-        for kind in _PAYERS:
-            for row in await self.usage(last_hour, (kind,)):
-                if row.groups[0]:
-                    glance.last_hour[f"{kind.value}:{row.groups[0]}"] = row.sums.nanousd
-        for row in await self.usage(last_hour, ()):
-            glance.last_hour["proxy:proxy"] = row.sums.nanousd
         return glance
 
     async def _unrecorded(

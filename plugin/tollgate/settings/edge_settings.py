@@ -34,7 +34,13 @@ class MetricsSettings(OwnSection):
         examples=[{"team": 50, "key": 200}],
     )
     fullest_limits: int = Field(
-        10, ge=0, le=1000, description="how many of the fullest limits are told; 0: none"
+        10,
+        ge=0,
+        le=1000,
+        description=(
+            "how many limits are told that will be used up first, and how many of the fullest"
+            " others, by metrics, the console and `tollgate top`; 0: none"
+        ),
     )
     litellm: int = Field(
         0,

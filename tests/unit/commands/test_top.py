@@ -68,11 +68,13 @@ def test_the_screen_shows_refusals_by_limit() -> None:
     assert "dollars by model: none" in shown.get()
 
 
-def test_the_screen_shows_the_fullest_limits_and_when_they_will_be_empty() -> None:
-    """The fullest first; a rate has no such time."""
+def test_the_screen_shows_the_limits_that_will_be_used_up_first() -> None:
+    """Behind them the fullest of those that will not be."""
     limits = {
         ("team", "research", "usd", "30d", ""): (0.83, "7300"),
-        ("key", "laptop", "requests", "1m", ""): (0.5, None),
+        ("key", "laptop", "requests", "1m", ""): (0.9, None),
+        ("key", "phone", "tokens", "1m", ""): (0.95, None),
+        ("team", "support", "requests", "1m", ""): (0.2, "40"),
         ("user", "bob", "tokens", "1d", "gpt-4o"): (1.0, "0.0"),
     }
     lines = []
@@ -92,6 +94,8 @@ def test_the_screen_shows_the_fullest_limits_and_when_they_will_be_empty() -> No
     ]
     assert rows == [
         ["user bob", "tokens 1d gpt-4o", "100%", "now"],
+        ["team support", "requests 1m", "20%", "40 s"],
         ["team research", "usd 30d", "83%", "2 h"],
-        ["key laptop", "requests 1m", "50%", "-"],
+        ["key phone", "tokens 1m", "95%", "-"],
+        ["key laptop", "requests 1m", "90%", "-"],
     ]

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.management_fixtures import Api, World
 
 from tollgate.core.entities import Key
+from tollgate.core.errors import NotFound
 from tollgate.management.administrators import Denied, Holder
 from tollgate.management.virtual_keys import KeyQuery, as_hash
 
@@ -146,3 +147,14 @@ async def test_a_grace_period_that_is_none_is_named(api: Api, grace: object) -> 
     assert answer.status_code == 400
     assert "grace_period" in answer.text
     assert (await api.get("/key/info", key=made)).status_code == 200
+
+
+async def test_a_key_is_found_by_its_id_once_its_first_secret_is_gone(world: World) -> None:
+    """Records name it so. The secret itself opens nothing any more."""
+    keys = world.management.keys
+    made = await keys.create(of())
+    identity = made.live.entity.id
+    again = await keys.regenerate(made.secret, of())
+    assert (await keys.live_by_name(identity)).entity.hash == again.live.entity.hash
+    with pytest.raises(NotFound):
+        await keys.live_by_name(made.secret)

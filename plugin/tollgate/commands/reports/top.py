@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,16 +117,20 @@ def view(rates: CounterRates) -> Group:
 
 
 def _fullest(levels: Sample) -> Table | Text:
-    """Build the list of the fullest limits, with the time until each is used up."""
+    """Build the list of the limits that will be used up first, and of the fullest others."""
     from rich.table import Table
     from rich.text import Text
 
     found = {labels: share for (name, labels), share in levels.items() if name == _USED_RATIO}
     if not found:
-        return Text("fullest limits: none", style="dim")
-    table = Table("fullest limits", "limit", "used", "empty in", title_justify="left")
-    for labels, share in sorted(found.items(), key=lambda item: -item[1])[:_SHOWN]:
-        named = dict(labels)
+        return Text("limits used up first: none", style="dim")
+    table = Table("limits used up first", "limit", "used", "empty in", title_justify="left")
+
+    def order(labels: tuple[tuple[str, str], ...]) -> tuple[float, float]:
+        return levels.get((_EMPTY_SECONDS, labels), inf), -found[labels]
+
+    for labels in sorted(found, key=order)[:_SHOWN]:
+        named, share = dict(labels), found[labels]
         limit = " ".join(filter(None, (named["meter"], named["window"], named["model"])))
         empty_s = levels.get((_EMPTY_SECONDS, labels))
         table.add_row(f"{named['scope']} {named['name']}", limit, f"{share:.0%}", _time(empty_s))
@@ -164,8 +169,8 @@ def top(
     ] = 0,
     master_key: MasterKey = None,
 ) -> None:
-    """Show requests, tokens and dollars a second, latencies, refusals, and the fullest limits with
-    the time until they are used up, live.
+    """Show requests, tokens and dollars a second, latencies, refusals, and the limits that will be
+    used up first at the present rate, live.
 
     Example: `tollgate top --every 5`
     """

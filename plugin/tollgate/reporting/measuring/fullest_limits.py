@@ -1,8 +1,10 @@
-"""Find the limits that are nearest to being used up, and when they will be, for metrics.
+"""Find the limits that are nearest to being used up, and when they will be, for metrics and the
+console.
 
 A call only notes whose limits it meets. A second after the first one, then every ten, the limits
 of the scopes that were met within an hour are read in one go, and the fullest are told. What a
-limit of a period gained in the last five minutes tells when it will be empty at that rate.
+limit gained in the last quarter of an hour tells when it will be used up at that rate; what a rate
+gained within its own window, if that is shorter.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tollgate import telemetry
 from tollgate.core.calls.reservation import Reservation
@@ -23,34 +25,68 @@ from tollgate.core.limits.limit import shown_length
 from tollgate.core.limits.limit_parts import expanded, folded, whole_of
 from tollgate.ports import Clock, Counters
 from tollgate.reporting.levels import Level, levels_of
-from tollgate.reporting.measuring.scope_labels import ScopeId, ScopeNames
+from tollgate.reporting.measuring.scope_labels import ScopeNames
 
 LOOK_EVERY_S = 10.0
 _FIRST_LOOK_S = 1.0
 MOST_SCOPES = 1_000
 """Scopes whose limits are read; beyond them, those that were met longest ago are forgotten."""
 _FORGOTTEN_AFTER_US = 3_600_000_000
-_RATE_OF_US = 300_000_000
+_RATE_OF_US = 900_000_000
+_KEPT_LOOKS = 15
+_FOR_EVER_US = 2**63
 
 _Place = tuple[str, Scope]
 """An organization, and a scope whose counters are there."""
+_Limit = tuple[str, Scope, Meter, str | None, int]
+"""A limit of a scope at a place, by its meter and window."""
 
 
-class FullLimit(Struct, frozen=True):
-    """A limit, and how full it is.
+class FullLimit(Struct, frozen=True, kw_only=True):
+    """A limit, and how full it is. Dollars are nano-dollars.
 
-    - `share`: of its amount, 1 where nothing is left. `empty_s`: seconds until nothing is left at
-      the present rate; None: not before it starts anew.
+    - `scope`, `id`, `name`: whose it is; the name is an alias where there is one.
     - `only_for`: the model that it is narrowed to; empty: all.
+    - `window`: how long the amount is for, as `1m`; empty: for ever, or calls in flight.
+    - `used`: what is settled and held. `resets_us`: when it starts anew, or is untouched again if
+      nobody calls; None: never.
+    - `empty_s`: seconds until nothing is left at the present rate; None: not before it starts
+      anew, or it does not fill.
+    - `shadow`: it refuses nothing.
     """
 
     scope: str
+    id: str
     name: str
     meter: str
     window: str
     only_for: str
-    share: float
-    empty_s: float | None
+    used: int
+    amount: int
+    resets_us: int | None = None
+    empty_s: float | None = None
+    shadow: bool = False
+
+    @property
+    def share(self) -> float:
+        """How much of the limit is used, from 0 to 1."""
+        return min(1.0, max(0.0, self.used / self.amount))
+
+
+def nearest(limits: Iterable[FullLimit], most: int) -> list[FullLimit]:
+    """Return the limits that will be used up first, and behind them the fullest of the others: at
+    most so many of either kind.
+    """
+    found = list(limits)
+    timed = heapq.nsmallest(most, (each for each in found if each.empty_s is not None), _end)
+    others = (each for each in found if each.empty_s is None)
+    return timed + heapq.nlargest(most, others, key=lambda each: each.share)
+
+
+def _end(limit: FullLimit) -> tuple[float, int]:
+    """Return what orders limits that will be used up: those that stay so longest come first."""
+    assert limit.empty_s is not None
+    return limit.empty_s, -(limit.resets_us or _FOR_EVER_US)
 
 
 class FullestFile(Protocol):
@@ -75,7 +111,7 @@ class FullestLimits:
         self._met: dict[_Place, tuple[Account, int]] = {}
         self._new: dict[_Place, Account] = {}
         # When a limit was looked at, and what was used of it.
-        self._looks: dict[tuple[str, Scope, Meter, str | None], deque[tuple[int, int]]] = {}
+        self._looks: dict[_Limit, deque[tuple[int, int]]] = {}
         self._noted = asyncio.Event()
 
     def meets(self, reservation: Reservation) -> None:
@@ -109,25 +145,12 @@ class FullestLimits:
         looks, self._looks = self._looks, {}
         found = []
         async for place, level in self._levels(now_us):
-            name = place, level.scope, level.quota.meter, level.quota.duration
+            name = place, level.scope, level.quota.meter, level.quota.duration, level.quota.seconds
             self._looks[name] = looks.get(name) or deque()
-            found.append((level, _find_empty_s(self._looks[name], level, now_us)))
-        fullest = heapq.nlargest(self._most, found, key=lambda each: each[0].share)
-        names = await self._names.find({_id_of(level) for level, _ in fullest})
-        self._file.write(
-            [
-                FullLimit(
-                    level.scope.kind,
-                    names[_id_of(level)],
-                    level.quota.meter.value,
-                    shown_length(level.quota),
-                    level.scope.model or "",
-                    level.share,
-                    empty_s,
-                )
-                for level, empty_s in fullest
-            ]
-        )
+            found.append(_full_limit(level, _find_empty_s(self._looks[name], level, now_us)))
+        told = nearest(found, self._most)
+        names = await self._names.find({(each.scope, each.id) for each in told})
+        self._file.write([structs.replace(each, name=names[each.scope, each.id]) for each in told])
 
     def _take_in(self, now_us: int) -> None:
         """Add what was met since the last look, and forget what was not met for long."""
@@ -161,8 +184,21 @@ class FullestLimits:
                         yield place, level
 
 
-def _id_of(level: Level) -> ScopeId:
-    return level.scope.kind, level.scope.id
+def _full_limit(level: Level, empty_s: float | None) -> FullLimit:
+    scope, quota = level.scope, level.quota
+    return FullLimit(
+        scope=scope.kind,
+        id=scope.id,
+        name=scope.id,
+        meter=quota.meter.value,
+        window=shown_length(quota),
+        only_for=scope.model or "",
+        used=level.used,
+        amount=level.amount,
+        resets_us=level.resets_us,
+        empty_s=empty_s,
+        shadow=quota.enforcement.shadow,
+    )
 
 
 def _find_empty_s(looks: deque[tuple[int, int]], level: Level, now_us: int) -> float | None:
@@ -170,18 +206,23 @@ def _find_empty_s(looks: deque[tuple[int, int]], level: Level, now_us: int) -> f
     is added.
     """
     quota = level.quota
-    if quota.seconds or quota.meter is Meter.CALLS:
-        return None  # these make room by themselves
     if level.is_used_up:
         return 0.0
-    if looks and looks[-1][1] > level.used:
-        looks.clear()
-    looks.append((now_us, level.used))
-    while now_us - looks[0][0] > _RATE_OF_US:
+    if quota.meter is Meter.CALLS:
+        return None  # they make room by themselves
+    span_us = _RATE_OF_US
+    if quota.seconds:
+        # What is used of a rate also drains, so a longer span would hide that it fills.
+        span_us = min(span_us, quota.seconds * 1_000_000)
+    elif looks and level.used < looks[-1][1]:
+        looks.clear()  # a new period
+    while looks and now_us - looks[0][0] > span_us:
         looks.popleft()
+    if not looks or now_us - looks[-1][0] >= span_us // _KEPT_LOOKS:
+        looks.append((now_us, level.used))
     since_us, before = looks[0]
-    if level.used == before:
+    if level.used <= before:
         return None
-    empty_us = max(0, level.remaining) * (now_us - since_us) // (level.used - before)
+    empty_us = level.remaining * (now_us - since_us) // (level.used - before)
     ends_first = 0 < quota.period.end_us <= now_us + empty_us
     return None if ends_first else empty_us / 1_000_000

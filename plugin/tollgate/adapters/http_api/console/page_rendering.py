@@ -22,6 +22,7 @@ from tollgate.core.limits.limit import METERS as METER_ROWS
 from tollgate.core.limits.limit import described
 from tollgate.core.money.dollars import NANO
 from tollgate.reporting.levels import Level
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 
 HEADERS = {
     # Scripts, styles and pictures are our own files; no page may be framed or post elsewhere.
@@ -135,9 +136,10 @@ def limit_words(level: Level) -> str:
     return described(level.quota)
 
 
-def limit_used(level: Level) -> str:
+def limit_used(level: Level | FullLimit) -> str:
     """Return how much of a limit is used: `$1.20 of $5.00`."""
-    printed = dollars if level.quota.meter is Meter.USD else count
+    meter = level.meter if isinstance(level, FullLimit) else level.quota.meter
+    printed = dollars if meter == Meter.USD else count
     return f"{printed(level.used)} of {printed(level.amount)}"
 
 

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from tollgate.adapters.http_api.dependencies import Managed, administrator_of, caller_of
 from tollgate.core.errors import StoreUnavailable
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 
 
 class Watched(Protocol):
@@ -28,6 +29,12 @@ class Watched(Protocol):
     def refused_change(self) -> list[str]:
         """What is wrong with the configuration file since it was changed, a line for each fault;
         empty: nothing. The configuration before that change is in force.
+        """
+        ...
+
+    def nearest_limits(self) -> list[FullLimit] | None:
+        """Return the limits that will be used up first, and behind them the fullest others; None:
+        nobody looks (`metrics.fullest_limits`).
         """
         ...
 

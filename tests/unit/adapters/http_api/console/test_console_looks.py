@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from tests.unit.adapters.http_api.console.console_forms import made, spend
@@ -12,10 +13,12 @@ from tests.unit.adapters.http_api.test_refusals import refused
 from tests.unit.management_fixtures import Api, World
 
 from tollgate.core.limits.accounts import ScopeKind
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 
 COUNTED = b"""# TYPE tollgate_requests_settled counter
 tollgate_requests_settled_total{by="reply",certainty="exact"} 3.0
 tollgate_requests_settled_total{by="access log",certainty="estimated"} 1.0
+tollgate_requests_settled_total{by="reply",certainty="none"} 5.0
 # TYPE tollgate_replies_unseen counter
 tollgate_replies_unseen_total 2.0
 # TYPE tollgate_history_lag_seconds gauge
@@ -26,12 +29,51 @@ tollgate_history_lag_seconds 90.0
 async def test_now_tells_how_much_usage_was_told_and_how_far_the_history_is(
     admin: Visit, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three of four calls told theirs."""
+    """Three of four calls that used anything told theirs."""
     monkeypatch.setattr(world.watched, "metrics", lambda: COUNTED)
     text = await admin.see("/ui/now")
-    assert "75.0 % of 4 settled" in text
-    assert "2 replies passed unread" in text
+    assert "75.0 % of 4 calls that used something" in text
+    assert "2 passed unread" in text
     assert "History is behind by 1 min" in text
+
+
+async def test_now_names_limits_of_every_kind_that_will_be_used_up_first(
+    admin: Visit, world: World
+) -> None:
+    """Behind them those that are near their edge; the emptier ones are left out."""
+    gone = limit("key", "usd", 5 * 10**9, 5 * 10**9, empty_s=0.0, resets_us=86_400_000_000)
+    quota = limit("team", "tokens", 500, 2_000_000, window="1mo", empty_s=5400.0)
+    of_a_day = limit("user", "requests", 20, 90, window="1d", empty_s=90_000.0, only_for="gpt-4o")
+    rate = limit("proxy", "requests", 55, 60, window="1m")
+    watched = limit("session", "calls", 9, 10, shadow=True)
+    emptier = limit("customer", "usd", 1, 10)
+    world.watched.nearest = [gone, quota, of_a_day, rate, watched, emptier]
+    text = (await admin.see("/ui/now")).partition("Limits that will be used up first")[2]
+    for told in (
+        "key key-a : dollars $5.00 of $5.00 used up: calls are refused until 1970-01-02 00:00:00",
+        "team team-a : tokens per 1mo 500 of 2,000,000 used up in 1 h 30 min",
+        "user user-a : gpt-4o : requests per 1d 20 of 90 used up in 1 d 1 h",
+        "proxy: requests per 1m 55 of 60 near its edge",
+        "session session-a : parallel calls only counts 9 of 10 near its edge",
+    ):
+        assert told in text
+        text = text.partition(told)[2]
+    assert "customer-a" not in text
+    assert '<a href="/ui/people/team?id=team-a">' in admin.page.text
+
+
+async def test_now_says_when_nobody_looks_at_limits(admin: Visit, world: World) -> None:
+    """And where one would look for them."""
+    world.watched.nearest = None
+    assert "Nobody looks at limits. The setting metrics.fullest_limits" in await admin.see(
+        "/ui/now"
+    )
+
+
+def limit(scope: str, meter: str, used: int, amount: int, **more: Any) -> FullLimit:
+    name = f"{scope}-a"
+    whose = {"scope": scope, "id": name, "name": name, "only_for": "", "window": ""}
+    return FullLimit(**{**whose, **more}, meter=meter, used=used, amount=amount)
 
 
 async def test_now_tells_refusals_of_today_against_yesterday(admin: Visit, world: World) -> None:

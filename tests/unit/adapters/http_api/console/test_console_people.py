@@ -9,7 +9,7 @@ import re
 from html import unescape
 
 import pytest
-from tests.unit.adapters.http_api.console.console_forms import HOUR_US, made, posted, spend
+from tests.unit.adapters.http_api.console.console_forms import made, posted, spend
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.management_fixtures import Api, World
 
@@ -150,24 +150,6 @@ async def test_nothing_is_changed_by_an_ordinary_key_or_without_a_token(
     answer = await visit.client.post(path, data={"id": key, "user_id": "u"})
     assert answer.status_code == 403
     assert world.registry.entities == before
-
-
-async def test_now_names_the_budgets_that_will_be_used_up_first(
-    admin: Visit, api: Api, world: World
-) -> None:
-    """At the rate of the last hour; those that start anew before are left out."""
-    world.clock.us += 12 * HOUR_US
-    _, soon = await made(api, key_alias="soon", max_budget=1)
-    _, later = await made(api, key_alias="later", max_budget=100)
-    _, renewed = await made(api, key_alias="renewed", max_budget=100, budget_duration="1h")
-    world.clock.us += 1
-    for key, dollars in ((soon, 0.5), (later, 10), (renewed, 1)):
-        await spend(world, ScopeKind.KEY, key, dollars)
-    text = await admin.see("/ui/now")
-    assert text.index("key soon") < text.index("key later")
-    assert "used up in 1 h 0 min at $0.50 an hour" in text
-    assert "used up in 9 h 0 min at $10.00 an hour" in text
-    assert "key renewed" not in text
 
 
 async def test_what_people_typed_is_no_markup(admin: Visit, api: Api) -> None:

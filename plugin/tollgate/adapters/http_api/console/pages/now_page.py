@@ -15,20 +15,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, dollars, page, rendered
 from tollgate.adapters.http_api.console.visitors import Administrating, Visitor
-from tollgate.adapters.http_api.dependencies import Managed
 from tollgate.adapters.http_api.routes.health import Watched
-from tollgate.adapters.http_api.routes.lookups.own_usage import Levelled
 from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Summing
 from tollgate.core.calls.usage import Certainty
 from tollgate.core.errors import HistoryUnavailable, StoreUnavailable
-from tollgate.management import Management
 from tollgate.ports.history_ports import HOUR_US
-from tollgate.reporting.levels import Levels
+from tollgate.reporting.measuring.fullest_limits import FullLimit
 from tollgate.reporting.refused import Refusals
 from tollgate.reporting.usage_sums import Glance, UsageSums
 
 _SHOWN_LIMITS = 10
+_NEAR_SHARE = 0.8
 _LOOK_EVERY_S = 2
 _MOST_LOOKS = 12
 """Envoy cuts answers of the management server after 30 seconds."""
@@ -46,15 +44,11 @@ router = APIRouter(prefix="/now")
 async def now(
     request: Request,
     visitor: Administrating,
-    management: Managed,
     usage_sums: Summing,
     refused: Refused,
-    levels: Levelled,
 ) -> Response:
     """Show how things stand."""
-    values = await _values(
-        request.app.state.watched, visitor, management, usage_sums, refused, levels
-    )
+    values = await _values(request.app.state.watched, visitor, usage_sums, refused)
     return page(request, "now.html", values)
 
 
@@ -62,10 +56,8 @@ async def now(
 async def events(
     request: Request,
     visitor: Administrating,
-    management: Managed,
     usage_sums: Summing,
     refused: Refused,
-    levels: Levelled,
 ) -> Response:
     """Send the page's figures whenever they change, as server-sent events.
 
@@ -77,7 +69,7 @@ async def events(
         sent = ""
         for _ in range(_MOST_LOOKS):
             try:
-                values = await _values(watched, visitor, management, usage_sums, refused, levels)
+                values = await _values(watched, visitor, usage_sums, refused)
             except (StoreUnavailable, HistoryUnavailable) as error:
                 values = {}
                 shown = str(escape(f"The figures cannot be read: {error}"))
@@ -98,24 +90,28 @@ async def events(
 async def _values(
     watched: Watched,
     visitor: Visitor,
-    management: Management,
     usage_sums: UsageSums,
     refused: Refusals,
-    levels: Levels,
 ) -> dict[str, Any]:
     glance = await usage_sums.glance()
-    emptying = await levels.emptying(glance.last_hour, _SHOWN_LIMITS)
+    nearest = watched.nearest_limits()
     return {
         "visitor": visitor,
         "glance": glance,
         "refused_days": await refused.days(),
         "chart": stacked(_hours(glance)),
         "hourly": lambda value: dollars(int(value)),
-        "emptying": emptying,
-        "key_names": await management.keys.names([each.level.scope.id for each in emptying]),
+        "nearest": nearest if nearest is None else _shown(nearest),
         "faults": await _faults(watched),
         **_counted(watched),
     }
+
+
+def _shown(nearest: list[FullLimit]) -> list[FullLimit]:
+    """Return the limits that will be used up, and behind them those that are near their edge."""
+    return [each for each in nearest if each.empty_s is not None or each.share >= _NEAR_SHARE][
+        :_SHOWN_LIMITS
+    ]
 
 
 def _hours(glance: Glance) -> list[Column]:
@@ -146,7 +142,7 @@ def _counted(watched: Watched) -> Mapping[str, object]:
     """Return what the metrics count since the gateway was started."""
     found = dict.fromkeys(_COUNTED.values(), 0.0)
     refused: dict[str, float] = {}
-    exact, lag_seconds = 0.0, None
+    unused, exact, lag_seconds = 0.0, 0.0, None
     for family in text_string_to_metric_families(watched.metrics().decode()):
         for each in family.samples:
             if each.name in _COUNTED:
@@ -155,8 +151,17 @@ def _counted(watched: Watched) -> Mapping[str, object]:
                 reason = each.labels["reason"]
                 refused[reason] = refused.get(reason, 0.0) + each.value
             elif each.name == "tollgate_requests_settled_total":
-                exact += each.value if each.labels["certainty"] == Certainty.EXACT else 0
+                certainty = each.labels["certainty"]
+                exact += each.value if certainty == Certainty.EXACT else 0
+                unused += each.value if certainty == Certainty.NONE else 0
             elif each.name == "tollgate_history_lag_seconds":
                 lag_seconds = each.value
     most_first = sorted(refused.items(), key=lambda item: -item[1])
-    return {**found, "exact": exact, "refused": most_first, "lag_seconds": lag_seconds}
+    used = found["settled"] - unused
+    return {
+        **found,
+        "used": used,
+        "exact": exact,
+        "refused": most_first,
+        "lag_seconds": lag_seconds,
+    }
