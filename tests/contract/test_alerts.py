@@ -28,7 +28,7 @@ from tollgate.core.entities import Key, LimitSet, Team
 from tollgate.core.errors import NotTold
 from tollgate.core.limits.accounts import Account, Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Bucket, Limit
-from tollgate.metering.alert_watch import AlertWatch
+from tollgate.metering.alert_watch import ABANDONED_S, AlertWatch
 from tollgate.metering.watched_scopes import AlertTerms
 from tollgate.ports.event_ports import Taken
 from tollgate.reporting.telling.alert_delivery import MOST_TRIES, AlertDelivery
@@ -47,10 +47,15 @@ class Watched:
         self.people, self.clock = People(), FixedClock()
         self.people.keys["h"] = KEY
         self.counters = ValkeyCounters(store, pipe, 60_000_000, 2**52, self.clock.us)
-        book, ids = ValkeyAlertBook(pipe), count(1)
+        self.book, ids = ValkeyAlertBook(pipe), count(1)
         self.watches = [
             AlertWatch(
-                self.people, self.counters, book, self.clock, TERMS, lambda: f"alert-{next(ids)}"
+                self.people,
+                self.counters,
+                self.book,
+                self.clock,
+                TERMS,
+                lambda: f"alert-{next(ids)}",
             )
             for _ in range(processes)
         ]
@@ -116,6 +121,41 @@ async def test_each_threshold_of_a_budget_is_told_once_by_all_processes_together
     (alert,) = await watched.alerts()
     assert (alert.event, alert.threshold_permille) == (Event.BUDGET, 1000)
     assert await watched.alerts() == []
+
+
+async def test_what_a_killed_worker_had_noted_is_looked_at_by_another(watched: Watched) -> None:
+    """It settled the call and died before it looked: the note is in the store."""
+    killed, *others = watched.watches
+    watched.watches = [killed]
+    await watched.spend(DOLLAR)
+    await killed.drain()
+    watched.watches = others
+    assert await watched.alerts() == []
+    for each in others:
+        await each.look_after_others()
+    assert await watched.alerts() == []
+    watched.advance(int(ABANDONED_S) + 1)
+    await asyncio.gather(*(each.look_after_others() for each in others))
+    alerts = await watched.alerts()
+    assert [each.threshold_permille for each in alerts] == [800, 1000]
+    assert {each.scope_name for each in alerts} == {"laptop"}
+    assert await watched.book.abandoned(watched.clock.us) == ()
+
+
+async def test_notes_that_were_looked_at_are_gone(watched: Watched) -> None:
+    """Also where the scope was moved again meanwhile, and then looked at again."""
+    await watched.spend(DOLLAR // 10)
+    for each in watched.watches:
+        await each.drain()
+    looking = [asyncio.create_task(each.look()) for each in watched.watches]
+    await asyncio.sleep(0)
+    await watched.spend(DOLLAR // 10)
+    await asyncio.gather(*looking)
+    for each in watched.watches:
+        await each.drain()
+    assert len(await watched.book.abandoned(watched.clock.us)) == len(watched.watches)
+    await watched.alerts()
+    assert await watched.book.abandoned(watched.clock.us) == ()
 
 
 async def test_the_next_period_is_told_anew(watched: Watched) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.gateway import CONFIG, gateway
+from tests.e2e.part_pids import part_pids
 
 FILE = """
   alerts:
@@ -37,7 +40,9 @@ async def receiver() -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
 
 
 async def test_each_threshold_is_told_once_by_two_replicas(tmp_path: Path, valkey_url: str) -> None:
-    """While another receiver is dead. Calls go to both replicas at once, one in each mode."""
+    """While another receiver is dead. Calls go to both replicas at once, one in each mode. Another
+    key's are told of although all workers are killed once its calls are settled.
+    """
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     async with receiver() as (port, received):
@@ -58,8 +63,22 @@ async def test_each_threshold_is_told_once_by_two_replicas(tmp_path: Path, valke
                 if len(received) >= 4:
                     break
                 await asyncio.sleep(0.05)
+            other = await first.key(key_alias="orphaned", max_budget=0.01)
+            assert (await first.chat(other, model="cent", max_tokens=1)).status_code == 200
+            while not await first.records(api_key=other):
+                await asyncio.sleep(0.02)
+            for each in (first, second):
+                for pid in part_pids(each.process.pid, "worker"):
+                    os.kill(pid, signal.SIGKILL)
+            for _ in range(400):
+                if any(each["key_alias"] == "orphaned" for each in received):
+                    break
+                await asyncio.sleep(0.05)
             # Whoever else has seen it would have told it by now.
             await asyncio.sleep(2)
+    orphaned = [each["threshold"] for each in received if each["key_alias"] == "orphaned"]
+    assert sorted(orphaned) == [0.85, 0.95, 1.0]
+    received = [each for each in received if each["key_alias"] != "orphaned"]
     told = sorted((each["event"], each["threshold"] or 0) for each in received)
     assert told == [
         ("budget_crossed", 1.0),

@@ -3,6 +3,9 @@
 A settlement only notes whose limits it has moved. Once a second the limits of those scopes are read
 in one go and compared with their thresholds. Every worker of every replica does so; for each
 threshold and period the store lets one of them claim the alert.
+
+The store keeps the notes until they are looked at, so that others look at those of a process that
+was killed.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 
+import msgspec
 from msgspec import structs
 
 from tollgate import telemetry
+from tollgate.background import Background
 from tollgate.core.alerting.alert import Alert
 from tollgate.core.alerting.crossings import Crossing, Thresholds, crossings, watched
 from tollgate.core.callers.rules import Caller
@@ -28,10 +33,15 @@ from tollgate.ports import Clock, Counters, Directory
 from tollgate.ports.event_ports import AlertBook
 
 LOOK_EVERY_S = 1.0
+ABANDONED_S = 5.0
+"""Notes of this age are somebody's who does not look any more."""
 _MOST_CLAIMED = 10_000
 
 _Moved = tuple[str, Scope, str]
 """The place of a call, a scope that it was charged to, and of a session the id of its key."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[str, str, Scope, str]).decode
 
 
 class AlertWatch:
@@ -54,24 +64,37 @@ class AlertWatch:
         self._claimed: dict[str, int] = {}
         self._moved: set[_Moved] = set()
         self._noted = asyncio.Event()
+        # Notes of two processes are apart, or else one would remove what the other has still to do.
+        self._name = new_id()
+        self._noting = Background()
 
     def settled(self, reservation: Reservation) -> None:
         """Note whose limits a settlement has moved."""
         place, scopes = reservation.organization, [each.scope for each in reservation.accounts]
         key_id = next((each.id for each in scopes if each.kind == ScopeKind.KEY), "")
-        self._moved.update(
-            [(place, each, key_id if each.kind == ScopeKind.SESSION else "") for each in scopes]
-        )
-        self._noted.set()
+        moved = {(place, each, key_id if each.kind == ScopeKind.SESSION else "") for each in scopes}
+        if new := moved - self._moved:
+            self._moved |= new
+            self._noting.start(self._note(new))
+            self._noted.set()
 
     def reconfigure(self, terms: AlertTerms) -> None:
         """Watch by these from now on."""
         self._scopes.terms = terms
 
     async def keep_watching(self) -> None:
-        """Look forever, once a second at most. An idle process is not woken."""
+        """Look forever: once a second at most where something was moved, and every few seconds
+        after others.
+        """
+        now_s, others_at_s = asyncio.get_running_loop().time, 0.0
         while True:
-            await self._noted.wait()
+            if now_s() >= others_at_s:
+                await self.look_after_others()
+                others_at_s = now_s() + ABANDONED_S
+            try:
+                await asyncio.wait_for(self._noted.wait(), others_at_s - now_s())
+            except TimeoutError:
+                continue
             await asyncio.sleep(LOOK_EVERY_S)
             self._noted.clear()
             await self.look()
@@ -82,11 +105,40 @@ class AlertWatch:
         While the store is down they stay noted.
         """
         moved, self._moved = self._moved, set()
+        if not moved:
+            return
         try:
             await self._look(moved)
+            # What was moved again meanwhile is noted still.
+            if done := moved - self._moved:
+                await self._book.remove(map(self._written, done))
         except StoreUnavailable as error:
             telemetry.store_failed("alerts", error)
             self._moved |= moved
+
+    async def look_after_others(self) -> None:
+        """Look at what processes that were killed have noted and left."""
+        before_us = self._clock.now_us() - int(ABANDONED_S * 1_000_000)
+        try:
+            while notes := await self._book.abandoned(before_us):
+                moved = {_decode(each)[1:] for each in notes}
+                await self._look(moved)
+                await self._book.remove(notes)
+        except StoreUnavailable as error:
+            telemetry.store_failed("alerts", error)
+
+    async def drain(self) -> None:
+        """Wait until the store has every note."""
+        await self._noting.drain()
+
+    async def _note(self, moved: set[_Moved]) -> None:
+        try:
+            await self._book.note(map(self._written, moved), self._clock.now_us())
+        except StoreUnavailable as error:
+            telemetry.store_failed("alerts", error)
+
+    def _written(self, moved: _Moved) -> str:
+        return _encode((self._name, *moved)).decode()
 
     async def _look(self, moved: set[_Moved]) -> None:
         now_us = self._clock.now_us()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -191,6 +191,18 @@ class AlertBook(Protocol):
 
     async def claim(self, mark: str, marked_s: int, alert: Alert) -> bool:
         """Record an alert unless somebody has claimed its mark; return whether it was recorded."""
+        ...
+
+    async def note(self, notes: Iterable[str], now_us: int) -> None:
+        """Keep notes of what has to be looked at, until they are removed."""
+        ...
+
+    async def remove(self, notes: Iterable[str]) -> None:
+        """Remove notes of what was looked at."""
+        ...
+
+    async def abandoned(self, before_us: int) -> Sequence[str]:
+        """Return notes that nobody has renewed or removed since then; some of them if many."""
         ...
 
 

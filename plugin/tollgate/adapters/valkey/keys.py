@@ -36,6 +36,8 @@ Each line says what a key holds, and when it goes.
     tollgate:{alerts}:stream  stream: alerts, the newest 10,000. Never.
     tollgate:{alerts}:mark:SHA256  string: empty; the alert was told. With the period that it was
         told of.
+    tollgate:{alerts}:notes  zset: whose limits were moved, by the time of the settlement. When a
+        worker has looked at them, within seconds.
     tollgate:{entities}:audit  stream: what was changed, and by whom. Never; it keeps some 100,000
         entries.
     tollgate:{entities}:version  integer: the last version that was given. Never.
@@ -122,6 +124,10 @@ def values_key(dimension: str) -> str:
 
 ALERTS = "tollgate:{alerts}:stream"
 """Alerts on their way to sinks."""
+
+
+ALERT_NOTES = "tollgate:{alerts}:notes"
+"""Whose limits were moved and not looked at yet, by the time of the settlement."""
 
 
 def alert_mark_key(mark: str) -> str:
