@@ -12,7 +12,10 @@ from valkey.asyncio import Valkey
 from tollgate.adapters.valkey import keys
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.counters import ValkeyCounters
+from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
+from tollgate.core.entities import Key
 from tollgate.core.limits.accounts import Account, Meter, Period, Scope, ScopeKind
+from tollgate.ports import Write
 
 NOW_US = 1_800_000_000_000_000
 # One call was settled, of 50 tokens and 100 nano-dollars; another is held, of 100 tokens and 120.
@@ -132,6 +135,23 @@ async def test_users_and_customers_of_version_0_2_span_organizations(
         for spend in await counters.spend("globex", (Account(scope),))
     }
     assert spent == {proxy: [200], user: [200], team: [100]}
+
+
+async def test_a_key_that_was_regenerated_under_version_0_2_is_found_by_its_first_id(
+    store: Valkey, pipe: Pipe
+) -> None:
+    """Its counters are known by that id: alerts of it were told to nobody until it was changed."""
+    registry = ValkeyRegistry(store)
+    regenerated, plain = Key("second", "sk-...2", first_hash="first"), Key("plain", "sk-...3")
+    retired = Key("second-old", "sk-...1", first_hash="first", replaced_by="second")
+    for each in (regenerated, plain, retired):
+        await registry.write(Write(None, each))
+    await store.delete(keys.former_id_key("key", "first"))
+    assert await registry.keys_of_ids(["first"]) == [None]
+    await store.set(keys.LAYOUT, "2")
+    await ValkeyCounters(store, pipe, LEASE_US, LEASE_US, NOW_US).meet_store()
+    found = await registry.keys_of_ids(["first", "plain"])
+    assert [each and each.entity for each in found] == [regenerated, plain]
 
 
 async def test_what_version_0_2_held_is_settled(store: Valkey, pipe: Pipe) -> None:

@@ -27,4 +27,5 @@ def creation_of(settings: Settings) -> Creation:
         ),
         NewUsers(user.limits, page.internal_user_limits, user.models, user.user_role, memberships),
         NewTeams(team.limits, team.models),
+        page.max_end_user_budget_id,
     )

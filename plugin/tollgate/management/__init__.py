@@ -100,7 +100,7 @@ class Management:
                 Users(registry, spending, clock, rules),
                 Teams(registry, spending, clock, rules),
                 Customers(registry, spending, clock),
-                Budgets(registry, spending, clock),
+                Budgets(registry, spending, clock, rules.customer_budget_id),
                 Organizations(registry, spending, clock, rules.users),
                 Tags(registry, spending, clock),
             )

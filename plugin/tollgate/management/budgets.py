@@ -20,10 +20,18 @@ _MOST_NAMED = 5  # of each kind, in an error
 class Budgets(Noun[Budget]):
     """The use cases on budgets."""
 
-    def __init__(self, registry: Registry, spending: Spending, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        spending: Spending,
+        clock: Clock,
+        of_customers: str | None = None,
+    ) -> None:
+        """Manage them; `of_customers`: the one that the configuration gives to customers."""
         super().__init__(
             registry, spending, clock, Budget, "Budget not found, passed budget_id={}."
         )
+        self._of_customers = of_customers
 
     async def live(self, entities: Sequence[Budget]) -> list[Live[Budget]]:
         """Return budgets, each with the end of a period counted from its own creation.
@@ -59,6 +67,11 @@ class Budgets(Noun[Budget]):
         Raises NotFound, or Conflict naming its users.
         """
         stored = await self.entities.get(identity)
+        if identity == self._of_customers:
+            raise Conflict(
+                f"Budget {identity} is that of all customers without limits of their own:"
+                " litellm_settings.max_end_user_budget_id names it. Name another one there first."
+            )
         try:
             await self.registry.write(Write(stored, None))
         except Conflict as conflict:

@@ -127,16 +127,21 @@ class NewTeams:
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """The rules of everything that is made."""
+    """The rules of everything that is made.
+
+    `customer_budget_id`: the budget that customers have by the configuration, so it has to stay.
+    """
 
     keys: NewKeys = field(default_factory=NewKeys)
     users: NewUsers = field(default_factory=NewUsers)
     teams: NewTeams = field(default_factory=NewTeams)
+    customer_budget_id: str | None = None
 
     def undefaulted(self) -> Creation:
         """Return the rules for entities of which a file says everything: only the most holds."""
         most, most_lifetime = self.keys.most, self.keys.most_lifetime
-        return Creation(NewKeys(most=most, most_lifetime=most_lifetime, fills=False))
+        keys = NewKeys(most=most, most_lifetime=most_lifetime, fills=False)
+        return Creation(keys, customer_budget_id=self.customer_budget_id)
 
 
 NO_RULES = Creation()

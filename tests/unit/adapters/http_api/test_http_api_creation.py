@@ -170,3 +170,24 @@ async def test_a_team_has_the_defaults_of_what_its_request_does_not_say(
     configured("  default_team_params: {max_budget: 20, budget_duration: 1mo, tpm_limit: 100}\n")
     team = await ok(api.post("/team/new", {"team_id": "t", "max_budget": None, "tpm_limit": 5}))
     assert (team["max_budget"], team["budget_duration"], team["tpm_limit"]) == (20.0, "1mo", 5)
+
+
+async def test_the_budget_of_customers_stays(api: Api, configured: Configure) -> None:
+    """As long as the configuration names it: calls of customers would have no limit."""
+    configured("  max_end_user_budget_id: free-tier")
+    for name in ("free-tier", "other"):
+        await ok(api.post("/budget/new", {"budget_id": name, "rpm_limit": 5}))
+    answer = await api.post("/budget/delete", {"id": "free-tier"})
+    assert answer.status_code == 409
+    assert "litellm_settings.max_end_user_budget_id names it" in error_of(answer)["message"]
+    await ok(api.post("/budget/delete", {"id": "other"}))
+    assert [each["budget_id"] for each in await ok(api.get("/budget/list"))] == ["free-tier"]
+    configured("  max_end_user_budget: 1")
+    await ok(api.post("/budget/delete", {"id": "free-tier"}))
+
+
+async def test_a_budget_of_a_keys_customers_is_refused_by_name(api: Api) -> None:
+    """It would restrict calls, so it is not taken without a word."""
+    answer = await api.post("/key/generate", {"end_user_budget_id": "free-tier"})
+    assert answer.status_code == 400
+    assert "end_user_budget_id" in error_of(answer)["message"]

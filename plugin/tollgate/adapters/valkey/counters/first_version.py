@@ -4,7 +4,8 @@ Version 0.1 kept a scope's state in 64 bytes, whatever its limits, and wrote acc
 for each limit. Its keys have other names, so a conversion that is cut short goes on where it was.
 Version 0.2 counted users and customers in the place of the caller's organization and the proxy in
 one of its own, now all of them are in the place of what spans organizations; and its reservations
-did not say when they were admitted.
+did not say when they were admitted. Its keys with another secret than their first were found by
+their first id nowhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters.batches import Keyed
@@ -28,6 +30,9 @@ from tollgate.adapters.valkey.keys import (
     SECOND_HOLDS,
     SECOND_SCOPE,
     THIRD_HOLDS,
+    entities_index,
+    entity_key,
+    former_id_key,
 )
 from tollgate.core.calls import reservation_text
 from tollgate.core.entities import LimitSet
@@ -46,7 +51,18 @@ _FORMER_EVERYWHERE = b"proxy"
 _LOCKED_MS = 60_000
 _LOOK_AGAIN_S = 0.05
 _OF_ORGANIZATION = re.compile(rb"tollgate:\{([^}]*)\}:(?=counters:|slots:)")
+_KEY = "key"
 _FIELDS = ("rpm_limit", "tpm_limit", "max_parallel_requests")
+
+
+class _Key(Struct, frozen=True):
+    """What is read of a key's document."""
+
+    first_hash: str | None = None
+    replaced_by: str | None = None
+
+
+_decode_key = msgspec.json.Decoder(_Key).decode
 
 
 async def carry_over(pipe: Pipe) -> None:
@@ -62,6 +78,7 @@ async def carry_over(pipe: Pipe) -> None:
             if not pipe.is_cluster:  # which no former version could use
                 await _gather(pipe)
                 await _convert_holds(pipe, SECOND_HOLDS, second_held_value)
+                await _name_by_first_id(pipe)
             await pipe.call(b"SET", LAYOUT, _NOW)
             await pipe.call(b"DEL", LAYOUT_LOCK)
         else:
@@ -98,6 +115,16 @@ async def _gather(pipe: Pipe) -> None:
                 other = b"tollgate:{%b}:%b" % (EVERYWHERE.encode(), key[match.end() :])
                 if not await pipe.call(b"RENAMENX", key, other):
                     await pipe.call(b"DEL", key)
+
+
+async def _name_by_first_id(pipe: Pipe) -> None:
+    """Let keys whose secret was regenerated be found by the id that their counters have."""
+    for key_hash in await pipe.call(b"ZRANGE", entities_index(_KEY), 0, -1):
+        name = key_hash.decode()
+        document = await pipe.call(b"HGET", entity_key(_KEY, name), b"document")
+        key = None if document is None else _decode_key(document)
+        if key is not None and key.first_hash is not None and key.replaced_by is None:
+            await pipe.call(b"SET", former_id_key(_KEY, key.first_hash), name, b"NX")
 
 
 async def _rename(pipe: Pipe, key: bytes, noun: bytes, new: bytes, value: bytes) -> None:
