@@ -29,6 +29,16 @@ from tollgate.core.requests.upstream_path import (
 )
 from tollgate.ports import Clock
 
+# Where a provider that routes among models takes further ones, which the caller may not be allowed
+# to use: https://openrouter.ai/docs/guides/routing/model-fallbacks,
+# https://vercel.com/docs/ai-gateway/models-and-providers/model-fallbacks,
+# https://docs.litellm.ai/docs/proxy/reliability
+_OTHER_MODELS = {
+    "openrouter": "models",
+    "vercel_ai_gateway": "providerOptions.gateway.models",
+    "litellm_proxy": "fallbacks",
+}
+
 
 class Question(Struct, frozen=True):
     """A request as it was read. `raw` is its body after inflation, `coding` how it was coded.
@@ -94,6 +104,13 @@ class Planner:
                 f"The field {facts.endless!r} must be a whole number of at least 0: "
                 f"the provider of the model {cut(model)!r} takes no negative one.",
                 param=facts.endless,
+            )
+        place = _OTHER_MODELS.get(deployment.provider)
+        if place is not None and body.is_set(question.raw, facts, place):
+            raise BadRequest(
+                f"The field {place!r} names other models than the one that is asked for, which "
+                "this gateway does not let through.",
+                param=place,
             )
         estimate, price = NOTHING, None
         if not dialect.free:

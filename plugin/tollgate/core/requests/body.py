@@ -152,6 +152,20 @@ def leave_out(raw: bytes, body: Body, name: str) -> Edit:
     return Edit(first, end - first, "")
 
 
+def is_set(raw: bytes, body: Body, place: Place) -> bool:
+    """Return whether a member at any depth is set: to anything but null or an empty list.
+
+    The body's top level was read before; what is below it is read here.
+    """
+    name, *below = place.split(".")
+    if name not in body.spans:
+        return False
+    value: Any = _decode(raw[slice(*body.spans[name])])
+    for each in below:
+        value = value.get(each) if isinstance(value, dict) else None
+    return value not in (None, [])
+
+
 def _values(
     raw: bytes, members: Members, spans: dict[str, Span], places: Places
 ) -> dict[Place, Any]:

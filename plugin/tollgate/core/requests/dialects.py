@@ -150,7 +150,9 @@ OPENAI = Places(
         "response_format",
         "text",
     ),
-    output_limits=("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    # llama.cpp's server also takes its own n_predict, which wins:
+    # https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md
+    output_limits=("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict"),
     choices=("n", "best_of"),
     customer=customers.PLACES,
     least_limit=-1,
@@ -274,6 +276,9 @@ GEMINI_STREAM = Dialect("gemini.generate", _GEMINI, always_streams=True)
 GEMINI_EMBED = Dialect("gemini.embed", _GEMINI, has_output=False)
 GEMINI_COUNT_TOKENS = Dialect("gemini.count_tokens", _GEMINI, has_output=False, free=True)
 GEMINI_INTERACTIONS = Dialect("gemini.interactions", _INTERACTIONS)
+# https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/mistral
+VERTEX_CHAT = Dialect("openai.chat", OPENAI)
+VERTEX_CHAT_STREAM = Dialect("openai.chat", OPENAI, always_streams=True)
 VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False)
 BEDROCK_CONVERSE = Dialect("bedrock.converse", _CONVERSE)
 BEDROCK_CONVERSE_STREAM = Dialect("bedrock.converse_stream", _CONVERSE, always_streams=True)

@@ -145,6 +145,11 @@ _VERTEX_ACTIONS = _GEMINI_ACTIONS | {
     "rawPredict": dialects.ANTHROPIC_MESSAGES,
     "streamRawPredict": dialects.ANTHROPIC_MESSAGES_STREAM,
 }
+# Publishers other than Anthropic keep OpenAI's shape.
+_PARTNER_ACTIONS = _VERTEX_ACTIONS | {
+    "rawPredict": dialects.VERTEX_CHAT,
+    "streamRawPredict": dialects.VERTEX_CHAT_STREAM,
+}
 _BEDROCK_ACTIONS = {
     "converse": dialects.BEDROCK_CONVERSE,
     "converse-stream": dialects.BEDROCK_CONVERSE_STREAM,
@@ -169,9 +174,16 @@ _SHAPES = (
     (
         Wire.VERTEX,
         re.compile(
-            r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/(?P<model>.+):(?P<action>[A-Za-z]+)"
+            r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/(?:google|anthropic)/models/(?P<model>.+):(?P<action>[A-Za-z]+)"
         ),
         _VERTEX_ACTIONS,
+    ),
+    (
+        Wire.VERTEX,
+        re.compile(
+            r"/v1(?:beta1)?/(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/(?P<model>.+):(?P<action>[A-Za-z]+)"
+        ),
+        _PARTNER_ACTIONS,
     ),
     (Wire.BEDROCK, re.compile(r"/model/(?P<model>.+)/(?P<action>[a-z-]+)"), _BEDROCK_ACTIONS),
 )

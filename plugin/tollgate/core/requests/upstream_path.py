@@ -24,6 +24,8 @@ def names_model_in_body(endpoint: Endpoint | None, deployment: Deployment) -> bo
     """Return whether the deployment's provider reads the model's name from the body."""
     if endpoint is None or endpoint.model is None:
         return True
+    if endpoint.wire is Wire.VERTEX:
+        return endpoint.dialect.family is Family.OPENAI
     return endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment)
 
 

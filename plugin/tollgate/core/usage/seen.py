@@ -37,6 +37,9 @@ _STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*', re.DOTALL)
 # Not possessive as a whole: see scan.py.
 _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', re.DOTALL)
 
+# Members of bodies that are errors, or that report one.
+_ERRORS = ("error", "errors", "base_resp", "promptFeedback", "detail")
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
 
 
@@ -295,8 +298,8 @@ def _end_of(data: bytes, at: int) -> int:
 
 
 def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
-    """Return the raw members of a body that hold output; the whole body if they are not known or it
-    is no JSON.
+    """Return the raw members of a body that hold output; the whole body if they are not known, it
+    is no JSON, or it has none of them and is no error either.
     """
     if not within:
         return [body]
@@ -305,12 +308,15 @@ def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return [body]
     documents = decoded if isinstance(decoded, list) else [decoded]
-    return [
+    parts = [
         part
         for document in documents
         for names in within
         if (part := _member(document, names)) is not None
     ]
+    if parts or any(name in document for document in documents for name in _ERRORS):
+        return parts
+    return [body]
 
 
 def _member(document: dict[str, msgspec.Raw], names: Names) -> bytes | None:

@@ -27,6 +27,7 @@ def test_the_fields_that_decide_are_read() -> None:
 def test_the_greatest_output_limit_counts() -> None:
     """`max_tokens: 1` beside a larger limit fools nobody."""
     assert body.read(raw(max_tokens=1, max_completion_tokens=10_000)).max_output_tokens == 10_000
+    assert body.read(raw(max_tokens=1, n_predict=10_000)).max_output_tokens == 10_000
 
 
 def test_a_customer_of_anthropic_stands_in_metadata() -> None:
