@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import hiredis
+import libvalkey
 from msgspec import Struct, structs
 
 from tollgate.core.errors import SettingsError
@@ -172,7 +172,7 @@ class StoreAddress(Struct, frozen=True):
 
 def packed(command: Command) -> bytes:
     """Return a command as sent."""
-    return hiredis.pack_command(command)  # type: ignore[arg-type, no-any-return] # its stub knows one argument only
+    return libvalkey.pack_command(command)
 
 
 def why(error: OSError) -> str:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from time import monotonic
 from typing import Any, cast
 
-import hiredis
+import libvalkey
 
 
 class StoreConnection(asyncio.Protocol, ABC):
@@ -17,10 +17,10 @@ class StoreConnection(asyncio.Protocol, ABC):
     monotonic clock. `error_type` is the class of replies in which the store reports an error.
     """
 
-    def __init__(self, error_type: type[Exception] = hiredis.ReplyError) -> None:
+    def __init__(self, error_type: type[Exception] = libvalkey.ReplyError) -> None:
         self.heard_s = 0.0
         self.loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=error_type)
+        self._reader = libvalkey.Reader(replyError=error_type)
         self._transport: asyncio.Transport | None = None
 
     @abstractmethod
@@ -39,7 +39,7 @@ class StoreConnection(asyncio.Protocol, ABC):
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 self.take(reply)
-        except hiredis.ProtocolError as error:
+        except libvalkey.ProtocolError as error:
             self.end(f"it answered what is no reply: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NoReturn, Protocol
 
-import hiredis
+import libvalkey
 
 from tollgate import telemetry
 from tollgate.adapters.valkey.connection.address import Command, StoreAddress, StoreKind, packed
@@ -102,7 +102,7 @@ class _Subscription(StoreConnection):
                 self._subscribed = True
                 self._listener.started()
                 self._prove()
-            case hiredis.ReplyError():
+            case libvalkey.ReplyError():
                 self.end("the login was refused")
 
     def proven(self, probe: bytes) -> None:
