@@ -111,7 +111,7 @@ def _name_of_profile(params: LitellmParams) -> str | None:
 def _check_servable(entry: ModelEntry) -> None:
     """Raise CannotServe for an entry whose calls would go elsewhere than its owner meant."""
     params = entry.litellm_params
-    if entry.paused:
+    if entry.paused or entry.model_info.blocked:
         raise CannotServe("blocked is true")
     if params.mock_response is not None:
         raise CannotServe("mock_response: replies of the gateway's own are not served")
@@ -302,13 +302,20 @@ def _api_base(
         if provider == "vertex_ai" and vertex_location == "global":
             api_base = defaults.VERTEX_GLOBAL
         api_base = api_base.format(region=region, vertex_location=vertex_location)
+    if "@" in api_base.partition("://")[2].partition("/")[0]:
+        raise SettingsError(
+            f"{origin} holds a user or a password, which Envoy does not send; use api_key"
+        )
     if not _is_address(api_base):
-        raise SettingsError(f"{origin} {api_base!r} is not an http or https address")
+        scheme = "" if "://" in api_base else "; it begins with http:// or https://"
+        raise SettingsError(f"{origin} {api_base!r} is not an http or https address{scheme}")
     return api_base.rstrip("/")
 
 
 def _is_address(api_base: str) -> bool:
     """Return whether Envoy can call an address: the scheme, host and port are usable."""
+    if "os.environ/" in api_base:  # the name of a variable counts as a whole value only
+        return False
     try:
         parts = urlsplit(api_base)
         host, port = parts.hostname or "", parts.port

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-_REFERENCE = re.compile(r"^os\.environ/([A-Za-z_][A-Za-z0-9_]*)$")
+_REFERENCE = "os.environ/"
 # Variables that change how programs are found and loaded, or where they write.
 _PROGRAMS_OWN = re.compile(
     r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|TMPDIR|GLIBC_TUNABLES|(LD|DYLD|PYTHON|MALLOC)_?.*"
@@ -16,11 +16,13 @@ _PROGRAMS_OWN = re.compile(
 
 
 def variable_of(text: str) -> str | None:
-    """Return the variable that a text refers to; None if the text is a plain value."""
-    match = _REFERENCE.match(text)
-    if match is None:
+    """Return the variable that a text refers to; None if the text is a plain value.
+
+    Any name counts, as in LiteLLM: Kubernetes allows dots and dashes in names of variables.
+    """
+    if not text.startswith(_REFERENCE):
         return None
-    return match[1]
+    return text.removeprefix(_REFERENCE).strip() or None
 
 
 class Environment(Mapping[str, str]):

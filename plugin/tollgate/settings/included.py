@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tollgate.core.errors import SettingsError
 
 # libyaml's, which is faster by half: a running gateway reads its file again when it changes.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "tag:yaml.org,2002:merge"
 _SECTIONS = frozenset(
     {
         "credential_list",
@@ -56,9 +58,10 @@ def read_with_sources(path: Path) -> tuple[dict[str, Any], frozenset[Path]]:
     read: set[Path] = set()
     document = _read(path, read, named_by=None)
     if document and not _SECTIONS & document.keys():
+        manifest = "; give what stands in the manifest's `data`" if "kind" in document else ""
         raise SettingsError(
             f"{path} has none of {', '.join(sorted(_SECTIONS))}; it begins with"
-            f" {next(iter(document))!r}"
+            f" {next(iter(document))!r}{manifest}"
         )
     return document, frozenset(read)
 
@@ -98,17 +101,94 @@ def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
     place = f"{named_by}: include: " if named_by else ""
+    text = ""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        text = path.read_text(encoding="utf-8")
+        document, repeated = _load(text)
     except OSError as error:
         raise SettingsError(f"{place}cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"{place}{path} is not valid YAML: {' '.join(str(error).split())}"
+            f"{place}{path} is not valid YAML: {_words(error)}{_hint(text)}"
         ) from error
+    if repeated:
+        raise SettingsError("\n".join(f"{place}{path}: {each}" for each in repeated))
     if not isinstance(document, dict):
+        found = "is empty; it" if document is None else "holds no mapping; it"
         raise SettingsError(
-            f"{place}{path} must hold a mapping with model_list, general_settings, litellm_settings"
-            " or tollgate"
+            f"{place}{path} {found} must hold a mapping with model_list, general_settings,"
+            " litellm_settings or tollgate"
         )
     return _unwrapped(document)
+
+
+def _load(text: str) -> tuple[Any, list[str]]:
+    """Return what YAML holds, and a line for each name that it gives two values.
+
+    A parser takes the last of them, so a list of models or a limit would go without a word. Raises
+    YAMLError.
+    """
+    loader = _LOADER(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None, []
+        # Before the construction: that puts merged mappings (`<<`) among a node's own pairs.
+        repeated = list(_repeated(root))
+        return loader.construct_document(root), repeated
+    finally:
+        loader.dispose()
+
+
+def _repeated(root: yaml.Node) -> Iterator[str]:
+    passed, nodes = {id(root)}, [root]
+    while nodes:
+        node = nodes.pop()
+        parts: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        elif isinstance(node, yaml.MappingNode):
+            parts = [value for _, value in node.value]
+            yield from _contradictions(node)
+        # An anchor is one node, wherever it is named.
+        for each in reversed(parts):
+            if id(each) not in passed:
+                passed.add(id(each))
+                nodes.append(each)
+
+
+def _contradictions(mapping: yaml.MappingNode) -> Iterator[str]:
+    """Yield a line for each name of a mapping that stands twice with different values."""
+    held: dict[object, tuple[yaml.Node, yaml.Node]] = {}
+    for key, value in mapping.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+            continue
+        first, before = held.setdefault((key.tag, key.value), (key, value))
+        if before is not value and _shown(before) != _shown(value):
+            lines = f"{first.start_mark.line + 1} and {key.start_mark.line + 1}"
+            yield f"{key.value} stands twice, with different values (lines {lines}); leave one out"
+
+
+def _shown(node: yaml.Node) -> object:
+    """Return a scalar's value; any other node is like no other."""
+    return (node.tag, node.value) if isinstance(node, yaml.ScalarNode) else node
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong in a text and where, without the parser's name for the text."""
+    mark = getattr(error, "problem_mark", None)
+    if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
+        why = " ".join(filter(None, (error.context, error.problem)))
+        return f"line {mark.line + 1}, column {mark.column + 1}: {why}"
+    return " ".join(str(error).split())
+
+
+def _hint(text: str) -> str:
+    """Return what a text is that is often given in place of YAML; empty if nobody knows."""
+    if "{{" in text:
+        return "; it has {{ }} of a template: render that first (`helm template`)"
+    if re.search(r"^ *\t", text, re.MULTILINE):
+        return "; YAML is indented by spaces, not by tabs"
+    if re.search(r"^---", text, re.MULTILINE):
+        return "; give one document alone"
+    return ""

@@ -11,11 +11,19 @@ from pydantic import BaseModel
 from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
 from tollgate.core.money.costs import find_cost_name
-from tollgate.settings.entries.creation_settings import CREATION_PARAMS
+from tollgate.settings.entries.creation_settings import CREATION_PARAMS, team_budget
 from tollgate.settings.entries.dimension_settings import dimensions_of
 from tollgate.settings.entries.restricting import instead_of, restricts
 from tollgate.settings.own_section import TollgateSettings
-from tollgate.settings.page_sections import WEIGHING, GeneralSettings, ModelEntry, SettingsFile
+from tollgate.settings.page_sections import (
+    WEIGHING,
+    GeneralSettings,
+    LitellmParams,
+    LitellmSettings,
+    ModelEntry,
+    RouterSettings,
+    SettingsFile,
+)
 
 _NOT_SERVED = "not served by Tollgate, ignored"
 # What is served otherwise than in LiteLLM, or why not, by section and key.
@@ -75,6 +83,23 @@ _SAID = {
     ("general_settings", "token_rate_limit_type"): (
         "not served by Tollgate: `limits` has meters of input and output tokens"
     ),
+    ("general_settings", "enforce_fallback_model_access"): (
+        "always so: a fallback serves callers who may use it"
+    ),
+    **{
+        ("general_settings", name): (
+            "not served by Tollgate: os.environ/NAME is a variable of the process"
+        )
+        for name in (
+            "key_management_settings",
+            "key_management_system",
+            "use_azure_key_vault",
+            "use_google_kms",
+        )
+    },
+    ("model_info", "max_tokens"): (
+        "not served by Tollgate: max_output_tokens and max_input_tokens are"
+    ),
     ("litellm_settings", "cost_discount_config"): (
         "not served by Tollgate: calls are charged without the discount"
     ),
@@ -106,7 +131,32 @@ _SAID = {
     },
 }
 _NOT_CHARGED = "not served by Tollgate: calls are charged without this price"
-_PRICE = re.compile(r"_cost(_per|$)|^tiered_pricing$")
+_PRICE = re.compile(r"(^|_)cost(_per|$)|^tiered_pricing$|_uplift_multiplier")
+_HOMES: Mapping[str, type[BaseModel]] = {
+    "litellm_settings": LitellmSettings,
+    "general_settings": GeneralSettings,
+    "router_settings": RouterSettings,
+}
+_RULES = ("pre_call_rules", "post_call_rules")
+_CALLBACKS = ("callbacks", "input_callback")
+# https://docs.litellm.ai/docs/proxy/enterprise and /prompt_injection: callbacks that refuse calls.
+_GUARDS = frozenset(
+    {
+        "aporia_prompt_injection",
+        "banned_keywords",
+        "blocked_user_check",
+        "detect_prompt_injection",
+        "google_text_moderation",
+        "hide_secrets",
+        "lakera_prompt_injection",
+        "llamaguard_moderations",
+        "llmguard_moderations",
+        "openai_moderations",
+        "presidio",
+    }
+)
+# What other programs replace: ${NAME}, $NAME, {{ name }}.
+_PLACEHOLDER = re.compile(r"^\$\{?\w+\}?$|\$\{\w+|\{\{")
 _RESCHEDULER = ("proxy_budget_rescheduler_min_time", "proxy_budget_rescheduler_max_time")
 
 
@@ -137,7 +187,7 @@ def find_notices(file: SettingsFile) -> list[str]:
         for name, value in extra.items():
             served = section in ("litellm_params", "model_info") and find_cost_name(name)
             if not served and not restricts(section, name, value):
-                lines.append(f"{where}.{name}: {_said(section, name)}")
+                lines.append(f"{where}.{name}: {_ignored(section, name, value)}")
     lines += [line for entry in file.models for line in _of_model(entry)]
     lines += _of_general(file.general)
     lines += _of_identity(file.tollgate)
@@ -145,6 +195,29 @@ def find_notices(file: SettingsFile) -> list[str]:
     if file.litellm.max_budget == 0:
         lines.append("litellm_settings.max_budget: 0 lets no call pass; null is no limit")
     return lines
+
+
+def _ignored(section: str, name: str, value: object) -> str:
+    """Return what is said of a key that a section has and Tollgate does not read there."""
+    if name == "default_team_settings" and team_budget(value) is not None:
+        return "the max_budget of the first entry is what new teams have; the rest is ignored"
+    if (section, name) not in _SAID and (right := _belongs_in(section, name)) is not None:
+        return f"has no effect here: it belongs in {right}"
+    if name in _RULES or (name in _CALLBACKS and _guards(value)):
+        return f"{_NOT_SERVED.partition(',')[0]}: calls pass without what it checks"
+    return _said(section, name)
+
+
+def _belongs_in(section: str, name: str) -> str | None:
+    """Return the section that serves a key which stands elsewhere."""
+    homes = [home for home, kind in _HOMES.items() if name in kind.model_fields and home != section]
+    return homes[0] if section in (*_HOMES, "") and homes else None
+
+
+def _guards(callbacks: object) -> bool:
+    """Return whether a list of callbacks has one that refuses or changes calls."""
+    listed = callbacks if isinstance(callbacks, list) else [callbacks]
+    return any(str(each) in _GUARDS for each in listed)
 
 
 def _said(section: str, name: str) -> str:
@@ -184,7 +257,7 @@ def _sections(file: SettingsFile) -> Iterator[tuple[str, str, Mapping[str, Any]]
 
 def _unknown(name: str, value: object) -> list[str]:
     if name != "guardrails" or not isinstance(value, list):
-        return [f"{name}: {_NOT_SERVED}"]
+        return [f"{name}: {_ignored('', name, value)}"]
     lines = []
     for number, each in enumerate(value):
         params = each.get("litellm_params") if isinstance(each, dict) else None
@@ -206,13 +279,26 @@ def _of_model(entry: ModelEntry) -> list[str]:
             for name in WEIGHING
             if getattr(entry.litellm_params, name) is not None
         ),
-        *(f"{where}: {name}: {_NOT_SERVED}" for name in entry.extra),
+        *(f"{where}: {name}: {_beside(name)}" for name in entry.extra),
+        *(
+            f"{where}: litellm_params.{name} is taken as it is written; a variable is named as"
+            " os.environ/NAME"
+            for name in ("api_key", "model")
+            if _PLACEHOLDER.search(getattr(entry.litellm_params, name) or "")
+        ),
         *(
             f"{where}: litellm_params.additional_drop_params: {name}: not dropped by Tollgate"
             for name in entry.litellm_params.additional_drop_params or ()
             if name != STREAM_OPTIONS
         ),
     ]
+
+
+def _beside(name: str) -> str:
+    """Return what is said of an unread key beside litellm_params and model_info."""
+    if name in LitellmParams.model_fields or find_cost_name(name):
+        return "has no effect here: it belongs in litellm_params"
+    return _NOT_SERVED
 
 
 def _of_general(general: GeneralSettings) -> list[str]:
@@ -222,6 +308,11 @@ def _of_general(general: GeneralSettings) -> list[str]:
         for each in general.user_header_mappings
         if not each.names_customers
     ]
+    if _PLACEHOLDER.search(general.master_key or ""):
+        users.append(
+            f"general_settings.master_key: {general.master_key} is taken as it is written, so"
+            " everybody can guess it; a variable is named as os.environ/NAME"
+        )
     return users + [
         f"general_settings.{name}: accepted; nothing to schedule, budgets reset exactly at the"
         " second"

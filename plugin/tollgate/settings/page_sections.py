@@ -174,6 +174,7 @@ class ModelInfo(PricedSection):
         ),
     )
     pass_credentials: bool = False
+    blocked: bool = Field(default=False, description="the deployment is left out")
     db_model: bool = Field(default=False, description="the deployment was added over the API")
     base_model: str | None = Field(
         None, description="the model's name in the price table, if different"

@@ -44,15 +44,16 @@ def read_section(
 ) -> T | None:
     """Return a section, or None if it has a fault.
 
-    An empty section counts as absent, and so does a null in it.
+    An empty section counts as absent, and so does a null in it. In LiteLLM's sections an empty
+    text does too, where a text may be left out: templates of files are full of them.
     """
     if given is None:
         given = {}
     if not isinstance(given, Mapping):
         faults.add(where, f"must be a mapping of names to values (got {cut(repr(given))})")
         return None
-    present = {str(name): value for name, value in given.items() if value is not None}
     whole, names = kind.model_config.get("extra") == "forbid", _names_of(kind)
+    present = _present(given, set() if whole else _texts_of(kind))
     before = len(faults)
     for name, value in list(present.items()):
         if name in _MAY_BE_UNSET and _is_unset(value, environment):
@@ -74,6 +75,15 @@ def read_section(
     return section
 
 
+def _present(given: Mapping[Any, Any], texts: set[str]) -> dict[str, Any]:
+    """Return what is no null, and for these names no empty text."""
+    return {
+        str(name): value
+        for name, value in given.items()
+        if value is not None and not (value == "" and name in texts)
+    }
+
+
 def look_up(value: Any, where: str, environment: Environment, faults: Faults) -> Any:
     """Return a value with its references to variables resolved.
 
@@ -89,8 +99,10 @@ def look_up(value: Any, where: str, environment: Environment, faults: Faults) ->
     variable = variable_of(value) if isinstance(value, str) else None
     if variable is None:
         return value
-    if variable not in environment:
-        faults.add(where, f"the environment variable {variable} is not set")
+    if not environment.get(variable):
+        # Compose sets variables that nobody has set to an empty text.
+        state = "is empty" if variable in environment else "is not set"
+        faults.add(where, f"the environment variable {variable} {state}")
         return value
     return environment[variable]
 
@@ -98,21 +110,24 @@ def look_up(value: Any, where: str, environment: Environment, faults: Faults) ->
 @cache
 def _names_of(kind: type[BaseModel]) -> set[str]:
     """Return the names of a section's fields, in all spellings."""
-    aliases = [each.validation_alias for each in kind.model_fields.values()]
-    return {
-        *kind.model_fields,
-        *(
-            str(choice)
-            for each in aliases
-            if isinstance(each, AliasChoices)
-            for choice in each.choices
-        ),
-    }
+    return {each for name in kind.model_fields for each in _spellings(kind, name)}
+
+
+@cache
+def _texts_of(kind: type[BaseModel]) -> set[str]:
+    """Return the names of a section's texts that may be left out, in all spellings."""
+    texts = (name for name, each in kind.model_fields.items() if each.annotation == str | None)
+    return {each for name in texts for each in _spellings(kind, name)}
+
+
+def _spellings(kind: type[BaseModel], name: str) -> set[str]:
+    alias = kind.model_fields[name].validation_alias
+    return {name, *(map(str, alias.choices) if isinstance(alias, AliasChoices) else ())}
 
 
 def _is_unset(value: object, environment: Environment) -> bool:
     variable = variable_of(value) if isinstance(value, str) else None
-    return variable is not None and variable not in environment
+    return variable is not None and not environment.get(variable)
 
 
 def _fault(where: str, error: Any) -> str:

@@ -304,7 +304,7 @@ def _settings(
         file.general.master_key,
         (document.get("general_settings") or {}).get("master_key"),
     )
-    if named is None:
+    if not named:
         master_key = variables.get(_MASTER_KEY) or None
     aliases = {
         **{name: Alias(model) for name, model in file.litellm.model_alias_map.items()},
@@ -332,7 +332,7 @@ def _settings(
         *find_notices(file),
     ]
     if master_key is None:
-        told = "not set" if named is None else f"{named} is not set"
+        told = f"{named} is not set" if named else "not set"
         notices.append(f"general_settings.master_key: {told}, so nobody can administer keys")
     return Settings(
         master_key=master_key,

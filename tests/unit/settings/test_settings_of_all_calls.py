@@ -38,7 +38,7 @@ litellm_settings: {model_alias_map: {nick: mini}}
     [
         "general_settings: {allowed_ips: [10.0.0.1]}",
         "general_settings: {enforce_user_param: true}",
-        "litellm_settings: {upperbound_key_generate_params: {tpd_limit: 100}}",
+        "litellm_settings: {upperbound_key_generate_params: {models: [m]}}",
         "router_settings: {tag_budget_config: {t: {max_budget: 1, budget_duration: 1d}}}",
     ],
 )

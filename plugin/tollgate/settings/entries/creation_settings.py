@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from tollgate.core.entities import NO_LIMITS, LimitSet, MemberRole, Role
@@ -71,6 +72,8 @@ class LimitParams(PageSection):
     budget_duration: BudgetDuration | None = None
     rpm_limit: _Amount | None = None
     tpm_limit: _Amount | None = None
+    rpd_limit: _Amount | None = None
+    tpd_limit: _Amount | None = None
     max_parallel_requests: _Amount | None = None
 
     @property
@@ -143,6 +146,18 @@ CREATION_PARAMS = (
 """The sections of `litellm_settings` that hold fields of new entities."""
 
 
+def team_budget(team_settings: object) -> object:
+    """Return the budget of new teams in `default_team_settings`; None if it has none.
+
+    LiteLLM takes it from the first entry, whichever team that names, where `default_team_params`
+    says nothing (proxy/management_endpoints/team_endpoints.py).
+    """
+    if not isinstance(team_settings, list) or not team_settings:
+        return None
+    first = team_settings[0]
+    return first.get("max_budget") if isinstance(first, dict) else None
+
+
 class CreationSettings(PageSection):
     """The part of `litellm_settings` that says what new entities have.
 
@@ -161,6 +176,15 @@ class CreationSettings(PageSection):
         ),
     )
     internal_user_budget_duration: BudgetDuration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_of_older_files(cls, given: Any) -> Any:
+        budget = team_budget(given.get("default_team_settings"))
+        params = given.get("default_team_params") or {}
+        if budget is None or not isinstance(params, dict) or params.get("max_budget") is not None:
+            return given
+        return {**given, "default_team_params": {**params, "max_budget": budget}}
 
     @field_validator(*CREATION_PARAMS, mode="before")
     @classmethod

@@ -9,7 +9,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tollgate.settings.entries.creation_settings import MOST_OF_KEYS
+from tollgate.settings.entries.creation_settings import CREATION_PARAMS, MOST_OF_KEYS
+
+_OF_NEW_ONES = dict.fromkeys(
+    (
+        "allowed_passthrough_routes",
+        "allowed_routes",
+        "allowed_vector_store_indexes",
+        "blocked",
+        "budget_id",
+        "budget_limits",
+        "denied_passthrough_routes",
+        "enforced_params",
+        "end_user_budget_id",
+        "limits",
+        "mcp_rpm_limit",
+        "model_max_budget",
+        "model_rpm_limit",
+        "model_tpm_limit",
+        "object_permission",
+        "organization_id",
+        "tag_rpm_limit",
+        "team_member_budget",
+        "team_member_budget_duration",
+        "team_member_key_duration",
+        "team_member_rpm_limit",
+        "team_member_tpm_limit",
+    ),
+    "; give it to each of them, or limits to all by tollgate.default_limits (docs/scopes.md)",
+)
 
 _RESTRICTING: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
@@ -39,6 +67,7 @@ _RESTRICTING: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "max_in_flight_requests_per_worker": "; tollgate.proxy_max_parallel_requests is for"
             " all workers together",
             "max_response_size_mb": "",
+            "missing_session_id": "",
             "reject_clientside_metadata_tags": "",
             "reject_metadata_tags": "",
             "role_permissions": "",
@@ -67,19 +96,25 @@ _RESTRICTING: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "max_file_size_mb": "; tollgate.max_request_bytes is for every body",
         },
         "model_info": {
+            "access_windows": "",
+            "enable_tag_filtering": "; access_groups say who may call a deployment",
+            "enforce_supported_endpoints": "",
             "team_id": "; access_groups say whose keys may call a deployment",
         },
+        **dict.fromkeys(CREATION_PARAMS, _OF_NEW_ONES),
     }
 )
 """By section and key: what does it instead, as a clause."""
 _NOTHING: tuple[object, ...] = (False, None, "", [], {})
+# Settings of which one value alone restricts.
+_ONE_VALUE = {"missing_session_id": "reject"}
 
 
 def restricts(section: str, name: str, value: object) -> bool:
     """Return whether a setting restricts somebody; false and empty values do not."""
     if section == MOST_OF_KEYS:
         return value is not None
-    known = name in _RESTRICTING.get(section, {})
+    known = name in _RESTRICTING.get(section, {}) and _ONE_VALUE.get(name, value) == value
     return known and value not in _NOTHING and str(value).lower() != "false"
 
 

@@ -86,10 +86,11 @@ def retries_of(number: int | None, policy: RetryPolicy | None) -> Retries:
 
 def _listed(value: object) -> object:
     """Return fallbacks as one mapping: LiteLLM writes a list of mappings with one name each."""
-    if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
+    if isinstance(value, Mapping):
         return value
+    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     found: dict[str, object] = {}
-    for each in value:
+    for each in several:
         if not isinstance(each, Mapping):
             raise ValueError("must be a list such as [{MODEL: [OTHER, ANOTHER]}]")
         found.update({str(name): several for name, several in each.items()})

@@ -17,6 +17,21 @@ _ARN_REGION = re.compile(r"arn:[a-z-]+:bedrock:(?P<region>[a-z0-9-]+):")
 _OTHER_SERVICES = ("agent/", "agentcore/", "async_invoke/")
 
 
+_PROMPTS = "takes the prompt from elsewhere"
+_CHOOSES = "chooses a model by the prompt"
+_OF_LITELLM = {
+    "auto_router": _CHOOSES,
+    "bitbucket": _PROMPTS,
+    "dotprompt": _PROMPTS,
+    "gitlab": _PROMPTS,
+    "humanloop": _PROMPTS,
+    "langfuse": _PROMPTS,
+    "litellm_agent": "runs an agent",
+}
+"""Names that stand where a provider does, for what LiteLLM's own process does."""
+_WITHOUT_ADDRESS = frozenset({"azure", "azure_ai", "databricks", "hosted_vllm"})
+
+
 class CannotServe(Exception):
     """A deployment cannot be called as its owner meant: it is left out, others are served."""
 
@@ -29,10 +44,10 @@ def provider_of(
     A model without `provider/` belongs to its maker.
     """
     if given := params.custom_llm_provider:
-        return defaults.RENAMED.get(given, given), params.model.removeprefix(f"{given}/")
+        return _known_as(given), params.model.removeprefix(f"{given}/")
     provider, slash, model = params.model.partition("/")
     if slash and not params.model.startswith("arn:"):
-        return defaults.RENAMED.get(provider, provider), model
+        return _known_as(provider), model
     maker = maker_of(params.model)
     if maker is None:
         notices.append(
@@ -47,6 +62,15 @@ def provider_of(
     if maker == "gemini" and any(place):
         maker = "vertex_ai"
     return maker or "openai", params.model
+
+
+def _known_as(provider: str) -> str:
+    """Return Tollgate's name of a provider. Raises CannotServe for what LiteLLM itself does."""
+    if (what := _OF_LITELLM.get(provider)) is not None:
+        raise CannotServe(f"{provider}/ {what}, which Tollgate does not do")
+    lower = provider.lower()
+    name = lower if lower in defaults.API_BASES or lower in _WITHOUT_ADDRESS else provider
+    return defaults.RENAMED.get(name, name)
 
 
 def routed(provider: str, model: str) -> tuple[str | None, str]:
