@@ -45,9 +45,9 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(folder: Path, text: str) -> AsyncIterator[Serving]:
-    """Run `tollgate serve` on sockets in a folder, with a file of which `tollgate:` is the last
-    section.
+async def serving(folder: Path, text: str, says: str = "ready: grpc") -> AsyncIterator[Serving]:
+    """Run `tollgate serve` on sockets in a folder, until it says something. `tollgate:` is the last
+    section of its file.
     """
     sockets = "".join(
         f"  serve_{name}: 'unix:{folder}/{name}'\n" for name in ("grpc", "native", "http")
@@ -72,7 +72,7 @@ async def serving(folder: Path, text: str) -> AsyncIterator[Serving]:
     found = Serving(folder, process)
     reading = asyncio.create_task(asyncio.to_thread(_read, found))
     try:
-        assert await found.has_said("ready: grpc"), found.said
+        assert await found.has_said(says), found.said
         yield found
     finally:
         process.terminate()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import uvloop
@@ -19,18 +19,18 @@ from tollgate.core.errors import TollgateError
 from tollgate.settings import Settings
 from tollgate.snapshot import Snapshot
 
-Serve = Callable[[Settings], Coroutine[None, None, None]]
+Serving = Coroutine[None, None, None]
 
 # Not command-line arguments, since everybody could read a password in those.
 _STORE_URL, _HISTORY_URL = "TOLLGATE_STORE_URL", "TOLLGATE_HISTORY_URL"
 
 
-def _worker(options: Namespace) -> Serve:
+def _worker(options: Namespace) -> Serving:
     """Serve ext_authz, ext_proc and the access log."""
     from tollgate.app.worker import serve_worker
 
-    return lambda settings: serve_worker(
-        settings,
+    return serve_worker(
+        _settings(options),
         os.environ[_STORE_URL],
         options.beat,
         options.grpc,
@@ -42,12 +42,12 @@ def _worker(options: Namespace) -> Serve:
     )
 
 
-def _admin(options: Namespace) -> Serve:
+def _admin(options: Namespace) -> Serving:
     """Serve the management API, and settle expired leases."""
     from tollgate.app.admin import serve_admin
 
-    return lambda settings: serve_admin(
-        settings,
+    return serve_admin(
+        _settings(options),
         os.environ[_STORE_URL],
         options.beat,
         options.beats,
@@ -57,14 +57,31 @@ def _admin(options: Namespace) -> Serve:
     )
 
 
-def _recorder(options: Namespace) -> Serve:
+def _recorder(options: Namespace) -> Serving:
     """Record what was settled in the database of the history."""
     from tollgate.app.recorder import RecorderPlaces, serve_recorder
 
     places = RecorderPlaces(
         os.environ[_STORE_URL], os.environ[_HISTORY_URL], options.folder, options.beat
     )
-    return lambda settings: serve_recorder(settings, places)
+    return serve_recorder(_settings(options), places)
+
+
+def _added(options: Namespace) -> Serving:
+    """Write down the models that were added over the API, and end."""
+    from tollgate.app.added.reading_added import read_added
+
+    return read_added(os.environ[_STORE_URL], Snapshot.beside(options.config))
+
+
+def _settings(options: Namespace) -> Settings:
+    """Load the settings, which the supervisor has already validated, and log as they say."""
+    settings = configuration.load(options.config, allow_unenforced=True)
+    logs.configure(settings.tollgate.log_format, settings.tollgate.log_level)
+    return settings
+
+
+_COMMANDS = {"worker": _worker, "admin": _admin, "recorder": _recorder, "added": _added}
 
 
 def _options() -> ArgumentParser:
@@ -73,10 +90,12 @@ def _options() -> ArgumentParser:
         description="The processes that `tollgate up` and `tollgate serve` start.",
     )
     commands = parser.add_subparsers(required=True)
-    for name, choose in (("worker", _worker), ("admin", _admin), ("recorder", _recorder)):
+    for name, choose in _COMMANDS.items():
         command = commands.add_parser(name, help=choose.__doc__)
         command.set_defaults(choose=choose)
         command.add_argument("--config", type=Path, required=True, help="the configuration file")
+        if name == "added":
+            continue
         command.add_argument(
             "--beat", type=Path, required=True, help="the file for our signs of life"
         )
@@ -109,11 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a part of a gateway; `tollgate up` starts all of them."""
     options = _options().parse_args(arguments)
     try:
-        serve = options.choose(options)
-        # The supervisor has already validated the file.
-        settings = configuration.load(options.config, allow_unenforced=True)
-        logs.configure(settings.tollgate.log_format, settings.tollgate.log_level)
-        uvloop.run(serve(settings))
+        uvloop.run(options.choose(options))
     except TollgateError as error:
         raise SystemExit(str(error)) from error
 

@@ -131,8 +131,9 @@ def _methods(core: Core, deciding: Deciding, log: AccessLog, apis: Mapping[str, 
 
 def _discovered(folder: Path) -> DiscoveryService:
     """Return the discovery service; SIGUSR1 tells that its files have changed."""
-    found = DiscoveryService(folder)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, found.changed)
+    loop = asyncio.get_running_loop()
+    found = DiscoveryService(folder, loop.call_later)
+    loop.add_signal_handler(signal.SIGUSR1, found.changed)
     return found
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from tollgate.gateway.part import Part
 from tollgate.gateway.places import answers_ping
-from tollgate.gateway.processes import Part
 
 
 def find_valkey() -> Path:

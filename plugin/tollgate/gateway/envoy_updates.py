@@ -15,7 +15,8 @@ import msgspec
 from tollgate.core.errors import SettingsError
 from tollgate.gateway.envoy_program import find_discovery
 from tollgate.gateway.exposure import is_local
-from tollgate.gateway.processes import Part, Processes
+from tollgate.gateway.part import Part
+from tollgate.gateway.processes import Processes
 from tollgate.gateway.rendering import AFTER, put, step_file, write_change, write_first
 from tollgate.gateway.secret_files import SecretFiles
 from tollgate.settings import Settings, TollgateSettings

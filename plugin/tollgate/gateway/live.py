@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tollgate.core.errors import SettingsError
+from tollgate.core.errors import SettingsError, TollgateError
 from tollgate.gateway.envoy_updates import RunningEnvoy
-from tollgate.gateway.processes import Part, PartFailed, Processes
+from tollgate.gateway.part import Part
+from tollgate.gateway.processes import PartFailed, Processes
 from tollgate.gateway.rendering import AFTER, BETWEEN
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.settings.included import read_with_sources, uncollected
@@ -59,14 +60,16 @@ class LiveConfiguration:
     """One gateway's configuration.
 
     `load` validates a file with what the command line says instead. `settings`: what is in force.
-    `parts`: the processes that take it in. `envoy`: None where nobody tells it of changes.
+    `parts`: the processes that take it in. `reads_added`: the program that writes down the models
+    that were added over the API. `envoy`: None where nobody tells it of changes.
     """
 
     file: Path
     load: Callable[[Path], Settings]
     snapshot: Snapshot
     settings: Settings
-    parts: Sequence[Part]
+    parts: Sequence[Part] = ()
+    reads_added: Part | None = None
     envoy: RunningEnvoy | None = None
     _sources: frozenset[Path] = field(default=frozenset())
     _forgetting: asyncio.Task[None] | None = None
@@ -81,7 +84,7 @@ class LiveConfiguration:
         snapshot.propose(document)
         snapshot.accept()
         snapshot.handle(snapshot.added_version())
-        return cls(file, load, snapshot, settings, (), _sources=sources)
+        return cls(file, load, snapshot, settings, _sources=sources)
 
     async def follow(
         self, processes: Processes, told: asyncio.Event, say: Callable[[str], None]
@@ -91,9 +94,9 @@ class LiveConfiguration:
 
         For ever.
         """
-        seen = self._signature()
-        if self._forgetting is None:
-            self._forget_later(say)
+        # What has changed since the start is found at the first look.
+        seen: Signature = ()
+        self._forget_later(say)
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -113,9 +116,33 @@ class LiveConfiguration:
             self._keep_what_was()
 
     async def take_in_added(self, processes: Processes, say: Callable[[str], None]) -> None:
-        """Take in the models that the store had when the processes started."""
-        if self.snapshot.added.exists():
-            await self._change(processes, say)
+        """Take in the models that were added over the API, before anybody serves.
+
+        Workers would refuse calls of those that they do not know yet, and an Envoy that runs
+        already would drop their clusters and routes. Raises PartFailed.
+        """
+        if self.reads_added is None:
+            return
+        await processes.run_to_end(self.reads_added)
+        self.snapshot.handle(self.snapshot.added_version())
+        if not self.snapshot.added.exists():
+            return
+        try:
+            document, _ = read_with_sources(self.snapshot.in_force)
+            self.snapshot.propose(self.snapshot.with_added(document))
+            coming = self.load(self.snapshot.coming)
+            if self.envoy is not None:
+                self.envoy.begin(coming)
+        except SettingsError as error:
+            self._refuse(error, say)
+        else:
+            self.snapshot.accept()
+            self.settings = coming
+
+    async def start_provider(self, processes: Processes) -> None:
+        """Start the built-in provider if a model of the API alone needs it. Raises PartFailed."""
+        if self.envoy is not None and self.envoy.provider is not None:
+            await self.envoy.provider.start_if_used(self.settings, processes)
 
     async def _change(self, processes: Processes, say: Callable[[str], None]) -> None:
         added = self.snapshot.added_version()
@@ -130,11 +157,7 @@ class LiveConfiguration:
             if self.envoy is not None:
                 await self.envoy.show(BETWEEN)
         except (SettingsError, PartFailed) as error:
-            refusal = str(error).replace(str(self.snapshot.coming), str(self.file))
-            self.snapshot.refuse(refusal)
-            say("the changed configuration is refused, and the running one stays:")
-            for line in refusal.splitlines():
-                say(f"  {line}")
+            self._refuse(error, say)
             # Those that had learned what was to come forget it.
             await self._tell(processes)
             return
@@ -144,6 +167,14 @@ class LiveConfiguration:
         say(_summary(self.settings, coming, ours=self.envoy is not None))
         self.settings = coming
         self._forget_later(say)
+
+    def _refuse(self, error: TollgateError, say: Callable[[str], None]) -> None:
+        """Keep what is wrong for whoever watches, and say it."""
+        refusal = str(error).replace(str(self.snapshot.coming), str(self.file))
+        self.snapshot.refuse(refusal)
+        say("the changed configuration is refused, and the running one stays:")
+        for line in refusal.splitlines():
+            say(f"  {line}")
 
     async def _prepare(self, processes: Processes) -> Settings | None:
         """Let everything know what is to come. None: nothing has changed.

@@ -164,6 +164,20 @@ def trust_bundle_of(settings: Settings) -> str:
     return found or DEFAULT_TRUST_BUNDLE
 
 
+def claim_metrics(settings: Settings) -> None:
+    """Check that the metrics' own address can be used, if they have one."""
+    if (address := settings.tollgate.metrics.address) is not None:
+        where = Address.parse(address)
+        if where.path or not where.port:
+            raise SettingsError(f"tollgate.metrics.address: {address!r} is not host:port")
+        claim_address(where.host, where.port, "tollgate.metrics.address")
+
+
+def claim_place(address: Address, option: str) -> Address:
+    """Return the address, with a free port for port 0. Raises SettingsError if it is taken."""
+    return address if address.path else claim_address(address.host, address.port, option)
+
+
 async def answers_ping(path: Path) -> bool:
     """Whether a store answers at a Unix socket."""
     try:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from tollgate import logs
 from tollgate.app.forks.orphans import die_with_parent
 from tollgate.core.errors import TollgateError
 from tollgate.gateway.forking import Forking
+from tollgate.gateway.part import Part
 
 ANSWERS = ("configured", "not configured")
 """How lines begin with which a part answers that it was told of a changed configuration."""
@@ -39,38 +40,6 @@ _ANSWER_SECONDS = 30.0
 # Envoy says why it aborts some thirty lines before the last one.
 _KEPT_LINES = 40
 _LONGEST_LINE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One program.
-
-    - `forked`: `argv` are the arguments of `tollgate.app`, which runs as a fork (forking.py).
-    - `probe`: called until it reports that the part serves; None: the part prints a line that
-      begins with `ready`.
-    - `restarts`: the part is restarted when it dies; otherwise its end stops everything.
-    - `quiet`: output is kept, and shown only on failure.
-    - `drain`: runs before the part is told to stop, and hurries once its event is set.
-    - `hurried`: the signal that makes the part cut its calls instead of letting them end, if any.
-    - `orphaned`: the signal that the part gets when we are killed (Linux).
-    - `pulse`: returns a different value each time while the part is well; a part whose value stays
-      the same for some seconds hangs, and is killed.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    note: str = ""
-    probe: Callable[[], Awaitable[bool]] | None = None
-    restarts: bool = False
-    quiet: bool = False
-    drain: Callable[[asyncio.Event], Awaitable[None]] | None = None
-    pulse: Callable[[], object] | None = None
-    grace_seconds: float = 5.0
-    hurried: signal.Signals | None = None
-    orphaned: signal.Signals = signal.SIGKILL
-    keep_open: tuple[int, ...] = ()
-    forked: bool = False
 
 
 class Program(Protocol):
@@ -132,15 +101,17 @@ class Processes:
         self._forking = Forking(_LONGEST_LINE_BYTES)
         self._failure: asyncio.Future[PartFailed] = asyncio.get_running_loop().create_future()
 
-    async def start(self) -> None:
-        """Start stage by stage.
+    async def start(self, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Start stage by stage. `prepare` is awaited between the first stage and the others.
 
         Raises PartFailed if a part does not become ready; stop() must still be called.
         """
         if first := next((part for stage in self._stages for part in stage if part.forked), None):
             # It imports while earlier stages start.
             await self._forking.begin(first.environment)
-        for stage in self._stages:
+        for number, stage in enumerate(self._stages):
+            if number == 1 and prepare is not None:
+                await prepare()
             runs = [await self._spawn(part) for part in stage]
             for run in runs:
                 await self._until_ready(run)
@@ -166,6 +137,12 @@ class Processes:
             part
         )
         self._keepers.append(asyncio.create_task(self._keep(part)))
+
+    async def run_to_end(self, part: Part) -> None:
+        """Run a program that ends by itself. Raises PartFailed unless it succeeds."""
+        run = await self._spawn(part)
+        if await run.process.wait() != 0:
+            raise await run.ended()
 
     def last_line(self, part: Part) -> str:
         """Return what a quiet part has printed last."""

@@ -47,9 +47,7 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
     failure: str | None = None
     try:
         met = plan.own_store is None or await _first(meet_store(plan.own_store, say), told)
-        if met and await _first(processes.start(), told):
-            if plan.live is not None:
-                await plan.live.take_in_added(processes, say)
+        if met and await _first(_start(plan, processes, say), told):
             say(plan.ready)
             await _first(_serve(plan, processes, changed, say), told)
     except (PartFailed, SettingsError) as error:
@@ -60,6 +58,16 @@ async def _run(plan: Plan, say: Callable[[str], None]) -> str | None:
         await processes.kill()
         failure = failure or "killed at once by the third signal, without stopping in order"
     return failure
+
+
+async def _start(plan: Plan, processes: Processes, say: Callable[[str], None]) -> None:
+    """Start the parts, with all models that the store has. Raises PartFailed."""
+    live = plan.live
+    if live is None:
+        await processes.start()
+        return
+    await processes.start(lambda: live.take_in_added(processes, say))
+    await live.start_provider(processes)
 
 
 def _has_terminal() -> bool:

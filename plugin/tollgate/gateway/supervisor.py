@@ -28,13 +28,15 @@ from tollgate.gateway.envoy_updates import (
     told_beside_serve,
 )
 from tollgate.gateway.live import LiveConfiguration
+from tollgate.gateway.part import Part
 from tollgate.gateway.places import (
     claim_address,
+    claim_metrics,
+    claim_place,
     socket_folder,
     state_folder,
     trust_bundle_of,
 )
-from tollgate.gateway.processes import Part
 from tollgate.gateway.rendering import write_bootstrap
 from tollgate.gateway.secret_files import SecretFiles
 from tollgate.heartbeat import last_beat
@@ -201,6 +203,12 @@ class _Gateway:
             "admin", "admin", redis_url, "--http", str(address), "--beats", str(self.beats)
         )
 
+    def reads_added(self, redis_url: str) -> Part:
+        """Return what writes down the models of the API that the store has, and ends."""
+        argv = (*self.programs.app, "added", "--config", str(self.live.snapshot.in_force))
+        environment = {**self.app_environment, _STORE_URL: redis_url}
+        return Part("models", argv, environment, forked=not self.programs.app)
+
     def _app(self, name: str, command: str, redis_url: str, *options: str, note: str = "") -> Part:
         ours = self.settings.tollgate
         history_url = ours.history_database
@@ -283,7 +291,7 @@ def gateway(
     with ExitStack() as resources:
         scheme = _scheme(ours)
         listen = claim_address(ours.host, ours.port, "--port")
-        _claim_metrics(settings)
+        claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
         live = LiveConfiguration.begin(file, load, settings, folder)
         own = _Gateway(live, programs or Programs(), _with_metrics(folder), folder)
@@ -294,7 +302,7 @@ def gateway(
             *own.workers(topology.workers, topology.workers_http, redis_url, topology.stand_ins),
             own.admin(topology.admin, redis_url),
         ]
-        live.parts = tuple(middle)
+        live.parts, live.reads_added = tuple(middle), own.reads_added(redis_url)
         middle += own.recorder(redis_url)
         assert topology.mock is not None
         mock = own.mock(topology.mock)
@@ -338,10 +346,10 @@ def sidecar(
     ours = settings.tollgate
     with ExitStack() as resources:
         grpc, native, http = (
-            _claimed(Address.parse(getattr(ours, name)), f"tollgate.{name}")
+            claim_place(Address.parse(getattr(ours, name)), f"tollgate.{name}")
             for name in ("serve_grpc", "serve_native", "serve_http")
         )
-        _claim_metrics(settings)
+        claim_metrics(settings)
         folder = resources.enter_context(socket_folder())
         live = LiveConfiguration.begin(file, load, settings, folder)
         own = _Gateway(live, programs or Programs(), _with_metrics(folder), folder)
@@ -364,7 +372,7 @@ def sidecar(
             *own.workers(*addresses, redis_url, leaving_s=_LEAVING_SECONDS, discovery=ads),
             own.admin(http, redis_url),
         ]
-        live.parts = tuple(parts)
+        live.parts, live.reads_added = tuple(parts), own.reads_added(redis_url)
         parts += own.recorder(redis_url)
         ready = f"ready: grpc {grpc}, native {native}, http {http}"
         yield Plan((store, parts), ready, ours.redis_url, live)
@@ -385,16 +393,3 @@ def _cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _claim_metrics(settings: Settings) -> None:
-    """Check that the metrics' own address can be used, if they have one."""
-    if (address := settings.tollgate.metrics.address) is not None:
-        where = Address.parse(address)
-        if where.path or not where.port:
-            raise SettingsError(f"tollgate.metrics.address: {address!r} is not host:port")
-        claim_address(where.host, where.port, "tollgate.metrics.address")
-
-
-def _claimed(address: Address, option: str) -> Address:
-    return address if address.path else claim_address(address.host, address.port, option)

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tollgate.gateway import processes
-from tollgate.gateway.processes import Part, PartFailed, Processes
+from tollgate.gateway.part import Part
+from tollgate.gateway.processes import PartFailed, Processes
 
 SERVES = "import time; print('ready', flush=True); time.sleep(60)"
 

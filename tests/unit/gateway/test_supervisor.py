@@ -14,7 +14,7 @@ from tests.valkeys import valkey_server
 from tollgate import settings
 from tollgate.core.errors import SettingsError
 from tollgate.gateway import running, supervisor
-from tollgate.gateway.processes import Part
+from tollgate.gateway.part import Part
 from tollgate.settings.edge_settings import TlsSettings
 
 

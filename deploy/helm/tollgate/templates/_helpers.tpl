@@ -40,7 +40,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $ours = merge (dict "history_url" "os.environ/TOLLGATE_HISTORY_URL") $ours -}}
 {{- end -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "tollgate" (merge $ours ($config.tollgate | default dict)) -}}
+{{- $_ := set $config "tollgate" (merge $ours ($config.tollgate | default dict) (dict "workers" 2)) -}}
 {{- toYaml $config -}}
 {{- end -}}
 

@@ -9,7 +9,7 @@ https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,6 +26,12 @@ _ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _SECRETS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 # Subscribes to all resources of a type.
 _ALL = "*"
+# How long an Envoy keeps what it brought from an earlier stream: by then its calls have met a new
+# table of routes.
+_KEPT_S = 5.0
+
+Later = Callable[[float, Callable[[], None]], object]
+"""Runs something after some seconds, as `call_later` of an event loop does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ _NOT_OURS = _Latest()
 class DiscoveryService:
     """The service, over the files of one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, later: Later) -> None:
+        self.later = later
         self._files = Discovery(str(folder), {}, by_ads=True)
         self._streams: dict[int, _Stream] = {}
         self._numbers = count()
@@ -140,13 +147,22 @@ class _Subscription:
         elif not self._unanswered:
             self._taken = self._sent
 
-    def next_response(self, latest: _Latest, nonce: str) -> DeltaDiscoveryResponse | None:
-        """Return what Envoy lacks; None if nothing."""
+    @property
+    def answers_all(self) -> bool:
+        """Whether Envoy has answered all that it was sent."""
+        return not self._unanswered
+
+    def next_response(
+        self, latest: _Latest, nonce: str, *, removing: bool
+    ) -> DeltaDiscoveryResponse | None:
+        """Return what Envoy lacks and, if `removing`, what it is to forget; None if nothing."""
         found = latest.resources
         names = found if self._everything else self._names & found.keys()
         changed = [found[each] for each in names if self._versions.get(each) != found[each].version]
         # A secret that goes is one that nothing names any longer.
-        removed = [each for each in self._versions if each not in found] if self._everything else []
+        removed = []
+        if self._everything and removing:
+            removed = [each for each in self._versions if each not in found]
         self._sent = latest.version
         if not (changed or removed):
             if not self._unanswered:
@@ -169,9 +185,16 @@ class _Subscription:
 
 
 class _Stream:
-    """One Envoy."""
+    """One Envoy.
+
+    One that brings resources from another stream may have them from a server with another
+    configuration, for example when pods are replaced. It is changed in the order of any other
+    change: clusters come, then the routes to them, and at last what is gone is removed.
+    `_settled`: that is done, or was not needed.
+    """
 
     def __init__(self, service: DiscoveryService, call: Call, number: int) -> None:
+        self._ended, self._settled = False, True
         self._service = service
         self._call = call
         self._number = number
@@ -184,14 +207,18 @@ class _Stream:
             request = DeltaDiscoveryRequest.FromString(message)
         except DecodeError:
             self._call.close(Status.INVALID_ARGUMENT, "the message is no DeltaDiscoveryRequest")
-            self._service.left(self._number)
+            self.ended(whole=False)
             return
         self._node = request.node.id or self._node
         names, found = request.resource_names_subscribe, self._subscriptions.get(request.type_url)
         begins = found is None
         if found is None:
-            found = _Subscription(request.initial_resource_versions, everything=not names)
+            had = request.initial_resource_versions
+            found = _Subscription(had, everything=not names)
             self._subscriptions[request.type_url] = found
+            if had and request.type_url == _CLUSTERS:
+                self._settled = False
+                self._service.later(_KEPT_S, self._settle)
         else:
             found.ask_again(names)
         found.subscribe(names)
@@ -203,10 +230,13 @@ class _Stream:
         # What was refused is sent again once it has changed.
         if begins or names:
             self._send(request.type_url, found)
+        if not self._settled and request.type_url == _CLUSTERS and _ROUTES in self._subscriptions:
+            self._send(_ROUTES, self._subscriptions[_ROUTES])
         if request.type_url != _SECRETS:
             self._service.note()
 
     def ended(self, *, whole: bool) -> None:
+        self._ended = True
         if whole:
             self._call.close()
         self._service.left(self._number)
@@ -225,9 +255,25 @@ class _Stream:
         for each in self._subscriptions.values():
             yield each.verdict(self._node)
 
+    def _clusters_come(self) -> bool:
+        """Whether Envoy was sent clusters that do not serve yet."""
+        clusters = self._subscriptions.get(_CLUSTERS)
+        return clusters is not None and not clusters.answers_all
+
+    def _settle(self) -> None:
+        if not self._ended:
+            self._settled = True
+            # Routes before the removal of the clusters that they named.
+            for kind, each in reversed(self._subscriptions.items()):
+                self._send(kind, each)
+            self._service.note()
+
     def _send(self, kind: str, subscription: _Subscription) -> None:
+        if not self._settled and kind == _ROUTES and self._clusters_come():
+            return
         latest = self._service.latest(kind)
-        response = subscription.next_response(latest, str(next(self._nonces)))
+        nonce = str(next(self._nonces))
+        response = subscription.next_response(latest, nonce, removing=self._settled)
         if response is not None:
             response.type_url = kind
             self._call.send(response.SerializeToString())

@@ -88,11 +88,10 @@ class _Noticed:
 async def added_models_passed_on(
     models: AddedModels, redis_url: str, snapshot: Snapshot | None
 ) -> AsyncIterator[None]:
-    """Write the models of the store into their file, now and whenever one has changed."""
+    """Write the models of the store into their file whenever one may have changed."""
     if snapshot is None:
         yield
         return
-    await _pass_on(models, snapshot)
     async with beside(_keep_passing_on(models, redis_url, snapshot)):
         yield
 

@@ -95,6 +95,17 @@ def entry_of(model: AddedModel) -> Json:
     }
 
 
+def _collection(registry: Registry) -> Collection[AddedModel]:
+    return Collection(registry, AddedModel, "model not found: Model with id={} not found in db")
+
+
+async def added_entries(registry: Registry) -> list[Json]:
+    """Return the deployments of a store as entries of `model_list`, the oldest first."""
+    models = await _collection(registry).all()
+    models.sort(key=lambda each: (each.created_us, each.id))
+    return [entry_of(each) for each in models]
+
+
 class AddedModels:
     """The use cases. Without `check` nothing can be added."""
 
@@ -109,9 +120,7 @@ class AddedModels:
         self._clock = clock
         self._check = check
         self._serving = serving
-        self.entities = Collection(
-            registry, AddedModel, "model not found: Model with id={} not found in db"
-        )
+        self.entities = _collection(registry)
 
     async def create(self, identity: str, change: EntryChange) -> AddedModel:
         """Add a deployment; it is served then. Raises BadRequest with all faults."""
@@ -156,9 +165,7 @@ class AddedModels:
 
     async def entries(self) -> list[Json]:
         """Return all of them as entries of `model_list`, the oldest first."""
-        models = await self.entities.all()
-        models.sort(key=lambda each: (each.created_us, each.id))
-        return [entry_of(each) for each in models]
+        return await added_entries(self._registry)
 
     async def _refuse(self, faults: list[str]) -> NoReturn:
         """Let what was before be served again. Raises BadRequest."""
