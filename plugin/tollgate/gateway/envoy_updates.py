@@ -92,7 +92,8 @@ class AdminTells(Unseen):
 
     async def before(self) -> None:
         found = await find_discovery(self.admin)
-        self._rejected = 0 if found is None else found.rejected
+        if found is not None:
+            self._rejected = found.rejected
 
     async def taken(self, version: str) -> None:
         """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""

@@ -19,6 +19,7 @@ from tollgate.gateway.envoy_updates import RunningEnvoy
 from tollgate.gateway.part import Part
 from tollgate.gateway.processes import PartFailed, Processes
 from tollgate.gateway.rendering import AFTER, BETWEEN
+from tollgate.gateway.secret_files import NoWatches
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.settings.included import read_with_sources, uncollected
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
@@ -51,6 +52,8 @@ _WRITTEN_S = 0.1
 # Calls that were admitted before a change have met their route by then. On a removed cluster they
 # run on: Envoy drains its connections.
 _FORGET_AFTER_S = 5.0
+# A change that could not be taken in for the time being is tried again.
+_TRY_AGAIN_S = 10.0
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -111,7 +114,8 @@ class LiveConfiguration:
                         continue
                 told.clear()
                 seen = found
-                await self._change(processes, say)
+                if not await self._change(processes, say):
+                    asyncio.get_running_loop().call_later(_TRY_AGAIN_S, told.set)
         finally:
             self._keep_what_was()
 
@@ -144,29 +148,32 @@ class LiveConfiguration:
         if self.envoy is not None and self.envoy.provider is not None:
             await self.envoy.provider.start_if_used(self.settings, processes)
 
-    async def _change(self, processes: Processes, say: Callable[[str], None]) -> None:
+    async def _change(self, processes: Processes, say: Callable[[str], None]) -> bool:
+        """Return whether that is done with; else what was refused may be taken in later."""
         added = self.snapshot.added_version()
-        await self._take_or_refuse(processes, say)
+        done = await self._take_or_refuse(processes, say)
         self.snapshot.handle(added)
+        return done
 
-    async def _take_or_refuse(self, processes: Processes, say: Callable[[str], None]) -> None:
+    async def _take_or_refuse(self, processes: Processes, say: Callable[[str], None]) -> bool:
         try:
             coming = await self._prepare(processes)
             if coming is None:
-                return
+                return True
             if self.envoy is not None:
                 await self.envoy.show(BETWEEN)
         except (SettingsError, PartFailed) as error:
             self._refuse(error, say)
             # Those that had learned what was to come forget it.
             await self._tell(processes)
-            return
+            return not isinstance(error, NoWatches)
         self.snapshot.accept()
         if faults := await self._tell(processes):
             say("\n".join(faults))
         say(_summary(self.settings, coming, ours=self.envoy is not None))
         self.settings = coming
         self._forget_later(say)
+        return True
 
     def _refuse(self, error: TollgateError, say: Callable[[str], None]) -> None:
         """Keep what is wrong for whoever watches, and say it."""

@@ -8,9 +8,11 @@ inotify instance for each file, and aborts when the kernel grants it no more.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,6 +25,27 @@ _PREFIX = "secret-"
 _INSTANCES_FILE = Path("/proc/sys/fs/inotify/max_user_instances")
 # For Envoy's other files, and other programs of the same user.
 _KEPT_FREE = 32
+# Envoy's own: clusters, routes, a certificate and its authorities.
+_OTHER_FILES = 4
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class NoWatches(SettingsError):
+    """The kernel grants no more inotify instances now; other programs may give some back."""
+
+
+def granted_watches(wanted: int) -> int:
+    """Return how many of so many more inotify instances the kernel would grant now."""
+    if _LIBC is None:
+        return wanted
+    opened: list[int] = []
+    try:
+        while len(opened) < wanted and (instance := _LIBC.inotify_init1(0)) >= 0:
+            opened.append(instance)
+        return len(opened)
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def most_watched() -> int | None:
@@ -39,6 +62,7 @@ class SecretFiles:
     `mode`: who may read them. `aws`: whether credentials for AWS are among them, which Envoy takes
     from files and its environment only. `own`: Envoy's environment, from which it takes its own AWS
     credentials; None if Envoy is somebody else's. `watched`: whether Envoy reads the files itself.
+    `granted`: tells how many of so many more inotify instances an Envoy of ours would get.
     """
 
     def __init__(
@@ -49,22 +73,24 @@ class SecretFiles:
         *,
         aws: bool = True,
         watched: bool = True,
+        granted: Callable[[int], int] = granted_watches,
     ) -> None:
         self._folder = folder
         self._aws = aws
         self._watched = watched
         self._mode = mode
         self._own = own
+        self._granted = granted
 
     def write(self, settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
         """Write the settings' credentials, and return each one's file by its variable.
 
         Raises SettingsError for credentials that nobody has set, for a change of Envoy's own, and
-        for more keys than Envoy may watch.
+        for more keys than Envoy may watch; NoWatches if that is so for the time being.
         """
         if missing := settings.missing_variables(environment):
             raise SettingsError("\n".join(missing))
-        found = {}
+        found, texts = {}, {}
         for name, credential in settings.credentials.items():
             value = credential.value or environment[credential.variable]
             if name == credential.variable:
@@ -75,9 +101,12 @@ class SecretFiles:
             digest = sha256(value.encode()).hexdigest()[:16]
             file = self._folder / f"{_PREFIX}{digest}.json"
             if not file.exists():
-                self._put(file, _text(credential, value, secret_name(str(file))))
+                texts[file] = _text(credential, value, secret_name(str(file)))
             found[credential.variable] = str(file)
         self._check_watched(len(set(found.values())))
+        self._check_granted(len(texts))
+        for file, text in texts.items():
+            self._put(file, text)
         return found
 
     def forget_others(self, named_in: str) -> None:
@@ -93,6 +122,20 @@ class SecretFiles:
                 f"the deployments have {files} different keys, and Envoy watches a file for each:"
                 f" fs.inotify.max_user_instances is {most}; raise it to {files + 2 * _KEPT_FREE}"
                 " or more (sysctl)"
+            )
+
+    def _check_granted(self, files: int) -> None:
+        """Raise NoWatches if an Envoy of ours would not get the instances for so many new files: it
+        would abort.
+        """
+        wanted = files + _OTHER_FILES
+        if not files or self._own is None or not self._watched:
+            return
+        if (granted := self._granted(wanted)) < wanted:
+            raise NoWatches(
+                f"Envoy watches a file for each key and needs {wanted} more inotify instances; the"
+                f" kernel grants this user {granted} now: raise fs.inotify.max_user_instances"
+                " (sysctl), or stop other programs that watch files"
             )
 
     def _check_own(self, name: str, value: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tollgate.core.errors import SettingsError
 from tollgate.gateway import secret_files
-from tollgate.gateway.secret_files import SecretFiles
+from tollgate.gateway.secret_files import NoWatches, SecretFiles, granted_watches
 from tollgate.settings import Settings, load
 
 
@@ -97,3 +97,23 @@ def test_envoys_own_aws_credentials_are_those_of_its_start(
             secrets.write(settings, {})
     else:
         assert secrets.write(settings, {}) == {}
+
+
+def test_a_new_key_waits_for_the_instance_that_envoy_would_not_get(tmp_path: Path) -> None:
+    """Envoy would abort. Keys whose files it has already need none; and nothing is written."""
+    granted = [8]
+    secrets = SecretFiles(tmp_path, 0o600, {}, granted=lambda wanted: min(wanted, granted[0]))
+    secrets.write(many(tmp_path, "one", "two"), {})
+    granted[0] = 4
+    secrets.write(many(tmp_path, "one", "two"), {})
+    with pytest.raises(NoWatches, match=r"needs 5 more .* grants this user 4 now: raise fs\."):
+        secrets.write(many(tmp_path, "one", "three"), {})
+    assert len(list(tmp_path.glob("secret-*"))) == 2
+    granted[0] = 5
+    assert len(secrets.write(many(tmp_path, "one", "three"), {})) == 2
+
+
+def test_the_kernel_is_asked_for_instances_that_are_given_back() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert granted_watches(2) == 2
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
