@@ -208,6 +208,18 @@ async def test_lists_go_on_in_the_history_where_the_store_ends(
         (LedgerQuery(deployment="e"), []),
         (LedgerQuery(least_nanousd=6), []),
         (LedgerQuery(most_nanousd=4), []),
+        (LedgerQuery(without=("key",)), numbers[::2]),
+        (LedgerQuery(without=("tag", "team")), numbers[1::2]),
+        (LedgerQuery(without=("key", "tag")), []),
+        (LedgerQuery(without=("model",)), []),
+        (LedgerQuery(outside=("key:k",)), numbers[::2]),
+        (LedgerQuery(outside=("key:",)), numbers[1::2]),
+        (LedgerQuery(outside=("key:k", "key:")), []),
+        (LedgerQuery(outside=("key:other", "model:n", "deployment:e", "status:500")), numbers),
+        (LedgerQuery(outside=("organization:acme", "tag:TAG", "tag:y")), numbers[::2]),
+        (LedgerQuery(outside=("tag:x",)), []),
+        (LedgerQuery(outside=("status:200",)), []),
+        (LedgerQuery(outside=("organization:default",)), []),
     ):
         for size in (1, 2, 3, 4, 10):
             found, cursor = list[int](), None

@@ -153,6 +153,10 @@ async def test_filters_come_before_bounds(store: Valkey) -> None:
         LedgerQuery(least_nanousd=10**12): 0,
         LedgerQuery("default"): 2_995,
         LedgerQuery("acme"): 0,
+        LedgerQuery(without=("team",)): 2_990,
+        LedgerQuery(outside=("key:b", "key:c")): 5,
+        LedgerQuery(outside=("team:t", "status:200")): 2_990,
+        LedgerQuery(outside=("team:t", "team:")): 0,
     }
     found = {query: len((await ledger.page(query, 10_000)).records) for query in queries}
     assert found == queries

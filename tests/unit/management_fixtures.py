@@ -210,14 +210,15 @@ class World:
         model: str = "gpt-4o",
         period: Period | None = None,
         organization: str = "default",
+        also: tuple[Scope, ...] = (),
     ) -> None:
-        """A call that cost so much of one scope's budget."""
+        """A call that cost so much of one scope's budget. `also`: who else paid for it."""
         self._calls += 1
         account = Account(scope, period=period or Period())
         reservation = Reservation(
             f"call-{self._calls}",
             organization,
-            (account,),
+            (account, *map(Account, also)),
             self.clock.us,
             "openai.chat",
             model,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from tollgate.core.audit import Change
+from tollgate.core.calls.record_groups import in_groups
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.entities import (
@@ -287,6 +288,7 @@ class LedgerQuery:
     - `failed`: whether the status is 400 or above.
     - `deployment`: the id of the one that served the call.
     - `least_nanousd`, `most_nanousd`: what the call was charged, both inclusive.
+    - `without`, `outside`: groups that it must not be in (core/calls/record_groups.py).
     """
 
     organization: str | None = None
@@ -300,6 +302,8 @@ class LedgerQuery:
     deployment: str | None = None
     least_nanousd: int | None = None
     most_nanousd: int | None = None
+    without: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
     def matches(self, record: Record) -> bool:
         """Return whether a record matches, whatever its organization."""
@@ -313,6 +317,7 @@ class LedgerQuery:
             and (self.deployment is None or record.deployment == self.deployment)
             and self._charged(record.cost_nanousd)
             and all(payer in record.scopes for payer in self.payers)
+            and in_groups(record, self.without, self.outside)
         )
 
     def _charged(self, nanousd: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from tollgate.core.alerting.alert import Alert
+from tollgate.core.calls.record_groups import in_groups
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.ports import LedgerQuery
 from tollgate.ports.history_ports import Group
@@ -41,6 +42,7 @@ def matches(query: LedgerQuery, record: RefusalRecord) -> bool:
         and (query.status is None or record.status == query.status)
         and query.deployment is None  # a refused request has none
         and all(payer in record.scopes for payer in query.payers)
+        and in_groups(record, query.without, query.outside)
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from urllib.parse import quote, unquote
 
+from tollgate.core.calls.record_groups import group_names
 from tollgate.core.calls.records import scope_ids
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.errors import BadRequest, NotFound
@@ -117,7 +118,7 @@ class Refusals:
             while new := await self._log.after(organization, place):
                 for record in (each.record for each in new):
                     if matches(query, record):
-                        for name in _groups(record, group):
+                        for name in group_names(record, group, record.organization):
                             found.add(record.refused_us // DAY_US, name, record.times)
                 place = new[-1].place
         return found
@@ -155,21 +156,6 @@ class Refusals:
 def find_scope(record: RefusalRecord, kind: str) -> str | None:
     """Return the id of the entity of a kind that a refused request belongs to, or None."""
     return next(iter(scope_ids(record.scopes, kind)), None)
-
-
-def _groups(record: RefusalRecord, group: Group) -> list[str]:
-    """Return the groups that a refused request belongs to; '' is no group of that kind."""
-    match group:
-        case Group.ORGANIZATION:
-            return [record.organization]
-        case Group.MODEL:
-            return [record.model]
-        case Group.STATUS:
-            return [str(record.status)]
-        case Group.TAG:
-            return scope_ids(record.scopes, group)
-        case _:
-            return [find_scope(record, group) or ""]
 
 
 def _shown(refusal: PlacedRefusal) -> str:

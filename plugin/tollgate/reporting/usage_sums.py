@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
+from tollgate.core.calls.record_groups import group_names
 from tollgate.core.calls.records import Record, scope_ids
 from tollgate.ports import Clock, LedgerQuery
 from tollgate.ports.history_ports import (
@@ -223,14 +224,6 @@ def _names_of(organization: str, record: Record, group: Group) -> Sequence[str]:
     if group is Group.DAY:
         day = datetime.fromtimestamp(record.admitted_us // 1_000_000, UTC).date()
         return (day.isoformat(),)
-    plain = {
-        Group.ORGANIZATION: organization,
-        Group.MODEL: record.model,
-        Group.DEPLOYMENT: record.deployment,
-        Group.STATUS: str(record.status),
-        Group.HOUR: str(record.admitted_us // HOUR_US),
-    }
-    if group in plain:
-        return (plain[group],)
-    found = scope_ids(record.scopes, group)
-    return found if found or group is Group.TAG else ("",)
+    if group is Group.HOUR:
+        return (str(record.admitted_us // HOUR_US),)
+    return group_names(record, group, organization)

@@ -27,7 +27,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from tollgate.adapters.history.database import in_transaction
 from tollgate.adapters.history.record_rows import payers_of
-from tollgate.adapters.history.selecting import paid_by
+from tollgate.adapters.history.selecting import in_groups, paid_by
 from tollgate.adapters.history.tables import ALERTS, REFUSALS, STREAM_POSITIONS
 from tollgate.core.calls.records import scope_ids
 from tollgate.core.calls.refusal_records import RefusalRecord
@@ -102,6 +102,7 @@ class SqlRefusals:
         """Yield what rows of a query fulfil."""
         columns = REFUSALS.c
         yield from paid_by(columns, query, self._engine.dialect.name)
+        yield from in_groups(columns, query, self._engine.dialect.name)
         if query.deployment is not None:
             yield false()  # a refused request has none
         if query.since_us is not None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
     Delete,
     Select,
+    String,
     Table,
     and_,
+    cast,
     delete,
     func,
+    literal,
     literal_column,
     or_,
     select,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
 
 from tollgate.adapters.history.record_rows import EVERYTHING, PAYERS
@@ -31,6 +35,7 @@ from tollgate.adapters.history.tables import (
     SUMMED,
 )
 from tollgate.core.calls.ledger_sums import LedgerSums
+from tollgate.core.calls.record_groups import names_by_kind
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerQuery
 from tollgate.ports.history_ports import DAY_US, HOUR_US, NO_PAYERS, Group, HistoryPlace, UsageRow
@@ -224,7 +229,36 @@ def _filtered(found: Select[Any], query: LedgerQuery, dialect: str) -> Select[An
     if query.failed is not None:
         failed = columns.status >= _FAILED_FROM
         found = found.where(failed if query.failed else ~failed)
-    return found.where(*paid_by(columns, query, dialect))
+    return found.where(*paid_by(columns, query, dialect), *in_groups(columns, query, dialect))
+
+
+def in_groups(columns: Any, query: LedgerQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
+    """Yield what rows of records or refusals fulfil that fit a query's `without` and `outside`."""
+    for kind in query.without:
+        if kind in columns:
+            yield cast(columns[kind], String) == ""
+        elif kind != Group.DEPLOYMENT:  # which refusals have none of
+            yield ~_named_outside(columns, kind, (), dialect)
+    for kind, names in names_by_kind(query.outside).items():
+        if kind in columns:
+            yield cast(columns[kind], String).not_in(names)
+        elif kind == Group.DEPLOYMENT:
+            yield literal("" not in names)
+        else:
+            yield _named_outside(columns, kind, names, dialect)
+
+
+def _named_outside(
+    columns: Any, kind: str, names: Collection[str], dialect: str
+) -> ColumnElement[bool]:
+    """Return whether a row's `scopes` have one of a kind whose name is none of some."""
+    if dialect == "postgresql":
+        scopes = func.jsonb_array_elements_text(cast(columns.scopes, JSONB)).table_valued("value")
+    else:
+        scopes = func.json_each(columns.scopes).table_valued("value")
+    scope, prefix = scopes.c.value, f"{kind}:"
+    found = select(scope).where(func.substr(scope, 1, len(prefix)) == prefix)
+    return found.where(scope.not_in([f"{prefix}{each}" for each in names])).exists()
 
 
 def paid_by(columns: Any, query: LedgerQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
@@ -243,7 +277,9 @@ def paid_by(columns: Any, query: LedgerQuery, dialect: str) -> Iterator[ColumnEl
 def _asks_for_records(query: LedgerQuery) -> bool:
     """Return whether a filter is one that no sums have."""
     asked = (query.request_id, query.status, query.failed, query.deployment)
-    return any(each is not None for each in (*asked, query.least_nanousd, query.most_nanousd))
+    amounts = (query.least_nanousd, query.most_nanousd)
+    grouped = bool(query.without or query.outside)
+    return grouped or any(each is not None for each in (*asked, *amounts))
 
 
 def _whole(query: LedgerQuery, unit_us: int) -> bool:

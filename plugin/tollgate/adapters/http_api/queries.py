@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import ceil, floor
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
@@ -77,6 +77,18 @@ _DAY_OR_TIME = Query(
 DayOrTime = Annotated[str | None, _DAY_OR_TIME]
 _Dollars = Annotated[float | None, Query(ge=0, le=1e9)]
 _Ended = Literal["success", "failure"]
+GroupKind = Literal[
+    "key",
+    "team",
+    "user",
+    "customer",
+    "member",
+    "tag",
+    "organization",
+    "model",
+    "deployment",
+    "status",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,21 @@ class LogFilters:
     end_date: DayOrTime = None
     organization_id: str | None = None
     member_id: str | None = None
-    tag: str | None = None
+    tag: Annotated[list[str] | None, Query(description="All of these.")] = None
+    without: Annotated[
+        list[GroupKind] | None,
+        Query(description="Calls that belong to none of these kinds.", examples=[["team"]]),
+    ] = None
+    outside: Annotated[
+        list[Annotated[str, Query(pattern=f"^({'|'.join(get_args(GroupKind))}):")]] | None,
+        Query(
+            description=(
+                "Calls of others than these, each as `kind:name`; of one kind, of none of them."
+                " `team:` stands for calls without a team."
+            ),
+            examples=[["team:research", "team:support"]],
+        ),
+    ] = None
 
     @property
     def refused(self) -> bool:
@@ -146,7 +172,7 @@ class LogFilters:
             (ScopeKind.MEMBER, self.member_id),
             (ScopeKind.CUSTOMER, self.end_user),
             (ScopeKind.CUSTOMER, self.customer_id),
-            (ScopeKind.TAG, self.tag),
+            *((ScopeKind.TAG, each) for each in self.tag or ()),
         ]
         ended = str(self.status_filter or self.status).removeprefix(f"{_REFUSED}-")
         return LedgerQuery(
@@ -161,6 +187,8 @@ class LogFilters:
             deployment=self.model_id,
             least_nanousd=None if self.min_spend is None else ceil(_nanousd(self.min_spend)),
             most_nanousd=None if self.max_spend is None else floor(_nanousd(self.max_spend)),
+            without=tuple(self.without or ()),
+            outside=tuple(self.outside or ()),
         )
 
     def _check(self) -> None:

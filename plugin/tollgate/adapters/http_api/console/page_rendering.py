@@ -175,8 +175,8 @@ def told(value: Any) -> Any:
 
 
 def query(**values: object) -> str:
-    """Return the query of a link, without what says nothing."""
-    given = {name: value for name, value in values.items() if value not in (None, "")}
+    """Return the query of a link, without what says nothing; of a list each value."""
+    given = {name: value for name, value in values.items() if value not in (None, "", [])}
     if not given:
         return ""
-    return f"?{urlencode(given)}"
+    return f"?{urlencode(given, doseq=True)}"

@@ -8,12 +8,13 @@ import re
 from html import unescape
 
 import pytest
+from msgspec import structs
 from tests.unit.adapters.http_api.console.console_forms import made, spend
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.adapters.http_api.test_refusals import refused
 from tests.unit.management_fixtures import Api, World
 
-from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.limits.accounts import Scope, ScopeKind
 
 SCOPES = ("key:h", "team:blue & red", "user:ann", "customer:shop", "tag:night", "member:blue/ann")
 
@@ -67,12 +68,77 @@ async def test_a_point_of_refusals_leaves_out_all_others(admin: Visit, world: Wo
     assert not any(each.id in admin.page.text for each in others)
 
 
-async def test_refusals_of_nobody_are_counted_without_a_link(admin: Visit, world: World) -> None:
-    """Such as those of an unknown key."""
-    refused(world, 1)
-    text = await admin.see("/ui/usage", by="team", measure="refusals")
-    assert "(none) 3 100.0 %" in text
-    assert links(admin) == []
+BY_KIND = {
+    "model": lambda number: ((), f"model-{number}"),
+    **{
+        kind: lambda number, kind=kind: ((f"{kind}:{kind}-{number}",), "m")
+        for kind in ("team", "key", "user", "customer", "member")
+    },
+    "tag": lambda number: (("tag:all", f"tag:tag-{number}"), "m"),
+}
+
+
+@pytest.mark.parametrize("measure", ["requests", "refusals"])
+@pytest.mark.parametrize("by", BY_KIND)
+async def test_every_point_leads_to_exactly_its_calls(
+    admin: Visit, world: World, by: str, measure: str
+) -> None:
+    """Of a group, of none, and of all the others that share a colour; also below a filter."""
+    for number in range(10):
+        scopes, model = BY_KIND[by](number)
+        for turn in range(1 + (number < 5)):
+            await a_call(world, scopes, model)
+            one = refused(world, 10 * number + turn, *scopes)
+            world.refusals.records[-1] = structs.replace(one, times=1, model=model)
+    # Of no tag is no group.
+    bare = ("tag:all",) if by == "tag" else ()
+    await a_call(world, bare, "m")
+    world.refusals.records[-1] = structs.replace(refused(world, 999, *bare), times=1, model="m")
+    for filters in ({}, {"tag": "all"} if by == "tag" else {"start_date": "2027-01-01"}):
+        await admin.see("/ui/usage", by=by, measure=measure, **filters)
+        points = re.findall(
+            r'href="(/ui/requests[?][^"]*)" tabindex="-1" aria-label="[^"]* ([0-9]+)"',
+            admin.page.text,
+        )
+        assert len(points) == 8
+        assert any("others" in each for each in re.findall('aria-label="([^"]*)"', admin.page.text))
+        for address, count in points:
+            await admin.see(unescape(address))
+            found = set(re.findall(r'href="/ui/requests/([^"]+)"', admin.page.text))
+            assert (address, len(found)) == (address, int(count))
+
+
+async def a_call(world: World, scopes: tuple[str, ...], model: str) -> None:
+    first, *also = [Scope(*each.split(":")) for each in scopes or ("proxy:proxy",)]
+    await world.spend(first, 1, model=model, also=tuple(also))
+
+
+async def test_filters_without_a_field_are_kept_told_and_dropped(
+    admin: Visit, world: World
+) -> None:
+    """The form carries them on, and a link takes them away."""
+    await spend(world, ScopeKind.TEAM, "t", 0.5)
+    for path in ("/ui/requests", "/ui/usage"):
+        text = await admin.see(f"{path}?without=user&outside=team:u&outside=team:&model=gpt-4o")
+        assert "Only calls without user, of others than team u , none (team)." in text
+        assert '<input type="hidden" name="outside" value="team:u">' in admin.page.text
+        (plain,) = re.findall(r'href="([^"]*)">Take this filter away', admin.page.text)
+        assert "outside" not in plain
+        assert "without" not in plain
+        assert "model=gpt-4o" in plain
+
+
+async def test_groups_beyond_the_list_are_one_row_that_leads_to_them(
+    admin: Visit, world: World
+) -> None:
+    """However many customers there are, the page stays a page, and its sums are whole."""
+    for number in range(60):
+        await spend(world, ScopeKind.CUSTOMER, f"shop-{number:02}", 1 + (number < 50))
+    text = await admin.see("/ui/usage", by="customer")
+    assert "10 others 10 0 0 0 $10.00 9.1 % All 60 0 0 0 $110.00 100 %" in text
+    (rest,) = re.findall(r'href="([^"]*)">10 others', admin.page.text)
+    await admin.see(unescape(rest))
+    assert len(set(re.findall(r'href="/ui/requests/([^"]+)"', admin.page.text))) == 10
 
 
 async def test_no_refusals_say_so(admin: Visit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,7 +14,13 @@ from markupsafe import escape
 from prometheus_client.parser import text_string_to_metric_families
 
 from tollgate.adapters.http_api.console.charts import Column, Piece, stacked
-from tollgate.adapters.http_api.console.page_rendering import HEADERS, dollars, page, rendered
+from tollgate.adapters.http_api.console.page_rendering import (
+    HEADERS,
+    dollars,
+    page,
+    query,
+    rendered,
+)
 from tollgate.adapters.http_api.console.visitors import Administrating, Visitor
 from tollgate.adapters.http_api.routes.health import Watched
 from tollgate.adapters.http_api.routes.lookups.refusals import Refused
@@ -99,7 +106,8 @@ async def _values(
         "visitor": visitor,
         "glance": glance,
         "refused_days": await refused.days(),
-        "chart": stacked(_hours(glance)),
+        "hours": (hours := _hours(glance)),
+        "chart": stacked(hours),
         "hourly": lambda value: dollars(int(value)),
         "nearest": nearest if nearest is None else _shown(nearest),
         "faults": await _faults(watched),
@@ -120,8 +128,11 @@ def _hours(glance: Glance) -> list[Column]:
     columns = []
     for number, nanousd in enumerate(glance.hours):
         hour = (first_hour + number) % 24
+        begin = datetime.fromtimestamp((first_hour + number) * 3600, UTC)
+        during = {"start_date": f"{begin:%Y-%m-%dT%H:00}", "end_date": f"{begin:%Y-%m-%dT%H:59:59}"}
+        told = f"{hour:02}:00 {dollars(nanousd)}"
         columns.append(
-            Column(f"{hour:02}:00", (Piece(nanousd, f"{hour:02}:00 {dollars(nanousd)}"),))
+            Column(f"{hour:02}:00", (Piece(nanousd, told, f"/ui/requests{query(**during)}"),))
         )
     return columns
 

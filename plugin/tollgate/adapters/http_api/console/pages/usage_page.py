@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -39,7 +39,8 @@ Measure = Literal[
     "failures",
     "refusals",
 ]
-_SHOWN_GROUPS, _DAYS, _MOST_DAYS = 7, 14, 400
+_SHOWN_GROUPS, _LISTED_GROUPS = 7, 50
+_DAYS, _MOST_DAYS = 14, 400
 _OTHERS = "others"
 _GROUPS = tuple(each for each in Group if each not in (Group.DAY, Group.HOUR))
 _CSV_COLUMNS = (
@@ -60,7 +61,6 @@ FILTERS = {
     Group.ORGANIZATION: "organization_id",
     Group.STATUS: "status",
     Group.MEMBER: "member_id",
-    Group.TAG: "tag",
     Group.DEPLOYMENT: "model_id",
 }
 
@@ -95,23 +95,30 @@ async def usage(
     else:
         sums = await usage_sums.grouped(query, asked.by)
         counts = counted(sums, asked.measure)
-    names = await _names(management, asked.by, counts.groups)
     ranked = sorted(counts.groups, key=lambda each: -counts.groups[each])
-    shown = ranked[:_SHOWN_GROUPS]
+    shown, listed = ranked[:_SHOWN_GROUPS], ranked[:_LISTED_GROUPS]
+    names = await _names(management, asked.by, listed)
+    days = list(_columns(counts, shown, names, filters, asked))
     values = {
         "visitor": visitor,
         "asked": asked,
         "filters": filters,
         "group_options": [(each.value, each.value) for each in _GROUPS],
-        "links": {each: link(asked, filters, each) for each in ranked},
+        "links": {each: link(asked, filters, each) for each in listed},
+        "listed": listed,
+        "others": len(ranked) - len(listed),
+        "others_sums": sum_of(
+            [sums.groups[each] for each in ranked[_LISTED_GROUPS:] if sums.groups]
+        ),
+        "others_count": sum(counts.groups[each] for each in ranked[_LISTED_GROUPS:]),
+        "others_link": others_link(asked, filters, listed),
         "sums": sums,
         "counts": counts,
-        "ranked": ranked,
         "shown": shown,
+        "hidden": len(ranked) > len(shown),
         "names": names,
-        "chart": stacked(
-            list(_columns(counts, shown, names, filters, asked)), whole=asked.measure != "spend"
-        ),
+        "days": days,
+        "chart": stacked(days, whole=asked.measure != "spend"),
         "printed": lambda value: printed(value, asked.measure),
         "complete_from_us": reports.complete_from_us,
     }
@@ -175,17 +182,42 @@ def counted(sums: GroupedSums, measure: Measure) -> GroupedCounts:
 
 def link(asked: Asked, filters: LogFilters, group: str, day: date | None = None) -> str:
     """Return the address of the requests behind a group, on one day or on all that the filters
-    name; empty: no filter tells who belongs to no group.
+    name.
     """
     if not group:
-        return ""
-    narrowed: dict[str, object] = {FILTERS[asked.by]: group}
+        return _link(asked, filters, day, without=[*(filters.without or ()), asked.by.value])
+    if asked.by is Group.TAG:
+        return _link(asked, filters, day, tag=list(dict.fromkeys([*(filters.tag or ()), group])))
+    if asked.by is Group.STATUS and asked.measure == "refusals":
+        return _link(asked, filters, day, status=f"refused-{group}")
+    return _link(asked, filters, day, **{FILTERS[asked.by]: group})
+
+
+def others_link(
+    asked: Asked, filters: LogFilters, known: Sequence[str], day: date | None = None
+) -> str:
+    """Return the address of the requests behind all groups but some."""
+    outside = [f"{asked.by.value}:{each}" for each in known]
+    return _link(asked, filters, day, outside=[*(filters.outside or ()), *outside])
+
+
+def _link(asked: Asked, filters: LogFilters, day: date | None, **narrowed: object) -> str:
+    given = filters.given
     if asked.measure == "refusals":
-        narrowed["status"] = f"refused-{group}" if asked.by is Group.STATUS else "refused"
-    elif asked.measure == "failures" and asked.by is not Group.STATUS:
-        narrowed["status"] = "failure"
-    days = {} if day is None else {"start_date": day, "end_date": day}
-    return f"/ui/requests{query_of(**{**filters.given, **days, **narrowed})}"
+        given["status"] = "refused"
+    elif asked.measure == "failures":
+        given.setdefault("status", "failure")
+    if day is not None:
+        given |= {"start_date": day, "end_date": day}
+    return f"/ui/requests{query_of(**{**given, **narrowed})}"
+
+
+def sum_of(several: Sequence[LedgerSums]) -> LedgerSums:
+    """Return the total of some sums."""
+    total = LedgerSums()
+    for each in several:
+        total.add_sums(each)
+    return total
 
 
 def measured(sums: LedgerSums, measure: Measure) -> int:
@@ -246,5 +278,6 @@ def _columns(
             told = f"{day} {names.get(group, group)}: {printed(value, asked.measure)}"
             pieces.append(Piece(value, told, link(asked, filters, group, day)))
         rest = sum(counts.cells.get((day, group), 0) for group in hidden)
-        pieces.append(Piece(rest, f"{day} {_OTHERS}: {printed(rest, asked.measure)}"))
+        told = f"{day} {_OTHERS}: {printed(rest, asked.measure)}"
+        pieces.append(Piece(rest, told, others_link(asked, filters, shown, day)))
         yield Column(f"{day:%b %d}", tuple(pieces))
