@@ -24,6 +24,7 @@ __all__ = ["door", "running"]
         (CHAT, '{"model":"cheap","mod\\u0065l":"gpt-4o","messages":[]}'),
         ("/api/chat", '{"model":"small","Model":"big","messages":[]}'),
         (f"{CHAT}?model=gpt-4o", '{"model":"cheap","messages":[]}'),
+        ("/v1beta/models/flash:generateContent?fields=candidates", "{}"),
     ],
 )
 async def test_json_that_two_parsers_could_read_differently_reaches_nobody(
@@ -152,6 +153,10 @@ async def test_who_pays_at_the_provider_is_not_the_clients_to_choose(door: Door)
         "x-goog-user-project": "p",
         "proxy-authorization": "Basic eA==",
         "anthropic-organization": "o",
+        "x-goog-fieldmask": "candidates",
+        "x-http-method-override": "GET",
+        "x-original-url": "/v1/files",
+        "helicone-model-override": "dear",
         "x-amz-security-token": "t",
         "cookie": "a=b",
         "x-litellm-customer-id": "ann",

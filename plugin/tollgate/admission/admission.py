@@ -52,6 +52,7 @@ from tollgate.core.requests.dialects import Family, family_of_path
 from tollgate.core.requests.dimensions.dimension_values import DimensionReader
 from tollgate.core.requests.endpoints import Endpoint, find_dialect, find_endpoint
 from tollgate.core.requests.estimate import InputEstimates
+from tollgate.core.requests.upstream_path import check_query
 from tollgate.ports import Clock, Counters, Directory, SoundLength
 from tollgate.ports.value_ports import ValueBook
 
@@ -291,6 +292,8 @@ class Admissions:
         if coding := request.headers.get("content-encoding", ""):
             plain = await inflated(request.body, coding, self._terms.max_request_bytes, family)
             request = structs.replace(request, body=plain)
+        if query and endpoint is not None:
+            check_query(endpoint, query)
         facts = reading.read(request.body, request.headers.get("content-type", ""), query, dialect)
         caller = asker.caller
         customer_id = caller.customer_id or facts.customer

@@ -278,39 +278,6 @@ async def test_a_negative_output_limit_is_none_where_the_server_knows_it() -> No
     assert (status, body["error"]["param"]) == (400, "max_tokens")
 
 
-@pytest.mark.parametrize(
-    ("provider", "members", "param"),
-    [
-        ("openrouter", {"models": ["dear"]}, "models"),
-        (
-            "vercel_ai_gateway",
-            {"providerOptions": {"gateway": {"models": ["dear"]}}},
-            "providerOptions.gateway.models",
-        ),
-        ("litellm_proxy", {"fallbacks": ["dear"]}, "fallbacks"),
-    ],
-)
-async def test_a_body_cannot_name_further_models_to_a_provider_that_routes(
-    provider: str, members: dict[str, Any], param: str
-) -> None:
-    """The caller may not be allowed to use them; elsewhere the name means nothing."""
-    desk = Desk(deployments=(of(provider, "routed"), of("openai", "plain")))
-    status, body, _ = refusal(await desk.ask({"model": "routed", **CHAT, **members}))
-    assert (status, body["error"]["param"]) == (400, param)
-    admission(await desk.ask({"model": "plain", **CHAT, **members}))
-    for unset in (None, []):
-        admission(await desk.ask({"model": "routed", **CHAT, param.partition(".")[0]: unset}))
-
-
-async def test_the_model_is_renamed_where_vertexs_partners_read_it_in_the_body_too() -> None:
-    """The path names the deployment; a model in the body cannot be another one."""
-    path = "/v1/projects/p/locations/l/publishers/mistralai/models/ve:streamRawPredict"
-    admitted = admission(await Desk(deployments=EVERY).ask({"model": "other", **CHAT}, path))
-    assert admitted.reservation is not None
-    assert (admitted.reservation.dialect, admitted.reservation.stream) == ("openai.chat", True)
-    assert [each.insert for each in admitted.edits] == ['"gpt-4o"']
-
-
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/" + "x" * 100_000])
 async def test_a_refusal_does_not_repeat_what_is_long(path: str) -> None:
     """A name of a megabyte is cut."""

@@ -30,20 +30,33 @@ PAYER_HEADERS = (
     "azureml-model-deployment",
     "cf-aig-authorization",
     "helicone-auth",
+    "helicone-fallbacks",
+    "helicone-model-override",
+    "helicone-target-url",
     "openai-organization",
     "openai-project",
     "proxy-authorization",
     "x-amz-content-sha256",
     "x-amz-date",
     "x-amz-security-token",
+    "x-goog-fieldmask",
     "x-goog-iam-authorization-token",
     "x-goog-iam-authority-selector",
     "x-goog-user-project",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
     "x-portkey-api-key",
+    "x-portkey-config",
+    "x-portkey-custom-host",
+    "x-portkey-provider",
     "x-portkey-virtual-key",
+    "x-rewrite-url",
     "x-serverless-authorization",
 )
-"""Headers by which a client could choose the provider account that pays, or the deployment there.
+"""Headers by which a client could choose the provider account that pays, the deployment there, or
+another request than the one that was admitted: its method, path or model, or a reply without usage.
 """
 OWN_PREFIX = "x-litellm-"
 """Prefix of headers that are meant for a gateway and not for a provider."""

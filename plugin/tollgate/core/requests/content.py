@@ -5,7 +5,7 @@ The query must not carry a field that is read from the body.
 
 from __future__ import annotations
 
-from tollgate.core.errors import BadRequest
+from tollgate.core.errors import BadRequest, cut
 from tollgate.core.requests import body
 from tollgate.core.requests.body import Body
 from tollgate.core.requests.dialects import Dialect
@@ -18,12 +18,15 @@ _FORM = "multipart/form-data"
 def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
     """Read a body.
 
-    Raises BadRequest saying what would be right.
+    JSON may go without a content type, or under another one than a form's: a server that reads
+    forms would find other fields in the same bytes. Raises BadRequest saying what would be right.
     """
     # The most common content types mean JSON and have no parameters.
     said = content_type.lower()
     if dialect.form and said.lstrip().startswith(_FORM):
         return _read_form(raw, content_type, query)
+    if "urlencoded" in said or "multipart/" in said:
+        raise BadRequest(f"The content-type must be application/json, got {cut(content_type)!r}.")
     if "charset" in said:
         check_charset(parameters_of(content_type, "content-type")[1], "body")
     if query:

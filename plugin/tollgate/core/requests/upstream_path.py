@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_plus, urlsplit
 
+from tollgate.core.errors import BadRequest
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.requests import dialects
 from tollgate.core.requests.dialects import Dialect, Family
@@ -14,6 +15,12 @@ _TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
 
 # OpenAI-compatible providers whose address may point anywhere.
 _MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
+
+# https://docs.cloud.google.com/apis/docs/system-parameters: what would leave usage out of a reply,
+# or write it in another format; and credentials.
+_GOOGLES_OWN = frozenset({"access_token", "callback", "fields", "oauth_token", "quotauser"})
+_GOOGLES_FORMATS = frozenset({"", "json", "sse"})
+_QUERY_SEPARATORS = re.compile("[&;]")
 
 _VERTEX_PLACE = re.compile(
     r"(?<=/projects/)[^/]+(?=/locations/)|(?<=/locations/)[^/]+(?=/publishers/)"
@@ -27,6 +34,23 @@ def names_model_in_body(endpoint: Endpoint | None, deployment: Deployment) -> bo
     if endpoint.wire is Wire.VERTEX:
         return endpoint.dialect.family is Family.OPENAI
     return endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment)
+
+
+def check_query(endpoint: Endpoint, query: str) -> None:
+    """Raise BadRequest for a query by which Google's replies would not report what they cost."""
+    if endpoint.wire not in (Wire.GEMINI, Wire.VERTEX):
+        return
+    for member in _QUERY_SEPARATORS.split(query):
+        written, _, value = member.partition("=")
+        name = unquote_plus(written).lower().lstrip("$").strip()
+        form = unquote_plus(value).lower().partition(";")[0]
+        unread = name == "alt" and form not in _GOOGLES_FORMATS
+        if name in _GOOGLES_OWN or unread:
+            raise BadRequest(
+                f"The query parameter {name!r} is not let through: the reply has to report its "
+                "usage in JSON, at the gateway's expense.",
+                param=name,
+            )
 
 
 def takes_endless(dialect: Dialect, deployment: Deployment) -> bool:

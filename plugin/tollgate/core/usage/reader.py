@@ -23,6 +23,8 @@ _NDJSON = re.compile(
     r"application/(x-)?(ndjson|jsonl(ines)?)|application/json-seq|application/stream\+json"
 )
 _EVENT_STREAM = re.compile(r"application/vnd\.amazon\.eventstream")
+# Formats that are no text.
+_PACKED = re.compile(r"application/(x-|vnd\.(google\.)?)?(protobuf|msgpack|cbor|grpc)([+-].*)?")
 _SOUND = re.compile(r"(audio|video)/.*")
 _PICTURE = re.compile(r"image/.*")
 # What may precede a body's first byte: blanks, the byte-order mark, and the separator of
@@ -42,6 +44,8 @@ _EVENTS_BEGIN = (
 _FRAME_BEGINS = 0
 # Bytes of a body kept until the first of them are decompressed.
 _UNDECODED_BYTES = 4096
+# Bytes with which text in UTF-8 may begin.
+_TEXT = bytes((*range(0x20, 0x7F), *range(0xC2, 0xF5)))
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -92,6 +96,8 @@ class UsageReader:
             return Blind(self._shown.read_sound)
         if _PICTURE.fullmatch(self._kind):
             return Blind(self._shown.read_picture)
+        if _PACKED.fullmatch(self._kind):
+            return Blind(self._shown.pass_over)
         return None
 
     def _choose_by_byte(self, begun: bytes) -> Machine:
@@ -114,6 +120,8 @@ class UsageReader:
         if first in _FIELDS_OF_SSE:
             self._tally.stream = True
             return Events(api, self._tally, shown, SSE, hide=self._hide)
+        if first not in _TEXT:
+            return Blind(shown.pass_over)
         if _EVENT_STREAM.fullmatch(self._kind):
             return EventStream(api, self._tally, shown)
         return Json(api, self._tally, shown)

@@ -8,7 +8,7 @@ from tests.edits import edited
 from tollgate.core.errors import BadRequest
 from tollgate.core.requests import body
 from tollgate.core.requests import content as reading
-from tollgate.core.requests.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION
+from tollgate.core.requests.dialects import OPENAI_CHAT, OPENAI_TRANSCRIPTION, Dialect
 from tollgate.core.requests.form import read_form
 
 SOUND = (
@@ -234,7 +234,7 @@ FORM = form(field("model", "m"))
         ("multipart/form-datax; boundary=xYz", "with one boundary"),
         ("multipart/form-data, application/json; boundary=xYz", "must be a value and parameters"),
         ("application/json", "one JSON object"),
-        ("multipart/mixed; boundary=xYz", "one JSON object"),
+        ("multipart/mixed; boundary=xYz", "content-type must be application/json"),
     ],
 )
 def test_a_content_type_that_two_readers_could_read_differently_is_refused(
@@ -294,3 +294,26 @@ def test_json_in_another_charset_is_refused(charset: str) -> None:
 def test_json_is_read_whatever_it_is_said_to_be(content_type: str) -> None:
     """As UTF-8."""
     assert reading.read(b'{"model":"m"}', content_type, "", OPENAI_CHAT).model == "m"
+
+
+@pytest.mark.parametrize("dialect", [OPENAI_CHAT, OPENAI_TRANSCRIPTION])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-URLencoded; charset=utf-8",
+        "application/json,application/x-www-form-urlencoded",
+        "multipart/mixed; boundary=x",
+    ],
+)
+def test_json_that_is_said_to_be_a_form_is_refused(content_type: str, dialect: Dialect) -> None:
+    """A reader of forms would find the model after the ampersand."""
+    body = b'{"model":"cheap","x":"&model=dear&"}'
+    with pytest.raises(BadRequest, match="content-type must be application/json"):
+        reading.read(body, content_type, "", dialect)
+
+
+def test_a_form_where_json_is_expected_is_refused() -> None:
+    """On the paths that take forms it is read as one."""
+    with pytest.raises(BadRequest, match="content-type must be application/json"):
+        reading.read(b'{"model":"m"}', "multipart/form-data; boundary=x", "", OPENAI_CHAT)

@@ -96,6 +96,26 @@ def test_a_body_that_cannot_be_inflated_is_not_free(coding: str, body: bytes, st
     assert usage.certainty is not Certainty.NONE
 
 
+@pytest.mark.parametrize(
+    ("api", "content_type", "body"),
+    [
+        ("gemini.generate", "application/x-protobuf", b"\n{\n\x0a\x05river" * 9),
+        ("gemini.generate", "application/vnd.google.protobuf", b"\x0a\x64data" * 9),
+        ("openai.chat", "application/grpc+proto", b"\0\0\0\0\x07river" * 9),
+        ("openai.chat", "application/msgpack", b"\x81\xa1a\xa5river" * 9),
+        ("openai.chat", "application/octet-stream", b"\x81\xa1a\xa5river" * 9),
+        ("openai.chat", JSON, chat(REAL).decode().encode("utf-16")),
+        ("openai.chat", JSON, chat(REAL).decode().encode("utf-32-be")),
+    ],
+)
+def test_a_reply_in_another_format_is_not_free(api: str, content_type: str, body: bytes) -> None:
+    """Its client may be able to read it."""
+    usage = charged(api, content_type, body)
+    assert usage.input_tokens == 10
+    assert usage.output_tokens > 10
+    assert usage.certainty is Certainty.ESTIMATED
+
+
 CONVERSED = (
     ("contentBlockDelta", {"delta": {"text": "river "}}),
     ("metadata", {"usage": {"inputTokens": 1_000, "outputTokens": 500}}),
