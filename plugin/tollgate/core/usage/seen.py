@@ -39,6 +39,9 @@ _TO_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:"(?:[^"\\]++|\\.)*+"[^"{}\[\]]*+)*', 
 
 # Members of bodies that are errors, or that report one.
 _ERRORS = ("error", "errors", "base_resp", "promptFeedback", "detail")
+_NOTHING = (b"null", b"[]", b"{}", b'""', b"false")
+# Members that tell what a body is.
+_KINDS = ("type", "object", "status")
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
 
@@ -314,9 +317,16 @@ def _parts(body: bytes, within: tuple[Names, ...]) -> list[bytes]:
         for names in within
         if (part := _member(document, names)) is not None
     ]
-    if parts or any(name in document for document in documents for name in _ERRORS):
+    if parts or any(_is_error(document) for document in documents):
         return parts
     return [body]
+
+
+def _is_error(document: dict[str, msgspec.Raw]) -> bool:
+    """Return whether a document reports an error, or is marked as one."""
+    return any(
+        name in document and bytes(document[name]) not in _NOTHING for name in _ERRORS
+    ) or any(name in document and bytes(document[name]) == b'"error"' for name in _KINDS)
 
 
 def _member(document: dict[str, msgspec.Raw], names: Names) -> bytes | None:

@@ -233,6 +233,23 @@ def test_every_kind_of_text_is_seen(api: str, content_type: str, body: bytes) ->
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "no", "text": "x"},
+        {"errors": [{"content": "x"}]},
+        {"detail": [{"text": "x"}]},
+        {"type": "error", "content": "x"},
+        {"object": "error", "text": "x"},
+        {"code": 500, "msg": "x"},
+        {"choices": [], "text": "x"},
+    ],
+)
+def test_an_error_outside_of_the_documented_places_is_no_output(body: dict[str, object]) -> None:
+    """Whatever its members are called."""
+    assert charged("openai.chat", JSON, plain(body)).certainty is Certainty.NONE
+
+
+@pytest.mark.parametrize(
     ("api", "body"),
     [
         (
