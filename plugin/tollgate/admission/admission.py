@@ -111,11 +111,12 @@ class Terms:
 
 
 class _Told(Struct, frozen=True):
-    """The headers that report a standing to clients of one family."""
+    """The headers that report a standing to clients of one family, and the levels in it."""
 
     standing: Standing
     family: Family
     headers: tuple[Header, ...]
+    levels: tuple[int, ...]
 
 
 class Admissions:
@@ -335,7 +336,8 @@ class Admissions:
             telemetry.unmetered()
             return plan.unmetered
         reservation, standing, family = held.reservation, held.standing, question.family
-        headers = self._headers(reservation, standing, family)
+        told = self._tell(reservation, standing, family)
+        headers = told.headers
         if standing.refused is not None:
             self._early.note(asker, reservation, standing)
             return refusals.over_limit(
@@ -345,25 +347,22 @@ class Admissions:
             headers = (*headers, *enforcement_headers(reservation))
             _count_spared(reservation)
         telemetry.admitted()
-        levels = levels_before(standing)
         return structs.replace(
-            plan.unmetered, reservation=reservation, headers=headers, levels=levels
+            plan.unmetered, reservation=reservation, headers=headers, levels=told.levels
         )
 
-    def _headers(
-        self, reservation: Reservation, standing: Standing, family: Family
-    ) -> tuple[Header, ...]:
-        """Return the headers that report where limits stand.
+    def _tell(self, reservation: Reservation, standing: Standing, family: Family) -> _Told:
+        """Return what is told of where limits stand.
 
-        Calls of one caller in the same batch share their standing, and so these headers.
+        Calls of one caller in the same batch share their standing, and so this.
         """
         told = self._told
         if told is None or told.standing is not standing or told.family is not family:
             headers = standing_headers(reservation.accounts, standing, family, reservation.model)
             if self._terms.ietf_headers:
                 headers += ietf_headers(reservation.accounts, standing)
-            told = self._told = _Told(standing, family, headers)
-        return told.headers
+            told = self._told = _Told(standing, family, headers, levels_before(standing))
+        return told
 
 
 def _dimension_reader(terms: Terms) -> DimensionReader | None:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from msgspec import structs
 
@@ -101,14 +102,21 @@ class HoldWaits:
         self._lines: dict[_Place, _Line] = {}
         self._waiting = 0
 
-    async def ask(self, reservation: Reservation, left: Callable[[], bool]) -> Standing:
+    def ask(
+        self, reservation: Reservation, left: Callable[[], bool]
+    ) -> Coroutine[Any, Any, Standing]:
         """Ask the store, behind those who wait already where a limit says that calls wait.
 
         Returns its answer; raises what `Counters.reserve` raises.
         """
         if not self._lines or (found := self._find_line(reservation)) is None:
-            return await self._counters.reserve(reservation)
-        number, place = found
+            return self._counters.reserve(reservation)
+        return self._join(reservation, left, *found)
+
+    async def _join(
+        self, reservation: Reservation, left: Callable[[], bool], number: int, place: _Place
+    ) -> Standing:
+        """Ask behind those who wait for room in an account, which is `number` of the call's."""
         account = reservation.accounts[number]
         waits = [each.enforcement.max_wait_ms for each in account.limits]
         line = self._lines[place]

@@ -50,7 +50,10 @@ class Holding:
         `last`: no other deployment may serve the call; otherwise it does not wait for room in
         limits of its deployment. Raises StoreUnavailable.
         """
-        reservation, standing = await self._ask(reservation, left, last=last)
+        standing = await self._ask_once(reservation, left)
+        if standing.refused is None:
+            return Held(reservation, standing)
+        reservation, standing = await self._ask_further(reservation, standing, left, last=last)
         while standing.refused is not None and standing.by is not None:
             accounts = reservation.accounts
             quota = accounts[standing.refused].limits[standing.by]
@@ -63,17 +66,17 @@ class Holding:
                 shadow = f"{shadow}, {name}" if shadow else name
             accounts = self._amended.without(accounts, standing.refused, standing.by)
             reservation = structs.replace(reservation, accounts=accounts, shadow=shadow)
-            reservation, standing = await self._ask(reservation, left, last=last)
+            standing = await self._ask_once(reservation, left)
+            reservation, standing = await self._ask_further(reservation, standing, left, last=last)
         return Held(reservation, standing)
 
-    async def _ask(
-        self, reservation: Reservation, left: Callable[[], bool], *, last: bool
+    async def _ask_further(
+        self, reservation: Reservation, standing: Standing, left: Callable[[], bool], *, last: bool
     ) -> tuple[Reservation, Standing]:
         """Return the last answer about what a call may use, and as what it was asked for.
 
-        `last`: as in hold().
+        `standing`: the first answer. `last`: as in hold().
         """
-        standing = await self._ask_once(reservation, left)
         if standing.refused is None:
             return reservation, standing
         if reservation.accounts[standing.refused].parts > 1:

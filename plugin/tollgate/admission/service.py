@@ -101,7 +101,9 @@ class Service:
 
     async def _plan(self, question: Question, model: str) -> ServicePlan:
         plan = self._planner.plan(question, model, self._new_id())
-        return await self._checked(question, plan)
+        if plan.deployment.pass_credentials:
+            await self._callers.check_passed(question.headers, question.family)
+        return plan
 
     async def hold(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
         """Hold what a request may use, of the model asked for or of one that stands in for it.
@@ -109,9 +111,20 @@ class Service:
         What the model asked for was refused with stands if no other model can serve the request.
         Raises StoreUnavailable.
         """
-        first, refused = await self._hold_at_any(question, plan)
+        if self._choice.limits_upstream(plan.deployment):
+            first, refused = await self._hold_at_any(question, plan)
+        else:
+            first, refused = await self._hold_at(question, plan)
+        if refused.standing.refused is None:
+            return first, refused
+        return await self._hold_instead(question, first, refused)
+
+    async def _hold_instead(
+        self, question: Question, plan: ServicePlan, refused: Held
+    ) -> tuple[ServicePlan, Held]:
+        """Hold what a refused request may use of a model that stands in for the one asked for."""
         asked_for = plan.reservation.instead_of or plan.reservation.model
-        tried, names = {asked_for, plan.reservation.model}, deque(self._stand_ins(first, refused))
+        tried, names = {asked_for, plan.reservation.model}, deque(self._stand_ins(plan, refused))
         while names and len(tried) < MOST_MODELS:
             name = names.popleft()
             if name in tried:
@@ -126,7 +139,7 @@ class Service:
             if held.standing.refused is None:
                 return other, held
             names.extend(self._stand_ins(other, held))
-        return first, refused
+        return plan, refused
 
     def _stand_ins(self, plan: ServicePlan, held: Held) -> Sequence[str]:
         """Return the models that may serve in place of one that a limit refused."""
@@ -164,12 +177,9 @@ class Service:
         """Return the plan to serve a request at another deployment of the same model."""
         reservation = plan.reservation
         other = self._planner.plan_at(deployment, question, reservation.model, self._new_id())
-        return _instead_of(reservation.instead_of, await self._checked(question, other))
-
-    async def _checked(self, question: Question, plan: ServicePlan) -> ServicePlan:
-        if plan.deployment.pass_credentials:
+        if deployment.pass_credentials:
             await self._callers.check_passed(question.headers, question.family)
-        return plan
+        return _instead_of(reservation.instead_of, other)
 
     async def _hold_at(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
         if meets_strict(plan.reservation.accounts):

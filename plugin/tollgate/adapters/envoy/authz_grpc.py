@@ -96,11 +96,15 @@ class _GrpcWording:
 
     def __init__(self, *, logged: bool) -> None:
         self._logged = logged
+        self._last: tuple[tuple[Header, ...], list[HeaderValueOption]] = ((), [])
 
     def admitted(self, asked: Request, admission: Admission) -> bytes:
-        headers = list(admission.headers)
+        # Applied after ext_proc's headers on the way back, so settled values take precedence over
+        # those of admission.
+        told = self._told(admission.headers)
         if admission.reservation is not None:
-            headers.append(Header(REQUEST_ID, admission.reservation.id))
+            identity = Header(REQUEST_ID, admission.reservation.id)
+            told = [*told, *_options((identity,), HeaderValueOption.ADD_IF_ABSENT)]
         metadata = admitted(admission)
         if self._logged and metadata is not None:
             for name, value in logged_facts(admission):
@@ -109,13 +113,17 @@ class _GrpcWording:
             status=_OK,
             ok_response=OkHttpResponse(
                 headers=_options(_routing(admission), HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-                # Applied after ext_proc's headers on the way back, so settled values take
-                # precedence over those of admission.
-                response_headers_to_add=_options(headers, HeaderValueOption.ADD_IF_ABSENT),
+                response_headers_to_add=told,
             ),
             dynamic_metadata=metadata,
         )
         return response.SerializeToString()
+
+    def _told(self, headers: tuple[Header, ...]) -> list[HeaderValueOption]:
+        """Return headers of a reply. Calls that were decided together share the tuple of them."""
+        if self._last[0] is not headers:
+            self._last = headers, _options(headers, HeaderValueOption.ADD_IF_ABSENT)
+        return self._last[1]
 
     def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:
         response = CheckResponse(

@@ -92,6 +92,7 @@ class _HttpWording:
         self._meter = meter
         self._logged = logged
         self._reaches = {name: reach_of(api) for name, api in apis.items()}
+        self._last: tuple[tuple[Header, ...], str] = ((), "")
 
     def admitted(self, asked: Request, admission: Admission) -> bytes:
         lines, changes = [_line(ROUTE_HEADER, route_value(admission.deployment))], []
@@ -107,7 +108,7 @@ class _HttpWording:
                 _line(REQUEST_ID, reservation.id),
             )
             if native is not None:
-                lines += [f"{each.name}: {each.value}\r\n" for each in admission.headers]
+                lines.append(self._lines(admission.headers))
                 if reservation.hide_usage:
                     changes.append(_line(HIDE, HIDDEN))
             else:
@@ -125,6 +126,12 @@ class _HttpWording:
     def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:
         lines = (_line(each.name, each.value) for each in headers)
         return _response(TUNNELLED_STATUSES.get(status, status), lines, body)
+
+    def _lines(self, headers: tuple[Header, ...]) -> str:
+        """Return headers as lines. Calls that were decided together share the tuple of them."""
+        if self._last[0] is not headers:
+            self._last = headers, "".join([_line(each.name, each.value) for each in headers])
+        return self._last[1]
 
     def _reader(self, asked: Request, admission: Admission, reservation: Reservation) -> str | None:
         """Return the Envoy filter that reads the whole reply; None if there is none."""

@@ -98,10 +98,13 @@ def usage_fields(metadata: Metadata) -> dict[str, object]:
     namespaces = metadata.filter_metadata
     if USAGE_NAMESPACE not in namespaces:
         return {}
-    fields, found = namespaces[USAGE_NAMESPACE].fields, {}
+    fields, found = namespaces[USAGE_NAMESPACE].fields, dict[str, object]()
     for name in fields:  # items() would go through a Python generator
         value = fields[name]
-        if (kind := value.WhichOneof("kind")) is not None:
+        if (kind := value.WhichOneof("kind")) == "number_value":
+            number = value.number_value  # a double, whatever the reply said
+            found[name] = int(number) if number.is_integer() else number
+        elif kind is not None:
             found[name] = getattr(value, kind)
     return found
 

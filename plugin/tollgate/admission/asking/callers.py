@@ -112,7 +112,9 @@ class Callers:
         if objection is not None:
             token = objection_to_token(identity.fault) if is_token(secret) else None
             raise _refused(token or objection, family)
-        return key if key is None else await self._with_user(key, identity, family)
+        if key is None or identity.user_id is None:
+            return key
+        return await self._with_user(key, identity, family)
 
     async def _with_user(self, key: Key, identity: VerifiedIdentity, family: Family) -> Key:
         """Return the key, with the identity's user if it has none of its own. Raises Refused."""
@@ -190,7 +192,7 @@ class Callers:
 
         Raises Refused if one of them is blocked, or there is no room for a customer or a value.
         """
-        if customer_id is not None:
+        if customer_id is not None and ScopeKind.CUSTOMER in self._remembered.bounded:
             customer_id = await self._told_apart(ScopeKind.CUSTOMER, customer_id, key, family)
         if values:
             kept = [

@@ -27,7 +27,10 @@ _ENTRY_BYTES, _CHARACTER_BYTES = 400, 4
 
 
 class RememberedValues:
-    """Decides which values of requests are told apart."""
+    """Decides which values of requests are told apart.
+
+    `bounded`: the names of the dimensions of which not any number is; others need not be asked for.
+    """
 
     def __init__(
         self, book: ValueBook, directory: Directory, clock: Clock, dimensions: tuple[Dimension, ...]
@@ -36,6 +39,7 @@ class RememberedValues:
         self._directory = directory
         self._clock = clock
         self._dimensions = {each.name: each for each in dimensions if each.most_values}
+        self.bounded = frozenset(self._dimensions)
         # Of a value: whether there is room for it, and until when that is relied on.
         self._known: Bounded[tuple[str, str, str], tuple[bool, int]] = Bounded(_MOST_BYTES)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Protocol
 
@@ -70,6 +71,9 @@ class MeterRow:
     tokens: bool = False
 
 
+# Of every call, when it is admitted and when it is settled: a lambda would cost more.
+_IN, _OUT = attrgetter("input_tokens"), attrgetter("output_tokens")
+
 METERS: Mapping[Meter, MeterRow] = MappingProxyType(
     {
         Meter.REQUESTS: MeterRow(1, "requests", "requests", "", lambda _: 1, lambda _: 1),
@@ -78,19 +82,13 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             "tokens",
             "tokens",
             ';qu="tollgate-tokens"',
-            lambda call: call.input_tokens,
+            _IN,
             lambda used: used.input_tokens + used.output_tokens,
-            lambda call: call.output_tokens,
+            _OUT,
             tokens=True,
         ),
         Meter.INPUT_TOKENS: MeterRow(
-            3,
-            "input tokens",
-            "input-tokens",
-            ';qu="tollgate-input-tokens"',
-            lambda call: call.input_tokens,
-            lambda used: used.input_tokens,
-            tokens=True,
+            3, "input tokens", "input-tokens", ';qu="tollgate-input-tokens"', _IN, _IN, tokens=True
         ),
         Meter.OUTPUT_TOKENS: MeterRow(
             4,
@@ -98,8 +96,8 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             "output-tokens",
             ';qu="tollgate-output-tokens"',
             lambda _: 0,
-            lambda used: used.output_tokens,
-            lambda call: call.output_tokens,
+            _OUT,
+            _OUT,
             tokens=True,
         ),
         Meter.UNCACHED_TOKENS: MeterRow(
@@ -107,15 +105,15 @@ METERS: Mapping[Meter, MeterRow] = MappingProxyType(
             "uncached tokens",
             None,
             ';qu="tollgate-uncached-tokens"',
-            lambda call: call.input_tokens,
+            _IN,
             lambda used: used.input_tokens - used.cache_read_tokens + used.output_tokens,
-            lambda call: call.output_tokens,
+            _OUT,
             tokens=True,
         ),
         Meter.CALLS: MeterRow(
             6, "parallel calls", None, ';qu="concurrent-requests"', lambda _: 1, lambda _: 0
         ),
-        Meter.USD: MeterRow(7, "dollars", None, "", lambda call: call.cost_nanousd, lambda _: 0),
+        Meter.USD: MeterRow(7, "dollars", None, "", attrgetter("cost_nanousd"), lambda _: 0),
     }
 )
 """Every meter, in the order in which an account's limits are checked."""

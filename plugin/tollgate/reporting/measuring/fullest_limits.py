@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 from tollgate import telemetry
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import StoreUnavailable
-from tollgate.core.limits.accounts import Account, Meter, Scope
+from tollgate.core.limits.accounts import Account, Accounts, Meter, Scope
 from tollgate.core.limits.limit import shown_length
 from tollgate.core.limits.limit_parts import expanded, folded, whole_of
 from tollgate.ports import Clock, Counters
@@ -109,19 +109,19 @@ class FullestLimits:
         self._file = file
         self._most = most
         self._met: dict[_Place, tuple[Account, int]] = {}
-        self._new: dict[_Place, Account] = {}
+        # By the identity of the accounts, which callers share.
+        self._new: dict[int, tuple[str, Accounts]] = {}
         # When a limit was looked at, and what was used of it.
         self._looks: dict[_Limit, deque[tuple[int, int]]] = {}
         self._noted = asyncio.Event()
 
     def meets(self, reservation: Reservation) -> None:
         """Note the limits that a call meets."""
-        place, new = reservation.organization, self._new
-        for account in reservation.accounts:
-            if not account.limits:
-                break  # those that limit come first
-            new[place, account.scope] = account
-        while len(new) > MOST_SCOPES:
+        new, accounts = self._new, reservation.accounts
+        if id(accounts) in new:
+            return
+        new[id(accounts)] = reservation.organization, accounts
+        if len(new) > MOST_SCOPES:
             del new[next(iter(new))]
         self._noted.set()
 
@@ -155,7 +155,13 @@ class FullestLimits:
     def _take_in(self, now_us: int) -> None:
         """Add what was met since the last look, and forget what was not met for long."""
         new, self._new = self._new, {}
-        for place, account in new.items():
+        met = {
+            (place, account.scope): account
+            for place, accounts in new.values()
+            for account in accounts
+            if account.limits
+        }
+        for place, account in met.items():
             if account.parts > 1:
                 account = whole_of(account)
                 place = account.scope.id, account.scope
