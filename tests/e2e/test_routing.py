@@ -101,7 +101,7 @@ async def test_a_providers_budget_is_told_as_429(ours: Gateway) -> None:
     assert (await ours.chat(key, model="cheap")).status_code == 200
     refused = await ours.chat(key, model="cheap")
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert message(refused).startswith("The budget of provider groq is spent.")
+    assert message(refused).startswith("The budget of provider groq is spent; it resets at ")
     assert refused.headers["x-should-retry"] == "false"
 
 

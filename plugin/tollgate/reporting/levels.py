@@ -28,7 +28,7 @@ from tollgate.core.entities import (
 from tollgate.core.limits import bucket, shared_bucket
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
-    UPSTREAM,
+    SHARED_WITH_ALL,
     Account,
     Balance,
     Quota,
@@ -83,11 +83,11 @@ class MetLevel:
 
     @property
     def is_shared_with_all(self) -> bool:
-        """Whether it is the whole proxy's, or that of a deployment or provider, whose amounts are
-        not told to holders of keys.
+        """Whether it is of everybody together, so that its amounts are not told to holders of
+        keys. The caller's share of it is the caller's.
         """
-        kind = self.level.scope.kind
-        return kind == ScopeKind.PROXY or kind in UPSTREAM
+        quota = self.level.quota
+        return self.level.scope.kind in SHARED_WITH_ALL and not shared_bucket.is_own_share(quota)
 
 
 class Levels:

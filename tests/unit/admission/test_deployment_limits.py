@@ -110,7 +110,7 @@ async def test_dollars_of_a_deployment_are_no_budget_of_the_callers(
     status, body, _ = refusal(await at.ask(chat(max_tokens=5), path))
     assert status == 429
     assert "deployment a" in str(body)
-    assert "Max Budget: 0.0" in str(body)
+    assert "Max Budget" not in str(body)
 
 
 async def test_a_providers_limit_is_shared_by_its_deployments() -> None:
@@ -279,8 +279,8 @@ async def test_the_refusal_names_the_share() -> None:
     assert await served(at, 11) == ["a"] * 10 + ["429"]
     status, body, headers = refusal(await at.ask())
     assert body["error"]["message"] == (
-        "Rate limit reached for deployment a on requests per min (RPM), without a share: Limit 10"
-        " at once (the rest of 20 is reserved), Used 10, Requested 1. Please try again in 3s."
+        "Rate limit reached for deployment a on requests per min (RPM), without a share. Please try"
+        " again in 3s."
     )
     assert (status, headers["retry-after"]) == (429, "3")
     at.key(team_id="t")

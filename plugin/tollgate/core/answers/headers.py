@@ -18,7 +18,7 @@ from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits import bucket, lease
 from tollgate.core.limits.accounts import (
-    UPSTREAM,
+    SHARED_WITH_ALL,
     Account,
     Accounts,
     Balance,
@@ -85,7 +85,7 @@ def _told(accounts: Accounts) -> _Told:
             if quota.meter is meter
             and quota.seconds
             and not quota.enforcement.shadow
-            and account.scope.kind not in UPSTREAM
+            and account.scope.kind not in SHARED_WITH_ALL
         ]
         if row.header is None or not places:
             continue
@@ -117,8 +117,8 @@ _told_of: Memo[Accounts, _Told] = Memo(_told, accounts_bytes)
 def standing_headers(
     accounts: Accounts, standing: Standing, family: Family, model: str
 ) -> tuple[Header, ...]:
-    """The headers that tell where the limits of a request stand: of each rate the limit that has
-    least left, and what the key has left for the model (the limit for this model alone, where there
+    """The headers that tell where the caller's limits stand: of each rate the limit that has least
+    left, and what the key has left for the model (the limit for this model alone, where there
     is one).
 
     Accounts without a balance in the standing are passed over; without a model nothing is told of
@@ -148,7 +148,7 @@ def _left(place: _Place, balances: Sequence[Balance]) -> int:
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
-    """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
+    """Every rate of the caller's, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
     policy for each, named by its scope.
 
     Tokens are no unit of its registry, so theirs is ours. Budgets and quotas of a period are no
@@ -156,7 +156,7 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     """
     policies, states = [], []
     for account, balance in zip(accounts, standing.balances, strict=False):
-        if account.scope.kind in UPSTREAM:
+        if account.scope.kind in SHARED_WITH_ALL:
             continue
         narrowed = "" if account.scope.model is None else "-model"
         for quota, used in zip(account.limits, balance.used, strict=True):

@@ -18,6 +18,7 @@ from tollgate.core.answers.wording import (
     WHAT_HELPS,
     WHAT_HELPS_STRICT,
     WHAT_HELPS_UPSTREAM,
+    Amounts,
     Crossed,
     Preset,
     budget_spent,
@@ -30,7 +31,7 @@ from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period, shared_bucket
-from tollgate.core.limits.accounts import UPSTREAM, Account, Meter, Quota, Standing
+from tollgate.core.limits.accounts import SHARED_WITH_ALL, UPSTREAM, Account, Meter, Quota, Standing
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit import METERS, described, length_of, shown_length
 from tollgate.core.requests.dialects import Family
@@ -101,9 +102,9 @@ def over_limit(
     too_large = quota.enforcement.holds_worst_case and _has_room(quota, used, held)
     spent = quota.meter is Meter.USD and not (standing.only_held or quota.seconds)
     if spent and not upstream:
-        if too_large:
-            cost = f"{crossed.spent}, and this call may cost {dollars(asked)}"
-            crossed = replace(crossed, spent=cost)
+        if too_large and crossed.amounts is not None:
+            cost = f"{crossed.amounts.spent}, and this call may cost {dollars(asked)}"
+            crossed = replace(crossed, amounts=replace(crossed.amounts, spent=cost))
         worded = budget_spent(preset, family, crossed)
     else:
         message = _reached(quota, used, held, asked, crossed)
@@ -141,45 +142,42 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
 
 def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -> str:
     """What to say of a limit that time or a call's end makes room in."""
+    budget = quota.meter is Meter.USD and not quota.seconds
+    if budget:
+        set_aside = "" if crossed.amounts is None else f"{crossed.facts}; Held: {dollars(held)}."
+        return f"The budget of {crossed.whose} is held by calls in flight.{set_aside}"
+    where = f"for {crossed.whose} on {described(quota)}"
+    if crossed.amounts is None:
+        return f"{_noun(quota)} reached {where}."
+    return f"{_noun(quota)} reached {where}: {_arithmetic(quota, used, held, asked, crossed)}."
+
+
+def _noun(quota: Quota) -> str:
     if quota.meter is Meter.CALLS:
-        return (
-            f"Limit reached for {crossed.whose} on {described(quota)}: "
-            f"Limit {quota.amount}, In flight {used}."
-        )
-    if quota.meter is Meter.USD and not quota.seconds:
-        return (
-            f"The budget of {crossed.whose} is held by calls in flight. Current spend: "
-            f"{crossed.spent}; Max Budget: {crossed.limit}{crossed.window}; Held: {dollars(held)}."
-        )
+        return "Limit"
+    return "Rate limit" if quota.seconds else "Quota"
+
+
+def _arithmetic(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -> str:
+    """Return the amounts of a limit that refused."""
+    if quota.meter is Meter.CALLS:
+        return f"Limit {quota.amount}, In flight {used}"
     if quota.share is not None:
-        return _share_reached(quota, used, asked, crossed)
+        return (
+            f"Limit {shared_bucket.at_once(quota)} at once"
+            f" ({quota.share.amount} per {length_of(quota)}),"
+            f" Used {shared_bucket.used_amount(quota, used)},"
+            f" Requested {bucket.hold(quota, asked)}"
+        )
     if quota.seconds:
         used = quota.amount - bucket.remaining(quota, used)
         shown = [
             dollars(each) if quota.meter is Meter.USD else str(each)
             for each in (quota.amount, used, bucket.hold(quota, asked))
         ]
-        return (
-            f"Rate limit reached for {crossed.whose} on {described(quota)}: "
-            "Limit {}, Used {}, Requested {}.".format(*shown)
-        )
+        return "Limit {}, Used {}, Requested {}".format(*shown)
     requested = f", Requested {asked}" if quota.enforcement.holds_worst_case else ""
-    return (
-        f"Quota reached for {crossed.whose} on {described(quota)}: "
-        f"Limit {quota.amount}, Used {used}, In flight {held}{requested}, {crossed.resets}."
-    )
-
-
-def _share_reached(quota: Quota, used: int, asked: int, crossed: Crossed) -> str:
-    """What to say of a saturated limit, of which the caller's share is used up."""
-    assert quota.share is not None
-    most, own = shared_bucket.at_once(quota), quota.share.amount
-    refilled = f"{own} per {length_of(quota)}" if own else f"the rest of {quota.amount} is reserved"
-    return (
-        f"Rate limit reached for {crossed.whose} on {described(quota)}: Limit {most} at once"
-        f" ({refilled}), Used {shared_bucket.used_amount(quota, used)},"
-        f" Requested {bucket.hold(quota, asked)}."
-    )
+    return f"Limit {quota.amount}, Used {used}, In flight {held}{requested}, {crossed.resets}"
 
 
 def _has_room(quota: Quota, used: int, held: int) -> bool:
@@ -192,10 +190,7 @@ def _spent_upstream(crossed: Crossed) -> str:
 
     The caller's own budget has room, so this is no refusal of a budget to a client.
     """
-    return (
-        f"The budget of {crossed.whose} is spent. Current spend: {crossed.spent};"
-        f" Max Budget: {crossed.limit}{crossed.window}, {crossed.resets}."
-    )
+    return f"The budget of {crossed.whose} is spent; {crossed.it_resets}."
 
 
 def _again(
@@ -271,12 +266,11 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
+    hidden = scope.kind in SHARED_WITH_ALL and not shared_bucket.is_own_share(quota)
     return Crossed(
         scope.kind,
         account_name(caller, account),
         scope.model,
-        dollars(used),
-        dollars(quota.amount),
+        None if hidden else Amounts(dollars(used), dollars(quota.amount), window),
         resets,
-        window,
     )

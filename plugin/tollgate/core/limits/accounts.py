@@ -55,6 +55,12 @@ UPSTREAM: Final = frozenset({ScopeKind.PROVIDER, ScopeKind.DEPLOYMENT})
 """Scopes of what serves a call. All others belong to whoever asks."""
 
 
+SHARED_WITH_ALL: Final = UPSTREAM | {ScopeKind.PROXY}
+"""Scopes of everybody together. Holders of keys are told when they are used up and until when, but
+no amounts: those are what the whole company may spend, and has spent.
+"""
+
+
 def spans_organizations(kind: str) -> bool:
     """Whether a scope of this kind counts the calls of every organization together."""
     return kind not in _WITHIN_ORGANIZATION

@@ -40,6 +40,11 @@ def capacity(quota: Quota) -> int:
     return share.reserve if share.amount else share.common
 
 
+def is_own_share(quota: Quota) -> bool:
+    """Return whether a limit is what a caller has of one that is divided."""
+    return quota.share is not None and quota.share.amount > 0
+
+
 def at_once(quota: Quota) -> int:
     """Return the whole amounts of `capacity`."""
     return capacity(quota) // bucket.units(quota.seconds)

@@ -99,8 +99,8 @@ def precise_dollars(nanousd: int) -> str:
 
 
 def share(limit: LimitPassed, amount: int) -> str:
-    """Print an amount as its share of a limit."""
-    return f"{100 * amount / limit.amount:.1f} %" if limit.amount else "-"
+    """Print an amount as its share of a limit, in whole percents: finer ones tell the limit."""
+    return f"{100 * amount / limit.amount:.0f} %" if limit.amount else "-"
 
 
 def moment(instant_us: int | None) -> str:

@@ -36,7 +36,9 @@ async def test_one_request_shows_its_arithmetic_to_the_nano_dollar(
 async def test_one_request_shows_where_every_limit_stood(
     admin: Visit, visit: Visit, api: Api, world: World
 ) -> None:
-    """Before and after, to the nano-dollar; of the whole proxy's, owners are told shares."""
+    """Before and after, to the nano-dollar; of the whole proxy's, owners are told how full it was,
+    not what part of it their call is.
+    """
     secret, key = await made(api, key_alias="laptop")
     proxy = Scope(ScopeKind.PROXY, "proxy")
     accounts = (budget(50_000_000_000, proxy), budget(5_000_000_000, Scope("key", key)))
@@ -47,7 +49,7 @@ async def test_one_request_shows_where_every_limit_stood(
     assert f"key laptop {row.format('$5.00')}" in text
     await visit.sign_in(secret)
     text = await visit.see(f"/ui/requests/{ID}")
-    assert "proxy dollars 100 % 0.0 % 0.0 % 0.1 % 0.1 %" in text
+    assert "proxy dollars 100 % 0 % - - -" in text
     assert f"key laptop {row.format('$5.00')}" in text
     assert "$50" not in text
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import structs
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.adapters.http_api.test_refusals import refused
 from tests.unit.management_fixtures import Api, World
 
+from tollgate.core.limits.accounts import SHARED_WITH_ALL
 from tollgate.management.virtual_keys import as_hash
 
 
@@ -57,3 +59,25 @@ async def test_a_keys_owner_sees_their_own_refusals_alone(
     assert "used $5.25" in await visit.see(f"/ui/requests/{own.id}")
     assert "another key" in await visit.see(f"/ui/requests/{other.id}")
     assert visit.page.status_code == 403
+
+
+async def test_amounts_of_limits_that_all_share_are_for_administrators(
+    visit: Visit, api: Api, world: World
+) -> None:
+    """Others learn whose limit it is, and until when."""
+    key = (await api.made())["key"]
+    await visit.sign_in(key)
+    told = []
+    for number, scope in enumerate(sorted(SHARED_WITH_ALL)):
+        record = refused(world, number, f"key:{as_hash(key)}")
+        assert record.hit is not None
+        hit = structs.replace(record.hit, scope=scope)
+        world.refusals.records[-1] = structs.replace(record, hit=hit)
+        text = await visit.see(f"/ui/requests/{record.id}")
+        assert scope in text
+        assert "2027-01-15 08:01:00 UTC" in text
+        assert "$5" not in text
+        told.append(record.id)
+    await visit.sign_in()
+    for each in told:
+        assert "used $5.25" in await visit.see(f"/ui/requests/{each}")

@@ -16,7 +16,7 @@ from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire.lookups.explain import explanation
 from tollgate.adapters.http_api.wire.lookups.refusals import refused_request
-from tollgate.core.limits.accounts import ScopeKind
+from tollgate.core.limits.accounts import SHARED_WITH_ALL, ScopeKind
 from tollgate.management import Management
 from tollgate.ports import Settled
 from tollgate.reporting.refused import find_scope
@@ -93,7 +93,13 @@ async def one_request(
         key_id = find_scope(record, ScopeKind.KEY)
         _check_own(visitor, key_id, team_id)
         told = refused_request(record)
-        values = {"visitor": visitor, "told": told, "record": record, "key_hash": key_id}
+        values = {
+            "visitor": visitor,
+            "told": told,
+            "record": record,
+            "key_hash": key_id,
+            "shared_with_all": SHARED_WITH_ALL,
+        }
         return page(request, "refusal.html", values)
     key_id = find_payer(settled, ScopeKind.KEY)
     _check_own(visitor, key_id, find_payer(settled, ScopeKind.TEAM))
@@ -105,6 +111,7 @@ async def one_request(
         "payers": [tuple(each.split(":", 1)) for each in settled.record.scopes],
         "passages": settled.record.passages,
         "key_names": names,
+        "shared_with_all": SHARED_WITH_ALL,
     }
     return page(request, "request.html", values)
 

@@ -17,7 +17,9 @@ WindowKind = Literal["bucket", "period", "forever", "in_flight"]
 
 
 class MetLimit(ResponseBody):
-    """One limit that calls of the key meet. Of the whole proxy's, only the share is told."""
+    """One limit that calls of the key meet. Of those of everybody together only the share is told,
+    in whole percents.
+    """
 
     scope: str
     scope_id: str
@@ -97,7 +99,8 @@ def _limit(met: MetLevel, *, hidden: bool) -> MetLimit:
         used=used,
         held=held,
         left=left,
-        used_share=round(level.share, 4),
+        # A finer share and the cost of an own call would tell the amount.
+        used_share=round(level.share, 2 if hidden else 4),
         resets_at=level.resets_us,
     )
 

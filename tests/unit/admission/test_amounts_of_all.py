@@ -1,0 +1,75 @@
+"""What callers are told of limits that everybody shares: that they are reached, and until when; no
+amounts, which are what the whole company may spend.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from tests.desk import Desk, admission, chat
+from tests.make import limit_set
+
+from tollgate.core.answers.arithmetic import why_it_did_not_fit
+from tollgate.core.answers.wording import Preset
+from tollgate.core.calls.decision import Refusal
+from tollgate.core.limits.accounts import SHARED_WITH_ALL, Meter, Scope, ScopeKind
+from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurring, Window
+
+KINDS: list[tuple[Meter, Window]] = [
+    *((meter, Bucket(60)) for meter in Meter if meter not in (Meter.CALLS, Meter.USD)),
+    *((meter, Recurring("1d")) for meter in Meter if meter is not Meter.CALLS),
+    (Meter.TOKENS, Forever()),
+    (Meter.USD, Forever()),
+    (Meter.CALLS, InFlight()),
+]
+AMOUNTS = re.compile(r"Limit \d|Used \d|Held: |[Ss]pend: |[Bb]udget: |[Cc]ost: |In flight \d")
+
+
+def desk_of(kind: str, limit: Limit, preset: Preset = Preset.PAGE) -> Desk:
+    """A desk with one limit of everybody."""
+    desk = Desk()
+    limits = limit_set(limit)
+    if kind == ScopeKind.PROXY:
+        desk.terms = desk.with_policy(proxy=limits)
+    else:
+        upstream = ((Scope(kind, "theirs"), limits),)
+        desk.terms = desk.with_policy(upstreams={each.id: upstream for each in desk.deployments})
+    desk.terms = replace(desk.terms, errors=preset)
+    return desk
+
+
+@pytest.mark.parametrize("kind", sorted(SHARED_WITH_ALL))
+@pytest.mark.parametrize(("meter", "window"), KINDS)
+async def test_a_refusal_tells_no_amounts_of_what_all_share(
+    kind: str, meter: Meter, window: Window
+) -> None:
+    """Of no meter and window, in no preset and API. What is recorded for administrators has them,
+    and whoever is refused learns whose limit it is.
+    """
+    whose = "the proxy" if kind == ScopeKind.PROXY else f"{kind} theirs"
+    for preset in Preset:
+        desk = desk_of(kind, Limit(meter, 0, window), preset)
+        for model, path in (("gpt-4o", "/v1/chat/completions"), ("claude", "/v1/messages")):
+            decision = await desk.ask(chat(model=model, max_tokens=5), path)
+            assert isinstance(decision, Refusal)
+            assert AMOUNTS.search(decision.message) is None
+            assert AMOUNTS.search(decision.body.decode()) is None
+            assert whose in decision.message
+            assert not [each.name for each in decision.headers if "ratelimit" in each.name]
+            assert decision.hit is not None
+            assert why_it_did_not_fit(decision.hit()).startswith("used ")
+
+
+@pytest.mark.parametrize("kind", sorted(SHARED_WITH_ALL))
+@pytest.mark.parametrize("ietf", [False, True])
+async def test_headers_tell_no_rates_of_what_all_share(kind: str, ietf: bool) -> None:
+    """A caller's own are told, though less is left of the other."""
+    desk = desk_of(kind, Limit(Meter.REQUESTS, 5, Bucket(60)))
+    desk.terms = replace(desk.terms, ietf_headers=ietf)
+    desk.key(limits=limit_set(rpm=900))
+    headers = {each.name: each.value for each in admission(await desk.ask()).headers}
+    assert headers["x-ratelimit-limit-requests"] == "900"
+    assert ("ratelimit" in headers) is ietf
+    assert kind not in headers.get("ratelimit-policy", "")
