@@ -31,6 +31,9 @@ MORE = """
   - model_name: shared
     litellm_params: {model: openai/gpt-4o, api_base: http://mock-llm/v1, api_key: k,
         limits: [{meter: requests, amount: 20, per: 1h, shares: {team-a: 0.5}}]}
+  - model_name: contended
+    litellm_params: {model: openai/gpt-4o, api_base: http://mock-llm/v1, api_key: k,
+        limits: [{meter: requests, amount: 40, per: 1h, shares: {team-b: 0.5}}]}
   - model_name: down
     litellm_params: {model: openai/gpt-4o, api_base: "http://127.0.0.1:9/v1", api_key: k}
 router_settings:
@@ -93,6 +96,24 @@ async def test_a_team_has_its_share_of_a_saturated_deployment(ours: Gateway) -> 
     assert (share["words"], share["left"]) == ("requests per hour, share of team-a", 0)
     (record, *_) = await ours.records(model="shared", limit=1)
     assert "deployment:shared" in record["counted_in"]
+
+
+async def test_a_share_comes_back_at_once_while_others_go_on(ours: Gateway) -> None:
+    """Its owner comes when the common part is used up and others still call, through both workers:
+    none of the owner's first calls waits for a refill, and all together get no more than there is.
+    """
+    greedy = await ours.key(key_alias="greedy-again")
+    replies = await asyncio.gather(*(ours.chat(greedy, model="contended") for _ in range(30)))
+    assert Counter(each.status_code for each in replies) == {200: 20, 429: 10}
+    await ours.manage("/team/new", team_id="team-b")
+    owner = await ours.key(team_id="team-b", models=["contended"])
+    pairs = [(owner, greedy)] * 15
+    replies = await asyncio.gather(
+        *(ours.chat(key, model="contended") for pair in pairs for key in pair)
+    )
+    told = [each.status_code for each in replies]
+    assert Counter(told[::2]) == {200: 10, 429: 5}
+    assert Counter(told[1::2]) == {429: 15}
 
 
 async def test_a_providers_budget_is_told_as_429(ours: Gateway) -> None:
