@@ -94,6 +94,7 @@ class Core:
             ietf=ours.ietf_headers,
             on_settled=lambda call, _: hold_waits.settled(call),
             unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
+            output_limits=output_limits(ours.max_output_ceiling),
         )
         return cls(
             settings,
@@ -115,7 +116,11 @@ class Core:
             ours = settings.tollgate
             unseen = UnseenOutput(self.outputs, ours.default_output_tokens, ours.client_left)
             self.meter.reconfigure(
-                catalog, fallback_price(settings), unseen, ietf=ours.ietf_headers
+                catalog,
+                fallback_price(settings),
+                unseen,
+                output_limits(ours.max_output_ceiling),
+                ietf=ours.ietf_headers,
             )
 
         return Configuration(self.settings, self.priced, admit_by, settle_by)

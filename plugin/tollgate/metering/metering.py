@@ -25,6 +25,7 @@ from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import MAX_EXACT, Standing
 from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.output_limits import DEFAULT_CEILING, OutputLimits
 from tollgate.core.models.served import is_other_model
 from tollgate.core.money.billing import bill
 from tollgate.core.money.pricing import Price
@@ -75,10 +76,12 @@ class Metering:
         ietf: bool = False,
         on_settled: Callable[[Reservation, Settlement], None] = lambda _, __: None,
         unseen: UnseenOutput | None = None,
+        output_limits: OutputLimits | None = None,
     ) -> None:
         """Prepare to settle; `on_settled` is called for every call that this object settles.
 
-        `unseen`: None if nothing is learned from other processes.
+        `unseen`: None if nothing is learned from other processes. `output_limits`: the most output
+        of each model; None knows those of deployments alone.
         """
         self._counters = counters
         self._catalog = catalog
@@ -87,6 +90,7 @@ class Metering:
         self._ietf = ietf
         self._on_settled = [on_settled]
         self._unseen = unseen or UnseenOutput(OwnOutputs())
+        self._output_limits = output_limits or OutputLimits()
         self._other_models: Bounded[tuple[str, str, str], bool] = Bounded(1024 * 1024)
         self._settling = Background()
 
@@ -95,11 +99,17 @@ class Metering:
         self._on_settled.append(listener)
 
     def reconfigure(
-        self, catalog: Catalog, default_price: Price | None, unseen: UnseenOutput, *, ietf: bool
+        self,
+        catalog: Catalog,
+        default_price: Price | None,
+        unseen: UnseenOutput,
+        output_limits: OutputLimits,
+        *,
+        ietf: bool,
     ) -> None:
         """Settle by these from now on. The catalog has to know the calls in flight."""
         self._catalog, self._default_price = catalog, default_price
-        self._unseen, self._ietf = unseen, ietf
+        self._unseen, self._output_limits, self._ietf = unseen, output_limits, ietf
         self._other_models = Bounded(1024 * 1024)
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
@@ -139,6 +149,15 @@ class Metering:
     def deployment(self, reservation: Reservation) -> Deployment | None:
         """Return the deployment of a call; None if the file no longer lists it."""
         return self._catalog.by_id.get(reservation.deployment)
+
+    def most_output_tokens(self, reservation: Reservation) -> int:
+        """Return the most output that a call's model can have written: of one choice, or what was
+        held for several.
+        """
+        deployment = self._catalog.deployment(reservation.deployment, reservation.model)
+        if deployment is None:
+            return max(DEFAULT_CEILING, reservation.output_tokens)
+        return max(self._output_limits.most(deployment), reservation.output_tokens)
 
     async def renew(self, reservation: Reservation) -> None:
         """Extend the lease of a running call."""
@@ -313,12 +332,13 @@ def used(
     status: int,
     *,
     complete: bool,
+    most_output_tokens: Callable[[Reservation], int] = lambda _: MAX_EXACT,
 ) -> Usage:
     """Return what to charge for a reply: what it reported, or the rule that replaces it.
 
     `complete`: the reply came to its end; otherwise the unseen part of its output is added later. A
     complete reply that reported and showed nothing costs nothing. A missing input is charged as
-    estimated, a missing output as seen.
+    estimated, a missing output as seen, up to `most_output_tokens`.
     """
     told, seen = reading.usage, reading.seen
     if told is not None and reading.input_told and reading.output_told:
@@ -333,7 +353,8 @@ def used(
     told_output = told.output_tokens if told is not None else 0
     output_tokens = told_output
     if not reading.output_told:
-        output_tokens = max(told_output, seen.output_tokens)
+        shown = seen.output_tokens and min(seen.output_tokens, most_output_tokens(reservation))
+        output_tokens = max(told_output, shown)
     certainty = Certainty.ESTIMATED if told is None and complete else Certainty.PARTIAL
     usage = replace(
         told or NO_USAGE,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 from msgspec import structs
+from tests.fakes import FixedClock, MemoryCounters
 from tests.make import reservation, tokens
 
 from tollgate.core.calls.usage import NO_USAGE, Certainty, Usage
-from tollgate.core.requests.estimate import Lacks, Lately, unseen_output
+from tollgate.core.models.deployment import Deployment
+from tollgate.core.models.output_limits import DEFAULT_CEILING, OutputLimits
+from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.estimate import InputEstimates, Lacks, Lately, unseen_output
+from tollgate.core.usage.reading import Reading, Seen
+from tollgate.metering.metering import Metering, used
 from tollgate.metering.unseen import ClientLeft, OwnOutputs, UnseenOutput
 
 HELD = reservation("r1", tokens(1000))  # estimated at 10 in and 20 out
@@ -94,3 +100,41 @@ async def test_what_is_hidden_is_added_to_what_was_seen() -> None:
 async def test_what_used_nothing_lacks_nothing() -> None:
     """It never reached a provider, or failed."""
     assert await filled("held", NO_USAGE) == NO_USAGE
+
+
+@pytest.mark.parametrize(
+    ("model", "held", "shown", "charged"),
+    [
+        ("small", 20, 3_999, 3_999),
+        ("small", 20, 9_000_000, 4_000),
+        ("small", 12_000, 9_000_000, 12_000),
+        ("unknown", 20, 9_000_000, DEFAULT_CEILING),
+    ],
+)
+def test_no_more_output_is_seen_than_the_model_can_write(
+    model: str, held: int, shown: int, charged: int
+) -> None:
+    """However long the reply is: of one choice, or of those that were held."""
+    deployments = (Deployment("gpt-4o", "gpt-4o", "openai", model, "http://mock-llm"),)
+    meter = Metering(
+        MemoryCounters(FixedClock()),
+        Catalog.of(deployments, {}),
+        None,
+        InputEstimates(),
+        output_limits=OutputLimits(((("small",), 4_000),)),
+    )
+    call = structs.replace(HELD, output_tokens=held)
+    usage = used(
+        call,
+        Reading(seen=Seen(shown=True, output_tokens=shown)),
+        200,
+        complete=True,
+        most_output_tokens=meter.most_output_tokens,
+    )
+    assert usage.output_tokens == charged
+
+
+def test_a_removed_deployment_writes_no_more_than_any() -> None:
+    """Its calls may still be under way."""
+    meter = Metering(MemoryCounters(FixedClock()), Catalog.of((), {}), None, InputEstimates())
+    assert meter.most_output_tokens(HELD) == DEFAULT_CEILING

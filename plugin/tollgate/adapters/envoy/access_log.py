@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -130,7 +130,11 @@ class AccessLog:
         if not reached or status == 0 or name is None or _is_unanswered(entry.response):
             return _unread(entry, reservation)
         return _read_natively(
-            self._readers[name], reservation, usage_fields(metadata), entry.response
+            self._readers[name],
+            reservation,
+            usage_fields(metadata),
+            entry.response,
+            self._meter.most_output_tokens,
         )
 
     async def _settle_later(self, ended: Ended) -> None:
@@ -207,6 +211,7 @@ def _read_natively(
     reservation: Reservation,
     fields: Mapping[str, object],
     response: HTTPResponseProperties,
+    most_output_tokens: Callable[[Reservation], int],
 ) -> Ended:
     """Return the end of a call whose reply Envoy's own filters read.
 
@@ -220,7 +225,9 @@ def _read_natively(
         stream=reservation.stream,
         complete=complete,
     )
-    usage = used(reservation, reading, status, complete=complete)
+    usage = used(
+        reservation, reading, status, complete=complete, most_output_tokens=most_output_tokens
+    )
     lacks, hidden, most_tokens = Lacks.NOTHING, None, 0
     if reading.seen.shown and not reading.output_told:
         lacks, most_tokens = Lacks.LENGTH, reading.seen.most_tokens

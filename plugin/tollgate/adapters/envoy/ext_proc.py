@@ -365,7 +365,13 @@ class _Reply:
         reader = self._reader
         reading = reader.reading() if reader is not None else NOTHING_READ
         stream = self._reservation.stream
-        usage = used(self._reservation, reading, self._status, complete=complete)
+        usage = used(
+            self._reservation,
+            reading,
+            self._status,
+            complete=complete,
+            most_output_tokens=self._meter.most_output_tokens,
+        )
         lacks, hidden = Lacks.NOTHING, None
         if not (complete or reading.output_told):
             lacks = Lacks.HIDDEN if stream else Lacks.OUTPUT
