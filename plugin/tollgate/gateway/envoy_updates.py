@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ _TAKEN_S = 20.0
 # Where nobody tells what Envoy has taken: a file takes it milliseconds, a look-up of a name longer.
 _UNSEEN_S = 0.4
 _ANSWERED_S = 5.0
+# `[2026-11-28 13:06:48.721][20921][warning][config] [source/...cc:81] ` before Envoy's own words.
+_LOG_PREFIX = re.compile(r"^(\[[^\]]*\] ?)+")
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class AdminTells(Unseen):
                 if self.part is None:
                     return  # It does not run: it will start with these files.
             elif found.rejected > self._rejected:
-                why = self._last_line() or "its log says why"
+                why = _LOG_PREFIX.sub("", self._last_line()) or "its log says why"
                 raise SettingsError(f"Envoy refuses what was made of it: {why}")
             elif version in found.versions and (not found.warming or clock() - began > _WARM_S):
                 return

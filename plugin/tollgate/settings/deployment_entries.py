@@ -307,8 +307,10 @@ def _api_base(
             f"{origin} holds a user or a password, which Envoy does not send; use api_key"
         )
     if not _is_address(api_base):
-        scheme = "" if "://" in api_base else "; it begins with http:// or https://"
-        raise SettingsError(f"{origin} {api_base!r} is not an http or https address{scheme}")
+        raise SettingsError(
+            f"{origin}: must be an http:// or https:// address with a host, and a port from 1 to"
+            f" 65535 if it names one (got {api_base!r})"
+        )
     return api_base.rstrip("/")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ _WORDS = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
     "list_type": "must be a list",
+    "missing": "must be given",
     "model_type": "must be a mapping",
     "string_type": "must be text",
     "tuple_type": "must be a list",
@@ -68,7 +70,7 @@ def read_section(
     except ValidationError as error:
         for each in error.errors():
             if not (isinstance(each.get("input"), str) and variable_of(each["input"])):
-                faults.append(_fault(where, each))
+                faults.append(_fault(where, each, names))
         return None
     if unset:
         return None
@@ -130,11 +132,20 @@ def _is_unset(value: object, environment: Environment) -> bool:
     return variable is not None and not environment.get(variable)
 
 
-def _fault(where: str, error: Any) -> str:
+def _fault(where: str, error: Any, names: set[str]) -> str:
+    """Return one line. `names`: those that the section knows."""
     place = ".".join((where, *map(str, error["loc"])))
+    if error["type"] == "extra_forbidden":
+        return f"{place}: is no setting" + _meant(error["loc"], names)
     shown = error.get("input")
     hidden = isinstance(shown, Mapping) or (error["loc"] and error["loc"][0] in _SECRETS)
     return f"{place}: {_words(error)}" + ("" if hidden else f" (got {cut(repr(shown))})")
+
+
+def _meant(location: tuple[str | int, ...], names: set[str]) -> str:
+    """Return the name that somebody may have meant by an unknown one, as the end of a sentence."""
+    close = get_close_matches(str(location[0]), names, n=1) if len(location) == 1 else ()
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _words(error: Any) -> str:
@@ -150,4 +161,4 @@ def _words(error: Any) -> str:
     if kind in _WORDS:
         return _WORDS[kind]
     message: str = error["msg"]
-    return message.removeprefix("Value error, ")
+    return message.removeprefix("Value error, ").replace("Input should be", "must be", 1)

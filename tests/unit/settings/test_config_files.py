@@ -73,17 +73,17 @@ tollgate: {port: often, colour: red, redis_url: os.environ/NO_STORE}
     for wanted in (
         "model_list: a: litellm_params.api_base: the environment variable NOWHERE is not set",
         "model_list: b: litellm_params.weight: must be a number from 0 up (got -1)",
-        "model_list: c: api_base 'ftp://h' is not an http or https address",
-        "model_list: d: litellm_params: input_cost_per_token: must be dollars",
+        "model_list: c: api_base: must be an http:// or https:// address",
+        "model_list: d: litellm_params: input_cost_per_token: must be dollars, zero or more (got",
         "model_list: d: model_info: output_cost_per_token: must be dollars",
         "model_list.4.model_name: must be a name (got None)",
         "model_list.5: must be a mapping",
         "litellm_settings.max_budget: must be an amount of dollars, 0 or more (got 'ten dollars')",
         "litellm_settings.max_end_user_budget: must be an amount of dollars, 0 or more (got -1)",
         "general_settings: must be a mapping of names to values (got [])",
-        "router_settings.model_group_alias.x.model: Field required",
+        "router_settings.model_group_alias.x.model: must be given",
         "tollgate.port: must be a whole number (got 'often')",
-        "tollgate.colour: Extra inputs are not permitted",
+        "tollgate.colour: is no setting",
         "tollgate.redis_url: the environment variable NO_STORE is not set",
     ):
         assert [line for line in told if line.startswith(wanted)], (wanted, told)
@@ -105,8 +105,25 @@ def test_an_address_that_envoy_cannot_call_is_a_fault(tmp_path: Path, address: s
     """Rendering it would fail, or Envoy refuse what was rendered."""
     entry = f"{{model_name: c, litellm_params: {{model: openai/x, api_base: '{address}'}}}}"
     (told,) = faults(tmp_path, f"model_list: [{entry}]")
-    assert told.startswith(f"model_list: c: api_base {address!r} is not an http or https address")
-    assert told.endswith("address" if "://" in address else "; it begins with http:// or https://")
+    assert told.startswith("model_list: c: api_base: must be an http:// or https:// address")
+    assert told.endswith(f"(got {address!r})")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("prot: 1", "tollgate.prot: is no setting; did you mean port?"),
+        ("proxy_rpm: 1", "tollgate.proxy_rpm: is no setting; did you mean proxy_rpm_limit?"),
+        ("zzz: 1", "tollgate.zzz: is no setting"),
+        ("mode: quick", "tollgate.mode: must be 'grpc' or 'native' (got 'quick')"),
+        (
+            "tls: {certificate: a, key: b, keys: c}",
+            "tollgate.tls.keys: is no setting",
+        ),
+    ],
+)
+def test_a_fault_says_what_would_be_right(tmp_path: Path, given: str, told: str) -> None:
+    assert faults(tmp_path, ONE + f"tollgate: {{{given}}}") == [told]
 
 
 def test_no_fault_shows_a_secret(tmp_path: Path) -> None:

@@ -126,9 +126,9 @@ def test_a_variable_has_any_name(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("https://os.environ/HOST/v1", "is not an http or https address"),
+        ("https://os.environ/HOST/v1", "must be an http:// or https:// address"),
         ("http://user:secret@h/v1", "holds a user or a password"),
-        ("localhost:8000/v1", "begins with http:// or https://"),
+        ("localhost:8000/v1", "must be an http:// or https:// address"),
     ],
 )
 def test_an_address_that_would_be_called_otherwise_is_a_fault(

@@ -51,7 +51,8 @@ class EntryChecks:
             settings = validated({"model_list": [entry]}, os.environ)
         except Invalid as error:
             return error.faults
-        return [] if settings.deployments else list(settings.warnings)
+        left_out = [] if settings.deployments else settings.warnings
+        return [each.removesuffix("; it is left out") for each in left_out]
 
 
 def _variables(value: Any) -> Iterator[str]:

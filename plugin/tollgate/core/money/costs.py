@@ -104,6 +104,6 @@ def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
         except InvalidOperation:
             dollars = Decimal(-1)
         if isinstance(value, bool) or not dollars.is_finite() or not 0 <= dollars < 1_000_000:
-            raise ValueError(f"{name}: must be dollars, zero or more, got {value!r}")
+            raise ValueError(f"{name}: must be dollars, zero or more (got {value!r})")
         costs[cost_name] = dollars / 1000 if name == _FILE_SEARCH else dollars
     return costs
