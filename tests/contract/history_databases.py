@@ -92,13 +92,14 @@ async def write(
     records: Sequence[Record],
     organization: str = "default",
     settled_us: int | None = None,
+    each_entry: int = 2,
 ) -> None:
-    """Records of a ledger, two in each entry of its stream."""
+    """Records of a ledger, so many in each entry of its stream."""
     await store.sadd(ORGANIZATIONS, organization)  # type: ignore[misc] # the library's stub knows no await
-    for at in range(0, len(records), 2):
+    for at in range(0, len(records), each_entry):
         fields = {
             str(number): msgspec.json.encode(each)
-            for number, each in enumerate(records[at : at + 2])
+            for number, each in enumerate(records[at : at + each_entry])
         }
         # Redis 6.2 takes no `TIME-*`.
         entry = "*" if settled_us is None else f"{settled_us // 1000}-{next(_numbers)}"

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, event, select, text
 from tests.contract.history_databases import (
     DAY_US,
     HOUR_US,
@@ -51,6 +51,23 @@ async def test_a_record_counts_once_however_often_it_is_told(history: SqlHistory
     assert await history.keep("default", settled(one, two, three)) == 0
     (row,) = (await history.usage(LedgerQuery(), (Group.KEY,))).rows
     assert (row.groups, row.sums) == (("k",), LedgerSums(3, 0, 9, 6, nanousd=15))
+
+
+async def test_parts_of_all_sizes_are_kept_by_the_same_statements(
+    history: SqlHistory, engine: Engine
+) -> None:
+    """SQLite's driver keeps a compiled statement for each text that it has met lately."""
+    texts: set[str] = set()
+
+    def told(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        texts.add(statement)
+
+    event.listen(engine, "before_cursor_execute", told)
+    await history.keep("default", settled(a_record(0), a_record(1)))
+    of_two = set(texts)
+    await history.keep("default", settled(*(a_record(number) for number in range(700))))
+    assert texts == of_two
+    assert await spent(history) == {"k": 700 * 5}
 
 
 @pytest.mark.parametrize(

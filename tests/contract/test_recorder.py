@@ -53,6 +53,20 @@ async def test_a_recorder_takes_every_record_of_every_organization(
     assert await spent(history) == {"k": 902 * 5, "theirs": 5}
 
 
+async def test_a_part_stays_small_however_many_records_an_entry_holds(store: Valkey) -> None:
+    """Workers that are busy write up to 64 at once; none is left out or told twice."""
+    records = [a_record(number) for number in range(5_000)]
+    await write(store, records[:30], each_entry=1)
+    await write(store, records[30:4_500], each_entry=64)
+    await write(store, records[4_500:], each_entry=1)
+    stream, position, found = ValkeyLedgerStream(store), None, list[str]()
+    while (part := await stream.after("default", position)) is not None:
+        assert len(part.records) <= 2_500
+        position = part.position
+        found += [each.record.id for each in part.records]
+    assert found == [each.id for each in records]
+
+
 async def test_a_recorder_that_was_killed_goes_on_where_it_stopped(
     history: SqlHistory, store: Valkey, tmp_path: Path
 ) -> None:

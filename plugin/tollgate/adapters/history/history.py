@@ -18,9 +18,11 @@ from tollgate.adapters.history.record_rows import (
     part_rows,
     payer_day_rows,
     record_row,
+    summed_up,
 )
 from tollgate.adapters.history.row_writer import RowWriter, adding
 from tollgate.adapters.history.selecting import (
+    select_known,
     select_old,
     select_page,
     select_parts,
@@ -151,23 +153,23 @@ class SqlHistory:
         if self._partitioned:
             times = (each.record.admitted_us for each in told.values())
             partitions.create_for(connection, times, self._months)
-        for known in connection.execute(select(RECORDS.c.id).where(RECORDS.c.id.in_(told))):
+        for known in connection.execute(select_known(told, connection.dialect.name)):
             del told[known.id]
         if not told:
             return 0
         rows = [record_row(organization, each) for each in told.values()]
         self._records.run(connection, rows)
-        new = [each.record for each in told.values()]
-        hourly = hourly_rows(organization, new)
+        alike = summed_up(each.record for each in told.values())
+        hourly = hourly_rows(organization, alike)
         for statement, added in (
             (self._hourly, hourly),
             (self._payer_days, payer_day_rows(hourly)),
-            (self._daily, daily_rows(organization, new)),
-            (self._parts, part_rows(organization, new)),
+            (self._daily, daily_rows(organization, alike)),
+            (self._parts, part_rows(organization, alike)),
         ):
             if added:
                 statement.run(connection, added)
-        return len(new)
+        return len(told)
 
     def _go_on(self, connection: Connection, organization: str, position: str | None) -> None:
         """Write how far an organization's ledger has been recorded; None: no further than before.

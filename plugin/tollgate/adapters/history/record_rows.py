@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,16 +15,18 @@ from tollgate.adapters.history.tables import SUMMED
 from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
 from tollgate.core.calls.records import Record
 from tollgate.ports import Settled
-from tollgate.ports.history_ports import DAY_US, HOUR_US
+from tollgate.ports.history_ports import HOUR_US
 
 EVERYTHING = "all"
 """The kind of the hourly sums that hold each request once."""
 PAYERS = ("key", "team", "user", "customer", "member")
 """Kinds of payers that a record has at most one of, and a column for."""
 _CALLERS = ("key", "team", "user")
+_HOURS_A_DAY = 24
 _encode = msgspec.json.Encoder().encode
 
 Row = dict[str, Any]
+K = TypeVar("K")
 
 
 def record_row(organization: str, settled: Settled) -> Row:
@@ -31,19 +34,20 @@ def record_row(organization: str, settled: Settled) -> Row:
     record = settled.record
     sums = LedgerSums()
     sums.add(record)
-    return {
+    row = {
         "id": record.id,
         "admitted_us": record.admitted_us,
         "settled_us": settled.settled_us,
         "organization": organization,
         **payers_of(record.scopes),
-        "scopes": _encode(record.scopes).decode(),
+        "scopes": _scopes_text(record.scopes),
         "model": record.model,
         "deployment": record.deployment,
         "status": record.status,
-        **dict(zip(SUMMED, sums.amounts(), strict=True)),
         "record": _encode(record).decode(),
     }
+    row.update(zip(SUMMED, sums.amounts(), strict=True))
+    return row
 
 
 @lru_cache(maxsize=1024)
@@ -57,22 +61,47 @@ def payers_of(scopes: tuple[str, ...]) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-def hourly_rows(organization: str, records: Iterable[Record]) -> list[Row]:
+@lru_cache(maxsize=1024)
+def _scopes_text(scopes: tuple[str, ...]) -> str:
+    return _encode(scopes).decode()
+
+
+@dataclass(slots=True)
+class SummedUp:
+    """What some records add up to: their totals; units and nano-dollars of each kind of part."""
+
+    sums: LedgerSums = field(default_factory=LedgerSums)
+    parts: dict[str, list[int]] = field(default_factory=dict)
+
+
+Alike = Mapping[tuple[int, tuple[str, ...], str, str], SummedUp]
+"""Records of the same hour, scopes, model and deployment, summed up."""
+
+
+def summed_up(records: Iterable[Record]) -> Alike:
+    """Sum up records that are alike: most calls of an hour have few payers, models, deployments."""
+    alike: defaultdict[tuple[int, tuple[str, ...], str, str], SummedUp] = defaultdict(SummedUp)
+    for record in records:
+        hour = record.admitted_us // HOUR_US
+        found = alike[hour, record.scopes, record.model, record.deployment]
+        found.sums.add(record)
+        for kind, units, nanousd in charged_parts(record):
+            _add(found.parts, kind, units, nanousd)
+    return alike
+
+
+def hourly_rows(organization: str, alike: Alike) -> list[Row]:
     """Return what records add to the hourly sums.
 
     Rows are in a fixed order: two recorders that add to the same rows in different orders would
-    wait for each other. Records of the same payers are summed up before their payers are told
-    apart, since most calls of an hour have few.
+    wait for each other.
     """
-    alike: defaultdict[tuple[int, tuple[str, ...], str], LedgerSums] = defaultdict(LedgerSums)
-    for record in records:
-        alike[record.admitted_us // HOUR_US, record.scopes, record.model].add(record)
     sums: defaultdict[tuple[Any, ...], LedgerSums] = defaultdict(LedgerSums)
-    for (hour, scopes, model), part in alike.items():
+    for (hour, scopes, model, _), found in alike.items():
         nobody = [f"{kind}:" for kind, name in payers_of(scopes).items() if not name]
         for payer in (f"{EVERYTHING}:", *nobody, *scopes):
             kind, _, scope = payer.partition(":")
-            sums[hour, kind, scope, organization, model].add_sums(part)
+            sums[hour, kind, scope, organization, model].add_sums(found.sums)
     return _sorted_rows(("hour", "kind", "scope", "organization", "model"), sums)
 
 
@@ -80,7 +109,13 @@ def payer_day_rows(hourly: Iterable[Row]) -> list[Row]:
     """Return what rows of hourly sums add to the sums of their days, in a fixed order."""
     sums: dict[tuple[Any, ...], list[int]] = {}
     for row in hourly:
-        place = (row["kind"], row["hour"] // 24, row["scope"], row["organization"], row["model"])
+        place = (
+            row["kind"],
+            row["hour"] // _HOURS_A_DAY,
+            row["scope"],
+            row["organization"],
+            row["model"],
+        )
         cell = sums.setdefault(place, [0] * len(SUMMED))
         for number, name in enumerate(SUMMED):
             cell[number] += row[name]
@@ -88,22 +123,21 @@ def payer_day_rows(hourly: Iterable[Row]) -> list[Row]:
     return [dict(zip(names, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
 
 
-def daily_rows(organization: str, records: Iterable[Record]) -> list[Row]:
+def daily_rows(organization: str, alike: Alike) -> list[Row]:
     """Return what records add to the daily sums, in a fixed order."""
     sums: defaultdict[tuple[Any, ...], LedgerSums] = defaultdict(LedgerSums)
-    for record in records:
-        sums[_day_place(organization, record)].add(record)
+    for place, found in alike.items():
+        sums[_day_place(organization, *place)].add_sums(found.sums)
     return _sorted_rows(_DAY_COLUMNS, sums)
 
 
-def part_rows(organization: str, records: Iterable[Record]) -> list[Row]:
+def part_rows(organization: str, alike: Alike) -> list[Row]:
     """Return what records add to the daily parts, in a fixed order."""
-    sums: dict[tuple[Any, ...], tuple[int, int]] = {}
-    for record in records:
-        place = _day_place(organization, record)
-        for part in charged_parts(record):
-            units, nanousd = sums.get((*place, part.kind), (0, 0))
-            sums[*place, part.kind] = (units + part.units, nanousd + part.nanousd)
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for place, found in alike.items():
+        day_place = _day_place(organization, *place)
+        for kind, (units, nanousd) in found.parts.items():
+            _add(sums, (*day_place, kind), units, nanousd)
     names = (*_DAY_COLUMNS, "part", "units", "cost_nanousd")
     return [dict(zip(names, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
 
@@ -111,15 +145,20 @@ def part_rows(organization: str, records: Iterable[Record]) -> list[Row]:
 _DAY_COLUMNS = ("day", "organization", *_CALLERS, "model", "deployment")
 
 
-def _day_place(organization: str, record: Record) -> tuple[Any, ...]:
-    callers = _callers_of(record.scopes)
-    return (record.admitted_us // DAY_US, organization, *callers, record.model, record.deployment)
-
-
-@lru_cache(maxsize=1024)
-def _callers_of(scopes: tuple[str, ...]) -> tuple[str, ...]:
+def _day_place(
+    organization: str, hour: int, scopes: tuple[str, ...], model: str, deployment: str
+) -> tuple[Any, ...]:
     payers = payers_of(scopes)
-    return tuple(payers[each] for each in _CALLERS)
+    callers = [payers[each] for each in _CALLERS]
+    return (hour // _HOURS_A_DAY, organization, *callers, model, deployment)
+
+
+def _add(sums: dict[K, list[int]], place: K, units: int, nanousd: int) -> None:
+    if (cell := sums.get(place)) is None:
+        sums[place] = [units, nanousd]
+    else:
+        cell[0] += units
+        cell[1] += nanousd
 
 
 def _sorted_rows(names: tuple[str, ...], sums: Mapping[tuple[Any, ...], LedgerSums]) -> list[Row]:

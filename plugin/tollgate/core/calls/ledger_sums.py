@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.usage import Certainty
@@ -45,8 +46,17 @@ class LedgerSums:
 
     def add_sums(self, other: LedgerSums) -> None:
         """Add other totals."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        # Field by field: a loop over the names takes four times as long, and the recorder adds
+        # seven times for each new set of payers.
+        self.requests += other.requests
+        self.failures += other.failures
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cache_read_tokens += other.cache_read_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+        self.nanousd += other.nanousd
+        self.unsure_nanousd += other.unsure_nanousd
+        self.unpriced += other.unpriced
 
     def minus(self, other: LedgerSums) -> LedgerSums:
         """Return these totals without others that they include."""
@@ -60,8 +70,7 @@ class LedgerSums:
 _amounts: Callable[[LedgerSums], tuple[int, ...]] = attrgetter(*LedgerSums.__slots__)
 
 
-@dataclass(frozen=True, slots=True)
-class ChargedPart:
+class ChargedPart(NamedTuple):
     """Units of one kind that a call was charged for, as its bill names them."""
 
     kind: str
