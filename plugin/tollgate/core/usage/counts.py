@@ -26,6 +26,7 @@ _NANO_PER_DOLLAR = 1_000_000_000
 _TICKS_PER_NANO = 10
 _MOST_DIGITS = 19
 _SECONDS = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
+_DOLLARS = re.compile(r"\s*[0-9]{0,18}\.?[0-9]{0,40}([eE][+-]?[0-9]{1,3})?\s*")
 _NO_MEMBERS: dict[str, object] = {}
 # Lists of which only the presence of an item matters, not the number.
 _PRESENT = (Field.GROUNDED, Field.CITED, Field.MAP_SEARCHES)
@@ -49,6 +50,10 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
         return int(any(each not in (None, "") for each in found))
     if field is Field.CODE_CONTAINERS:
         return len({each for each in found if isinstance(each, str)})
+    if path.counts_items and field is Field.SEARCHES:
+        # Google bills each query once and ignores empty ones:
+        # https://ai.google.dev/gemini-api/docs/google-search
+        return len({each for each in found if isinstance(each, str) and each.strip()}) or None
     if path.counts_items:
         return len(found)
     counts = [each for each in (count(field, value) for value in found) if each is not None]
@@ -137,7 +142,8 @@ def _nanousd(value: object) -> int | None:
 
     A damaged cost yields None, since the price table can replace it.
     """
-    if type(value) not in (int, float, str):
+    # Decimal would also take underscores and digits of other scripts.
+    if type(value) not in (int, float) and not (type(value) is str and _DOLLARS.fullmatch(value)):
         return None
     try:
         # Through text: 0.0093 is meant, not the nearest binary fraction.

@@ -35,6 +35,7 @@ from tests.unit.core.usage.usage_replies import (
     chunk,
     claude,
     delta,
+    gemini,
     last,
     response,
 )
@@ -312,3 +313,31 @@ def test_an_anthropic_reply_without_a_type_is_read() -> None:
     """It is a document, whatever its header says."""
     counts = {"input_tokens": 1_000, "output_tokens": 500}
     assert told(charged("anthropic.messages", "", claude(counts))) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("metadata", "searches"),
+    [
+        ({"webSearchQueries": ["a", "b"]}, 2),
+        ({"webSearchQueries": ["", "a", "", "a", " "]}, 1),
+        ({"webSearchQueries": [""]}, 0),
+        ({"webSearchQueries": [""], "groundingChunks": [{"web": {"uri": "x"}}]}, 1),
+        ({"webSearchQueries": [], "groundingChunks": [{"web": {"uri": "x"}}]}, 1),
+    ],
+)
+def test_google_bills_each_query_once(metadata: dict[str, object], searches: int) -> None:
+    """Empty ones are not billed; an answer that rests on a search had one."""
+    counts = {"promptTokenCount": 5, "candidatesTokenCount": 5}
+    usage = charged("gemini.generate", JSON, gemini(counts, groundingMetadata=metadata))
+    assert usage.searches == searches
+
+
+@pytest.mark.parametrize(
+    ("written", "nanousd"),
+    [("0.0093", 9_300_000), (" 1e-3 ", 1_000_000), ("1_0", None), ("\u0663", None), ("0x1", None),
+     ("", None), (".", None), ("-1", None), ("Infinity", None)],
+)  # fmt: skip
+def test_a_told_cost_that_is_damaged_is_none(written: str, nanousd: int | None) -> None:
+    """The table's price applies then."""
+    counts = {"prompt_tokens": 5, "completion_tokens": 5, "cost": written}
+    assert charged("openai.chat", JSON, chat(counts)).told_nanousd == nanousd
