@@ -2,6 +2,7 @@
 
 TollgateError
 ├── SettingsError       a fault in the configuration file or a command's options
+│   └── NotYet          no fault of theirs: it may be taken in later
 ├── BadRequest          a fault in a client's body or query
 ├── NotFound            a management call names an entity that does not exist
 │   └── UnknownModel    a client names a model that does not exist, or that it may not use
@@ -32,6 +33,10 @@ class TollgateError(Exception):
 
 class SettingsError(TollgateError):
     """The configuration cannot be used; the message has one line per fault."""
+
+
+class NotYet(SettingsError):
+    """A changed configuration cannot be taken in now; nothing is wrong with it."""
 
 
 class BadRequest(TollgateError):

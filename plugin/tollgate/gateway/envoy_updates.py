@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from tollgate.core.errors import SettingsError
+from tollgate.core.errors import NotYet, SettingsError
 from tollgate.gateway.envoy_program import find_discovery
 from tollgate.gateway.exposure import is_local
 from tollgate.gateway.part import Part
@@ -99,7 +99,9 @@ class AdminTells(Unseen):
             self._rejected = found.rejected
 
     async def taken(self, version: str) -> None:
-        """Wait until Envoy has a version. Raises SettingsError when it refuses it, or is silent."""
+        """Wait until Envoy has a version. Raises SettingsError when it refuses it, NotYet when it
+        takes too long: a machine may be busy.
+        """
         clock = asyncio.get_running_loop().time
         began = clock()
         while clock() - began < _TAKEN_S:
@@ -113,7 +115,7 @@ class AdminTells(Unseen):
             elif version in found.versions and (not found.warming or clock() - began > _WARM_S):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
-        raise SettingsError("Envoy does not take it in")
+        raise NotYet(f"Envoy has not taken it in within {_TAKEN_S:g} s")
 
 
 @dataclass(slots=True)

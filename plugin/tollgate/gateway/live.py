@@ -14,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tollgate.core.errors import SettingsError, TollgateError
+from tollgate.core.errors import NotYet, SettingsError, TollgateError
 from tollgate.gateway.envoy_updates import RunningEnvoy
 from tollgate.gateway.part import Part
 from tollgate.gateway.processes import PartFailed, Processes
 from tollgate.gateway.rendering import AFTER, BETWEEN
-from tollgate.gateway.secret_files import NoWatches
 from tollgate.settings import Settings, TollgateSettings
 from tollgate.settings.included import read_with_sources, uncollected
 from tollgate.snapshot import CONFIGURED, NOT_CONFIGURED, Snapshot
@@ -166,7 +165,7 @@ class LiveConfiguration:
             self._refuse(error, say)
             # Those that had learned what was to come forget it.
             await self._tell(processes)
-            return not isinstance(error, NoWatches)
+            return not isinstance(error, NotYet)
         self.snapshot.accept()
         if faults := await self._tell(processes):
             say("\n".join(faults))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from tollgate.core.errors import SettingsError
+from tollgate.core.errors import NotYet, SettingsError
 from tollgate.settings import Credential, Settings
 from tollgate.topology import secret_name
 
@@ -28,10 +28,6 @@ _KEPT_FREE = 32
 # Envoy's own: clusters, routes, a certificate and its authorities.
 _OTHER_FILES = 4
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-class NoWatches(SettingsError):
-    """The kernel grants no more inotify instances now; other programs may give some back."""
 
 
 def granted_watches(wanted: int) -> int:
@@ -86,7 +82,7 @@ class SecretFiles:
         """Write the settings' credentials, and return each one's file by its variable.
 
         Raises SettingsError for credentials that nobody has set, for a change of Envoy's own, and
-        for more keys than Envoy may watch; NoWatches if that is so for the time being.
+        for more keys than Envoy may watch; NotYet if other programs watch too many files now.
         """
         if missing := settings.missing_variables(environment):
             raise SettingsError("\n".join(missing))
@@ -125,14 +121,14 @@ class SecretFiles:
             )
 
     def _check_granted(self, files: int) -> None:
-        """Raise NoWatches if an Envoy of ours would not get the instances for so many new files: it
+        """Raise NotYet if an Envoy of ours would not get the instances for so many new files: it
         would abort.
         """
         wanted = files + _OTHER_FILES
         if not files or self._own is None or not self._watched:
             return
         if (granted := self._granted(wanted)) < wanted:
-            raise NoWatches(
+            raise NotYet(
                 f"Envoy watches a file for each key and needs {wanted} more inotify instances; the"
                 f" kernel grants this user {granted} now: raise fs.inotify.max_user_instances"
                 " (sysctl), or stop other programs that watch files"

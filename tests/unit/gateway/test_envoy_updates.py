@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tollgate.core.errors import SettingsError
-from tollgate.gateway.envoy_updates import told_beside_serve
+from tollgate.core.errors import NotYet, SettingsError
+from tollgate.gateway import envoy_updates
+from tollgate.gateway.envoy_updates import AdminTells, told_beside_serve
 from tollgate.settings import load
+from tollgate.topology import Address
 
 
 def told(folder: Path, ours: str) -> list[str]:
@@ -42,3 +47,53 @@ def test_what_could_not_work_or_would_give_keys_away_is_refused(
     """Before anything starts, by name."""
     with pytest.raises(SettingsError, match=fault):
         told(tmp_path, ours)
+
+
+@asynccontextmanager
+async def admin_interface(path: Path, told: list[str]) -> AsyncIterator[Address]:
+    """An Envoy's admin interface, which tells these statistics."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write("\n".join(["HTTP/1.1 200 OK", "", *told]).encode())
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, path)
+    try:
+        yield Address(path=str(path))
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_what_envoy_has_not_taken_in_time_may_be_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine is no fault of the configuration; a version that Envoy refuses is one."""
+    monkeypatch.setattr(envoy_updates, "_TAKEN_S", 0.05)
+    told = ['cluster_manager.cds.version_text: "1"', "cluster_manager.cds.update_rejected: 3"]
+    async with admin_interface(tmp_path / "admin.sock", told) as address:
+        envoy = AdminTells(address)
+        await envoy.before()
+        await envoy.taken("1")
+        with pytest.raises(NotYet, match="not taken it in within"):
+            await envoy.taken("2")
+        told[1] = "cluster_manager.cds.update_rejected: 4"
+        with pytest.raises(SettingsError, match="Envoy refuses what was made of it") as refused:
+            await envoy.taken("2")
+        assert not isinstance(refused.value, NotYet)
+
+
+async def test_an_admin_interface_that_is_busy_makes_no_refusal_of_an_old_one(
+    tmp_path: Path,
+) -> None:
+    """What Envoy had refused before is known from the change before."""
+    told = ['cluster_manager.cds.version_text: "1"', "cluster_manager.cds.update_rejected: 3"]
+    path = tmp_path / "admin.sock"
+    async with admin_interface(path, told) as address:
+        envoy = AdminTells(address)
+        await envoy.before()
+    path.unlink()
+    await envoy.before()
+    async with admin_interface(path, told):
+        await envoy.taken("1")

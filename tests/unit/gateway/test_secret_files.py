@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tollgate.core.errors import SettingsError
+from tollgate.core.errors import NotYet, SettingsError
 from tollgate.gateway import secret_files
-from tollgate.gateway.secret_files import NoWatches, SecretFiles, granted_watches
+from tollgate.gateway.secret_files import SecretFiles, granted_watches
 from tollgate.settings import Settings, load
 
 
@@ -106,7 +106,7 @@ def test_a_new_key_waits_for_the_instance_that_envoy_would_not_get(tmp_path: Pat
     secrets.write(many(tmp_path, "one", "two"), {})
     granted[0] = 4
     secrets.write(many(tmp_path, "one", "two"), {})
-    with pytest.raises(NoWatches, match=r"needs 5 more .* grants this user 4 now: raise fs\."):
+    with pytest.raises(NotYet, match=r"needs 5 more .* grants this user 4 now: raise fs\."):
         secrets.write(many(tmp_path, "one", "three"), {})
     assert len(list(tmp_path.glob("secret-*"))) == 2
     granted[0] = 5
