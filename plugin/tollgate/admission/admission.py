@@ -30,9 +30,8 @@ from tollgate.core.answers.error_shapes import error_headers
 from tollgate.core.answers.headers import (
     CHALLENGE,
     REQUEST_ID,
+    StandingHeaders,
     enforcement_headers,
-    ietf_headers,
-    standing_headers,
 )
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.dimensions import Values
@@ -110,15 +109,6 @@ class Terms:
     context_fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class _Told(Struct, frozen=True):
-    """The headers that report a standing to clients of one family, and the levels in it."""
-
-    standing: Standing
-    family: Family
-    headers: tuple[Header, ...]
-    levels: tuple[int, ...]
-
-
 class Admissions:
     """Decides about requests.
 
@@ -184,7 +174,8 @@ class Admissions:
             customer_headers=terms.policy.customers.headers,
         )
         self._refusal_notes = refusal_notes
-        self._told: _Told | None = None
+        self._headers = StandingHeaders(ietf=terms.ietf_headers)
+        self._levels: tuple[Standing | None, tuple[int, ...]] = (None, ())
 
     def _serving(
         self, estimator: Estimator, known_accounts: KnownAccounts, holding: Holding
@@ -336,8 +327,7 @@ class Admissions:
             telemetry.unmetered()
             return plan.unmetered
         reservation, standing, family = held.reservation, held.standing, question.family
-        told = self._tell(reservation, standing, family)
-        headers = told.headers
+        headers = self._headers.find(reservation.accounts, standing, family, reservation.model)
         if standing.refused is not None:
             self._early.note(asker, reservation, standing)
             return refusals.over_limit(
@@ -347,22 +337,11 @@ class Admissions:
             headers = (*headers, *enforcement_headers(reservation))
             _count_spared(reservation)
         telemetry.admitted()
+        if self._levels[0] is not standing:
+            self._levels = standing, levels_before(standing)
         return structs.replace(
-            plan.unmetered, reservation=reservation, headers=headers, levels=told.levels
+            plan.unmetered, reservation=reservation, headers=headers, levels=self._levels[1]
         )
-
-    def _tell(self, reservation: Reservation, standing: Standing, family: Family) -> _Told:
-        """Return what is told of where limits stand.
-
-        Calls of one caller in the same batch share their standing, and so this.
-        """
-        told = self._told
-        if told is None or told.standing is not standing or told.family is not family:
-            headers = standing_headers(reservation.accounts, standing, family, reservation.model)
-            if self._terms.ietf_headers:
-                headers += ietf_headers(reservation.accounts, standing)
-            told = self._told = _Told(standing, family, headers, levels_before(standing))
-        return told
 
 
 def _dimension_reader(terms: Terms) -> DimensionReader | None:

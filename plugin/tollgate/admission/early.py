@@ -13,7 +13,7 @@ from msgspec import Struct
 from tollgate import telemetry
 from tollgate.admission.asking.callers import Callers, Refused
 from tollgate.core.answers import refusals
-from tollgate.core.answers.headers import ietf_headers, standing_headers
+from tollgate.core.answers.headers import StandingHeaders
 from tollgate.core.answers.wording import Preset
 from tollgate.core.callers.customer_ids import customer_of_headers
 from tollgate.core.callers.rules import Caller, KnownAccounts
@@ -72,7 +72,7 @@ class EarlyRefusals:
         self._clock = clock
         self._preset = preset
         self._free_unpriced = free_unpriced
-        self._ietf = ietf
+        self._headers = StandingHeaders(ietf=ietf)
         self._customer_headers = customer_headers
         self._known = KnownRefusals()
         self._forbidding = Memo(find_forbidding, accounts_bytes)
@@ -160,7 +160,5 @@ class EarlyRefusals:
     ) -> Refusal:
         organization = caller.place
         asked = Reservation("", organization, accounts, now_us, dialect.api, _NO_MODEL, "", 0, 0)
-        headers = standing_headers(accounts, standing, dialect.family, _NO_MODEL)
-        if self._ietf:
-            headers += ietf_headers(accounts, standing)
+        headers = self._headers.find(accounts, standing, dialect.family, _NO_MODEL)
         return refusals.over_limit(self._preset, dialect.family, caller, asked, standing, headers)

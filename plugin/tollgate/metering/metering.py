@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tollgate import telemetry
 from tollgate.background import Background
-from tollgate.core.answers.headers import COST, dollars, ietf_headers, standing_headers
+from tollgate.core.answers.headers import COST, StandingHeaders, dollars
 from tollgate.core.calls.bill import NO_BILL
 from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation, Settlement
@@ -87,7 +87,7 @@ class Metering:
         self._catalog = catalog
         self._default_price = default_price
         self._estimates = estimates
-        self._ietf = ietf
+        self._headers = StandingHeaders(ietf=ietf)
         self._on_settled = [on_settled]
         self._unseen = unseen or UnseenOutput(OwnOutputs())
         self._output_limits = output_limits or OutputLimits()
@@ -109,7 +109,8 @@ class Metering:
     ) -> None:
         """Settle by these from now on. The catalog has to know the calls in flight."""
         self._catalog, self._default_price = catalog, default_price
-        self._unseen, self._output_limits, self._ietf = unseen, output_limits, ietf
+        self._unseen, self._output_limits = unseen, output_limits
+        self._headers = StandingHeaders(ietf=ietf)
         self._other_models = Bounded(1024 * 1024)
 
     async def settle(self, ended: Ended) -> tuple[Header, ...]:
@@ -129,9 +130,7 @@ class Metering:
         if standing is None:
             return ()
         family = family_of_api(reservation.dialect)
-        headers = standing_headers(reservation.accounts, standing, family, reservation.model)
-        if self._ietf:
-            headers += ietf_headers(reservation.accounts, standing)
+        headers = self._headers.find(reservation.accounts, standing, family, reservation.model)
         return (*headers, cost)
 
     def settle_soon(self, reservation: Reservation, usage: Usage, status: int, by: str) -> None:

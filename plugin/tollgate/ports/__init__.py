@@ -115,7 +115,7 @@ class Directory(Protocol):
         """
         ...
 
-    async def find_key(self, key_hash: str) -> Key | None:
+    def find_key(self, key_hash: str) -> Coroutine[Any, Any, Key | None]:
         """Return the key whose secret has that SHA-256, or None."""
         ...
 

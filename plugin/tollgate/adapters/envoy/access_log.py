@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
-from tollgate.adapters.envoy.metadata import find_meter, find_reservation, has_flag, usage_fields
+from tollgate.adapters.envoy.metadata import find_meter, find_reservation, flags_of, usage_fields
 from tollgate.background import Background
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.envoy_contract import METERED, SETTLED, STREAM_HEADER
@@ -120,9 +120,10 @@ class AccessLog:
         None if somebody else settles it, or this log does later.
         """
         metadata = entry.common_properties.metadata
-        if has_flag(metadata, SETTLED):
+        flags = flags_of(metadata)
+        if SETTLED in flags:
             return None
-        if has_flag(metadata, METERED):
+        if METERED in flags:
             self._settling.start(self._settle_later(_unread(entry, reservation)))
             return None
         reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")

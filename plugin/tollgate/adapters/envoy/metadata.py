@@ -6,7 +6,7 @@ The state of a request travels with it, never in a process.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct
@@ -160,7 +160,7 @@ METERED_FLAG: Final = _flag(METERED)
 SETTLED_FLAG: Final = _flag(SETTLED)
 
 
-def has_flag(metadata: Metadata, name: str) -> bool:
-    """Return whether ext_proc set that flag."""
+def flags_of(metadata: Metadata) -> Container[str]:
+    """Return the flags that ext_proc set."""
     namespaces = metadata.filter_metadata
-    return EXT_PROC_NAMESPACE in namespaces and name in namespaces[EXT_PROC_NAMESPACE].fields
+    return namespaces[EXT_PROC_NAMESPACE].fields if EXT_PROC_NAMESPACE in namespaces else ()

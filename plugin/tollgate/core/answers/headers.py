@@ -143,6 +143,33 @@ def standing_headers(
     return tuple(found)
 
 
+class StandingHeaders:
+    """Headers that tell where limits stand, with the IETF's if `ietf`; those of the last standing
+    are kept.
+
+    Calls of one caller that the store answered together share their standing.
+    """
+
+    __slots__ = ("_found", "_ietf", "_of")
+
+    def __init__(self, *, ietf: bool) -> None:
+        self._ietf = ietf
+        self._of: tuple[Standing | None, Family | None, str] = (None, None, "")
+        self._found: tuple[Header, ...] = ()
+
+    def find(
+        self, accounts: Accounts, standing: Standing, family: Family, model: str
+    ) -> tuple[Header, ...]:
+        """Return the headers: the same tuple for the same standing."""
+        last, last_family, last_model = self._of
+        if last is not standing or last_family is not family or last_model != model:
+            self._found = standing_headers(accounts, standing, family, model)
+            if self._ietf:
+                self._found += ietf_headers(accounts, standing)
+            self._of = standing, family, model
+        return self._found
+
+
 def _left(place: _Place, balances: Sequence[Balance]) -> int:
     return bucket.remaining(place.quota, balances[place.account].used[place.limit])
 

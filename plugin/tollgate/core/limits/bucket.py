@@ -13,6 +13,8 @@ of the store hold the same arithmetic; a differential test compares them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tollgate.core.limits.accounts import MAX_EXACT, Quota
 
 _LONGEST_OF_MILLISECONDS = 3600
@@ -25,6 +27,7 @@ def tick_ms(seconds: int) -> int:
     return 1000
 
 
+@lru_cache(maxsize=1024)
 def units(seconds: int) -> int:
     """Return the units in an amount of one: the ticks of the window."""
     return seconds * 1000 // tick_ms(seconds)

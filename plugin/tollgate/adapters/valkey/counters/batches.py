@@ -30,7 +30,7 @@ from tollgate.adapters.valkey.counters.layout import (
     kind_of,
     name_of,
 )
-from tollgate.adapters.valkey.counters.states import States
+from tollgate.adapters.valkey.counters.states import Names, States
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.limits.accounts import (
     MAX_EXACT,
@@ -71,7 +71,7 @@ class Answer(Struct, frozen=True):
     refused: int
     limit: int
     states: States
-    accounts: Accounts
+    keyed: Keyed
     numbers: Sequence[int]
 
     @property
@@ -80,7 +80,7 @@ class Answer(Struct, frozen=True):
 
         Nobody who did not ask to be told knows that.
         """
-        return self.states.standing(self.accounts, self.numbers)
+        return self.states.standing(self.keyed.accounts, self.keyed.names, self.numbers)
 
 
 class CountedMeter(Struct, frozen=True):
@@ -110,13 +110,15 @@ class Keyed(Struct, frozen=True):
     """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
     where calls at once are not limited.
 
-    `counted`: the meters of its limits, in the order in which its calls tell them. `first`,
-    `numbers`: what the keys come to in a batch that this caller is the first of, as it mostly is.
+    `names`: what the counters of its limits are called, account by account. `counted`: the meters
+    of its limits, in the order in which its calls tell them. `first`, `numbers`: what the keys come
+    to in a batch that this caller is the first of, as it mostly is.
     """
 
     accounts: Accounts
     keys: tuple[tuple[str, str], ...]
     limits: bytes
+    names: Names
     counted: tuple[CountedMeter, ...]
     first: _Numbers
     numbers: tuple[int, ...]
@@ -149,7 +151,8 @@ class Keyed(Struct, frozen=True):
         limits = _limits(accounts, [each.group for each in counted])
         first = _Numbers({}, {})
         numbers = first.add(named)
-        return cls(accounts, named, limits, counted, first, numbers)
+        names = tuple(tuple(map(name_of, each.limits)) for each in accounts)
+        return cls(accounts, named, limits, names, counted, first, numbers)
 
     def estimates(self, reservation: Reservation) -> list[int]:
         """Return what a call may use of each meter, and what of that is a guess of its output; of
@@ -172,15 +175,16 @@ class Keyed(Struct, frozen=True):
 
 
 class Batch:
-    """Calls of one operation, for one organization."""
+    """Calls of one operation, for one organization. `size`: how many came together."""
 
     def __init__(self) -> None:
+        self.size = 0
         self._waiting: list[tuple[asyncio.Future[Answer], int]] = []
         self._calls: list[int] = []
         self._texts: list[bytes | str] = []
         self._limits: list[bytes] = []
         self._names: list[int] = []
-        self._callers: list[tuple[Accounts, Sequence[int]]] = []
+        self._callers: list[tuple[Keyed, Sequence[int]]] = []
         self._known = _Numbers({}, {})
         # By the identity of the accounts, which `_callers` keeps: the number of the caller, where
         # it stands among the limits, and where among the names.
@@ -199,6 +203,7 @@ class Batch:
         self._texts += texts
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, caller))
+        self.size += 1
         return future
 
     def _add_caller(self, keyed: Keyed) -> tuple[int, int, int]:
@@ -209,21 +214,16 @@ class Batch:
             numbers = keyed.numbers
         places = len(self._callers), self._limit_count + 1, len(self._names) + 1
         self._places[id(keyed.accounts)] = places
-        self._callers.append((keyed.accounts, numbers))
+        self._callers.append((keyed, numbers))
         self._limits.append(keyed.limits)
         self._limit_count += len(keyed.limits) // 8
         self._names += numbers
         return places
 
     @property
-    def size(self) -> int:
-        """How many calls came together."""
-        return len(self._waiting)
-
-    @property
     def full(self) -> bool:
         """Whether it takes no further call."""
-        return len(self._waiting) >= MOST_CALLS or self._limit_count >= MOST_NUMBERS
+        return self.size >= MOST_CALLS or self._limit_count >= MOST_NUMBERS
 
     def keys(self) -> tuple[str, ...]:
         """The keys that its callers name by number: the scopes, then the slots."""

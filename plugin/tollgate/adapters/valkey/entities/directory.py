@@ -7,7 +7,7 @@ therefore stops everywhere within a second, however the connection fails.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import monotonic
 from typing import Any
 
@@ -61,13 +61,13 @@ class CachedDirectory:
     @property
     def generation(self) -> int | None:
         """Return the number of changes heard; None while they may be missed."""
-        if not self.is_fresh:
+        if self._clock_s() >= self._fresh_until_s:
             return None
         return self._changes
 
-    async def find_key(self, key_hash: str) -> Key | None:
+    def find_key(self, key_hash: str) -> Coroutine[Any, Any, Key | None]:
         """Return the key whose secret has that SHA-256, with the limits of its budget."""
-        return await self._find_entity(Key, key_hash)
+        return self._find_entity(Key, key_hash)
 
     async def find_key_of_alias(self, alias: str) -> Key | None:
         """Return the key with that alias, with the limits of its budget.
