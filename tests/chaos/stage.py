@@ -52,6 +52,7 @@ class Stage:
         self._traffics: list[Traffic] = []
         self.provider_pid = self.store_pid = 0
         self.cluster: Cluster | None = None
+        self._own_store_url: str | None = None
 
     @property
     def gateway(self) -> System:
@@ -64,6 +65,8 @@ class Stage:
         """Where the gateway keeps everything."""
         if self.cluster is not None:
             return self.cluster.url
+        if self._own_store_url is not None:
+            return self._own_store_url
         return embedded_store_url(self.gateway.groups())
 
     def pids(self, group: Group) -> tuple[int, ...]:
@@ -90,6 +93,7 @@ class Stage:
         safe from a loss of power after a second.
         """
         self.store_pid, url = self._resources.enter_context(_store(self.folder))
+        self._own_store_url = url
         self._options = ("--redis-url", url)
 
     def start_cluster(self) -> None:

@@ -10,6 +10,7 @@ import typer
 from tollgate.commands.errors import fail
 from tollgate.commands.gateway import Gateway, asks_gateway, part
 from tollgate.commands.key import named_key
+from tollgate.core.limits.accounts import Meter
 
 
 @asks_gateway
@@ -48,6 +49,7 @@ def explain(
     typer.echo("\n".join(lines))
 
 
+_AMOUNTS = ("amount", "used", "held", "left")
 _MET = ("scope", "limit", "amount", "used", "held", "left", "resets_at", "notes")
 
 
@@ -56,12 +58,19 @@ def met_limits(limits: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             **each,
+            **{name: _counted(each, name) for name in _AMOUNTS},
             "scope": " ".join(dict.fromkeys([each["scope"], each["scope_name"]])),
             "limit": each["words"] + (f" for {each['model']}" if each["model"] else ""),
             "notes": ", ".join(_notes(each)),
         }
         for each in limits
     ]
+
+
+def _counted(limit: Mapping[str, Any], name: str) -> float | None:
+    """Return an amount of a limit: only dollars have fractions."""
+    amount: float | None = limit[name]
+    return amount if amount is None or limit["meter"] == Meter.USD else round(amount)
 
 
 def _notes(limit: Mapping[str, Any]) -> list[str]:

@@ -175,5 +175,7 @@ async def test_the_command_line_prints_every_limit_that_a_key_meets(api: Api) ->
     )
     assert (proxy["scope"], proxy["notes"]) == ("proxy", "")
     assert (rate["scope"], rate["limit"]) == ("key bob", "requests per min (RPM)")
+    assert [str(rate[name]) for name in ("amount", "used", "left")] == ["5", "0", "5"]
+    assert dollars["amount"] == 5.0
     assert rate["notes"] == "on exceeded throttle 10%"
     assert dollars["notes"] == "shadow, carries over up to 9.0"
