@@ -28,12 +28,12 @@ from tollgate.core.entities import (
 from tollgate.core.limits import bucket, shared_bucket
 from tollgate.core.limits.accounts import (
     DEFAULT_ORGANIZATION,
-    SHARED_WITH_ALL,
     Account,
     Balance,
     Quota,
     Scope,
     ScopeKind,
+    amounts_are_confidential,
 )
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit_parts import expanded, folded
@@ -82,12 +82,13 @@ class MetLevel:
     scope_name: str
 
     @property
-    def is_shared_with_all(self) -> bool:
-        """Whether it is of everybody together, so that its amounts are not told to holders of
-        keys. The caller's share of it is the caller's.
+    def is_confidential(self) -> bool:
+        """Whether its amounts are not told to holders of keys. The caller's share of a limit is
+        the caller's.
         """
         quota = self.level.quota
-        return self.level.scope.kind in SHARED_WITH_ALL and not shared_bucket.is_own_share(quota)
+        hidden = amounts_are_confidential(self.level.scope.kind, quota.meter)
+        return hidden and not shared_bucket.is_own_share(quota)
 
 
 class Levels:

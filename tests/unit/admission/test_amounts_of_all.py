@@ -1,5 +1,5 @@
-"""What callers are told of limits that everybody shares: that they are reached, and until when; no
-amounts, which are what the whole company may spend.
+"""What callers are told of limits that everybody shares: of dollars, and of what a provider grants,
+that they are reached, and until when; no amounts.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from tests.make import limit_set
 from tollgate.core.answers.arithmetic import why_it_did_not_fit
 from tollgate.core.answers.wording import Preset
 from tollgate.core.calls.decision import Refusal
-from tollgate.core.limits.accounts import SHARED_WITH_ALL, Meter, Scope, ScopeKind
+from tollgate.core.limits.accounts import UPSTREAM, Meter, Scope, ScopeKind
 from tollgate.core.limits.limit import Bucket, Forever, InFlight, Limit, Recurring, Window
 
-KINDS: list[tuple[Meter, Window]] = [
+WINDOWS: list[tuple[Meter, Window]] = [
     *((meter, Bucket(60)) for meter in Meter if meter not in (Meter.CALLS, Meter.USD)),
     *((meter, Recurring("1d")) for meter in Meter if meter is not Meter.CALLS),
     (Meter.TOKENS, Forever()),
     (Meter.USD, Forever()),
     (Meter.CALLS, InFlight()),
+]
+CONFIDENTIAL = [
+    (kind, meter, window)
+    for kind in (ScopeKind.PROXY, *sorted(UPSTREAM))
+    for meter, window in WINDOWS
+    if kind in UPSTREAM or meter is Meter.USD
 ]
 AMOUNTS = re.compile(r"Limit \d|Used \d|Held: |[Ss]pend: |[Bb]udget: |[Cc]ost: |In flight \d")
 
@@ -40,12 +46,11 @@ def desk_of(kind: str, limit: Limit, preset: Preset = Preset.PAGE) -> Desk:
     return desk
 
 
-@pytest.mark.parametrize("kind", sorted(SHARED_WITH_ALL))
-@pytest.mark.parametrize(("meter", "window"), KINDS)
+@pytest.mark.parametrize(("kind", "meter", "window"), CONFIDENTIAL)
 async def test_a_refusal_tells_no_amounts_of_what_all_share(
     kind: str, meter: Meter, window: Window
 ) -> None:
-    """Of no meter and window, in no preset and API. What is recorded for administrators has them,
+    """In no preset and API. What is recorded for administrators has them,
     and whoever is refused learns whose limit it is.
     """
     whose = "the proxy" if kind == ScopeKind.PROXY else f"{kind} theirs"
@@ -62,9 +67,9 @@ async def test_a_refusal_tells_no_amounts_of_what_all_share(
             assert why_it_did_not_fit(decision.hit()).startswith("used ")
 
 
-@pytest.mark.parametrize("kind", sorted(SHARED_WITH_ALL))
+@pytest.mark.parametrize("kind", sorted(UPSTREAM))
 @pytest.mark.parametrize("ietf", [False, True])
-async def test_headers_tell_no_rates_of_what_all_share(kind: str, ietf: bool) -> None:
+async def test_headers_tell_no_rates_of_what_a_provider_grants(kind: str, ietf: bool) -> None:
     """A caller's own are told, though less is left of the other."""
     desk = desk_of(kind, Limit(Meter.REQUESTS, 5, Bucket(60)))
     desk.terms = replace(desk.terms, ietf_headers=ietf)
@@ -73,3 +78,20 @@ async def test_headers_tell_no_rates_of_what_all_share(kind: str, ietf: bool) ->
     assert headers["x-ratelimit-limit-requests"] == "900"
     assert ("ratelimit" in headers) is ietf
     assert kind not in headers.get("ratelimit-policy", "")
+
+
+async def test_the_gateways_own_rates_are_told() -> None:
+    """Callers pace themselves by them; dollars a minute stay with administrators."""
+    desk = desk_of(ScopeKind.PROXY, Limit(Meter.REQUESTS, 1, Bucket(60)))
+    desk.terms = replace(desk.terms, ietf_headers=True)
+    desk.key(limits=limit_set(rpm=900))
+    headers = {each.name: each.value for each in admission(await desk.ask()).headers}
+    assert headers["x-ratelimit-limit-requests"] == "1"
+    assert '"proxy-requests";q=1' in headers["ratelimit-policy"]
+    refused = await desk.ask()
+    assert isinstance(refused, Refusal)
+    assert "Limit 1, Used 1" in refused.message
+    dollars = desk_of(ScopeKind.PROXY, Limit(Meter.USD, 10**12, Bucket(60)))
+    dollars.terms = replace(dollars.terms, ietf_headers=True)
+    told = {each.name for each in admission(await dollars.ask()).headers}
+    assert "ratelimit-policy" not in told

@@ -18,7 +18,7 @@ from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.limits import bucket, lease
 from tollgate.core.limits.accounts import (
-    SHARED_WITH_ALL,
+    UPSTREAM,
     Account,
     Accounts,
     Balance,
@@ -27,6 +27,7 @@ from tollgate.core.limits.accounts import (
     ScopeKind,
     Standing,
     accounts_bytes,
+    amounts_are_confidential,
 )
 from tollgate.core.limits.limit import METERS, length_of
 from tollgate.core.memo import Memo
@@ -85,7 +86,7 @@ def _told(accounts: Accounts) -> _Told:
             if quota.meter is meter
             and quota.seconds
             and not quota.enforcement.shadow
-            and account.scope.kind not in SHARED_WITH_ALL
+            and account.scope.kind not in UPSTREAM
         ]
         if row.header is None or not places:
             continue
@@ -117,8 +118,8 @@ _told_of: Memo[Accounts, _Told] = Memo(_told, accounts_bytes)
 def standing_headers(
     accounts: Accounts, standing: Standing, family: Family, model: str
 ) -> tuple[Header, ...]:
-    """The headers that tell where the caller's limits stand: of each rate the limit that has least
-    left, and what the key has left for the model (the limit for this model alone, where there
+    """The headers that tell where the limits of a request stand: of each rate the limit that has
+    least left, and what the key has left for the model (the limit for this model alone, where there
     is one).
 
     Accounts without a balance in the standing are passed over; without a model nothing is told of
@@ -175,7 +176,7 @@ def _left(place: _Place, balances: Sequence[Balance]) -> int:
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
-    """Every rate of the caller's, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
+    """Every limit of a request by rate, as draft-ietf-httpapi-ratelimit-headers-10 writes them: one
     policy for each, named by its scope.
 
     Tokens are no unit of its registry, so theirs is ours. Budgets and quotas of a period are no
@@ -183,12 +184,12 @@ def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:
     """
     policies, states = [], []
     for account, balance in zip(accounts, standing.balances, strict=False):
-        if account.scope.kind in SHARED_WITH_ALL:
-            continue
         narrowed = "" if account.scope.model is None else "-model"
         for quota, used in zip(account.limits, balance.used, strict=True):
             rated, in_flight = quota.seconds > 0, quota.meter is Meter.CALLS
             if not (rated or in_flight) or quota.enforcement.shadow or quota.trickle:
+                continue
+            if amounts_are_confidential(account.scope.kind, quota.meter):
                 continue
             noun = "parallel" if in_flight else quota.meter.value.replace("_", "-")
             window = "" if quota.seconds in (0, _MINUTE) else f"-{length_of(quota)}"

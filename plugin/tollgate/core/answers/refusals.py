@@ -31,7 +31,14 @@ from tollgate.core.calls.refusal_records import LimitHit
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.errors import cut
 from tollgate.core.limits import bucket, period, shared_bucket
-from tollgate.core.limits.accounts import SHARED_WITH_ALL, UPSTREAM, Account, Meter, Quota, Standing
+from tollgate.core.limits.accounts import (
+    UPSTREAM,
+    Account,
+    Meter,
+    Quota,
+    Standing,
+    amounts_are_confidential,
+)
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit import METERS, described, length_of, shown_length
 from tollgate.core.requests.dialects import Family
@@ -266,7 +273,8 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
-    hidden = scope.kind in SHARED_WITH_ALL and not shared_bucket.is_own_share(quota)
+    hidden = amounts_are_confidential(scope.kind, quota.meter)
+    hidden = hidden and not shared_bucket.is_own_share(quota)
     return Crossed(
         scope.kind,
         account_name(caller, account),

@@ -55,12 +55,6 @@ UPSTREAM: Final = frozenset({ScopeKind.PROVIDER, ScopeKind.DEPLOYMENT})
 """Scopes of what serves a call. All others belong to whoever asks."""
 
 
-SHARED_WITH_ALL: Final = UPSTREAM | {ScopeKind.PROXY}
-"""Scopes of everybody together. Holders of keys are told when they are used up and until when, but
-no amounts: those are what the whole company may spend, and has spent.
-"""
-
-
 def spans_organizations(kind: str) -> bool:
     """Whether a scope of this kind counts the calls of every organization together."""
     return kind not in _WITHIN_ORGANIZATION
@@ -80,6 +74,15 @@ class Meter(StrEnum):
     UNCACHED_TOKENS = "uncached_tokens"
     CALLS = "calls"
     USD = "usd"
+
+
+def amounts_are_confidential(kind: str, meter: str) -> bool:
+    """Whether holders of keys are told no amounts of a limit, only that it is used up and until
+    when: it says what the whole company may spend, or what a provider grants it.
+
+    By the rates and calls in flight of the whole gateway they pace themselves, so those are told.
+    """
+    return kind in UPSTREAM or (kind == ScopeKind.PROXY and meter == Meter.USD)
 
 
 class Scope(Struct, frozen=True, array_like=True, gc=False):

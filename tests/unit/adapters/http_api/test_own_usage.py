@@ -160,7 +160,7 @@ async def test_limits_of_the_deployments_that_serve_a_key_are_told(world: World)
         ("gpt-4o", "requests per min (RPM), share of t"),
     ]
     assert [each.level.amount for each in met] == [20, 5]
-    assert [each.is_shared_with_all for each in met] == [True, False]
+    assert [each.is_confidential for each in met] == [True, False]
 
 
 async def test_the_command_line_prints_every_limit_that_a_key_meets(api: Api) -> None:

@@ -56,7 +56,7 @@ async def key(
         "refusing": [
             each
             for each in all_levels
-            if each.level.is_used_up and (visitor.is_administrator or not each.is_shared_with_all)
+            if each.level.is_used_up and (visitor.is_administrator or not each.is_confidential)
         ],
         "fields": wire.row(live),
         "former": await management.keys.former(entity),

@@ -17,8 +17,8 @@ WindowKind = Literal["bucket", "period", "forever", "in_flight"]
 
 
 class MetLimit(ResponseBody):
-    """One limit that calls of the key meet. Of those of everybody together only the share is told,
-    in whole percents.
+    """One limit that calls of the key meet. Of those whose amounts are for administrators only
+    the share is told, in whole percents.
     """
 
     scope: str
@@ -58,7 +58,7 @@ class OwnUsage(ResponseBody):
 
 
 def own_usage(key: Key, levels: list[MetLevel], now_us: int, *, everything: bool) -> OwnUsage:
-    """Return what a key meets. `everything`: also the amounts of the whole proxy's limits."""
+    """Return what a key meets. `everything`: also the amounts that are for administrators."""
     return OwnUsage(
         object="usage",
         time=now_us,
@@ -68,7 +68,7 @@ def own_usage(key: Key, levels: list[MetLevel], now_us: int, *, everything: bool
         team_id=key.team_id,
         expires=key.expires_us,
         limits=tuple(
-            _limit(each, hidden=each.is_shared_with_all and not everything) for each in levels
+            _limit(each, hidden=each.is_confidential and not everything) for each in levels
         ),
     )
 
