@@ -23,7 +23,6 @@ from tollgate.adapters.valkey.counters.batches import Answer, Batches, Keyed, ha
 from tollgate.adapters.valkey.counters.counters import (
     NO_RESERVATION,
     ValkeyCounters,
-    lease_end_us,
     limited,
     line_name,
     ordered_texts,
@@ -156,11 +155,9 @@ class ClusterCounters(ValkeyCounters):
     async def settle_guests(self) -> None:
         """Settle what calls left in places beside their own: those are settled or never passed."""
         for place in await self.organizations():
-            guests = await self._values(keys.guest_keys(place)[0])
             now_us = await self._now_us() - _GRACE_US
-            for stored in guests:
-                if lease_end_us(stored) <= now_us:
-                    await self._settle_left(place, read_reservation(stored))
+            async for stored in self._ended(keys.guest_keys(place)[0], now_us):
+                await self._settle_left(place, read_reservation(stored))
 
     async def _settle_left(self, place: str, reservation: Reservation) -> None:
         """Settle one reservation's part in a place as its own place did."""
