@@ -109,7 +109,7 @@ def test_a_json_reply_without_counts_is_looked_at_again() -> None:
         ((look,), body) = chain(looks[name]), APIS[name]
         (case,) = look["typed_config"]["xds_matcher"]["matcher_list"]["matchers"]
         assert [each["name"] for each in chain(case["on_match"])] == ["envoy.filters.http.ext_proc"]
-        *_, told = case["predicate"]["and_matcher"]["predicate"]
+        told, *_ = case["predicate"]["and_matcher"]["predicate"]
         asked[name] = json.dumps(told["not_matcher"])
         assert all(field in asked[name] for group in counts_of_body(body) for field in group)
     assert "usage.completion_tokens" in asked["openai.chat"]

@@ -231,7 +231,8 @@ def second_look(apis: Mapping[str, Api], ext_proc: Json) -> Json:
 
 
 def _look(api: Api, ext_proc: Json) -> Json:
-    untold = all_of(_fits(Framing.BODY), reply_header(":status", "[123].."), not_(_tells(api)))
+    # Nearly every reply has counts, and then no header is compared (1 us of Envoy).
+    untold = all_of(not_(_tells(api)), _fits(Framing.BODY), reply_header(":status", "[123].."))
     return chosen_by_reply(SECOND_LOOK_FILTER, (untold, filters(SECOND_LOOK_FILTER, ext_proc)))
 
 
