@@ -31,8 +31,17 @@ from tollgate.adapters.valkey.connection.pipe import Heard, Pipe
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.adapters.valkey.counters.spend_book import TOMBSTONE_MS
 from tollgate.core.calls.records import request_id
-from tollgate.core.calls.reservation import Reservation
-from tollgate.core.limits.accounts import Account, Meter, Period, Scope, ScopeKind
+from tollgate.core.calls.reservation import Reservation, WorstCase
+from tollgate.core.calls.usage import Certainty
+from tollgate.core.limits.accounts import (
+    Account,
+    Enforcement,
+    Meter,
+    Period,
+    Quota,
+    Scope,
+    ScopeKind,
+)
 from tollgate.ports import LedgerQuery, Succession
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -258,6 +267,24 @@ async def test_a_crash_before_every_place_is_settled_charges_them_alike(desk: De
     proxy, user, key = await other.counters.spend(OWN, accounts)
     assert (proxy.used_nanousd, user.used_nanousd, key.used_nanousd) == (7, 7, 7)
     assert [held for _, held in await other.at(*accounts)] == [(0, 0, 0, 0)] * 3
+
+
+@pytest.mark.parametrize("unanswered", [True, False])
+async def test_a_crash_before_every_place_is_settled_keeps_the_worst_case(
+    desk: Desk, unanswered: bool
+) -> None:
+    """A strict limit elsewhere counts what the provider may bill, as if nobody had crashed."""
+    how = Enforcement(strict=True)
+    strict = Account(USER, (Quota(Meter.TOKENS, 900, 0, "ever", enforcement=how),))
+    one = structs.replace(call(1, strict, account_of(KEY)), worst=WorstCase(40, 50, 90))
+    await desk.counters.reserve(one)
+    desk.tap.loses = of_guests
+    nothing = settlement(0, 0, Certainty.NONE)
+    await crash(desk.counters.settle(one, structs.replace(nothing, unanswered=unanswered)))
+    other = Desk(desk.client, desk.tap.pipe)
+    other.advance(66)
+    await other.counters.settle_guests()
+    assert await other.at(strict) == [((90 if unanswered else 0,), (0,))]
 
 
 async def test_a_call_that_runs_keeps_its_leases_everywhere(desk: Desk) -> None:

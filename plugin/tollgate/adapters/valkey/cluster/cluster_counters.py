@@ -175,7 +175,13 @@ class ClusterCounters(ValkeyCounters):
             record = page.records[0].record
             counts = {each: getattr(record, each) for each in Told.__struct_fields__}
             usage = Usage(**counts, certainty=Certainty(record.certainty))
-            settlement = Settlement(usage, record.cost_nanousd, record.status, record.settled_by)
+            settlement = Settlement(
+                usage,
+                record.cost_nanousd,
+                record.status,
+                record.settled_by,
+                unanswered=record.kept is not None,
+            )
             await self._settle_part(part, reservation, settlement, _QUIET)
 
     async def _met_parts(self, reservation: Reservation) -> tuple[PlacePart, ...]:
