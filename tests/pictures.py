@@ -14,11 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page
-from tests.e2e.browser import browsing, sign_in
+from tests.e2e.browser import REFUSED, browsing, sign_in
 from tests.e2e.gateway import CONFIG, Gateway, gateway
 from tests.e2e.told_days import fill_history
 
 _WIDTH, _PHONE = 1180, 390
+_FRESH = {
+    "now": "/ui/now",
+    "organizations": "/ui/people?show=organizations",
+    "teams": "/ui/people?show=teams",
+    "keys": "/ui/people?show=keys",
+    "users": "/ui/people?show=users",
+    "customers": "/ui/people?show=customers",
+    "tags": "/ui/people?show=tags",
+    "refused": "/ui/requests?status=refused",
+    "audit": "/ui/audit",
+}
 _HELLO = [{"role": "user", "content": "Why is the sky blue? Answer in a sentence. " * 6}]
 
 
@@ -30,6 +41,8 @@ async def take(folder: Path, *, every_page: bool) -> None:
         config = CONFIG.replace("history_url: none", f"history_url: sqlite:///{state}/history.db")
         config += "  dimensions: {tag: true}\n"
         async with gateway(state, config) as tollgate:
+            if every_page:
+                await _take(tollgate, _FRESH, folder, "-fresh")
             addresses = await _prepare(tollgate)
             if not every_page:
                 wanted = {name: addresses[name] for name in ("now", "request")}
@@ -54,18 +67,26 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         limits=[{"meter": "tokens", "amount": 2_000_000, "per": "1mo", "calendar": "UTC"}],
     )
     adas = await tollgate.key(
-        user_id="ada", team_id="research", key_alias="ada-notebook", max_budget=2, tpm_limit=200_000
+        user_id="ada",
+        team_id="research",
+        key_alias="ada-notebook",
+        max_budget=2,
+        tpm_limit=200_000,
+        rpd_limit=60,
     )
     await tollgate.manage("/tag/new", name="nightly", max_budget=3, budget_duration="1d")
     await tollgate.manage("/customer/new", user_id="shop-4711", alias="Corner shop", max_budget=1)
     odd = await _odd(tollgate)
     tagged = {"user": "shop-4711", "metadata": {"tags": ["nightly"]}}
     reply = await tollgate.chat(adas, messages=_HELLO, max_tokens=400, **tagged)
+    # The first look at its limits, so that a later one tells when they will be used up.
+    await _told(tollgate, 'tollgate_limit_used_ratio{meter="usd",model="",name="ada-notebook"')
     for number in range(4):
         await tollgate.chat(adas, model="cent", max_tokens=20 + number)
         await tollgate.chat(bobs, model="cent", max_tokens=3)
     refused = await tollgate.chat(bobs, model="cent", max_tokens=3)
     assert refused.status_code == 401, refused.text
+    await _told(tollgate, 'tollgate_limit_empty_seconds{meter="usd",model="",name="ada-notebook"')
     token = (await tollgate.info(bobs))["token"]
     return {
         "now": "/ui/now",
@@ -92,9 +113,22 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "what-if": "/ui/models?meter=usd&amount=0.01&per=1d&each=key",
         "audit": "/ui/audit",
         "refusals": "/ui/usage?by=key&measure=refusals",
+        "others": "/ui/requests?outside=team:support&without=customer",
+        "unknown-key": "/ui/people/key?id=nobody-has-this",
+        "unknown-request": "/ui/requests/nobody-has-this",
+        "bad-filter": "/ui/requests?start_date=tomorrow",
         **odd,
         "mine": bobs,
     }
+
+
+async def _told(tollgate: Gateway, telling: str) -> None:
+    """Wait until metrics tell something that is looked at every ten seconds."""
+    for _ in range(60):
+        if telling in await tollgate.metrics("tollgate_"):
+            return
+        await asyncio.sleep(1)
+    raise AssertionError(f"the metrics do not tell {telling}")
 
 
 async def _make_teams(tollgate: Gateway) -> None:
@@ -143,15 +177,22 @@ async def _take(
     tollgate: Gateway, addresses: dict[str, str], folder: Path, suffix: str, **options: Any
 ) -> None:
     size = {"width": _WIDTH, "height": 860}
-    async with browsing(**{"viewport": size, "reduced_motion": "reduce", **options}) as page:
+    async with browsing(
+        REFUSED, **{"viewport": size, "reduced_motion": "reduce", **options}
+    ) as page:
         await page.goto(f"{tollgate.url}/ui/sign-in")
         if len(addresses) > 2:
             await _shoot(page, folder / f"sign-in{suffix}.png")
+            await page.get_by_label("Key").fill("sk-wrong")
+            await page.get_by_role("button", name="Sign in").click()
+            await _shoot(page, folder / f"sign-in-refused{suffix}.png")
         await sign_in(page, tollgate.url)
         for name, address in addresses.items():
             if name == "mine":
                 await page.get_by_role("button", name="Sign out").click()
                 await sign_in(page, tollgate.url, address)
+                await page.goto(f"{tollgate.url}/ui/now")
+                await _shoot(page, folder / f"forbidden{suffix}.png")
                 await page.goto(f"{tollgate.url}/ui/mine")
             else:
                 await page.goto(tollgate.url + address)

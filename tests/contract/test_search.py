@@ -58,6 +58,19 @@ async def test_keys_are_found_by_a_part_of_their_alias_in_any_case(registry: Reg
     assert await found(registry, "laptop", 3) == ()
 
 
+async def test_a_search_that_is_counted_so_far_says_that_there_are_more(
+    registry: Registry,
+) -> None:
+    """Its parts are those of the whole search; up to there the count is exact."""
+    made = await make(registry, *[f"key-{number}" for number in range(6)])
+    newest = tuple(reversed(made))
+    for most, total in ((3, 4), (4, 5), (5, 6), (6, 6), (9, 6)):
+        page = await registry.search(Key, "key", 2, 2, most)
+        assert (page.entities, page.total) == (newest[2:4], total)
+    page = await registry.search(Key, "key", 4, 2, 1)
+    assert (page.entities, page.total) == (newest[4:], 2)
+
+
 async def test_keys_are_found_by_a_part_of_their_hash(registry: Registry) -> None:
     """With or without an alias; a replaced secret is no key of its own."""
     plain, named, old = await make(registry, None, "named", None)
@@ -103,3 +116,14 @@ async def test_keys_of_an_older_version_are_found_once_they_are_taken_in(store: 
         page = await registry.search(Key, "key-11", 0, 200)
         assert (page.total, page.entities[0].alias) == (111, "key-1199")
         assert (await registry.search(Key, "", 0, 0)).total == 1_200
+
+
+async def test_a_search_goes_on_beyond_what_the_store_looks_at_at_once(store: Valkey) -> None:
+    """Each key once and in order, the oldest too."""
+    registry = ValkeyRegistry(store)
+    made = [key(number, f"key-{number:05}") for number in range(10_001)]
+    for first in range(0, len(made), 1_000):
+        await registry.write(*(Write(None, each) for each in made[first : first + 1_000]))
+    page = await registry.search(Key, "key-", 9_990, 20)
+    assert (page.total, page.entities) == (10_001, tuple(made[10::-1]))
+    assert (await registry.search(Key, "key-00000", 0, 5, 100)).entities == (made[0],)

@@ -23,12 +23,14 @@ def _program() -> str:
 
 
 @asynccontextmanager
-async def browsing(**options: Any) -> AsyncIterator[Page]:
-    """A page of a browser of its own. What it complains of is an error."""
+async def browsing(expected: tuple[str, ...] = (), **options: Any) -> AsyncIterator[Page]:
+    """A page of a browser of its own. What it complains of is an error, unless it begins as
+    `expected`.
+    """
     complaints: list[str] = []
 
     def note(text: str) -> None:
-        if not text.startswith(_HINTS):
+        if not text.startswith((*_HINTS, *expected)):
             complaints.append(text)
 
     async with async_playwright() as playwright:
@@ -47,6 +49,8 @@ async def browsing(**options: Any) -> AsyncIterator[Page]:
 
 
 _BAD = ("error", "warning")
+REFUSED = ("Failed to load resource: the server responded with a status of 4",)
+"""What Chromium says of a page that is answered with 4xx."""
 
 
 async def sign_in(page: Page, url: str, key: str = MASTER) -> None:

@@ -53,7 +53,7 @@ async def test_a_key_is_made_spent_refused_explained_and_raised(
         await page.reload()
         await page.get_by_role("table").get_by_role("link").first.click()
         await expect(page.get_by_role("heading", level=1)).to_contain_text("Request")
-        await expect(page.get_by_role("row", name="Charged 20000000")).to_be_visible()
+        await expect(page.get_by_role("row", name="Charged 20,000,000")).to_be_visible()
 
         await page.get_by_role("link", name="Usage").click()
         await page.get_by_label("Grouped by").select_option("key")

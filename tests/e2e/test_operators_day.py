@@ -4,9 +4,12 @@ refused, a raise, a new key, what yesterday cost, and an export.
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import sys
 import time
+from asyncio.subprocess import PIPE
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +71,7 @@ async def why_was_bob_refused(page: Page) -> None:
 
 async def raised_for_a_day(page: Page, tollgate: Gateway, bobs: str) -> None:
     """From the refusal to the key, and calls pass again."""
-    await page.get_by_role("link", name="bobs-key").click()
+    await page.get_by_role("link", name="bobs-key").first.click()
     await page.get_by_text("Raise for a time").click()
     await page.get_by_label("By how much").fill("1")
     await page.get_by_role("button", name="Raise", exact=True).click()
@@ -81,7 +84,7 @@ async def raised_for_a_day(page: Page, tollgate: Gateway, bobs: str) -> None:
 
 
 async def a_key_for_fay(page: Page, tollgate: Gateway) -> None:
-    """A new member of the team gets a key, with what her client needs."""
+    """A new member of the team gets a key; what her client needs runs as it is copied."""
     await page.get_by_role("link", name="support").first.click()
     await page.get_by_text("Add a member").click()
     await page.get_by_label("User").first.fill("fay")
@@ -95,8 +98,14 @@ async def a_key_for_fay(page: Page, tollgate: Gateway) -> None:
     secret = (await page.locator("#secret").inner_text()).strip()
     for client in ("OpenAI SDK", "Anthropic SDK", "Claude Code", "Codex"):
         await expect(page.get_by_text(client, exact=True)).to_be_visible()
-    told = await page.locator("#client-1").inner_text()
-    assert secret in told
+    for number, run in enumerate((["sh", "-c"], *[[sys.executable, "-c"]] * 2), start=1):
+        program = await page.locator(f"#client-{number}").text_content()
+        assert program is not None
+        assert secret in program
+        done = await asyncio.create_subprocess_exec(*run, program, stdout=PIPE, stderr=PIPE)
+        printed, complaint = await done.communicate()
+        assert (done.returncode, b"error" in printed) == (0, False), (printed, complaint)
+        assert printed
     assert (await tollgate.chat(secret, model="cent", max_tokens=1)).status_code == 200
 
 

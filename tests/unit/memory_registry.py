@@ -64,7 +64,9 @@ class MemoryRegistry:
         )
         return Page(tuple(found[offset : offset + count]), len(found))
 
-    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
+    async def search(
+        self, kind: type[E], part: str, offset: int, count: int, most: int | None = None
+    ) -> Page[E]:
         """A part of those whose text holds it, newest first."""
         found = [
             each.entity
@@ -72,7 +74,8 @@ class MemoryRegistry:
             if isinstance(each.entity, kind) and part.lower() in (searched_text(each.entity) or "")
         ]
         found.sort(key=lambda each: (each.created_us, searched_text(each)), reverse=True)
-        return Page(tuple(found[offset : offset + count]), len(found))
+        total = len(found) if most is None else min(len(found), most + 1)
+        return Page(tuple(found[offset : offset + count]), total)
 
     async def write(self, *writes: Write) -> None:
         """Do all of these, or none."""

@@ -211,10 +211,14 @@ class Keys:
         await self.spending.correct(live, to_nanousd, live.entity.place)
         return await self._live(live.entity), spent
 
-    async def page(self, query: KeyQuery, offset: int, count: int) -> Page[Key]:
-        """Return a part of the list, newest first."""
+    async def page(
+        self, query: KeyQuery, offset: int, count: int, most: int | None = None
+    ) -> Page[Key]:
+        """Return a part of the list, newest first. `most`: of a search alone, up to where its total
+        is exact; a greater one means that more fit.
+        """
         if query.search is not None and query == KeyQuery(search=query.search):
-            return await self._registry.search(Key, query.search, offset, count)
+            return await self._registry.search(Key, query.search, offset, count, most)
         owner = _owner(query)
         only_owner = query == KeyQuery(user_id=query.user_id) or query == KeyQuery(
             team_id=query.team_id

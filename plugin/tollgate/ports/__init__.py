@@ -246,10 +246,11 @@ class Registry(Protocol):
         """
         ...
 
-    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
-        """Return a part of the entities whose names or id hold a text in any case, newest first.
-
-        Keys are found so, by their alias and hash.
+    async def search(
+        self, kind: type[E], part: str, offset: int, count: int, most: int | None = None
+    ) -> Page[E]:
+        """Return a part of the entities whose names or id hold a text in any case, newest first:
+        keys by alias and hash. The total is exact up to `most`; a greater one means that more fit.
         """
         ...
 

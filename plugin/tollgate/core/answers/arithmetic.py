@@ -46,4 +46,5 @@ def _noun(meter: Meter) -> str:
 def _printed(meter: Meter, amount: int) -> str:
     if meter is not Meter.USD:
         return f"{amount:,}"
-    return f"${(Decimal(amount) / NANO).normalize():f}"
+    whole, _, digits = f"{Decimal(amount) / NANO:,.9f}".partition(".")
+    return f"${whole}.{digits.rstrip('0'):0<2}"

@@ -121,8 +121,10 @@ class GuardedRegistry:
     ) -> Page[E]:
         return await self._registry.page(kind, owner, offset, count)
 
-    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
-        return await self._registry.search(kind, part, offset, count)
+    async def search(
+        self, kind: type[E], part: str, offset: int, count: int, most: int | None = None
+    ) -> Page[E]:
+        return await self._registry.search(kind, part, offset, count, most)
 
     async def write(self, *writes: Write) -> None:
         """Write, if every change may be made. Raises Denied or BadRequest as well."""

@@ -34,6 +34,7 @@ MOST_SCOPES = 1_000
 _FORGOTTEN_AFTER_US = 3_600_000_000
 _RATE_OF_US = 900_000_000
 _KEPT_LOOKS = 15
+_LEAST_SEEN_US = 60_000_000
 _FOR_EVER_US = 2**63
 
 _Place = tuple[str, Scope]
@@ -229,6 +230,10 @@ def _find_empty_s(looks: deque[tuple[int, int]], level: Level, now_us: int) -> f
     since_us, before = looks[0]
     if level.used <= before:
         return None
-    empty_us = level.remaining * (now_us - since_us) // (level.used - before)
+    seen_us = now_us - since_us
+    if not quota.seconds:
+        # A few calls within seconds are no rate that holds for a month.
+        seen_us = max(seen_us, _LEAST_SEEN_US)
+    empty_us = level.remaining * seen_us // (level.used - before)
     ends_first = 0 < quota.period.end_us <= now_us + empty_us
     return None if ends_first else empty_us / 1_000_000

@@ -53,7 +53,7 @@ async def test_refusals_are_listed_with_the_limit_that_refused(api: Api, world: 
     assert (row["customer_id"], row["user_id"], row["times"]) == ("c", None, 3)
     assert (row["limit"]["amount"], row["limit"]["used"]) == (5.0, 5.25)
     assert row["limit"]["until"] == "2027-01-15T08:01:00+00:00"
-    assert row["limit"]["arithmetic"] == "used $5.25 > $5: nothing is left"
+    assert row["limit"]["arithmetic"] == "used $5.25 > $5.00: nothing is left"
     assert row["estimate"] == {"input_tokens": 10, "output_tokens": 20, "spend": 3e-08}
 
 
@@ -119,7 +119,7 @@ async def test_a_refusal_is_explained_by_its_id(api: Api, world: World) -> None:
     answer = (await api.get("/spend/explain", request_id=record.id)).json()
     assert (answer["refused"], answer["request_id"]) == (True, record.id)
     shown = "\n".join(why_refused(answer))
-    for part in ("key laptop", "3 times", "used $5.25 > $5", "2027-01-15T08:01:00", "10 tokens"):
+    for part in ("key laptop", "3 times", "used $5.25 > $5.00", "2027-01-15T08:01:00", "10 tokens"):
         assert part in shown
 
 

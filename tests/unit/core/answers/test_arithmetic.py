@@ -32,11 +32,11 @@ HIT = LimitHit(
         ({"used": 2000}, "used 2,000 > 1,000 tokens per 1m: nothing is left"),
         (
             {"meter": "usd", "amount": 5 * 10**9, "used": 5_250_000_000, "window": ""},
-            "used $5.25 > $5: nothing is left",
+            "used $5.25 > $5.00: nothing is left",
         ),
         (
             {"meter": "usd", "amount": 10**9, "used": 5 * 10**8, "held": 5 * 10**8, "window": "1d"},
-            "used $0.5 + held by calls in flight $0.5 = $1 = $1 per 1d: nothing is left",
+            "used $0.50 + held by calls in flight $0.50 = $1.00 = $1.00 per 1d: nothing is left",
         ),
         (
             {"meter": "calls", "amount": 2, "used": 2, "asked": 1, "window": ""},

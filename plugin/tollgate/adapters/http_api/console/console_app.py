@@ -148,7 +148,7 @@ async def _tell(request: Request, fault: Exception) -> Response:
     if status >= 500 and not isinstance(fault, StoreUnavailable | HistoryUnavailable):
         # Only the path: queries and forms may hold secrets.
         _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
-    values = {"title": _WORDS.get(status, "That did not work"), "told": told}
+    values = {"title": _WORDS.get(status, "That did not work"), "told": told, "status": status}
     return page(request, "fault.html", values, status)
 
 

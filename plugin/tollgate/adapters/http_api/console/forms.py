@@ -32,6 +32,7 @@ NUMBERS = (
     "team_member_rpm_limit",
     "team_member_tpm_limit",
     "max_budget_in_team",
+    "shards",
 )
 LISTS = ("models", "allowed_models")
 OBJECTS = ("model_max_budget", "model_rpm_limit", "model_tpm_limit", "shadow")

@@ -18,8 +18,9 @@ from tollgate.core.entities import LimitSet
 from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import Meter, Quota
 from tollgate.core.limits.limit import KINDS, Limit, described
+from tollgate.core.limits.limit import METERS as METER_ROWS
 
-METERS = tuple((each.value, each.value.replace("_", " ")) for each in Meter)
+METERS = tuple((each.value, METER_ROWS[each].noun) for each in Meter)
 MODES = (("", "refuses"), ("shadow", "only counts (shadow)"))
 _NAME = re.compile(r"limits-(\d{1,2})-([a-z]+)", re.ASCII)
 _SHOWN = ("meter", "amount", "per", "calendar", "model", "mode")

@@ -123,11 +123,15 @@ class ValkeyRegistry:
         # Entities removed between the two reads are left out.
         return Page(tuple(stored.entity for stored in found if stored is not None), total)
 
-    async def search(self, kind: type[E], part: str, offset: int, count: int) -> Page[E]:
+    async def search(
+        self, kind: type[E], part: str, offset: int, count: int, most: int | None = None
+    ) -> Page[E]:
         """Return a part of the entities whose names or id hold a text, newest first."""
-        identities = await SearchIndex(self._client, kind).find(part)
+        enough = None if most is None else max(offset + count, most + 1)
+        identities = await SearchIndex(self._client, kind).find(part, enough)
         found = await self.get(kind, identities[offset : offset + count])
-        return Page(tuple(each.entity for each in found if each is not None), len(identities))
+        total = len(identities) if most is None else min(len(identities), most + 1)
+        return Page(tuple(each.entity for each in found if each is not None), total)
 
     async def complete_search(self) -> None:
         """Make entities that an older version wrote be found by `search`."""

@@ -15,7 +15,10 @@ async def test_an_organization_is_made_changed_and_shows_what_is_in_it(
     await visit.sign_in()
     await visit.see("/ui/people", show="organizations")
     text = await visit.send(
-        "/ui/people/organization/new", organization_id="acme", organization_alias="Acme"
+        "/ui/people/organization/new",
+        organization_id="acme",
+        organization_alias="Acme",
+        shards="4",
     )
     assert "The organization is made." in text
     seen = re.search(r'name="seen_us" value="(\d+)"', visit.page.text)
@@ -27,6 +30,8 @@ async def test_an_organization_is_made_changed_and_shows_what_is_in_it(
     await api.post(
         "/organization/member_add", {"organization_id": "acme", "member": {"user_id": "ann"}}
     )
+    info = (await api.get("/organization/info", organization_id="acme")).json()
+    assert info["shards"] == 4
     text = await visit.see("/ui/people/organization", id="acme")
     assert "requests per min (RPM)" in text
     for linked in ("/ui/people/team?id=core", "/ui/people/user?id=ann"):

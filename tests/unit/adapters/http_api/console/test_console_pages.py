@@ -28,7 +28,7 @@ async def test_one_request_shows_its_arithmetic_to_the_nano_dollar(
     cost = await settled(world, USED, PRICE)
     text = await admin.see(f"/ui/requests/{ID}")
     assert exact_dollars(cost) in text
-    assert f"Charged {cost}" in text
+    assert f"Charged {cost:,}" in text
     assert "cache read" in text
     assert "× " in text
 

@@ -187,6 +187,24 @@ async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit,
     assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")
 
 
+async def test_the_audit_log_shows_dollars_and_times(admin: Visit, api: Api) -> None:
+    """Not the numbers that the store has."""
+    await api.post("/team/new", {"team_id": "t", "max_budget": 2.5, "team_member_budget": 1})
+    text = await admin.see("/ui/audit", kind="team")
+    assert '"max_budget":"$2.50"' in text
+    assert '"budget_since":"20' in text
+    for raw in ("_us", "_nanousd", '"1970-'):
+        assert raw not in text
+
+
+async def test_a_long_list_of_limits_shows_the_fullest(admin: Visit, api: Api) -> None:
+    """In lists; the key's own page has all."""
+    limits = [{"meter": "tokens", "amount": 9, "per": f"{each}h"} for each in range(1, 8)]
+    _, key = await made(api, limits=limits)
+    assert "The fullest; 3 more." in await admin.see("/ui/people", show="keys")
+    assert "The fullest" not in await admin.see("/ui/people/key", id=key)
+
+
 async def test_the_audit_log_of_a_time_is_saved_as_csv(admin: Visit, api: Api) -> None:
     """What the page shows, all of it; no text is a formula to a spreadsheet."""
     for number in range(60):

@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from tollgate.adapters.http_api.console.client_setup import ClientSetup, client_setup
 from tollgate.adapters.http_api.console.forms import RAISED, RESET, as_seen, body_of, id_of, judged
 from tollgate.adapters.http_api.console.limit_rows import raise_members
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, page
-from tollgate.adapters.http_api.console.pages.mine_page import public_url
 from tollgate.adapters.http_api.console.pages.requests_page import named
 from tollgate.adapters.http_api.console.team_rights import (
     KeyPosted,
@@ -61,7 +61,7 @@ async def key(
         "fields": wire.row(live),
         "former": await management.keys.former(entity),
         "records": found.records,
-        "url": public_url(request),
+        "setup": await client_setup(request, reports, entity),
         "done": done,
         **await named(found.records, management),
     }
@@ -79,17 +79,26 @@ async def update(form: KeyPosted, management: ManagingTeam) -> Response:
 
 @router.post("/new")
 async def create(
-    request: Request, visitor: Leading, form: NewKeyPosted, management: ManagingTeam
+    request: Request,
+    visitor: Leading,
+    form: NewKeyPosted,
+    management: ManagingTeam,
+    reports: Reported,
 ) -> Response:
     """Make a key, and show its secret once."""
     body = body_of(form, wire.GenerateKey, blank=False)
     made = await management.keys.create(body.change, anonymous=body.is_anonymous)
-    return _with_secret(request, visitor, made, "This is the new key.")
+    setup = await client_setup(request, reports, made.live.entity)
+    return _with_secret(request, visitor, made, "This is the new key.", setup)
 
 
 @router.post("/regenerate")
 async def regenerate(
-    request: Request, visitor: Leading, form: KeyPosted, management: ManagingTeam
+    request: Request,
+    visitor: Leading,
+    form: KeyPosted,
+    management: ManagingTeam,
+    reports: Reported,
 ) -> Response:
     """Give a key a new secret, and show that once."""
     body = body_of(form, wire.RegenerateKey, blank=False)
@@ -97,7 +106,8 @@ async def regenerate(
     made = await management.keys.regenerate(id_of(form), lambda key, _: key, grace=grace)
     old = "works no more" if grace is None else f"works for {grace} more"
     told = f"This is the key's new secret. The old one {old}."
-    return _with_secret(request, visitor, made, told)
+    setup = await client_setup(request, reports, made.live.entity)
+    return _with_secret(request, visitor, made, told, setup)
 
 
 @router.post("/block")
@@ -140,8 +150,10 @@ async def delete(form: KeyPosted, management: ManagingTeam) -> Response:
     return RedirectResponse(f"/ui/people{after}", 303, HEADERS)
 
 
-def _with_secret(request: Request, visitor: Leading, made: Made, told: str) -> Response:
-    values = {"visitor": visitor, "made": made, "told": told, "url": public_url(request)}
+def _with_secret(
+    request: Request, visitor: Leading, made: Made, told: str, setup: ClientSetup
+) -> Response:
+    values = {"visitor": visitor, "made": made, "told": told, "setup": setup}
     return page(request, "people/secret.html", values)
 
 

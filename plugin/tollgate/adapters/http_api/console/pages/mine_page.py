@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from tollgate.adapters.http_api.console.client_setup import client_setup
 from tollgate.adapters.http_api.console.page_rendering import page
 from tollgate.adapters.http_api.console.pages.requests_page import named
 from tollgate.adapters.http_api.console.visitors import AnyVisitor, Forbidden
@@ -37,13 +38,7 @@ async def mine(
         "levels": await levels.of_key(key),
         "records": found.records,
         "models": [model.name for model, _ in await reports.models(visitor.caller)],
-        "url": public_url(request),
+        "setup": await client_setup(request, reports, key),
         **await named(found.records, management),
     }
     return page(request, "mine.html", values)
-
-
-def public_url(request: Request) -> str:
-    """Return the gateway's address as the visitor came to it."""
-    scheme = "https" if request.headers.get("x-forwarded-proto") == "https" else "http"
-    return f"{scheme}://{request.headers.get('host', 'localhost')}"

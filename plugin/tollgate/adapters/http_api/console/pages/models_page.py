@@ -174,6 +174,6 @@ def printed_rates(rates: Rates) -> list[tuple[str, str]]:
     if rates.character:
         found.append(("M characters", rates.character * 1_000_000))
     return [
-        (name, f"${(Decimal(femtousd) / FEMTO_PER_DOLLAR).normalize():f}")
+        (name, f"${(Decimal(femtousd) / FEMTO_PER_DOLLAR).normalize():,f}")
         for name, femtousd in found
     ]

@@ -21,6 +21,8 @@ from tollgate.ports import Page
 from tollgate.reporting.levels import Levels
 
 PAGE_SIZE = 25
+_COUNTED_PAGES = 40
+"""A search is counted so far ahead: with more it says just that."""
 
 router = APIRouter(prefix="/people")
 
@@ -63,6 +65,7 @@ async def people(
         "page_number": page_number,
         "last_page": -(-found.total // PAGE_SIZE),
         "total": found.total,
+        "counted_to": offset + _COUNTED_PAGES * PAGE_SIZE if search is not None else None,
         **await shown(management, levels, found.entities),
     }
     return page(request, "people/people.html", values)
@@ -99,4 +102,5 @@ async def _keys(management: Management, search: str | None, offset: int) -> Page
         except NotFound:
             if by_secret:
                 return Page((), 0)
-    return await management.keys.page(KeyQuery(search=search), offset, PAGE_SIZE)
+    most = offset + _COUNTED_PAGES * PAGE_SIZE
+    return await management.keys.page(KeyQuery(search=search), offset, PAGE_SIZE, most)

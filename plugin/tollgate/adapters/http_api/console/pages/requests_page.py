@@ -23,6 +23,7 @@ from tollgate.reporting.refused import find_scope
 from tollgate.reporting.reports import find_payer
 
 _PAGE_SIZE = 50
+_ORDER = {kind.value: number for number, kind in enumerate(ScopeKind)}
 
 router = APIRouter(prefix="/requests")
 
@@ -108,7 +109,10 @@ async def one_request(
         "visitor": visitor,
         "settled": settled,
         "told": explanation(settled),
-        "payers": [tuple(each.split(":", 1)) for each in settled.record.scopes],
+        "payers": sorted(
+            (each.split(":", 1) for each in settled.record.scopes),
+            key=lambda each: _ORDER.get(each[0], len(_ORDER)),
+        ),
         "passages": settled.record.passages,
         "key_names": names,
         "amounts_are_confidential": amounts_are_confidential,
