@@ -214,9 +214,7 @@ class Keys:
     async def page(
         self, query: KeyQuery, offset: int, count: int, most: int | None = None
     ) -> Page[Key]:
-        """Return a part of the list, newest first. `most`: of a search alone, up to where its total
-        is exact; a greater one means that more fit.
-        """
+        """Return a part of the list, newest first; a search's total is exact up to `most`."""
         if query.search is not None and query == KeyQuery(search=query.search):
             return await self._registry.search(Key, query.search, offset, count, most)
         owner = _owner(query)
@@ -255,9 +253,8 @@ class Keys:
             yield [each for each in chunk if each.replaced_by is None]
 
     async def _stored(self, name: str) -> Stored[Key]:
-        """Return the key of a secret or hash, also of one that was replaced. Raises NotFound.
-
-        The first hash of a key stays its id, by which records name it, when its secret is gone.
+        """Return the key of a secret, a hash or an id, also of what was replaced: the first hash
+        stays a key's id, by which records name it. Raises NotFound.
         """
         found = await self._keys.find_stored(as_hash(name))
         if found is None and as_hash(name) == name:
