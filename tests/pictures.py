@@ -88,6 +88,12 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
     assert refused.status_code == 401, refused.text
     await _told(tollgate, 'tollgate_limit_empty_seconds{meter="usd",model="",name="ada-notebook"')
     token = (await tollgate.info(bobs))["token"]
+    explained, stopped = (each.headers["x-tollgate-request-id"] for each in (reply, refused))
+    return {**_addresses(token, explained, stopped), **odd, "mine": bobs}
+
+
+def _addresses(token: str, explained: str, refused: str) -> dict[str, str]:
+    """Return the addresses of the pages of what was made, by their names."""
     return {
         "now": "/ui/now",
         "people": "/ui/people",
@@ -105,8 +111,8 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "customer": "/ui/people/customer?id=shop-4711",
         "requests": "/ui/requests",
         "refused": "/ui/requests?status=refused",
-        "request": f"/ui/requests/{reply.headers['x-tollgate-request-id']}",
-        "refusal": f"/ui/requests/{refused.headers['x-tollgate-request-id']}",
+        "request": f"/ui/requests/{explained}",
+        "refusal": f"/ui/requests/{refused}",
         "usage": "/ui/usage?by=team",
         "no-usage": "/ui/usage?model=none",
         "models": "/ui/models",
@@ -117,8 +123,6 @@ async def _prepare(tollgate: Gateway) -> dict[str, str]:
         "unknown-key": "/ui/people/key?id=nobody-has-this",
         "unknown-request": "/ui/requests/nobody-has-this",
         "bad-filter": "/ui/requests?start_date=tomorrow",
-        **odd,
-        "mine": bobs,
     }
 
 

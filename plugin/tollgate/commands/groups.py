@@ -8,9 +8,13 @@ USER = EntityCommands(
     "user",
     "Internal users: whoever owns keys.",
     id_field="user_id",
+    alias_field="user_alias",
+    paged=True,
+    listed_in="users",
     example="bob",
     columns=(
         "user_id",
+        "user_alias",
         "user_email",
         "user_role",
         "teams",
@@ -25,7 +29,7 @@ USER.with_fields("new", "Create a user, and a key for them.", "max_budget=20", i
 USER.of_one("info", "Show a user with their keys and teams.", method="GET")
 USER.with_fields("update", "Change a user; null clears a field.", "tpm_limit=100000")
 USER.of_many("delete", "Delete users with their keys and memberships.", "user_ids")
-USER.listed_by_page("List users, newest first.", member="users")
+USER.listed("List users, newest first.")
 
 TEAM = EntityCommands(
     "team",
@@ -113,6 +117,9 @@ CUSTOMER = EntityCommands(
     "customer",
     "Customers: the end users whom the user field of a request names.",
     id_field="user_id",
+    alias_field="alias",
+    found_by="end_user_id",
+    paged=True,
     example="acme",
     columns=(
         "user_id",
@@ -126,12 +133,12 @@ CUSTOMER = EntityCommands(
     ),
 )
 CUSTOMER.with_fields("new", "Register a customer.", "max_budget=50")
-CUSTOMER.of_one("info", "Show a customer and its spend.", "end_user_id", method="GET")
+CUSTOMER.of_one("info", "Show a customer and its spend.", method="GET")
 CUSTOMER.with_fields("update", "Change a customer; null clears a field.", "max_budget=null")
 CUSTOMER.of_many("delete", "Delete customers.", "user_ids")
 CUSTOMER.of_many("block", "Block customers; takes effect everywhere within a second.", "user_ids")
 CUSTOMER.of_many("unblock", "Unblock customers.", "user_ids")
-CUSTOMER.listed_by_page("List customers, newest first.")
+CUSTOMER.listed("List customers, newest first.")
 
 TAG = EntityCommands(
     "tag",

@@ -260,3 +260,25 @@ def test_teams_and_organizations_are_named_by_their_alias(run: Run, noun: str) -
     refused = run(noun, "delete", "Two")
     assert (refused.exit_code, second in refused.stderr, third in refused.stderr) == (1, True, True)
     assert run(noun, "info", "Nobody").exit_code == 1
+
+
+@pytest.mark.parametrize(("noun", "alias"), [("user", "user_alias"), ("customer", "alias")])
+def test_users_and_customers_are_named_by_their_alias(run: Run, noun: str, alias: str) -> None:
+    """An id comes before an alias; an alias of two is refused with both; a new id is no alias."""
+
+    def asked(verb: str, *words: str) -> Any:
+        return json.loads(run(noun, verb, *words, "--json").stdout)
+
+    asked("new", f"{noun}-1", f"{alias}=Ann of {noun}s")
+    asked("new", f"{noun}-2", f"{alias}=Ann")
+    assert asked("update", "Ann", "rpm_limit=3")
+    assert f"{noun}-2" in run(noun, "info", "Ann").stdout
+    assert asked("new", "Ann", "rpm_limit=9")
+    assert f"{noun}-2" not in run(noun, "info", "Ann").stdout
+    for number in (3, 4):
+        asked("new", f"{noun}-{number}", f"{alias}=Two")
+    refused = run(noun, "delete", "Two")
+    told = [f"{noun}-{number}" in refused.stderr for number in (3, 4)]
+    assert (refused.exit_code, told) == (1, [True, True])
+    assert run(noun, "delete", f"Ann of {noun}s").exit_code == 0
+    assert run(noun, "info", f"{noun}-1").exit_code == 1
