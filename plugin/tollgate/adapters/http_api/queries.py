@@ -121,7 +121,9 @@ class LogFilters:
     end_date: DayOrTime = None
     organization_id: str | None = None
     member_id: str | None = None
-    tag: Annotated[list[str] | None, Query(description="All of these.")] = None
+    tag: Annotated[list[str] | None, Query(description="All of these.", examples=[["nightly"]])] = (
+        None
+    )
     without: Annotated[
         list[GroupKind] | None,
         Query(description="Calls that belong to none of these kinds.", examples=[["team"]]),
