@@ -282,4 +282,9 @@ async def test_own_traffic_stays_and_models_are_called(
         if name == "rate_limit" and place is PREFIX:
             return  # its own limit has been used up, and holds for all paths of the host
         found = await calls_a_model(gateway, host)
+        if name == "hosts":
+            upgrade = {"connection": "Upgrade", "upgrade": "websocket", "host": host}
+            upgrade |= bearer("sk-1234")
+            refused = await client.get(f"{url}/v1/responses", headers=upgrade)
+            assert refused.status_code == 403, refused.text
     assert found == (401, True, 200, REPLY["body"], pytest.approx(0.002)), found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from difflib import unified_diff
@@ -67,7 +68,7 @@ def attach(
             loaded = replace(loaded, tollgate=ours)
         place = Domain(domain) if domain is not None else PathPrefix(path_prefix or "")
         found = merge(envoy, loaded, place, listener or ())
-        for note in found.notes:
+        for note in (*found.notes, *_keys(loaded)):
             print(f"note: {note}", file=sys.stderr)
         if what is not None:
             _print_part(found, what)
@@ -77,6 +78,27 @@ def attach(
             _write(found, output)
         else:
             _print(found, envoy)
+
+
+def _keys(loaded: settings.Settings) -> list[str]:
+    """Return a line for what Envoy's environment has to hold."""
+    credentials = {each.variable: each for each in loaded.credentials.values() if not each.aws}
+    if not credentials:
+        return []
+    named = [
+        name if each.value is None else f"{name} (an api_key that stands in the file)"
+        for name, each in credentials.items()
+    ]
+    return [f"Envoy takes the providers' keys from its environment: {', '.join(named)}"]
+
+
+def _text(path: Path, document: object) -> str:
+    """Return a document in the form that Envoy expects by a file's name."""
+    from tollgate.envoy_config.yaml_text import yaml_text
+
+    if path.suffix == ".json":
+        return json.dumps(document, indent=2) + "\n"
+    return yaml_text(document)
 
 
 def _diff(found: Attached) -> str:
@@ -100,21 +122,17 @@ def _print_part(found: Attached, what: ConfigPart) -> None:
 
 
 def _print(found: Attached, envoy: Path) -> None:
-    from tollgate.envoy_config.yaml_text import yaml_text
-
     if others := [str(path) for path in found.changed if path != envoy]:
         raise SettingsError(f"{', '.join(others)} has to change too: give a folder as --output")
-    print(yaml_text(found.files[envoy]), end="")
+    print(_text(envoy, found.files[envoy]), end="")
 
 
 def _write(found: Attached, folder: Path) -> None:
     """Write the changed files to a folder; the bootstrap there names them."""
-    from tollgate.envoy_config.yaml_text import yaml_text
-
     folder.mkdir(parents=True, exist_ok=True)
     moved = {str(path): str(folder.resolve() / path.name) for path in found.changed}
     for path, document in found.changed.items():
-        text = yaml_text(_moved(document, moved))
+        text = _text(path, _moved(document, moved))
         (folder / path.name).write_text(text, encoding="utf-8")
         print(folder / path.name)
 

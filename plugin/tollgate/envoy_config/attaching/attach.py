@@ -40,9 +40,12 @@ _OFF = {
     "CredentialInjector": "each deployment has a credential of its own",
     "AwsRequestSigning": "each deployment has a credential of its own",
     "CacheConfig": "a cached reply is no call",
+    "CacheV2Config": "a cached reply is no call",
 }
 """Filters of theirs that are off for Tollgate's routes, by the last word of their type, and why."""
 
+_CONNECTS = ("connect", "connect-udp")
+"""Upgrades that match none of Tollgate's routes: those match by path."""
 _OURS = f"xds.route_name.startsWith('{ROUTE_PREFIX}')"
 _PERIODIC = "DownstreamPeriodic"
 
@@ -80,6 +83,7 @@ def attach(
         _rename_filters(each, settings)
     for each in managers:
         _manager(each, settings, place, found)
+    ours = {each["name"] for each in http_filters(settings)}
     done: list[Json] = []
     for table in (table for each in managers for table in each.tables):
         if any(table is each for each in done):
@@ -88,11 +92,12 @@ def attach(
         users = [each for each in managers if each.uses(table)]
         off: Json = {}
         for each in users:
-            off |= _switched_off(each, found.notes)
+            off |= _switched_off(each, ours, found.notes)
         found.parts[ConfigPart.VIRTUAL_HOST] = place.put(table, settings, off)
         found.notes += place.inherited(table)
         for each in users:
             _leave_on(each, table, settings, found.notes)
+            _refuse_upgrades(each, table)
     _resources(theirs.document, settings, found)
     found.notes = list(dict.fromkeys(found.notes))
     return found
@@ -165,11 +170,7 @@ def _leave_on(manager: Manager, table: Json, settings: Settings, notes: list[str
     """
     if all(each.namespace != TOKEN_NAMESPACE for each in verified_sources(settings.tollgate)):
         return
-    names = [
-        each["name"]
-        for each in manager.config["http_filters"]
-        if _kind(each) == _TOKENS and not each.get("disabled")
-    ]
+    names = [each["name"] for each in manager.config["http_filters"] if _kind(each) == _TOKENS]
     for host in table["virtual_hosts"]:
         for route in host.get("routes") or []:
             own = route.get("typed_per_filter_config") or {}
@@ -179,17 +180,53 @@ def _leave_on(manager: Manager, table: Json, settings: Settings, notes: list[str
     notes.extend(f"{name} is on for calls of models: it says who asks" for name in names)
 
 
+def _refuse_upgrades(manager: Manager, table: Json) -> None:
+    """Refuse on our routes what the manager lets clients upgrade to, as Tollgate's own Envoy does.
+
+    Nobody could read the usage of a WebSocket, and an upgrade may have a chain of filters of its
+    own, without Tollgate's.
+    """
+    kinds = [
+        each.get("upgrade_type")
+        for each in manager.config.get("upgrade_configs") or []
+        if str(each.get("upgrade_type")).lower() not in _CONNECTS
+    ]
+    if not kinds:
+        return
+    refused = [{"upgrade_type": each, "enabled": False} for each in kinds]
+    for host in table["virtual_hosts"]:
+        for route in host.get("routes") or []:
+            if str(route.get("name", "")).startswith(ROUTE_PREFIX) and "route" in route:
+                route["route"] = {**route["route"], "upgrade_configs": refused}
+
+
 def _kind(http_filter: Json) -> str:
-    """Return the last word of a filter's type."""
-    return str((http_filter.get("typed_config") or {}).get("@type", "")).rpartition(".")[2]
+    """Return the last word of a filter's type, also where it stands in a struct, within a matcher,
+    or comes from a server.
+    """
+    discovery = http_filter.get("config_discovery")
+    if isinstance(discovery, dict):
+        kinds = [_last_word(each) for each in discovery.get("type_urls") or ()]
+        return next((each for each in kinds if each in _OFF), "")
+    config = http_filter.get("typed_config") or {}
+    kind = _last_word(config.get("@type", ""))
+    if kind == "TypedStruct":
+        return _last_word(config.get("type_url", ""))
+    if kind.startswith("ExtensionWithMatcher"):
+        return _kind(config.get("extension_config") or {})
+    return kind
 
 
-def _switched_off(manager: Manager, notes: list[str]) -> Json:
-    """What their filters are told by our routes."""
+def _last_word(kind: object) -> str:
+    return str(kind).rpartition(".")[2]
+
+
+def _switched_off(manager: Manager, ours: set[str], notes: list[str]) -> Json:
+    """What their filters are told by our routes. A table or host may switch on one that is off."""
     off: Json = {}
     for each in manager.config["http_filters"]:
         kind = _kind(each)
-        if kind in _OFF and not each.get("disabled"):
+        if kind in _OFF and each["name"] not in ours:
             off[each["name"]] = {"@type": FILTER_CONFIG, "disabled": True}
             notes.append(f"{each['name']} is off for Tollgate's routes: {_OFF[kind]}")
     return off

@@ -11,6 +11,7 @@ from typing import Any
 
 from tollgate.core.envoy_contract import NO_CLUSTER_HEADER, ROUTE_HEADER, ROUTE_PREFIX
 from tollgate.core.errors import SettingsError
+from tollgate.envoy_config.attaching.their_files import listed
 from tollgate.envoy_config.listener.route_table import virtual_host
 from tollgate.envoy_config.literals import Json
 from tollgate.envoy_config.typed_messages import lua_message, packed
@@ -173,7 +174,7 @@ def _switching(route: Json, filters: Json) -> Json:
 
 
 def _hosts(table: Json) -> list[Json]:
-    hosts = table.setdefault("virtual_hosts", [])
-    if not isinstance(hosts, list):
-        raise SettingsError("virtual_hosts is no list")
+    table["virtual_hosts"] = hosts = listed(table, "virtual_hosts", f"routes {table.get('name')!r}")
+    for each in hosts:
+        listed(each, "routes", f"host {each.get('name')!r}")
     return hosts

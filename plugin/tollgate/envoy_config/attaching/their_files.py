@@ -4,6 +4,7 @@ routes from.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +17,20 @@ from tollgate.core.errors import SettingsError
 from tollgate.envoy_config.literals import Json
 
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ANY_MANAGER = re.compile(r"http_connection_manager|HttpConnectionManager")
 # Envoy reads both spellings of a field. These are looked at here.
 _FIELDS = (
-    "access_log access_log_flush_interval access_log_options cds_config config_source "
-    "default_filter_chain dynamic_resources early_header_mutation_extensions filter_chains "
+    "access_log access_log_flush_interval access_log_options cds_config config_discovery "
+    "config_source default_filter_chain dynamic_resources early_header_mutation_extensions "
+    "extension_config filter_chains "
     "hedge_policy http_filters layered_runtime lds_config local_reply_config path_config_source "
     "rds rds_config_source request_mirror_policies retry_policy route_config route_config_name "
     "route_configuration route_configuration_name scoped_route_configurations "
-    "scoped_route_configurations_list scoped_routes static_resources typed_config "
-    "typed_per_filter_config virtual_hosts"
+    "scoped_route_configurations_list scoped_routes static_resources type_url type_urls "
+    "typed_config typed_per_filter_config upgrade_configs upgrade_type virtual_hosts"
 )
 _SNAKE = {re.sub(r"_(\w)", lambda match: match[1].upper(), name): name for name in _FIELDS.split()}
+_READ = frozenset((*_SNAKE, *_SNAKE.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,9 @@ class TheirFiles:
         """
         found: dict[str, list[Json]] = {}
         for each in self._listeners():
-            if configs := list(_manager_configs(each)):
-                found.setdefault(str(each.get("name", "")), []).extend(configs)
+            name = _name_of(each)
+            if configs := list(_manager_configs(each, f"{self.bootstrap}: listener {name!r}")):
+                found.setdefault(name, []).extend(configs)
         if not found:
             raise SettingsError(f"{self.bootstrap}: {self._where_listeners_are()}")
         if unknown := [each for each in names if each not in found]:
@@ -114,7 +119,8 @@ class TheirFiles:
             return ()  # routes that cannot be changed here are shared with nobody
 
     def _where_listeners_are(self) -> str:
-        source = self.document.get("dynamic_resources", {}).get("lds_config")
+        dynamic = self.document.get("dynamic_resources")
+        source = dynamic.get("lds_config") if isinstance(dynamic, dict) else None
         if isinstance(source, dict) and _path(source) is None:
             return (
                 "dynamic_resources.lds_config: listeners come from a server: put what "
@@ -125,17 +131,22 @@ class TheirFiles:
 
     def clusters(self) -> list[str]:
         """The names of the clusters that are there."""
-        static = self.document.get("static_resources", {}).get("clusters") or []
+        static = self._static("clusters")
         return [str(each.get("name")) for each in (*static, *self._discovered("cds_config"))]
 
     def _listeners(self) -> list[Json]:
-        static = self.document.get("static_resources", {}).get("listeners") or []
-        return [*static, *self._discovered("lds_config")]
+        return [*self._static("listeners"), *self._discovered("lds_config")]
+
+    def _static(self, name: str) -> list[Json]:
+        static = self.document.get("static_resources") or {}
+        if not isinstance(static, dict):
+            raise SettingsError(f"{self.bootstrap}: static_resources must be a mapping")
+        return listed(static, name, f"{self.bootstrap}: static_resources")
 
     def _discovered(self, source: str) -> list[Json]:
-        config = self.document.get("dynamic_resources", {}).get(source)
-        path = _path(config)
-        return [] if path is None else self._document(path).get("resources") or []
+        dynamic = self.document.get("dynamic_resources")
+        path = _path(dynamic.get(source)) if isinstance(dynamic, dict) else None
+        return [] if path is None else listed(self._document(path), "resources", str(path))
 
     def _tables(self, listener: str, manager: Json) -> tuple[Json, ...]:
         """The route tables of a connection manager. Raises SettingsError where nobody
@@ -173,7 +184,7 @@ class TheirFiles:
                 f"{where}: the routes come from a server: put what "
                 "`tollgate envoy-config --what virtual-host` prints into what that server sends"
             )
-        for each in self._document(path).get("resources") or []:
+        for each in listed(self._document(path), "resources", str(path)):
             if each.get("name") == name:
                 found: Json = each
                 return found
@@ -182,7 +193,7 @@ class TheirFiles:
     def _document(self, path: Path) -> Json:
         if path not in self.documents:
             try:
-                document = yaml.safe_load(path.read_text(encoding="utf-8"))
+                document = _parsed(path.read_text(encoding="utf-8"))
             except OSError as error:
                 raise SettingsError(f"cannot read {path}: {error.strerror}") from error
             except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -195,9 +206,35 @@ class TheirFiles:
         return self.documents[path]
 
 
+def listed(holder: Json, name: str, where: str) -> list[Json]:
+    """Return a list of mappings that a mapping holds; empty if it holds none.
+
+    Raises SettingsError for anything else.
+    """
+    found = holder.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise SettingsError(f"{where}: {name} must be a list of mappings")
+    return found
+
+
+def _parsed(text: str) -> object:
+    """Return what a text holds. JSON may be indented by tabs, which YAML refuses."""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass  # YAML may begin so too
+    return yaml.safe_load(text)
+
+
 def _snake(value: Any) -> Any:
+    """Return a value with one spelling of the fields that are read here. A null is no value."""
     if isinstance(value, dict):
-        return {_SNAKE.get(name, name): _snake(each) for name, each in value.items()}
+        return {
+            _SNAKE.get(name, name): _snake(each)
+            for name, each in value.items()
+            if each is not None or name not in _READ
+        }
     return [_snake(each) for each in value] if isinstance(value, list) else value
 
 
@@ -210,10 +247,41 @@ def _path(source: object) -> Path | None:
     return None if path is None else Path(str(path))
 
 
-def _manager_configs(listener: Json) -> Iterator[Json]:
-    chains = [*(listener.get("filter_chains") or []), listener.get("default_filter_chain") or {}]
-    for chain in chains:
-        for each in chain.get("filters") or []:
+def _name_of(listener: Json) -> str:
+    """Return a listener's name; its port if it has none, as Envoy allows."""
+    if name := listener.get("name"):
+        return str(name)
+    address = listener.get("address")
+    socket = address.get("socket_address", address.get("socketAddress")) if address else None
+    if not isinstance(socket, dict):
+        return ""
+    return str(socket.get("port_value", socket.get("portValue", "")))
+
+
+def _manager_configs(listener: Json, where: str) -> Iterator[Json]:
+    """Yield the connection managers of a listener.
+
+    Raises SettingsError for one in a form that is not read here.
+    """
+    chains = listed(listener, "filter_chains", where)
+    for chain in [*chains, listener.get("default_filter_chain") or {}]:
+        for each in listed(chain, "filters", where):
             config = each.get("typed_config") or {}
-            if str(config.get("@type", "")).endswith(_MANAGER):
+            kind = str(config.get("@type", "")) if isinstance(config, dict) else ""
+            if kind.endswith(_MANAGER):
+                listed(config, "http_filters", where)
                 yield config
+            elif each.keys() & {"config", "typed_config"} and _is_another_form(each, kind):
+                raise SettingsError(
+                    f"{where}: its HTTP connection manager is in a form that is not read (`config`,"
+                    " API v2 or a TypedStruct): write typed_config with '@type':"
+                    f" type.googleapis.com/{_MANAGER}"
+                )
+
+
+def _is_another_form(network_filter: Json, kind: str) -> bool:
+    """Return whether a filter is a connection manager by its older type, its name, or a struct."""
+    if "config" in network_filter:
+        return bool(_ANY_MANAGER.search(str(network_filter.get("name", ""))))
+    inner = str((network_filter.get("typed_config") or {}).get("type_url", ""))
+    return bool(_ANY_MANAGER.search(f"{kind} {inner}"))
