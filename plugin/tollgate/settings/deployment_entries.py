@@ -12,7 +12,7 @@ from tollgate.core.errors import BadRequest, SettingsError
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.makers import patterns_of_makers
 from tollgate.core.models.stream_usage import StreamUsage
-from tollgate.core.money.costs import OwnPrice, costs_of
+from tollgate.core.money.costs import Costs, OwnPrice, costs_of, find_cost_name, is_price
 from tollgate.settings import provider_defaults as defaults
 from tollgate.settings.capacity import limits_of, weights_of
 from tollgate.settings.environment import Environment, variable_of
@@ -91,7 +91,7 @@ def deploy(
             found.limits[deployment.id] = shared.setdefault(number, deployment.id), limits
         params, info = entry.litellm_params, entry.model_info
         found.prices[deployment.id] = OwnPrice(
-            {**costs_of(info.extra), **costs_of(params.extra)},
+            _own_costs(entry, found.notices),
             info.base_model or params.base_model or _name_of_profile(params),
         )
         if not deployment.pass_credentials:
@@ -101,6 +101,28 @@ def deploy(
         if (beside := _compatible(deployment)) is not None:
             _add_beside(found, deployment, beside)
     return found
+
+
+def _own_costs(entry: ModelEntry, notices: list[str]) -> Costs:
+    """Return the prices of an entry.
+
+    Prices of zero beside one that is not served (of an image, of a second of video) mean that
+    calls are paid by that one. They are not taken: calls would be free.
+    """
+    given = {**entry.model_info.extra, **entry.litellm_params.extra}
+    costs = costs_of(given)
+    others = [name for name, value in given.items() if value and _is_not_served(name)]
+    if not costs or any(costs.values()) or not others:
+        return costs
+    notices.append(
+        f"model_list: {entry.model_name}: prices of zero are not taken beside {others[0]}, which is"
+        " not served: calls cost what the price table knows, else the model has no price"
+    )
+    return {}
+
+
+def _is_not_served(name: str) -> bool:
+    return is_price(name) and find_cost_name(name) is None
 
 
 def _name_of_profile(params: LitellmParams) -> str | None:

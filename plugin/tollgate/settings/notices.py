@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
-from tollgate.core.money.costs import find_cost_name
+from tollgate.core.money.costs import find_cost_name, is_price
 from tollgate.settings.entries.creation_settings import CREATION_PARAMS, team_budget
 from tollgate.settings.entries.dimension_settings import dimensions_of
 from tollgate.settings.entries.restricting import instead_of, restricts
@@ -97,6 +97,9 @@ _SAID = {
             "use_google_kms",
         )
     },
+    ("litellm_settings", "default_end_user_params"): (
+        "has no effect, as in LiteLLM: max_end_user_budget_id names the budget of each customer"
+    ),
     ("model_info", "max_tokens"): (
         "not served by Tollgate: max_output_tokens and max_input_tokens are"
     ),
@@ -130,8 +133,27 @@ _SAID = {
         )
     },
 }
+_NOT_ADDED = "not served by Tollgate: bodies pass as clients send them"
+_OF_CALLS = frozenset(
+    {
+        "extra_body",
+        "extra_headers",
+        "max_completion_tokens",
+        "max_tokens",
+        "n",
+        "reasoning_effort",
+        "response_format",
+        "stop",
+        "stream",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_p",
+    }
+)
+"""Fields of a call's body that an entry may give for all of its calls."""
 _NOT_CHARGED = "not served by Tollgate: calls are charged without this price"
-_PRICE = re.compile(r"(^|_)cost(_per|$)|^tiered_pricing$|_uplift_multiplier")
 _HOMES: Mapping[str, type[BaseModel]] = {
     "litellm_settings": LitellmSettings,
     "general_settings": GeneralSettings,
@@ -203,6 +225,8 @@ def _ignored(section: str, name: str, value: object) -> str:
         return "the max_budget of the first entry is what new teams have; the rest is ignored"
     if (section, name) not in _SAID and (right := _belongs_in(section, name)) is not None:
         return f"has no effect here: it belongs in {right}"
+    if section == "litellm_params" and name in _OF_CALLS:
+        return _NOT_ADDED
     if name in _RULES or (name in _CALLBACKS and _guards(value)):
         return f"{_NOT_SERVED.partition(',')[0]}: calls pass without what it checks"
     return _said(section, name)
@@ -222,7 +246,7 @@ def _guards(callbacks: object) -> bool:
 
 def _said(section: str, name: str) -> str:
     said = _SAID.get((section, name)) or _SAID.get(("*", name))
-    priced = section in ("litellm_params", "model_info") and _PRICE.search(name)
+    priced = section in ("litellm_params", "model_info") and is_price(name)
     return said or (_NOT_CHARGED if priced else _NOT_SERVED)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.settings.config_texts import ONE, about, deployment, faults, read
+from tests.unit.settings.config_texts import ONE, about, deployment, faults, prices, read
 
 from tollgate.app.creating import creation_of
 from tollgate.core.errors import SettingsError
@@ -293,3 +293,22 @@ def test_checks_that_are_not_made_are_told_as_such(tmp_path: Path) -> None:
     )
     assert len(about(found, "calls pass without what it checks")) == 2
     assert not about(read(tmp_path, ONE + "litellm_settings: {callbacks: [otel]}"), "calls pass")
+
+
+@pytest.mark.parametrize("name", ["input_cost_per_image", "output_cost_per_video_per_second"])
+def test_zeros_beside_a_price_that_is_not_served_make_no_call_free(
+    tmp_path: Path, name: str
+) -> None:
+    """Public files pay images and seconds so, with zeros for tokens."""
+    zeros = "input_cost_per_token: 0, output_cost_per_token: 0"
+    paid = read(tmp_path, f"{MODEL}, model_info: {{{zeros}, {name}: 0.06}}}}]")
+    assert "m" not in prices(paid)
+    assert about(paid, f"prices of zero are not taken beside {name}")
+    free = read(tmp_path, f"{MODEL}, model_info: {{{zeros}, {name}: 0}}}}]")
+    assert prices(free)["m"] == ("0", "0")
+
+
+def test_parameters_that_litellm_adds_to_calls_are_told(tmp_path: Path) -> None:
+    """A limit of output that nobody adds changes what calls cost."""
+    found = deployment(tmp_path, "model: openai/gpt-4o, max_tokens: 500, temperature: 0")
+    assert len(about(found, "bodies pass as clients send them")) == 2

@@ -39,6 +39,8 @@ _NAME = re.compile(
     rf"(?:_above_(?P<above>\d{{1,6}})k_tokens)?(?:_(?P<service_tier>{'|'.join(_SERVICE_TIERS)}))?"
 )
 
+_PRICE = re.compile(r"(^|_)cost(_per|$)|^(tiered_)?pricing$|_uplift_multiplier")
+
 
 @dataclass(frozen=True, slots=True)
 class CostName:
@@ -78,6 +80,11 @@ def find_cost_name(name: str) -> CostName | None:
         _SERVICE_TIERS.get(match["service_tier"] or "", ""),
         int(match["above"] or 0) * 1000,
     )
+
+
+def is_price(name: str) -> bool:
+    """Return whether a field of LiteLLM's files is a price, be it served or not."""
+    return _PRICE.search(name) is not None
 
 
 # An object with three sizes of search context. https://docs.litellm.ai/docs/completion/web_search
