@@ -15,6 +15,7 @@ from tollgate.core.errors import SettingsError
 
 # libyaml's, which is faster by half: a running gateway reads its file again when it changes.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 100
 _MERGE = "tag:yaml.org,2002:merge"
 _SECTIONS = frozenset(
     {
@@ -123,7 +124,7 @@ def _parse(path: Path, named_by: Path | None) -> dict[str, Any]:
 
 
 def _load(text: str) -> tuple[Any, list[str]]:
-    """Return what YAML holds, and a line for each name that it gives two values.
+    """Return what YAML holds, or a line for each name that it gives two values.
 
     A parser takes the last of them, so a list of models or a limit would go without a word. Raises
     YAMLError.
@@ -135,26 +136,41 @@ def _load(text: str) -> tuple[Any, list[str]]:
             return None, []
         # Before the construction: that puts merged mappings (`<<`) among a node's own pairs.
         repeated = list(_repeated(root))
+        if repeated:
+            return None, repeated
         return loader.construct_document(root), repeated
     finally:
         loader.dispose()
 
 
 def _repeated(root: yaml.Node) -> Iterator[str]:
-    passed, nodes = {id(root)}, [root]
+    """Yield a line for each name with two values, and for values without an end."""
+    # An anchor is one node, wherever it is named. `within`: the nodes around the one looked at.
+    passed, within = {id(root)}, {id(root)}
+    nodes = [(root, iter(_parts(root)))]
     while nodes:
-        node = nodes.pop()
-        parts: list[yaml.Node] = []
-        if isinstance(node, yaml.SequenceNode):
-            parts = node.value
-        elif isinstance(node, yaml.MappingNode):
-            parts = [value for _, value in node.value]
-            yield from _contradictions(node)
-        # An anchor is one node, wherever it is named.
-        for each in reversed(parts):
-            if id(each) not in passed:
-                passed.add(id(each))
-                nodes.append(each)
+        node, parts = nodes[-1]
+        each = next(parts, None)
+        if each is None:
+            nodes.pop()
+            within.discard(id(node))
+            if isinstance(node, yaml.MappingNode):
+                yield from _contradictions(node)
+        elif id(each) in within:
+            yield f"line {each.start_mark.line + 1}: an anchor contains itself"
+        elif len(nodes) > _DEEPEST:
+            yield f"line {each.start_mark.line + 1}: values are nested more than {_DEEPEST} deep"
+            return
+        elif id(each) not in passed:
+            passed.add(id(each))
+            within.add(id(each))
+            nodes.append((each, iter(_parts(each))))
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [value for _, value in node.value]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _contradictions(mapping: yaml.MappingNode) -> Iterator[str]:

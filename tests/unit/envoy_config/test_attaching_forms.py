@@ -141,3 +141,11 @@ def test_json_stays_json(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["attach", str(file), "--domain", "llm.example"])
     assert told.exit_code == 0, told.output
     assert "llm.example" in str(json.loads(told.stdout))
+
+
+def test_values_of_other_types_than_envoys_are_one_sentence(tmp_path: Path) -> None:
+    """Wherever they stand."""
+    file = bootstrap(tmp_path, manager(http_filters=[{"name": ["a"]}, ROUTER]))
+    told = CliRunner().invoke(app, ["attach", str(file), "--domain", "llm.example"])
+    assert told.exit_code == 1
+    assert "`envoy --mode validate -c" in told.stderr

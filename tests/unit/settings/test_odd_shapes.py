@@ -34,6 +34,21 @@ def test_a_name_with_two_values_is_a_fault(tmp_path: Path, text: str, told: list
     assert fault == f"{name} stands twice, with different values (lines {lines}); leave one out"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("model_list: &a [*a]", "an anchor contains itself"),
+        ("general_settings: &a {master_key: k, b: {c: *a}}", "an anchor contains itself"),
+        (f"model_list: {'[' * 500}{']' * 500}", "nested more than 100 deep"),
+    ],
+    ids=["list", "mapping", "deep"],
+)
+def test_a_value_without_an_end_is_a_fault(tmp_path: Path, text: str, told: str) -> None:
+    """YAML allows an anchor within itself; nothing here could read it."""
+    (fault,) = faults(tmp_path, text)
+    assert told in fault
+
+
 def test_the_same_value_twice_is_no_fault_nor_is_a_merged_one(tmp_path: Path) -> None:
     """A key beside `<<` overrides the merged one, also where both are merged further."""
     found = read(

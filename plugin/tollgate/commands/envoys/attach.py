@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
@@ -18,6 +19,7 @@ from tollgate.topology import ConfigPart
 
 if TYPE_CHECKING:
     from tollgate.envoy_config.attaching.attach import Attached
+    from tollgate.envoy_config.attaching.served_at import Domain, PathPrefix
 
 
 def attach(
@@ -56,7 +58,6 @@ def attach(
 
     Example: `tollgate attach envoy.yaml --config gateway.yaml --path-prefix /v1 --diff`
     """
-    from tollgate.envoy_config.attaching.attach import attach as merge
     from tollgate.envoy_config.attaching.served_at import Domain, PathPrefix
 
     with failing_clearly():
@@ -67,7 +68,7 @@ def attach(
             ours = loaded.tollgate.model_copy(update={"mode": mode})
             loaded = replace(loaded, tollgate=ours)
         place = Domain(domain) if domain is not None else PathPrefix(path_prefix or "")
-        found = merge(envoy, loaded, place, listener or ())
+        found = _merged(envoy, loaded, place, listener or ())
         for note in (*found.notes, *_keys(loaded)):
             print(f"note: {note}", file=sys.stderr)
         if what is not None:
@@ -78,6 +79,20 @@ def attach(
             _write(found, output)
         else:
             _print(found, envoy)
+
+
+def _merged(
+    envoy: Path, loaded: settings.Settings, place: Domain | PathPrefix, listeners: Sequence[str]
+) -> Attached:
+    from tollgate.envoy_config.attaching.attach import attach as merge
+
+    try:
+        return merge(envoy, loaded, place, listeners)
+    except (AttributeError, KeyError, TypeError) as error:
+        # Values of other types than Envoy's API has, anywhere in somebody's file.
+        raise SettingsError(
+            f"{envoy} is not in Envoy's form: `envoy --mode validate -c {envoy}` tells where"
+        ) from error
 
 
 def _keys(loaded: settings.Settings) -> list[str]:
