@@ -124,19 +124,9 @@ class LogFilters:
     tag: Annotated[list[str] | None, Query(description="All of these.", examples=[["nightly"]])] = (
         None
     )
-    without: Annotated[
-        list[GroupKind] | None,
-        Query(description="Calls that belong to none of these kinds.", examples=[["team"]]),
-    ] = None
+    without: Annotated[list[GroupKind] | None, Query()] = None
     outside: Annotated[
-        list[Annotated[str, Query(pattern=f"^({'|'.join(get_args(GroupKind))}):")]] | None,
-        Query(
-            description=(
-                "Calls of others than these, each as `kind:name`; of one kind, of none of them."
-                " `team:` stands for calls without a team."
-            ),
-            examples=[["team:research", "team:support"]],
-        ),
+        list[Annotated[str, Query(pattern=f"^({'|'.join(get_args(GroupKind))}):")]] | None, Query()
     ] = None
 
     @property
