@@ -134,12 +134,13 @@ class UsageReader:
             return chunk
         if self._may_begin_events(begun):
             self._head = head
-            return chunk
+            # A machine that hides something gives out the head itself.
+            return b"" if self._hide else chunk
         self._machine = self._choose_by_byte(begun)
         if self.feed == self._feed_first:
             self.feed = self._machine.feed
         passed = self._machine.feed(head)
-        return chunk if self._head else passed
+        return passed if self._hide else chunk
 
     def _may_begin_events(self, begun: bytes) -> bool:
         """Return whether more bytes have to tell events from text or sound."""
@@ -186,12 +187,14 @@ class UsageReader:
 
     def finish(self) -> bytes:
         """End the body; return what the client has not seen yet."""
+        held = b""
         if self._machine is None and self._head:
             self._machine = self._choose_by_byte(self._head.lstrip(_BLANKS))
-            self._machine.feed(self._head)
+            passed = self._machine.feed(self._head)
+            held = passed if self._hide else b""
         if self._machine is None:
             return b""
-        return self._machine.finish()
+        return held + self._machine.finish()
 
     def usage(self) -> Usage | None:
         """Return what the reply has reported so far; None if nothing."""
