@@ -5,16 +5,19 @@ changes are heard.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
 import pytest
+import uvloop
 from tests.make import limit_set
 from tests.unit.memory_registry import MemoryRegistry
 from valkey.asyncio import Valkey
 
+from tollgate.adapters.valkey.connection.client import connect
 from tollgate.adapters.valkey.entities.cache import Kept, size_bytes
 from tollgate.adapters.valkey.entities.changes import follow
 from tollgate.adapters.valkey.entities.directory import CachedDirectory
@@ -374,6 +377,22 @@ async def test_a_silent_connection_is_given_up(store: Valkey, valkey_url: str) -
         await heard.starts.get()
         await store.execute_command("CLIENT", "PAUSE", "1300", "ALL")
         await heard.starts.get()
+
+
+def test_a_process_that_was_busy_does_not_take_its_store_for_silent(valkey_url: str) -> None:
+    """What came meanwhile is read before the connection is judged."""
+
+    async def stay_away() -> None:
+        store = connect(valkey_url, 5)
+        async with following(valkey_url, CachedDirectory(ValkeyRegistry(store))) as heard:
+            await heard.starts.get()
+            time.sleep(1.3)  # noqa: ASYNC251 # the event loop stands still
+            for _ in range(3):
+                await heard.proofs.get()
+            assert heard.starts.empty()
+        await store.aclose()
+
+    uvloop.run(stay_away())
 
 
 async def test_proofs_count_from_the_question(store: Valkey, valkey_url: str) -> None:

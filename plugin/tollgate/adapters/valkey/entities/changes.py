@@ -66,7 +66,11 @@ async def follow(url: str, listener: Listener) -> NoReturn:
 
 
 class _Subscription(StoreConnection):
-    """One connection. It is lost when it is closed, or silent for longer than a proof is valid."""
+    """One connection. It is lost when it is closed, or silent for longer than a proof is valid.
+
+    A process that was busy for so long has answers waiting that it has not read yet, and event
+    loops may call timers before they read: then it judges at the next proof.
+    """
 
     first: tuple[Command, ...] = ()
 
@@ -77,6 +81,7 @@ class _Subscription(StoreConnection):
         self._first = (*login, *self.first, ("SUBSCRIBE", CHANGES_CHANNEL))
         self._timer: asyncio.TimerHandle | None = None
         self._subscribed = False
+        self._due_s = monotonic()
         self._probe = 0
         self._asked_s: dict[bytes, float] = {}
 
@@ -121,7 +126,8 @@ class _Subscription(StoreConnection):
         now_s = monotonic()
         if self._timer is not None:
             self._timer.cancel()
-        if now_s - self.heard_s > STALE_AFTER_S:
+        was_busy = now_s - self._due_s > _PROBE_EVERY_S
+        if now_s - self.heard_s > STALE_AFTER_S and not was_busy:
             self.end("silence")
             return
         if self._subscribed:
@@ -129,6 +135,7 @@ class _Subscription(StoreConnection):
             probe = b"proof %d" % self._probe
             self._asked_s[probe] = now_s
             self.send(b"".join(map(packed, self.probes(probe))))
+        self._due_s = now_s + _PROBE_EVERY_S
         self._timer = self.loop.call_later(_PROBE_EVERY_S, self._prove)
 
 
