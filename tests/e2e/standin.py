@@ -6,6 +6,7 @@ The supervisor is what is tested, and it is the real one.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from tests.e2e.envoy_lab import Gate, Server
 
+from tollgate.app.added.reading_added import read_added
 from tollgate.commands import main as cli
 from tollgate.gateway import supervisor
 from tollgate.heartbeat import keep_beating
+from tollgate.snapshot import Snapshot
 
 
 async def _serve(options: dict[str, str]) -> None:
@@ -36,6 +39,11 @@ async def _serve(options: dict[str, str]) -> None:
 
 def main() -> None:
     """A part, when called as one; otherwise the command line."""
+    if sys.argv[1] == "added":
+        asyncio.run(
+            read_added(os.environ["TOLLGATE_STORE_URL"], Snapshot.beside(Path(sys.argv[3])))
+        )
+        return
     if sys.argv[1] in ("worker", "admin", "recorder"):
         asyncio.run(_serve(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))))
         return

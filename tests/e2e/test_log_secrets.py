@@ -14,14 +14,13 @@ FILE = CONFIG.replace("api_key: provider-key", f"api_key: {PROVIDER_KEY}")
 
 
 @pytest.mark.parametrize(
-    ("mode", "ours"), [("grpc", ""), ("native", "{log_format: json, log_level: debug}")]
+    ("mode", "ours"), [("grpc", ""), ("native", "  log_format: json\n  log_level: debug\n")]
 )
 async def test_the_log_holds_no_secret(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str, ours: str
 ) -> None:
     """Of calls that pass, are refused, are broken, find no provider; of management; of sign-in."""
-    file = FILE + (f"tollgate: {ours}\n" if ours else "")
-    async with gateway(tmp_path, file, "--mode", mode) as tollgate:
+    async with gateway(tmp_path, FILE + ours, "--mode", mode) as tollgate:
         key = await tollgate.key(key=f"sk-{PLANTED}-a", rpm_limit=4, key_alias="planted")
         prompt = {"messages": [{"role": "user", "content": f"prompt {PLANTED}"}]}
         for _ in range(3):

@@ -74,7 +74,9 @@ async def test_the_sums_that_a_collector_gets_are_those_of_the_ledger(
     with collector() as (url, kept):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "300")
-        async with gateway(tmp_path, CONFIG + "tollgate: {opentelemetry: true}\n") as tollgate:
+        async with gateway(
+            tmp_path, CONFIG.replace("history_url: none", "opentelemetry: true")
+        ) as tollgate:
             key = await tollgate.key()
             replies = [await tollgate.chat(key) for _ in range(5)]
             usages = [reply.json()["usage"] for reply in replies]

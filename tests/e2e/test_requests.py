@@ -144,6 +144,19 @@ async def test_our_own_header_goes_before_all_others(door: Door) -> None:
     assert seen["traceparent"] == traceparent
 
 
+async def test_json_that_curl_takes_for_a_form_reaches_the_provider_as_json(door: Door) -> None:
+    """`curl -d` says that it is a form; a provider might look for fields in one."""
+    body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"a&model=cheap&b"}]}'
+    for said in ("application/x-www-form-urlencoded", "text/plain"):
+        sent = {**bearer(await door.gateway.key()), "content-type": said}
+        assert (await door.post(CHAT, sent, content=body)).status_code == 200
+        seen = door.took()
+        assert (seen.headers["content-type"], seen.body) == (
+            "application/json" if "form" in said else said,
+            body,
+        )
+
+
 async def test_who_pays_at_the_provider_is_not_the_clients_to_choose(door: Door) -> None:
     """Headers that name an account or a project stay here, as do ours, unless a setting lets one
     pass.

@@ -164,7 +164,18 @@ def _unmetered(question: Question, deployment: Deployment, *, ask: bool) -> Admi
     plain = question.raw if question.coding else b""
     place, key = question.facts.conversation, question.caller.key
     name = "" if key is None else key.alias or key.name
-    return Admission(deployment.id, None, edits, (), upstream, question.coding, plain, place, name)
+    return Admission(
+        deployment.id,
+        None,
+        edits,
+        (),
+        upstream,
+        question.coding,
+        plain,
+        place,
+        name,
+        as_json=question.facts.mistyped,
+    )
 
 
 def _edits(

@@ -15,7 +15,7 @@ from tollgate.adapters.envoy.metadata import admitted, logged_facts
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
-from tollgate.core.calls.decision import Admission, Header
+from tollgate.core.calls.decision import AS_JSON, Admission, Header
 from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
     CHANGED,
@@ -144,6 +144,8 @@ def _routing(admission: Admission) -> list[Header]:
         found.append(Header(":path", admission.path))
     if admission.coding or admission.edits:
         found.append(Header(CHANGE_HEADER, admission.coding or CHANGED))
+    if admission.as_json:
+        found.append(AS_JSON)
     return found
 
 

@@ -22,7 +22,7 @@ from tollgate.adapters.envoy.metadata import edits_text, logged_facts, reservati
 from tollgate.admission.admission import Request
 from tollgate.admission.current import Decides
 from tollgate.core.answers.headers import REQUEST_ID
-from tollgate.core.calls.decision import Admission, Header
+from tollgate.core.calls.decision import AS_JSON, Admission, Header
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.envoy_contract import (
     CHANGE_HEADER,
@@ -121,6 +121,8 @@ class _HttpWording:
             lines += (_line(name, value) for name, value in logged_facts(admission))
         if admission.coding or changes:
             lines += _line(CHANGE_HEADER, admission.coding or CHANGED), *changes
+        if admission.as_json:
+            lines.append(_line(AS_JSON.name, AS_JSON.value))
         return _response(HTTPStatus.OK, lines)
 
     def refused(self, status: int, headers: tuple[Header, ...], body: bytes) -> bytes:

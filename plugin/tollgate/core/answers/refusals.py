@@ -37,7 +37,6 @@ from tollgate.core.limits.accounts import (
     Meter,
     Quota,
     Standing,
-    amounts_are_confidential,
 )
 from tollgate.core.limits.algorithms import algorithm_of, settled_and_held
 from tollgate.core.limits.limit import METERS, described, length_of, shown_length
@@ -273,8 +272,7 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
-    hidden = amounts_are_confidential(scope.kind, quota.meter)
-    hidden = hidden and not shared_bucket.is_own_share(quota)
+    hidden = scope.kind in UPSTREAM and not shared_bucket.is_own_share(quota)
     return Crossed(
         scope.kind,
         account_name(caller, account),

@@ -22,10 +22,14 @@ class Edit(Struct, frozen=True):
 
 
 class Header(Struct, frozen=True):
-    """One response header."""
+    """One header."""
 
     name: str
     value: str
+
+
+AS_JSON = Header("content-type", "application/json")
+"""What the request's own header becomes where a client took its JSON for a form."""
 
 
 class LimitName(Struct, frozen=True, gc=False):
@@ -60,7 +64,8 @@ class Admission(Struct, frozen=True):
     `path`: the path and query to ask the provider for, where they are not the client's. `coding`:
     the content coding that the body came in, if any; it goes on as `plain`, which `edits` are of.
     `conversation`: where the messages stand in the body. `key_name`: the key's alias or last
-    letters; empty for the master key. `levels`: where the limits stood before the call, for its
+    letters; empty for the master key. `as_json`: the body goes on as JSON, whatever the client said
+    that it is. `levels`: where the limits stood before the call, for its
     reservation (see passed_limits.py).
     """
 
@@ -74,6 +79,7 @@ class Admission(Struct, frozen=True):
     conversation: tuple[int, int] = (0, 0)
     key_name: str = ""
     levels: tuple[int, ...] = ()
+    as_json: bool = False
 
 
 Decision = Admission | Refusal

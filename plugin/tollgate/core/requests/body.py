@@ -38,6 +38,7 @@ class Body(msgspec.Struct, frozen=True):
       none, or sets a negative one; `endless` then names the field.
     - `form`: values are written as plain text, not as JSON.
     - `file`: the span of an uploaded file.
+    - `mistyped`: it came as a form, as curl's `-d` says unless told otherwise, and is JSON.
     """
 
     model: str | None
@@ -53,6 +54,7 @@ class Body(msgspec.Struct, frozen=True):
     endless: str | None = None
     tools: bool = False
     file: Span | None = None
+    mistyped: bool = False
 
     @property
     def conversation(self) -> Span:

@@ -5,6 +5,8 @@ The query must not carry a field that is read from the body.
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tollgate.core.errors import BadRequest, cut
 from tollgate.core.requests import body
 from tollgate.core.requests.body import Body
@@ -13,25 +15,29 @@ from tollgate.core.requests.form import NAMES, read_form
 from tollgate.core.requests.media_type import check_charset, parameters_of
 
 _FORM = "multipart/form-data"
+_CURLS = "application/x-www-form-urlencoded"
 
 
 def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
     """Read a body.
 
-    JSON may go without a content type, or under another one than a form's: a server that reads
-    forms would find other fields in the same bytes. Raises BadRequest saying what would be right.
+    JSON may come without a content type, or under another one than a form's. Under that of curl's
+    `-d` it goes on as JSON (`mistyped`): a server that reads forms would find other fields in the
+    same bytes. Raises BadRequest saying what would be right.
     """
     # The most common content types mean JSON and have no parameters.
     said = content_type.lower()
     if dialect.form and said.lstrip().startswith(_FORM):
         return _read_form(raw, content_type, query)
-    if "urlencoded" in said or "multipart/" in said:
+    mistyped = said == _CURLS
+    if not mistyped and ("urlencoded" in said or "multipart/" in said):
         raise BadRequest(f"The content-type must be application/json, got {cut(content_type)!r}.")
     if "charset" in said:
         check_charset(parameters_of(content_type, "content-type")[1], "body")
     if query:
         dialect.places.names.check_query(query)
-    return body.read(raw, dialect.places)
+    found = body.read(raw, dialect.places)
+    return structs.replace(found, mistyped=True) if mistyped else found
 
 
 def _read_form(raw: bytes, content_type: str, query: str) -> Body:

@@ -23,6 +23,7 @@ from envoy_data_plane.envoy.type.v3 import HttpStatus, StatusCode
 
 from tollgate.core.answers.headers import REQUEST_ID, SERVED_MODEL, SHADOW
 from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.calls.decision import AS_JSON
 from tollgate.core.calls.trace_context import TRACEPARENT
 from tollgate.core.envoy_contract import (
     AUTHZ_FILTER,
@@ -144,7 +145,7 @@ def key_check(ours: TollgateSettings) -> Json:
 def admission(ours: TollgateSettings) -> Json:
     """Return the filter that admits requests, over HTTP."""
     response = AuthorizationResponse(
-        allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER),
+        allowed_upstream_headers=_exactly(ROUTE_HEADER, CHANGE_HEADER, METER_HEADER, AS_JSON.name),
         allowed_client_headers=_told_refused(),
         allowed_client_headers_on_success=_told(),
         dynamic_metadata_from_headers=ListStringMatcher(

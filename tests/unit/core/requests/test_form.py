@@ -300,7 +300,6 @@ def test_json_is_read_whatever_it_is_said_to_be(content_type: str) -> None:
 @pytest.mark.parametrize(
     "content_type",
     [
-        "application/x-www-form-urlencoded",
         "Application/X-WWW-Form-URLencoded; charset=utf-8",
         "application/json,application/x-www-form-urlencoded",
         "multipart/mixed; boundary=x",
@@ -311,6 +310,14 @@ def test_json_that_is_said_to_be_a_form_is_refused(content_type: str, dialect: D
     body = b'{"model":"cheap","x":"&model=dear&"}'
     with pytest.raises(BadRequest, match="content-type must be application/json"):
         reading.read(body, content_type, "", dialect)
+
+
+def test_json_that_curl_takes_for_a_form_is_json() -> None:
+    """`curl -d` says so, unless told otherwise; the provider is told that it is JSON."""
+    body, said = b'{"model":"cheap","x":"&model=dear&"}', "application/x-www-form-urlencoded"
+    found = reading.read(body, said, "", OPENAI_CHAT)
+    assert (found.model, found.mistyped) == ("cheap", True)
+    assert not reading.read(body, "application/json", "", OPENAI_CHAT).mistyped
 
 
 def test_a_form_where_json_is_expected_is_refused() -> None:

@@ -7,7 +7,7 @@ from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.adapters.http_api.test_refusals import refused
 from tests.unit.management_fixtures import Api, World
 
-from tollgate.core.limits.accounts import UPSTREAM, ScopeKind
+from tollgate.core.limits.accounts import UPSTREAM
 from tollgate.management.virtual_keys import as_hash
 
 
@@ -66,14 +66,14 @@ async def test_a_keys_owner_sees_their_own_refusals_alone(
     assert visit.page.status_code == 403
 
 
-async def test_dollars_of_limits_that_all_share_are_for_administrators(
+async def test_amounts_of_what_a_provider_grants_are_for_administrators(
     visit: Visit, api: Api, world: World
 ) -> None:
     """Others learn whose limit it is, and until when."""
     key = (await api.made())["key"]
     await visit.sign_in(key)
     told = []
-    for number, scope in enumerate((ScopeKind.PROXY, *sorted(UPSTREAM))):
+    for number, scope in enumerate(sorted(UPSTREAM)):
         record = refused(world, number, f"key:{as_hash(key)}")
         assert record.hit is not None
         hit = structs.replace(record.hit, scope=scope)

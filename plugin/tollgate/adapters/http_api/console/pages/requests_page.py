@@ -16,7 +16,7 @@ from tollgate.adapters.http_api.routes.lookups.refusals import Refused
 from tollgate.adapters.http_api.routes.reports import Reported
 from tollgate.adapters.http_api.wire.lookups.explain import explanation
 from tollgate.adapters.http_api.wire.lookups.refusals import refused_request
-from tollgate.core.limits.accounts import ScopeKind, amounts_are_confidential
+from tollgate.core.limits.accounts import UPSTREAM, ScopeKind, amounts_are_confidential
 from tollgate.management import Management
 from tollgate.ports import Settled
 from tollgate.reporting.refused import find_scope
@@ -99,7 +99,7 @@ async def one_request(
             "told": told,
             "record": record,
             "key_hash": key_id,
-            "amounts_are_confidential": amounts_are_confidential,
+            "upstream": UPSTREAM,
         }
         return page(request, "refusal.html", values)
     key_id = find_payer(settled, ScopeKind.KEY)
