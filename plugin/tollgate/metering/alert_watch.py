@@ -34,7 +34,7 @@ from tollgate.ports.event_ports import AlertBook
 
 LOOK_EVERY_S = 1.0
 ABANDONED_S = 5.0
-"""Notes of this age are somebody's who does not look any more."""
+"""Age from which a note is taken for one of a process that no longer runs."""
 _MOST_CLAIMED = 10_000
 
 _Moved = tuple[str, Scope, str]

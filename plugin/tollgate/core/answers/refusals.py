@@ -18,7 +18,6 @@ from tollgate.core.answers.wording import (
     WHAT_HELPS,
     WHAT_HELPS_STRICT,
     WHAT_HELPS_UPSTREAM,
-    Amounts,
     Crossed,
     Preset,
     budget_spent,
@@ -108,9 +107,9 @@ def over_limit(
     too_large = quota.enforcement.holds_worst_case and _has_room(quota, used, held)
     spent = quota.meter is Meter.USD and not (standing.only_held or quota.seconds)
     if spent and not upstream:
-        if too_large and crossed.amounts is not None:
-            cost = f"{crossed.amounts.spent}, and this call may cost {dollars(asked)}"
-            crossed = replace(crossed, amounts=replace(crossed.amounts, spent=cost))
+        if too_large:
+            cost = f"{crossed.spent}, and this call may cost {dollars(asked)}"
+            crossed = replace(crossed, spent=cost)
         worded = budget_spent(preset, family, crossed)
     else:
         message = _reached(quota, used, held, asked, crossed)
@@ -147,15 +146,23 @@ def unavailable(family: Family, retry_after_s: int) -> Refusal:
 
 
 def _reached(quota: Quota, used: int, held: int, asked: int, crossed: Crossed) -> str:
-    """What to say of a limit that time or a call's end makes room in."""
-    budget = quota.meter is Meter.USD and not quota.seconds
-    if budget:
-        set_aside = "" if crossed.amounts is None else f"{crossed.facts}; Held: {dollars(held)}."
-        return f"The budget of {crossed.whose} is held by calls in flight.{set_aside}"
-    where = f"for {crossed.whose} on {described(quota)}"
-    if crossed.amounts is None:
-        return f"{_noun(quota)} reached {where}."
-    return f"{_noun(quota)} reached {where}: {_arithmetic(quota, used, held, asked, crossed)}."
+    """What to say of a limit that time or a call's end makes room in.
+
+    What a provider grants is not the caller's to know, unless it is a share of the caller's own.
+    """
+    told = crossed.scope not in UPSTREAM or shared_bucket.is_own_share(quota)
+    if quota.meter is Meter.USD and not quota.seconds:
+        said = f"The budget of {crossed.whose} is held by calls in flight."
+        if not told:
+            return said
+        return (
+            f"{said} Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window};"
+            f" Held: {dollars(held)}."
+        )
+    said = f"{_noun(quota)} reached for {crossed.whose} on {described(quota)}"
+    if not told:
+        return f"{said}."
+    return f"{said}: {_arithmetic(quota, used, held, asked, crossed)}."
 
 
 def _noun(quota: Quota) -> str:
@@ -272,11 +279,12 @@ def _crossed(account: Account, quota: Quota, used: int, caller: Caller) -> Cross
         resets = f"reset at {reset.isoformat(timespec='seconds').replace('+00:00', 'Z')}"
     # The budget of the page has no window in its words.
     window = described(quota).removeprefix(METERS[quota.meter].noun) if quota.duration else ""
-    hidden = scope.kind in UPSTREAM and not shared_bucket.is_own_share(quota)
     return Crossed(
         scope.kind,
         account_name(caller, account),
         scope.model,
-        None if hidden else Amounts(dollars(used), dollars(quota.amount), window),
+        dollars(used),
+        dollars(quota.amount),
         resets,
+        window,
     )

@@ -43,29 +43,19 @@ WHAT_HELPS_UPSTREAM = "Another model may have room; GET /v1/models lists those t
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
-    """What was spent of a limit, and the limit, as they are printed.
-
-    `window`: of a budget that has one of its own, as ` per day`; it stands behind the limit.
-    """
-
-    spent: str
-    limit: str
-    window: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Crossed:
     """A limit that a request did not fit, in words and numbers as they are printed.
 
-    `amounts`: None if they are not for the caller.
+    `window`: of a budget that has one of its own, as ` per day`; it stands behind the limit.
     """
 
     scope: str
     name: str
     model: str | None
-    amounts: Amounts | None
+    spent: str
+    limit: str
     resets: str
+    window: str = ""
 
     @property
     def whose(self) -> str:
@@ -76,14 +66,6 @@ class Crossed:
         if self.model is None:
             return shown
         return f"{shown} for model {self.model}"
-
-    @property
-    def facts(self) -> str:
-        """The amounts behind a sentence or a name; empty if they are not told."""
-        if self.amounts is None:
-            return ""
-        told = self.amounts
-        return f" Current spend: {told.spent}; Max Budget: {told.limit}{told.window}"
 
     @property
     def it_resets(self) -> str:
@@ -136,11 +118,10 @@ _NOUNS = {Meter.CALLS: "max_parallel_requests", Meter.USD: "max_budget"}
 
 
 def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    told = crossed.amounts
-    if told is not None and crossed.scope == ScopeKind.KEY and crossed.model is None:
+    if crossed.scope == ScopeKind.KEY and crossed.model is None:
         message = (
-            f"Authentication Error, ExceededTokenBudget: Current spend for token: {told.spent};"
-            f" Max Budget for Token: {told.limit}{told.window}. Key {crossed.name},"
+            f"Authentication Error, ExceededTokenBudget: Current spend for token: {crossed.spent};"
+            f" Max Budget for Token: {crossed.limit}{crossed.window}. Key {crossed.name},"
             f" {crossed.resets}. {WHAT_HELPS}"
         )
         # The SDKs show `error` and nothing else of a body.
@@ -151,24 +132,20 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
             "code": "budget_exceeded",
         }
         return 401, message, {"detail": message, "error": error}
+    facts = f"Current spend: {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}"
     if crossed.scope == ScopeKind.MEMBER:
         message = (
-            f"ExceededBudget: Crossed spend within team. Member {crossed.name},{crossed.facts},"
+            f"ExceededBudget: Crossed spend within team. Member {crossed.name}, {facts},"
             f" {crossed.resets}. {WHAT_HELPS}"
         )
     elif crossed.scope in (ScopeKind.CUSTOMER, ScopeKind.USER) and crossed.model is None:
         message = (
-            f"Budget has been exceeded: User {crossed.name} has exceeded their budget."
-            f"{crossed.facts}; {crossed.resets}. {WHAT_HELPS}"
-        )
-    elif told is None:
-        message = (
-            f"Budget has been exceeded: {crossed.whose} has exceeded its budget; {crossed.resets}."
-            f" {WHAT_HELPS}"
+            f"Budget has been exceeded: User {crossed.name} has exceeded their budget. {facts};"
+            f" {crossed.resets}. {WHAT_HELPS}"
         )
     else:
         message = (
-            f"Budget has been exceeded: {crossed.whose} has exceeded its budget.{crossed.facts};"
+            f"Budget has been exceeded: {crossed.whose} has exceeded its budget. {facts};"
             f" {crossed.resets}. {WHAT_HELPS}"
         )
     return (
@@ -179,8 +156,10 @@ def _page(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
 
 
 def _openai(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
-    facts = f"{crossed.facts}." if crossed.facts else ""
-    message = f"The budget of {crossed.whose} is spent; {crossed.it_resets}.{facts} {WHAT_HELPS}"
+    message = (
+        f"The budget of {crossed.whose} is spent; {crossed.it_resets}. Current spend:"
+        f" {crossed.spent}; Max Budget: {crossed.limit}{crossed.window}. {WHAT_HELPS}"
+    )
     error = {
         "message": message,
         "type": "insufficient_quota",
@@ -198,13 +177,10 @@ def _litellm(crossed: Crossed) -> tuple[int, str, Mapping[str, Any]]:
     }.get(crossed.scope, f"{crossed.scope.title().replace('_', '')}=")
     named = f"{noun}{crossed.name} " if noun else ""
     narrowed = f"Model={crossed.model} " if crossed.model is not None else ""
-    told = crossed.amounts
-    facts = f"The budget of {crossed.whose}"
-    if told is not None:
-        facts = (
-            f"{named}{narrowed}Current cost: {told.spent}, Max budget: {told.limit}{told.window}"
-        )
-    message = f"Budget has been exceeded! {facts}, {crossed.resets}."
+    message = (
+        f"Budget has been exceeded! {named}{narrowed}Current cost: {crossed.spent}, Max budget:"
+        f" {crossed.limit}{crossed.window}, {crossed.resets}."
+    )
     return (
         422,
         message,

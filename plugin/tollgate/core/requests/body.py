@@ -38,7 +38,7 @@ class Body(msgspec.Struct, frozen=True):
       none, or sets a negative one; `endless` then names the field.
     - `form`: values are written as plain text, not as JSON.
     - `file`: the span of an uploaded file.
-    - `mistyped`: it came as a form, as curl's `-d` says unless told otherwise, and is JSON.
+    - `mistyped`: the content type says that it is a form, as `curl -d` does by default; it is JSON.
     """
 
     model: str | None
