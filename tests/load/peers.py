@@ -4,8 +4,12 @@
   (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/local_rate_limit_filter).
 - Envoy with the Go rate limit service (https://github.com/envoyproxy/ratelimit): fixed windows in
   Redis, here the same Valkey server that Tollgate starts, without persistence. It is built from the
-  Go module proxy. It counts requests; it reads no reply, so it knows neither tokens nor dollars.
-- Tollgate with eight limits, dollars and a ledger record a call.
+  Go module proxy. Once it counts requests alone, with one counter and with eight; once three
+  counters count requests and five count the tokens of the reply, which Envoy reads from it and
+  tells the service with a second call. Envoy AI Gateway limits tokens this way
+  (https://aigateway.envoyproxy.io/docs/capabilities/traffic/usage-based-ratelimiting).
+- Tollgate with eight limits, of which three count requests, two tokens and three dollars, and a
+  ledger record of each call.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +53,38 @@ _SERVICE = "github.com/envoyproxy/ratelimit/src/service_cmd@latest"
 _BUILD_S = 900
 _MANY = 1_000_000_000
 _TYPES = "type.googleapis.com/envoy.extensions"
+_RATE_LIMIT = f"{_TYPES}.filters.http.ratelimit.v3"
+_RATE_LIMIT_NAME = "envoy.filters.http.ratelimit"
+_TOKENS = {"metadata_namespace": "reply", "key": "tokens", "type": "NUMBER"}
+_READING = {
+    "@type": f"{_TYPES}.filters.http.json_to_metadata.v3.JsonToMetadata",
+    "response_rules": {
+        "rules": [{"selectors": [{"key": "usage"}, {"key": "total_tokens"}], "on_present": _TOKENS}]
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How many counters the Go service has for a request: of requests, and of tokens."""
+
+    of_requests: int
+    of_tokens: int = 0
+
+    @property
+    def requests(self) -> list[str]:
+        """The descriptors' names of those that count requests."""
+        return [f"requests{number}" for number in range(self.of_requests)]
+
+    @property
+    def tokens(self) -> list[str]:
+        """The descriptors' names of those that count tokens."""
+        return [f"tokens{number}" for number in range(self.of_tokens)]
+
+    def __str__(self) -> str:
+        if self.of_tokens:
+            return f"{self.of_requests} counters and {self.of_tokens} of tokens"
+        return "1 counter" if self.of_requests == 1 else f"{self.of_requests} counters"
 
 
 def main(
@@ -73,7 +109,7 @@ def _compare(console: Console, length: Length, service: Path | None, out: Path) 
         ExitStack() as stack,
     ):
         folder = Path(name)
-        watch = stack.enter_context(Watch(console, len(_SCENARIOS) * 6 * length.rounds))
+        watch = stack.enter_context(Watch(console, len(_SCENARIOS) * 7 * length.rounds))
         service = service or _built(folder, watch)
         about.append(("Go rate limit service", _version(service)))
         modes = ("grpc", "native")
@@ -81,9 +117,9 @@ def _compare(console: Console, length: Length, service: Path | None, out: Path) 
         local = Side(stack.enter_context(_local(folder, provider.system.url)), anybody())
         shared = [
             Side(
-                stack.enter_context(_shared(folder, provider.system.url, service, count)), anybody()
+                stack.enter_context(_shared(folder, provider.system.url, service, each)), anybody()
             )
-            for count in (1, 8)
+            for each in (Counters(1), Counters(8), Counters(3, of_tokens=5))
         ]
         bench = Bench(folder, provider.system, length, watch)
         compared = (alone, local, *shared, *gateways)
@@ -127,14 +163,13 @@ def _local(folder: Path, provider_url: str) -> Iterator[System]:
 
 
 @contextmanager
-def _shared(folder: Path, provider_url: str, service: Path, count: int) -> Iterator[System]:
-    """Envoy with the Go service: `count` counters a request, each of its own header's value."""
-    noun = "counter" if count == 1 else "counters"
-    name = f"Go rate limit service, {count} {noun}"
-    place = folder / f"ratelimit-{count}"
+def _shared(folder: Path, provider_url: str, service: Path, counters: Counters) -> Iterator[System]:
+    """Envoy with the Go service, which counts each request of a key in all `counters`."""
+    name = f"Go rate limit service, {counters}"
+    place = folder / f"ratelimit-{counters.of_requests}-{counters.of_tokens}"
     place.mkdir()
-    with _valkey(place) as store, _service(place, service, store.url, count) as serving:
-        extra = _asking(int(serving.url), count)
+    with _valkey(place) as store, _service(place, service, store.url, counters) as serving:
+        extra = _asking(int(serving.url), counters)
         with envoy(place, provider_url, name, extra) as system:
             yield replace(system, beside=(serving, store))
 
@@ -152,13 +187,13 @@ def _said_listening(log: str) -> str | None:
 
 
 @contextmanager
-def _service(folder: Path, program: Path, store: str, count: int) -> Iterator[System]:
+def _service(folder: Path, program: Path, store: str, counters: Counters) -> Iterator[System]:
     """The service; its `url` is its gRPC port."""
     limits = folder / "runtime" / "ratelimit" / "config"
     limits.mkdir(parents=True)
     each = [
-        {"key": f"limit{number}", "rate_limit": {"unit": "minute", "requests_per_unit": _MANY}}
-        for number in range(count)
+        {"key": name, "rate_limit": {"unit": "minute", "requests_per_unit": _MANY}}
+        for name in (*counters.requests, *counters.tokens)
     ]
     document = {"domain": "bench", "descriptors": each}
     (limits / "bench.yaml").write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
@@ -184,10 +219,13 @@ def _service(folder: Path, program: Path, store: str, count: int) -> Iterator[Sy
         yield System("service", str(grpc), pid, Group.RATELIMIT)
 
 
-def _asking(port: int, count: int) -> Extra:
-    """Envoy asks the service with `count` descriptors of the caller's key."""
+def _asking(port: int, counters: Counters) -> Extra:
+    """Envoy asks the service with a descriptor of the caller's key for each counter.
+
+    Counters of tokens are asked whether they are full, and told the reply's tokens at its end.
+    """
     config = {
-        "@type": f"{_TYPES}.filters.http.ratelimit.v3.RateLimit",
+        "@type": f"{_RATE_LIMIT}.RateLimit",
         "domain": "bench",
         # The default of 20 ms refuses calls on a busy machine.
         "timeout": "2s",
@@ -212,21 +250,20 @@ def _asking(port: int, count: int) -> Extra:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(port)}}]}],
         },
     }
-    by_key = [
-        {
-            "actions": [
-                {
-                    "request_headers": {
-                        "header_name": "authorization",
-                        "descriptor_key": f"limit{number}",
-                    }
-                }
-            ]
-        }
-        for number in range(count)
-    ]
-    named = {"name": "envoy.filters.http.ratelimit", "typed_config": config}
-    return Extra((named,), (cluster,), {"rate_limits": by_key})
+    limits: list[dict[str, object]] = [{"actions": [_by_key(each)]} for each in counters.requests]
+    for each in counters.tokens:
+        limits.append({"actions": [_by_key(each)], "hits_addend": {"number": 0}})
+        told = {"hits_addend": {"format": "%DYNAMIC_METADATA(reply:tokens)%"}}
+        limits.append({"actions": [_by_key(each)], "apply_on_stream_done": True, **told})
+    filters = [{"name": _RATE_LIMIT_NAME, "typed_config": config}]
+    if counters.of_tokens:
+        filters.insert(0, {"name": "envoy.filters.http.json_to_metadata", "typed_config": _READING})
+    at_route = {"@type": f"{_RATE_LIMIT}.RateLimitPerRoute", "rate_limits": limits}
+    return Extra(tuple(filters), (cluster,), per_filter={_RATE_LIMIT_NAME: at_route})
+
+
+def _by_key(descriptor: str) -> dict[str, object]:
+    return {"request_headers": {"header_name": "authorization", "descriptor_key": descriptor}}
 
 
 def comparison(found: Sequence[Sequence[Series]]) -> Table:
@@ -247,8 +284,9 @@ def comparison(found: Sequence[Sequence[Series]]) -> Table:
     )
     columns = ("load", "system", "a second", "p50 ms", "p99 ms", "gateway CPU us", *parts)
     note = (
-        "CPU of one request. Tollgate checks eight limits, reads the reply's usage, charges dollars"
-        " and writes a ledger record; the others count requests."
+        "CPU of one request. Tollgate checks eight limits (three of requests, two of tokens, three"
+        " of dollars), holds each call's worst case, reads the reply's usage, charges dollars and"
+        " writes a ledger record. The Go service counts requests, or tokens after the reply."
     )
     return Table("Tollgate and what else limits requests with Envoy", columns, rows, note)
 

@@ -59,11 +59,14 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What a peer adds to Envoy's configuration: HTTP filters, clusters, members of the route."""
+    """What a peer adds to Envoy's configuration: HTTP filters, clusters, members of the route's
+    action, configuration of filters at the route.
+    """
 
     filters: tuple[Mapping[str, object], ...] = ()
     clusters: tuple[Mapping[str, object], ...] = ()
     route: Mapping[str, object] = field(default_factory=dict)
+    per_filter: Mapping[str, object] = field(default_factory=dict)
 
 
 def configuration(provider_url: str, **ours: str) -> str:
@@ -299,6 +302,7 @@ def _bootstrap(port: int, provider_url: str, extra: Extra) -> dict[str, object]:
                         {
                             "match": {"prefix": "/"},
                             "route": {"cluster": "provider", "timeout": "0s", **extra.route},
+                            "typed_per_filter_config": extra.per_filter,
                         }
                     ],
                 }
