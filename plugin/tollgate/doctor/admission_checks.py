@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tollgate.core.callers.credentials import KEY_HEADERS
+from tollgate.core.answers.headers import REQUEST_ID, key_remaining
+from tollgate.core.callers.credentials import KEY_HEADERS, OWN_HEADER
 from tollgate.core.envoy_contract import HEADER_PREFIX
+from tollgate.core.models.probe_model import PROBE_MODEL
 from tollgate.doctor.finding import Finding, fault, not_checked, ok, warning
 from tollgate.doctor.probing import Reply
 
@@ -17,9 +19,14 @@ _OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_LONG = 200, 401, 403, 404, 413
 _LIMITS = (402, 422, 429)
 _FAILED = 500
 _NO_MODEL = "model_not_found"
+_WRONG_KEY = "invalid_api_key"
 _PRINTED = "as `tollgate envoy-config` prints it"
 # More than Envoy needs to wait for: a client with a timeout of its own has given up.
 _LONGEST_DECISION_S = 10.0
+_KEY_HEADERS_FIX = (
+    "name all headers of keys in allowed_headers of ext_authz and in the route that answers calls"
+    f" without a key, {_PRINTED}"
+)
 _CHECKS_OF_A_CALL = ("routing", "splices", "client-keys", "client-headers", "plain-replies")
 
 
@@ -39,6 +46,12 @@ def check_admission(reply: Reply) -> Finding:
     check = "admission"
     if reply.status == _UNAUTHORIZED and reply.request_id:
         return ok(check, "ext_authz asks Tollgate, which refuses a wrong key")
+    if reply.status == _UNAUTHORIZED and reply.error_code == _WRONG_KEY:
+        return fault(
+            "client-replies",
+            f"a refusal reaches its client without {REQUEST_ID}",
+            f"let ext_authz pass on what Tollgate answers: allowed_client_headers, {_PRINTED}",
+        )
     if reply.status in (_FORBIDDEN, _UNAUTHORIZED) or reply.status >= _FAILED or reply.failure:
         return fault(
             check,
@@ -84,6 +97,8 @@ def _not_served(reply: Reply) -> Finding:
     if not reply.request_id:
         fix = f"enable ext_authz on every one of Tollgate's routes, {_PRINTED}"
         return fault("admission", f"a good key is answered with {_shown(reply)}", fix)
+    if reply.status == _UNAUTHORIZED:
+        return fault("key-headers", f"{OWN_HEADER}: {reply.message}", _KEY_HEADERS_FIX)
     if reply.error_code == _NO_MODEL:
         return not_checked("routing", f"the key may not call probes: {reply.message}")
     if reply.status in _LIMITS:
@@ -106,6 +121,50 @@ def _not_served(reply: Reply) -> Finding:
         f"Tollgate admits a call, and Envoy answers {_shown(reply)}: the route is not chosen anew,"
         " or there is none for the deployment",
         f"set clear_route_cache: true in ext_authz, and print the routes again, {_PRINTED}",
+    )
+
+
+def check_client_replies(reply: Reply) -> Finding:
+    """Judge whether the reply of a call with a good key tells its client what Tollgate says."""
+    check = "client-replies"
+    if reply.request_id:
+        return ok(check, "replies tell clients where their limits stand")
+    return fault(
+        check,
+        "a reply reaches its client without the headers that tell where limits stand",
+        f"let ext_authz pass them on: allowed_client_headers_on_success, {_PRINTED}",
+    )
+
+
+def check_held_once(reply: Reply, key_requests: int | None) -> Finding:
+    """Judge the first call of a key that may make `key_requests` (None: that is not known)."""
+    check = "held-once"
+    told = reply.headers.get(key_remaining("requests", PROBE_MODEL), "")
+    left = [int(each) for each in told.split(",") if each.strip().isdigit()]
+    if key_requests is None or not left:
+        return not_checked(check, "only a key that this command made tells how often it called")
+    times = key_requests - min(left)
+    if times == 1:
+        return ok(check, "Tollgate is asked once for each call")
+    return fault(
+        check,
+        f"Tollgate is asked {times} times for one call, and what is held for all but the last"
+        " is charged when its lease ends",
+        "leave one ext_authz filter for Tollgate in the chain, also if a call passes two Envoys",
+    )
+
+
+def check_key_headers(replies: Mapping[str, Reply]) -> Finding:
+    """Judge calls with a good key, by the header in which it was sent."""
+    check = "key-headers"
+    failed = {place: reply for place, reply in replies.items() if reply.arrived is None}
+    if not failed:
+        return ok(check, "keys are found in every header in which SDKs send them")
+    (_, reply), *_ = failed.items()
+    return fault(
+        check,
+        f"a good key is not found where some SDKs send it: {', '.join(failed)} ({_shown(reply)})",
+        _KEY_HEADERS_FIX,
     )
 
 

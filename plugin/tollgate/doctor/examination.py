@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.doctor import admission_checks as admission
 from tollgate.doctor import reply_checks as replies
 from tollgate.doctor import surroundings
 from tollgate.doctor.finding import Finding, Result, fault, not_checked
-from tollgate.doctor.probing import ManagementFailed, Probing, Reply, decoys
+from tollgate.doctor.probing import KEY_PLACES, ManagementFailed, Probing, Reply, decoys
 
 _WRONG_KEY = "sk-tollgate-doctor-wrong"
 _MIDDLING_BYTES = 256 * 1024
@@ -89,21 +90,29 @@ class Examination:
         if first.arrived is None:
             self._skip("the rest", "a call with a good key has to reach its provider first")
             return
+        self.found.append(admission.check_client_replies(first))
+        self.found.append(admission.check_held_once(first, self.probing.key_requests))
         long_s = max(_LONG_STREAM_S, self.facts["lease_seconds"] // 3 + _REPORTED_WITHIN_S)
         renewed_before = self.facts["probes_renewed"]
-        stream, error, late, bodies, long_stream, _ = await asyncio.gather(
+        keyed = await self._keyed()
+        stream, error, late, bodies, (long_stream, quiet), _ = await asyncio.gather(
             self.probing.call("stream", seconds=1, stream=True),
             self.probing.call("error"),
             self.probing.late(),
             self._bodies(),
-            self._long_stream(long_s),
+            self._slow(long_s),
             self.probing.abandon(),
         )
+        self.found.append(admission.check_key_headers(keyed))
         self.found += admission.check_late(late, self.facts["decision_ms"])
         self.found.append(admission.check_bodies(*bodies))
-        await self._ledger(first, stream, error, long_stream, bodies)
+        if first.request_id:
+            others = (long_stream, quiet, *bodies, *keyed.values())
+            await self._ledger(first, stream, error, others)
+        else:
+            self._skip("metering", f"replies have to carry {REQUEST_ID} first")
         told_ms = first.arrived["timeout_ms"]
-        self.found.append(replies.check_reply_timeout(long_stream, long_s, told_ms))
+        self.found.append(replies.check_reply_timeout(long_stream, quiet, long_s, told_ms))
         renewed = None
         if long_stream is not None and "[DONE]" in long_stream.text:
             renewed = self.facts["probes_renewed"] - renewed_before
@@ -111,6 +120,11 @@ class Examination:
         self.found += surroundings.check_versions(self.facts)
         if self.extent.model:
             await self._provider_call(self.extent.model)
+
+    async def _keyed(self) -> dict[str, Reply]:
+        """Send a probe with the key in each place where clients send it."""
+        sent = await asyncio.gather(*map(self.probing.with_key_in, KEY_PLACES))
+        return dict(zip(KEY_PLACES, sent, strict=True))
 
     async def _bodies(self) -> tuple[Reply, Reply | None, Reply | None]:
         most = self.facts["max_request_bytes"]
@@ -120,33 +134,32 @@ class Examination:
         longest = await self.probing.call(body_bytes=most)
         return middling, longest, await self.probing.call(body_bytes=most + 1)
 
-    async def _long_stream(self, seconds: float) -> Reply | None:
+    async def _slow(self, stream_s: float) -> tuple[Reply | None, Reply | None]:
+        """Ask for a long stream, and for a reply that begins late."""
         if self.extent.quick:
-            return None
-        return await self.probing.call("stream", seconds=seconds, stream=True)
+            return None, None
+        return await asyncio.gather(
+            self.probing.call("stream", seconds=stream_s, stream=True),
+            self.probing.call("silence", seconds=_LONG_STREAM_S),
+        )
 
     async def _ledger(
         self,
         first: Reply,
         stream: Reply,
         error: Reply,
-        long_stream: Reply | None,
-        bodies: tuple[Reply | None, ...],
+        others: Sequence[Reply | None],
     ) -> None:
-        """Compare with what the ledger says of these calls."""
+        """Compare with what the ledger says of these calls. `others`: further calls that ended."""
         record, streamed, failed = await asyncio.gather(
             *(self.probing.settled(each.request_id) for each in (first, stream, error))
         )
         self.found.append(replies.check_metering(record, failed))
         self.found += replies.check_stream(stream, streamed)
-        known = {
-            each.request_id
-            for each in (first, stream, error, long_stream, *bodies)
-            if each is not None
-        }
-        others = await self.probing.others_settled(known)
+        known = {each.request_id for each in (first, stream, error, *others) if each is not None}
+        left_alone = await self.probing.others_settled(known)
         self.facts = await self.probing.ask("GET", "/health/diagnosis")
-        self.found.append(replies.check_access_log(others, self.facts))
+        self.found.append(replies.check_access_log(left_alone, self.facts))
 
     async def _provider_call(self, model: str) -> None:
         reply = await self.probing.call("", model=model)

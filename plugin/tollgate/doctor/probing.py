@@ -9,21 +9,27 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
 from tollgate.core.answers.headers import REQUEST_ID
-from tollgate.core.callers.credentials import KEY_HEADERS, OWN_HEADER
+from tollgate.core.callers.credentials import AUTHORIZATION, KEY_HEADERS, KEY_MEMBER, OWN_HEADER
 from tollgate.core.errors import TollgateError
 from tollgate.core.models.probe_model import LATE_PROBE_MODEL, LATE_S, PROBE_MODEL
 
 CALL_PATH = "/v1/chat/completions"
+QUERY_KEY = f"?{KEY_MEMBER}="
+KEY_PLACES = (*(each for each in KEY_HEADERS if each != OWN_HEADER), QUERY_KEY)
+"""Where clients send their keys, beside the header of all other probes."""
 # Longer than a late probe takes.
 _TIMEOUT_S = LATE_S + 5
 # The access log settles a reply that ext_proc began to read, and did not finish, after 3 seconds.
 _SETTLED_WITHIN_S = 8.0
 _ASK_AGAIN_S = 0.25
 _KEY_LASTS = "15m"
+# An examination makes fewer calls. A bucket of a day refills too slowly to hide one.
+_KEY_REQUESTS = 1000
 _UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
@@ -73,6 +79,7 @@ class Probing:
 
     - `management_url`: where the management API answers; usually the gateway's own address.
     - `key`: the key of the probes; empty while there is none.
+    - `key_requests`: requests that the key may make; None for a key that was given.
     """
 
     url: str
@@ -80,6 +87,7 @@ class Probing:
     master_key: str | None
     client: httpx.AsyncClient
     key: str = ""
+    key_requests: int | None = None
 
     @classmethod
     @asynccontextmanager
@@ -102,11 +110,12 @@ class Probing:
         seconds: float = 0,
         stream: bool = False,
         body_bytes: int = 0,
+        query: str = "",
     ) -> Reply:
         """Send a probe and return what came of it; never raises.
 
         `word` and `seconds` say what the provider does; "" says nothing, for a real provider. The
-        body has `body_bytes`, or as few as it needs. `key` "" sends none.
+        body has `body_bytes`, or as few as it needs. `key` "" sends none. `query` begins with "?".
         """
         body: dict[str, Any] = {
             "model": model,
@@ -124,7 +133,14 @@ class Probing:
             **(headers or {}),
         }
         content = json.dumps(body).encode()
-        return await self._send("POST", self.url + CALL_PATH, content=content, headers=sent)
+        return await self._send("POST", self.url + CALL_PATH + query, content=content, headers=sent)
+
+    async def with_key_in(self, place: str) -> Reply:
+        """Send a probe whose key is in one header, or in the query for `QUERY_KEY`."""
+        if place == QUERY_KEY:
+            return await self.call(key="", query=f"{QUERY_KEY}{quote(self.key)}")
+        secret = f"Bearer {self.key}" if place == AUTHORIZATION else self.key
+        return await self.call(key="", headers={place: secret})
 
     async def late(self) -> Reply:
         """Send a probe that Tollgate decides about only after Envoy should have given up."""
@@ -157,9 +173,10 @@ class Probing:
             "duration": _KEY_LASTS,
             "key_alias": f"tollgate-doctor-{time.time_ns()}",
             "max_budget": 1,
+            "limits": [{"meter": "requests", "amount": _KEY_REQUESTS, "per": "1d"}],
         }
         made = await self.ask("POST", "/key/generate", json=members)
-        self.key = str(made.get("key", ""))
+        self.key, self.key_requests = str(made.get("key", "")), _KEY_REQUESTS
         try:
             yield
         finally:

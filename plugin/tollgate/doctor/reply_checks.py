@@ -12,6 +12,7 @@ Record = Mapping[str, Any]
 """A record of the ledger, as /spend/explain tells it."""
 
 _EXT_PROC = "ext_proc"
+_EXPIRED = "expired"
 _PRINTED = "as `tollgate envoy-config` prints it"
 # A provider may think for minutes before its first token.
 _LEAST_TIMEOUT_MS = 60_000
@@ -21,7 +22,7 @@ _HELD_BACK_S = 0.5
 def check_metering(record: Record | None, error: Record | None) -> Finding:
     """Judge how the usage of a JSON reply was read. `error`: the record of a reply that failed."""
     check = "metering"
-    if record is None:
+    if record is None or record["usage"] == _EXPIRED:
         return fault(
             check,
             "a reply is not settled: its hold stays until its lease ends, and is then charged",
@@ -92,14 +93,22 @@ def check_access_log(settled_ids: list[str], facts: Mapping[str, Any]) -> Findin
     )
 
 
-def check_reply_timeout(reply: Reply | None, asked_s: float, told_ms: str | None) -> Finding:
-    """Judge a long stream (None: none was sent), and the timeout that Envoy told the provider."""
+def check_reply_timeout(
+    reply: Reply | None, quiet: Reply | None, asked_s: float, told_ms: str | None
+) -> Finding:
+    """Judge a long stream, a reply that begins late, and the timeout that Envoy told the provider.
+
+    The replies are None where they were not asked for.
+    """
     check = "reply-timeout"
     fix = "set timeout: 0s on the deployments' routes, and idle_timeout to 10 minutes"
     if told_ms is not None and told_ms.isdigit() and 0 < int(told_ms) < _LEAST_TIMEOUT_MS:
         return fault(check, f"Envoy cuts replies after {int(told_ms) / 1000:g} s", fix)
     if reply is None:
         return not_checked(check, "no long stream was sent")
+    if quiet is not None and quiet.arrived is None:
+        seen = f"Envoy gives up a provider that is silent for {quiet.took_s:.0f} s"
+        return fault(check, seen, fix)
     if reply.failure or "[DONE]" not in reply.text:
         return fault(check, f"Envoy cuts a stream after {reply.took_s:.0f} s", fix)
     return ok(check, f"a stream of {asked_s:.0f} s reaches its end")

@@ -148,3 +148,94 @@ def test_a_real_call_has_to_be_charged_exactly(
 ) -> None:
     found = reply_checks.check_provider_call(Reply(status), record, "gpt-4o")
     assert found.result == result
+
+
+LEFT = "x-litellm-key-remaining-requests-tollgate-probe"
+ARRIVED = {"arrived": {"model": "probe"}}
+REFUSED = {"error": {"message": "no", "code": "invalid_api_key"}}
+
+
+@pytest.mark.parametrize(
+    ("left", "key_requests", "result", "words"),
+    [
+        ("999", 1000, Result.OK, "once"),
+        ("998", 1000, Result.FAULT, "2 times"),
+        ("999, 998", 1000, Result.FAULT, "2 times"),
+        ("997", 1000, Result.FAULT, "3 times"),
+        ("999", None, Result.NOT_CHECKED, ""),
+        (None, 1000, Result.NOT_CHECKED, ""),
+        ("many", 1000, Result.NOT_CHECKED, ""),
+    ],
+)
+def test_a_call_that_is_decided_about_more_than_once_is_found(
+    left: str | None, key_requests: int | None, result: Result, words: str
+) -> None:
+    """Envoy may join the headers of several decisions, or let the last one stand."""
+    headers = {} if left is None else {LEFT: left}
+    found = admission_checks.check_held_once(Reply(200, headers), key_requests)
+    assert (found.result, words in found.seen) == (result, True)
+
+
+def test_each_header_in_which_a_key_is_not_found_is_named() -> None:
+    """One that works is not."""
+    lost = {
+        "authorization": Reply(200, body=ARRIVED),
+        "x-api-key": Reply(401, body=REFUSED),
+        "?key=": Reply(failure="reset"),
+    }
+    found = admission_checks.check_key_headers(lost)
+    assert (found.result, "x-api-key, ?key= (401" in found.seen) == (Result.FAULT, True)
+    assert "authorization" not in found.seen
+    assert admission_checks.check_key_headers({"a": lost["authorization"]}).result == Result.OK
+
+
+@pytest.mark.parametrize(
+    ("headers", "check", "result"),
+    [
+        ({"x-tollgate-request-id": "r"}, "admission", Result.OK),
+        ({}, "client-replies", Result.FAULT),
+    ],
+)
+def test_a_refusal_without_our_headers_is_told_from_one_of_somebody_else(
+    headers: dict[str, str], check: str, result: Result
+) -> None:
+    """Its words are Tollgate's, so ext_authz asks, and drops headers of the answer."""
+    found = admission_checks.check_admission(Reply(401, headers, body=REFUSED))
+    assert (found.check, found.result) == (check, result)
+    other = admission_checks.check_admission(Reply(401, headers={}, text="log in"))
+    assert (other.check, other.result) == ("admission", Result.FAULT)
+
+
+def test_a_good_key_that_is_refused_as_unknown_did_not_reach_tollgate() -> None:
+    """Routing is not to blame: nothing was admitted."""
+    reply = Reply(401, {"x-tollgate-request-id": "r"}, body=REFUSED)
+    first, *others = admission_checks.check_call(reply)
+    assert (first.check, first.result) == ("key-headers", Result.FAULT)
+    assert {each.result for each in others} == {Result.NOT_CHECKED}
+
+
+def test_an_expired_hold_is_no_settlement() -> None:
+    """Whether it ended before the ledger was asked depends on the lease's length alone."""
+    record = {"usage": "expired", "settled_by": "expiry"}
+    found = reply_checks.check_metering(record, None)
+    assert (found.result, found.seen) == (
+        Result.FAULT,
+        reply_checks.check_metering(None, None).seen,
+    )
+
+
+@pytest.mark.parametrize(
+    ("quiet", "result"),
+    [
+        (Reply(200, body=ARRIVED), Result.OK),
+        (Reply(504, text="timeout", took_s=5), Result.FAULT),
+        (Reply(failure="reset", took_s=5), Result.FAULT),
+        (None, Result.OK),
+    ],
+)
+def test_a_provider_that_is_silent_for_long_must_not_be_given_up(
+    quiet: Reply | None, result: Result
+) -> None:
+    """Also where a stream whose events come every second reaches its end."""
+    stream = Reply(200, text="data: [DONE]")
+    assert reply_checks.check_reply_timeout(stream, quiet, 17, None).result == result
