@@ -6,6 +6,7 @@ import gzip
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -29,8 +30,11 @@ from tests.unit.core.usage.usage_media import RESPONSES_AND_MEDIA
 from tests.unit.core.usage.usage_others import COHERE_AND_OLLAMA
 
 from tollgate.core.limits.accounts import MAX_EXACT
-from tollgate.core.usage import UsageReader
+from tollgate.core.usage import UsageReader, fields, tally
+from tollgate.core.usage.apis.api import NAMES, Field
+from tollgate.core.usage.fields import FieldReader
 from tollgate.core.usage.framing.json_documents import MAX_KEPT_BYTES
+from tollgate.core.usage.reading import Reading, see_nothing
 
 APIS = table()
 CASES = [*CHAT_AND_TEXT, *RESPONSES_AND_MEDIA, *ANTHROPIC, *GEMINI, *BEDROCK, *COHERE_AND_OLLAMA]
@@ -227,3 +231,48 @@ def test_memory_is_bounded(text: bytes, content_type: str) -> None:
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept_bytes < MAX_KEPT_BYTES + 100_000
+
+
+# Whatever a count may be: plausible ones, among them two and their sum, and what is no count.
+TOLD = st.sampled_from([0, 1, 12, 30, 42, -1, -12, 2**53, 2**60, True, 1.5, "", "12", "standard"])
+PROVISIONED = "PROVISIONED_THROUGHPUT"
+
+
+@st.composite
+def envoys_fields(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
+    """An API, and what Envoy's filters may have found of a reply: mostly an input, an output and
+    their sum, and anything beside them.
+    """
+    api = APIS[draw(st.sampled_from(sorted(APIS)))]
+    plain = {Field.INPUT: 12, Field.OUTPUT: 30, Field.TOTAL: 42}
+    found: dict[str, object] = {}
+    for field, paths in api.where.items():
+        for path in paths:
+            name = ".".join(step.name for step in path.steps)
+            if field in NAMES and draw(st.booleans()):
+                found[name] = draw(st.sampled_from(["m", "", "default", PROVISIONED, "x" * 300, 7]))
+            elif field in plain and draw(st.integers(0, 3)):
+                found[name] = draw(st.just(plain[field]) | TOLD)
+            elif not draw(st.integers(0, 7)):
+                found[name] = draw(st.just(0) | TOLD | st.just([]) | st.just([{}]))
+    return api.name, found
+
+
+@given(envoys_fields(), st.booleans())
+@settings(max_examples=400)
+def test_a_plain_reply_is_read_as_the_rules_for_all_replies_read_it(
+    told: tuple[str, dict[str, object]], stream: bool
+) -> None:
+    """The short way of plain replies is no rule of its own, whatever they report."""
+    api, found = told
+
+    def read() -> Reading:
+        reader = FieldReader(APIS[api])
+        return reader.read(found, {}, see_nothing, stream=stream, complete=True)
+
+    short = read()
+    with (
+        patch.object(tally, "plain_usage", lambda *_: None),
+        patch.object(fields, "plain_usage", lambda *_: None),
+    ):
+        assert read() == short

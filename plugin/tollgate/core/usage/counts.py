@@ -34,11 +34,11 @@ _PRESENT = (Field.GROUNDED, Field.CITED, Field.MAP_SEARCHES)
 
 def count(field: Field, value: object) -> int | None:
     """Return a value as a count of that field; None for null, or for a cost that cannot be read."""
-    if type(value) is int and 0 <= value <= MAX_EXACT and field not in _OTHER_UNITS:
+    if type(value) is int and 0 <= value <= MAX_EXACT and field not in OTHER_UNITS:
         return value
     if value is None:
         return None
-    other = _OTHER_UNITS.get(field)
+    other = OTHER_UNITS.get(field)
     if other is None:
         return _whole(value)
     return other(value)
@@ -166,7 +166,7 @@ def _flag(value: object) -> int:
     return int(value is True)
 
 
-_OTHER_UNITS: Mapping[Field, Callable[[object], int | None]] = {
+OTHER_UNITS: Mapping[Field, Callable[[object], int | None]] = {
     Field.AUDIO_SECONDS: _seconds,
     Field.COST: _nanousd,
     Field.COST_UPSTREAM: _nanousd,

@@ -6,19 +6,21 @@ in native mode passes here: rebuilding a document and reading that made settleme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
+from tollgate.core.calls.usage import Usage
 from tollgate.core.envoy_contract import FIRST_PREFIX, UNFINISHED_EVENT
+from tollgate.core.memo import Bounded
 from tollgate.core.usage.apis.api import NAMES, Api, Field, Root
 from tollgate.core.usage.apis.paths import Path
-from tollgate.core.usage.counts import Counts, add, count, count_found
+from tollgate.core.usage.counts import OTHER_UNITS, Counts, add, count, count_found
 from tollgate.core.usage.native import objects_of
 from tollgate.core.usage.reading import Reading, Seen, see_nothing
-from tollgate.core.usage.tally import Tally, choose
+from tollgate.core.usage.tally import Tally, choose, plain_usage
 
 Fields = Mapping[str, object]
 
@@ -35,6 +37,7 @@ class FieldReader:
         ]
         # Envoy reports whole objects of a stream's events as JSON text.
         self._objects = tuple(".".join(names) for names in objects_of(api))
+        self._shapes: Bounded[tuple[bool, frozenset[str]], _Shape] = Bounded()
 
     def read(
         self,
@@ -50,7 +53,6 @@ class FieldReader:
         `see` estimates what the reply may have shown. It is a guess, so an output that the running
         stream reported takes precedence.
         """
-        tally = Tally(self._api, headers, stream=stream)
         earlier: Fields = {}
         for name in self._objects:
             if name in fields:
@@ -58,6 +60,13 @@ class FieldReader:
                 if (first := fields.get(FIRST_PREFIX + name)) is not None and first != fields[name]:
                     earlier = _with_members({**earlier, name: first}, name)
                 fields = _with_members(fields, name)
+        if complete and not earlier:
+            key = stream, frozenset(fields)
+            shape = self._shapes.get(key) or self._shape(key)
+            usage = shape.plain_usage(fields)
+            if usage is not None:
+                return Reading(usage, input_told=True, output_told=True)
+        tally = Tally(self._api, headers, stream=stream)
         self._take(tally, fields, stream=stream)
         if earlier:
             self._take(tally, earlier, stream=stream)
@@ -67,6 +76,23 @@ class FieldReader:
         tally.done = complete
         return tally.reading(see_nothing if tally.tells_output else see, broken=not complete)
 
+    def _shape(self, key: tuple[bool, frozenset[str]]) -> _Shape:
+        """Return the shape of replies with these fields; the first part of `key`: of streams."""
+        stream, names = key
+        places = [each for each in self._places if stream or not each.stream_only]
+        place = next((each for each in places if each.reads(names)), None)
+        shape = _NO_SHAPE
+        if not (
+            place is None
+            or place.early
+            or self._api.headers
+            or self._api.free
+            or UNFINISHED_EVENT in names
+        ):
+            shape = place.shape(names)
+        self._shapes.put(key, shape, _SHAPE_BYTES + sum(map(len, names)))
+        return shape
+
     def _take(self, tally: Tally, fields: Fields, *, stream: bool) -> None:
         for place in self._places:
             if (stream or not place.stream_only) and (counts := place.counts(fields)):
@@ -75,6 +101,37 @@ class FieldReader:
                     tally.take_passes(passes)
                 if not place.early:
                     break
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Replies that report the same fields, as those of one model mostly do.
+
+    `counts`, `names`: the fields that count, and the others, each with its name; both are empty if
+    no reply of the shape is plain.
+    """
+
+    counts: tuple[tuple[Field, str], ...] = ()
+    names: tuple[tuple[Field, str], ...] = ()
+
+    def plain_usage(self, fields: Fields) -> Usage | None:
+        """Return the usage of a reply that `Tally` reads as plain; None for any other."""
+        counts: Counts = {}
+        for field, name in self.counts:
+            value = fields[name]
+            if type(value) is not int:
+                return None
+            counts[field] = value
+        names = {}
+        for field, name in self.names:
+            if (chosen := choose((fields[name],))) is not None:
+                names[field] = chosen
+        return plain_usage(counts, names)
+
+
+_NO_SHAPE = _Shape()
+# Of a shape that is kept, besides the names of its fields.
+_SHAPE_BYTES = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +186,28 @@ class _Place:
         )
         return cls(root.early, root.stream_only, rows, walks, named, passes)
 
-    def counts(self, fields: Fields) -> Counts:
-        """Return the counts of each field, as `extract` finds them in a document."""
-        found: Counts = {}
-        # A table has many more rows than a reply reports. Earlier rows of a field take precedence.
+    def reads(self, fields: Collection[str]) -> bool:
+        """Return whether any of the fields may be a count here."""
+        return not (self.rows.keys() | self.walks.keys()).isdisjoint(fields)
+
+    def shape(self, fields: Collection[str]) -> _Shape:
+        """Return the shape of these fields if each tells one fact, and all are whole numbers or
+        names.
+        """
+        counts = tuple((field, name) for _, field, name in self._told(fields))
+        names = tuple(
+            (field, name) for field, names in self.named for name in names if name in fields
+        )
+        told = [field for field, _ in (*counts, *names)]
+        if len(set(told)) < len(told) or not OTHER_UNITS.keys().isdisjoint(told):
+            return _NO_SHAPE
+        if self.passes in fields or not self.walks.keys().isdisjoint(fields):
+            return _NO_SHAPE
+        return _Shape(counts, names)
+
+    def _told(self, fields: Collection[str]) -> list[tuple[int, Field, str]]:
+        """Return the rows of the table that the fields report, in the table's order."""
+        # A table has many more rows than a reply reports.
         told = [
             (number, field, name)
             for name in fields
@@ -140,7 +215,13 @@ class _Place:
             for number, field in self.rows[name]
         ]
         told.sort()
-        for _, field, name in told:
+        return told
+
+    def counts(self, fields: Fields) -> Counts:
+        """Return the counts of each field, as `extract` finds them in a document."""
+        found: Counts = {}
+        # Earlier rows of a field take precedence.
+        for _, field, name in self._told(fields):
             add(found, field, count(field, fields[name]))
         for name in self.walks.keys() & fields.keys():
             for field, path in self.walks[name]:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tollgate.core.calls.usage import Certainty, Pass, Usage
+from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.usage.apis.api import NAMES, Api, Field
 from tollgate.core.usage.counts import DAMAGED, Counts, count, extract, merge, sound_counts
 from tollgate.core.usage.meaning import Total, normalise
@@ -21,10 +22,11 @@ _ORDINARY = ("standard", "default")
 _PROVISIONED = "PROVISIONED_THROUGHPUT"
 # Enum members are slow to look up, and every reply needs these.
 _EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
-_INPUT, _OUTPUT, _SEARCHES = Field.INPUT, Field.OUTPUT, Field.SEARCHES
+_INPUT, _OUTPUT, _TOTAL, _SEARCHES = Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.SEARCHES
 # Units that may be counted instead of tokens.
 _UNITS = frozenset({Field.AUDIO_SECONDS, Field.PAGES})
 _MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
+_SEARCH_CONTEXT = Field.SEARCH_CONTEXT
 _COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
 
 
@@ -109,9 +111,13 @@ class Tally:
             return Reading(Usage(), input_told=True, output_told=True)
         if not self._seen:
             return Reading(seen=see())
+        final = (self.done or not self._api.final or self._final) and not (broken and not self.done)
+        if final and not (self._early or self._passes or self._unsound):
+            usage = plain_usage(self._counts, self._names)
+            if usage is not None:
+                return Reading(usage, input_told=True, output_told=True)
         counts = sound_counts(self._counts)
         total = normalise(counts, self._api.meaning)
-        final = (self.done or not self._api.final or self._final) and not (broken and not self.done)
         input_told, output_told = self._told(counts, total, final=final)
         seen = NOTHING_SEEN
         if not (input_told and output_told and total.tokens.get("output_tokens")):
@@ -158,8 +164,8 @@ class Tally:
         )
         if tier == _PROVISIONED:
             usage = replace(usage, provisioned=True)
-        if Field.SEARCH_CONTEXT in names:
-            usage = replace(usage, search_context=names[Field.SEARCH_CONTEXT])
+        if _SEARCH_CONTEXT in names:
+            usage = replace(usage, search_context=names[_SEARCH_CONTEXT])
         if not _COSTS.isdisjoint(counts):
             usage = replace(usage, told_nanousd=_told_cost(counts))
         if self._passes:
@@ -181,6 +187,34 @@ class Tally:
         path = self._api.passes
         if path is not None and (items := path.values_in(base)):
             self.take_passes(items)
+
+
+def plain_usage(counts: Counts, names: Mapping[Field, str]) -> Usage | None:
+    """Return the usage of a whole reply that reports an input, an output and nothing else but
+    zeros; None if the reply says more.
+
+    Most replies are like that, and for them the general rules come to this for every API.
+    """
+    input_tokens, output_tokens = counts.get(_INPUT), counts.get(_OUTPUT)
+    if not input_tokens or not output_tokens:
+        return None
+    used, total = input_tokens + output_tokens, counts.get(_TOTAL)
+    if used > MAX_EXACT or total not in (None, used):
+        return None
+    # A null is as good as a zero; a damaged count is neither.
+    others = sum(map(bool, counts.values())) - (2 if total is None else 3)
+    if others or min(input_tokens, output_tokens) < 0 or not _COSTS.isdisjoint(counts):
+        return None
+    tier = names.get(_SERVICE_TIER)
+    if tier == _PROVISIONED or _SEARCH_CONTEXT in names:
+        return None
+    return Usage(
+        input_tokens,
+        output_tokens,
+        reply_model=names.get(_MODEL),
+        service_tier=tier,
+        geography=names.get(_GEOGRAPHY),
+    )
 
 
 def choose(found: Sequence[object]) -> str | None:
