@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AliasChoices,
@@ -18,12 +18,10 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
-    model_validator,
 )
 
 from tollgate.core.limits.accounts import Meter
 from tollgate.core.limits.bucket import MAX_LIMIT
-from tollgate.core.money.costs import costs_of
 from tollgate.settings.entries.creation_settings import (
     BudgetDuration,
     CreationSettings,
@@ -54,16 +52,7 @@ TOKEN_RATES: Mapping[str, Meter] = MappingProxyType(
 """Rates per minute of a deployment that have no field of their own elsewhere."""
 
 
-class PricedSection(PageSection):
-    """A section that may hold prices."""
-
-    @model_validator(mode="after")
-    def _check_costs(self) -> Self:
-        costs_of(self.extra)
-        return self
-
-
-class LitellmParams(PricedSection):
+class LitellmParams(PageSection):
     """How to reach a deployment."""
 
     model: str
@@ -151,7 +140,7 @@ class LitellmParams(PricedSection):
         return value
 
 
-class ModelInfo(PricedSection):
+class ModelInfo(PageSection):
     """Further facts about a deployment."""
 
     id: str | None = None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from tollgate.core.errors import cut
-from tollgate.core.money.costs import find_cost_name
+from tollgate.core.money.costs import WRONG_COST, find_cost_name, find_wrong_costs
 from tollgate.settings.environment import Environment, variable_of
 
 AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -64,17 +64,19 @@ def read_section(
             del present[name]
         elif name not in _KEYS and (whole or name in names or find_cost_name(name)):
             present[name] = look_up(value, f"{where}.{name}", environment, faults)
-    unset = len(faults) > before
     try:
         section = kind.model_validate(present)
     except ValidationError as error:
         for each in error.errors():
-            if not (isinstance(each.get("input"), str) and variable_of(each["input"])):
+            if not _is_reference(each.get("input")):
                 faults.append(_fault(where, each, names))
-        return None
-    if unset:
-        return None
-    return section
+        section = None
+    # Prices are no fields of a section, and are looked at whatever its fields say.
+    if not whole:
+        for name in find_wrong_costs(present):
+            if not _is_reference(present[name]):
+                faults.add(f"{where}.{name}", f"{WRONG_COST} (got {cut(repr(present[name]))})")
+    return None if len(faults) > before else section
 
 
 def _present(given: Mapping[Any, Any], texts: set[str]) -> dict[str, Any]:
@@ -125,6 +127,10 @@ def _texts_of(kind: type[BaseModel]) -> set[str]:
 def _spellings(kind: type[BaseModel], name: str) -> set[str]:
     alias = kind.model_fields[name].validation_alias
     return {name, *(map(str, alias.choices) if isinstance(alias, AliasChoices) else ())}
+
+
+def _is_reference(value: object) -> bool:
+    return isinstance(value, str) and variable_of(value) is not None
 
 
 def _is_unset(value: object, environment: Environment) -> bool:

@@ -388,6 +388,6 @@ def test_a_bad_price_in_the_file_stops_the_start(tmp_path: Path) -> None:
     """The error names the field and the value."""
     with pytest.raises(
         SettingsError,
-        match=r"model_list: gpt-4o: litellm_params: output_cost_per_token: must be dollars.*-1",
+        match=r"model_list: gpt-4o: litellm_params\.output_cost_per_token: must be dollars.*-1",
     ):
         loaded(tmp_path, {"output_cost_per_token": -1})

@@ -60,8 +60,9 @@ model_list:
   - {model_name: a, litellm_params: {model: openai/x, api_base: os.environ/NOWHERE}}
   - {model_name: b, litellm_params: {model: openai/x, weight: -1}}
   - {model_name: c, litellm_params: {model: openai/x, api_base: "ftp://h"}}
-  - {model_name: d, litellm_params: {model: openai/x, input_cost_per_token: much},
-      model_info: {output_cost_per_token: -1}}
+  - {model_name: d, litellm_params: {model: openai/x, input_cost_per_token: much,
+      output_cost_per_token: true, rpm: fast}, model_info: {output_cost_per_token: -1}}
+  - {model_name: e, litellm_params: {model: openai/x, input_cost_per_token: os.environ/NO_PRICE}}
   - {litellm_params: {model: openai/x}}
   - text
 litellm_settings: {max_budget: ten dollars, max_end_user_budget: -1}
@@ -74,10 +75,13 @@ tollgate: {port: often, colour: red, redis_url: os.environ/NO_STORE}
         "model_list: a: litellm_params.api_base: the environment variable NOWHERE is not set",
         "model_list: b: litellm_params.weight: must be a number from 0 up (got -1)",
         "model_list: c: api_base: must be an http:// or https:// address",
-        "model_list: d: litellm_params: input_cost_per_token: must be dollars, zero or more (got",
-        "model_list: d: model_info: output_cost_per_token: must be dollars",
-        "model_list.4.model_name: must be a name (got None)",
-        "model_list.5: must be a mapping",
+        "model_list: d: litellm_params.rpm: must be a whole number (got 'fast')",
+        "model_list: d: litellm_params.input_cost_per_token: must be dollars, zero or more (got",
+        "model_list: d: litellm_params.output_cost_per_token: must be dollars, zero or more (got",
+        "model_list: d: model_info.output_cost_per_token: must be dollars, zero or more (got -1)",
+        "model_list: e: litellm_params.input_cost_per_token: the environment variable NO_PRICE is",
+        "model_list.5.model_name: must be a name (got None)",
+        "model_list.6: must be a mapping",
         "litellm_settings.max_budget: must be an amount of dollars, 0 or more (got 'ten dollars')",
         "litellm_settings.max_end_user_budget: must be an amount of dollars, 0 or more (got -1)",
         "general_settings: must be a mapping of names to values (got [])",
@@ -87,7 +91,7 @@ tollgate: {port: often, colour: red, redis_url: os.environ/NO_STORE}
         "tollgate.redis_url: the environment variable NO_STORE is not set",
     ):
         assert [line for line in told if line.startswith(wanted)], (wanted, told)
-    assert len(told) == 14
+    assert len(told) == 17
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,8 @@ def is_price(name: str) -> bool:
 _SEARCH = "search_context_cost_per_query"
 _SEARCH_SIZE = "search_context_size_medium"
 _FILE_SEARCH = "file_search_cost_per_1k_calls"
+WRONG_COST = "must be dollars, zero or more"
+"""What is said of a value that is no price."""
 
 
 def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
@@ -100,17 +102,37 @@ def costs_of(fields: Mapping[str, object]) -> dict[CostName, Decimal]:
     """
     costs: dict[CostName, Decimal] = {}
     for name, value in fields.items():
-        cost_name = find_cost_name(name)
-        if name == _SEARCH and isinstance(value, Mapping):
-            value = value.get(_SEARCH_SIZE)
+        cost_name, value = find_cost_name(name), _cost_value(name, value)
         if cost_name is None or value is None:
             continue
-        try:
-            # Through text: 2.5e-06 is meant, not the nearest binary fraction.
-            dollars = Decimal(str(value))
-        except InvalidOperation:
-            dollars = Decimal(-1)
-        if isinstance(value, bool) or not dollars.is_finite() or not 0 <= dollars < 1_000_000:
-            raise ValueError(f"{name}: must be dollars, zero or more (got {value!r})")
+        if (dollars := _find_dollars(value)) is None:
+            raise ValueError(f"{name}: {WRONG_COST} (got {value!r})")
         costs[cost_name] = dollars / 1000 if name == _FILE_SEARCH else dollars
     return costs
+
+
+def find_wrong_costs(fields: Mapping[str, object]) -> list[str]:
+    """Return the names of the prices among these fields that are not dollars."""
+    given = {name: _cost_value(name, value) for name, value in fields.items()}
+    return [
+        name
+        for name, value in given.items()
+        if value is not None and find_cost_name(name) and _find_dollars(value) is None
+    ]
+
+
+def _cost_value(name: str, value: object) -> object:
+    if name == _SEARCH and isinstance(value, Mapping):
+        return value.get(_SEARCH_SIZE)
+    return value
+
+
+def _find_dollars(value: object) -> Decimal | None:
+    """Return a price; None if the value is none."""
+    try:
+        # Through text: 2.5e-06 is meant, not the nearest binary fraction.
+        dollars = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    wrong = isinstance(value, bool) or not dollars.is_finite() or not 0 <= dollars < 1_000_000
+    return None if wrong else dollars

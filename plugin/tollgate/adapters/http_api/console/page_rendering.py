@@ -53,8 +53,8 @@ def environment() -> Environment:
     made.filters.update(
         dollars=dollars, exact_dollars=exact_dollars, moment=moment, span=span, count=count
     )
-    made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json, told=told)
-    made.filters.update(grouped=grouped, audited=audited)
+    made.filters.update(limit_words=limit_words, limit_used=limit_used, json=as_json)
+    made.filters.update(grouped=grouped)
     made.filters.update(precise_dollars=precise_dollars, share=share, noun=noun, plain=plain)
     numbers = count_from(1)
     made.globals.update(limit_rows=limit_rows, meters=METERS, modes=MODES, raisable=raisable)
@@ -163,43 +163,9 @@ def as_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def told(value: Any) -> Any:
-    """Return a value of the audit log without what says nothing."""
-    if not isinstance(value, dict):
-        return value
-    # 0 says that nothing is allowed, so it is not among them.
-    return {
-        name: each
-        for name, each in value.items()
-        if each is not False and each not in (None, [], {})
-    }
-
-
 def grouped(number: str | float) -> str:
     """Print a number with all its digits, thousands apart."""
     return f"{Decimal(number):,f}"
-
-
-def audited(name: str, value: Any) -> str:
-    """Return a value of the audit log for people: dollars and times as such, the rest as JSON."""
-    return as_json(_readable(name, told(value)))
-
-
-def _readable(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        given = told(value)
-        return {
-            each.removesuffix("_nanousd").removesuffix("_us"): _readable(each, given[each])
-            for each in given
-            if not (each.endswith("_us") and given[each] == 0)
-        }
-    if isinstance(value, list):
-        return [_readable(name, each) for each in value]
-    if isinstance(value, int) and name.endswith("_nanousd"):
-        return precise_dollars(value)
-    if isinstance(value, int) and name.endswith("_us"):
-        return moment(value)
-    return value
 
 
 def query(**values: object) -> str:

@@ -13,6 +13,7 @@ from tests.unit.adapters.http_api.console.console_forms import made, posted, spe
 from tests.unit.adapters.http_api.console.console_visit import Visit
 from tests.unit.management_fixtures import Api, World
 
+from tollgate.adapters.http_api.console.audited_words import audited
 from tollgate.core.limits.accounts import ScopeKind
 
 
@@ -181,20 +182,71 @@ async def test_what_is_done_in_the_console_stands_in_the_audit_log(admin: Visit,
     text = await admin.see("/ui/audit", kind="key", entity_id=key)
     assert "master key, console change key laptop blocked null blocked true" in text
     assert "master key, API create key laptop" in text
-    assert '"amount":5' in text
-    assert '"calendar_timezone":null' not in text
+    assert "limits 5 requests per min (RPM)" in text
     assert "other" not in text
     assert "Nothing was changed" in await admin.see("/ui/audit", kind="budget")
 
 
 async def test_the_audit_log_shows_dollars_and_times(admin: Visit, api: Api) -> None:
     """Not the numbers that the store has."""
-    await api.post("/team/new", {"team_id": "t", "max_budget": 2.5, "team_member_budget": 1})
+    await api.post(
+        "/team/new", {"team_id": "t", "max_budget": 2.5, "team_member_budget": 1, "rpm_limit": 0}
+    )
     text = await admin.see("/ui/audit", kind="team")
-    assert '"max_budget":"$2.50"' in text
-    assert '"budget_since":"20' in text
-    for raw in ("_us", "_nanousd", '"1970-'):
+    assert "limits $2.50; 0 requests per min (RPM); periods since 20" in text
+    assert "member limits $1.00 " in text
+    for raw in ("_us", "_nanousd", '"1970-', "null"):
         assert raw not in text
+
+
+async def test_the_audit_log_says_limits_in_words(admin: Visit, api: Api) -> None:
+    """Everything that an entry of `limits` can say, also of single models; before and after."""
+    limits = [
+        {"meter": "usd", "amount": 5, "per": "1d", "calendar": "UTC", "rollover": {"cap": 1}},
+        {"meter": "tokens", "amount": 12000, "per": "1h", "strict": True, "alert_at": [0.5, 1]},
+        {"meter": "requests", "amount": 9, "per": "1m", "mode": "shadow", "model": "gpt-4o"},
+        {"meter": "requests", "amount": 8, "per": "1h", "on_exceeded": {"throttle": "10%"}},
+        {
+            "meter": "requests",
+            "amount": 7,
+            "per": "1d",
+            "model": "m",
+            "on_exceeded": {"model": "gpt-5"},
+        },
+        {"meter": "calls", "amount": 2, "max_wait_ms": 500},
+    ]
+    _, key = await made(api, limits=limits, max_budget=20, budget_duration="1mo")
+    increase = {"temp_budget_increase": 3, "temp_budget_expiry": "1d"}
+    await api.post("/key/update", {"key": key, **increase})
+    await api.post("/key/update", {"key": key, "limits": [], "max_budget": None})
+    text = await admin.see("/ui/audit", kind="key", entity_id=key)
+    for words in (
+        "$20.00 per month; ",
+        "$5.00 per day, calendar UTC, rolls over up to $1.00",
+        "12,000 tokens per hour, strict, tells at 50%, 100%",
+        "model limits gpt-4o: 9 requests per min (RPM), only counts (shadow)",
+        "8 requests per hour, then throttled to 10%",
+        "m: 7 requests per day (RPD), then gpt-5 serves",
+        "2 parallel calls, calls wait up to 500 ms",
+        "$20.00 per month, raised by $3.00 until 20",
+    ):
+        assert words in text, words
+    assert "meter" not in text
+
+
+async def test_limits_of_another_version_are_json_in_the_audit_log() -> None:
+    """Nothing that was logged is lost, and the page stands."""
+    old = {
+        "limits": [{"meter": "hugs", "amount": 1}],
+        "max_budget_nanousd": 5,
+        "budget_since_us": 0,
+    }
+    assert (
+        audited("limits", old)
+        == '{"limits":[{"meter":"hugs","amount":1}],"max_budget":"$0.000000005"}'
+    )
+    assert audited("model_limits", ["x"]) == '["x"]'
+    assert audited("limits", None) == "null"
 
 
 async def test_a_long_list_of_limits_shows_the_fullest(admin: Visit, api: Api) -> None:

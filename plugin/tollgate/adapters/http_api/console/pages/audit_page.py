@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from tollgate.adapters.http_api.console.audited_words import audited
 from tollgate.adapters.http_api.console.page_rendering import HEADERS, as_json, page
 from tollgate.adapters.http_api.console.visitors import Administrating
 from tollgate.adapters.http_api.csv_files import csv_file, csv_lines
@@ -35,6 +36,7 @@ async def audit(
     values = {
         "visitor": visitor,
         "entries": found.entries,
+        "audited": audited,
         "cursor": found.cursor,
         "filters": filters,
         "when": filters.when,
@@ -63,8 +65,8 @@ async def _lines(log: AuditLog, query: AuditQuery) -> AsyncIterator[str]:
             return
 
 
-def _cells(audited: AuditedAt) -> tuple[str, ...]:
-    told = row(audited).model_dump()
+def _cells(entry: AuditedAt) -> tuple[str, ...]:
+    told = row(entry).model_dump()
     return tuple(
         each if isinstance(each := told[name], str) else as_json(each) for name in _CSV_COLUMNS
     )
