@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
-
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_rows import printed_limits_with_models
 from tollgate.adapters.http_api.wire.parts.limits import LimitFields, ModelLimitFields
@@ -14,6 +12,7 @@ from tollgate.adapters.http_api.wire.parts.types import (
     Dollars,
     Identifier,
     Names,
+    OneOrMore,
     PrintedTime,
     TeamId,
 )
@@ -58,16 +57,10 @@ class MemberFields(LimitFields, ModelLimitFields):
         return replace(after, limits=limits, model_limits=narrowed)
 
 
-def _as_list(value: object) -> object:
-    if isinstance(value, dict):
-        return [value]
-    return value
-
-
 class AddMembers(MemberFields):
     """POST /team/member_add: one member, or several."""
 
-    member: Annotated[tuple[MemberName, ...], BeforeValidator(_as_list)]
+    member: Annotated[tuple[MemberName, ...], OneOrMore]
 
     def member_change(self, member: Member, now_us: int) -> Member:
         """Return each new membership with these fields applied; the role is each member's own."""

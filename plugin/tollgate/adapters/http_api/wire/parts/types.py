@@ -94,6 +94,10 @@ def _lifetime(value: object) -> object:
     return value
 
 
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
 def _object_text(value: object) -> str:
     if not isinstance(value, dict):
         raise wrong("must be a JSON object")
@@ -120,6 +124,9 @@ TeamId = Annotated[Identifier, AfterValidator(_team_id)]
 DurationText = Annotated[str, StringConstraints(strict=True), AfterValidator(_duration)]
 Lifetime = Annotated[DurationText | None, BeforeValidator(_lifetime)]
 Names = tuple[Identifier, ...]
+
+OneOrMore = BeforeValidator(_one_or_more)
+"""Marks a list in whose place one object may stand."""
 
 ObjectText = Annotated[str, PlainValidator(_object_text), WithJsonSchema({"type": "object"})]
 """A JSON object of the caller, kept as text and never inspected."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from tollgate.adapters.http_api.wire.parts.base import RequestBody, ResponseBody, patched
 from tollgate.adapters.http_api.wire.parts.entity_fields import PayerFields
@@ -25,6 +25,7 @@ from tollgate.adapters.http_api.wire.parts.types import (
     Identifier,
     Names,
     ObjectText,
+    OneOrMore,
     PrintedObject,
     PrintedTime,
     TeamId,
@@ -125,16 +126,10 @@ class OrganizationMemberFields(LimitFields, ModelLimitFields):
         return replace(after, limits=limits, model_limits=narrowed)
 
 
-def _as_list(value: object) -> object:
-    if isinstance(value, dict):
-        return [value]
-    return value
-
-
 class AddOrganizationMembers(OrganizationMemberFields):
     """POST /organization/member_add: one member, or several."""
 
-    member: Annotated[tuple[OrganizationMemberName, ...], BeforeValidator(_as_list)]
+    member: Annotated[tuple[OrganizationMemberName, ...], OneOrMore]
 
     def member_change(self, member: OrganizationMember, now_us: int) -> OrganizationMember:
         """Return each new membership with these fields applied; the role is each member's own."""
