@@ -208,6 +208,16 @@ async def test_a_limit_that_is_changed_holds_at_once(tollgate: Gateway) -> None:
     assert {(await tollgate.chat(key)).status_code for _ in range(5)} == {200}
 
 
+async def test_models_that_a_key_loses_are_refused_and_come_back(tollgate: Gateway) -> None:
+    """Within a second, on every worker, though each has served the model to the key before."""
+    key = await tollgate.key()
+    assert {(await tollgate.chat(key)).status_code for _ in range(8)} == {200}
+    for models, status in ((["another"], 403), ([], 200)):
+        await tollgate.manage("/key/update", key=key, models=models)
+        await asyncio.sleep(1)
+        assert {(await tollgate.chat(key)).status_code for _ in range(8)} == {status}
+
+
 async def test_a_deleted_key_is_unknown(tollgate: Gateway) -> None:
     """And its calls are refused within a second."""
     key = await tollgate.key()

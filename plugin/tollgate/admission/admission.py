@@ -114,7 +114,7 @@ class Admissions:
 
     `new_id` gives each reservation an id of our own, since a client's request id could repeat.
     `undo` frees what a reservation may hold when the outcome is unknown; it does not wait. `cools`
-    tells whether the deployment with an id should get no calls now.
+    tells whether the deployment with an id should get no calls now; None: none ever should.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Admissions:
         sound_length: SoundLength,
         refusal_notes: RefusalNotes,
         value_book: ValueBook,
-        cools: Callable[[str], bool] = lambda _: False,
+        cools: Callable[[str], bool] | None = None,
     ) -> None:
         rules, dimensions = terms.identity, terms.policy.dimensions
         self._identities = None if rules is None else Identities(rules)

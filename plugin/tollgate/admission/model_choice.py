@@ -12,16 +12,21 @@ from tollgate.core.answers import refusals
 from tollgate.core.callers.rules import Caller, Policy
 from tollgate.core.callers.scope_names import name_of_kind
 from tollgate.core.errors import BadRequest, cut
+from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.probe_model import LATE_PROBE_MODEL, is_probe
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.body import Body
-from tollgate.core.requests.catalog import Catalog
+from tollgate.core.requests.catalog import Catalog, Serving
 from tollgate.core.requests.dialects import Dialect, Family
 from tollgate.core.requests.endpoints import Endpoint, Wire, paths_of, wires_of
 
 UnpricedModels = Literal["refuse", "free", "default_price"]
 """What happens to calls of a model without a price."""
+
+_MOST_BYTES = 8 * 1024 * 1024
+# A caller of whom nothing else is kept, and a deployment as it serves one name of a wildcard's.
+_MEANT_BYTES, _SERVED_BYTES, _CHARACTER_BYTES = 1_000, 1_000, 8
 
 _LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envoy waits for one."
 
@@ -30,7 +35,10 @@ class ModelChoice:
     """Choices by the catalog. `unpriced` and `default_price` apply to models without a price,
     `fallbacks` lists the models that serve in place of one (`*`: of all others),
     `context_fallbacks` those that serve prompts that are too long for it, `cools` tells
-    whether the deployment with an id should get no calls now.
+    whether the deployment with an id should get no calls now (None: none ever should).
+
+    What a caller may use and what serves it are remembered: callers do not change (one of whom
+    anything was changed is another object), and a changed configuration has choices of its own.
     """
 
     def __init__(
@@ -41,7 +49,7 @@ class ModelChoice:
         default_price: Price,
         fallbacks: Mapping[str, tuple[str, ...]],
         context_fallbacks: Mapping[str, tuple[str, ...]],
-        cools: Callable[[str], bool],
+        cools: Callable[[str], bool] | None,
     ) -> None:
         self._catalog = catalog
         self._policy = policy
@@ -50,6 +58,12 @@ class ModelChoice:
         self._fallbacks = fallbacks
         self._context_fallbacks = context_fallbacks
         self._cools = cools
+        # By the identity of the caller, who is kept with it, and the name as the request has it.
+        self._meant: Bounded[tuple[int, str], tuple[Caller, str]] = Bounded(_MOST_BYTES)
+        # By the model, and the endpoint's wires.
+        self._servings: Bounded[tuple[str, Wire | None, Wire | None], Serving] = Bounded(
+            _MOST_BYTES
+        )
 
     def find_model(
         self,
@@ -67,9 +81,15 @@ class ModelChoice:
         """
         in_path = None if endpoint is None else endpoint.model
         named = in_path if in_path is not None else facts.model
-        return self.checked(
-            caller, _resolve_alias(caller, named or self._default_model(dialect)), family
-        )
+        if not named:
+            named = self._default_model(dialect)
+        known = self._meant.get((id(caller), named))
+        if known is not None:
+            return known[1]
+        model = self.checked(caller, _resolve_alias(caller, named), family)
+        size = _MEANT_BYTES + _CHARACTER_BYTES * len(named)
+        self._meant.put((id(caller), named), (caller, model), size)
+        return model
 
     def checked(self, caller: Caller, name: str, family: Family) -> str:
         """Return the public name of a model that the caller may use.
@@ -115,24 +135,35 @@ class ModelChoice:
 
         Raises BadRequest if none does.
         """
-        draw = _draw(reservation_id)
-        deployment = None
-        for wire in _wires(endpoint):
-            deployment = deployment or self._catalog.choose(name, wire, draw)
-        if deployment is None:
-            spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
-            paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
-            raise BadRequest(
-                f"The model {name!r} is not served here; call it at {paths}.", param="model"
-            )
-        if self._cools(deployment.id):
+        deployment = self._serving(name, endpoint).draw(_draw(reservation_id))
+        if self.cools(deployment):
             others = self.find_others(deployment, endpoint, reservation_id)
-            return next((each for each in others if not self._cools(each.id)), deployment)
+            return next((each for each in others if not self.cools(each)), deployment)
         return deployment
+
+    def _serving(self, name: str, endpoint: Endpoint | None) -> Serving:
+        """Return the deployments of a model that serve an endpoint: those on its own wire, or else
+        those on the one instead. Raises BadRequest if none does.
+        """
+        wire, instead = (None, None) if endpoint is None else (endpoint.wire, endpoint.instead)
+        known = self._servings.get((name, wire, instead))
+        if known is not None:
+            return known
+        for each in (wire,) if instead is None else (wire, instead):
+            serving = self._catalog.find_serving(name, each)
+            if serving.deployments:
+                size = _SERVED_BYTES * len(serving.deployments) + _CHARACTER_BYTES * len(name)
+                self._servings.put((name, wire, instead), serving, size)
+                return serving
+        spoken = {each for other in self._catalog.deployments(name) for each in wires_of(other)}
+        paths = ", ".join(paths_of(each) for each in Wire if each in spoken)
+        raise BadRequest(
+            f"The model {name!r} is not served here; call it at {paths}.", param="model"
+        )
 
     def cools(self, deployment: Deployment) -> bool:
         """Return whether a deployment should get no calls now."""
-        return self._cools(deployment.id)
+        return self._cools is not None and self._cools(deployment.id)
 
     def find_others(
         self, chosen: Deployment, endpoint: Endpoint | None, reservation_id: str
@@ -140,12 +171,8 @@ class ModelChoice:
         """Return the model's other deployments that serve an endpoint, in the order in which they
         are tried. Those that cool down come last.
         """
-        name, draw = chosen.model_name, _draw(reservation_id)
-        for wire in _wires(endpoint):
-            if self._catalog.choose(name, wire, draw) is not None:
-                others = self._catalog.others(name, wire, draw, chosen.id)
-                return sorted(others, key=self.cools)
-        return []
+        serving = self._serving(chosen.model_name, endpoint)
+        return sorted(serving.others(_draw(reservation_id), chosen.id), key=self.cools)
 
     def find_fallbacks(self, name: str) -> tuple[str, ...]:
         """Return the models that serve in place of one without a deployment that takes calls."""
@@ -191,13 +218,6 @@ class ModelChoice:
 
 def _draw(reservation_id: str) -> int:
     return int(reservation_id[-8:], 16)
-
-
-def _wires(endpoint: Endpoint | None) -> tuple[Wire | None, ...]:
-    """Return the wires on which an endpoint is served, best first."""
-    if endpoint is None:
-        return (None,)
-    return (endpoint.wire,) if endpoint.instead is None else (endpoint.wire, endpoint.instead)
 
 
 def _resolve_alias(caller: Caller, model: str) -> str:

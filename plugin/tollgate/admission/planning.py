@@ -86,18 +86,12 @@ class Planner:
         self._accounts = accounts
         self._clock = clock
 
-    def plan(self, question: Question, model: str, identity: str) -> ServicePlan:
-        """Return the plan to serve a request by a model, under an id for its reservation.
-
-        Raises BadRequest if the model cannot serve it.
-        """
-        deployment = self._choice.find_deployment(model, question.endpoint, identity)
-        return self.plan_at(deployment, question, model, identity)
-
-    def plan_at(
+    def plan(
         self, deployment: Deployment, question: Question, model: str, identity: str
     ) -> ServicePlan:
-        """Return the plan to serve a request at a deployment. Raises as plan()."""
+        """Return the plan to serve a request at a deployment of a model, under an id for its
+        reservation. Raises BadRequest if the deployment cannot serve it.
+        """
         caller, dialect, facts = question.caller, question.dialect, question.facts
         if facts.endless is not None and not takes_endless(dialect, deployment):
             raise BadRequest(

@@ -100,10 +100,11 @@ class Service:
         return not self._choice.cools(plan.deployment)
 
     async def _plan(self, question: Question, model: str) -> ServicePlan:
-        plan = self._planner.plan(question, model, self._new_id())
-        if plan.deployment.pass_credentials:
+        identity = self._new_id()
+        deployment = self._choice.find_deployment(model, question.endpoint, identity)
+        if deployment.pass_credentials:
             await self._callers.check_passed(question.headers, question.family)
-        return plan
+        return self._planner.plan(deployment, question, model, identity)
 
     async def hold(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:
         """Hold what a request may use, of the model asked for or of one that stands in for it.
@@ -175,10 +176,10 @@ class Service:
         self, deployment: Deployment, question: Question, plan: ServicePlan
     ) -> ServicePlan:
         """Return the plan to serve a request at another deployment of the same model."""
-        reservation = plan.reservation
-        other = self._planner.plan_at(deployment, question, reservation.model, self._new_id())
         if deployment.pass_credentials:
             await self._callers.check_passed(question.headers, question.family)
+        reservation = plan.reservation
+        other = self._planner.plan(deployment, question, reservation.model, self._new_id())
         return _instead_of(reservation.instead_of, other)
 
     async def _hold_at(self, question: Question, plan: ServicePlan) -> tuple[ServicePlan, Held]:

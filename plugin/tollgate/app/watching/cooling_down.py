@@ -33,15 +33,15 @@ class CoolingDown:
         self._asked_for = asyncio.Event()
         self._telling = Background()
 
-    def by(self, settings: Settings) -> Callable[[str], bool]:
-        """Return what tells whether a deployment should get no calls now.
+    def by(self, settings: Settings) -> Callable[[str], bool] | None:
+        """Return what tells whether a deployment should get no calls now; None: none ever should.
 
         Deployments that pass their clients' credentials on never cool down: anybody could cause it.
         """
         cooldown = settings.cooldown
         if cooldown is None:
             self._cooling = None
-            return lambda _: False
+            return None
         if not self._asked_for.is_set():
             self._meter.also_on_settled(self._settled)
             self._asked_for.set()

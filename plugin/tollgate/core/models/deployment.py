@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tollgate.core.models.stream_usage import ASKED, StreamUsage
 
@@ -23,6 +23,7 @@ class Deployment:
     - `added`: over the API, not by the configuration file.
     - `trust_provider_cost`: charge the cost that the reply reports.
     - `max_input_tokens`: the longest prompt that the model takes; None: not known.
+    - `known_as`: the name under which tables of models list it.
     """
 
     id: str
@@ -46,8 +47,7 @@ class Deployment:
     timeout_seconds: float | None = None
     added: bool = False
     max_input_tokens: int | None = None
+    known_as: str = field(init=False)
 
-    @property
-    def known_as(self) -> str:
-        """Return the name under which tables of models list it."""
-        return self.base_model or self.model
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known_as", self.base_model or self.model)

@@ -37,7 +37,7 @@ class OutputLimits:
 
     def most(self, deployment: Deployment) -> int:
         """Return the most output tokens of one choice of a reply."""
-        return deployment.max_output_tokens or self.find_most(deployment.known_as) or self._ceiling
+        return deployment.max_output_tokens or self._find(deployment.known_as) or self._ceiling
 
     def find_most(self, model: str) -> int | None:
         """Return the table's entry for a model; None if it has none."""

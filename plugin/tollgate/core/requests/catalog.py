@@ -52,11 +52,22 @@ class Serving:
         least = 0 if any(each.weight for each in deployments) else 1
         return cls(deployments, tuple(accumulate(max(least, each.weight) for each in deployments)))
 
-    def draw(self, number: int) -> Deployment | None:
-        """Return the deployment that a number stands for; None if there are none."""
-        if len(self.deployments) < 2:
-            return self.deployments[0] if self.deployments else None
+    def draw(self, number: int) -> Deployment:
+        """Return the deployment that a number stands for, by weight. There is one at least."""
+        if len(self.deployments) == 1:
+            return self.deployments[0]
         return self.deployments[bisect_right(self.shares, number % self.shares[-1])]
+
+    def others(self, number: int, chosen: str) -> list[Deployment]:
+        """Return the deployments in the order in which a number would draw them, without the one
+        with this id. Those of weight 0 come last.
+        """
+        left, found = [each for each in self.deployments if each.id != chosen], []
+        while left:
+            deployment = Serving.of(tuple(left)).draw(number)
+            left.remove(deployment)
+            found.append(deployment)
+        return found
 
 
 @dataclass(slots=True)
@@ -189,27 +200,19 @@ class Catalog:
 
         Deterministic: the same `draw` chooses the same deployment.
         """
-        deployment = self._serving(name, wire).draw(draw)
-        if deployment is None or deployment.model_name == name:
-            return deployment
-        return _named(deployment, name)
+        serving = self.find_serving(name, wire)
+        return serving.draw(draw) if serving.deployments else None
 
-    def others(self, name: str, wire: Wire | None, draw: int, chosen: str) -> list[Deployment]:
-        """Return the deployments of the model on a wire in the order in which they would be chosen,
-        without the one with this id. Those of weight 0 come last.
+    def find_serving(self, name: str, wire: Wire | None) -> Serving:
+        """Return the deployments that serve a public name on a wire (None: any wire).
+
+        Those of a wildcard are returned as if they were configured under this name.
         """
-        left = [each for each in self._serving(name, wire).deployments if each.id != chosen]
-        found = []
-        while (deployment := Serving.of(tuple(left)).draw(draw)) is not None:
-            left.remove(deployment)
-            found.append(deployment if deployment.model_name == name else _named(deployment, name))
-        return found
-
-    def _serving(self, name: str, wire: Wire | None) -> Serving:
-        return (
-            self.serving.get((name, wire))
-            or self.serving[self.wildcards.find_wildcard(name) or name, wire]
-        )
+        found = self.serving.get((name, wire))
+        if found is not None:
+            return found
+        found = self.serving[self.wildcards.find_wildcard(name) or name, wire]
+        return Serving(tuple(_named(each, name) for each in found.deployments), found.shares)
 
     def every_call_costs(self, *, free_unpriced: bool) -> bool:
         """Return whether every call of every model costs money.

@@ -13,6 +13,9 @@ from tollgate.core.requests.endpoints import Endpoint, Wire, normal_path, wires_
 
 _TAKE_ENDLESS = frozenset({"llamafile", "lm_studio", "ollama", "ollama_chat"})
 
+# Providers that keep OpenAI's paths elsewhere.
+_OTHER_PATHS = frozenset({"azure", "ollama", "ollama_chat"})
+
 # OpenAI-compatible providers whose address may point anywhere.
 _MAYBE_OWN = frozenset({"custom_openai", "openai", "openai_like", "text-completion-openai"})
 
@@ -75,7 +78,8 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
     path, mark, query = target.partition("?")
     path = endpoint.path or normal_path(path)
     if endpoint.wire is Wire.OPENAI:
-        path, query = _own_path(endpoint, path, query, deployment)
+        if deployment.provider in _OTHER_PATHS:
+            path, query = _own_path(endpoint, query, deployment)
     elif endpoint.wire is Wire.AZURE and Wire.AZURE not in wires_of(deployment):
         path, query, mark = f"/v1{endpoint.rest}", _without_version(query), ""
     elif endpoint.model is not None:
@@ -93,11 +97,10 @@ def find_upstream_path(endpoint: Endpoint, target: str, deployment: Deployment) 
     return changed
 
 
-def _own_path(endpoint: Endpoint, path: str, query: str, deployment: Deployment) -> tuple[str, str]:
-    if deployment.provider in ("ollama", "ollama_chat"):
-        return f"/v1{endpoint.rest}", query
+def _own_path(endpoint: Endpoint, query: str, deployment: Deployment) -> tuple[str, str]:
+    """Return the path and query at a provider that keeps OpenAI's paths elsewhere."""
     if deployment.provider != "azure":
-        return path, query
+        return f"/v1{endpoint.rest}", query
     # https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle: the v1 surface
     # takes the deployment's name as its model.
     if deployment.api_version is None or endpoint.dialect is dialects.OPENAI_RESPONSES:
