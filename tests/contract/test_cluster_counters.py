@@ -160,6 +160,18 @@ async def test_a_call_is_charged_in_every_place_once_and_written_once(desk: Desk
     assert sorted(each.record.id for each in records) == sorted(each.id for each in calls)
 
 
+async def test_another_place_keeps_the_reservation_and_no_name_of_its_stream(desk: Desk) -> None:
+    """Streams are looked up in the call's own place, where its name goes with the call."""
+    named = structs.replace(call(1, requests(9, PROXY)), stream_id="7-1")
+    await desk.counters.reserve(named)
+    (guests,) = [key async for key in desk.tap.keys(b"*guests")]
+    assert await desk.tap.call(b"HKEYS", guests) == [named.id.encode()]
+    assert await desk.counters.open(OWN, {"7-1"}) == [named]
+    await desk.counters.settle(named, settlement())
+    assert await desk.counters.open(OWN, {"7-1"}) == []
+    assert [key async for key in desk.tap.keys(b"*guests")] == []
+
+
 async def test_a_call_without_limits_elsewhere_runs_one_script(desk: Desk) -> None:
     """Its spend is added up by whoever reads it, over all organizations."""
     accounts = (requests(9, KEY), Account(PROXY), Account(USER))

@@ -216,7 +216,10 @@ class ClusterCounters(ValkeyCounters):
         estimates = part.keyed.estimates(reservation)
         if held:
             estimates = bounded(part, estimates, held)
-        texts = ordered_texts(reservation)
+        identity, text, name = ordered_texts(reservation)
+        if not self._is_own(part, reservation):
+            name = ""  # streams are looked up in their own place
+        texts = identity, text, name
         return await batches.of(part.place).add(part.keyed, *estimates, texts=texts)
 
     async def _settle_part(
@@ -229,7 +232,7 @@ class ClusterCounters(ValkeyCounters):
         batches = self._settling if own else self._settling_guests
         keyed = part.keyed
         numbers = (*keyed.estimates(reservation), *keyed.used(reservation, settlement))
-        name = stream_field(reservation.stream_id)
+        name = stream_field(reservation.stream_id) if own else ""
         texts = (reservation.id, b"", line_name(reservation.model), name)
         return await batches.of(part.place).add(
             keyed, *numbers, settlement.cost_nanousd, tell, texts=texts
