@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
-from tollgate.core.calls.records import Record, record
+from tollgate.core.calls import record_text
+from tollgate.core.calls.records import Record
 from tollgate.core.calls.refusal_records import RefusalRecord
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.limits import bucket, period, shared_bucket
@@ -138,7 +139,7 @@ class MemoryCounters:
             self.scope(organization, account).slots.pop(reservation.id, None)
             if admitted_us > self._deleted.get(_counted(organization, account.scope), 0):
                 self._settle(account, reservation, settlement, holds, admitted_us)
-        self.ledger.append(record(reservation, settlement))
+        self.ledger.append(record_text.decode(record_text.encode(reservation, settlement)))
         balances = tuple(self._balance(organization, each) for each in reservation.accounts)
         return Standing(self.clock.us, balances)
 

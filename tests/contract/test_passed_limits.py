@@ -6,9 +6,9 @@ from msgspec import structs
 from tests.contract.conftest import Bench
 from tests.make import DOLLAR, KEY, TEAM, account_of, reservation
 
-from tollgate.core.calls import reservation_text
+from tollgate.core.calls import record_text, reservation_text
 from tollgate.core.calls.passed_limits import Passage, levels_before
-from tollgate.core.calls.records import Record, record
+from tollgate.core.calls.records import Record
 from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.limits.accounts import Account, Enforcement, Meter, Period, Quota, Scope
@@ -52,6 +52,11 @@ async def settled(bench: Bench, held: Reservation) -> Record:
     settlement = Settlement(USED, COST_NANOUSD, 200, "test")
     assert await bench.counters.settle(held, settlement) is not None
     return record(held, settlement)
+
+
+def record(held: Reservation, settlement: Settlement) -> Record:
+    """The record of a settled call, as the ledger tells it."""
+    return record_text.decode(record_text.encode(held, settlement))
 
 
 def amounts(passages: list[Passage], name: str) -> list[int]:

@@ -17,17 +17,18 @@ from google.protobuf.message import DecodeError
 
 from tollgate import telemetry
 from tollgate.adapters.envoy.grpc.call import Call
-from tollgate.adapters.envoy.metadata import find_meter, find_reservation, flags_of, usage_fields
+from tollgate.adapters.envoy.metadata import find_admitted, flags_of, usage_fields
 from tollgate.background import Background
 from tollgate.core.calls.reservation import Reservation
-from tollgate.core.envoy_contract import METERED, SETTLED, STREAM_HEADER
+from tollgate.core.envoy_contract import METERED, READ_BY_EXT_PROC, SETTLED, STREAM_HEADER
 from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api
 from tollgate.core.usage.fields import FieldReader
-from tollgate.core.usage.native import hidden_tokens, seen_in, told_error
+from tollgate.core.usage.native import Framing, hidden_tokens, reader_name, seen_in, told_error
 from tollgate.core.usage.reading import Seen
 from tollgate.metering.metering import Ended, Metering, used, used_unseen
 from tollgate.pb.access_log_pb2 import (
+    AccessLogCommon,
     DownstreamPeriodic,
     HTTPAccessLogEntry,
     HTTPResponseProperties,
@@ -58,7 +59,11 @@ class AccessLog:
 
     def __init__(self, meter: Metering, apis: Mapping[str, Api]) -> None:
         self._meter = meter
-        self._readers = {name: FieldReader(api) for name, api in apis.items()}
+        self._readers = {
+            reader_name(name, framing): FieldReader(api)
+            for name, api in apis.items()
+            for framing in Framing
+        }
         self._streams: set[Call] = set()
         self._settling = Background()
 
@@ -97,15 +102,16 @@ class AccessLog:
         unanswered = set()
         for entry in entries:
             try:
-                reservation = find_reservation(entry.common_properties.metadata)
-                runs = entry.common_properties.access_log_type == DownstreamPeriodic
-                if reservation is None:
+                common = entry.common_properties
+                admitted = find_admitted(common.metadata)
+                runs = common.access_log_type == DownstreamPeriodic
+                if admitted is None:
                     # A running request may get its answer any moment.
                     if not runs and (stream_id := entry.request.request_headers.get(STREAM_HEADER)):
                         unanswered.add(stream_id)
                 elif runs:
-                    self._settling.start(self._meter.renew(reservation))
-                elif (found := self._find_ended(entry, reservation)) is not None:
+                    self._settling.start(self._meter.renew(admitted[0]))
+                elif (found := self._find_ended(entry, common, *admitted)) is not None:
                     ended.append(found)
             except Exception:  # one bad entry must not cost the others
                 telemetry.failed("access log")
@@ -114,27 +120,37 @@ class AccessLog:
         if unanswered:
             self._settling.start(self._meter.give_back(unanswered))
 
-    def _find_ended(self, entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended | None:
+    def _find_ended(
+        self,
+        entry: HTTPAccessLogEntry,
+        common: AccessLogCommon,
+        reservation: Reservation,
+        reader: str,
+    ) -> Ended | None:
         """Return the end of a request with its usage.
 
         None if somebody else settles it, or this log does later.
         """
-        metadata = entry.common_properties.metadata
+        metadata = common.metadata
         flags = flags_of(metadata)
         if SETTLED in flags:
             return None
         if METERED in flags:
             self._settling.start(self._settle_later(_unread(entry, reservation)))
             return None
-        reached = entry.common_properties.HasField("time_to_last_upstream_tx_byte")
-        status, name = entry.response.response_code.value, find_meter(metadata)
-        if not reached or status == 0 or name is None or _is_unanswered(entry.response):
+        response = entry.response
+        if (
+            reader == READ_BY_EXT_PROC
+            or response.response_code.value == 0
+            or not common.HasField("time_to_last_upstream_tx_byte")
+            or _is_unanswered(response)
+        ):
             return _unread(entry, reservation)
         return _read_natively(
-            self._readers[name],
+            self._readers[reader],
             reservation,
             usage_fields(metadata),
-            entry.response,
+            response,
             self._meter.most_output_tokens,
         )
 

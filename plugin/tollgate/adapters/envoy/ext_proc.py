@@ -26,14 +26,14 @@ from tollgate.adapters.envoy.grpc.call import Call
 from tollgate.adapters.envoy.metadata import (
     METERED_FLAG,
     SETTLED_FLAG,
-    find_meter,
-    find_reservation,
+    find_admitted,
     logged_settlement,
 )
 from tollgate.background import Background
 from tollgate.core.answers.headers import COST
 from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation
+from tollgate.core.envoy_contract import READ_BY_EXT_PROC
 from tollgate.core.requests.estimate import Lacks
 from tollgate.core.usage import Api, UsageReader
 from tollgate.core.usage.native import hidden_tokens
@@ -182,15 +182,15 @@ class _Stream:
         return UNCHANGED[kind]
 
     def _headers(self, request: ProcessingRequest) -> Answer | None:
-        metadata = request.metadata_context
-        reservation = find_reservation(metadata)
-        if reservation is None:
+        admitted = find_admitted(request.metadata_context)
+        if admitted is None:
             if self._body_mode != _DUPLEX:
                 return None
             return UNCHANGED["response_headers"]
+        reservation, reader = admitted
         # Where Envoy's own filters were to read the reply, ext_authz has already reported the
         # limits.
-        tells = find_meter(metadata) is None
+        tells = reader == READ_BY_EXT_PROC
         self._reply = self._door.reply(reservation, tells=tells, body_mode=self._body_mode)
         return self._reply.on_headers(request.response_headers)
 

@@ -27,7 +27,6 @@ from tollgate.core.envoy_contract import (
     SETTLED,
     USAGE_NAMESPACE,
 )
-from tollgate.core.usage.native import api_name
 from tollgate.pb.common_pb2 import Metadata
 
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -68,29 +67,23 @@ def reservation_text(reservation: Reservation, levels: tuple[int, ...] = ()) -> 
     return _UNPRINTABLE.sub(_escaped, text)
 
 
-def find_reservation(metadata: Metadata) -> Reservation | None:
-    """Return the reservation of a request; None if it was refused or is not ours."""
+def find_admitted(metadata: Metadata) -> tuple[Reservation, str] | None:
+    """Return the reservation of a request, and which of Envoy's filters reads its reply (or
+    `READ_BY_EXT_PROC`); None if it was refused or is not ours.
+    """
     namespaces = metadata.filter_metadata
     if AUTHZ_FILTER not in namespaces:
         return None
     fields = namespaces[AUTHZ_FILTER].fields
     if RESERVATION not in fields:
         return None
-    return reservations.decode(fields[RESERVATION].string_value)
+    reader = fields[METER_HEADER].string_value if METER_HEADER in fields else READ_BY_EXT_PROC
+    return reservations.decode(fields[RESERVATION].string_value), reader
 
 
 def _escaped(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-
-
-def find_meter(metadata: Metadata) -> str | None:
-    """Return the API whose usage Envoy itself reads; None if ext_proc reads the reply."""
-    fields = metadata.filter_metadata[AUTHZ_FILTER].fields
-    meter = fields[METER_HEADER].string_value if METER_HEADER in fields else READ_BY_EXT_PROC
-    if meter == READ_BY_EXT_PROC:
-        return None
-    return api_name(meter)
 
 
 def usage_fields(metadata: Metadata) -> dict[str, object]:
@@ -101,10 +94,13 @@ def usage_fields(metadata: Metadata) -> dict[str, object]:
     fields, found = namespaces[USAGE_NAMESPACE].fields, dict[str, object]()
     for name in fields:  # items() would go through a Python generator
         value = fields[name]
-        if (kind := value.WhichOneof("kind")) == "number_value":
-            number = value.number_value  # a double, whatever the reply said
+        # Numbers and texts are most of it; a zero looks like any other kind until it is asked.
+        if text := value.string_value:
+            found[name] = text
+        elif (number := value.number_value) or value.HasField("number_value"):
+            # A double, whatever the reply said.
             found[name] = int(number) if number.is_integer() else number
-        elif kind is not None:
+        elif (kind := value.WhichOneof("kind")) is not None:
             found[name] = getattr(value, kind)
     return found
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import msgspec
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -38,7 +37,7 @@ from tollgate.adapters.history.tables import (
     RECORDS,
     SUMMED,
 )
-from tollgate.core.calls.records import Record
+from tollgate.core.calls import record_text
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.ports import LedgerQuery, Settled
 from tollgate.ports.history_ports import (
@@ -53,7 +52,6 @@ T = TypeVar("T")
 # Records that are removed in one transaction; other writers wait for no longer than that takes.
 _REMOVED_AT_ONCE = 2_000
 _BEGINNING = "0-0"  # the position before the first entry of a stream
-_decode = msgspec.json.Decoder(Record).decode
 
 
 class SqlHistory:
@@ -141,7 +139,7 @@ class SqlHistory:
         """Return at most `count` records, latest first."""
         statement = select_page(query, count, before, place, self._engine.dialect.name)
         rows = await self._run(lambda connection: connection.execute(statement).all())
-        return [Settled(settled_us, _decode(text)) for settled_us, text in rows]
+        return [Settled(settled_us, record_text.decode(text)) for settled_us, text in rows]
 
     async def _run(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         return await in_transaction(self._engine, work, snapshot=snapshot)

@@ -1,21 +1,18 @@
-"""Define the ledger record of one settled request, stored as JSON."""
+"""Define the ledger record of one settled request, stored as JSON (record_text.py)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from operator import attrgetter
 
 from tollgate.core.calls.bill import NO_BILL, Bill
-from tollgate.core.calls.passed_limits import LimitPassed, Passage, limits_passed, passages
-from tollgate.core.calls.reservation import Reservation, Settlement, WorstCase
+from tollgate.core.calls.passed_limits import LimitPassed, Passage, passages
+from tollgate.core.calls.reservation import WorstCase
 from tollgate.core.calls.usage import Told
-from tollgate.core.limits.accounts import Accounts, ScopeKind, accounts_bytes
-from tollgate.core.memo import Memo
+from tollgate.core.limits.accounts import Accounts, ScopeKind
 
 _TIME_DIGITS = 12  # of milliseconds since the epoch, enough for the next 8,900 years
 _RANDOM_DIGITS = 16
-_told_of = attrgetter(*Told.__struct_fields__)
 
 
 def request_id(now_us: int, random: int) -> str:
@@ -82,31 +79,4 @@ def payer_names(accounts: Accounts) -> tuple[str, ...]:
     """Return who is charged, as `kind:id`."""
     return tuple(
         f"{each.scope.kind}:{each.scope.id}" for each in accounts if each.scope.model is None
-    )
-
-
-_payers: Memo[Accounts, tuple[str, ...]] = Memo(payer_names, accounts_bytes)
-_passed: Memo[Accounts, tuple[LimitPassed, ...]] = Memo(limits_passed, accounts_bytes)
-
-
-def record(reservation: Reservation, settlement: Settlement) -> Record:
-    """Return the record of a settled reservation."""
-    return Record(
-        *_told_of(settlement.usage),
-        id=reservation.id,
-        admitted_us=reservation.admitted_us,
-        model=reservation.model,
-        deployment=reservation.deployment,
-        scopes=_payers.get(reservation.accounts),
-        status=settlement.status,
-        cost_nanousd=settlement.cost_nanousd,
-        certainty=settlement.certainty.value,
-        settled_by=settlement.settled_by,
-        other_model=settlement.other_model,
-        bill=settlement.bill,
-        shadow=reservation.shadow,
-        instead_of=reservation.instead_of,
-        passed=_passed.get(reservation.accounts) if reservation.levels else (),
-        levels=reservation.levels,
-        kept=reservation.worst if settlement.unsure else None,
     )

@@ -65,11 +65,6 @@ def reader_name(api_name: str, framing: Framing) -> str:
     return api_name
 
 
-def api_name(reader: str) -> str:
-    """Return the API whose replies a filter of that name reads."""
-    return reader.removesuffix(_SSE)
-
-
 def rules_of(api: Api, framing: Framing) -> tuple[Names, ...]:
     """Return what to read of a document of the API."""
     found: dict[Names, None] = {}

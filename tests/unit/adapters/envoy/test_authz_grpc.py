@@ -15,9 +15,9 @@ from tests.unit.adapters.envoy.deciding import Deciding
 from tests.unit.adapters.envoy.envoy_call import EnvoyCall
 
 from tollgate.adapters.envoy.authz_grpc import Authorization
-from tollgate.adapters.envoy.metadata import find_reservation
+from tollgate.adapters.envoy.metadata import find_admitted
 from tollgate.core.calls.decision import Admission, Decision, Edit, Header, Refusal
-from tollgate.core.envoy_contract import KEY_CHECK, KEY_CHECK_EXTENSION
+from tollgate.core.envoy_contract import KEY_CHECK, KEY_CHECK_EXTENSION, READ_BY_EXT_PROC
 from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.estimate import InputEstimates
 from tollgate.metering.metering import Metering
@@ -76,7 +76,7 @@ async def test_a_request_that_may_pass_is_routed_and_carries_what_it_holds() -> 
     assert shown == {"x-ratelimit-remaining-tokens": "970", "x-tollgate-request-id": "r1"}
     metadata = Metadata()
     metadata.filter_metadata["envoy.filters.http.ext_authz"].CopyFrom(answer.dynamic_metadata)
-    assert find_reservation(metadata) == HELD
+    assert find_admitted(metadata) == (HELD, READ_BY_EXT_PROC)
     assert counters.ledger == []
 
 

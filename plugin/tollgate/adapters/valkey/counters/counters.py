@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import quote, unquote
 
-import msgspec
 from msgspec import structs
 from valkey.asyncio import Valkey
 
@@ -26,8 +25,8 @@ from tollgate.adapters.valkey.counters.first_version import carry_over
 from tollgate.adapters.valkey.counters.layout import NO_STATE, read_state
 from tollgate.adapters.valkey.counters.scripts import Script
 from tollgate.background import Background
+from tollgate.core.calls import record_text
 from tollgate.core.calls import reservation_text as reservations
-from tollgate.core.calls.records import record
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import (
@@ -43,7 +42,6 @@ from tollgate.core.memo import Memo
 NO_RESERVATION = -1
 _MAX_EXPIRED = 100
 _SCANNED_AT_ONCE = 200
-_encode = msgspec.json.Encoder().encode
 _RESERVATION = struct.Struct("<qqH")
 _HOLD_BYTES = 8
 _STREAM_FIELD = b"stream:"
@@ -233,7 +231,7 @@ class ValkeyCounters:
     ) -> asyncio.Future[Answer]:
         texts = (
             reservation.id,
-            _encode(record(reservation, settlement)),
+            record_text.encode(reservation, settlement),
             line_name(reservation.model),
             stream_field(reservation.stream_id),
         )

@@ -15,6 +15,7 @@ from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
+from tollgate.core.calls import record_text
 from tollgate.core.calls.records import Record, find_begin_us, organization_of_record
 from tollgate.core.errors import BadRequest
 from tollgate.ports import LedgerPage, LedgerQuery, Settled
@@ -31,7 +32,6 @@ _CLOCK_SKEW_MS = 300 * 1000
 _WINDOWS_MS = (-_CLOCK_SKEW_MS, 5_000, 30_000, 120_000, 600_000, 3_600_000, _LONGEST_CALL_MS)
 _CURSOR = re.compile(r"([0-9]{1,16})-([0-9]{1,16})-([0-9]{1,6})-(.*)")
 
-_decode = msgspec.json.Decoder(Record).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -78,7 +78,7 @@ class ValkeyLedger:
         for span in _spans(query):
             async for chunk in self._chunks(span, before):
                 for place, text in chunk:
-                    if not mentions(text) or not query.matches(record := _decode(text)):
+                    if not mentions(text) or not query.matches(record := record_text.decode(text)):
                         continue
                     if query.organization in (
                         None,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
 from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
-from tollgate.core.calls.records import Record
+from tollgate.core.calls import record_text
 from tollgate.ports import Settled
 from tollgate.ports.history_ports import StreamedRecords, position_order
 
@@ -21,8 +20,6 @@ _COMMANDS, _ENTRIES = 10, 20
 _RECORDS = 1_000
 # A worker's clock, which dates the admission, may be some minutes ahead of the store's.
 _CLOCK_SKEW_MS = 300_000
-
-_decode = msgspec.json.Decoder(Record).decode
 
 
 class ValkeyLedgerStream:
@@ -95,7 +92,7 @@ class ValkeyLedgerStream:
 
 def _records_of(entries: Iterable[Any]) -> list[Settled]:
     return [
-        Settled(int(name.partition(b"-")[0]) * 1000, _decode(text))
+        Settled(int(name.partition(b"-")[0]) * 1000, record_text.decode(text))
         for name, fields in entries
         for text in fields.values()
     ]
