@@ -200,7 +200,8 @@ class Admissions:
             identity = self._identify(request)
             key = await self._callers.authenticate(request.headers, query, family, identity)
             asker = await self._ask(key, identity, request, path, endpoint, family)
-            decision = await self._admit(asker, key, request, path, query, endpoint, family)
+            question, model = await self._read(asker, key, request, path, query, endpoint, family)
+            decision = await self._decide(asker, question, model)
         except (Refused, BadRequest, StoreUnavailable) as error:
             decision = _refusal_of(error, family)
             if isinstance(error, Late):
@@ -270,7 +271,7 @@ class Admissions:
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         return await self._early.find(key, request.headers, dialect, identity.customer_id)
 
-    async def _admit(
+    async def _read(
         self,
         asker: Asker,
         key: Key | None,
@@ -279,7 +280,11 @@ class Admissions:
         query: str,
         endpoint: Endpoint | None,
         family: Family,
-    ) -> Decision:
+    ) -> tuple[Question, str]:
+        """Return a request as its body was read, and the model that it names.
+
+        Raises BadRequest or Refused.
+        """
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         if coding := request.headers.get("content-encoding", ""):
             plain = await inflated(request.body, coding, self._terms.max_request_bytes, family)
@@ -296,7 +301,7 @@ class Admissions:
             )
         if values or customer_id != caller.customer_id:
             caller = await self._callers.find(key, customer_id, family, values)
-        name = self._choice.find_model(caller, endpoint, facts, dialect, family)
+        model = self._choice.find_model(caller, endpoint, facts, dialect, family)
         question = Question(
             caller,
             endpoint,
@@ -311,7 +316,7 @@ class Admissions:
             request.headers,
             request.left,
         )
-        return await self._decide(asker, question, name)
+        return question, model
 
     async def _decide(self, asker: Asker, question: Question, model: str) -> Decision:
         """Hold what the request may use, of the model that it names or of one that limits name

@@ -25,16 +25,9 @@ class CurrentAdmissions:
     """
 
     def __init__(self, first: Admissions) -> None:
-        self._now = first
+        self.replace(first)
 
     def replace(self, other: Admissions) -> None:
         """Let others decide from now on."""
-        self._now = other
-
-    def admit(self, request: Request) -> Coroutine[Any, Any, Decision]:
-        """Decide as `Admissions.admit` does."""
-        return self._now.admit(request)
-
-    def check_key(self, request: Request) -> Coroutine[Any, Any, Refusal | None]:
-        """Decide as `Admissions.check_key` does."""
-        return self._now.check_key(request)
+        self.admit = other.admit
+        self.check_key = other.check_key

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from msgspec import structs
 
@@ -102,9 +101,7 @@ class HoldWaits:
         self._lines: dict[_Place, _Line] = {}
         self._waiting = 0
 
-    def ask(
-        self, reservation: Reservation, left: Callable[[], bool]
-    ) -> Coroutine[Any, Any, Standing]:
+    def ask(self, reservation: Reservation, left: Callable[[], bool]) -> Awaitable[Standing]:
         """Ask the store, behind those who wait already where a limit says that calls wait.
 
         Returns its answer; raises what `Counters.reserve` raises.

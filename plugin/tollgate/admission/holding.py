@@ -108,7 +108,8 @@ class Holding:
             # The store may have been asked in time to hold, though it did not answer.
             self._undo(reservation)
             raise
-        self._known.note(accounts, standing, asked_us)
+        if standing.refused is not None:
+            self._known.note(accounts, standing, asked_us)
         return standing
 
     async def _ask_elsewhere(

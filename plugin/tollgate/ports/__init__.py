@@ -5,7 +5,7 @@ Adapters implement them; tests run each over memory and a real Valkey.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence, Set
+from collections.abc import Awaitable, Coroutine, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -51,7 +51,7 @@ class Counters(Protocol):
     that limits the call. Errors are core.errors.StoreUnavailable.
     """
 
-    def reserve(self, reservation: Reservation) -> Coroutine[Any, Any, Standing]:
+    def reserve(self, reservation: Reservation) -> Awaitable[Standing]:
         """Hold what every account asks for, or nothing.
 
         If nothing was held, the standing names the first account that refused, and which limit.

@@ -60,18 +60,28 @@ def _text(reservation: Reservation) -> str:
     ).decode()
 
 
-# The store takes it first, and the request's metadata a moment later. Each is of some kilobytes at
-# most.
+# What the store has taken and the request's metadata takes a moment later, by the identity of the
+# reservation, which is kept with it. Each is of some kilobytes at most; those of refused requests
+# are pushed out by later ones.
 _MOST_TEXTS = 256
-_texts: Memo[Reservation, str] = Memo(_text, lambda _: 1, most_bytes=_MOST_TEXTS)
-
+_texts: dict[int, tuple[Reservation, str]] = {}
 
 _NO_LEVELS = len("[]]")
 
 
+def encode_to_hold(reservation: Reservation) -> str:
+    """Return the reservation as JSON, for the store; encode() then need not make it again."""
+    text = _text(reservation)
+    _texts[id(reservation)] = reservation, text
+    if len(_texts) > _MOST_TEXTS:
+        del _texts[next(iter(_texts))]
+    return text
+
+
 def encode(reservation: Reservation, levels: tuple[int, ...] = ()) -> str:
-    """The reservation as JSON. `levels`: those of one that was told none."""
-    text = _texts.get(reservation)
+    """Return the reservation as JSON. `levels`: those of one that was told none."""
+    held = _texts.pop(id(reservation), None)
+    text = _text(reservation) if held is None else held[1]
     if not levels:
         return text
     # They are known once the store has the text, and stand last in it.

@@ -12,10 +12,11 @@ from tollgate.adapters.valkey.counters.batches import (
     MOST_CALLS,
     MOST_NUMBERS,
     QUIET_TURNS,
+    Answer,
     Batch,
     Batches,
-    Keyed,
 )
+from tollgate.adapters.valkey.counters.keyed import Keyed
 from tollgate.core.limits.accounts import Scope, ScopeKind
 
 PROXY = Scope(ScopeKind.PROXY, "proxy")
@@ -27,7 +28,7 @@ class Store:
 
     def __init__(self) -> None:
         self.runs: list[int] = []
-        self.batches = Batches(self._send)
+        self.batches = Batches(self._send, Answer)
 
     def call(self, count: int = 1, organization: str = "default") -> None:
         for _ in range(count):
@@ -36,7 +37,7 @@ class Store:
     def answer(self, organization: str = "default") -> None:
         self.batches.returned(organization)
 
-    def _send(self, organization: str, batch: Batch) -> None:
+    def _send(self, organization: str, batch: Batch[Answer]) -> None:
         self.runs.append(batch.size)
 
 
@@ -129,7 +130,7 @@ async def test_a_batch_names_each_key_of_its_callers_once_and_nobody_elses() -> 
     """
     first = Keyed.of("default", (requests(5, PROXY), parallel(1)))
     second = Keyed.of("default", (requests(5, PROXY), parallel(1, TEAM)))
-    together, alone = Batch(), Batch()
+    together, alone = Batch(Answer), Batch(Answer)
     for keyed in (first, second, first):
         together.add(keyed)
     alone.add(first)
@@ -144,7 +145,7 @@ async def test_each_call_says_where_its_caller_stands_among_limits_and_names() -
     """Limits of all callers come in one string, and so do names; a caller comes once."""
     first = Keyed.of("default", (requests(5, PROXY), parallel(1)))
     second = Keyed.of("default", (tokens(5, PROXY),))
-    batch = Batch()
+    batch = Batch(Answer)
     for keyed, numbers in ((first, (7,)), (second, (8, 9)), (first, (6,))):
         batch.add(keyed, *numbers, texts=("id",))
     limits, _, calls, *texts = batch.arguments()

@@ -19,7 +19,7 @@ from tollgate.adapters.valkey.cluster.placement import PlacePart, parts_of, spen
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe
 from tollgate.adapters.valkey.counters import scripts
-from tollgate.adapters.valkey.counters.batches import Answer, Batches, Keyed, has_slots
+from tollgate.adapters.valkey.counters.batches import Answer, Batches
 from tollgate.adapters.valkey.counters.counters import (
     NO_RESERVATION,
     ValkeyCounters,
@@ -30,6 +30,7 @@ from tollgate.adapters.valkey.counters.counters import (
     read_spend,
     stream_field,
 )
+from tollgate.adapters.valkey.counters.keyed import Keyed, has_slots
 from tollgate.adapters.valkey.counters.ledger import ValkeyLedger
 from tollgate.core.calls.reservation import Reservation, Settlement
 from tollgate.core.calls.usage import NO_USAGE, Certainty, Told, Usage
@@ -68,15 +69,20 @@ class ClusterCounters(ValkeyCounters):
     ) -> None:
         super().__init__(client, pipe, lease_us, ledger_us, now_us, clock)
         self._ledger = ValkeyLedger(client)
-        self._holding_guests = self._batches(scripts.RESERVE, lambda: lease_us, keys.guest_keys)
-        self._settling_guests = self._batches(scripts.SETTLE, self._oldest_ms, keys.guest_keys)
-        self._peeking_guests = self._batches(scripts.PEEK, lambda: 0, keys.guest_keys)
+        self._holding_own = self._batches(scripts.RESERVE, lambda: lease_us, Answer)
+        self._holding_guests = self._batches(
+            scripts.RESERVE, lambda: lease_us, Answer, keys.guest_keys
+        )
+        self._settling_guests = self._batches(
+            scripts.SETTLE, self._oldest_ms, Answer, keys.guest_keys
+        )
+        self._peeking_guests = self._batches(scripts.PEEK, lambda: 0, Answer, keys.guest_keys)
         self._limited_parts: dict[str, Memo[Accounts, tuple[PlacePart, ...]]] = {}
         self._charged_parts: dict[str, Memo[Accounts, tuple[PlacePart, ...]]] = {}
 
     async def reserve(self, reservation: Reservation) -> Standing:
         own, *others = await self._met_parts(reservation)
-        answer = await self._reserve_part(self._reserving, own, reservation)
+        answer = await self._reserve_part(self._holding_own, own, reservation)
         found = {own: answer}
         if answer.refused > 0:
             found |= await self._peek_parts(others)
@@ -207,7 +213,7 @@ class ClusterCounters(ValkeyCounters):
 
     async def _reserve_part(
         self,
-        batches: Batches,
+        batches: Batches[Answer],
         part: PlacePart,
         reservation: Reservation,
         held: dict[PlacePart, Answer] | None = None,

@@ -18,7 +18,7 @@ from collections import defaultdict
 from msgspec import Struct
 
 from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.counters.batches import Keyed
+from tollgate.adapters.valkey.counters.keyed import Keyed
 from tollgate.core.limits.accounts import Account, Accounts, Scope, ScopeKind, place_of
 from tollgate.core.limits.limit_parts import number_of
 

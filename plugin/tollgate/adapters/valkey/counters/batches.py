@@ -18,32 +18,16 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from tollgate.adapters.valkey import keys
-from tollgate.adapters.valkey.counters.layout import (
-    ANSWER,
-    kind_of,
-    name_of,
-)
-from tollgate.adapters.valkey.counters.states import Names, States
-from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.limits.accounts import (
-    MAX_EXACT,
-    Account,
-    Accounts,
-    HoldGroup,
-    Meter,
-    Period,
-    Standing,
-    hold_groups,
-)
-from tollgate.core.limits.bucket import units
-from tollgate.core.limits.limit import METERS, MeterRow
+from tollgate.adapters.valkey.counters.keyed import Keyed, Numbers
+from tollgate.adapters.valkey.counters.layout import ANSWER
+from tollgate.adapters.valkey.counters.states import States
+from tollgate.core.limits.accounts import Standing
 
 MOST_CALLS = 64
 """In one run: the store answers nobody else meanwhile."""
@@ -58,8 +42,6 @@ MOST_NUMBERS = 4096
 """Of a run's limits; a batch with more is full. Lua's stack takes 8,000 at once."""
 
 _ANSWER = struct.Struct(ANSWER)
-_COUNTED_AT_ONCE = {Meter.REQUESTS, Meter.CALLS}
-"""Meters of which a call is one, at once: it tells the script nothing of them."""
 
 
 class Answer(Struct, frozen=True):
@@ -83,109 +65,29 @@ class Answer(Struct, frozen=True):
         return self.states.standing(self.keyed.accounts, self.keyed.names, self.numbers)
 
 
-class CountedMeter(Struct, frozen=True):
-    """A meter of a caller's limits, of one group of them that hold alike."""
+T = TypeVar("T")
 
-    group: HoldGroup
-    row: MeterRow
-
-
-class _Numbers(Struct):
-    """The keys that a batch's callers name by number, from 1: of scopes, and of slots."""
-
-    scopes: dict[str, int]
-    slots: dict[str, int]
-
-    def add(self, named: Iterable[tuple[str, str]]) -> tuple[int, ...]:
-        """The numbers of a caller's keys in turn; of slots that it has none of, 0."""
-        scopes, slots = self.scopes, self.slots
-        numbers: list[int] = []
-        for scope, slot in named:
-            numbers.append(scopes.setdefault(scope, len(scopes) + 1))
-            numbers.append(slots.setdefault(slot, len(slots) + 1) if slot else 0)
-        return tuple(numbers)
+Told = Callable[[int, int, States, Keyed, Sequence[int]], T]
+"""Makes of an answer's parts what those who wait are told, as `Answer` does."""
 
 
-class Keyed(Struct, frozen=True):
-    """Accounts as the script takes them, and their keys: of the scope, and of its slots, empty
-    where calls at once are not limited.
+class Batch(Generic[T]):
+    """Calls of one operation, for one organization.
 
-    `names`: what the counters of its limits are called, account by account. `counted`: the meters
-    of its limits, in the order in which its calls tell them. `first`, `numbers`: what the keys come
-    to in a batch that this caller is the first of, as it mostly is.
+    `size`: how many came together. `full`: it takes no further call.
     """
 
-    accounts: Accounts
-    keys: tuple[tuple[str, str], ...]
-    limits: bytes
-    names: Names
-    counted: tuple[CountedMeter, ...]
-    first: _Numbers
-    numbers: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls,
-        organization: str,
-        accounts: Accounts,
-        key_of: Callable[[str, Account], str] = lambda place, each: keys.scope_key(
-            place, each.scope
-        ),
-    ) -> Keyed:
-        """The accounts of an organization's caller. `key_of`: the key of an account's scope."""
-        named = tuple(
-            (
-                key_of(organization, each),
-                keys.slots_key(organization, each.scope) if has_slots(each) else "",
-            )
-            for each in accounts
-        )
-        asked = {quota.hold_group for each in accounts for quota in each.limits}
-        counted = tuple(
-            CountedMeter(group, row)
-            for meter, row in METERS.items()
-            if meter not in _COUNTED_AT_ONCE
-            for group in hold_groups(meter)
-            if group in asked
-        )
-        limits = _limits(accounts, [each.group for each in counted])
-        first = _Numbers({}, {})
-        numbers = first.add(named)
-        names = tuple(tuple(map(name_of, each.limits)) for each in accounts)
-        return cls(accounts, named, limits, names, counted, first, numbers)
-
-    def estimates(self, reservation: Reservation) -> list[int]:
-        """Return what a call may use of each meter, and what of that is a guess of its output; of
-        limits that hold the worst case that, and -1.
-        """
-        found: list[int] = []
-        for each in self.counted:
-            row = each.row
-            if each.group.worst_case:
-                most = reservation.worst or reservation
-                found += row.estimated(most) + row.estimated_output(most), -1
-            else:
-                firm, output = row.estimated(reservation), row.estimated_output(reservation)
-                found += (firm, output) if reservation.guessed else (firm + output, 0)
-        return found
-
-    def used(self, reservation: Reservation, settlement: Settlement) -> list[int]:
-        """Return what a call used of each meter, as its limits count it."""
-        return [settlement.counted(each.group, reservation) for each in self.counted]
-
-
-class Batch:
-    """Calls of one operation, for one organization. `size`: how many came together."""
-
-    def __init__(self) -> None:
+    def __init__(self, told: Told[T]) -> None:
         self.size = 0
-        self._waiting: list[tuple[asyncio.Future[Answer], int]] = []
+        self.full = False
+        self._told = told
+        self._waiting: list[tuple[asyncio.Future[T], int]] = []
         self._calls: list[int] = []
         self._texts: list[bytes | str] = []
         self._limits: list[bytes] = []
         self._names: list[int] = []
         self._callers: list[tuple[Keyed, Sequence[int]]] = []
-        self._known = _Numbers({}, {})
+        self._known = Numbers({}, {})
         # By the identity of the accounts, which `_callers` keeps: the number of the caller, where
         # it stands among the limits, and where among the names.
         self._places: dict[int, tuple[int, int, int]] = {}
@@ -196,34 +98,33 @@ class Batch:
         keyed: Keyed,
         *numbers: int,
         texts: tuple[bytes | str, ...] = (),
-    ) -> asyncio.Future[Answer]:
+    ) -> asyncio.Future[T]:
         """Add one call: its numbers behind those of its caller, and its texts."""
         caller, *places = self._places.get(id(keyed.accounts)) or self._add_caller(keyed)
         self._calls += *places, *numbers
         self._texts += texts
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((future, caller))
         self.size += 1
+        if self.size >= MOST_CALLS:
+            self.full = True
         return future
 
     def _add_caller(self, keyed: Keyed) -> tuple[int, int, int]:
         if self._callers:
             numbers = self._known.add(keyed.keys)
         else:
-            self._known = _Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
+            self._known = Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
             numbers = keyed.numbers
         places = len(self._callers), self._limit_count + 1, len(self._names) + 1
         self._places[id(keyed.accounts)] = places
         self._callers.append((keyed, numbers))
         self._limits.append(keyed.limits)
         self._limit_count += len(keyed.limits) // 8
+        if self._limit_count >= MOST_NUMBERS:
+            self.full = True
         self._names += numbers
         return places
-
-    @property
-    def full(self) -> bool:
-        """Whether it takes no further call."""
-        return self.size >= MOST_CALLS or self._limit_count >= MOST_NUMBERS
 
     def keys(self) -> tuple[str, ...]:
         """The keys that its callers name by number: the scopes, then the slots."""
@@ -252,7 +153,7 @@ class Batch:
             self._waiting, _ANSWER.iter_unpack(answers), strict=True
         ):
             if not future.done():  # its caller was cancelled
-                future.set_result(Answer(refused, limit, states, *self._callers[caller]))
+                future.set_result(self._told(refused, limit, states, *self._callers[caller]))
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that nobody knows what became of it."""
@@ -261,21 +162,25 @@ class Batch:
                 future.set_exception(error)
 
 
-class Batches:
-    """One operation's batches, by organization. `send` takes the organization and the batch.
+class Batches(Generic[T]):
+    """One operation's batches, by organization. `send` takes the organization and the batch; `told`
+    makes what its callers are told.
 
     Whoever sends tells `returned` once for each batch, when its reply is there or never will be.
     """
 
-    def __init__(self, send: Callable[[str, Batch], None]) -> None:
+    def __init__(self, send: Callable[[str, Batch[T]], None], told: Told[T]) -> None:
         self._send = send
-        self._queues: dict[str, _Queue] = {}
+        self._told = told
+        self._queues: dict[str, _Queue[T]] = {}
 
-    def of(self, organization: str) -> Batch:
+    def of(self, organization: str) -> Batch[T]:
         """Find the batch to add the next call of an organization to."""
         queue = self._queues.get(organization)
         if queue is None:
-            queue = self._queues[organization] = _Queue(partial(self._send, organization))
+            queue = self._queues[organization] = _Queue(
+                partial(self._send, organization), self._told
+            )
         return queue.batch()
 
     def returned(self, organization: str) -> None:
@@ -283,27 +188,28 @@ class Batches:
         self._queues[organization].returned()
 
 
-class _Queue:
+class _Queue(Generic[T]):
     """One organization's calls of an operation that have not left."""
 
-    __slots__ = ("_at_store", "_batch", "_leaving", "_quiet_turns", "_seen", "_send")
+    __slots__ = ("_at_store", "_batch", "_leaving", "_quiet_turns", "_seen", "_send", "_told")
 
-    def __init__(self, send: Callable[[Batch], None]) -> None:
+    def __init__(self, send: Callable[[Batch[T]], None], told: Told[T]) -> None:
         self._send = send
-        self._batch: Batch | None = None
+        self._told = told
+        self._batch: Batch[T] | None = None
         self._at_store = 0
         self._leaving = False
         self._seen = 0
         self._quiet_turns = 0
 
-    def batch(self) -> Batch:
+    def batch(self) -> Batch[T]:
         """Find the batch that takes the next call; a full one leaves whatever is at the store."""
         batch = self._batch
         if batch is not None and batch.full:
             self._leave(batch)
             batch = None
         if batch is None:
-            batch = self._batch = Batch()
+            batch = self._batch = Batch(self._told)
             if not self._at_store:
                 self._leave_soon()
         return batch
@@ -337,58 +243,7 @@ class _Queue:
             self._quiet_turns += 1
         return self._quiet_turns >= QUIET_TURNS
 
-    def _leave(self, batch: Batch) -> None:
+    def _leave(self, batch: Batch[T]) -> None:
         self._batch = None
         self._at_store += 1
         self._send(batch)
-
-
-def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
-    """Return a caller's limits as counters.lua reads them.
-
-    `meters`: what its calls tell, by the limits that they tell it for.
-    """
-    numbers: list[int] = [len(accounts), len(meters)]
-    bounds: list[int] = []
-    before_bounds = 2 + sum(3 + 5 * len(each.limits) for each in accounts)
-
-    def behind(*more: int) -> int:
-        """How far behind the next numbers more of them stand."""
-        first = before_bounds + len(bounds)
-        bounds.extend(more)
-        return first - len(numbers)
-
-    def distance(period: Period, *more: int) -> int:
-        """How far behind the next numbers the bounds of a period stand, with more behind them; 0:
-        it never ends.
-        """
-        if period.end_us == 0:
-            return 0
-        return behind(period.previous_us, period.start_us, period.end_us, *more)
-
-    for account in accounts:
-        numbers += (
-            len(account.limits),
-            account.remember_ms or account.passing,
-            distance(account.period),
-        )
-        for quota in account.limits:
-            kind = kind_of(quota)
-            group = quota.hold_group
-            meter = meters.index(group) + 1 if group in meters else 0
-            if (share := quota.share) is not None:
-                extra = behind(units(quota.seconds), share.common, share.reserve, share.amount)
-            elif quota.seconds:
-                extra = units(quota.seconds)
-            elif quota.rollover is None:
-                extra = distance(quota.period)
-            else:
-                extra = distance(quota.period, quota.rollover, quota.amount)
-            amount = MAX_EXACT if quota.counts_on else quota.amount
-            numbers += (kind, meter, amount, name_of(quota), extra)
-    return struct.pack(f"<{before_bounds + len(bounds)}d", *numbers, *bounds)
-
-
-def has_slots(account: Account) -> bool:
-    """Whether calls in flight are limited."""
-    return any(each.meter is Meter.CALLS for each in account.limits)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from msgspec import structs
@@ -20,10 +20,12 @@ from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.connection.clock import StoreClock
 from tollgate.adapters.valkey.connection.pipe import Pipe, ReplyError, unavailable
 from tollgate.adapters.valkey.counters import scripts
-from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Keyed, has_slots
+from tollgate.adapters.valkey.counters.batches import Answer, Batch, Batches, Told
 from tollgate.adapters.valkey.counters.first_version import carry_over
+from tollgate.adapters.valkey.counters.keyed import Keyed, has_slots
 from tollgate.adapters.valkey.counters.layout import NO_STATE, read_state
 from tollgate.adapters.valkey.counters.scripts import Script
+from tollgate.adapters.valkey.counters.states import States
 from tollgate.background import Background
 from tollgate.core.calls import record_text
 from tollgate.core.calls import reservation_text as reservations
@@ -38,6 +40,8 @@ from tollgate.core.limits.accounts import (
 )
 from tollgate.core.limits.period import current
 from tollgate.core.memo import Memo
+
+T = TypeVar("T")
 
 NO_RESERVATION = -1
 _MAX_EXPIRED = 100
@@ -71,24 +75,30 @@ class ValkeyCounters:
         self._lease_us = lease_us
         self._ledger_us = ledger_us
         self._listed: set[str] = set()
-        self._reserving = self._batches(scripts.RESERVE, lambda: lease_us)
-        self._settling = self._batches(scripts.SETTLE, self._oldest_ms)
-        self._peeking = self._batches(scripts.PEEK, lambda: 0)
+        self._reserving = self._batches(scripts.RESERVE, lambda: lease_us, _standing)
+        self._settling = self._batches(scripts.SETTLE, self._oldest_ms, Answer)
+        self._peeking = self._batches(scripts.PEEK, lambda: 0, _standing)
         self._limited: dict[str, Memo[Accounts, Keyed]] = {}
         self._charged_of: dict[str, Memo[Accounts, Keyed]] = {}
         self._again = Background()
 
-    async def reserve(self, reservation: Reservation) -> Standing:
+    def reserve(self, reservation: Reservation) -> Awaitable[Standing]:
+        memo = self._limited.get(reservation.organization)
+        return self._reserve_first(reservation) if memo is None else self._hold(reservation, memo)
+
+    async def _reserve_first(self, reservation: Reservation) -> Standing:
+        """Hold the first call of an organization that this worker meets."""
         organization = reservation.organization
-        if organization not in self._listed:
-            await self._list(organization)
-            self._limited[organization] = Memo(
-                lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes
-            )
-        keyed = self._limited[organization].get(reservation.accounts)
-        texts = ordered_texts(reservation)
-        batch = self._reserving.of(organization)
-        return _standing(await batch.add(keyed, *keyed.estimates(reservation), texts=texts))
+        await self._list(organization)
+        memo = Memo(lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes)
+        return await self._hold(reservation, self._limited.setdefault(organization, memo))
+
+    def _hold(
+        self, reservation: Reservation, memo: Memo[Accounts, Keyed]
+    ) -> asyncio.Future[Standing]:
+        keyed, texts = memo.get(reservation.accounts), ordered_texts(reservation)
+        batch = self._reserving.of(reservation.organization)
+        return batch.add(keyed, *keyed.estimates(reservation), texts=texts)
 
     async def meet_store(self) -> None:
         """Carry over what an older version counted. Raises StoreUnavailable."""
@@ -123,7 +133,7 @@ class ValkeyCounters:
 
     async def settle(self, reservation: Reservation, settlement: Settlement) -> Standing | None:
         answer = await self._settle(reservation, settlement, tell=True)
-        return None if answer.refused == NO_RESERVATION else _standing(answer)
+        return None if answer.refused == NO_RESERVATION else answer.standing
 
     async def settle_all(self, calls: Sequence[tuple[Reservation, Settlement]]) -> list[bool]:
         settling = [
@@ -151,7 +161,7 @@ class ValkeyCounters:
         return await self._renew_in((*keys.organization_keys(organization), *slots), reservation.id)
 
     async def peek(self, organization: str, accounts: Accounts) -> Standing:
-        return _standing(await self._peeking.of(organization).add(Keyed.of(organization, accounts)))
+        return await self._peeking.of(organization).add(Keyed.of(organization, accounts))
 
     async def spend(self, organization: str, accounts: Accounts) -> list[Spend]:
         if not accounts:
@@ -255,11 +265,14 @@ class ValkeyCounters:
         self,
         script: Script,
         own: Callable[[], int],
+        told: Told[T],
         place_keys: Callable[[str], tuple[str, str]] = keys.organization_keys,
-    ) -> Batches:
-        """Make an operation's batches. `own`: the argument that is the operation's own."""
+    ) -> Batches[T]:
+        """Make an operation's batches. `own`: the argument that is the operation's own; `told`:
+        makes what callers are told.
+        """
 
-        def send(organization: str, batch: Batch) -> None:
+        def send(organization: str, batch: Batch[T]) -> None:
             names = (*place_keys(organization), *batch.keys())
             command = self._command(script, names, batch.scope_count, own(), *batch.arguments())
             began_s = perf_counter()
@@ -270,11 +283,11 @@ class ValkeyCounters:
 
             self._pipe.start(command, heard)
 
-        batches = Batches(send)
+        batches = Batches(send, told)
         return batches
 
     def _answered(
-        self, batch: Batch, script: Script, command: Command, began_s: float, reply: Any
+        self, batch: Batch[Any], script: Script, command: Command, began_s: float, reply: Any
     ) -> None:
         if not isinstance(reply, Exception):
             telemetry.store_answered(perf_counter() - began_s)
@@ -285,7 +298,7 @@ class ValkeyCounters:
         else:
             batch.fail(unavailable(reply))
 
-    async def _answer_again(self, batch: Batch, script: Script, command: Command) -> None:
+    async def _answer_again(self, batch: Batch[Any], script: Script, command: Command) -> None:
         try:
             batch.answer(await self._run(script, command))
         except StoreUnavailable as error:
@@ -312,7 +325,7 @@ class ValkeyCounters:
 
 def ordered_texts(reservation: Reservation) -> tuple[str, str, str]:
     """Return the texts of a call that is to be held, in the order of reserve.lua."""
-    text = reservations.encode(reservation)
+    text = reservations.encode_to_hold(reservation)
     return reservation.id, text, stream_field(reservation.stream_id)
 
 
@@ -352,14 +365,14 @@ def lease_end_us(stored: bytes) -> int:
     return end_us
 
 
-def _standing(answer: Answer) -> Standing:
-    standing = answer.standing
-    if answer.refused > 0:
+def _standing(
+    refused: int, limit: int, states: States, keyed: Keyed, numbers: Sequence[int]
+) -> Standing:
+    """Return where accounts stand, and what refused: its parts are those of an Answer."""
+    standing = states.standing(keyed.accounts, keyed.names, numbers)
+    if refused > 0:
         return structs.replace(
-            standing,
-            refused=answer.refused - 1,
-            by=abs(answer.limit) - 1,
-            only_held=answer.limit < 0,
+            standing, refused=refused - 1, by=abs(limit) - 1, only_held=limit < 0
         )
     return standing
 

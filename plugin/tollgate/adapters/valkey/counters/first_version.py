@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from tollgate.adapters.valkey.connection.pipe import Pipe
-from tollgate.adapters.valkey.counters.batches import Keyed
+from tollgate.adapters.valkey.counters.keyed import Keyed
 from tollgate.adapters.valkey.counters.layout import counter_name, state_struct
 from tollgate.adapters.valkey.keys import (
     FIRST_HOLDS,
