@@ -6,14 +6,23 @@ from math import ceil
 
 from msgspec import Struct
 
+from tollgate.core.calls.asked_pictures import AskedPictures
 from tollgate.core.calls.reservation import WorstCase
+from tollgate.core.errors import BadRequest
 from tollgate.core.limits.accounts import MAX_EXACT
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
+from tollgate.core.money.picture_rates import is_size_needed, picture_femtousd
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.body import Body, spoken_characters
 from tollgate.core.requests.dialects import Dialect, Measure
-from tollgate.core.requests.estimate import Estimate, InputEstimates, hidden_tokens, sound_seconds
+from tollgate.core.requests.estimate import (
+    Estimate,
+    InputEstimates,
+    asked_pictures,
+    hidden_tokens,
+    sound_seconds,
+)
 from tollgate.ports import SoundLength
 
 # No text has more tokens than bytes, and an estimate takes at most 5.5 bytes for a token
@@ -33,6 +42,7 @@ class WorstCases(Struct, frozen=True):
     characters: int
     audio_seconds: int
     price: Price | None
+    pictures_femtousd: int = 0
 
     def at(self, output_tokens: int) -> WorstCase:
         """Return the worst case where a choice writes at most so much."""
@@ -40,7 +50,11 @@ class WorstCases(Struct, frozen=True):
         cost = 1
         if self.price is not None:
             cost = self.price.worst_nanousd(
-                self.input_tokens, output, self.characters, self.audio_seconds
+                self.input_tokens,
+                output,
+                self.characters,
+                self.audio_seconds,
+                self.pictures_femtousd,
             )
         return WorstCase(self.input_tokens, output, min(max(1, cost), MAX_EXACT))
 
@@ -63,7 +77,10 @@ class Estimator:
     def estimate(
         self, raw: bytes, facts: Body, dialect: Dialect, deployment: Deployment, price: Price | None
     ) -> Estimate:
-        """Return what a request may use, never more than its model can produce."""
+        """Return what a request may use, never more than its model can produce.
+
+        Raises BadRequest if its price depends on something that it leaves out.
+        """
         prompt_tokens = facts.prompt_tokens
         if facts.tools:
             prompt_tokens += hidden_tokens(deployment)
@@ -75,12 +92,18 @@ class Estimator:
                 wanted = self._default_output_tokens
             most = self._output_limits.most(deployment)
             output_tokens = min(wanted, most) * min(facts.choices, MOST_CHOICES)
-        characters = audio_seconds = 0
+        characters = audio_seconds = pictures_femtousd = 0
+        pictures = None
         if dialect.measures is not Measure.NOTHING and price is not None:
             characters, audio_seconds = self._measure(raw, facts, dialect, price)
+            if price.pictures:
+                pictures = asked_pictures(facts, deployment)
+                pictures_femtousd = _femtousd(pictures, price, deployment)
         cost = 0
         if price is not None:
-            cost = price.hold_nanousd(input_tokens, output_tokens, characters, audio_seconds)
+            cost = price.hold_nanousd(
+                input_tokens, output_tokens, characters, audio_seconds, pictures_femtousd
+            )
         return Estimate(
             input_tokens,
             output_tokens,
@@ -90,6 +113,7 @@ class Estimator:
             facts.tools,
             characters,
             audio_seconds,
+            pictures,
         )
 
     def worst_cases(
@@ -114,6 +138,9 @@ class Estimator:
         input_tokens = min(bytes_of_prompt, _MOST_DENSITY * facts.prompt_tokens) + hidden
         most = self._output_limits.most(deployment) if dialect.has_output else 0
         wanted = facts.max_output_tokens
+        pictures_femtousd = 0
+        if found.pictures is not None and price is not None:
+            pictures_femtousd = _femtousd(found.pictures, price, deployment)
         return WorstCases(
             max(input_tokens, found.input_tokens),
             most if wanted is None else min(wanted, most),
@@ -121,6 +148,7 @@ class Estimator:
             found.characters,
             found.audio_seconds,
             price,
+            pictures_femtousd,
         )
 
     def _measure(self, raw: bytes, facts: Body, dialect: Dialect, price: Price) -> tuple[int, int]:
@@ -136,3 +164,17 @@ class Estimator:
             start, end = facts.file
             return 0, ceil(sound_seconds(self._sound_length(raw, start, end), end - start))
         return 0, 0
+
+
+def _femtousd(asked: AskedPictures, price: Price, deployment: Deployment) -> int:
+    """Return what the pictures of a request cost, in femto-dollars.
+
+    Raises BadRequest if that depends on their size, and nothing tells it.
+    """
+    if is_size_needed(price.pictures, asked):
+        raise BadRequest(
+            f"The model {deployment.model_name!r} is priced by the pixel: the field 'size' must be"
+            " there, as WIDTHxHEIGHT.",
+            param="size",
+        )
+    return asked.count * picture_femtousd(price.pictures, asked)

@@ -18,7 +18,7 @@ from tollgate.core.models.probe_model import LATE_PROBE_MODEL, is_probe
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.body import Body
 from tollgate.core.requests.catalog import Catalog, Serving
-from tollgate.core.requests.dialects import Dialect, Family
+from tollgate.core.requests.dialects import Dialect, Family, Measure
 from tollgate.core.requests.endpoints import Endpoint, Wire, paths_of, wires_of
 
 UnpricedModels = Literal["refuse", "free", "default_price"]
@@ -186,12 +186,23 @@ class ModelChoice:
         """Return whether the deployment or its provider has limits."""
         return deployment.id in self._policy.upstreams
 
-    def find_price(self, deployment: Deployment, caller: Caller) -> Price | None:
+    def find_price(self, deployment: Deployment, caller: Caller, dialect: Dialect) -> Price | None:
         """Return the price of a deployment; None if its calls cost nothing.
 
-        Raises BadRequest if it has none and a budget applies.
+        Raises BadRequest if it has none for calls of this API and a budget applies.
         """
         price = self._catalog.price(deployment.id, deployment.model_name)
+        if price is not None and price.by_picture and dialect.measures is not Measure.PICTURES:
+            if self._unpriced == "refuse" and self._policy.has_budget(
+                caller, deployment.model_name
+            ):
+                raise BadRequest(
+                    f"The model {deployment.model_name!r} is priced by the picture, and replies of"
+                    " this path do not tell how many they hold: a budget applies. Call it at a path"
+                    " for pictures, or give its deployment output_cost_per_token.",
+                    param="model",
+                )
+            price = None
         if price is not None or self._unpriced == "free":
             return price
         if self._unpriced == "default_price":
@@ -199,8 +210,8 @@ class ModelChoice:
         if self._policy.has_budget(caller, deployment.model_name):
             raise BadRequest(
                 f"The model {deployment.model_name!r} has no price, and a budget applies. Give its"
-                " deployment input_cost_per_token and output_cost_per_token, or set"
-                " tollgate.unpriced_models.",
+                " deployment input_cost_per_token and output_cost_per_token, or"
+                " output_cost_per_image if it draws, or set tollgate.unpriced_models.",
                 param="model",
             )
         return None

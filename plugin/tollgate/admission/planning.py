@@ -108,7 +108,7 @@ class Planner:
             )
         estimate, price = NOTHING, None
         if not dialect.free:
-            price = self._choice.find_price(deployment, caller)
+            price = self._choice.find_price(deployment, caller, dialect)
             estimate = self._estimator.estimate(question.raw, facts, dialect, deployment, price)
         now_us = self._clock.now_us()
         stream = facts.stream or dialect.always_streams
@@ -143,6 +143,7 @@ class Planner:
             tools=estimate.tools,
             characters=estimate.characters,
             audio_seconds=estimate.audio_seconds,
+            pictures=estimate.pictures,
         )
         unmetered = _unmetered(question, deployment, ask=hide_usage)
         return ServicePlan(deployment, reservation, unmetered, estimate, price)

@@ -20,7 +20,7 @@ from tollgate.core.answers.headers import COST, StandingHeaders, dollars
 from tollgate.core.calls.bill import NO_BILL
 from tollgate.core.calls.decision import Header
 from tollgate.core.calls.reservation import Reservation, Settlement
-from tollgate.core.calls.usage import NO_USAGE, Certainty, Counts, Usage
+from tollgate.core.calls.usage import NO_USAGE, Certainty, Usage
 from tollgate.core.errors import StoreUnavailable
 from tollgate.core.limits.accounts import MAX_EXACT, Standing
 from tollgate.core.memo import Bounded
@@ -33,6 +33,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import family_of_api
 from tollgate.core.requests.estimate import InputEstimates, Lacks
 from tollgate.core.usage.reading import Reading
+from tollgate.metering.measured_usage import drawn, measured, reports_any
 from tollgate.metering.unseen import OwnOutputs, UnseenOutput
 from tollgate.ports import Counters
 
@@ -201,15 +202,15 @@ class Metering:
     def settlement(self, ended: Ended) -> Settlement:
         """Return what a call costs, whose usage lacks nothing."""
         reservation = ended.reservation
-        price = (
-            self._catalog.price(reservation.deployment, reservation.model) or self._default_price
-        )
-        usage = _measured(ended.usage, ended.reservation)
+        price = self._catalog.price(reservation.deployment, reservation.model)
+        if price is None or (price.by_picture and reservation.pictures is None):
+            price = self._default_price
+        usage = measured(ended.usage, reservation, price)
         charged = NO_BILL
         if price is not None:
             find = self._catalog.price_of_model
             others = partial(find, ended.reservation.deployment) if usage.passes else None
-            charged = bill(usage, price, others)
+            charged = bill(usage, price, others, reservation.pictures)
         cost_nanousd, told = charged.cost_nanousd, False
         if usage.told_nanousd is not None and usage.certainty is not Certainty.NONE:
             told = self._catalog.trusts(ended.reservation.deployment)
@@ -309,22 +310,6 @@ class Metering:
             telemetry.told(provider, reservation.model, usage.told_nanousd, table_nanousd)
 
 
-def _measured(usage: Usage, reservation: Reservation) -> Usage:
-    """Return a usage completed by what was measured of the request, if the reply
-    did not report it.
-    """
-    characters, audio_seconds = reservation.characters, reservation.audio_seconds
-    if not (characters or audio_seconds) or usage.certainty is Certainty.NONE:
-        return usage
-    if characters and not usage.characters:
-        usage = replace(usage, characters=characters)
-    if audio_seconds and not usage.audio_seconds:
-        exact = usage.certainty is Certainty.EXACT
-        certainty = Certainty.ESTIMATED if exact else usage.certainty
-        usage = replace(usage, audio_seconds=audio_seconds, certainty=certainty)
-    return usage
-
-
 def used(
     reservation: Reservation,
     reading: Reading,
@@ -340,11 +325,13 @@ def used(
     estimated, a missing output as seen, up to `most_output_tokens`.
     """
     told, seen = reading.usage, reading.seen
+    if reservation.pictures is not None:
+        return drawn(reservation.pictures, reading, status, complete=complete)
     if told is not None and reading.input_told and reading.output_told:
         return told
     if told is None and status >= 400:
         return NO_USAGE
-    if complete and not seen.shown and (told is None or not _told_any(told)):
+    if complete and not seen.shown and (told is None or not reports_any(told)):
         return NO_USAGE
     input_tokens = told.input_tokens if told is not None else 0
     if not reading.input_told:
@@ -365,13 +352,6 @@ def used(
         return usage
     return replace(
         usage, output_image_tokens=seen.picture_tokens, output_audio_tokens=seen.sound_tokens
-    )
-
-
-def _told_any(usage: Usage) -> bool:
-    """Return whether a usage reports anything."""
-    return usage.told_nanousd not in (None, 0) or any(
-        getattr(usage, kind) for kind in Counts.__struct_fields__
     )
 
 

@@ -12,7 +12,12 @@ from tollgate.core.errors import BadRequest, SettingsError
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.makers import patterns_of_makers
 from tollgate.core.models.stream_usage import StreamUsage
-from tollgate.core.money.costs import Costs, OwnPrice, costs_of, find_cost_name, is_price
+from tollgate.core.money.costs import (
+    OwnPrice,
+    costs_of,
+    name_instead_of_zero,
+    picture_costs_of,
+)
 from tollgate.settings import provider_defaults as defaults
 from tollgate.settings.capacity import limits_of, weights_of
 from tollgate.settings.environment import Environment, variable_of
@@ -89,11 +94,8 @@ def deploy(
         found.deployments.append(deployment)
         if limits is not NO_LIMITS:
             found.limits[deployment.id] = shared.setdefault(number, deployment.id), limits
-        params, info = entry.litellm_params, entry.model_info
-        found.prices[deployment.id] = OwnPrice(
-            _own_costs(entry, found.notices),
-            info.base_model or params.base_model or _name_of_profile(params),
-        )
+        params = entry.litellm_params
+        found.prices[deployment.id] = _own_price(entry, found.notices)
         if not deployment.pass_credentials:
             _add_credential(found, deployment, params, environment)
     # Last: the variables of written keys are numbered by the entries of the file alone.
@@ -103,26 +105,24 @@ def deploy(
     return found
 
 
-def _own_costs(entry: ModelEntry, notices: list[str]) -> Costs:
-    """Return the prices of an entry.
+def _own_price(entry: ModelEntry, notices: list[str]) -> OwnPrice:
+    """Return the price of an entry as it states it.
 
-    Prices of zero beside one that is not served (of an image, of a second of video) mean that
-    calls are paid by that one. They are not taken: calls would be free.
+    Prices of zero beside one that is not served (of a second of video) mean that calls are paid by
+    that one. They are not taken: calls would be free.
     """
-    given = {**entry.model_info.extra, **entry.litellm_params.extra}
-    costs = costs_of(given)
-    others = [name for name, value in given.items() if value and _is_not_served(name)]
-    if not costs or any(costs.values()) or not others:
-        return costs
+    params, info = entry.litellm_params, entry.model_info
+    base_model = info.base_model or params.base_model or _name_of_profile(params)
+    given = {**info.extra, **params.extra}
+    pictures = picture_costs_of(given, info.mode)
+    instead = name_instead_of_zero(given)
+    if instead is None or pictures:
+        return OwnPrice(costs_of(given), base_model, pictures)
     notices.append(
-        f"model_list: {entry.model_name}: prices of zero are not taken beside {others[0]}, which is"
+        f"model_list: {entry.model_name}: prices of zero are not taken beside {instead}, which is"
         " not served: calls cost what the price table knows, else the model has no price"
     )
-    return {}
-
-
-def _is_not_served(name: str) -> bool:
-    return is_price(name) and find_cost_name(name) is None
+    return OwnPrice({}, base_model)
 
 
 def _name_of_profile(params: LitellmParams) -> str | None:

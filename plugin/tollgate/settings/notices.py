@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tollgate.core.callers.verified import SourceKind
 from tollgate.core.models.stream_usage import STREAM_OPTIONS
-from tollgate.core.money.costs import find_cost_name, is_price
+from tollgate.core.money.costs import is_price, is_served_price
 from tollgate.settings.entries.creation_settings import CREATION_PARAMS, team_budget
 from tollgate.settings.entries.dimension_settings import dimensions_of
 from tollgate.settings.entries.restricting import instead_of, restricts
@@ -207,7 +207,7 @@ def find_notices(file: SettingsFile) -> list[str]:
     lines = [line for name, value in file.others.items() for line in _unknown(name, value)]
     for section, where, extra in _sections(file):
         for name, value in extra.items():
-            served = section in ("litellm_params", "model_info") and find_cost_name(name)
+            served = section in ("litellm_params", "model_info") and is_served_price(name, extra)
             if not served and not restricts(section, name, value):
                 lines.append(f"{where}.{name}: {_ignored(section, name, value)}")
     lines += [line for entry in file.models for line in _of_model(entry)]
@@ -320,7 +320,7 @@ def _of_model(entry: ModelEntry) -> list[str]:
 
 def _beside(name: str) -> str:
     """Return what is said of an unread key beside litellm_params and model_info."""
-    if name in LitellmParams.model_fields or find_cost_name(name):
+    if name in LitellmParams.model_fields or is_served_price(name, {}):
         return "has no effect here: it belongs in litellm_params"
     return _NOT_SERVED
 

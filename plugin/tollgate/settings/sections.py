@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from tollgate.core.errors import cut
-from tollgate.core.money.costs import WRONG_COST, find_cost_name, find_wrong_costs
+from tollgate.core.money.costs import WRONG_COST, find_wrong_costs, is_served_price
 from tollgate.settings.environment import Environment, variable_of
 
 AWS_CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -62,7 +62,7 @@ def read_section(
             # Without the variable nobody has the key, which is no fault of a file that is only
             # checked.
             del present[name]
-        elif name not in _KEYS and (whole or name in names or find_cost_name(name)):
+        elif name not in _KEYS and (whole or name in names or is_served_price(name, {})):
             present[name] = look_up(value, f"{where}.{name}", environment, faults)
     try:
         section = kind.model_validate(present)

@@ -368,7 +368,7 @@ def test_prices_of_the_file_are_served_and_others_reported(tmp_path: Path) -> No
     params = {
         "input_cost_per_audio_token": 2e-05,
         "cache_read_input_token_cost_flex": "1e-7",
-        "input_cost_per_pixel": 1,
+        "output_cost_per_second": 1,
     }
     found = loaded(tmp_path, params, {"base_model": "azure/gpt-4o"})
     assert found.prices["gpt-4o"] == OwnPrice(
@@ -379,7 +379,7 @@ def test_prices_of_the_file_are_served_and_others_reported(tmp_path: Path) -> No
         "azure/gpt-4o",
     )
     assert found.notices == (
-        "model_list: gpt-4o: litellm_params.input_cost_per_pixel: not served by Tollgate:"
+        "model_list: gpt-4o: litellm_params.output_cost_per_second: not served by Tollgate:"
         " calls are charged without this price",
     )
 

@@ -310,11 +310,11 @@ def test_checks_that_are_not_made_are_told_as_such(tmp_path: Path) -> None:
     assert not about(read(tmp_path, ONE + "litellm_settings: {callbacks: [otel]}"), "calls pass")
 
 
-@pytest.mark.parametrize("name", ["input_cost_per_image", "output_cost_per_video_per_second"])
+@pytest.mark.parametrize("name", ["output_cost_per_second", "output_cost_per_video_per_second"])
 def test_zeros_beside_a_price_that_is_not_served_make_no_call_free(
     tmp_path: Path, name: str
 ) -> None:
-    """Public files pay images and seconds so, with zeros for tokens."""
+    """Public files pay seconds so, with zeros for tokens."""
     zeros = "input_cost_per_token: 0, output_cost_per_token: 0"
     paid = read(tmp_path, f"{MODEL}, model_info: {{{zeros}, {name}: 0.06}}}}]")
     assert "m" not in prices(paid)

@@ -137,7 +137,12 @@ class _HttpWording:
         return self._last[1]
 
     def _reader(self, asked: Request, admission: Admission, reservation: Reservation) -> str | None:
-        """Return the Envoy filter that reads the whole reply; None if there is none."""
+        """Return the Envoy filter that reads the whole reply; None if there is none.
+
+        None of them counts pictures.
+        """
+        if reservation.pictures is not None:
+            return None
         served = self._meter.deployment(reservation)
         return self._reaches[reservation.dialect].reader(
             admission.plain or asked.body,

@@ -7,11 +7,11 @@ from tollgate.adapters.prices.book import (
     keep_current,
     load_tables,
     price_table,
-    read_price_file,
 )
 from tollgate.adapters.prices.builtin import known_names
 from tollgate.adapters.prices.comparison import differences
 from tollgate.adapters.prices.layers import price_of_file
+from tollgate.adapters.prices.price_file import read_price_file
 
 __all__ = [
     "PriceBook",

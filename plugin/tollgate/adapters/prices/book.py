@@ -8,7 +8,6 @@ full minute, because some prices depend on the date or the time of day.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,12 +22,18 @@ from genai_prices.data_snapshot import get_snapshot
 from tollgate import shipped_tables, telemetry
 from tollgate.adapters.prices.builtin import listed, named_provider
 from tollgate.adapters.prices.layers import Layers
+from tollgate.adapters.prices.price_file import (
+    NO_PRICES,
+    PriceFile,
+    costs_in_file,
+    read_price_file,
+)
 from tollgate.core.errors import SettingsError
 from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
-from tollgate.core.models.model_names import parse_model_name, undated
+from tollgate.core.models.model_names import parse_model_name
 from tollgate.core.models.wildcards import is_wildcard
-from tollgate.core.money.costs import CostName, Costs, OwnPrice, costs_of
+from tollgate.core.money.costs import CostName, Costs, OwnPrice
 from tollgate.core.money.price_rows import PriceRow, rows_of
 from tollgate.core.money.pricing import Price
 from tollgate.core.requests.catalog import Catalog
@@ -62,7 +67,7 @@ class PriceBook:
         self._minute: datetime | None = None
         self._prices: Mapping[str, Price | None] = {}
         self._read_ns = 0
-        self._document: Mapping[str, Any] = {}
+        self._document = NO_PRICES
         # None stands for no price, which is kept as well.
         self._others: Bounded[tuple[str, str], tuple[Price | None]] = Bounded(_MOST_OTHERS_BYTES)
         self._read()
@@ -160,11 +165,9 @@ def price_table(
     `own`: the configuration's prices by deployment id; `document`: the price file.
     """
     now = now or datetime.now(UTC)
+    file = PriceFile.of(document or {})
     return _known(
-        {
-            each.id: _price_of(each, own.get(each.id, _NOTHING), now, document or {})
-            for each in deployments
-        }
+        {each.id: _price_of(each, own.get(each.id, _NOTHING), now, file) for each in deployments}
     )
 
 
@@ -177,36 +180,20 @@ def _minute_of(now: datetime) -> datetime:
     return now.replace(second=0, microsecond=0)
 
 
-def read_price_file(file: Path) -> Mapping[str, Any]:
-    """Read a price file in LiteLLM's form.
-
-    Raises SettingsError or OSError.
-    """
-    try:
-        document: Any = json.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
-    except ValueError as error:
-        raise SettingsError(f"the price file {file} is not valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise SettingsError(
-            f"the price file {file} must hold an object, from names of models to their prices"
-        )
-    return document
-
-
 def _price_of(
-    deployment: Deployment, own: OwnPrice, now: datetime, document: Mapping[str, Any]
+    deployment: Deployment, own: OwnPrice, now: datetime, file: PriceFile
 ) -> Price | None:
     provider, model = deployment.provider, deployment.model
     if own.base_model is not None:
         provider, model = named_provider(provider, own.base_model, now)
     layers = _listed(provider, model, deployment, now)
-    for name, costs in (
-        ("price_file", costs_in_file(document, deployment, own.base_model)),
-        ("file", own.costs),
+    for source, costs, pictures in (
+        ("price_file", *costs_in_file(file, deployment, own.base_model)),
+        ("file", own.costs, own.pictures),
     ):
-        if costs:
-            layers.put(name, costs)
-    if not layers.rows:
+        if costs or pictures:
+            layers.put(source, costs, pictures)
+    if not layers.known:
         return None
     return layers.price()
 
@@ -250,29 +237,3 @@ def _is_regional(deployment: Deployment, provider: str, zone: str) -> bool:
     # https://platform.openai.com/docs/guides/your-data: us.api.openai.com, eu.api.openai.com
     host = urlsplit(deployment.api_base).hostname or ""
     return host.endswith(".api.openai.com")
-
-
-def costs_in_file(
-    document: Mapping[str, Any], deployment: Deployment, base_model: str | None
-) -> Costs:
-    """Return the prices of a price file for a deployment. Raises SettingsError."""
-    bare = parse_model_name(deployment.model).bare
-    names = (
-        base_model,
-        f"{deployment.provider}/{deployment.model}",
-        deployment.model,
-        bare,
-        undated(bare),
-    )
-    for name in names:
-        entry = document.get(name) if name is not None else None
-        if not isinstance(entry, dict):
-            continue
-        owner = entry.get("litellm_provider", deployment.provider)
-        if "/" not in str(name) and name != base_model and owner != deployment.provider:
-            continue
-        try:
-            return costs_of(entry)
-        except ValueError as error:
-            raise SettingsError(f"the price file: {name}: {error}") from error
-    return {}

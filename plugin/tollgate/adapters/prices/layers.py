@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tollgate.core.money.costs import CostName, Costs
+from tollgate.core.money.picture_rates import PictureCosts, PictureKind, PictureRate
 from tollgate.core.money.price_rows import PriceRow
 from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 
@@ -34,6 +35,7 @@ TOKENS = frozenset(
     }
 )
 """Kinds that multipliers apply to; fees are the same everywhere."""
+_OUTPUTS = ("output", "output_image", "reasoning")
 _CACHES = ("cache_read", "cache_write_5m", "cache_write_1h", "cache_read_audio", "cache_read_image")
 
 
@@ -46,15 +48,26 @@ class Layers:
     rows: Rows = field(default_factory=dict)
     geographies: dict[str, Decimal] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()
+    pictures: dict[PictureKind, Decimal] = field(default_factory=dict)
 
-    def put(self, name: str, costs: Costs) -> None:
-        """Put a file's prices over these; with both input and output it is a complete price."""
+    @property
+    def known(self) -> bool:
+        """Return whether there is any price."""
+        return bool(self.rows or self.pictures)
+
+    def put(self, name: str, costs: Costs, pictures: PictureCosts | None = None) -> None:
+        """Put a file's prices over these; with both input and output it is a complete price.
+
+        Prices of pictures replace all others of pictures.
+        """
         whole = CostName("input") in costs and CostName("output") in costs
-        if whole or not self.rows:
+        if whole or not self.known or (pictures and not self.rows):
             self.source, self.as_of, self.rows = name, "", {}
-            self.geographies, self.unpriced = {}, ()
+            self.geographies, self.unpriced, self.pictures = {}, (), {}
         else:
             self.source = f"{name} over {self.source}"
+        if pictures:
+            self.pictures = dict(pictures)
         self.rows = _with_costs(self.rows, costs)
 
     def correct(self, rows: Iterable[PriceRow], *, regional: bool) -> None:
@@ -64,6 +77,9 @@ class Layers:
             self.rows = {}
         for row in reversed(rows):
             self._put_row(row)
+            if row.pictures:
+                self.pictures |= row.pictures
+                self._name(row)
         if not self.rows:
             return
         tiers: dict[str, Decimal] = {}
@@ -98,9 +114,7 @@ class Layers:
         if not (self.rows or tokens or "audio_second" in {name.kind for name in costs}):
             return  # a fee alone is no price
         if tokens:
-            names = (*self.source.split(", "), row.source) if self.source else (row.source,)
-            self.source = ", ".join(dict.fromkeys(names))
-            self.as_of = row.written
+            self._name(row)
         discounts = {place: _discounts(self.rows, place) for place in self.rows}
         self.rows = _with_costs(self.rows, costs)
         for place, (into, out) in discounts.items():
@@ -111,15 +125,34 @@ class Layers:
         for each in self.rows.values():
             each.update(row.bounds)
 
+    def _name(self, row: PriceRow) -> None:
+        """Name a row as a source of the price."""
+        names = (*self.source.split(", "), row.source) if self.source else (row.source,)
+        self.source = ", ".join(dict.fromkeys(names))
+        self.as_of = row.written
+
     def price(self) -> Price:
-        """Return the combined price."""
+        """Return the combined price.
+
+        Prices of pictures count only where no token of output has one: models that have both report
+        tokens.
+        """
+        rows = self.rows or {("", 0): {}}
+        by_token = any(row.get(kind) for row in rows.values() for kind in _OUTPUTS)
+        pictures = (
+            ()
+            if by_token
+            else tuple(PictureRate(kind, femto(dollars)) for kind, dollars in self.pictures.items())
+        )
         geographies = {
             name: _price(
-                self.source, {place: multiplied(row, times) for place, row in self.rows.items()}
+                self.source,
+                {place: multiplied(row, times) for place, row in rows.items()},
+                pictures=pictures,
             )
             for name, times in self.geographies.items()
         }
-        return _price(self.source, self.rows, geographies, self.as_of, self.unpriced)
+        return _price(self.source, rows, geographies, self.as_of, self.unpriced, pictures)
 
 
 def price_of_file(input_cost: Decimal, output_cost: Decimal, source: str) -> Price:
@@ -186,6 +219,7 @@ def _price(
     geographies: Mapping[str, Price] | None = None,
     as_of: str = "",
     unpriced: tuple[str, ...] = (),
+    pictures: tuple[PictureRate, ...] = (),
 ) -> Price:
     tiers: dict[str, tuple[Rates, ...]] = {}
     for service_tier, above in sorted(rows):
@@ -193,7 +227,7 @@ def _price(
             *tiers.get(service_tier, ()),
             _rates(rows[service_tier, above], above),
         )
-    return Price(source, tiers.pop(""), tiers, geographies or {}, as_of, unpriced)
+    return Price(source, tiers.pop(""), tiers, geographies or {}, as_of, unpriced, pictures)
 
 
 def _rates(row: Row, above: int) -> Rates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,8 @@ from tollgate.adapters.valkey.connection.address import StoreAddress
 from tollgate.core.errors import SettingsError
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.wildcards import is_wildcard
-from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
+from tollgate.core.money.picture_rates import PictureRate
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price
 from tollgate.core.requests.endpoints import Wire, metered_apis, wires_of
 from tollgate.core.usage.reach import left_to_ext_proc, reach_of
 from tollgate.gateway.exposure import warnings
@@ -55,13 +56,13 @@ def compare_prices(settings: Settings, file: Path) -> list[str]:
     Raises SettingsError.
     """
     try:
-        document = read_price_file(file)
+        theirs = read_price_file(file)
     except OSError as error:
         raise SettingsError(f"cannot read the price file {file}: {error.strerror}") from error
     prices = PriceBook(settings.deployments, settings.prices, settings.tollgate.price_file).at(
         datetime.now(UTC)
     )
-    found = list(differences(settings.entries, prices, settings.prices, document))
+    found = list(differences(settings.entries, prices, settings.prices, theirs))
     if not found:
         return [f"no price differs by more than 5 % from {file}"]
     rows = [
@@ -108,15 +109,17 @@ def _key(settings: Settings, environment: Mapping[str, str], model: Deployment) 
 def _price(settings: Settings, price: Price | None) -> str:
     if price is None:
         return f"no price: {settings.tollgate.unpriced_models}"
-    first = price.tiers[0]
     tiers = f", {len(price.tiers)} tiers" if len(price.tiers) > 1 else ""
     as_of = f", {price.as_of}" if price.as_of else ""
     doubt = f"; charged too roughly: {', '.join(price.unpriced)}" if price.unpriced else ""
-    return f"{_units(first)} ({price.source}{as_of}{tiers}){doubt}"
+    return f"{_units(price)} ({price.source}{as_of}{tiers}){doubt}"
 
 
-def _units(rates: Rates) -> str:
+def _units(price: Price) -> str:
     """Return the units by which a model is priced, with what they cost."""
+    rates = price.tiers[0]
+    if price.by_picture:
+        return _pictures(price.pictures)
     if rates.audio_second is not None and not (rates.input or rates.output):
         return f"${_dollars(rates.audio_second * 60)} a minute of sound"
     if rates.character and not (rates.input or rates.output):
@@ -126,6 +129,22 @@ def _units(rates: Rates) -> str:
     return f"${_per_million(rates.input)} in, ${_per_million(rates.output)} out per million tokens"
 
 
+def _pictures(rates: Sequence[PictureRate]) -> str:
+    """Return what pictures cost: each kind, the cheapest first."""
+    several = sorted(rates, key=lambda each: each.femtousd)
+    by_size = [
+        f"${_per_million(each.femtousd)} a million pixels{_of(each)}"
+        if each.kind.by_pixel
+        else f"${_dollars(each.femtousd)} a picture{_of(each)}"
+        for each in several
+    ]
+    return ", ".join(by_size)
+
+
+def _of(rate: PictureRate) -> str:
+    return f" ({rate.kind})" if str(rate.kind) else ""
+
+
 def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
     """Return the parts of replies that would be reported as unpriced, by model."""
     rows = [
@@ -133,6 +152,7 @@ def _missing(settings: Settings, prices: Mapping[str, Price]) -> list[str]:
         for each in settings.entries
         if (price := prices.get(each.id)) is not None
         and not price.free
+        and not price.by_picture
         and (lacking := [name for name in _MEDIA if getattr(price.tiers[0], name) is None])
     ]
     if not rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from tollgate.core.calls.asked_pictures import AskedPictures
 from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.usage import Certainty, Usage
 from tollgate.core.limits.accounts import Accounts, HoldGroup, Meter, Quota
@@ -31,9 +32,9 @@ class Reservation(Struct, frozen=True, array_like=True):
 
     Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its
     output is a configured default.
-    `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound:
-    where the model is priced by them. `stream_id` is Envoy's name for the request: should the
-    client leave before Envoy has our answer, the access log knows only that.
+    `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound,
+    `pictures` to draw: where the model is priced by them. `stream_id` is Envoy's name for the
+    request: should the client leave before Envoy has our answer, the access log knows only that.
 
     `worst`: the worst case, where a limit is strict. `shadow` names the limits in shadow mode that
     the call did not fit; `instead_of` is the model that was asked for, where a limit lets another
@@ -62,6 +63,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     instead_of: str = ""
     worst: WorstCase | None = None
     traceparent: str = ""
+    pictures: AskedPictures | None = None
     levels: tuple[int, ...] = ()
 
     def asked(self, quota: Quota) -> int:

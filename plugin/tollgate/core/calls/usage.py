@@ -45,6 +45,7 @@ class Counts(Struct, frozen=True, gc=False):
     - `audio_seconds`: seconds of sound that were heard, rounded up.
     - `pages`: pages of documents that were read.
     - `characters`: text that was spoken, counted from the request.
+    - `output_images`: pictures that were drawn, where the model is priced by them.
     """
 
     input_tokens: int = 0
@@ -71,6 +72,7 @@ class Counts(Struct, frozen=True, gc=False):
     image_calls: int = 0
     pages: int = 0
     characters: int = 0
+    output_images: int = 0
 
     @property
     def total_tokens(self) -> int:

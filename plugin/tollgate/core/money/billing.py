@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tollgate.core.calls.asked_pictures import AskedPictures
 from tollgate.core.calls.bill import Bill, Line
 from tollgate.core.calls.usage import Certainty, Counts, Pass, Usage
+from tollgate.core.money.picture_rates import picture_femtousd
 from tollgate.core.money.pricing import Price, Rates
 
 FindPrice = Callable[[str], Price | None]
@@ -51,10 +53,16 @@ _Charge = tuple[str, int, int]
 """Kind, units, and femto-dollars per unit."""
 
 
-def bill(usage: Usage, price: Price, find_price: FindPrice | None = None) -> Bill:
+def bill(
+    usage: Usage,
+    price: Price,
+    find_price: FindPrice | None = None,
+    asked: AskedPictures | None = None,
+) -> Bill:
     """Return the bill of a call, line by line.
 
-    `find_price` prices passes that other models ran.
+    `find_price` prices passes that other models ran. `asked`: the pictures that the request asked
+    for, where the model is priced by them.
     """
     # No usage, no charge: a missing price does not matter then.
     if usage.certainty is Certainty.NONE:
@@ -77,6 +85,9 @@ def bill(usage: Usage, price: Price, find_price: FindPrice | None = None) -> Bil
         _charge(usage, rates, charges, unpriced, tokens=not usage.provisioned)
     if rates.request:
         charges.append(("request", 1, rates.request))
+    if usage.output_images and price.pictures:
+        drawn = asked or AskedPictures(usage.output_images)
+        charges.append(("image", usage.output_images, picture_femtousd(price.pictures, drawn)))
     return Bill(
         price.source,
         rates.above_input_tokens,

@@ -10,6 +10,7 @@ from fnmatch import translate
 from typing import Any
 
 from tollgate.core.models.model_names import ModelName
+from tollgate.core.money.picture_rates import PictureCosts, PictureKind, parse_picture_kind
 
 _UNITS = {"per_million": 10**6, "per_thousand": 10**3, "per_unit": 1}
 _BOUNDS = ("least_searches", "most_searches", "least_audio_seconds")
@@ -28,6 +29,7 @@ class PriceRow:
     - `as_text`: kinds of tokens that cost what text does.
     - `tuned`: the row is for fine-tuned models only.
     - `replaces`: nothing of the built-in row is kept.
+    - `pictures`: dollars of drawn pictures.
     """
 
     providers: frozenset[str]
@@ -41,6 +43,7 @@ class PriceRow:
     as_text: tuple[str, ...] = ()
     tuned: bool = False
     replaces: bool = False
+    pictures: PictureCosts = field(default_factory=dict)
     source: str = ""
     written: str = ""
 
@@ -83,9 +86,17 @@ def _parse(row: Mapping[str, Any]) -> PriceRow:
         as_text=tuple(row.get("as_text", ())),
         tuned=row.get("tuned", False),
         replaces=row.get("replaces", False),
+        pictures={_kind(name): _decimal(usd) for name, usd in row.get("pictures", {}).items()},
         source=row["source"],
         written=str(row["written"]),
     )
+
+
+def _kind(name: str) -> PictureKind:
+    kind = parse_picture_kind(name.split("/") if name else ())
+    if kind is None:
+        raise ValueError(f"{name!r} stands for no pictures")
+    return kind
 
 
 def _decimal(value: object) -> Decimal:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from tollgate.core.calls.bill import FEMTO_PER_DOLLAR, FEMTO_PER_NANO, nanousd
+from tollgate.core.money.picture_rates import PictureRate
 
 __all__ = ["FEMTO_PER_DOLLAR", "FEMTO_PER_NANO", "Price", "Rates"]
 
@@ -98,6 +99,7 @@ class Price:
     - `service_tiers`: prices of tiers that have their own (flex, priority, ...).
     - `geographies`: complete prices by where a call ran, if that changes them.
     - `unpriced`: what makes every call of this model cost something the table does not cover.
+    - `pictures`: what drawn pictures cost, where no token of output does.
     """
 
     source: str
@@ -106,6 +108,9 @@ class Price:
     geographies: Mapping[str, Price] = field(default_factory=dict)
     as_of: str = ""
     unpriced: tuple[str, ...] = ()
+    pictures: tuple[PictureRate, ...] = ()
+    by_picture: bool = field(init=False)
+    """Whether calls are paid by the pictures that they draw."""
     free: bool = field(init=False)
     """Whether every rate is zero; budgets do not apply to such a model.
 
@@ -113,11 +118,13 @@ class Price:
     """
 
     def __post_init__(self) -> None:
-        """Derive `free` from the rates."""
+        """Derive `free` and `by_picture` from the rates."""
         free = all(
             rates.free for tiers in (self.tiers, *self.service_tiers.values()) for rates in tiers
         )
-        object.__setattr__(self, "free", free)
+        by_picture = any(each.femtousd for each in self.pictures)
+        object.__setattr__(self, "by_picture", by_picture)
+        object.__setattr__(self, "free", free and not by_picture)
 
     def rates(self, input_tokens: int, service_tier: str = "") -> Rates:
         """Return the rates of a call with this much input.
@@ -132,10 +139,17 @@ class Price:
         return tiers[0]
 
     def worst_nanousd(
-        self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        characters: int = 0,
+        audio_seconds: int = 0,
+        pictures_femtousd: int = 0,
     ) -> int:
         """Return what a call of this size costs at the highest rates that it may meet, in
         nano-dollars: of every tier, service tier and geography. Fees of tools are not included.
+
+        `pictures_femtousd`: what the pictures cost, which no tier changes.
         """
         prices = (self, *self.geographies.values())
         several = [tiers for each in prices for tiers in (each.tiers, *each.service_tiers.values())]
@@ -153,16 +167,23 @@ class Price:
                 + characters * each.character
                 + max(audio_seconds, each.least_audio_seconds) * (each.audio_second or 0)
                 + max(each.least_searches, each.most_searches) * (each.search or 0)
+                + pictures_femtousd
             )
             for each in rates
         )
 
     def hold_nanousd(
-        self, input_tokens: int, output_tokens: int, characters: int = 0, audio_seconds: int = 0
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        characters: int = 0,
+        audio_seconds: int = 0,
+        pictures_femtousd: int = 0,
     ) -> int:
         """Return the most that a call of this size may cost, for the hold, in nano-dollars."""
         rates = self.rates(input_tokens)
         femtousd = input_tokens * rates.input + output_tokens * rates.hold_output + rates.request
+        femtousd += pictures_femtousd
         if characters:
             femtousd += characters * rates.character
         if audio_seconds:

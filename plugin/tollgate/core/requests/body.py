@@ -8,6 +8,8 @@ splices bytes instead.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -28,6 +30,9 @@ _SHORTEST_LIST = len("null")
 _decode = msgspec.json.Decoder().decode
 
 
+NOTHING_MEASURED: Mapping[Place, Any] = MappingProxyType({})
+
+
 class Body(msgspec.Struct, frozen=True):
     """The fields of a body that admission reads, and the spans of its top-level values.
 
@@ -38,6 +43,7 @@ class Body(msgspec.Struct, frozen=True):
       none, or sets a negative one; `endless` then names the field.
     - `form`: values are written as plain text, not as JSON.
     - `file`: the span of an uploaded file.
+    - `measured`: what the price may depend on besides tokens, by its place; numbers and texts.
     - `mistyped`: the content type says that it is a form, as `curl -d` does by default; it is JSON.
     """
 
@@ -55,6 +61,7 @@ class Body(msgspec.Struct, frozen=True):
     tools: bool = False
     file: Span | None = None
     mistyped: bool = False
+    measured: Mapping[Place, Any] = NOTHING_MEASURED
 
     @property
     def conversation(self) -> Span:
@@ -102,6 +109,9 @@ def _read(raw: bytes, places: Places) -> Body:
         spans=spans,
         endless=endless,
         tools=tools,
+        measured={name: values[name] for name in places.measured if name in values}
+        if places.measured
+        else NOTHING_MEASURED,
     )
 
 

@@ -57,6 +57,7 @@ class Places:
     - `least_limit`: the lowest valid output limit; a negative one means "unlimited" on servers that
       document it so.
     - `deferred`: a member that postpones the answer to another call.
+    - `measured`: what the price of a call may depend on besides tokens.
     - `names`: every name that is read. `values`: names at the top level. `inner`: for each nested
       object its name, the names read from it, and the place of each.
     """
@@ -68,6 +69,7 @@ class Places:
     streams: bool = False
     least_limit: int = 0
     deferred: tuple[Place, ...] = ()
+    measured: tuple[Place, ...] = ()
     names: Names = field(init=False)
     values: tuple[str, ...] = field(init=False)
     inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
@@ -81,6 +83,7 @@ class Places:
             *self.choices,
             *self.customer,
             *self.deferred,
+            *self.measured,
         )
         inner: dict[str, dict[str, Place]] = {}
         for place in read:
@@ -106,6 +109,7 @@ class Measure(StrEnum):
     NOTHING = ""
     CHARACTERS = "characters"  # characters of text to speak
     SOUND = "sound"  # seconds of an uploaded file
+    PICTURES = "pictures"  # pictures to draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,10 @@ OPENAI = Places(
 _RESPONSES = replace(OPENAI, deferred=("background",))
 # https://docs.mistral.ai/capabilities/code_generation
 _FIM = replace(OPENAI, prompt=("prompt", "suffix"))
+# https://platform.openai.com/docs/api-reference/images/create; `width`, `height` and `steps` at
+# https://docs.together.ai/reference/post-images-generations, `resolution` at
+# https://docs.x.ai/docs/guides/image-generations
+_IMAGES = replace(OPENAI, measured=("size", "quality", "resolution", "width", "height", "steps"))
 # https://docs.mistral.ai/api/endpoint/ocr
 _OCR = replace(OPENAI, prompt=("document", "document_annotation_format"))
 # https://docs.anthropic.com/en/api/complete
@@ -205,7 +213,12 @@ _INTERACTIONS = Places(
     deferred=("background",),
 )
 # https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api
-_PREDICT = Places(prompt=("instances",))
+# and https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-api
+_PREDICT = Places(
+    prompt=("instances",),
+    choices=("parameters.sampleCount",),
+    measured=("parameters.sampleCount",),
+)
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
 _CONVERSE = Places(
     prompt=("messages", "system", "toolConfig"), output_limits=("inferenceConfig.maxTokens",)
@@ -223,8 +236,20 @@ _INVOKE = Places(
         "inferenceConfig.maxTokens",
         "inferenceConfig.max_new_tokens",
     ),
-    choices=("n", "num_generations"),
+    # https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-image.html and
+    # model-parameters-diffusion-1-0-text-image.html: models that draw
+    choices=("n", "num_generations", "imageGenerationConfig.numberOfImages", "samples"),
     customer=customers.PLACES,
+    measured=(
+        "taskType",
+        "imageGenerationConfig.quality",
+        "imageGenerationConfig.width",
+        "imageGenerationConfig.height",
+        "text_prompts",
+        "width",
+        "height",
+        "steps",
+    ),
 )
 # https://docs.cohere.com/reference/chat
 _COHERE = Places(
@@ -258,7 +283,7 @@ OPENAI_EMBEDDINGS = Dialect("openai.embeddings", OPENAI, has_output=False)
 OPENAI_FIM = Dialect("openai.chat", _FIM)
 OPENAI_RESPONSES = Dialect("openai.responses", _RESPONSES)
 OPENAI_COUNT_TOKENS = Dialect("openai.count_tokens", OPENAI, has_output=False, free=True)
-OPENAI_IMAGES = Dialect("openai.images", OPENAI, form=True)
+OPENAI_IMAGES = Dialect("openai.images", _IMAGES, form=True, measures=Measure.PICTURES)
 OPENAI_TRANSCRIPTION = Dialect("openai.transcription", OPENAI, form=True, measures=Measure.SOUND)
 OPENAI_SPEECH = Dialect("openai.speech", OPENAI, measures=Measure.CHARACTERS)
 OPENAI_OCR = Dialect("openai.ocr", _OCR, has_output=False)
@@ -279,10 +304,10 @@ GEMINI_INTERACTIONS = Dialect("gemini.interactions", _INTERACTIONS)
 # https://docs.cloud.google.com/vertex-ai/generative-ai/docs/partner-models/mistral
 VERTEX_CHAT = Dialect("openai.chat", OPENAI)
 VERTEX_CHAT_STREAM = Dialect("openai.chat", OPENAI, always_streams=True)
-VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False)
+VERTEX_PREDICT = Dialect("vertex.predict", _PREDICT, has_output=False, measures=Measure.PICTURES)
 BEDROCK_CONVERSE = Dialect("bedrock.converse", _CONVERSE)
 BEDROCK_CONVERSE_STREAM = Dialect("bedrock.converse_stream", _CONVERSE, always_streams=True)
-BEDROCK_INVOKE = Dialect("bedrock.invoke", _INVOKE)
+BEDROCK_INVOKE = Dialect("bedrock.invoke", _INVOKE, measures=Measure.PICTURES)
 BEDROCK_INVOKE_STREAM = Dialect("bedrock.invoke_stream", _INVOKE, always_streams=True)
 BEDROCK_COUNT_TOKENS = Dialect("bedrock.count_tokens", Places(), has_output=False, free=True)
 COHERE_CHAT = Dialect("cohere.chat", _COHERE)

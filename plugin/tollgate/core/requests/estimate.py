@@ -6,14 +6,19 @@ each model's replies teach, with and without tools apart. It is a hint in one wo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from math import ceil
+from typing import Any
 
 from msgspec import Struct
 
+from tollgate.core.calls.asked_pictures import AskedPictures
 from tollgate.core.memo import Bounded
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.model_names import parse_model_name
+from tollgate.core.models.output_limits import MOST_CHOICES
+from tollgate.core.requests.body import Body
 
 _LEAST_RATIO, _MOST_RATIO = 0.4, 2.5
 _LEAST_WEIGHT = 0.05
@@ -29,8 +34,8 @@ class Estimate(Struct, frozen=True, gc=False):
     - `guessed`: the request sets no output limit, so the output is a configured default.
     - `money`: the request may cost money.
     - `tools`: it defines tools.
-    - `characters`: text to speak. `audio_seconds`: uploaded sound. Both only where the model is
-      priced by them.
+    - `characters`: text to speak. `audio_seconds`: uploaded sound. `pictures`: to draw. Each only
+      where the model is priced by it.
     """
 
     input_tokens: int
@@ -41,6 +46,7 @@ class Estimate(Struct, frozen=True, gc=False):
     tools: bool = False
     characters: int = 0
     audio_seconds: int = 0
+    pictures: AskedPictures | None = None
 
 
 NOTHING = Estimate(0, 0, 0, guessed=False, money=False)
@@ -75,6 +81,69 @@ def sound_seconds(told: float | None, size: int) -> int:
             return ceil(size / _BYTES_A_SECOND)
         return _SECONDS_UNKNOWN
     return ceil(max(told, size / _MOST_BYTES_A_SECOND))
+
+
+_LONGEST_WORD = 40
+_SAMPLE_COUNT = "parameters.sampleCount"
+# What Imagen draws unasked, which is also the most:
+# https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-api
+_SAMPLES_UNASKED = 4
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-image.html and
+# https://docs.aws.amazon.com/nova/latest/userguide/image-gen-req-resp-structure.html
+_AMAZON_QUALITY, _AMAZON_SIDE = "standard", 1024
+_DRAWS_TEXT = "TEXT_IMAGE"
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-diffusion-1-0-text-image.html
+_STABLE_STEPS = 30
+# https://platform.openai.com/docs/api-reference/images/create: of dall-e-2 and dall-e-3
+_DALL_E = "dall-e"
+_DALL_E_QUALITY, _DALL_E_SIZE = "standard", "1024x1024"
+
+
+def asked_pictures(body: Body, deployment: Deployment) -> AskedPictures:
+    """Return the pictures that a request asks for.
+
+    What it leaves out is its API's documented default, else not known.
+    """
+    told = body.measured
+    count = min(body.choices, MOST_CHOICES)
+    if "taskType" in told:
+        return _amazon(count, told)
+    if deployment.provider in ("vertex_ai", "gemini"):
+        return AskedPictures(count if _SAMPLE_COUNT in told else _SAMPLES_UNASKED)
+    size = _word(told.get("size")) or _sides(told.get("width"), told.get("height"))
+    quality, steps = _word(told.get("quality")), told.get("steps")
+    if "text_prompts" in told and steps is None:
+        steps = _STABLE_STEPS
+    if parse_model_name(deployment.known_as).bare.startswith(_DALL_E):
+        quality, size = quality or _DALL_E_QUALITY, size or _DALL_E_SIZE
+    return AskedPictures(count, quality, size or _word(told.get("resolution")), _whole(steps) or 0)
+
+
+def _amazon(count: int, told: Mapping[str, Any]) -> AskedPictures:
+    config = "imageGenerationConfig"
+    width, height = told.get(f"{config}.width"), told.get(f"{config}.height")
+    if told["taskType"] == _DRAWS_TEXT or width is not None or height is not None:
+        width = _AMAZON_SIDE if width is None else width
+        height = _AMAZON_SIDE if height is None else height
+    quality = _word(told.get(f"{config}.quality")) or _AMAZON_QUALITY
+    return AskedPictures(count, quality, _sides(width, height))
+
+
+def _word(value: object) -> str:
+    """Return a text as prices name it; empty where it leaves the choice to the provider."""
+    if not isinstance(value, str):
+        return ""
+    word = value.strip().lower()[:_LONGEST_WORD]
+    return "" if word == "auto" else word
+
+
+def _sides(width: object, height: object) -> str:
+    across, down = _whole(width), _whole(height)
+    return "" if across is None or down is None else f"{across}x{down}"
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and 0 < value < 100_000 else None
 
 
 class InputEstimates:

@@ -17,13 +17,14 @@ from tollgate.core.requests.json_members import Names, Span
 from tollgate.core.requests.media_type import check_charset, parameters_of
 from tollgate.core.requests.prompt_size import tokens_of
 
-FIELDS = ("model", "prompt", "n", "stream", "user", "safety_identifier")
+FIELDS = ("model", "prompt", "n", "stream", "user", "safety_identifier", "size", "quality")
 """The form fields that are read."""
 
 NAMES = Names(FIELDS)
 """The same names, prepared for comparison with others."""
 _UPLOAD = "file"
 _CUSTOMERS = ("user", "safety_identifier")
+_MEASURED = ("size", "quality")
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 # Allowed transfer encodings, all meaning "none". Go's reader would decode quoted-printable.
@@ -74,6 +75,7 @@ def read_form(raw: bytes, boundary: str | None) -> Body:
         spans=spans,
         form=True,
         file=file,
+        measured={name: values[name] for name in _MEASURED if name in values},
     )
 
 

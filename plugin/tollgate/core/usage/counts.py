@@ -54,8 +54,8 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
         # Google bills each query once and ignores empty ones:
         # https://ai.google.dev/gemini-api/docs/google-search
         return len({each for each in found if isinstance(each, str) and each.strip()}) or None
-    if path.counts_items:
-        return len(found)
+    if path.counts_items or field is Field.IMAGES:
+        return sum(each is not None for each in found)
     counts = [each for each in (count(field, value) for value in found) if each is not None]
     if not counts:
         return None

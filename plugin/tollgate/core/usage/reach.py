@@ -54,6 +54,8 @@ _ASKED_BY: Mapping[Field, tuple[bytes, ...]] = {
     Field.OUTPUT_AUDIO: _OUTPUT_MEDIA,
     Field.OUTPUT_IMAGE: _OUTPUT_MEDIA,
     Field.OUTPUT_VIDEO: _OUTPUT_MEDIA,
+    # Where pictures are charged, no filter reads the reply.
+    Field.IMAGES: (),
     # Only one provider reports it there: see _PROVIDERS.
     Field.COST: (),
 }

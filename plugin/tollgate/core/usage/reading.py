@@ -37,12 +37,14 @@ class Reading(Struct, frozen=True, gc=False):
       consistent.
     - `input_told`, `output_told`: whether the counts of that direction are final and plausible;
       otherwise those in `usage` are a lower bound.
+    - `images`: pictures that the reply holds; 0 where nothing counts them.
     """
 
     usage: Usage | None = None
     input_told: bool = False
     output_told: bool = False
     seen: Seen = NOTHING_SEEN
+    images: int = 0
 
 
 NOTHING_READ = Reading()

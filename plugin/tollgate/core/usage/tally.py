@@ -25,6 +25,8 @@ _EXACT, _PARTIAL = Certainty.EXACT, Certainty.PARTIAL
 _INPUT, _OUTPUT, _TOTAL, _SEARCHES = Field.INPUT, Field.OUTPUT, Field.TOTAL, Field.SEARCHES
 # Units that may be counted instead of tokens.
 _UNITS = frozenset({Field.AUDIO_SECONDS, Field.PAGES})
+# Kept apart: most models that draw report tokens, and are charged by them.
+_IMAGES = Field.IMAGES
 _MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
 _SEARCH_CONTEXT = Field.SEARCH_CONTEXT
 _COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
@@ -41,6 +43,7 @@ class Tally:
         self._early: Counts = {}
         self._names: dict[Field, str] = {}
         self._passes: tuple[Pass, ...] = ()
+        self._images = 0
         self._final = False
         self._seen = False
         self._unsound = False
@@ -69,6 +72,8 @@ class Tally:
                 continue
             for base in root.path.values_in(document):
                 counts = extract(api, base)
+                if _IMAGES in counts:
+                    self._images = max(self._images, counts.pop(_IMAGES) or 0)
                 if counts or (api.zeros_omitted and self._final):
                     self.take(counts, self._find_names(base), early=root.early)
                     self._read_passes(base)
@@ -110,12 +115,12 @@ class Tally:
         if self._api.free:
             return Reading(Usage(), input_told=True, output_told=True)
         if not self._seen:
-            return Reading(seen=see())
+            return Reading(seen=see(), images=self._images)
         final = (self.done or not self._api.final or self._final) and not (broken and not self.done)
         if final and not (self._early or self._passes or self._unsound):
             usage = plain_usage(self._counts, self._names)
             if usage is not None:
-                return Reading(usage, input_told=True, output_told=True)
+                return Reading(usage, input_told=True, output_told=True, images=self._images)
         counts = sound_counts(self._counts)
         total = normalise(counts, self._api.meaning)
         input_told, output_told = self._told(counts, total, final=final)
@@ -131,7 +136,7 @@ class Tally:
         sound = total.sound and not self._unsound and DAMAGED not in self._counts.values()
         if not (sound and input_told and output_told and final):
             usage = replace(usage, certainty=_PARTIAL)
-        return Reading(usage, input_told, output_told, seen)
+        return Reading(usage, input_told, output_told, seen, self._images)
 
     def _told(self, counts: Mapping[Field, int], total: Total, *, final: bool) -> tuple[bool, bool]:
         """Return whether input and output were reported, judging by the counts.

@@ -59,6 +59,7 @@ class Field(StrEnum):
     IMAGE_TOOL_OUTPUT_IMAGE = "image_tool_output_image"
     AUDIO_SECONDS = "audio_seconds"
     PAGES = "pages"
+    IMAGES = "images"  # pictures that the reply holds; they count where a model is priced by them
     COST = "cost"  # dollars
     COST_UPSTREAM = "cost_upstream"  # dollars charged by somebody behind the provider
     COST_TICKS = "cost_ticks"  # ten billion make a dollar

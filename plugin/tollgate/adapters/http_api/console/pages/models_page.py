@@ -22,7 +22,7 @@ from tollgate.adapters.http_api.wire.parts.general_limits import LimitEntry
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.limits.accounts import Meter, ScopeKind
 from tollgate.core.limits.replay import Verdict
-from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Rates
+from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.management import Management
 from tollgate.management.models.added_models import EntryChange
 from tollgate.ports import LedgerQuery
@@ -86,6 +86,7 @@ async def models(
         "visitor": visitor,
         "models": sorted(known, key=lambda each: each.deployment.model_name),
         "rates": printed_rates,
+        "pictures": printed_pictures,
         "done": done,
         "last_day": await _last_day(usage_sums, refused.now_us),
         "what_if": what_if,
@@ -173,7 +174,18 @@ def printed_rates(rates: Rates) -> list[tuple[str, str]]:
     ]
     if rates.character:
         found.append(("M characters", rates.character * 1_000_000))
+    return [(name, _dollars(femtousd)) for name, femtousd in found]
+
+
+def printed_pictures(price: Price) -> list[tuple[str, str]]:
+    """Return what a price charges for pictures, in dollars: each, or by the million pixels."""
     return [
-        (name, f"${(Decimal(femtousd) / FEMTO_PER_DOLLAR).normalize():,f}")
-        for name, femtousd in found
+        (f"M pixels {each.kind}".strip(), _dollars(each.femtousd * 1_000_000))
+        if each.kind.by_pixel
+        else (f"picture {each.kind}".strip(), _dollars(each.femtousd))
+        for each in price.pictures
     ]
+
+
+def _dollars(femtousd: int) -> str:
+    return f"${(Decimal(femtousd) / FEMTO_PER_DOLLAR).normalize():,f}"

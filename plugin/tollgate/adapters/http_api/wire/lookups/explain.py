@@ -71,6 +71,7 @@ class Tokens(ResponseBody):
     image_calls: int
     pages: int
     characters: int
+    output_images: int
 
 
 class PassTokens(Tokens):
