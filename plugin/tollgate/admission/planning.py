@@ -93,19 +93,7 @@ class Planner:
         reservation. Raises BadRequest if the deployment cannot serve it.
         """
         caller, dialect, facts = question.caller, question.dialect, question.facts
-        if facts.endless is not None and not takes_endless(dialect, deployment):
-            raise BadRequest(
-                f"The field {facts.endless!r} must be a whole number of at least 0: "
-                f"the provider of the model {cut(model)!r} takes no negative one.",
-                param=facts.endless,
-            )
-        place = _OTHER_MODELS.get(deployment.provider)
-        if place is not None and body.is_set(question.raw, facts, place):
-            raise BadRequest(
-                f"The field {place!r} names other models than the one that is asked for, which "
-                "this gateway does not let through.",
-                param=place,
-            )
+        _check(question, deployment, model)
         estimate, price = NOTHING, None
         if not dialect.free:
             price = self._choice.find_price(deployment, caller, dialect)
@@ -147,6 +135,24 @@ class Planner:
         )
         unmetered = _unmetered(question, deployment, ask=hide_usage)
         return ServicePlan(deployment, reservation, unmetered, estimate, price)
+
+
+def _check(question: Question, deployment: Deployment, model: str) -> None:
+    """Raise BadRequest for a body that the deployment's provider cannot serve as it is limited."""
+    facts = question.facts
+    if facts.endless is not None and not takes_endless(question.dialect, deployment):
+        raise BadRequest(
+            f"The field {facts.endless!r} must be a whole number of at least 0: "
+            f"the provider of the model {cut(model)!r} takes no negative one.",
+            param=facts.endless,
+        )
+    place = _OTHER_MODELS.get(deployment.provider)
+    if place is not None and body.is_set(question.raw, facts, place):
+        raise BadRequest(
+            f"The field {place!r} names other models than the one that is asked for, which "
+            "this gateway does not let through.",
+            param=place,
+        )
 
 
 def _unmetered(question: Question, deployment: Deployment, *, ask: bool) -> Admission:
