@@ -19,8 +19,8 @@ from tollgate.adapters.history.overflow_files import OverflowFiles
 from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
 from tollgate.core.calls.records import Record, request_id
-from tollgate.ports import LedgerQuery, Settled
-from tollgate.ports.history_ports import Group
+from tollgate.ports import LedgerQuery
+from tollgate.ports.history_ports import Group, SettledText
 from tollgate.reporting.call_events import EventPublisher
 from tollgate.reporting.recording import Recorder, RecorderTerms
 
@@ -83,8 +83,8 @@ def a_record(
     )
 
 
-def settled(*records: Record, settled_us: int = NOON_US) -> list[Settled]:
-    return [Settled(settled_us, each) for each in records]
+def settled(*records: Record, settled_us: int = NOON_US) -> list[SettledText]:
+    return [SettledText(settled_us, msgspec.json.encode(each)) for each in records]
 
 
 async def write(

@@ -107,8 +107,8 @@ def test_an_event_is_as_its_schema_says() -> None:
     )
     for record in (full, a_record(2, "proxy:proxy", cost_nanousd=0)):
         (each,) = settled_at(record)
-        validator.validate(json.loads(event("default", each).text))
-    told = json.loads(event("default", settled_at(full)[0]).text)
+        validator.validate(json.loads(event("default", each.read()).text))
+    told = json.loads(event("default", settled_at(full)[0].read()).text)
     assert (told["tags"], told["usage"]["uncached_input_tokens"]) == (["x", "y"], 2)
     assert sum(each["nanousd"] for each in told["charges"]) == told["cost_nanousd"] == 5
     assert json.loads(joined([CallEvent("a", b"{}"), CallEvent("b", b"{}")]))["events"] == [{}, {}]

@@ -33,7 +33,7 @@ from tollgate.adapters.valkey.counters.ledger_stream import ValkeyLedgerStream
 from tollgate.adapters.valkey.keys import RECORDER
 from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.core.errors import HistoryUnavailable
-from tollgate.ports import Settled
+from tollgate.ports.history_ports import SettledText
 from tollgate.reporting.recording import Recorder, RecorderTerms
 
 __all__ = ["engine", "history", "postgresql_url"]
@@ -63,7 +63,7 @@ async def test_a_part_stays_small_however_many_records_an_entry_holds(store: Val
     while (part := await stream.after("default", position)) is not None:
         assert len(part.records) <= 2_500
         position = part.position
-        found += [each.record.id for each in part.records]
+        found += [each.read().record.id for each in part.records]
     assert found == [each.id for each in records]
 
 
@@ -128,7 +128,7 @@ class Kept(SqlHistory):
         self.kept = asyncio.Event()
 
     async def keep(
-        self, organization: str, records: Sequence[Settled], position: str | None = None
+        self, organization: str, records: Sequence[SettledText], position: str | None = None
     ) -> int:
         new = await super().keep(organization, records, position)
         self.kept.set()

@@ -6,10 +6,12 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
 from tollgate.core.calls.records import Record
-from tollgate.ports import Settled
+from tollgate.ports.history_ports import SettledText
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -24,7 +26,10 @@ async def fill_history(file: Path, now_us: int) -> dict[str, int]:
         history = SqlHistory(engine)
         await history.prepare()
         records = list(_calls(now_us))
-        await history.keep("default", [Settled(each.admitted_us, each) for each in records])
+        await history.keep(
+            "default",
+            [SettledText(each.admitted_us, msgspec.json.encode(each)) for each in records],
+        )
     finally:
         engine.dispose()
     today_us = now_us // DAY_US * DAY_US

@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine, insert
 from tests.postgresql import postgresql_server
 
 from tollgate.adapters.history.database import open_database
 from tollgate.adapters.history.history import SqlHistory
-from tollgate.adapters.history.record_rows import payer_day_rows
-from tollgate.adapters.history.tables import HOURLY_SUMS, PAYER_DAYS, SUMMED
+from tollgate.adapters.history.record_rows import Row, payer_day_rows
+from tollgate.adapters.history.row_writer import RowWriter
+from tollgate.adapters.history.tables import HOURLY_SUMS, PAYER_DAYS
 from tollgate.ports import LedgerQuery
 from tollgate.ports.history_ports import HOUR_US, Group
 
@@ -35,7 +35,7 @@ _HOURS = 24 * 30
 _FIRST_HOUR = 495_000
 
 
-def rows(teams: int, models: int) -> Iterator[dict[str, Any]]:
+def rows(teams: int, models: int) -> Iterator[Row]:
     """Return the sums of all hours: of everything, and of each team, by model."""
     a_row = _CALLS // (_MONTHS * _HOURS * teams * models)
     for hour in range(_FIRST_HOUR, _FIRST_HOUR + _MONTHS * _HOURS):
@@ -45,29 +45,25 @@ def rows(teams: int, models: int) -> Iterator[dict[str, Any]]:
                 *(("team", f"team-{team}", a_row) for team in range(teams)),
             ):
                 amounts = (calls, 0, 900 * calls, 200 * calls, 0, 0, 4_000 * calls, 0, 0)
-                yield {
-                    "hour": hour,
-                    "kind": kind,
-                    "scope": scope,
-                    "organization": "default",
-                    "model": f"model-{number}",
-                    **dict(zip(SUMMED, amounts, strict=True)),
-                }
+                yield hour, kind, scope, "default", f"model-{number}", *amounts
 
 
 def fill(engine: Engine, teams: int, models: int) -> int:
     """Write the sums; return the number of rows."""
     count = 0
+    hourly, daily = (
+        RowWriter(insert(table), engine.dialect) for table in (HOURLY_SUMS, PAYER_DAYS)
+    )
     # The rows of a day are together: each of its sums is written once.
     for day in batched(rows(teams, models), 24 * models * (teams + 1)):
         with engine.begin() as connection:
-            connection.execute(insert(HOURLY_SUMS), list(day))
-            connection.execute(insert(PAYER_DAYS), payer_day_rows(day))
+            hourly.run(connection, day)
+            daily.run(connection, payer_day_rows(day))
         count += len(day)
     return count
 
 
-def batched(each: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+def batched(each: Iterator[Row], size: int) -> Iterator[list[Row]]:
     """Return what comes in parts of a size."""
     while part := list(islice(each, size)):
         yield part

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import msgspec
 from tests.fakes import FixedClock, MemoryCounters, MemoryRefusals
 from tests.unit.memory_registry import MemoryRegistry
 
@@ -26,7 +27,7 @@ from tollgate.core.money.pricing import FEMTO_PER_DOLLAR, Price, Rates
 from tollgate.core.requests.catalog import Catalog
 from tollgate.management import Management
 from tollgate.ports import LedgerPage, LedgerQuery, Settled, Succession
-from tollgate.ports.history_ports import StreamedRecords
+from tollgate.ports.history_ports import SettledText, StreamedRecords
 from tollgate.reporting.levels import Levels
 from tollgate.reporting.measuring.fullest_limits import FullLimit
 from tollgate.reporting.refused import Refusals
@@ -96,7 +97,10 @@ class MemoryLedgerStream:
     ) -> StreamedRecords | None:
         if position is not None or not self._counters.ledger:
             return None
-        records = [Settled(each.admitted_us, each) for each in self._counters.ledger]
+        records = [
+            SettledText(each.admitted_us, msgspec.json.encode(each))
+            for each in self._counters.ledger
+        ]
         return StreamedRecords(tuple(records), "end")
 
     async def oldest_us(self, organization: str, position: str | None = None) -> int | None:

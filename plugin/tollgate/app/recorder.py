@@ -23,6 +23,7 @@ from tollgate.adapters.valkey.outbox.recorder_lease import ValkeyLease
 from tollgate.adapters.valkey.refusals.refusal_log import ValkeyRefusalLog
 from tollgate.app.health_page import health_served
 from tollgate.background import beside
+from tollgate.collecting import collect_less
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.heartbeat import keep_beating
 from tollgate.ports.history_ports import DAY_US
@@ -96,6 +97,7 @@ async def serve_recorder(settings: Settings, places: RecorderPlaces) -> None:
     async with beside(_beating(places.beat)):
         running = asyncio.gather(recorder.run(), events.run())
         with health:
+            collect_less()
             print("ready", flush=True)
             await told.wait()
         recorder.stop()

@@ -6,7 +6,6 @@ It runs until it is told to stop, finishes what it has begun, and exits.
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from tollgate.adapters.valkey.entities.registry import ValkeyRegistry
 from tollgate.app.base import Core
 from tollgate.app.deciding import Deciding
 from tollgate.background import beside
+from tollgate.collecting import collect_less
 from tollgate.core.envoy_contract import (
     ACCESS_LOG_METHOD,
     CHECK_METHOD,
@@ -52,8 +52,6 @@ from tollgate.topology import Address
 _NOTICED_S = 0.5
 _LEAST_MESSAGE_BYTES = 16 * 1024 * 1024
 _BESIDE_BODY_BYTES = 1024 * 1024
-# Net new objects that trigger a collection; Python's default is 700.
-_COLLECT_AFTER = 20_000
 
 
 async def serve_worker(
@@ -105,7 +103,7 @@ async def serve_worker(
         await core.meet_store()
         await server.start(address)
         await door.start(authz_http)
-        _collect_less()
+        collect_less()
         async with beside(keep_beating(beat, lambda: telemetry.outage.word)):
             print("ready", flush=True)
             told, hurry = _signals()
@@ -197,14 +195,3 @@ async def _cut(hurry: asyncio.Event, door: AuthorizationOverHttp, server: Server
     """Cut the calls under way once somebody hurries."""
     await hurry.wait()
     await asyncio.gather(door.stop(0), server.stop(0))
-
-
-def _collect_less() -> None:
-    """Freeze start-up objects and raise the threshold of the cyclic collector.
-
-    The default threshold cost 8 % of a worker's CPU. Most objects are freed by reference counts,
-    and requests leave few cycles behind.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)

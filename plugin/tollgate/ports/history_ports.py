@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from msgspec import Struct
+
+from tollgate.core.calls import record_text
 from tollgate.core.calls.ledger_sums import LedgerSums
 from tollgate.core.calls.records import Record
 from tollgate.ports import LedgerQuery, Settled
@@ -25,11 +28,25 @@ def position_order(position: str) -> tuple[int, int]:
     return int(milliseconds), int(sequence)
 
 
+class SettledText(Struct, frozen=True, gc=False):
+    """A record as the text that the ledger keeps, and when it was written.
+
+    Who needs little of it reads only that.
+    """
+
+    settled_us: int
+    text: bytes
+
+    def read(self) -> Settled:
+        """Return what the text says. Raises msgspec.DecodeError if it is no record."""
+        return Settled(self.settled_us, record_text.decode(self.text))
+
+
 @dataclass(frozen=True, slots=True)
 class StreamedRecords:
     """Records of one organization's ledger, oldest first, and the position behind the last."""
 
-    records: tuple[Settled, ...]
+    records: tuple[SettledText, ...]
     position: str
 
 
@@ -99,7 +116,7 @@ class Overflow(Protocol):
         """Write records where they outlive a power cut."""
         ...
 
-    def waiting(self) -> AsyncIterator[tuple[str, Sequence[Settled]]]:
+    def waiting(self) -> AsyncIterator[tuple[str, Sequence[SettledText]]]:
         """Return all that was written, in parts; what was iterated to its end is removed."""
         ...
 
@@ -194,7 +211,7 @@ class History(Protocol):
         ...
 
     async def keep(
-        self, organization: str, records: Sequence[Settled], position: str | None = None
+        self, organization: str, records: Sequence[SettledText], position: str | None = None
     ) -> int:
         """Record what was settled, once however often it is told; return how many were new.
 

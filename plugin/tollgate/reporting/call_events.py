@@ -99,7 +99,7 @@ class EventPublisher:
             while streamed := await self._stream.after(organization, position):
                 if self._stopping.is_set() or not await self._lease.take():
                     return count
-                events = [event(organization, each) for each in streamed.records]
+                events = [event(organization, each.read()) for each in streamed.records]
                 for first in range(0, len(events), _MOST_AT_ONCE):
                     await sink.deliver(events[first : first + _MOST_AT_ONCE])
                 position = streamed.position

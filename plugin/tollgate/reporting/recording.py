@@ -107,7 +107,7 @@ class Recorder:
                 history_telemetry.recorded(kept)
                 new += kept
                 if self._metrics is not None:
-                    self._metrics.count([each.record for each in streamed.records])
+                    self._metrics.count([each.read().record for each in streamed.records])
         return new
 
     async def remove_recorded(self) -> None:

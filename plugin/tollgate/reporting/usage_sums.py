@@ -198,8 +198,9 @@ class UsageSums:
             position = positions.get(name)
             while streamed := await self._stream.after(name, position, query.since_us):
                 for each in streamed.records:
-                    if query.matches(each.record):
-                        yield name, each.record
+                    record = each.read().record
+                    if query.matches(record):
+                        yield name, record
                 position = streamed.position
 
 

@@ -16,6 +16,7 @@ from tollgate.adapters.history.record_rows import (
     hourly_rows,
     part_rows,
     payer_day_rows,
+    read,
     record_row,
     summed_up,
 )
@@ -38,6 +39,7 @@ from tollgate.adapters.history.tables import (
     SUMMED,
 )
 from tollgate.core.calls import record_text
+from tollgate.core.calls.ledger_sums import amounts_of
 from tollgate.core.errors import HistoryUnavailable
 from tollgate.ports import LedgerQuery, Settled
 from tollgate.ports.history_ports import (
@@ -46,6 +48,7 @@ from tollgate.ports.history_ports import (
     PartsRow,
     RecordedParts,
     RecordedUsage,
+    SettledText,
 )
 
 T = TypeVar("T")
@@ -84,7 +87,7 @@ class SqlHistory:
         return await self._run(lambda connection: connection.execute(wanted).scalar())
 
     async def keep(
-        self, organization: str, records: Sequence[Settled], position: str | None = None
+        self, organization: str, records: Sequence[SettledText], position: str | None = None
     ) -> int:
         """Record what was settled, and how far that goes; return how many records were new.
 
@@ -144,20 +147,26 @@ class SqlHistory:
     async def _run(self, work: Callable[[Connection], T], *, snapshot: bool = False) -> T:
         return await in_transaction(self._engine, work, snapshot=snapshot)
 
-    def _keep(self, connection: Connection, organization: str, records: Sequence[Settled]) -> int:
-        told = {each.record.id: each for each in records}
-        if not told:
+    def _keep(
+        self, connection: Connection, organization: str, records: Sequence[SettledText]
+    ) -> int:
+        new = {told.id: (each, told) for each in records for told in (read(each.text),)}
+        if not new:
             return 0
         if self._partitioned:
-            times = (each.record.admitted_us for each in told.values())
+            times = (told.admitted_us for _, told in new.values())
             partitions.create_for(connection, times, self._months)
-        for known in connection.execute(select_known(told, connection.dialect.name)):
-            del told[known.id]
-        if not told:
+        for known in connection.execute(select_known(new, connection.dialect.name)):
+            del new[known.id]
+        if not new:
             return 0
-        rows = [record_row(organization, each) for each in told.values()]
+        sums = [amounts_of(told) for _, told in new.values()]
+        rows = [
+            record_row(organization, *each, added)
+            for each, added in zip(new.values(), sums, strict=True)
+        ]
         self._records.run(connection, rows)
-        alike = summed_up(each.record for each in told.values())
+        alike = summed_up(zip((told for _, told in new.values()), sums, strict=True))
         hourly = hourly_rows(organization, alike)
         for statement, added in (
             (self._hourly, hourly),
@@ -167,7 +176,7 @@ class SqlHistory:
         ):
             if added:
                 statement.run(connection, added)
-        return len(told)
+        return len(new)
 
     def _go_on(self, connection: Connection, organization: str, position: str | None) -> None:
         """Write how far an organization's ledger has been recorded; None: no further than before.

@@ -9,24 +9,22 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from msgspec import DecodeError, Struct, ValidationError
+from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder, Encoder
 
-from tollgate.core.calls.records import Record
 from tollgate.core.errors import HistoryUnavailable
-from tollgate.ports import Settled
-from tollgate.ports.history_ports import StreamedRecords
+from tollgate.ports.history_ports import SettledText, StreamedRecords
 from tollgate.reporting import history_telemetry
 
 _AT_ONCE = 2_000
 
 
 class _Line(Struct):
-    """A record in a file."""
+    """A record in a file, as the ledger had it."""
 
     organization: str
     settled_us: int
-    record: Record
+    record: Raw
 
 
 _encode = Encoder().encode
@@ -42,14 +40,15 @@ class OverflowFiles:
     async def write(self, organization: str, streamed: StreamedRecords) -> None:
         """Write records to the disk itself. Raises HistoryUnavailable."""
         lines = [
-            _encode(_Line(organization, each.settled_us, each.record)) for each in streamed.records
+            _encode(_Line(organization, each.settled_us, Raw(each.text)))
+            for each in streamed.records
         ]
         try:
             await asyncio.to_thread(self._append, organization, lines)
         except OSError as error:
             raise HistoryUnavailable(f"{self._folder}: {error.strerror}") from error
 
-    async def waiting(self) -> AsyncIterator[tuple[str, Sequence[Settled]]]:
+    async def waiting(self) -> AsyncIterator[tuple[str, Sequence[SettledText]]]:
         """Return all that was written, in parts, and remove each file at its end.
 
         A line that a power cut left behind is told and left out. Raises HistoryUnavailable for a
@@ -61,10 +60,7 @@ class OverflowFiles:
             try:
                 with file.open("rb") as lines:
                     while part := list(islice(_read(file, lines), _AT_ONCE)):
-                        yield (
-                            part[0].organization,
-                            [Settled(each.settled_us, each.record) for each in part],
-                        )
+                        yield part[0][0], [settled for _, settled in part]
                 file.unlink()
             except OSError as error:
                 raise HistoryUnavailable(f"{file}: {error.strerror}") from error
@@ -79,9 +75,13 @@ class OverflowFiles:
             os.fsync(written.fileno())
 
 
-def _read(file: Path, lines: Iterator[bytes]) -> Iterator[_Line]:
+def _read(file: Path, lines: Iterator[bytes]) -> Iterator[tuple[str, SettledText]]:
     for line in lines:
         try:
-            yield _decode(line)
-        except (DecodeError, ValidationError):
+            told = _decode(line)
+            settled = SettledText(told.settled_us, bytes(told.record))
+            settled.read()
+        except DecodeError:
             history_telemetry.overflow_not_read(file.name)
+        else:
+            yield told.organization, settled

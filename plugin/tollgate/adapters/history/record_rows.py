@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Raw
 
 from tollgate.adapters.history.tables import SUMMED
-from tollgate.core.calls.ledger_sums import LedgerSums, charged_parts
-from tollgate.core.calls.records import Record
-from tollgate.ports import Settled
-from tollgate.ports.history_ports import HOUR_US
+from tollgate.core.calls.ledger_sums import LedgerSums, Summed, add_charged_parts
+from tollgate.ports.history_ports import HOUR_US, SettledText
 
 EVERYTHING = "all"
 """The kind of the hourly sums that hold each request once."""
@@ -24,30 +22,59 @@ PAYERS = ("key", "team", "user", "customer", "member")
 _CALLERS = ("key", "team", "user")
 _HOURS_A_DAY = 24
 _encode = msgspec.json.Encoder().encode
+_read_scopes = msgspec.json.Decoder(tuple[str, ...]).decode
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
+"""The values of a row in the order of its table's columns."""
 K = TypeVar("K")
 
 
-def record_row(organization: str, settled: Settled) -> Row:
-    """Return the row of a record."""
-    record = settled.record
-    sums = LedgerSums()
-    sums.add(record)
-    row = {
-        "id": record.id,
-        "admitted_us": record.admitted_us,
-        "settled_us": settled.settled_us,
-        "organization": organization,
-        **payers_of(record.scopes),
-        "scopes": _scopes_text(record.scopes),
-        "model": record.model,
-        "deployment": record.deployment,
-        "status": record.status,
-        "record": _encode(record).decode(),
-    }
-    row.update(zip(SUMMED, sums.amounts(), strict=True))
-    return row
+class RecordColumns(Summed, frozen=True, kw_only=True):
+    """What columns and sums tell of a record. Its text, which is kept whole, says more."""
+
+    id: str
+    admitted_us: int
+    model: str
+    deployment: str
+    scopes: Raw
+
+
+read = msgspec.json.Decoder(RecordColumns).decode
+"""Return what columns and sums tell of a record. Raises msgspec.DecodeError if it is none."""
+
+
+def record_row(
+    organization: str, settled: SettledText, told: RecordColumns, sums: tuple[int, ...]
+) -> Row:
+    """Return the row of a record. `sums`: what it adds to totals."""
+    payers = _payers_in(bytes(told.scopes))
+    return (
+        told.id,
+        told.admitted_us,
+        settled.settled_us,
+        organization,
+        *payers.columns,
+        payers.text,
+        told.model,
+        told.deployment,
+        told.status,
+        *sums,
+        settled.text.decode(),
+    )
+
+
+class _Payers(NamedTuple):
+    """The scopes of a record: their names, their JSON, and those that have a column."""
+
+    scopes: tuple[str, ...]
+    text: str
+    columns: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def _payers_in(scopes_json: bytes) -> _Payers:
+    scopes = _read_scopes(scopes_json)
+    return _Payers(scopes, _encode(scopes).decode(), tuple(payers_of(scopes).values()))
 
 
 @lru_cache(maxsize=1024)
@@ -61,32 +88,33 @@ def payers_of(scopes: tuple[str, ...]) -> Mapping[str, str]:
     return MappingProxyType(found)
 
 
-@lru_cache(maxsize=1024)
-def _scopes_text(scopes: tuple[str, ...]) -> str:
-    return _encode(scopes).decode()
-
-
-@dataclass(slots=True)
-class SummedUp:
+class SummedUp(NamedTuple):
     """What some records add up to: their totals; units and nano-dollars of each kind of part."""
 
-    sums: LedgerSums = field(default_factory=LedgerSums)
-    parts: dict[str, list[int]] = field(default_factory=dict)
+    sums: LedgerSums
+    parts: dict[str, list[int]]
 
 
 Alike = Mapping[tuple[int, tuple[str, ...], str, str], SummedUp]
 """Records of the same hour, scopes, model and deployment, summed up."""
 
 
-def summed_up(records: Iterable[Record]) -> Alike:
-    """Sum up records that are alike: most calls of an hour have few payers, models, deployments."""
-    alike: defaultdict[tuple[int, tuple[str, ...], str, str], SummedUp] = defaultdict(SummedUp)
-    for record in records:
-        hour = record.admitted_us // HOUR_US
-        found = alike[hour, record.scopes, record.model, record.deployment]
-        found.sums.add(record)
-        for kind, units, nanousd in charged_parts(record):
-            _add(found.parts, kind, units, nanousd)
+def summed_up(records: Iterable[tuple[RecordColumns, tuple[int, ...]]]) -> Alike:
+    """Sum up records that are alike: most calls of an hour have few payers, models, deployments.
+
+    Each comes with what it adds to totals.
+    """
+    parts: defaultdict[tuple[int, bytes, str, str], dict[str, list[int]]] = defaultdict(dict)
+    amounts: defaultdict[tuple[int, bytes, str, str], list[tuple[int, ...]]] = defaultdict(list)
+    for told, sums in records:
+        place = told.admitted_us // HOUR_US, bytes(told.scopes), told.model, told.deployment
+        amounts[place].append(sums)
+        add_charged_parts(parts[place], told)
+    alike: dict[tuple[int, tuple[str, ...], str, str], SummedUp] = {}
+    for place, found in amounts.items():
+        hour, scopes_json, model, deployment = place
+        scopes = _payers_in(scopes_json).scopes
+        alike[hour, scopes, model, deployment] = SummedUp(LedgerSums.of(found), parts[place])
     return alike
 
 
@@ -102,25 +130,18 @@ def hourly_rows(organization: str, alike: Alike) -> list[Row]:
         for payer in (f"{EVERYTHING}:", *nobody, *scopes):
             kind, _, scope = payer.partition(":")
             sums[hour, kind, scope, organization, model].add_sums(found.sums)
-    return _sorted_rows(("hour", "kind", "scope", "organization", "model"), sums)
+    return _sorted_rows(sums)
 
 
 def payer_day_rows(hourly: Iterable[Row]) -> list[Row]:
     """Return what rows of hourly sums add to the sums of their days, in a fixed order."""
     sums: dict[tuple[Any, ...], list[int]] = {}
-    for row in hourly:
-        place = (
-            row["kind"],
-            row["hour"] // _HOURS_A_DAY,
-            row["scope"],
-            row["organization"],
-            row["model"],
-        )
+    for hour, kind, scope, organization, model, *amounts in hourly:
+        place = kind, hour // _HOURS_A_DAY, scope, organization, model
         cell = sums.setdefault(place, [0] * len(SUMMED))
-        for number, name in enumerate(SUMMED):
-            cell[number] += row[name]
-    names = ("kind", "day", "scope", "organization", "model", *SUMMED)
-    return [dict(zip(names, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
+        for number, amount in enumerate(amounts):
+            cell[number] += amount
+    return [(*place, *sums[place]) for place in sorted(sums)]
 
 
 def daily_rows(organization: str, alike: Alike) -> list[Row]:
@@ -128,7 +149,7 @@ def daily_rows(organization: str, alike: Alike) -> list[Row]:
     sums: defaultdict[tuple[Any, ...], LedgerSums] = defaultdict(LedgerSums)
     for place, found in alike.items():
         sums[_day_place(organization, *place)].add_sums(found.sums)
-    return _sorted_rows(_DAY_COLUMNS, sums)
+    return _sorted_rows(sums)
 
 
 def part_rows(organization: str, alike: Alike) -> list[Row]:
@@ -138,11 +159,7 @@ def part_rows(organization: str, alike: Alike) -> list[Row]:
         day_place = _day_place(organization, *place)
         for kind, (units, nanousd) in found.parts.items():
             _add(sums, (*day_place, kind), units, nanousd)
-    names = (*_DAY_COLUMNS, "part", "units", "cost_nanousd")
-    return [dict(zip(names, (*place, *sums[place]), strict=True)) for place in sorted(sums)]
-
-
-_DAY_COLUMNS = ("day", "organization", *_CALLERS, "model", "deployment")
+    return [(*place, *sums[place]) for place in sorted(sums)]
 
 
 def _day_place(
@@ -161,8 +178,5 @@ def _add(sums: dict[K, list[int]], place: K, units: int, nanousd: int) -> None:
         cell[1] += nanousd
 
 
-def _sorted_rows(names: tuple[str, ...], sums: Mapping[tuple[Any, ...], LedgerSums]) -> list[Row]:
-    columns = (*names, *SUMMED)
-    return [
-        dict(zip(columns, (*place, *sums[place].amounts()), strict=True)) for place in sorted(sums)
-    ]
+def _sorted_rows(sums: Mapping[tuple[Any, ...], LedgerSums]) -> list[Row]:
+    return [(*place, *sums[place].amounts()) for place in sorted(sums)]

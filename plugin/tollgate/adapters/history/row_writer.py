@@ -16,15 +16,14 @@ class RowWriter:
     """An insert of whole rows, rendered for one kind of database."""
 
     def __init__(self, insert: Any, dialect: Dialect) -> None:
-        compiled = insert.compile(dialect=dialect, column_keys=insert.table.columns.keys())
+        columns = insert.table.columns.keys()
+        compiled = insert.compile(dialect=dialect, column_keys=columns)
+        assert compiled.positiontup == columns
         self._statement = str(compiled)
-        self._places: Sequence[str] | None = compiled.positiontup
 
-    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Write rows, at least one."""
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows, at least one: their values in the order of the table's columns."""
         given: Any = rows
-        if self._places is not None:
-            given = [tuple([row[name] for name in self._places]) for row in rows]
         connection.exec_driver_sql(self._statement, given)
 
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
+from msgspec import Struct
+
+from tollgate.core.calls.bill import NO_BILL, Bill
 from tollgate.core.calls.records import Record
 from tollgate.core.calls.usage import Certainty
 
 _FAILED_FROM = 400
+_EXACT = Certainty.EXACT.value
+
+
+class Summed(Struct, frozen=True, kw_only=True):
+    """What sums need of a record."""
+
+    status: int
+    cost_nanousd: int
+    certainty: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    bill: Bill = NO_BILL
 
 
 @dataclass(slots=True)
@@ -31,18 +49,14 @@ class LedgerSums:
     unsure_nanousd: int = 0
     unpriced: int = 0
 
+    @classmethod
+    def of(cls, amounts: Iterable[tuple[int, ...]]) -> LedgerSums:
+        """Return the totals of records, at least one, of which each has these amounts."""
+        return cls(*map(sum, zip(*amounts, strict=True)))
+
     def add(self, record: Record) -> None:
         """Count a record."""
-        self.requests += 1
-        self.failures += record.status >= _FAILED_FROM
-        self.input_tokens += record.input_tokens
-        self.output_tokens += record.output_tokens
-        self.cache_read_tokens += record.cache_read_tokens
-        self.cache_write_tokens += record.cache_write_5m_tokens + record.cache_write_1h_tokens
-        self.nanousd += record.cost_nanousd
-        self.unpriced += bool(record.bill.unpriced)
-        if record.certainty != Certainty.EXACT:
-            self.unsure_nanousd += record.cost_nanousd
+        self.add_sums(LedgerSums(*amounts_of(record)))
 
     def add_sums(self, other: LedgerSums) -> None:
         """Add other totals."""
@@ -70,6 +84,22 @@ class LedgerSums:
 _amounts: Callable[[LedgerSums], tuple[int, ...]] = attrgetter(*LedgerSums.__slots__)
 
 
+def amounts_of(record: Record | Summed) -> tuple[int, ...]:
+    """Return what a record adds to totals, in the order of the fields of LedgerSums."""
+    cost_nanousd = record.cost_nanousd
+    return (
+        1,
+        int(record.status >= _FAILED_FROM),
+        record.input_tokens,
+        record.output_tokens,
+        record.cache_read_tokens,
+        record.cache_write_5m_tokens + record.cache_write_1h_tokens,
+        cost_nanousd,
+        0 if record.certainty == _EXACT else cost_nanousd,
+        1 if record.bill.unpriced else 0,
+    )
+
+
 class ChargedPart(NamedTuple):
     """Units of one kind that a call was charged for, as its bill names them."""
 
@@ -79,28 +109,40 @@ class ChargedPart(NamedTuple):
 
 
 def charged_parts(record: Record) -> list[ChargedPart]:
-    """Return what a record was charged for, by kind; costs add up to the record's exactly.
+    """Return what a record was charged for, by kind; costs add up to the record's exactly."""
+    parts: dict[str, list[int]] = {}
+    add_charged_parts(parts, record)
+    return [ChargedPart(kind, units, nanousd) for kind, (units, nanousd) in parts.items()]
+
+
+def add_charged_parts(parts: dict[str, list[int]], record: Record | Summed) -> None:
+    """Add what a record was charged for to units and nano-dollars by kind.
 
     A line's share is what rounding the running sum leaves for it. Where other dollars than the
     bill's were charged (those that the provider reported), each line has its share of them. Dollars
     without lines are of the kind `unspecified`; tokens without lines cost nothing.
     """
-    lines = record.bill.lines
+    lines, cost_nanousd = record.bill.lines, record.cost_nanousd
     whole_femtousd = record.bill.femtousd
-    units: dict[str, int] = {}
-    shares: dict[str, int] = {}
     running_femtousd = given = 0
     for line in lines:
-        running_femtousd += line.femtousd
-        until = record.cost_nanousd * running_femtousd // whole_femtousd if whole_femtousd else 0
-        units[line.kind] = units.get(line.kind, 0) + line.units
-        shares[line.kind] = shares.get(line.kind, 0) + until - given
+        units = line.units
+        running_femtousd += units * line.rate_femtousd
+        until = cost_nanousd * running_femtousd // whole_femtousd if whole_femtousd else 0
+        _add(parts, line.kind, units, until - given)
         given = until
-    if given < record.cost_nanousd:
-        shares["unspecified"] = shares.get("unspecified", 0) + record.cost_nanousd - given
-        units.setdefault("unspecified", 1)
+    if given < cost_nanousd:
+        _add(parts, "unspecified", 1, cost_nanousd - given)
     if not lines:
         for kind, count in (("input", record.input_tokens), ("output", record.output_tokens)):
             if count:
-                units[kind], shares[kind] = count, 0
-    return [ChargedPart(kind, units[kind], shares[kind]) for kind in units]
+                _add(parts, kind, count, 0)
+
+
+def _add(parts: dict[str, list[int]], kind: str, units: int, nanousd: int) -> None:
+    cell = parts.get(kind)
+    if cell is None:
+        parts[kind] = [units, nanousd]
+    else:
+        cell[0] += units
+        cell[1] += nanousd

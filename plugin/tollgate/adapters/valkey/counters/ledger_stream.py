@@ -9,14 +9,13 @@ from valkey.asyncio import Valkey
 
 from tollgate.adapters.valkey.connection.client import store_errors
 from tollgate.adapters.valkey.keys import ORGANIZATIONS, organization_keys
-from tollgate.core.calls import record_text
-from tollgate.ports import Settled
-from tollgate.ports.history_ports import StreamedRecords, position_order
+from tollgate.ports.history_ports import SettledText, StreamedRecords, position_order
 
 # An entry holds 1 to 64 records. A part ends at 200 entries, so that little is read or removed at
 # once, or with the command that makes it a thousand records: the rows of some 12,000, which 200
-# entries may hold, took 40 MB that stayed allocated.
-_COMMANDS, _ENTRIES = 10, 20
+# entries may hold, took 40 MB that stayed allocated. The first command asks for few entries, each
+# other for twice as many, or for those that the rest of the part takes if they are as large.
+_MOST_ENTRIES, _FIRST_ENTRIES = 200, 20
 _RECORDS = 1_000
 # A worker's clock, which dates the admission, may be some minutes ahead of the store's.
 _CLOCK_SKEW_MS = 300_000
@@ -50,18 +49,22 @@ class ValkeyLedgerStream:
             since_ms = max(0, since_us // 1000 - _CLOCK_SKEW_MS)
             if position is None or position_order(position) < (since_ms, 0):
                 oldest = f"{since_ms}-0"
-        records: list[Settled] = []
+        records: list[SettledText] = []
+        read, asked = 0, _FIRST_ENTRIES
         with store_errors():
-            for _ in range(_COMMANDS):
+            while asked:
                 entries: Any = await self._client.xrange(
-                    _key(organization), oldest, until or "+", count=_ENTRIES
+                    _key(organization), oldest, until or "+", count=asked
                 )
                 records += _records_of(entries)
+                read += len(entries)
                 if entries:
                     position = entries[-1][0].decode()
                     oldest = f"({position}"
-                if len(entries) < _ENTRIES or len(records) >= _RECORDS:
+                if len(entries) < asked or len(records) >= _RECORDS:
                     break
+                rest = (_RECORDS - len(records)) * read // len(records)
+                asked = min(rest + 1, 2 * asked, _MOST_ENTRIES - read)
         return StreamedRecords(tuple(records), position) if records and position else None
 
     async def oldest_us(self, organization: str, position: str | None = None) -> int | None:
@@ -90,12 +93,12 @@ class ValkeyLedgerStream:
             )
 
 
-def _records_of(entries: Iterable[Any]) -> list[Settled]:
-    return [
-        Settled(int(name.partition(b"-")[0]) * 1000, record_text.decode(text))
-        for name, fields in entries
-        for text in fields.values()
-    ]
+def _records_of(entries: Iterable[Any]) -> list[SettledText]:
+    found: list[SettledText] = []
+    for name, fields in entries:
+        settled_us = int(name.partition(b"-")[0]) * 1000
+        found += [SettledText(settled_us, text) for text in fields.values()]
+    return found
 
 
 def _key(organization: str) -> str:
