@@ -35,6 +35,7 @@ model_list:
   - model_name: local
     litellm_params: {model: openai/local, api_base: "http://127.0.0.1:9/v1", api_key: provider-key}
 general_settings: {master_key: sk-1234}
+litellm_settings: {default_key_generate_params: {rpm_limit: 60}}
 tollgate:
   workers: 1
   lease_seconds: 9

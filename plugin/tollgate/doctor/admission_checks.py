@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tollgate.core.answers.headers import REQUEST_ID, key_remaining
+from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.callers.credentials import KEY_HEADERS, OWN_HEADER
 from tollgate.core.envoy_contract import HEADER_PREFIX
-from tollgate.core.models.probe_model import PROBE_MODEL
 from tollgate.doctor.finding import Finding, fault, not_checked, ok, warning
 from tollgate.doctor.probing import Reply
 
@@ -136,19 +135,16 @@ def check_client_replies(reply: Reply) -> Finding:
     )
 
 
-def check_held_once(reply: Reply, key_requests: int | None) -> Finding:
-    """Judge the first call of a key that may make `key_requests` (None: that is not known)."""
+def check_held_once(admitted: int | None) -> Finding:
+    """Judge how often the first call of a key was admitted; None: that is not known."""
     check = "held-once"
-    told = reply.headers.get(key_remaining("requests", PROBE_MODEL), "")
-    left = [int(each) for each in told.split(",") if each.strip().isdigit()]
-    if key_requests is None or not left:
-        return not_checked(check, "only a key that this command made tells how often it called")
-    times = key_requests - min(left)
-    if times == 1:
+    if admitted is None:
+        return not_checked(check, "only a key that this command makes tells how often it called")
+    if admitted == 1:
         return ok(check, "Tollgate is asked once for each call")
     return fault(
         check,
-        f"Tollgate is asked {times} times for one call, and what is held for all but the last"
+        f"Tollgate is asked {admitted} times for one call, and what is held for all but the last"
         " is charged when its lease ends",
         "leave one ext_authz filter for Tollgate in the chain, also if a call passes two Envoys",
     )
@@ -157,7 +153,11 @@ def check_held_once(reply: Reply, key_requests: int | None) -> Finding:
 def check_key_headers(replies: Mapping[str, Reply]) -> Finding:
     """Judge calls with a good key, by the header in which it was sent."""
     check = "key-headers"
-    failed = {place: reply for place, reply in replies.items() if reply.arrived is None}
+    failed = {
+        place: reply
+        for place, reply in replies.items()
+        if reply.arrived is None and not (reply.request_id and reply.status in _LIMITS)
+    }
     if not failed:
         return ok(check, "keys are found in every header in which SDKs send them")
     (_, reply), *_ = failed.items()

@@ -91,7 +91,7 @@ class Examination:
             self._skip("the rest", "a call with a good key has to reach its provider first")
             return
         self.found.append(admission.check_client_replies(first))
-        self.found.append(admission.check_held_once(first, self.probing.key_requests))
+        self.found.append(admission.check_held_once(await self.probing.admitted_requests()))
         long_s = max(_LONG_STREAM_S, self.facts["lease_seconds"] // 3 + _REPORTED_WITHIN_S)
         renewed_before = self.facts["probes_renewed"]
         keyed = await self._keyed()

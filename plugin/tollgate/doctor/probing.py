@@ -29,7 +29,7 @@ _SETTLED_WITHIN_S = 8.0
 _ASK_AGAIN_S = 0.25
 _KEY_LASTS = "15m"
 # An examination makes fewer calls. A bucket of a day refills too slowly to hide one.
-_KEY_REQUESTS = 1000
+_KEY_REQUESTS, _DAY = 1000, "1d"
 _UNREACHABLE = (httpx.HTTPError, httpx.InvalidURL, OSError)
 
 
@@ -79,7 +79,7 @@ class Probing:
 
     - `management_url`: where the management API answers; usually the gateway's own address.
     - `key`: the key of the probes; empty while there is none.
-    - `key_requests`: requests that the key may make; None for a key that was given.
+    - `key_is_made`: whether nobody else calls with that key.
     """
 
     url: str
@@ -87,7 +87,7 @@ class Probing:
     master_key: str | None
     client: httpx.AsyncClient
     key: str = ""
-    key_requests: int | None = None
+    key_is_made: bool = False
 
     @classmethod
     @asynccontextmanager
@@ -173,14 +173,28 @@ class Probing:
             "duration": _KEY_LASTS,
             "key_alias": f"tollgate-doctor-{time.time_ns()}",
             "max_budget": 1,
-            "limits": [{"meter": "requests", "amount": _KEY_REQUESTS, "per": "1d"}],
+            "limits": [{"meter": "requests", "amount": _KEY_REQUESTS, "per": _DAY}],
         }
         made = await self.ask("POST", "/key/generate", json=members)
-        self.key, self.key_requests = str(made.get("key", "")), _KEY_REQUESTS
+        self.key, self.key_is_made = str(made.get("key", "")), True
         try:
             yield
         finally:
             await self.ask("POST", "/key/delete", json={"keys": [self.key]})
+
+    async def admitted_requests(self) -> int | None:
+        """Return how often Tollgate admitted calls of the key; None for a key that was given."""
+        if not self.key_is_made:
+            return None
+        usage = await self.ask("GET", "/v1/usage", params={"key": self.key})
+        (own,) = (
+            each
+            for each in usage["limits"]
+            if (each["scope"], each["meter"], each["window"]) == ("key", "requests", _DAY)
+            and each["model"] is None
+        )
+        left: float = own["left"]
+        return _KEY_REQUESTS - round(left)
 
     async def settled(self, request_id: str) -> dict[str, Any] | None:
         """Return the ledger's record of a request; None if there is none within a few seconds."""

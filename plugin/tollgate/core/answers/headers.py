@@ -138,7 +138,7 @@ def standing_headers(
         found += _rate_headers(least_left, least.quota, used, rate.noun, family, standing.now_us)
         if rate.of_key is not None and model and rate.noun in _OPENAI_NOUNS:
             left = _left(rate.of_key, balances)
-            found.append(Header(key_remaining(rate.noun, model), str(left)))
+            found.append(Header(_key_remaining(rate.noun, model), str(left)))
     if told.key is not None and told.key < len(balances):
         found += _spend_headers(accounts[told.key], balances[told.key])
     return tuple(found)
@@ -269,8 +269,7 @@ def _rate_headers(
 # A wildcard of the configuration leaves the rest of a name to the client, so names are cut and the
 # cache is bounded.
 @lru_cache(maxsize=4096)
-def key_remaining(noun: str, model: str) -> str:
-    """Return the header that tells how many requests or tokens a key has left for a model."""
+def _key_remaining(noun: str, model: str) -> str:
     return f"x-litellm-key-remaining-{noun}-{_NO_TOKEN.sub('-', model[:_MOST_NAME_CHARACTERS])}"
 
 
