@@ -99,7 +99,7 @@ class EarlyRefusals:
             money=not dialect.free
             and self._catalog.every_call_costs(free_unpriced=self._free_unpriced),
         )
-        if accounts[0].limited:
+        if accounts[0].limits:
             standing = self._known.find(accounts, now_us)
             if standing is None and self._forbidding.get(accounts) is not None:
                 standing = await self._find_forbidden(caller, accounts, now_us)

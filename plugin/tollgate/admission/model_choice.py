@@ -135,8 +135,9 @@ class ModelChoice:
 
         Raises BadRequest if none does.
         """
-        deployment = self._serving(name, endpoint).draw(_draw(reservation_id))
-        if self.cools(deployment):
+        serving = self._serving(name, endpoint)
+        deployment = serving.only or serving.draw(_draw(reservation_id))
+        if self._cools is not None and self._cools(deployment.id):
             others = self.find_others(deployment, endpoint, reservation_id)
             return next((each for each in others if not self.cools(each)), deployment)
         return deployment

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.desk import MASTER, Desk, People, admission, chat, refusal
+from tests.desk import MASTER, Desk, People, admission, chat, hashed, refusal
 
 from tollgate.core.calls.decision import Admission
-from tollgate.core.entities import Customer, Team, User
+from tollgate.core.entities import Customer, Key, Team, User
 from tollgate.core.models.deployment import Deployment
 
 
@@ -69,6 +69,18 @@ async def test_what_one_caller_may_use_says_nothing_of_another(desk: Desk) -> No
     for _ in range(2):
         assert admission(await desk.ask(secret=MASTER)).deployment == "gpt-4o"
         assert refusal(await desk.ask())[0] == 403
+
+
+async def test_two_secrets_of_one_key_have_each_what_its_own_document_says(desk: Desk) -> None:
+    """While a secret that was replaced still works, both are counted as one key."""
+    former = replace(Key(hashed("sk-former"), "sk-...mer"), models=("fast",))
+    desk.people.keys[former.hash] = former
+    desk.key(first_hash=former.hash)
+    for _ in range(2):
+        assert refusal(await desk.ask(secret="sk-former"))[0] == 403
+        held = admission(await desk.ask()).reservation
+        assert held is not None
+        assert former.hash in {each.scope.id for each in held.accounts}
 
 
 async def test_each_name_of_a_wildcard_is_served_as_itself_however_often(desk: Desk) -> None:

@@ -108,7 +108,9 @@ class Callers:
         key = await self._directory.find_key(key_hash)
         if key is None and identity.names_caller:
             return await self._identified(identity, family)
-        objection = UNKNOWN_KEY if key is None else objection_to_key(key, self._clock.now_us())
+        # Most keys never expire: the clock is not read for them.
+        now_us = 0 if key is None or key.expires_us is None else self._clock.now_us()
+        objection = UNKNOWN_KEY if key is None else objection_to_key(key, now_us)
         if objection is not None:
             token = objection_to_token(identity.fault) if is_token(secret) else None
             raise _refused(token or objection, family)
@@ -192,7 +194,7 @@ class Callers:
 
         Raises Refused if one of them is blocked, or there is no room for a customer or a value.
         """
-        if customer_id is not None and ScopeKind.CUSTOMER in self._remembered.bounded:
+        if customer_id is not None and not self._remembered.has_room_for_customer(customer_id):
             customer_id = await self._told_apart(ScopeKind.CUSTOMER, customer_id, key, family)
         if values:
             kept = [
@@ -206,7 +208,7 @@ class Callers:
         name = (
             (None, None, customer_id, values)
             if key is None
-            else (key.id, key.user_id, customer_id, values)
+            else (key.hash, key.user_id, customer_id, values)
         )
         caller = self._known.get(name)
         if caller is None:

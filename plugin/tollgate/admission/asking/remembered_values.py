@@ -22,15 +22,14 @@ remembered when idle.
 REFUSED_AGAIN_US = 10_000_000
 """How long a worker relies on the store having no room for a value."""
 _SHARES = 10
+_ANYWHERE = ""
+"""Whose a value is that spans organizations, as a customer does."""
 _MOST_BYTES = 16 * 1024 * 1024
 _ENTRY_BYTES, _CHARACTER_BYTES = 400, 4
 
 
 class RememberedValues:
-    """Decides which values of requests are told apart.
-
-    `bounded`: the names of the dimensions of which not any number is; others need not be asked for.
-    """
+    """Decides which values of requests are told apart: all those of unbounded dimensions."""
 
     def __init__(
         self, book: ValueBook, directory: Directory, clock: Clock, dimensions: tuple[Dimension, ...]
@@ -39,9 +38,15 @@ class RememberedValues:
         self._directory = directory
         self._clock = clock
         self._dimensions = {each.name: each for each in dimensions if each.most_values}
-        self.bounded = frozenset(self._dimensions)
         # Of a value: whether there is room for it, and until when that is relied on.
         self._known: Bounded[tuple[str, str, str], tuple[bool, int]] = Bounded(_MOST_BYTES)
+
+    def has_room_for_customer(self, customer_id: str) -> bool:
+        """Return whether a customer is told apart for sure, so that told_apart() need not say."""
+        if ScopeKind.CUSTOMER not in self._dimensions:
+            return True
+        known = self._known.get((ScopeKind.CUSTOMER, _ANYWHERE, customer_id))
+        return known is not None and known[0] and known[1] > self._clock.now_us()
 
     async def told_apart(self, name: str, value: str, place: str) -> str | None:
         """Return the value of a dimension, or OVERFLOW if there is no room for it; None where calls
@@ -52,7 +57,7 @@ class RememberedValues:
         dimension = self._dimensions.get(name)
         if dimension is None or value == OVERFLOW:
             return value
-        whose = "" if spans_organizations(name) else place
+        whose = _ANYWHERE if spans_organizations(name) else place
         known = self._known.get((name, whose, value))
         if known is None or known[1] <= self._clock.now_us():
             known = await self._ask(dimension, whose, value)

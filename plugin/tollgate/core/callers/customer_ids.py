@@ -44,10 +44,9 @@ def customer_of_value(place: str, value: Any) -> str | None:
     A whole number stands for its digits. Raises BadRequest for a value that cannot be an id.
     """
     where = f"field {place!r}"
-    text = value_text(value, where, param=place)
-    if text is None or text is not value:
-        return text
-    identity = checked_id(text, where, param=place)
+    if type(value) is not str or not value:
+        return value_text(value, where, param=place)
+    identity = checked_id(value, where, param=place)
     if place == _AGENT_PLACE:
         return without_session(identity)
     return identity

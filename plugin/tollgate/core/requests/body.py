@@ -21,7 +21,9 @@ from tollgate.core.requests.dialects import INCLUDE_USAGE, OPENAI, Place, Places
 from tollgate.core.requests.json_members import Members, Span, check_utf8, members_of, spans_of
 from tollgate.core.requests.prompt_size import tokens_of
 
-_OBJECT, _LIST = b"{["
+_OBJECT = ord("{")
+_COMPOUND = b"{["
+"""What objects and lists begin with."""
 
 _CONVERSATIONS = ("messages", "input", "contents")
 _TOOLS = frozenset({"tools", "functions", "toolConfig"})
@@ -89,6 +91,11 @@ def _read(raw: bytes, places: Places) -> Body:
     opening = raw.index(b"{")
     spans = spans_of(raw, opening, members)
     values = _values(raw, members, spans, places)
+    if "model" in values and not (values["model"] and isinstance(values["model"], str)):
+        raise _fault("model", values["model"], "the name of a model,")
+    stream = values.get("stream", places.streams)
+    if type(stream) is not bool:
+        raise _fault("stream", stream, "true or false,")
     _check_deferred(values, places)
     max_output_tokens, endless = _limit(values, places)
     prompt_tokens, tools = 0, False
@@ -98,8 +105,8 @@ def _read(raw: bytes, places: Places) -> Body:
             prompt_tokens += tokens_of(raw, start, end)
             tools = tools or (name in _TOOLS and end - start > _SHORTEST_LIST)
     return Body(
-        model=_model(values),
-        stream=_stream(values, default=places.streams),
+        model=values.get("model"),
+        stream=stream,
         include_usage=values.get(INCLUDE_USAGE) is True,
         max_output_tokens=max_output_tokens,
         choices=_choices(values, places),
@@ -187,53 +194,37 @@ def _values(
     """
     places.names.check(members.keys())
     values: dict[Place, Any] = {}
-    for name in places.values:
-        if (
-            name in members
-            and (value := _value(name, members[name], raw[spans[name][0]])) is not None
-        ):
-            values[name] = value
+    _read_values(values, raw, members, spans, places.values)
     for parent, names, inner in places.inner:
         # A value of another type holds no fields of ours; the provider reports what is wrong with
         # it.
         if parent in members and raw[(span := spans[parent])[0]] == _OBJECT:
             part = raw[span[0] : span[1]]
             within = members_of(part)
-            starts = spans_of(part, 0, within)
             names.check(within.keys())
-            for name, place in inner:
-                if (
-                    name in within
-                    and (value := _value(place, within[name], part[starts[name][0]])) is not None
-                ):
-                    values[place] = value
+            _read_values(values, part, within, spans_of(part, 0, within), inner)
     return values
 
 
-def _value(place: Place, member: msgspec.Raw, first: int) -> Any:
-    if first in (_OBJECT, _LIST):
-        return member
+def _read_values(
+    values: dict[Place, Any],
+    raw: bytes,
+    members: Members,
+    spans: dict[str, Span],
+    names: tuple[tuple[str, Place], ...],
+) -> None:
+    """Add the non-null values of these names, at their places."""
+    place = ""
     try:
-        return _decode(member)
+        for name, place in names:
+            if name in members:
+                member = members[name]
+                value = member if raw[spans[name][0]] in _COMPOUND else _decode(member)
+                if value is not None:
+                    values[place] = value
     # Well-formed JSON may still hold a number beyond any range, such as 1e400.
     except msgspec.ValidationError as error:
         raise BadRequest(f"The field {place!r} is a number out of range.", param=place) from error
-
-
-def _model(values: dict[Place, Any]) -> str | None:
-    model = values.get("model")
-    if model is None:
-        return None
-    if not isinstance(model, str) or not model:
-        raise _fault("model", model, "the name of a model,")
-    return model
-
-
-def _stream(values: dict[Place, Any], *, default: bool) -> bool:
-    value = values.get("stream", default)
-    if type(value) is not bool:
-        raise _fault("stream", value, "true or false,")
-    return value
 
 
 def _check_deferred(values: dict[Place, Any], places: Places) -> None:

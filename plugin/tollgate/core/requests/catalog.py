@@ -40,11 +40,17 @@ class Alias:
 class Serving:
     """The deployments that can serve a model on one wire.
 
-    `shares` holds cumulative weights: each deployment's own plus those before it.
+    `shares` holds cumulative weights: each deployment's own plus those before it. `only` is the
+    deployment where there is no choice.
     """
 
     deployments: tuple[Deployment, ...]
     shares: tuple[int, ...]
+    only: Deployment | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        only = self.deployments[0] if len(self.deployments) == 1 else None
+        object.__setattr__(self, "only", only)
 
     @classmethod
     def of(cls, deployments: tuple[Deployment, ...]) -> Serving:
@@ -54,9 +60,7 @@ class Serving:
 
     def draw(self, number: int) -> Deployment:
         """Return the deployment that a number stands for, by weight. There is one at least."""
-        if len(self.deployments) == 1:
-            return self.deployments[0]
-        return self.deployments[bisect_right(self.shares, number % self.shares[-1])]
+        return self.only or self.deployments[bisect_right(self.shares, number % self.shares[-1])]
 
     def others(self, number: int, chosen: str) -> list[Deployment]:
         """Return the deployments in the order in which a number would draw them, without the one

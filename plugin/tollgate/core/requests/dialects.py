@@ -58,8 +58,8 @@ class Places:
       document it so.
     - `deferred`: a member that postpones the answer to another call.
     - `measured`: what the price of a call may depend on besides tokens.
-    - `names`: every name that is read. `values`: names at the top level. `inner`: for each nested
-      object its name, the names read from it, and the place of each.
+    - `names`: every name that is read. `values`: names at the top level, which are their places.
+      `inner`: for each nested object its name, the names read from it, and the place of each.
     """
 
     prompt: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Places:
     deferred: tuple[Place, ...] = ()
     measured: tuple[Place, ...] = ()
     names: Names = field(init=False)
-    values: tuple[str, ...] = field(init=False)
+    values: tuple[tuple[str, Place], ...] = field(init=False)
     inner: tuple[tuple[str, Names, tuple[tuple[str, Place], ...]], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Places:
             self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read)))
         )
         object.__setattr__(
-            self, "values", tuple(dict.fromkeys(place for place in read if "." not in place))
+            self, "values", tuple({place: place for place in read if "." not in place}.items())
         )
         object.__setattr__(self, "inner", found)
 
