@@ -147,7 +147,11 @@ async def test_our_own_header_goes_before_all_others(door: Door) -> None:
 async def test_json_that_curl_takes_for_a_form_reaches_the_provider_as_json(door: Door) -> None:
     """`curl -d` says that it is a form; a provider might look for fields in one."""
     body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"a&model=cheap&b"}]}'
-    for said in ("application/x-www-form-urlencoded", "text/plain"):
+    forms = (
+        "application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded; charset=utf-8",
+    )
+    for said in (*forms, "text/plain"):
         sent = {**bearer(await door.gateway.key()), "content-type": said}
         assert (await door.post(CHAT, sent, content=body)).status_code == 200
         seen = door.took()

@@ -22,14 +22,14 @@ def read(raw: bytes, content_type: str, query: str, dialect: Dialect) -> Body:
     """Read a body.
 
     JSON may come without a content type, or under another one than a form's. Under that of curl's
-    `-d` it goes on as JSON (`mistyped`): a server that reads forms would find other fields in the
-    same bytes. Raises BadRequest saying what would be right.
+    `-d`, with parameters or without, it goes on as JSON (`mistyped`): a server that reads forms
+    would find other fields in the same bytes. Raises BadRequest saying what would be right.
     """
     # The most common content types mean JSON and have no parameters.
     said = content_type.lower()
     if dialect.form and said.lstrip().startswith(_FORM):
         return _read_form(raw, content_type, query)
-    mistyped = said == _CURLS
+    mistyped = _CURLS in said and parameters_of(said, "content-type")[0] == _CURLS
     if not mistyped and ("urlencoded" in said or "multipart/" in said):
         raise BadRequest(f"The content-type must be application/json, got {cut(content_type)!r}.")
     if "charset" in said:

@@ -139,9 +139,9 @@ _GEMINI_ACTIONS = {
     "batchEmbedContents": dialects.GEMINI_EMBED,
     "countTokens": dialects.GEMINI_COUNT_TOKENS,
     "computeTokens": dialects.GEMINI_COUNT_TOKENS,
+    "predict": dialects.VERTEX_PREDICT,
 }
 _VERTEX_ACTIONS = _GEMINI_ACTIONS | {
-    "predict": dialects.VERTEX_PREDICT,
     "rawPredict": dialects.ANTHROPIC_MESSAGES,
     "streamRawPredict": dialects.ANTHROPIC_MESSAGES_STREAM,
 }

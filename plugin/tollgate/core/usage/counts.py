@@ -29,6 +29,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 _DOLLARS = re.compile(r"\s*[0-9]{0,18}\.?[0-9]{0,40}([eE][+-]?[0-9]{1,3})?\s*")
 _NO_MEMBERS: dict[str, object] = {}
 # Lists of which only the presence of an item matters, not the number.
+_SEARCHES = (Field.SEARCHES, Field.IMAGE_SEARCHES)
 _PRESENT = (Field.GROUNDED, Field.CITED, Field.MAP_SEARCHES)
 
 
@@ -50,7 +51,7 @@ def count_found(field: Field, path: Path, found: Sequence[object]) -> int | None
         return int(any(each not in (None, "") for each in found))
     if field is Field.CODE_CONTAINERS:
         return len({each for each in found if isinstance(each, str)})
-    if path.counts_items and field is Field.SEARCHES:
+    if path.counts_items and field in _SEARCHES:
         # Google bills each query once and ignores empty ones:
         # https://ai.google.dev/gemini-api/docs/google-search
         return len({each for each in found if isinstance(each, str) and each.strip()}) or None

@@ -39,7 +39,9 @@ _BESIDE = (
     (_AUDIO_SECONDS, "audio_seconds"),
     (Field.PAGES, "pages"),
 )
-_SEARCHED = frozenset({Field.SEARCHES, Field.SEARCH_CALLS, Field.GROUNDED, Field.CITED})
+_SEARCHED = frozenset(
+    {Field.SEARCHES, Field.IMAGE_SEARCHES, Field.SEARCH_CALLS, Field.GROUNDED, Field.CITED}
+)
 _ORDINARY = frozenset(
     {
         _INPUT,
@@ -122,9 +124,9 @@ def _searches(counts: Mapping[Field, int]) -> int:
     """Return the number of searches.
 
     Taken from the provider's count, else from the calls of its search tool, else one if the answer
-    rests on a search.
+    rests on a search. Searches for pictures are charged like those of the web, and beside them.
     """
-    if told := counts.get(Field.SEARCHES, 0):
+    if told := counts.get(Field.SEARCHES, 0) + counts.get(Field.IMAGE_SEARCHES, 0):
         return told
     if Field.SEARCHES in counts or Field.SEARCH_CALLS in counts:
         calls = counts.get(Field.SEARCH_CALLS, 0) - counts.get(Field.PAGE_VISITS, 0)

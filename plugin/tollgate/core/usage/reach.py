@@ -35,6 +35,7 @@ _GROUNDS = (
 
 _ASKED_BY: Mapping[Field, tuple[bytes, ...]] = {
     Field.SEARCHES: _GROUNDS,
+    Field.IMAGE_SEARCHES: _GROUNDS,
     Field.GROUNDED: _GROUNDS,
     Field.MAP_SEARCHES: _GROUNDS,
     Field.CITED: (b"web_search", b'"plugins"'),

@@ -300,8 +300,10 @@ def test_json_is_read_whatever_it_is_said_to_be(content_type: str) -> None:
 @pytest.mark.parametrize(
     "content_type",
     [
-        "Application/X-WWW-Form-URLencoded; charset=utf-8",
         "application/json,application/x-www-form-urlencoded",
+        "application/x-www-form-urlencoded,application/json",
+        'application/json; x="application/x-www-form-urlencoded"',
+        "application/x-www-form-urlencoded-too",
         "multipart/mixed; boundary=x",
     ],
 )
@@ -312,12 +314,28 @@ def test_json_that_is_said_to_be_a_form_is_refused(content_type: str, dialect: D
         reading.read(body, content_type, "", dialect)
 
 
-def test_json_that_curl_takes_for_a_form_is_json() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-URLencoded; charset=utf-8",
+        'application/x-www-form-urlencoded;charset="UTF-8"; x=y',
+        " application/x-www-form-urlencoded ; charset=us-ascii;",
+    ],
+)
+def test_json_that_curl_takes_for_a_form_is_json(said: str) -> None:
     """`curl -d` says so, unless told otherwise; the provider is told that it is JSON."""
-    body, said = b'{"model":"cheap","x":"&model=dear&"}', "application/x-www-form-urlencoded"
+    body = b'{"model":"cheap","x":"&model=dear&"}'
     found = reading.read(body, said, "", OPENAI_CHAT)
     assert (found.model, found.mistyped) == ("cheap", True)
     assert not reading.read(body, "application/json", "", OPENAI_CHAT).mistyped
+
+
+def test_json_that_is_said_to_be_a_form_in_another_charset_is_refused() -> None:
+    """UTF-7 turns letters into quotation marks."""
+    said = "application/x-www-form-urlencoded; charset=utf-7"
+    with pytest.raises(BadRequest, match="charset of the body must be utf-8"):
+        reading.read(b'{"model":"m"}', said, "", OPENAI_CHAT)
 
 
 def test_a_form_where_json_is_expected_is_refused() -> None:

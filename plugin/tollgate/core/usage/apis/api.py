@@ -44,6 +44,7 @@ class Field(StrEnum):
     CACHE_READ_IMAGE = "cache_read_image"
     CITATION = "citation"
     SEARCHES = "searches"
+    IMAGE_SEARCHES = "image_searches"  # searches for pictures, beside those of the web
     SEARCH_CALLS = "search_calls"  # calls of a tool that searches or opens pages
     PAGE_VISITS = "page_visits"  # those of them that opened pages, which cost nothing
     GROUNDED = "grounded"  # the answer rests on a search, whether or not its queries are reported
