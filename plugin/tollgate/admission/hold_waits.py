@@ -155,8 +155,8 @@ class HoldWaits:
             return refused
         return await self._wait(reservation, refused, left, None)
 
-    def settled(self, reservation: Reservation) -> None:
-        """Notify the first in the queue of each scope of a settled call."""
+    def settled(self, reservation: Reservation, _: object = None) -> None:
+        """Notify the first in the queue of each scope of a settled call, whatever it came to."""
         if not self._lines:
             return
         for account in reservation.accounts:

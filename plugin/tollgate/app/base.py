@@ -92,7 +92,7 @@ class Core:
             fallback_price(settings),
             estimates,
             ietf=ours.ietf_headers,
-            on_settled=lambda call, _: hold_waits.settled(call),
+            on_settled=hold_waits.settled,
             unseen=UnseenOutput(outputs, ours.default_output_tokens, ours.client_left),
             output_limits=output_limits(ours.max_output_ceiling),
         )

@@ -97,5 +97,5 @@ def _alert_watch(core: Core, directory: CachedDirectory) -> AlertWatch | None:
         return None
     book = ValkeyAlertBook(core.pipe)
     watch = AlertWatch(directory, core.counters, book, core.clock, told, new_id)
-    core.meter.also_on_settled(lambda call, _: watch.settled(call))
+    core.meter.also_on_settled(watch.settled)
     return watch

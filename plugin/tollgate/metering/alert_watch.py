@@ -68,8 +68,8 @@ class AlertWatch:
         self._name = new_id()
         self._noting = Background()
 
-    def settled(self, reservation: Reservation) -> None:
-        """Note whose limits a settlement has moved."""
+    def settled(self, reservation: Reservation, _: object = None) -> None:
+        """Note whose limits a settlement has moved, whatever it is."""
         place, scopes = reservation.organization, [each.scope for each in reservation.accounts]
         key_id = next((each.id for each in scopes if each.kind == ScopeKind.KEY), "")
         moved = {(place, each, key_id if each.kind == ScopeKind.SESSION else "") for each in scopes}

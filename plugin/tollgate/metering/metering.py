@@ -216,8 +216,11 @@ class Metering:
             told = self._catalog.trusts(ended.reservation.deployment)
             cost_nanousd = usage.told_nanousd if told else cost_nanousd
         cost_nanousd = min(cost_nanousd, MAX_EXACT)
-        named = usage.reply_model
-        other = named is not None and self._is_other(reservation, named)
+        other = False
+        if (named := usage.reply_model) is not None:
+            asked = (reservation.deployment, reservation.model, named)
+            known = self._other_models.get(asked)
+            other = self._is_other(asked) if known is None else known
         return Settlement(
             usage,
             cost_nanousd,
@@ -229,22 +232,21 @@ class Metering:
             ended.unanswered,
         )
 
-    def _is_other(self, reservation: Reservation, told: str) -> bool:
+    def _is_other(self, asked: tuple[str, str, str]) -> bool:
         """Return whether a reply names a model other than its deployment's.
 
-        Azure's deployments are named by their owner, so they never count.
+        `asked`: the deployment, the model that was asked for, and the reply's. Azure's deployments
+        are named by their owner, so they never count.
         """
-        asked = (reservation.deployment, reservation.model, told)
-        known = self._other_models.get(asked)
-        if known is None:
-            deployment = self._catalog.deployment(reservation.deployment, reservation.model)
-            known = (
-                deployment is not None
-                and deployment.provider != "azure"
-                and is_other_model(deployment.model, told)
-            )
-            self._other_models.put(asked, known, 400 + 4 * (len(told) + len(reservation.model)))
-        return known
+        deployment_id, model, told = asked
+        deployment = self._catalog.deployment(deployment_id, model)
+        is_other = (
+            deployment is not None
+            and deployment.provider != "azure"
+            and is_other_model(deployment.model, told)
+        )
+        self._other_models.put(asked, is_other, 400 + 4 * (len(told) + len(model)))
+        return is_other
 
     async def _settle_until_done(self, ended: Sequence[Ended]) -> None:
         whole = [

@@ -74,7 +74,10 @@ class AccessLog:
 
     def hear(self, message: StreamAccessLogsMessage) -> None:
         """Settle the requests that one message reports."""
-        self._settling.start(self._hear(message.http_logs.log_entry))
+        entries = message.http_logs.log_entry
+        self._hear_some(entries[:_AT_ONCE])
+        if len(entries) > _AT_ONCE:
+            self._settling.start(self._hear_later(entries[_AT_ONCE:]))
 
     def end(self, call: Call) -> None:
         """End a stream."""
@@ -91,10 +94,9 @@ class AccessLog:
         """Wait for settlements under way."""
         await self._settling.drain()
 
-    async def _hear(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
+    async def _hear_later(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
         for at in range(0, len(entries), _AT_ONCE):
-            if at:
-                await asyncio.sleep(0)  # lets waiting admissions run in between
+            await asyncio.sleep(0)  # lets waiting admissions run in between
             self._hear_some(entries[at : at + _AT_ONCE])
 
     def _hear_some(self, entries: Sequence[HTTPAccessLogEntry]) -> None:
@@ -143,7 +145,7 @@ class AccessLog:
             reader == READ_BY_EXT_PROC
             or response.response_code.value == 0
             or not common.HasField("time_to_last_upstream_tx_byte")
-            or _is_unanswered(response)
+            or (response.response_code.value >= 400 and _is_unanswered(response))
         ):
             return _unread(entry, reservation)
         return _read_natively(

@@ -56,7 +56,7 @@ class Measuring:
             names = ScopeNames(ValkeyRegistry(core.client))
             file = FullestLimitsFile(folder)
             fullest = FullestLimits(core.counters, core.clock, names, file, most)
-            core.meter.also_on_settled(lambda call, _: fullest.meets(call))
+            core.meter.also_on_settled(fullest.meets)
         return cls(beside_admin.counts, fullest, beside_admin.litellm)
 
     @classmethod

@@ -53,7 +53,10 @@ class Bill(Struct, frozen=True, omit_defaults=True):
     @property
     def femtousd(self) -> int:
         """Return the exact sum."""
-        return sum([line.units * line.rate_femtousd for line in self.lines])
+        femtousd = 0
+        for line in self.lines:
+            femtousd += line.units * line.rate_femtousd
+        return femtousd
 
     @property
     def cost_nanousd(self) -> int:

@@ -19,12 +19,14 @@ from tollgate.core.memo import Memo
 decode = msgspec.json.Decoder(Record).decode
 """Return a record from its JSON. Raises msgspec.DecodeError for anything else."""
 _encode = msgspec.json.Encoder().encode
-_payers: Memo[Accounts, Raw] = Memo(
-    lambda accounts: Raw(_encode(payer_names(accounts))), accounts_bytes
-)
-_passed: Memo[Accounts, Raw] = Memo(
-    lambda accounts: Raw(_encode(limits_passed(accounts))), accounts_bytes
-)
+
+
+def _caller(accounts: Accounts) -> tuple[Raw, Raw]:
+    """Return the payers and the limits of a caller's calls."""
+    return Raw(_encode(payer_names(accounts))), Raw(_encode(limits_passed(accounts)))
+
+
+_callers: Memo[Accounts, tuple[Raw, Raw]] = Memo(_caller, accounts_bytes)
 # A record whose values are given in the order of its fields: by name takes six times as long, and
 # a Record takes no JSON.
 _Written: Any = msgspec.defstruct(
@@ -37,7 +39,8 @@ _Written: Any = msgspec.defstruct(
 
 def encode(reservation: Reservation, settlement: Settlement) -> bytes:
     """Return the record of a settled reservation as JSON."""
-    accounts, levels = reservation.accounts, reservation.levels
+    payers, passed = _callers.get(reservation.accounts)
+    levels = reservation.levels
     *told, _ = structs.astuple(settlement.usage)  # the last one is its certainty
     return _encode(
         _Written(
@@ -46,7 +49,7 @@ def encode(reservation: Reservation, settlement: Settlement) -> bytes:
             reservation.admitted_us,
             reservation.model,
             reservation.deployment,
-            _payers.get(accounts),
+            payers,
             settlement.status,
             settlement.cost_nanousd,
             settlement.certainty,
@@ -55,7 +58,7 @@ def encode(reservation: Reservation, settlement: Settlement) -> bytes:
             settlement.bill,
             reservation.shadow,
             reservation.instead_of,
-            _passed.get(accounts) if levels else (),
+            passed if levels else (),
             levels,
             reservation.worst if settlement.unsure else None,
         )

@@ -146,29 +146,47 @@ def _whole(value: object) -> int | None:
     return value if type(value) is int and 0 < value < 100_000 else None
 
 
+class _Ratio(Struct, gc=False):
+    """Counted tokens for each estimated one, and how many replies taught it."""
+
+    ratio: float = 1.0
+    times: int = 0
+
+
 class InputEstimates:
     """Estimates of prompts by deployment, with and without tools; at most 8,192 are kept."""
 
     def __init__(self) -> None:
-        self._ratios: Bounded[tuple[str, bool], tuple[float, int]] = Bounded(
+        self._ratios: Bounded[tuple[str, bool], _Ratio] = Bounded(
             2 * _MOST_DEPLOYMENTS * _LEARNED_BYTES
         )
 
     def tokens(self, deployment: str, prompt_tokens: int, *, tools: bool = False) -> int:
         """Return the expected count of a prompt that looks like `prompt_tokens`, at least 1."""
         known = self._ratios.get((deployment, tools))
-        return max(1, prompt_tokens if known is None else round(prompt_tokens * known[0]))
+        return max(1, prompt_tokens if known is None else round(prompt_tokens * known.ratio))
 
     def learn(self, deployment: str, estimated: int, counted: int, *, tools: bool = False) -> None:
         """Move the next estimate towards what the provider counted; early replies weigh most."""
         if estimated < _LEAST_TAUGHT_BY or counted < 1:
             return
         shape = (deployment, tools)
-        ratio, times = self._ratios.get(shape) or (1.0, 0)
-        weight = max(_LEAST_WEIGHT, 1 / (times + 1))
-        ratio += weight * ratio * (counted / estimated - 1)
-        learned = min(_MOST_RATIO, max(_LEAST_RATIO, ratio)), times + 1
-        self._ratios.put(shape, learned, _LEARNED_BYTES)
+        known = self._ratios.get(shape)
+        if known is None:
+            known = _Ratio()
+            self._ratios.put(shape, known, _LEARNED_BYTES)
+        known.times += 1
+        weight = max(_LEAST_WEIGHT, 1 / known.times)
+        ratio = known.ratio * (1 + weight * (counted / estimated - 1))
+        known.ratio = min(_MOST_RATIO, max(_LEAST_RATIO, ratio))
+
+
+class _Mean(Struct, gc=False):
+    """The mean of recent replies, and by how many it is divided."""
+
+    output_tokens: float = 0.0
+    hidden_tokens: float = 0.0
+    count: int = 0
 
 
 class OutputMeans:
@@ -180,25 +198,27 @@ class OutputMeans:
     """
 
     def __init__(self) -> None:
-        self._means: Bounded[str, tuple[float, float, int]] = Bounded(
-            _MOST_DEPLOYMENTS * _LEARNED_BYTES
-        )
+        self._means: Bounded[str, _Mean] = Bounded(_MOST_DEPLOYMENTS * _LEARNED_BYTES)
 
     def lately(self, deployment: str) -> Lately | None:
         """Return the recent means of a deployment; None before its first reply."""
         known = self._means.get(deployment)
         if known is None:
             return None
-        return Lately(round(known[0]), round(known[1]))
+        return Lately(round(known.output_tokens), round(known.hidden_tokens))
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
         """Add the output of one reply, as the provider counted it."""
-        output, hidden, count = self._means.get(deployment) or (0.0, 0.0, 0)
-        if count < _MEAN_OF:
-            count += 1
-        output += (output_tokens - output) / count
-        hidden += (hidden_tokens - hidden) / count
-        self._means.put(deployment, (output, hidden, count), _LEARNED_BYTES)
+        mean = self._means.get(deployment)
+        if mean is None:
+            mean = _Mean()
+            self._means.put(deployment, mean, _LEARNED_BYTES)
+        else:
+            self._means.touch(deployment)
+        if mean.count < _MEAN_OF:
+            mean.count += 1
+        mean.output_tokens += (output_tokens - mean.output_tokens) / mean.count
+        mean.hidden_tokens += (hidden_tokens - mean.hidden_tokens) / mean.count
 
 
 class Lately(Struct, frozen=True, array_like=True, gc=False):

@@ -116,8 +116,8 @@ class FullestLimits:
         self._looks: dict[_Limit, deque[tuple[int, int]]] = {}
         self._noted = asyncio.Event()
 
-    def meets(self, reservation: Reservation) -> None:
-        """Note the limits that a call meets."""
+    def meets(self, reservation: Reservation, _: object = None) -> None:
+        """Note the limits that a call meets, whatever comes of it."""
         new, accounts = self._new, reservation.accounts
         if id(accounts) in new:
             return

@@ -236,13 +236,10 @@ class ClusterCounters(ValkeyCounters):
             return await self._settle(reservation, settlement, tell=bool(tell))
         own = self._is_own(part, reservation)
         batches = self._settling if own else self._settling_guests
-        keyed = part.keyed
-        numbers = (*keyed.estimates(reservation), *keyed.used(reservation, settlement))
+        numbers = part.keyed.settled(reservation, settlement)
         name = stream_field(reservation.stream_id) if own else ""
         texts = (reservation.id, b"", line_name(reservation.model), name)
-        return await batches.of(part.place).add(
-            keyed, *numbers, settlement.cost_nanousd, tell, texts=texts
-        )
+        return await batches.of(part.place).add(part.keyed, *numbers, tell, texts=texts)
 
     async def _settle_guest(
         self, part: PlacePart, reservation: Reservation, settlement: Settlement, tell: int

@@ -246,8 +246,7 @@ class ValkeyCounters:
             stream_field(reservation.stream_id),
         )
         batch, keyed = self._settling.of(reservation.organization), self._charged(reservation)
-        numbers = (*keyed.estimates(reservation), *keyed.used(reservation, settlement))
-        return batch.add(keyed, *numbers, settlement.cost_nanousd, tell, texts=texts)
+        return batch.add(keyed, *keyed.settled(reservation, settlement), tell, texts=texts)
 
     def _charged(self, reservation: Reservation) -> Keyed:
         """Return the accounts that a call is charged to in its own place."""

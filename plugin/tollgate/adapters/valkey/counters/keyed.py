@@ -116,9 +116,15 @@ class Keyed(Struct, frozen=True):
                 found += (firm, output) if reservation.guessed else (firm + output, 0)
         return found
 
-    def used(self, reservation: Reservation, settlement: Settlement) -> list[int]:
-        """Return what a call used of each meter, as its limits count it."""
-        return [settlement.counted(each.group, reservation) for each in self.counted]
+    def settled(self, reservation: Reservation, settlement: Settlement) -> list[int]:
+        """Return the estimates of a call, then what it used of each meter, as its limits count it,
+        and what it cost.
+        """
+        found = self.estimates(reservation)
+        for each in self.counted:
+            found.append(settlement.counted(each.group, reservation))
+        found.append(settlement.cost_nanousd)
+        return found
 
 
 def _limits(accounts: Accounts, meters: Sequence[HoldGroup]) -> bytes:
