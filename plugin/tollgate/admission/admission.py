@@ -261,13 +261,13 @@ class Admissions:
         family: Family,
     ) -> Asker:
         """Return who asks, by the head of the request."""
-        allowed = self._terms.unknown_paths == "allow"
-        if (
-            refused := refusals.of_path(
+        if endpoint is None or request.method != "POST":
+            allowed = self._terms.unknown_paths == "allow"
+            refused = refusals.of_path(
                 request.method, path, endpoint, family, unknown_allowed=allowed
             )
-        ) is not None:
-            raise Refused(refused)
+            if refused is not None:
+                raise Refused(refused)
         dialect = find_dialect(path) if endpoint is None else endpoint.dialect
         return await self._early.find(key, request.headers, dialect, identity.customer_id)
 

@@ -21,7 +21,7 @@ class Edit(Struct, frozen=True):
     insert: str
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, gc=False):
     """One header."""
 
     name: str

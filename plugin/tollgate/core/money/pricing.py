@@ -82,11 +82,9 @@ class Rates:
         return max(self.output, self.reasoning or 0, *media)
 
     @property
-    def hold_output(self) -> int:
-        """Return the rate at which an output token is held; models without text
-        output write media.
-        """
-        return self.output or self.output_image or self.output_audio or self.output_video or 0
+    def media_output(self) -> int:
+        """Return the rate of an output token of a model that writes media and no text."""
+        return self.output_image or self.output_audio or self.output_video or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,8 @@ class Price:
     ) -> int:
         """Return the most that a call of this size may cost, for the hold, in nano-dollars."""
         rates = self.rates(input_tokens)
-        femtousd = input_tokens * rates.input + output_tokens * rates.hold_output + rates.request
+        femtousd = input_tokens * rates.input + rates.request
+        femtousd += output_tokens * (rates.output or rates.media_output)
         femtousd += pictures_femtousd
         if characters:
             femtousd += characters * rates.character

@@ -96,7 +96,9 @@ def _read(raw: bytes, places: Places) -> Body:
     stream = values.get("stream", places.streams)
     if type(stream) is not bool:
         raise _fault("stream", stream, "true or false,")
-    _check_deferred(values, places)
+    for place in places.deferred:
+        if values.get(place, False) is not False:
+            raise _deferred(place)
     max_output_tokens, endless = _limit(values, places)
     prompt_tokens, tools = 0, False
     for name in places.prompt:
@@ -227,15 +229,12 @@ def _read_values(
         raise BadRequest(f"The field {place!r} is a number out of range.", param=place) from error
 
 
-def _check_deferred(values: dict[Place, Any], places: Places) -> None:
-    for place in places.deferred:
-        if values.get(place, False) is not False:
-            raise BadRequest(
-                f"The field {place!r} must be false here: the usage of a deferred answer is"
-                " reported when it is fetched, where this gateway cannot charge it. Stream the"
-                " answer, or wait for it.",
-                param=place,
-            )
+def _deferred(place: Place) -> BadRequest:
+    return BadRequest(
+        f"The field {place!r} must be false here: the usage of a deferred answer is reported when"
+        " it is fetched, where this gateway cannot charge it. Stream the answer, or wait for it.",
+        param=place,
+    )
 
 
 def _limit(values: dict[Place, Any], places: Places) -> tuple[int | None, Place | None]:

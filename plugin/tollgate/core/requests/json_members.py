@@ -83,10 +83,10 @@ def spans_of(raw: bytes, opening: int, members: Members) -> dict[str, Span]:
     Example: `{"n": 1, "n": 12}` gives the member n = 12. At the first n the bytes read 1, not 12.
     """
     spans: dict[str, Span] = {}
-    at = opening + 1
+    at, match_name, starts_with = opening + 1, _NAME.match, raw.startswith
     for name, value in members.items():
-        match = _NAME.match(raw, at)
-        if match is None or not raw.startswith(value, start := match.end()):
+        match = match_name(raw, at)
+        if match is None or not starts_with(value, start := match.end()):
             raise _twice(raw, [opening + 1, *(end for _, end in spans.values())])
         spans[name] = (start, at := start + len(value))
     if raw.find(b'"', at) >= 0:

@@ -90,7 +90,8 @@ class Batch(Generic[T]):
         self._known = Numbers({}, {})
         # By the identity of the accounts, which `_callers` keeps: the number of the caller, where
         # it stands among the limits, and where among the names.
-        self._places: dict[int, tuple[int, int, int]] = {}
+        self._places: dict[int, tuple[int, tuple[int, int]]] = {}
+        self._new_future = asyncio.get_running_loop().create_future
         self._limit_count = 0
 
     def add(
@@ -100,23 +101,24 @@ class Batch(Generic[T]):
         texts: tuple[bytes | str, ...] = (),
     ) -> asyncio.Future[T]:
         """Add one call: its numbers behind those of its caller, and its texts."""
-        caller, *places = self._places.get(id(keyed.accounts)) or self._add_caller(keyed)
-        self._calls += *places, *numbers
+        caller, places = self._places.get(id(keyed.accounts)) or self._add_caller(keyed)
+        self._calls += places
+        self._calls += numbers
         self._texts += texts
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = self._new_future()
         self._waiting.append((future, caller))
         self.size += 1
         if self.size >= MOST_CALLS:
             self.full = True
         return future
 
-    def _add_caller(self, keyed: Keyed) -> tuple[int, int, int]:
+    def _add_caller(self, keyed: Keyed) -> tuple[int, tuple[int, int]]:
         if self._callers:
             numbers = self._known.add(keyed.keys)
         else:
             self._known = Numbers(keyed.first.scopes.copy(), keyed.first.slots.copy())
             numbers = keyed.numbers
-        places = len(self._callers), self._limit_count + 1, len(self._names) + 1
+        places = len(self._callers), (self._limit_count + 1, len(self._names) + 1)
         self._places[id(keyed.accounts)] = places
         self._callers.append((keyed, numbers))
         self._limits.append(keyed.limits)
