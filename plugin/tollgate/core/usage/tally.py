@@ -90,7 +90,10 @@ class Tally:
         self._names |= names
         if early and _OUTPUT in counts:
             merge(self._early, {_OUTPUT: counts.pop(_OUTPUT)})
-        merge(self._counts, counts)
+        if self._counts:
+            merge(self._counts, counts)
+        else:
+            self._counts = counts
         self._seen = True
 
     def take_passes(self, items: Sequence[object]) -> None:
@@ -182,9 +185,10 @@ class Tally:
     def _find_names(self, base: object) -> dict[Field, str]:
         found = {}
         for field, paths in self._api.layout.names:
-            if (
-                chosen := choose([name for path in paths for name in path.values_in(base)])
-            ) is not None:
+            told: list[object] = []
+            for path in paths:
+                told += path.values_in(base)
+            if told and (chosen := choose(told)) is not None:
                 found[field] = chosen
         return found
 

@@ -54,7 +54,9 @@ class Path:
         if self.plain is None:
             found = [document]
             for step in self.steps:
-                found = [item for node in found for item in _descend(node, step)]
+                if not found:
+                    break
+                found = _below(found, step)
             return found
         for name in self.plain:
             if not isinstance(document, dict) or name not in document:
@@ -101,7 +103,7 @@ class Condition:
             return not any(found)
         if self.value is not None:
             return self.value in found or (self.value == "true" and True in found)
-        return any(item is not None for item in found)
+        return found.count(None) < len(found)
 
 
 def parse_path(text: str) -> Path:
@@ -138,13 +140,21 @@ def _split(text: str) -> list[str]:
     return re.split(r"\.(?![^\[]*\])", text)
 
 
-def _descend(node: object, step: Step) -> list[object]:
-    if not isinstance(node, dict) or step.name not in node:
-        return []
-    value = node[step.name]
-    if not step.each:
-        return [value]
-    items = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
-    if step.key is None:
-        return items
-    return [item for item in items if isinstance(item, dict) and item.get(step.key) in step.values]
+def _below(nodes: list[object], step: Step) -> list[object]:
+    """Return what one step leads to from some nodes."""
+    name, found = step.name, list[object]()
+    for node in nodes:
+        if not isinstance(node, dict) or name not in node:
+            continue
+        value = node[name]
+        if not step.each:
+            found.append(value)
+            continue
+        items = value if isinstance(value, list) else [value] if isinstance(value, dict) else []
+        if step.key is None:
+            found += items
+            continue
+        for item in items:
+            if isinstance(item, dict) and item.get(step.key) in step.values:
+                found.append(item)
+    return found
