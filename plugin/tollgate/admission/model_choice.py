@@ -24,9 +24,9 @@ from tollgate.core.requests.endpoints import Endpoint, Wire, paths_of, wires_of
 UnpricedModels = Literal["refuse", "free", "default_price"]
 """What happens to calls of a model without a price."""
 
-_MOST_BYTES = 8 * 1024 * 1024
-# A caller of whom nothing else is kept, and a deployment as it serves one name of a wildcard's.
-_MEANT_BYTES, _SERVED_BYTES, _CHARACTER_BYTES = 1_000, 1_000, 8
+# A caller, whose entities nobody else may keep, and a deployment as it serves one name of a
+# wildcard's.
+_CALLER_BYTES, _SERVED_BYTES, _CHARACTER_BYTES = 3_000, 1_000, 8
 
 _LATE = "This answer came late on purpose: `tollgate doctor` looks how long Envoy waits for one."
 
@@ -59,11 +59,9 @@ class ModelChoice:
         self._context_fallbacks = context_fallbacks
         self._cools = cools
         # By the identity of the caller, who is kept with it, and the name as the request has it.
-        self._meant: Bounded[tuple[int, str], tuple[Caller, str]] = Bounded(_MOST_BYTES)
+        self._meant: Bounded[tuple[int, str], tuple[Caller, str]] = Bounded()
         # By the model, and the endpoint's wires.
-        self._servings: Bounded[tuple[str, Wire | None, Wire | None], Serving] = Bounded(
-            _MOST_BYTES
-        )
+        self._servings: Bounded[tuple[str, Wire | None, Wire | None], Serving] = Bounded()
 
     def find_model(
         self,
@@ -87,7 +85,7 @@ class ModelChoice:
         if known is not None:
             return known[1]
         model = self.checked(caller, _resolve_alias(caller, named), family)
-        size = _MEANT_BYTES + _CHARACTER_BYTES * len(named)
+        size = _CALLER_BYTES + _CHARACTER_BYTES * len(named)
         self._meant.put((id(caller), named), (caller, model), size)
         return model
 

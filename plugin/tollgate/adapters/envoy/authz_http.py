@@ -133,7 +133,7 @@ class _HttpWording:
     def _lines(self, headers: tuple[Header, ...]) -> str:
         """Return headers as lines. Calls that were decided together share the tuple of them."""
         if self._last[0] is not headers:
-            self._last = headers, "".join([_line(each.name, each.value) for each in headers])
+            self._last = headers, "".join([f"{each.name}: {each.value}\r\n" for each in headers])
         return self._last[1]
 
     def _reader(self, asked: Request, admission: Admission, reservation: Reservation) -> str | None:

@@ -128,16 +128,17 @@ def standing_headers(
     told, balances = _told_of.get(accounts), standing.balances
     found: list[Header] = []
     for rate in told.rates:
-        least, least_left = None, 0
+        least, least_left, used_of_least = None, 0, 0
         for place in rate.places:
-            left = _left(place, balances)
+            used = balances[place.account].used[place.limit]
+            left = bucket.remaining(place.quota, used)
             if least is None or left < least_left:
-                least, least_left = place, left
+                least, least_left, used_of_least = place.quota, left, used
         assert least is not None
-        used = balances[least.account].used[least.limit]
-        found += _rate_headers(least_left, least.quota, used, rate.noun, family, standing.now_us)
+        found += _rate_headers(least_left, least, used_of_least, rate.noun, family, standing.now_us)
         if rate.of_key is not None and model and rate.noun in _OPENAI_NOUNS:
-            left = _left(rate.of_key, balances)
+            place = rate.of_key
+            left = bucket.remaining(place.quota, balances[place.account].used[place.limit])
             found.append(Header(_key_remaining(rate.noun, model), str(left)))
     if told.key is not None and told.key < len(balances):
         found += _spend_headers(accounts[told.key], balances[told.key])
@@ -169,10 +170,6 @@ class StandingHeaders:
                 self._found += ietf_headers(accounts, standing)
             self._of = standing, family, model
         return self._found
-
-
-def _left(place: _Place, balances: Sequence[Balance]) -> int:
-    return bucket.remaining(place.quota, balances[place.account].used[place.limit])
 
 
 def ietf_headers(accounts: Accounts, standing: Standing) -> tuple[Header, ...]:

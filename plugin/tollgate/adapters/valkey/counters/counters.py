@@ -83,22 +83,21 @@ class ValkeyCounters:
         self._again = Background()
 
     def reserve(self, reservation: Reservation) -> Awaitable[Standing]:
-        memo = self._limited.get(reservation.organization)
-        return self._reserve_first(reservation) if memo is None else self._hold(reservation, memo)
+        organization = reservation.organization
+        memo = self._limited.get(organization)
+        if memo is None:
+            return self._reserve_first(reservation)
+        keyed, texts = memo.get(reservation.accounts), ordered_texts(reservation)
+        batch = self._reserving.of(organization)
+        return batch.add(keyed, *keyed.estimates(reservation), texts=texts)
 
     async def _reserve_first(self, reservation: Reservation) -> Standing:
         """Hold the first call of an organization that this worker meets."""
         organization = reservation.organization
         await self._list(organization)
         memo = Memo(lambda accounts: Keyed.of(organization, limited(accounts)), accounts_bytes)
-        return await self._hold(reservation, self._limited.setdefault(organization, memo))
-
-    def _hold(
-        self, reservation: Reservation, memo: Memo[Accounts, Keyed]
-    ) -> asyncio.Future[Standing]:
-        keyed, texts = memo.get(reservation.accounts), ordered_texts(reservation)
-        batch = self._reserving.of(reservation.organization)
-        return batch.add(keyed, *keyed.estimates(reservation), texts=texts)
+        self._limited.setdefault(organization, memo)
+        return await self.reserve(reservation)
 
     async def meet_store(self) -> None:
         """Carry over what an older version counted. Raises StoreUnavailable."""
