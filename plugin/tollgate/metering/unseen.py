@@ -21,14 +21,14 @@ class OwnOutputs:
     """The port `OutputBook` in one process's memory."""
 
     def __init__(self) -> None:
-        self._means = OutputMeans()
+        self.means = OutputMeans()
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        self._means.learn(deployment, output_tokens, hidden_tokens)
+        self.means.learn(deployment, output_tokens, hidden_tokens)
 
     def own(self, deployment: str) -> Lately | None:
         """Return what this process has learned."""
-        return self._means.lately(deployment)
+        return self.means.lately(deployment)
 
     async def lately(self, deployment: str) -> Lately | None:
         return self.own(deployment)
@@ -48,12 +48,12 @@ class UnseenOutput:
         client_left: ClientLeft = "mean",
     ) -> None:
         self._book = book
+        self.learn = book.learn
+        """Learn from a reply that reported its output, and how much of it was not shown: of the
+        deployment with this id, in tokens.
+        """
         self._default_tokens = default_output_tokens
         self._client_left = client_left
-
-    def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        """Learn from a reply that reported its output, and how much of it was not shown."""
-        self._book.learn(deployment, output_tokens, hidden_tokens)
 
     async def fill(
         self, reservation: Reservation, usage: Usage, lacks: Lacks, most_shown_tokens: int = 0

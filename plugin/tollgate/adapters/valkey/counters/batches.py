@@ -183,7 +183,8 @@ class Batches(Generic[T]):
             queue = self._queues[organization] = _Queue(
                 partial(self._send, organization), self._told
             )
-        return queue.batch()
+        batch = queue.open_batch
+        return queue.renewed() if batch is None or batch.full else batch
 
     def returned(self, organization: str) -> None:
         """Let what has gathered follow a run that is over."""
@@ -191,35 +192,35 @@ class Batches(Generic[T]):
 
 
 class _Queue(Generic[T]):
-    """One organization's calls of an operation that have not left."""
+    """One organization's calls of an operation that have not left.
 
-    __slots__ = ("_at_store", "_batch", "_leaving", "_quiet_turns", "_seen", "_send", "_told")
+    `open_batch`: the batch that takes the next call unless it is full; None: there is none.
+    """
+
+    __slots__ = ("_at_store", "_leaving", "_quiet_turns", "_seen", "_send", "_told", "open_batch")
 
     def __init__(self, send: Callable[[Batch[T]], None], told: Told[T]) -> None:
         self._send = send
         self._told = told
-        self._batch: Batch[T] | None = None
+        self.open_batch: Batch[T] | None = None
         self._at_store = 0
         self._leaving = False
         self._seen = 0
         self._quiet_turns = 0
 
-    def batch(self) -> Batch[T]:
-        """Find the batch that takes the next call; a full one leaves whatever is at the store."""
-        batch = self._batch
-        if batch is not None and batch.full:
-            self._leave(batch)
-            batch = None
-        if batch is None:
-            batch = self._batch = Batch(self._told)
-            if not self._at_store:
-                self._leave_soon()
+    def renewed(self) -> Batch[T]:
+        """Begin a batch for the next call; a full one leaves whatever is at the store."""
+        if self.open_batch is not None:
+            self._leave(self.open_batch)
+        batch = self.open_batch = Batch(self._told)
+        if not self._at_store:
+            self._leave_soon()
         return batch
 
     def returned(self) -> None:
         """Note that a run is over."""
         self._at_store -= 1
-        if self._batch is not None:
+        if self.open_batch is not None:
             self._leave_soon()
 
     def _leave_soon(self) -> None:
@@ -230,7 +231,7 @@ class _Queue(Generic[T]):
 
     def _turn(self) -> None:
         """End a turn of the loop: leave, unless there may be more to read."""
-        batch = self._batch
+        batch = self.open_batch
         if batch is not None and batch.size > 1 and not self._is_quiet(batch.size):
             asyncio.get_running_loop().call_soon(self._turn)
             return
@@ -246,6 +247,6 @@ class _Queue(Generic[T]):
         return self._quiet_turns >= QUIET_TURNS
 
     def _leave(self, batch: Batch[T]) -> None:
-        self._batch = None
+        self.open_batch = None
         self._at_store += 1
         self._send(batch)

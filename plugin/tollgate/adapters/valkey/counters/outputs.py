@@ -46,10 +46,10 @@ class SharedOutputs(OwnOutputs):
         for name, text in zip(found[::2], found[1::2], strict=True):
             with suppress(msgspec.DecodeError):
                 lately = _decode(text)
-                super().learn(name.decode(), lately.output_tokens, lately.hidden_tokens)
+                self.means.learn(name.decode(), lately.output_tokens, lately.hidden_tokens)
 
     def learn(self, deployment: str, output_tokens: int, hidden_tokens: int) -> None:
-        super().learn(deployment, output_tokens, hidden_tokens)
+        self.means.learn(deployment, output_tokens, hidden_tokens)
         self._learned.add(deployment)
         if self._publishing is None:
             self._publishing = asyncio.create_task(self._publish_soon())
