@@ -1,7 +1,7 @@
 """`tollgate doctor` before a real Envoy: as printed, and broken in the ways of the folder broken/.
 
 Each file there is a difference to the printed configuration, and names the check that finds it. All
-are examined by `make doctor`, some of them by `make test`.
+are examined by `make doctor`, some of them by `make test`; TOLLGATE_TEST_BROKEN names others.
 """
 
 from __future__ import annotations

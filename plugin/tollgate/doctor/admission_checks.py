@@ -8,6 +8,7 @@ from typing import Any
 from tollgate.core.answers.headers import REQUEST_ID
 from tollgate.core.callers.credentials import KEY_HEADERS, OWN_HEADER
 from tollgate.core.envoy_contract import HEADER_PREFIX
+from tollgate.core.models.probe_model import DAMAGED_PROBE
 from tollgate.doctor.finding import Finding, fault, not_checked, ok, warning
 from tollgate.doctor.probing import Reply
 
@@ -69,9 +70,10 @@ def check_call(reply: Reply) -> Iterator[Finding]:
     """Judge a call with a good key: whether its body was seen, and what reached the provider."""
     arrived = reply.arrived
     if arrived is None:
-        yield _not_served(reply)
+        found = _not_served(reply)
+        yield found
         for each in _CHECKS_OF_A_CALL:
-            if each != "routing":
+            if each not in ("routing", found.check):
                 yield not_checked(each, "no probe reached its provider")
         return
     yield ok("body", "ext_authz sends the body along")
@@ -98,6 +100,12 @@ def _not_served(reply: Reply) -> Finding:
         return fault("admission", f"a good key is answered with {_shown(reply)}", fix)
     if reply.status == _UNAUTHORIZED:
         return fault("key-headers", f"{OWN_HEADER}: {reply.message}", _KEY_HEADERS_FIX)
+    if reply.error_code == DAMAGED_PROBE:
+        return fault(
+            "splices",
+            f"the provider gets a damaged body: {reply.message}",
+            f"leave one filter tollgate.changes in the chain, {_PRINTED}",
+        )
     if reply.error_code == _NO_MODEL:
         return not_checked("routing", f"the key may not call probes: {reply.message}")
     if reply.status in _LIMITS:

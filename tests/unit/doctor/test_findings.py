@@ -123,6 +123,16 @@ def test_the_gateway_s_own_health_is_told(reply: Reply, result: Result) -> None:
         ),
         (Reply(429, {"x-tollgate-request-id": "r"}, body=DENIED), "routing", Result.NOT_CHECKED),
         (Reply(503, {"x-tollgate-request-id": "r"}, text="no host"), "routing", Result.FAULT),
+        (
+            Reply(400, {"x-tollgate-request-id": "r"}, body={"error": {"code": "damaged_probe"}}),
+            "splices",
+            Result.FAULT,
+        ),
+        (
+            Reply(400, {"x-tollgate-request-id": "r"}, body={"error": {"code": "bad_request"}}),
+            "body",
+            Result.FAULT,
+        ),
     ],
 )
 def test_a_probe_that_does_not_reach_its_provider_says_why(

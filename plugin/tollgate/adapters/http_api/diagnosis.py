@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from msgspec import Meta
 
 from tollgate.adapters.http_api.dependencies import Admin
-from tollgate.core.models.probe_model import PROBE_PATH
+from tollgate.core.models.probe_model import DAMAGED_PROBE, PROBE_PATH
 
 _TEAPOT = 418
 _USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
@@ -64,7 +64,9 @@ async def provider(request: Request) -> Response:
     try:
         body = msgspec.json.decode(await request.body(), type=_Body)
     except msgspec.MsgspecError as error:
-        return JSONResponse({"error": {"message": f"no probe: {error}"}}, 400)
+        return JSONResponse(
+            {"error": {"message": f"no probe: {error}", "code": DAMAGED_PROBE}}, 400
+        )
     asked = body.probe
     if asked.word == "stream":
         return StreamingResponse(_events(body), media_type="text/event-stream")

@@ -18,6 +18,8 @@ LATE_S: Final = 20.0
 PROBE_HOST: Final = "tollgate-probe"
 PROBE_PATH: Final = "/diagnosis/v1"
 """Where the management server answers such calls. No route of a client leads there."""
+DAMAGED_PROBE: Final = "damaged_probe"
+"""The code of the provider's answer to a body that is no JSON any more."""
 
 PROBE: Final = Deployment(
     id=PROBE_MODEL,
