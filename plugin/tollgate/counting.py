@@ -21,7 +21,9 @@ OTHER = "other"
 _MOST_MODELS = 1000
 
 gathered = asyncio.Event()
-"""Set when something waits to be published."""
+"""Set when something waits to be published: by what comes first after a publication, since to set
+an event costs more than to count.
+"""
 labelled = lru_cache(maxsize=4096)(lambda counter, *values: counter.labels(*values))
 """Return the series of a counter with these labels."""
 _counts: dict[Counter, float] = {}
@@ -39,9 +41,10 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """Count a duration."""
+        if not self._sum_s:
+            gathered.set()
         self._counts[bisect_left(self._bounds_s, seconds)] += 1
         self._sum_s += seconds
-        gathered.set()
 
     def publish(self) -> int:
         """Publish and return the number of durations."""
@@ -66,8 +69,9 @@ def model_label(model: str) -> str:
 
 def count(counter: Counter, amount: float = 1) -> None:
     """Add to a series when counts are published next."""
+    if not _counts:
+        gathered.set()
     _counts[counter] = _counts.get(counter, 0) + amount
-    gathered.set()
 
 
 def publish_counts() -> None:

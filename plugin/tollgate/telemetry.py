@@ -288,6 +288,7 @@ def settled(reservation: Reservation, settlement: Settlement, provider: str) -> 
     estimated_nanousd = reservation.cost_nanousd
     sums = _settlements.get(kind)
     if sums is None:
+        gathered.set()
         _settlements[kind] = [1, input_tokens, output_tokens, cost_nanousd, estimated_nanousd]
     else:
         sums[0] += 1
@@ -295,7 +296,6 @@ def settled(reservation: Reservation, settlement: Settlement, provider: str) -> 
         sums[2] += output_tokens
         sums[3] += cost_nanousd
         sums[4] += estimated_nanousd
-    gathered.set()
 
 
 def unseen(reservation_id: str) -> None:

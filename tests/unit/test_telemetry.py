@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import pytest
 from msgspec import structs
@@ -41,6 +42,29 @@ def test_what_requests_counted_is_told_after_publication() -> None:
     assert value("tollgate_tokens_total", **labels) - before[0] == 10
     assert value("tollgate_requests_admitted_total") - before[1] == 2
     assert value("tollgate_spend_dollars_total", model="of this test") == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        telemetry.admitted,
+        lambda: telemetry.decided(0.001),
+        lambda: telemetry.store_answered(0.001),
+        lambda: settle("of this test", Usage(5, 7), DOLLAR),
+    ],
+    ids=["count", "decision", "answer", "settlement"],
+)
+async def test_whatever_is_recorded_first_after_a_publication_is_published_too(
+    record: Callable[[], None],
+) -> None:
+    """An idle process is woken by it, however much was recorded before."""
+    for _ in range(2):
+        telemetry.publish()
+        assert not counting.gathered.is_set()
+        record()
+        record()
+        assert counting.gathered.is_set()
+    telemetry.publish()
 
 
 def test_dollars_are_told_by_how_sure_their_usage_is() -> None:

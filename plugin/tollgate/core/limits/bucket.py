@@ -20,6 +20,7 @@ from tollgate.core.limits.accounts import MAX_EXACT, Quota
 _LONGEST_OF_MILLISECONDS = 3600
 
 
+@lru_cache(maxsize=1024)
 def tick_ms(seconds: int) -> int:
     """Return how long a tick of a window of so many seconds is."""
     if seconds <= _LONGEST_OF_MILLISECONDS:
