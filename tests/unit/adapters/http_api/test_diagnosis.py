@@ -61,3 +61,14 @@ async def test_a_probe_may_ask_for_an_error(
     client: httpx.AsyncClient, body: object, status: int
 ) -> None:
     assert (await client.post(CALL, json=body)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"model": "probe"]', b'{"probe": {"word": "other"}}']
+)
+async def test_a_body_that_is_no_probe_is_told_as_damaged(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    """By a code of its own: Tollgate's own refusals of a body have others."""
+    answer = await client.post(CALL, content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "damaged_probe")
