@@ -14,7 +14,7 @@ from tollgate.core.models.deployment import Deployment
 from tollgate.core.models.output_limits import MOST_CHOICES, OutputLimits
 from tollgate.core.money.picture_rates import is_size_needed, picture_femtousd
 from tollgate.core.money.pricing import Price
-from tollgate.core.requests.body import Body, spoken_characters
+from tollgate.core.requests.body import Body, asked_service_tier, spoken_characters
 from tollgate.core.requests.dialects import Dialect, Measure
 from tollgate.core.requests.estimate import (
     Estimate,
@@ -99,10 +99,17 @@ class Estimator:
             if price.pictures:
                 pictures = asked_pictures(facts, deployment)
                 pictures_femtousd = _femtousd(pictures, price, deployment)
-        cost = 0
+        cost, service_tier = 0, ""
         if price is not None:
+            if price.service_tiers:
+                service_tier = _service_tier(raw, facts, price)
             cost = price.hold_nanousd(
-                input_tokens, output_tokens, characters, audio_seconds, pictures_femtousd
+                input_tokens,
+                output_tokens,
+                characters,
+                audio_seconds,
+                pictures_femtousd,
+                service_tier,
             )
         return Estimate(
             input_tokens,
@@ -114,6 +121,7 @@ class Estimator:
             characters,
             audio_seconds,
             pictures,
+            service_tier,
         )
 
     def worst_cases(
@@ -164,6 +172,12 @@ class Estimator:
             start, end = facts.file
             return 0, ceil(sound_seconds(self._sound_length(raw, start, end), end - start))
         return 0, 0
+
+
+def _service_tier(raw: bytes, facts: Body, price: Price) -> str:
+    """Return the service tier that a request asks for, if it has prices of its own."""
+    asked = asked_service_tier(raw, facts)
+    return asked if asked in price.service_tiers else ""
 
 
 def _femtousd(asked: AskedPictures, price: Price, deployment: Deployment) -> int:

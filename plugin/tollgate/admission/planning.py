@@ -132,6 +132,7 @@ class Planner:
             characters=estimate.characters,
             audio_seconds=estimate.audio_seconds,
             pictures=estimate.pictures,
+            service_tier=estimate.service_tier,
         )
         unmetered = _unmetered(question, deployment, ask=hide_usage)
         return ServicePlan(deployment, reservation, unmetered, estimate, price)

@@ -31,6 +31,19 @@ def measured(usage: Usage, reservation: Reservation, price: Price | None) -> Usa
     return usage
 
 
+def with_tier(usage: Usage, reservation: Reservation) -> Usage:
+    """Return a usage on the service tier that was asked for, where the reply did not come so far as
+    to report one.
+    """
+    if (
+        not reservation.service_tier
+        or usage.service_tier is not None
+        or usage.certainty is Certainty.EXACT
+    ):
+        return usage
+    return replace(usage, service_tier=reservation.service_tier)
+
+
 def _with_pictures(usage: Usage, count: int, input_tokens: int, price: Price | None) -> Usage:
     """Return a usage with all pictures that were asked for, where nobody could count them, and with
     the prompt's tokens where they cost something.

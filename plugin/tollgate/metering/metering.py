@@ -33,7 +33,7 @@ from tollgate.core.requests.catalog import Catalog
 from tollgate.core.requests.dialects import family_of_api
 from tollgate.core.requests.estimate import InputEstimates, Lacks
 from tollgate.core.usage.reading import Reading
-from tollgate.metering.measured_usage import drawn, measured, reports_any
+from tollgate.metering.measured_usage import drawn, measured, reports_any, with_tier
 from tollgate.metering.unseen import OwnOutputs, UnseenOutput
 from tollgate.ports import Counters
 
@@ -210,7 +210,7 @@ class Metering:
         if price is not None:
             find = self._catalog.price_of_model
             others = partial(find, ended.reservation.deployment) if usage.passes else None
-            charged = bill(usage, price, others, reservation.pictures)
+            charged = bill(with_tier(usage, reservation), price, others, reservation.pictures)
         cost_nanousd, told = charged.cost_nanousd, False
         if usage.told_nanousd is not None and usage.certainty is not Certainty.NONE:
             told = self._catalog.trusts(ended.reservation.deployment)

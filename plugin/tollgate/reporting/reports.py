@@ -112,7 +112,7 @@ class Reports:
     def cost(self, model: str, usage: Usage) -> int:
         """Return what a call of a model would cost, in nano-dollars.
 
-        Raises BadRequest if no price is known.
+        Raises BadRequest if no price is known, or if it is of pictures, which no usage tells.
         """
         known_as = self.catalog.model(model)
         deployments = () if known_as is None else self.catalog.deployments(known_as.name)
@@ -124,6 +124,8 @@ class Reports:
         if not prices:
             known = "has no price" if deployments else "is not a model of this proxy"
             raise BadRequest(f"{model} {known}", "model")
+        if any(each.by_picture for each in prices):
+            raise BadRequest(f"{model} is priced by the picture, not by what is used", "model")
         # Of several deployments, admission holds the price of the most expensive.
         return max(cost_nanousd(usage, price) for price in prices)
 

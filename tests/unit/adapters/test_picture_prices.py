@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tollgate.adapters.prices import price_table
+from tollgate.adapters.http_api.console.pages.models_page import printed_pictures
+from tollgate.adapters.http_api.wire.model_infos import group, info
+from tollgate.adapters.prices import differences, price_table
+from tollgate.adapters.prices.price_file import PriceFile
+from tollgate.core.calls.usage import Usage
+from tollgate.core.errors import BadRequest
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.costs import OwnPrice, costs_of, picture_costs_of
-from tollgate.core.money.pricing import Price
+from tollgate.core.money.picture_rates import PictureKind, PictureRate
+from tollgate.core.money.pricing import Price, Rates
+from tollgate.core.requests.catalog import Catalog
+from tollgate.reporting.reports import KnownModel, Reports
 from tollgate.settings import load
 
 NOVEMBER = datetime(2026, 11, 28, tzinfo=UTC)
@@ -107,3 +115,46 @@ def test_zeros_for_tokens_beside_a_picture_s_price_leave_that_one() -> None:
     assert (pictures(price), price.free) == ({"": Decimal("0.08")}, False)
     film = {"gemini/veo-9": {"output_cost_per_second": 0.4, "output_cost_per_token": 0}}
     assert not price_table([deployment("gemini", "veo-9")], {}, NOVEMBER, film)
+
+
+def known(price: Price) -> KnownModel:
+    return KnownModel(deployment("openai", "dall-e-3"), price, "image_generation", None)
+
+
+def test_a_model_that_is_priced_by_the_picture_is_told_so() -> None:
+    """In the API and in the console; its tokens are not said to be free."""
+    price = price_table([deployment("openai", "dall-e-3")], {}, NOVEMBER)["d"]
+    told = info(known(price), with_address=False).model_info
+    assert (told["input_cost_per_token"], told["output_cost_per_token"]) == (None, None)
+    assert told["output_cost_per_image"] == 0.12
+    assert group([known(price)]).output_cost_per_token is None
+    assert printed_pictures(price)[0] == ("picture standard 1024x1024", "$0.04")
+    by_pixel = Price(
+        "test", price.tiers, pictures=(PictureRate(PictureKind(by_pixel=True), 10**7),)
+    )
+    assert info(known(by_pixel), with_address=False).model_info["output_cost_per_image"] is None
+    assert printed_pictures(by_pixel) == [("M pixels", "$0.01")]
+
+
+async def test_what_a_usage_costs_is_not_known_of_such_a_model() -> None:
+    """It tells no pictures."""
+    price = Price("test", (Rates(0, 0, 0, 0, 0),), pictures=(PictureRate(PictureKind(), 1),))
+    reports = Reports.__new__(Reports)
+    reports.catalog = Catalog.of((deployment("openai", "dall-e-3"),), {"d": price})
+    with pytest.raises(BadRequest, match="is priced by the picture"):
+        reports.cost("public", Usage(10))
+
+
+def test_prices_of_pictures_are_compared_with_those_of_a_price_file() -> None:
+    """Each with that of the same quality and size."""
+    models = [deployment("azure", "dall-e-3"), deployment("bedrock", "amazon.nova-canvas-v1:0")]
+    file = PriceFile.of(PICTURE_FILE)
+    rate = PictureRate(PictureKind("", "1024x1024", 0, 50), 6 * 10**13)
+    ours = Price("test", (Rates(0, 0, 0, 0, 0),), pictures=(rate,))
+    found = list(differences(models[1:], {"d": ours}, {}, file))
+    assert [(each.kind, each.ours, each.theirs) for each in found] == [
+        ("image", None, Decimal("0.07")),
+        ("image 1024x1024 up to 50 steps", Decimal("0.06"), Decimal("0.05")),
+    ]
+    same = price_table(models[:1], {}, NOVEMBER, PICTURE_FILE)
+    assert not list(differences(models[:1], same, {}, file))

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from tests.desk import Desk, admission, refusal
+from tests.make import limit_set
 
 from tollgate.core.calls.asked_pictures import AskedPictures
 from tollgate.core.calls.reservation import Reservation
 from tollgate.core.entities import LimitSet
+from tollgate.core.limits.accounts import Enforcement, Meter
+from tollgate.core.limits.limit import Forever, Limit
 from tollgate.core.models.deployment import Deployment
 from tollgate.core.money.picture_rates import PictureKind, PictureRate
 from tollgate.core.money.pricing import Price, Rates
@@ -195,6 +198,22 @@ async def test_a_price_by_the_picture_is_none_where_pictures_are_not_counted(
     status, said, _ = refusal(await asked.ask(body, path=path))
     assert status == 400
     assert "is priced by the picture" in said["error"]["message"]
+
+
+async def test_a_strict_limit_has_room_for_all_pictures_or_refuses() -> None:
+    """Nothing in a request for pictures can be lowered so that it fits."""
+    limit = Limit(Meter.USD, 100_000_000, Forever(), Enforcement(strict=True))
+    asked = desk(DALL_E_3)
+    asked.key(limits=limit_set(limit))
+    body = {"model": "dall-e-3", "n": 2, "size": "1024x1024", "quality": "standard"}
+    found = admission(await asked.ask(body, path=GENERATIONS)).reservation
+    assert found is not None
+    assert found.worst is not None
+    assert found.worst.cost_nanousd == 80_000_000
+    asked = desk(DALL_E_3)
+    asked.key(limits=limit_set(limit))
+    status, said, _ = refusal(await asked.ask({**body, "n": 3}, path=GENERATIONS))
+    assert (status, "exceeded" in str(said)) == (401, True)
 
 
 async def test_names_that_others_read_as_the_size_are_refused() -> None:

@@ -343,3 +343,28 @@ async def test_what_was_measured_of_the_request_is_charged_where_the_reply_does_
         Ended(held, usage, 200, "test")
     )
     assert (counters.ledger[-1].cost_nanousd, counters.ledger[-1].certainty) == charged
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost_nanousd"),
+    [
+        (partial(10, 0), 20),
+        (estimated(10, 0), 20),
+        (Usage(10, certainty=Certainty.EXPIRED), 20),
+        # the reply reports another one, or is complete and reports none
+        (partial(10, 0, service_tier="default"), 10),
+        (Usage(10), 10),
+        (NO_USAGE, 0),
+    ],
+)
+async def test_a_call_whose_end_nobody_saw_costs_what_the_tier_does_that_it_asked_for(
+    usage: Usage, cost_nanousd: int
+) -> None:
+    """A stream reports its service tier at its end, and may be cut before."""
+    tiers = {"priority": (Rates(2_000_000, 0, 0, 0, 0),)}
+    price = Price("test", (Rates(1_000_000, 0, 0, 0, 0),), tiers)
+    catalog = Catalog.of(tuple(CATALOG.by_id.values()), {"gpt-4o": price})
+    metering = Metering(MemoryCounters(FixedClock()), catalog, None, InputEstimates())
+    held = structs.replace(HELD, service_tier="priority")
+    found = metering.settlement(Ended(held, usage, 200, "test"))
+    assert (found.cost_nanousd, found.usage.service_tier) == (cost_nanousd, usage.service_tier)

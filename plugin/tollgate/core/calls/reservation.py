@@ -33,7 +33,8 @@ class Reservation(Struct, frozen=True, array_like=True):
     Tokens and `cost_nanousd` are the estimate; `guessed`: the request names no output limit, so its
     output is a configured default.
     `tools`: it defines some. `characters` of text to speak, `audio_seconds` of uploaded sound,
-    `pictures` to draw: where the model is priced by them. `stream_id` is Envoy's name for the
+    `pictures` to draw: where the model is priced by them. `service_tier`: the one that it asks for,
+    where that has prices of its own. `stream_id` is Envoy's name for the
     request: should the client leave before Envoy has our answer, the access log knows only that.
 
     `worst`: the worst case, where a limit is strict. `shadow` names the limits in shadow mode that
@@ -64,6 +65,7 @@ class Reservation(Struct, frozen=True, array_like=True):
     worst: WorstCase | None = None
     traceparent: str = ""
     pictures: AskedPictures | None = None
+    service_tier: str = ""
     levels: tuple[int, ...] = ()
 
     def asked(self, quota: Quota) -> int:

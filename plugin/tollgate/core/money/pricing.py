@@ -177,9 +177,10 @@ class Price:
         characters: int = 0,
         audio_seconds: int = 0,
         pictures_femtousd: int = 0,
+        service_tier: str = "",
     ) -> int:
         """Return the most that a call of this size may cost, for the hold, in nano-dollars."""
-        rates = self.rates(input_tokens)
+        rates = self.rates(input_tokens, service_tier)
         femtousd = input_tokens * rates.input + rates.request
         femtousd += output_tokens * (rates.output or rates.media_output)
         femtousd += pictures_femtousd

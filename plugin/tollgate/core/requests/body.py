@@ -17,7 +17,7 @@ import msgspec
 from tollgate.core.callers.customer_ids import customer_of_value
 from tollgate.core.calls.decision import Edit
 from tollgate.core.errors import BadRequest, cut
-from tollgate.core.requests.dialects import INCLUDE_USAGE, OPENAI, Place, Places
+from tollgate.core.requests.dialects import INCLUDE_USAGE, OPENAI, SERVICE_TIERS, Place, Places
 from tollgate.core.requests.json_members import Members, Span, check_utf8, members_of, spans_of
 from tollgate.core.requests.prompt_size import tokens_of
 
@@ -288,6 +288,17 @@ def _fault(place: Place, value: object, right: str) -> BadRequest:
 
 def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def asked_service_tier(raw: bytes, body: Body) -> str:
+    """Return the service tier that a body asks for, in lower case; empty if it names none."""
+    for name in SERVICE_TIERS:
+        if name in body.spans and not body.form:
+            tier: Any = _decode(raw[slice(*body.spans[name])])
+            tier = tier.get("type") if isinstance(tier, dict) else tier
+            if isinstance(tier, str):
+                return tier.lower()
+    return ""
 
 
 def spoken_characters(raw: bytes, body: Body) -> int:

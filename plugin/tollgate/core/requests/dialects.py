@@ -46,6 +46,15 @@ INCLUDE_USAGE: Place = "stream_options.include_usage"
 """The place where an OpenAI client asks for the usage of a stream."""
 
 
+SERVICE_TIERS = ("service_tier", "serviceTier")
+"""Members that ask for a service tier: OpenAI's, Gemini's and others', and Bedrock's Converse.
+
+https://platform.openai.com/docs/api-reference/chat/create,
+https://ai.google.dev/gemini-api/docs/flex-inference,
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a body keeps what admission reads.
@@ -95,7 +104,9 @@ class Places:
             for parent, places in inner.items()
         )
         object.__setattr__(
-            self, "names", Names((*self.prompt, *(place.partition(".")[0] for place in read)))
+            self,
+            "names",
+            Names((*self.prompt, *SERVICE_TIERS, *(place.partition(".")[0] for place in read))),
         )
         object.__setattr__(
             self, "values", tuple({place: place for place in read if "." not in place}.items())

@@ -34,6 +34,7 @@ class Estimate(Struct, frozen=True, gc=False):
     - `guessed`: the request sets no output limit, so the output is a configured default.
     - `money`: the request may cost money.
     - `tools`: it defines tools.
+    - `service_tier`: the one that it asks for, where that has prices of its own.
     - `characters`: text to speak. `audio_seconds`: uploaded sound. `pictures`: to draw. Each only
       where the model is priced by it.
     """
@@ -47,6 +48,7 @@ class Estimate(Struct, frozen=True, gc=False):
     characters: int = 0
     audio_seconds: int = 0
     pictures: AskedPictures | None = None
+    service_tier: str = ""
 
 
 NOTHING = Estimate(0, 0, 0, guessed=False, money=False)

@@ -116,6 +116,7 @@ async def test_deployments_are_told_with_their_prices(api: Api) -> None:
             "max_output_tokens": 16384,
             "input_cost_per_token": 2e-06,
             "output_cost_per_token": 8e-06,
+            "output_cost_per_image": None,
             "price_source": "test",
             "price_as_of": None,
         },

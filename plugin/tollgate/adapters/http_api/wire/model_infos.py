@@ -165,6 +165,7 @@ def info(known: KnownModel, *, with_address: bool) -> ModelInfoRow:
             "max_output_tokens": known.max_output_tokens,
             "input_cost_per_token": input_cost,
             "output_cost_per_token": output_cost,
+            "output_cost_per_image": _cost_of_picture(known.price),
             "price_source": None if known.price is None else known.price.source,
             "price_as_of": None if known.price is None else known.price.as_of or None,
         },
@@ -193,7 +194,13 @@ def group(several: Sequence[KnownModel]) -> ModelGroup:
 
 
 def _costs(price: Price | None) -> tuple[float | None, float | None]:
-    """Return dollars per input and output token, without tiers."""
-    if price is None:
+    """Return dollars per input and output token, without tiers; None where pictures are paid."""
+    if price is None or price.by_picture:
         return None, None
     return price.tiers[0].input / FEMTO_PER_DOLLAR, price.tiers[0].output / FEMTO_PER_DOLLAR
+
+
+def _cost_of_picture(price: Price | None) -> float | None:
+    """Return dollars of a picture, the dearest of several; None where none has a price."""
+    each = [] if price is None else [rate for rate in price.pictures if not rate.kind.by_pixel]
+    return max((rate.femtousd / FEMTO_PER_DOLLAR for rate in each), default=None)
