@@ -27,6 +27,8 @@ def _caller(accounts: Accounts) -> tuple[Raw, Raw]:
 
 
 _callers: Memo[Accounts, tuple[Raw, Raw]] = Memo(_caller, accounts_bytes)
+# Of calls whose limits were not told apart, such as those whose lease expired.
+_payers: Memo[Accounts, tuple[str, ...]] = Memo(payer_names, accounts_bytes)
 # A record whose values are given in the order of its fields: by name takes six times as long, and
 # a Record takes no JSON.
 _Written: Any = msgspec.defstruct(
@@ -39,8 +41,8 @@ _Written: Any = msgspec.defstruct(
 
 def encode(reservation: Reservation, settlement: Settlement) -> bytes:
     """Return the record of a settled reservation as JSON."""
-    payers, passed = _callers.get(reservation.accounts)
-    levels = reservation.levels
+    accounts, levels = reservation.accounts, reservation.levels
+    payers, passed = _callers.get(accounts) if levels else (_payers.get(accounts), ())
     *told, _ = structs.astuple(settlement.usage)  # the last one is its certainty
     return _encode(
         _Written(
@@ -58,7 +60,7 @@ def encode(reservation: Reservation, settlement: Settlement) -> bytes:
             settlement.bill,
             reservation.shadow,
             reservation.instead_of,
-            passed if levels else (),
+            passed,
             levels,
             reservation.worst if settlement.unsure else None,
         )
