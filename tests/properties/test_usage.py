@@ -9,7 +9,7 @@ from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.core.usage.usage_anthropic import ANTHROPIC
 from tests.unit.core.usage.usage_bedrock import BEDROCK
@@ -254,16 +254,26 @@ def envoys_fields(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
             elif field in plain and draw(st.integers(0, 3)):
                 found[name] = draw(st.just(plain[field]) | TOLD)
             elif not draw(st.integers(0, 7)):
-                found[name] = draw(st.just(0) | TOLD | st.just([]) | st.just([{}]))
+                found[name] = draw(st.integers(0, 9) | TOLD | st.just([]) | st.just([{}]))
     return api.name, found
 
 
-@given(envoys_fields(), st.booleans())
+PLAIN = {"usage.prompt_tokens": 12, "usage.completion_tokens": 30}
+DRAWN = {
+    "usage.input_tokens": 12,
+    "usage.output_tokens": 30,
+    "tool_usage.image_gen.input_tokens": 5,
+}
+
+
+@given(told=envoys_fields(), stream=st.booleans())
+@example(told=("openai.chat", PLAIN | {"usage.num_search_queries": 2**60}), stream=False)
+@example(told=("openai.responses", DRAWN), stream=False)
 @settings(max_examples=400)
-def test_a_plain_reply_is_read_as_the_rules_for_all_replies_read_it(
+def test_an_exact_reply_is_read_as_the_rules_for_all_replies_read_it(
     told: tuple[str, dict[str, object]], stream: bool
 ) -> None:
-    """The short way of plain replies is no rule of its own, whatever they report."""
+    """The short way of exact replies is no rule of its own, whatever they report."""
     api, found = told
 
     def read() -> Reading:
@@ -272,7 +282,7 @@ def test_a_plain_reply_is_read_as_the_rules_for_all_replies_read_it(
 
     short = read()
     with (
-        patch.object(tally, "plain_usage", lambda *_: None),
-        patch.object(fields, "plain_usage", lambda *_: None),
+        patch.object(tally, "exact_usage", lambda *_: None),
+        patch.object(fields, "exact_usage", lambda *_: None),
     ):
         assert read() == short

@@ -15,12 +15,12 @@ import msgspec
 from tollgate.core.calls.usage import Usage
 from tollgate.core.envoy_contract import FIRST_PREFIX, UNFINISHED_EVENT
 from tollgate.core.memo import Bounded
-from tollgate.core.usage.apis.api import NAMES, Api, Field, Root
+from tollgate.core.usage.apis.api import NAMES, Api, Field, Meaning, Root
 from tollgate.core.usage.apis.paths import Path
 from tollgate.core.usage.counts import OTHER_UNITS, Counts, add, count, count_found
 from tollgate.core.usage.native import objects_of
 from tollgate.core.usage.reading import Reading, Seen, see_nothing
-from tollgate.core.usage.tally import Tally, choose, plain_usage
+from tollgate.core.usage.tally import Tally, choose, exact_usage
 
 Fields = Mapping[str, object]
 
@@ -63,7 +63,7 @@ class FieldReader:
         if complete and not earlier:
             key = stream, frozenset(fields)
             shape = self._shapes.get(key) or self._shape(key)
-            usage = shape.plain_usage(fields)
+            usage = shape.exact_usage(fields, self._api.meaning)
             if usage is not None:
                 return Reading(usage, input_told=True, output_told=True)
         tally = Tally(self._api, headers, stream=stream)
@@ -108,14 +108,14 @@ class _Shape:
     """Replies that report the same fields, as those of one model mostly do.
 
     `counts`, `names`: the fields that count, and the others, each with its name; both are empty if
-    no reply of the shape is plain.
+    no reply of the shape can do without a tally.
     """
 
     counts: tuple[tuple[Field, str], ...] = ()
     names: tuple[tuple[Field, str], ...] = ()
 
-    def plain_usage(self, fields: Fields) -> Usage | None:
-        """Return the usage of a reply that `Tally` reads as plain; None for any other."""
+    def exact_usage(self, fields: Fields, meaning: Meaning) -> Usage | None:
+        """Return the usage of a reply that needs no tally; None for any other."""
         counts: Counts = {}
         for field, name in self.counts:
             value = fields[name]
@@ -126,7 +126,7 @@ class _Shape:
         for field, name in self.names:
             if (chosen := choose((fields[name],))) is not None:
                 names[field] = chosen
-        return plain_usage(counts, names)
+        return exact_usage(counts, names, meaning)
 
 
 _NO_SHAPE = _Shape()

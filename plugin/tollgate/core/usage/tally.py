@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tollgate.core.calls.usage import Certainty, Pass, Usage
 from tollgate.core.limits.accounts import MAX_EXACT
-from tollgate.core.usage.apis.api import NAMES, Api, Field
+from tollgate.core.usage.apis.api import NAMES, Api, Field, Meaning
 from tollgate.core.usage.counts import DAMAGED, Counts, count, extract, merge, sound_counts
 from tollgate.core.usage.meaning import Total, normalise
 from tollgate.core.usage.passes import image_pass, passes_of, with_pass_beside, with_passes
@@ -30,6 +30,8 @@ _IMAGES = Field.IMAGES
 _MODEL, _SERVICE_TIER, _GEOGRAPHY = Field.MODEL, Field.SERVICE_TIER, Field.GEOGRAPHY
 _SEARCH_CONTEXT = Field.SEARCH_CONTEXT
 _COSTS = frozenset({Field.COST, Field.COST_TICKS, Field.COST_UPSTREAM, Field.OWN_KEY})
+# Counts that are not tokens of the call's own model.
+_APART = _COSTS | {Field.IMAGE_TOOL_INPUT, Field.IMAGE_TOOL_OUTPUT}
 
 
 class Tally:
@@ -121,7 +123,7 @@ class Tally:
             return Reading(seen=see(), images=self._images)
         final = (self.done or not self._api.final or self._final) and not (broken and not self.done)
         if final and not (self._early or self._passes or self._unsound):
-            usage = plain_usage(self._counts, self._names)
+            usage = exact_usage(self._counts, self._names, self._api.meaning)
             if usage is not None:
                 return Reading(usage, input_told=True, output_told=True, images=self._images)
         counts = sound_counts(self._counts)
@@ -198,32 +200,43 @@ class Tally:
             self.take_passes(items)
 
 
-def plain_usage(counts: Counts, names: Mapping[Field, str]) -> Usage | None:
-    """Return the usage of a whole reply that reports an input, an output and nothing else but
-    zeros; None if the reply says more.
+def exact_usage(counts: Counts, names: Mapping[Field, str], meaning: Meaning) -> Usage | None:
+    """Return the usage of a whole reply that reports an input and an output, and whose counts are
+    tokens that agree with each other; None if there is more to consider.
 
-    Most replies are like that, and for them the general rules come to this for every API.
+    Most replies are like that, and for them the general rules come to this.
+    """
+    tier = names.get(_SERVICE_TIER)
+    if tier == _PROVISIONED or _SEARCH_CONTEXT in names or not _APART.isdisjoint(counts):
+        return None
+    tokens = _tokens(counts, meaning)
+    if tokens is None:
+        return None
+    return Usage(
+        **tokens, reply_model=names.get(_MODEL), service_tier=tier, geography=names.get(_GEOGRAPHY)
+    )
+
+
+def _tokens(counts: Counts, meaning: Meaning) -> dict[str, Any] | None:
+    """Return counts by their names in `Usage`; None if input or output is missing, or one of the
+    counts is damaged or disagrees with others.
     """
     input_tokens, output_tokens = counts.get(_INPUT), counts.get(_OUTPUT)
     if not input_tokens or not output_tokens:
         return None
+    told = [each for each in counts.values() if each]  # a null is as good as a zero
     used, total = input_tokens + output_tokens, counts.get(_TOTAL)
-    if used > MAX_EXACT or total not in (None, used):
+    if min(told) < 0 or used > MAX_EXACT:
         return None
-    # A null is as good as a zero; a damaged count is neither.
-    others = sum(map(bool, counts.values())) - (2 if total is None else 3)
-    if others or min(input_tokens, output_tokens) < 0 or not _COSTS.isdisjoint(counts):
+    if total in (None, used) and len(told) == (2 if total is None else 3):
+        # Nothing but zeros beside them: every meaning has them as they are.
+        return {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    if max(told) > MAX_EXACT:
         return None
-    tier = names.get(_SERVICE_TIER)
-    if tier == _PROVISIONED or _SEARCH_CONTEXT in names:
+    found = normalise(sound_counts(counts), meaning)
+    if not (found.sound and found.output_told and found.tokens.get("input_tokens")):
         return None
-    return Usage(
-        input_tokens,
-        output_tokens,
-        reply_model=names.get(_MODEL),
-        service_tier=tier,
-        geography=names.get(_GEOGRAPHY),
-    )
+    return found.tokens if found.tokens.get("output_tokens") else None
 
 
 def choose(found: Sequence[object]) -> str | None:
