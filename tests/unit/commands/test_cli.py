@@ -34,8 +34,8 @@ def test_check_says_what_the_file_means() -> None:
 
 
 def test_check_tells_prices_in_their_units_and_what_has_none(tmp_path: Path) -> None:
-    """Sound by the minute, speech by the character, documents by the page; parts that would be
-    charged as text.
+    """Sound by the minute, speech by the character, documents by the page, drawings by the picture;
+    parts that would be charged as text.
     """
     models = (
         "whisper-1",
@@ -43,6 +43,7 @@ def test_check_tells_prices_in_their_units_and_what_has_none(tmp_path: Path) -> 
         "gpt-4o",
         "ft:gpt-5:org::id",
         "mistral/mistral-ocr-latest",
+        "dall-e-2",
         "nobodys",
     )
     entries = [{"model_name": name, "litellm_params": {"model": name}} for name in models]
@@ -54,11 +55,13 @@ def test_check_tells_prices_in_their_units_and_what_has_none(tmp_path: Path) -> 
         "$0.006 a minute of sound",
         "$15 per million characters",
         "$0.004 a page",
+        "$0.016 a picture (256x256), $0.018 a picture (512x512), $0.02 a picture (1024x1024)",
         "charged too roughly: fine_tuned",
         "no price: refuse",
     ):
         assert any(wanted in line for line in lines), wanted
     assert "gpt-4o input_audio, output_audio, output_image, output_video" in lines
+    assert not any(line.startswith("dall-e-2 input_audio") for line in lines)
 
 
 def test_check_compares_prices_with_a_file(tmp_path: Path) -> None:
