@@ -364,16 +364,16 @@ def used_unseen(
     *,
     reached_provider: bool,
     complete: bool,
-    timed_out: bool = False,
+    likely_billed: bool = False,
 ) -> Usage:
     """Return what to charge for a call whose reply nobody read.
 
     Its client left before the reply, or metering failed open. Status 0: there was no reply.
     `seen_output_tokens`: what it may have shown; the rest of its output is added later.
-    `timed_out`: Envoy waited no longer for the provider, which looks to the provider as if the
-    client had left.
+    `likely_billed`: Envoy answered in the provider's place, which bills the call as if the client
+    had left: Envoy waited no longer, or the reply broke off on its way.
     """
-    if not reached_provider or (status >= 400 and not timed_out):
+    if not reached_provider or (status >= 400 and not likely_billed):
         return NO_USAGE
     certainty = Certainty.ESTIMATED if complete else Certainty.PARTIAL
     output_tokens = min(seen_output_tokens, reservation.output_tokens)

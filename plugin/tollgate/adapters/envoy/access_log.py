@@ -45,8 +45,11 @@ _AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details:
 # any other value for a provider's reply says how it was cut.
 _WHOLE = "via_upstream"
-# How such a value begins where the provider had answered, or where nobody waited for it any more.
-_CUT = ("upstream_reset_after_response_started", "downstream")
+# How such a value begins where the provider's reply broke off, or where nobody waited for it any
+# more.
+_BROKEN_OFF, _LEFT = "upstream_reset_after_response_started", "downstream"
+# What Envoy answers in place of a reply that broke off while filters still held its headers.
+_IN_ITS_PLACE = (502, 503)
 _TIMED_OUT = re.compile("timeout|duration")
 _BY = "access_log"
 
@@ -211,18 +214,21 @@ def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
             reached := entry.common_properties.HasField("time_to_last_upstream_tx_byte")
         ),
         complete=whole,
-        timed_out=unanswered and _TIMED_OUT.search(details) is not None,
+        likely_billed=unanswered
+        and (details.startswith(_BROKEN_OFF) or _TIMED_OUT.search(details) is not None),
     )
     lacks = Lacks.HIDDEN if begun and reservation.stream and not whole else Lacks.OUTPUT
     return Ended(reservation, usage, status, _BY, lacks=lacks, unanswered=unanswered and reached)
 
 
 def _is_unanswered(response: HTTPResponseProperties) -> bool:
-    """Return whether an error is Envoy's own, since the provider had not answered."""
-    if response.response_code.value < 400:
+    """Return whether an error is Envoy's own, since nothing of a provider's reply was passed on."""
+    status, details = response.response_code.value, response.response_code_details
+    if status < 400:
         return False
-    details = response.response_code_details
-    return details != _WHOLE and not details.startswith(_CUT)
+    if details.startswith(_BROKEN_OFF):
+        return status in _IN_ITS_PLACE
+    return details != _WHOLE and not details.startswith(_LEFT)
 
 
 def _read_natively(
