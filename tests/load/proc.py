@@ -111,9 +111,16 @@ def embedded_store_url(groups: Groups) -> str:
 
 
 def groups_of(pid: int, other: Group) -> dict[Group, tuple[int, ...]]:
-    """A process and all that it started, by group."""
+    """A process and all that it started, by group.
+
+    A store's own forks, which come and go to write its data anew, are left out.
+    """
     found: dict[Group, tuple[int, ...]] = {}
     for each in family(pid):
+        if (stat := _find(_PROC / str(each) / "stat")) is None:
+            continue
+        if parse_parent(stat) in found.get(Group.STORE, ()):
+            continue
         group = group_of(described(each), other)
         found[group] = (*found.get(group, ()), each)
     return found

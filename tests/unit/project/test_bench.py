@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,15 @@ from tests.load.findings import Findings
 from tests.load.generators import Load, Target, http_request, parse_h2load_log
 from tests.load.machine import machine
 from tests.load.openloop import OpenLoop
-from tests.load.proc import Group, group_of, parse_parent, parse_pss_bytes, parse_ran_ns
+from tests.load.proc import (
+    Group,
+    family,
+    group_of,
+    groups_of,
+    parse_parent,
+    parse_pss_bytes,
+    parse_ran_ns,
+)
 from tests.load.quick import comparison
 from tests.load.report import TARGETS, cliffs, tables
 from tests.load.report import Target as Line12
@@ -126,6 +136,31 @@ def test_an_ending_process_has_no_memory() -> None:
 def test_a_process_belongs_to_the_part_that_it_runs(description: str, expected: Group) -> None:
     """By its name where it has one of its own, by its command line where it is Python."""
     assert expected == group_of(description, Group.SUPERVISOR)
+
+
+_STORE_THAT_FORKS = """
+import os, setproctitle, sys
+setproctitle.setproctitle("valkey-server")
+if os.fork():
+    print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_forks_of_a_store_are_not_counted_since_they_come_and_go() -> None:
+    """As when it writes its file anew, which could fall into any run."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _STORE_THAT_FORKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as store:
+        assert store.stdout is not None
+        assert store.stdout.readline() == "ready\n"
+        assert len(family(store.pid)) == 2
+        assert groups_of(store.pid, Group.SUPERVISOR) == {Group.STORE: (store.pid,)}
+        assert store.stdin is not None
+        store.stdin.close()
 
 
 def test_h2load_tells_of_each_request() -> None:
