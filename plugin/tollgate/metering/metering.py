@@ -371,7 +371,7 @@ def used_unseen(
     Its client left before the reply, or metering failed open. Status 0: there was no reply.
     `seen_output_tokens`: what it may have shown; the rest of its output is added later.
     `likely_billed`: Envoy answered in the provider's place, which bills the call as if the client
-    had left: Envoy waited no longer, or the reply broke off on its way.
+    had left: Envoy waited no longer, or the reply broke off or was too large to pass on.
     """
     if not reached_provider or (status >= 400 and not likely_billed):
         return NO_USAGE

@@ -45,12 +45,13 @@ _AT_ONCE = 16
 # https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/response_code_details:
 # any other value for a provider's reply says how it was cut.
 _WHOLE = "via_upstream"
-# How such a value begins where the provider's reply broke off, or where nobody waited for it any
-# more.
+# How such a value begins where the provider's reply broke off, or where its client had left.
 _BROKEN_OFF, _LEFT = "upstream_reset_after_response_started", "downstream"
 # What Envoy answers in place of a reply that broke off while filters still held its headers.
 _IN_ITS_PLACE = (502, 503)
-_TIMED_OUT = re.compile("timeout|duration")
+# Envoy's own errors for calls that a provider bills all the same: Envoy stopped waiting, which the
+# provider takes for a client that left, or it could not pass the reply on.
+_LIKELY_BILLED = re.compile(f"timeout|duration|response_payload_too_large|{_BROKEN_OFF}")
 _BY = "access_log"
 
 
@@ -214,8 +215,7 @@ def _unread(entry: HTTPAccessLogEntry, reservation: Reservation) -> Ended:
             reached := entry.common_properties.HasField("time_to_last_upstream_tx_byte")
         ),
         complete=whole,
-        likely_billed=unanswered
-        and (details.startswith(_BROKEN_OFF) or _TIMED_OUT.search(details) is not None),
+        likely_billed=unanswered and _LIKELY_BILLED.search(details) is not None,
     )
     lacks = Lacks.HIDDEN if begun and reservation.stream and not whole else Lacks.OUTPUT
     return Ended(reservation, usage, status, _BY, lacks=lacks, unanswered=unanswered and reached)

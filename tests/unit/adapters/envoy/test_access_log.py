@@ -46,6 +46,7 @@ HELD = reservation(
 )  # estimated at 10 in and 20 out
 STREAM = structs.replace(HELD, stream=True)
 WHOLE, CUT = "via_upstream", "upstream_reset_after_response_started{connection_termination}"
+TOO_LARGE = "response_payload_too_large"
 RESET, SILENT = "upstream_reset_before_response_started{remote_reset}", "stream_idle_timeout"
 
 
@@ -154,6 +155,7 @@ TOLD_IN_A_STREAM = {"usage": '{"prompt_tokens":3,"completion_tokens":4}'}
         (entry(status=504, details=CUT), HELD, (0, 0, "none")),
         (entry(usage={}, status=502, details=CUT, body_bytes=90), HELD, (10, 20, "partial")),
         (entry(status=503, details=CUT, reached=False), HELD, (0, 0, "none")),
+        (entry(usage={}, status=500, details=TOO_LARGE, body_bytes=90), HELD, (10, 20, "partial")),
         (entry(status=0, details="downstream_remote_disconnect"), HELD, (10, 20, "partial")),
         (entry(status=0, reached=False), HELD, (0, 0, "none")),
         (entry(usage=OPENAI, meter="ext_proc"), HELD, (10, 20, "estimated")),
